@@ -1,0 +1,5 @@
+"""Placeholder until the kernels are written."""
+
+
+def install() -> None:
+    """Nothing yet."""
