@@ -1,0 +1,204 @@
+"""The functions of ``mmcv._ext`` that two-stage detectors need, computed by torchvision.
+
+Names and arguments are those with which ``mmcv/ops/{nms,roi_align,roi_pool}.py`` call the extension: results are written into the
+tensors they pass. CPU tensors stay on the CPU and CUDA tensors on the GPU. float16 and bfloat16 are computed in float32 and cast back.
+
+Shapes: N maps of C channels and size (h, w), R RoIs as (image index, x1, y1, x2, y2), (ph, pw) RoI grid.
+"""
+
+from __future__ import annotations
+
+import torch
+import torchvision  # noqa: F401  registers torch.ops.torchvision
+from torch import Tensor
+
+
+def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """Indices of the boxes that survive non-maximum suppression, best first.
+
+    Args:
+        bboxes: float (R, 4), xyxy.
+        scores: float (R,).
+        iou_threshold: a box whose IoU with a better one is above it goes.
+        offset: 0 or 1, added to widths and heights.
+
+    Returns:
+        int64 (K,).
+
+    >>> boxes = torch.tensor([[0., 0., 9., 9.], [0., 0., 9., 8.], [20., 20., 29., 29.]])
+    >>> nms(boxes, torch.tensor([.5, .9, .7]), 0.5, 0).tolist()
+    [1, 2]
+    """
+    if offset:
+        bboxes = bboxes + bboxes.new_tensor([0, 0, offset, offset])
+    dtype = _compute_dtype(bboxes)
+    return torch.ops.torchvision.nms(bboxes.to(dtype), scores.to(dtype), iou_threshold)
+
+
+def softnms(
+    boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float, sigma: float, min_score: float, method: int, offset: int
+) -> Tensor:
+    """Soft-NMS: overlapped boxes lose score; those that fall below ``min_score`` go.
+
+    As in mmcv, the first box taken stays even if its score is below ``min_score``. Of equal scores the first in the input is taken.
+
+    Args:
+        boxes: float (R, 4), xyxy.
+        scores: float (R,).
+        dets: float (R, 5), receives the K kept boxes and their new scores in its first rows.
+        iou_threshold: from this IoU on a score decays (methods 0 and 1).
+        sigma: width of the Gaussian decay (method 2).
+        min_score: lowest score that is kept.
+        method: 0 naive, 1 linear, 2 Gaussian.
+        offset: 0 or 1, added to widths and heights.
+
+    Returns:
+        int64 (K,), indices of the kept boxes, in the order in which they were taken.
+    """
+    boxes = boxes.to(_compute_dtype(boxes))
+    scores = scores.to(boxes, copy=True)
+    rest = torch.arange(len(boxes), device=boxes.device)
+    kept = []
+    while len(rest):
+        best = torch.argmax(scores[rest])
+        index = rest[best]
+        dets[len(kept), :4] = boxes[index]
+        dets[len(kept), 4] = scores[index]
+        kept.append(index)
+        rest = torch.cat((rest[:best], rest[best + 1 :]))
+        overlap = _iou(boxes[index], boxes[rest], offset)
+        scores[rest] *= _decay(overlap, iou_threshold, sigma, method)
+        rest = rest[scores[rest] >= min_score]
+    return torch.stack(kept) if kept else rest
+
+
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write RoIAlign of ``input`` (N, C, h, w) at ``rois`` (R, 5) into ``output`` (R, C, ph, pw).
+
+    Raises:
+        NotImplementedError: ``pool_mode`` is 0 ('max'), which torchvision does not have.
+    """
+    _check_average(pool_mode)
+    dtype = _compute_dtype(input)
+    output.copy_(
+        torch.ops.torchvision.roi_align(
+            input.to(dtype), rois.to(dtype), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+        )
+    )
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write the gradient of :func:`roi_align_forward` into ``grad_input`` (N, C, h, w).
+
+    Raises:
+        NotImplementedError: ``pool_mode`` is 0 ('max').
+    """
+    _check_average(pool_mode)
+    dtype = _compute_dtype(grad_output)
+    grad_input.copy_(
+        torch.ops.torchvision._roi_align_backward(
+            grad_output.to(dtype), rois.to(dtype), spatial_scale, aligned_height, aligned_width, *grad_input.shape, sampling_ratio, aligned
+        )
+    )
+
+
+def roi_pool_forward(
+    input: Tensor, rois: Tensor, output: Tensor, argmax: Tensor, pooled_height: int, pooled_width: int, spatial_scale: float
+) -> None:
+    """Write RoIPool of ``input`` (N, C, h, w) at ``rois`` (R, 5) into ``output`` and the maxima's places into ``argmax`` (R, C, ph, pw).
+
+    ``argmax`` is the index into the (h * w) cells of the channel, -1 where the bin is empty; :func:`roi_pool_backward` reads it.
+    """
+    dtype = _compute_dtype(input)
+    pooled, where = torch.ops.torchvision.roi_pool(input.to(dtype), rois.to(dtype), spatial_scale, pooled_height, pooled_width)
+    output.copy_(pooled)
+    argmax.copy_(where)
+
+
+def roi_pool_backward(
+    grad_output: Tensor, rois: Tensor, argmax: Tensor, grad_input: Tensor, pooled_height: int, pooled_width: int, spatial_scale: float
+) -> None:
+    """Write the gradient of :func:`roi_pool_forward` into ``grad_input`` (N, C, h, w).
+
+    Under ``torch.use_deterministic_algorithms(True)``, where torchvision's CUDA kernel refuses to run, PyTorch's own addition is used.
+    """
+    dtype = _compute_dtype(grad_output)
+    if torch.are_deterministic_algorithms_enabled():
+        grad_input.copy_(_add_at(grad_output.to(dtype), rois, argmax, grad_input.shape))
+        return
+    grad_input.copy_(
+        torch.ops.torchvision._roi_pool_backward(
+            grad_output.to(dtype), rois.to(dtype), argmax, spatial_scale, pooled_height, pooled_width, *grad_input.shape
+        )
+    )
+
+
+def get_compiler_version() -> str:
+    """What ``mmcv.utils.collect_env`` prints for the compiler."""
+    return 'none (torchvision kernels)'
+
+
+def get_compiling_cuda_version() -> str:
+    """What ``mmcv.utils.collect_env`` prints for CUDA."""
+    return 'none (torchvision kernels)'
+
+
+def _compute_dtype(tensor: Tensor) -> torch.dtype:
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
+def _check_average(pool_mode: int) -> None:
+    if pool_mode != 1:
+        raise NotImplementedError(
+            "RoIAlign with pool_mode='max' needs mmcv's compiled extension, which is not installed; torchvision has pool_mode='avg' only."
+        )
+
+
+def _iou(box: Tensor, boxes: Tensor, offset: int) -> Tensor:
+    """IoU of one box (4,) with others (R, 4), float (R,)."""
+    sizes = (torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2]) + offset).clamp(min=0)
+    shared = sizes.prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2] + offset).prod(1)
+    return shared / ((box[2:] - box[:2] + offset).prod() + areas - shared)
+
+
+def _decay(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
+    """Factor of the scores of boxes with this overlap, float (R,)."""
+    if method == 2:
+        return torch.exp(-(overlap**2) / sigma)
+    lower = torch.zeros_like(overlap) if method == 0 else 1 - overlap
+    return torch.where(overlap >= iou_threshold, lower, torch.ones_like(overlap))
+
+
+def _add_at(grad_output: Tensor, rois: Tensor, argmax: Tensor, shape: torch.Size) -> Tensor:
+    """Add each gradient (R, C, ph, pw) at the cell its maximum came from; float of ``shape`` (N, C, h, w)."""
+    n, channels, height, width = shape
+    planes = rois[:, :1].long() * channels + torch.arange(channels, device=rois.device)
+    cells = planes[:, :, None, None] * (height * width) + argmax
+    there = argmax >= 0
+    total = grad_output.new_zeros(n * channels * height * width)
+    return total.index_add_(0, cells[there], grad_output[there]).view(shape)
