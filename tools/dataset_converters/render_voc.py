@@ -1,0 +1,37 @@
+"""Render the embedded data set into a folder of VOC layout.
+
+    python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 100
+"""
+
+import argparse
+import dataclasses
+import sys
+
+from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
+
+
+def parse_args(argv: list[str] | None = None) -> tuple[str, RenderSettings]:
+    """Read the command line: the folder, and one option for each field of RenderSettings."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('root', help='folder that is to hold Annotations, JPEGImages, ...')
+    for field in dataclasses.fields(RenderSettings):
+        option = '--' + field.name.removeprefix('num_').replace('_', '-')
+        parser.add_argument(option, dest=field.name, type=type(field.default), default=field.default, help=f'default {field.default}')
+    values = vars(parser.parse_args(argv))
+    return values.pop('root'), RenderSettings(**values)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Render, with a line of progress."""
+    root, settings = parse_args(argv)
+
+    def progress(done: int, total: int) -> None:
+        if done % 20 == 0 or done == total:
+            print(f'\rrendering {done}/{total}', end='', file=sys.stderr, flush=True)
+
+    render_dataset(root, settings, progress)
+    print(f'\n{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}', file=sys.stderr)
+
+
+if __name__ == '__main__':
+    main()
