@@ -33,7 +33,7 @@ def render_dataset(
 ) -> None:
     """Write the data set under ``root``; does nothing where it stands already.
 
-    Everything is written into a folder beside ``root`` that takes its name when it is complete, so that an interrupted call leaves no half of
+    Everything is written into a folder beside ``root`` that takes its name when it is complete: an interrupted call leaves no half of
     a data set behind.
 
     Args:

@@ -1,0 +1,206 @@
+"""Readers of image tags: VOC image lists, names in VOC XML, CSV and JSON files.
+
+Tags are the only annotation that training reads. Nothing here parses a box. An image's tags are sorted class indices without repetition.
+"""
+
+import csv
+import difflib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+_IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
+
+
+def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueError:
+    """The error for a tag that is no class; it names the nearest class.
+
+    >>> str(unknown_tag('dgo', ('cat', 'dog'), "line 2 of 'tags.csv'"))
+    "'dgo' in line 2 of 'tags.csv' is no class. Did you mean 'dog'? Classes: cat, dog."
+    """
+    near = difflib.get_close_matches(str(name).lower(), [c.lower() for c in classes], n=1, cutoff=0.5)
+    guess = next((c for c in classes if near and c.lower() == near[0]), None)
+    hint = f' Did you mean {guess!r}?' if guess is not None else ''
+    return ValueError(f'{name!r} in {where} is no class.{hint} Classes: {", ".join(classes)}.')
+
+
+def parse_xml(path: Path) -> ElementTree.Element:
+    """The root of a VOC annotation file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is no XML; the message names it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'Expected the annotation file {str(path)!r}, but it is missing.')
+    try:
+        return ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(f'Annotation file {str(path)!r} is not readable as XML: {error}. Restore it from the data set.') from error
+
+
+def is_difficult(element: ElementTree.Element) -> bool:
+    """Whether an ``object`` element carries the mark ``difficult``."""
+    return (element.findtext('difficult') or '0').strip() == '1'
+
+
+def tags_from_lists(
+    main: Path, split: str, image_ids: Sequence[str], classes: Sequence[str], use_difficult: bool = False
+) -> dict[str, list[int]]:
+    """Tags from ``ImageSets/Main/<class>_<split>.txt``: 1 has the class, -1 has not, 0 has difficult objects of it only.
+
+    Args:
+        main: the folder ``ImageSets/Main``.
+        split: name of the list.
+        image_ids: the images of the split.
+        classes: names in label order.
+        use_difficult: count 0 as a tag.
+
+    Returns:
+        Labels of every image in ``image_ids``.
+
+    Raises:
+        FileNotFoundError: the list of a class is missing.
+        ValueError: a line is malformed, or an image of the split is missing from a list or stands in it twice.
+    """
+    tags: dict[str, list[int]] = {image_id: [] for image_id in image_ids}
+    wanted = ('1', '0') if use_difficult else ('1',)
+    for label, name in enumerate(classes):
+        path = main / f'{name}_{split}.txt'
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Give it, or take the tags from XML, CSV or JSON.'
+            )
+        flags: dict[str, str] = {}
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            words = line.split()
+            if not words:
+                continue
+            if len(words) != 2 or words[1] not in ('1', '0', '-1'):
+                raise ValueError(f"Line {number} of {str(path)!r} should be 'image 1', 'image 0' or 'image -1', got {line!r}.")
+            if words[0] in flags:
+                raise ValueError(f'Image {words[0]!r} stands twice in {str(path)!r}. Leave one line.')
+            flags[words[0]] = words[1]
+        _check_complete(image_ids, flags, path)
+        for image_id in image_ids:
+            if flags[image_id] in wanted:
+                tags[image_id].append(label)
+    return tags
+
+
+def tags_from_xml(
+    folder: Path, image_ids: Sequence[str], classes: Sequence[str], ignored: Collection[str] = (), use_difficult: bool = False
+) -> dict[str, list[int]]:
+    """Tags from the names in ``Annotations/<image>.xml``; boxes are not even parsed.
+
+    Args:
+        folder: the folder ``Annotations``.
+        image_ids: the images of the split.
+        classes: names in label order.
+        ignored: further names that may occur and give no tag.
+        use_difficult: count classes of which all objects are difficult.
+
+    Returns:
+        Labels of every image in ``image_ids``.
+
+    Raises:
+        FileNotFoundError: an annotation file is missing.
+        ValueError: a file is unreadable or holds a name that is neither a class nor ignored.
+    """
+    index = {name: label for label, name in enumerate(classes)}
+    tags = {}
+    for image_id in image_ids:
+        path = folder / f'{image_id}.xml'
+        found = set()
+        for element in parse_xml(path).iter('object'):
+            name = (element.findtext('name') or '').strip()
+            if name not in index and name not in ignored:
+                raise unknown_tag(name, classes, repr(str(path)))
+            if name in index and (use_difficult or not is_difficult(element)):
+                found.add(index[name])
+        tags[image_id] = sorted(found)
+    return tags
+
+
+def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str]) -> dict[str, list[int]]:
+    """Tags from a CSV or JSON file; images of other splits may stand in it too.
+
+    CSV has the header ``image,tags`` and separates an image's tags by ``;``. JSON is ``{image: [tag, ...]}`` or
+    ``[{"image": ..., "tags": [...]}, ...]``. An image may be given with its file suffix.
+
+    Args:
+        path: ends in ``.csv`` or ``.json``.
+        image_ids: the images of the split.
+        classes: names in label order.
+
+    Returns:
+        Labels of every image in ``image_ids``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another suffix, a malformed file, a tag that is no class, an image that is missing or stands twice.
+    """
+    readers = {'.csv': _read_csv, '.json': _read_json}
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"Tags come from 'lists', 'xml' or a .csv or .json file, got {str(path)!r}.")
+    if not path.is_file():
+        raise FileNotFoundError(f'Expected image tags in {str(path)!r}, but it is missing.')
+    index = {name: label for label, name in enumerate(classes)}
+    tags: dict[str, list[int]] = {}
+    for image, names, where in readers[path.suffix.lower()](path):
+        image_id = _without_suffix(image)
+        if image_id in tags:
+            raise ValueError(f'Image {image_id!r} stands twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
+        for name in names:
+            if name not in index:
+                raise unknown_tag(name, classes, f'{where} of {str(path)!r}')
+        tags[image_id] = sorted({index[name] for name in names})
+    _check_complete(image_ids, tags, path)
+    return {image_id: tags[image_id] for image_id in image_ids}
+
+
+def _without_suffix(image: str) -> str:
+    return image.rsplit('.', 1)[0] if image.lower().endswith(_IMAGE_SUFFIXES) else image
+
+
+def _check_complete(image_ids: Sequence[str], found: Collection[str], path: Path) -> None:
+    missing = [image_id for image_id in image_ids if image_id not in found]
+    if missing:
+        raise ValueError(f'{len(missing)} images of the split have no entry in {str(path)!r}, the first: {", ".join(missing[:3])}.')
+
+
+def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
+    with path.open(newline='', encoding='utf-8-sig') as file:
+        rows = csv.reader(file)
+        header = [cell.strip().lower() for cell in next(rows, [])]
+        if header != ['image', 'tags']:
+            raise ValueError(f"Expected the header 'image,tags' in {str(path)!r}, got {','.join(header)!r}.")
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != 2:
+                raise ValueError(f"Line {rows.line_num} of {str(path)!r} should be 'image,tag;tag;...', got {','.join(row)!r}.")
+            yield row[0].strip(), [tag.strip() for tag in row[1].split(';') if tag.strip()], f'line {rows.line_num}'
+
+
+def _read_json(path: Path) -> Iterable[tuple[str, list[str], str]]:
+    def no_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        if twice:
+            raise ValueError(f'{twice[0]!r} stands twice in {str(path)!r}. Leave one entry with all its tags.')
+        return dict(pairs)
+
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'), object_pairs_hook=no_repetition)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{str(path)!r} is not readable as JSON: {error}.') from error
+    entries = [{'image': image, 'tags': names} for image, names in content.items()] if isinstance(content, dict) else content
+    wanted = f'{str(path)!r} should hold {{image: [tag, ...]}} or [{{"image": ..., "tags": [...]}}, ...]'
+    if not isinstance(entries, list):
+        raise ValueError(f'{wanted}, got {type(content).__name__}.')
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or not isinstance(entry.get('image'), str) or not isinstance(entry.get('tags'), list):
+            raise ValueError(f'{wanted}, got {entry!r} as entry {number}.')
+        yield entry['image'], entry['tags'], f'entry {number}'
