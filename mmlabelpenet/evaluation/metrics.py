@@ -1,0 +1,229 @@
+"""The metric that test and validation loops use: scores of every stage from the predictions of one forward pass.
+
+Predictions come in pixels of the original image, boxes 0-based and half-open.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from numpy.typing import NDArray
+
+from ..datasets.voc import VOCDevkit
+from ..registry import METRICS
+from .functional import encode_masks
+from .scoring import Prediction, Record, Settings, Truth, score_image, summarise
+from .table import Table, make_row, text_table, write_metrics
+
+__all__ = ['STAGES', 'StageMetric', 'read_prediction', 'read_truth', 'write_metrics']
+
+STAGES = ('classification', 'detection', 'refinement', 'segmentation')
+PROTOCOLS = {'test': ('bbox', 'segm', 'abo', 'miou'), 'corloc': ('corloc',)}
+
+
+@METRICS.register_module()
+class StageMetric(BaseMetric):
+    """Boxes, masks and class maps of each stage, scored by the paper's measures.
+
+    Each sample brings ``img_id`` and ``stage_predictions``: a dict stage -> ``InstanceData`` or dict with ``bboxes`` (n, 4),
+    ``scores`` (n,), ``labels`` (n,) and, where the stage has them, ``masks`` (bool (n, h, w) or COCO run-length codes), or None.
+    An image is scored as soon as it comes, so that only small arrays are kept and exchanged between ranks.
+
+    After :meth:`evaluate` the main process finds the whole table in ``table`` (per class too) and what it rests on in ``meta``.
+
+    Args:
+        data_root: folder with ``Annotations``, ``ImageSets``, ...
+        split: list of the images that are scored; it also ranks equal scores.
+        stages: stages that get a row.
+        protocol: 'test' (box AP, mask AP, ABO, mIoU) or 'corloc' (CorLoc only, for a training split).
+        metrics: groups of metrics, some of the protocol's; all by default.
+        box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
+        mask_iou_thrs: thresholds of mask AP.
+        semantic_score_thr: score from which on an instance enters the class map of mIoU.
+        mask_classes: classes by number in the class masks; those of VOC by default.
+        collect_device: as in mmengine.
+        prefix: as in mmengine.
+        collect_dir: as in mmengine.
+
+    Raises:
+        ValueError: unknown protocol or group of metrics, or a threshold outside (0, 1].
+    """
+
+    def __init__(
+        self, data_root: str, split: str, stages: Sequence[str] = STAGES, protocol: str = 'test', metrics: Sequence[str] | None = None,
+        box_iou_thrs: Sequence[float] = (0.5,), mask_iou_thrs: Sequence[float] = (0.25, 0.5, 0.7, 0.75),
+        semantic_score_thr: float = 0.3, mask_classes: Sequence[str] | None = None, collect_device: str = 'cpu',
+        prefix: str | None = None, collect_dir: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if protocol not in PROTOCOLS:
+            raise ValueError(f'The protocol is one of {tuple(PROTOCOLS)}, got {protocol!r}.')
+        groups = PROTOCOLS[protocol] if metrics is None else tuple(metrics)
+        unknown = sorted(set(groups) - set(PROTOCOLS[protocol]))
+        if unknown:
+            raise ValueError(f'Protocol {protocol!r} measures {PROTOCOLS[protocol]}, got {unknown}.')
+        self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages), protocol
+        self.options = {
+            'groups': groups,
+            'box_iou_thrs': tuple(box_iou_thrs),
+            'mask_iou_thrs': tuple(mask_iou_thrs),
+            'semantic_score_thr': semantic_score_thr,
+        }
+        Settings(num_classes=1, **self.options)  # wrong values are told now, not after the first batch
+        self.mask_classes = mask_classes
+        self.table: Table = {}
+        self.meta: dict[str, Any] = {}
+        self._devkit: VOCDevkit | None = None
+        self._order: dict[str, int] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, from the data set's metainfo."""
+        if not self.dataset_meta or 'classes' not in self.dataset_meta:
+            raise ValueError("The metric needs dataset_meta['classes']. Set metric.dataset_meta = dataset.metainfo before scoring.")
+        return tuple(self.dataset_meta['classes'])
+
+    @property
+    def settings(self) -> Settings:
+        """What is measured."""
+        return Settings(num_classes=len(self.classes), **self.options)
+
+    def _open(self) -> VOCDevkit:
+        if self._devkit is None:
+            more = {} if self.mask_classes is None else {'mask_classes': tuple(self.mask_classes)}
+            self._devkit = VOCDevkit(self.data_root, self.classes, **more)
+            self._order = {image_id: index for index, image_id in enumerate(self._devkit.image_ids(self.split))}
+        return self._devkit
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Score a batch.
+
+        Args:
+            data_batch: not used.
+            data_samples: one for each image, with ``img_id`` and ``stage_predictions``.
+
+        Raises:
+            KeyError: an image that is not in the split.
+            ValueError: predictions that cannot be scored; the message names image and stage.
+        """
+        devkit, settings = self._open(), self.settings
+        for sample in data_samples:
+            image_id, predictions = str(sample['img_id']), sample['stage_predictions']
+            if image_id not in self._order:
+                raise KeyError(f'Image {image_id!r} is not in split {self.split!r} of {self.data_root}. Test on the split of the metric.')
+            truth = read_truth(devkit, image_id, settings)
+            records: dict[str, Record | None] = {}
+            for stage in self.stages:
+                fields = predictions.get(stage)
+                try:
+                    records[stage] = None if fields is None else score_image(read_prediction(fields), truth, settings)
+                except ValueError as error:
+                    raise ValueError(f'Image {image_id!r}, stage {stage!r}: {error}') from error
+            known = {'instance_masks': truth.masks is not None, 'class_masks': truth.class_mask is not None}
+            self.results.append({'img_id': image_id, 'stages': records, **known})
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Add up all images.
+
+        Args:
+            results: what :meth:`process` stored, of all ranks.
+
+        Returns:
+            ``stage/metric`` -> percent, without those that are null; the whole table is in ``table``.
+
+        Raises:
+            ValueError: an image was scored twice, or a stage predicted some images only.
+        """
+        results = sorted(results, key=lambda result: self._order[result['img_id']])
+        ids = [result['img_id'] for result in results]
+        twice = sorted({first for first, second in zip(ids, ids[1:], strict=False) if first == second})
+        if twice:
+            raise ValueError(f'Each image is scored once, got {twice[:5]} twice.')
+        if len(ids) < len(self._order):
+            print_log(
+                f'Only {len(ids)} of {len(self._order)} images of {self.split!r} were predicted and scored.', 'current', logging.WARNING
+            )
+        self.table = {stage: self._row(stage, results) for stage in self.stages}
+        self.meta = {
+            'protocol': self.protocol,
+            'split': self.split,
+            'images': len(ids),
+            'images_in_split': len(self._order),
+            'images_with_instance_masks': sum(result['instance_masks'] for result in results),
+            'images_with_class_masks': sum(result['class_masks'] for result in results),
+            'semantic_score_thr': self.options['semantic_score_thr'],
+        }
+        columns = [key for key in self.settings.keys() if any(row[key] is not None for row in self.table.values())]
+        print_log(f'{self.protocol} on {self.split}, percent:\n{text_table(self.table, columns)}', 'current')
+        flat = {f'{stage}/{key}': value for stage, row in self.table.items() for key, value in row.items() if key != 'per_class'}
+        return {key: value for key, value in flat.items() if value is not None}
+
+    def _row(self, stage: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        records = [result['stages'][stage] for result in results if result['stages'][stage] is not None]
+        if records and len(records) < len(results):
+            raise ValueError(f'Stage {stage!r} predicted {len(records)} of {len(results)} images. Give all images predictions, or none.')
+        try:
+            return make_row(summarise(records, self.settings), self.classes)
+        except ValueError as error:
+            raise ValueError(f'Stage {stage!r}: {error}') from error
+
+
+def read_truth(devkit: VOCDevkit, image_id: str, settings: Settings) -> Truth:
+    """Read of an image's ground truth what the settings ask for.
+
+    Args:
+        devkit: the data set.
+        image_id: name of the image.
+        settings: what is measured.
+
+    Returns:
+        The ground truth; masks are None if the image has none or they are not needed.
+    """
+    objects = devkit.objects(image_id)
+    instances = devkit.instance_masks(image_id) if {'segm', 'abo'} & set(settings.groups) else None
+    return Truth(
+        bboxes=objects.bboxes,
+        labels=objects.labels,
+        difficult=objects.difficult,
+        mask_labels=None if instances is None else instances.labels,
+        masks=None if instances is None else encode_masks(instances.masks),
+        class_mask=devkit.class_mask(image_id) if 'miou' in settings.groups else None,
+    )
+
+
+def read_prediction(fields: Any) -> Prediction:
+    """Take predictions of one image out of an ``InstanceData`` or a dict; masks become run-length codes.
+
+    Args:
+        fields: with ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and perhaps ``masks``; tensors or arrays.
+
+    Returns:
+        The same as arrays of their own.
+
+    Raises:
+        ValueError: a field is missing or has another shape.
+
+    >>> read_prediction({'bboxes': [[0, 0, 2, 2]], 'scores': [0.5], 'labels': [1]}).labels.tolist()
+    [1]
+    """
+    fields = dict(fields.items())
+    missing = sorted({'bboxes', 'scores', 'labels'} - set(fields))
+    if missing:
+        raise ValueError(f'Predictions need bboxes, scores and labels, {missing} are missing.')
+    masks = fields.get('masks')
+    if masks is not None:
+        masks = getattr(masks, 'masks', masks)  # BitmapMasks
+        masks = list(masks) if len(masks) and isinstance(masks[0], Mapping) else encode_masks(_array(masks)) if len(masks) else []
+    return Prediction(
+        bboxes=_array(fields['bboxes']).astype(np.float64).reshape(-1, 4),
+        scores=_array(fields['scores']).astype(np.float64).reshape(-1),
+        labels=_array(fields['labels']).astype(np.int64).reshape(-1),
+        masks=masks,
+    )
+
+
+def _array(value: Any) -> NDArray:
+    return value.detach().cpu().numpy() if hasattr(value, 'detach') else np.asarray(value)

@@ -1,0 +1,226 @@
+"""Score one image at a time, then add the images up.
+
+An image's predictions are compared with its ground truth at once; what stays is a *record*, a dict of small arrays, so that memory
+stays bounded, ranks can exchange records, and only :func:`summarise` needs all of them.
+
+Shapes: n predictions and g objects of one image, m masked objects, C classes, T thresholds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from . import functional as measure
+
+GROUPS = ('bbox', 'corloc', 'segm', 'abo', 'miou')
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions of one stage on one image: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), ``masks`` n codes or None."""
+
+    bboxes: NDArray
+    scores: NDArray
+    labels: NDArray
+    masks: list[measure.RLE] | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth of one image.
+
+    ``bboxes`` (g, 4), ``labels`` (g,), ``difficult`` (g,); ``mask_labels`` (m,) and ``masks`` (m codes), or None where the image
+    has no instance masks; ``class_mask`` uint8 (h, w), or None.
+    """
+
+    bboxes: NDArray
+    labels: NDArray
+    difficult: NDArray
+    mask_labels: NDArray | None = None
+    masks: list[measure.RLE] | None = None
+    class_mask: NDArray | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes:
+        num_classes: C.
+        groups: some of 'bbox', 'corloc', 'segm', 'abo' and 'miou'.
+        box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
+        mask_iou_thrs: thresholds of mask AP.
+        semantic_score_thr: score from which on an instance enters the class map.
+        legacy: boxes name their last pixel ("+1" widths).
+    """
+
+    num_classes: int
+    groups: tuple[str, ...] = GROUPS
+    box_iou_thrs: tuple[float, ...] = (0.5,)
+    mask_iou_thrs: tuple[float, ...] = (0.25, 0.5, 0.7, 0.75)
+    semantic_score_thr: float = 0.3
+    legacy: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.groups) - set(GROUPS))
+        if unknown:
+            raise ValueError(f'Groups of metrics are {GROUPS}, got {unknown}.')
+        for thr in (*self.box_iou_thrs, *self.mask_iou_thrs):
+            if not 0 < thr <= 1:
+                raise ValueError(f'IoU thresholds need to lie in (0, 1], got {thr}.')
+
+    def keys(self) -> list[str]:
+        """All keys that :func:`summarise` may give, in the order of tables."""
+        keys = [f'bbox_mAP_{100 * thr:g}_{mode}' for thr in self.box_iou_thrs for mode in ('11point', 'area')]
+        keys += [f'CorLoc_{100 * self.box_iou_thrs[0]:g}{end}' for end in ('', '_no_difficult_only')]
+        keys += [f'segm_mAP_{100 * thr:g}_{mode}' for mode in ('area', '11point', 'coco101') for thr in self.mask_iou_thrs]
+        return [*keys, 'ABO_class', 'ABO_agnostic', 'mIoU']
+
+
+def score_image(prediction: Prediction, truth: Truth, settings: Settings) -> Record:
+    """Compare the predictions of one image with its ground truth.
+
+    Args:
+        prediction: what one stage says.
+        truth: what was annotated.
+        settings: what to measure.
+
+    Returns:
+        A dict of small arrays (and dicts of such), for :func:`summarise`. ``masks`` says whether the stage has masks: True, False,
+        or None where it had no instance to give one to.
+
+    Raises:
+        ValueError: a score is nan, a label is no class, or a mask has not the image's size.
+    """
+    _check(prediction, settings)
+    has_masks = None if prediction.masks is None and len(prediction.labels) == 0 else prediction.masks is not None
+    record: Record = {'masks': has_masks}
+    if {'bbox', 'corloc'} & set(settings.groups):
+        record.update(_score_boxes(prediction, truth, settings))
+    if {'segm', 'abo'} & set(settings.groups) and truth.masks is not None and has_masks is not False:
+        record['segm'] = _score_masks(prediction, truth, settings)
+    if 'miou' in settings.groups and truth.class_mask is not None and has_masks is not False:
+        record['confusion'] = _score_class_map(prediction, truth.class_mask, settings)
+    return record
+
+
+def _check(prediction: Prediction, settings: Settings) -> None:
+    count = len(prediction.labels)
+    lengths = {'bboxes': len(prediction.bboxes), 'scores': len(prediction.scores)}
+    lengths |= {'masks': len(prediction.masks)} if prediction.masks is not None else {}
+    for name, length in lengths.items():
+        if length != count:
+            raise ValueError(f'Predictions of an image need as many {name} as labels ({count}), got {length}.')
+    if np.isnan(prediction.scores).any():
+        raise ValueError(f'Scores need to be numbers, got nan at prediction {int(np.isnan(prediction.scores).argmax())} of the image.')
+    if count and not 0 <= prediction.labels.min() <= prediction.labels.max() < settings.num_classes:
+        raise ValueError(
+            f'Labels need to lie in 0..{settings.num_classes - 1}, got {prediction.labels.min()}..{prediction.labels.max()}. '
+            'Is the metric told the classes that the model was trained with?'
+        )
+
+
+def _score_boxes(prediction: Prediction, truth: Truth, settings: Settings) -> Record:
+    iou = measure.box_iou(prediction.bboxes, truth.bboxes, settings.legacy)
+    best = measure.best_in_matrix(iou, prediction.labels, truth.labels)
+    result: Record = {}
+    if 'bbox' in settings.groups:
+        matches = [measure.match_voc(best, prediction.scores, truth.difficult, thr) for thr in settings.box_iou_thrs]
+        result['bbox'] = {
+            'labels': prediction.labels,
+            'scores': prediction.scores,
+            'right': np.stack([match.right for match in matches]),
+            'ignored': np.stack([match.ignored for match in matches]),
+            'objects': np.bincount(truth.labels[~truth.difficult], minlength=settings.num_classes),
+        }
+    if 'corloc' in settings.groups:
+        images, object_images = np.zeros(len(prediction.labels), dtype=np.int64), np.zeros(len(truth.labels), dtype=np.int64)
+        for name, skip in (('corloc', False), ('corloc_no_difficult_only', True)):
+            result[name] = np.stack(
+                measure.corloc_counts(
+                    images, prediction.labels, prediction.scores, best.iou, object_images, truth.labels, truth.difficult,
+                    settings.num_classes, settings.box_iou_thrs[0], skip,
+                )
+            )  # fmt: skip
+    return result
+
+
+def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Record:
+    iou = measure.mask_iou(prediction.masks or [], truth.masks or [])
+    labels, object_labels = prediction.labels, truth.mask_labels
+    best, easy = measure.best_in_matrix(iou, labels, object_labels), np.zeros(len(object_labels), dtype=bool)
+    return {
+        'labels': labels,
+        'scores': prediction.scores,
+        'right': np.stack([measure.match_voc(best, prediction.scores, easy, thr).right for thr in settings.mask_iou_thrs]),
+        'right_coco': measure.match_coco(iou, labels, prediction.scores, object_labels, settings.mask_iou_thrs),
+        'objects': np.bincount(object_labels, minlength=settings.num_classes),
+        'object_labels': object_labels,
+        'best_class': measure.best_per_object(iou, labels, object_labels),
+        'best_agnostic': measure.best_per_object(iou),
+    }
+
+
+def _score_class_map(prediction: Prediction, class_mask: NDArray, settings: Settings) -> NDArray:
+    painted = np.flatnonzero(prediction.scores >= settings.semantic_score_thr) if prediction.masks else np.zeros(0, dtype=np.int64)
+    masks = np.zeros((0, *class_mask.shape), dtype=np.uint8)
+    if len(painted):
+        masks = coco_mask.decode([prediction.masks[index] for index in painted]).transpose(2, 0, 1)
+    predicted = measure.semantic_map(masks, prediction.scores[painted], prediction.labels[painted], class_mask.shape)
+    return measure.confusion_matrix(predicted, class_mask, settings.num_classes)
+
+
+def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArray | None]:
+    """Add up the records of all images of one stage.
+
+    Args:
+        records: one of each image, in the order of the split (equal scores rank by it).
+        settings: the same as for :func:`score_image`.
+
+    Returns:
+        key of the metric -> its value per class as fractions, float64 (C,), nan where there is nothing to measure (mIoU: (C + 1,),
+        background first); None where the stage cannot have it or it was not asked for.
+
+    Raises:
+        ValueError: the stage gave masks for some images only.
+    """
+    if len({record['masks'] for record in records} - {None}) > 1:
+        raise ValueError('The stage gave masks for some images and boxes alone for others. Give masks for all images or for none.')
+    values: dict[str, NDArray | None] = dict.fromkeys(settings.keys())
+    if 'bbox' in settings.groups and records:
+        _add_precisions(values, [record['bbox'] for record in records], 'bbox', ('11point', 'area'), 'right', settings.box_iou_thrs)
+    if 'corloc' in settings.groups and records:
+        for end in ('', '_no_difficult_only'):
+            correct, shown = sum(record[f'corloc{end}'] for record in records)
+            values[f'CorLoc_{100 * settings.box_iou_thrs[0]:g}{end}'] = measure.shares(correct, shown)
+    masked = [record['segm'] for record in records if 'segm' in record] if any(record['masks'] for record in records) else []
+    if 'segm' in settings.groups and masked:
+        _add_precisions(values, masked, 'segm', ('area', '11point'), 'right', settings.mask_iou_thrs)
+        _add_precisions(values, masked, 'segm', ('coco101',), 'right_coco', settings.mask_iou_thrs)
+    if 'abo' in settings.groups and masked:
+        labels = np.concatenate([record['object_labels'] for record in masked])
+        for kind in ('class', 'agnostic'):
+            best = np.concatenate([record[f'best_{kind}'] for record in masked])
+            values[f'ABO_{kind}'] = measure.mean_per_class(best, labels, settings.num_classes)
+    confusions = [record['confusion'] for record in records if 'confusion' in record]
+    if confusions and any(record['masks'] for record in records):
+        values['mIoU'] = measure.class_ious(sum(confusions))
+    return values
+
+
+def _add_precisions(
+    values: dict[str, NDArray | None], records: Sequence[Record], kind: str, modes: Sequence[str], right: str, iou_thrs: Sequence[float]
+) -> None:
+    labels, scores = (np.concatenate([record[key] for record in records]) for key in ('labels', 'scores'))
+    hits = np.concatenate([record[right] for record in records], axis=1)
+    ignored = np.concatenate([record['ignored'] for record in records], axis=1) if 'ignored' in records[0] else np.zeros_like(hits)
+    found = measure.average_precisions(labels, scores, hits, ignored, sum(record['objects'] for record in records), modes)
+    for mode in modes:
+        for row, thr in enumerate(iou_thrs):
+            values[f'{kind}_mAP_{100 * thr:g}_{mode}'] = found[mode][row]
