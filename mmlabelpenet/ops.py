@@ -5,8 +5,8 @@ Many installations have mmcv without its compiled extension ``mmcv._ext``, and t
 the finder answers with a stand-in whose functions call torchvision (:mod:`mmlabelpenet.torchvision_kernels`). The stand-in has every name,
 so that everything imports; a name it does not serve raises ``NotImplementedError`` when it is called.
 
-The stand-in's RoIPool is that of torchvision and of Fast R-CNN: the borders of a box are rounded to cells and both ends lie inside. mmcv's own
-kernel does not round. They agree where box borders are whole cells of a map of stride 1 and differ by less than a cell elsewhere.
+The stand-in's RoIPool is that of torchvision and of Fast R-CNN: the borders of a box are rounded to cells and both ends lie inside.
+mmcv's own kernel does not round. They agree where box borders are whole cells of a map of stride 1 and differ by up to a cell elsewhere.
 
 Import this package before ``mmcv.ops`` or ``mmdet.models``.
 """

@@ -1,0 +1,7 @@
+"""Backbones in two parts: the shared part, run once an image, and the tail that every stage has for itself."""
+
+from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
+from .resnet import ResNetC4, ResNetC5
+from .vgg import VGG16C4, VGG16Tail
+
+__all__ = ['EfficientNetLite0C4', 'EfficientNetLite0Tail', 'ResNetC4', 'ResNetC5', 'VGG16C4', 'VGG16Tail']

