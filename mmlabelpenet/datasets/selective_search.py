@@ -1,0 +1,138 @@
+"""Selective search with OpenCV: class-free proposals of an image, the same ones in the same order on every run.
+
+Shapes: R proposals, G objects, (h, w) image. Boxes: float32 xyxy in pixels, half-open.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .proposals import canonical_order
+
+_MODES = ('fast', 'quality', 'single')
+
+
+@dataclass(frozen=True)
+class SelectiveSearchSettings:
+    """What decides which proposals an image gets.
+
+    Attributes:
+        mode: OpenCV's strategy, ``'fast'``, ``'quality'`` or ``'single'``.
+        min_size: proposals with a shorter side below this many pixels are dropped.
+        max_proposals: at most this many an image, see :func:`thin_proposals`; 0 keeps all.
+    """
+
+    mode: str = 'fast'
+    min_size: int = 20
+    max_proposals: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what OpenCV does not offer."""
+        if self.mode not in _MODES:
+            raise ValueError(f'The mode of selective search is one of {", ".join(_MODES)}, got {self.mode!r}.')
+        if self.min_size < 1 or self.max_proposals < 0:
+            raise ValueError(f'min_size must be at least 1 and max_proposals at least 0, got {self.min_size} and {self.max_proposals}.')
+
+
+def selective_search(
+    image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Proposals of an image; where nothing is found, the whole image is the one proposal.
+
+    Args:
+        image: uint8 (h, w, 3), BGR.
+        settings: None for the defaults.
+
+    Returns:
+        ``bboxes`` float32 (R, 4) without repetitions in canonical order, and ``scores`` float32 (R,), all 1: selective search's own ranks
+        are random and are not used.
+
+    Raises:
+        ValueError: the image has another shape or type.
+        ImportError: OpenCV lacks its contributed modules.
+
+    >>> bboxes, scores = selective_search(np.zeros((40, 60, 3), np.uint8))
+    >>> bboxes.tolist(), scores.tolist()
+    ([[0.0, 0.0, 60.0, 40.0]], [1.0])
+    """
+    settings = settings or SelectiveSearchSettings()
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f'Selective search needs a uint8 image (h, w, 3), got {image.dtype} {image.shape}.')
+    if not hasattr(getattr(cv2, 'ximgproc', None), 'segmentation'):
+        raise ImportError(
+            'Selective search needs cv2.ximgproc.segmentation. Remove every OpenCV package, then install '
+            'opencv-contrib-python-headless alone: several of them overwrite each other.'
+        )
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(image)
+    if settings.mode == 'fast':
+        search.switchToSelectiveSearchFast()
+    elif settings.mode == 'quality':
+        search.switchToSelectiveSearchQuality()
+    else:
+        search.switchToSingleStrategy()
+    # The set of rectangles is the same on every run, their order is not.
+    rects = np.unique(np.asarray(search.process(), np.float32).reshape(-1, 4), axis=0)
+    rects = rects[rects[:, 2:].min(1) >= settings.min_size]
+    if not len(rects):
+        rects = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+    bboxes = np.concatenate([rects[:, :2], rects[:, :2] + rects[:, 2:]], 1)
+    bboxes = bboxes[canonical_order(bboxes, np.ones(len(bboxes), np.float32))]
+    if settings.max_proposals:
+        bboxes = thin_proposals(bboxes, settings.max_proposals)
+    return bboxes, np.ones(len(bboxes), np.float32)
+
+
+def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
+    """Keep ``limit`` proposals by dropping near-repetitions first, so that little recall is lost.
+
+    Boxes that overlap an earlier one by more than 0.95, then 0.90, and so on, go until no more than ``limit`` are left; the last ones to go
+    come back as far as there is room.
+
+    Args:
+        bboxes: float32 (R, 4); the order decides between two that overlap.
+        limit: how many to keep, at least 1.
+
+    Returns:
+        float32 (min(R, limit), 4), in the order of ``bboxes``.
+
+    Raises:
+        ValueError: limit below 1.
+
+    >>> thin_proposals(np.array([[0, 0, 100, 100], [0, 0, 100, 99], [50, 50, 90, 90]], np.float32), 2).tolist()
+    [[0.0, 0.0, 100.0, 100.0], [50.0, 50.0, 90.0, 90.0]]
+    """
+    if limit < 1:
+        raise ValueError(f'At least 1 proposal must be kept, got a limit of {limit}.')
+    left = np.arange(len(bboxes))
+    for step in range(19, -1, -1):
+        if len(left) <= limit:
+            return bboxes[left]
+        kept = _without_repetitions(bboxes, left, step / 20)
+        if len(kept) <= limit:
+            back = np.setdiff1d(left, kept)[: limit - len(kept)]
+            return bboxes[np.sort(np.concatenate([kept, back]))]
+        left = kept
+    return bboxes[left[:limit]]  # more disjoint boxes than the limit
+
+
+def _without_repetitions(bboxes: NDArray[np.float32], left: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+    kept = []
+    while len(left):
+        kept.append(left[0])
+        left = left[1:][pairwise_iou(bboxes[left[:1]], bboxes[left[1:]])[0] <= threshold]
+    return np.array(kept, np.int64)
+
+
+def pairwise_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Intersection over union of boxes (G, 4) and (R, 4), float64 (G, R).
+
+    >>> pairwise_iou(np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 1], [5, 5, 6, 6]])).tolist()
+    [[0.5, 0.0]]
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    shared = sides.clip(0).prod(2)
+    return shared / ((a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1)[None] - shared)

@@ -1,0 +1,192 @@
+"""Make the proposals of an image list with OpenCV's selective search.
+
+    python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz
+
+An interrupted run goes on where it stopped when the same command is given again; a complete file is left as it is. The file's bytes depend
+on the images and the settings alone.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search
+from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
+
+_FORMAT = 1  # raise it when the same settings give other proposals
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    defaults = SelectiveSearchSettings()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data_root', help='folder that holds ImageSets and JPEGImages, such as data/VOCdevkit/VOC2007')
+    parser.add_argument('split', help='image list in ImageSets/Main or ImageSets/Segmentation')
+    parser.add_argument('out', type=Path, help='the proposal file to write, .npz')
+    parser.add_argument('--mode', default=defaults.mode, choices=('fast', 'quality', 'single'), help='strategy (default: %(default)s)')
+    parser.add_argument(
+        '--min-size', type=int, default=defaults.min_size, help='shortest side of a proposal in pixels (default: %(default)s)'
+    )
+    parser.add_argument('--max-proposals', type=int, default=defaults.max_proposals, help='most proposals an image, 0 for all (default: 0)')
+    parser.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
+    parser.add_argument('--overwrite', action='store_true', help='replace a file or parts made with other settings')
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error(f'--workers must be at least 1, got {args.workers}')
+    if args.out.suffix != '.npz':
+        parser.error(f'the proposal file must end in .npz, got {args.out}')
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make the file unless it is there, then report on it."""
+    args = parse_args(argv)
+    devkit = VOCDevkit(args.data_root, classes=())
+    image_ids = devkit.image_ids(args.split)
+    search = SelectiveSearchSettings(args.mode, args.min_size, args.max_proposals)
+    settings = {'method': 'selective search', 'split': args.split, **asdict(search), 'opencv': cv2.__version__, 'format': _FORMAT}
+    if not is_complete(args, image_ids, settings):
+        parts = open_parts(args, settings)
+        make_parts(devkit, image_ids, search, parts, args.workers)
+        write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
+        shutil.rmtree(parts)
+    report(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))
+
+
+def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> bool:
+    """Whether the wanted file is there.
+
+    Raises:
+        ValueError: the file was made with other settings or for other images, and is not to be overwritten.
+    """
+    if args.overwrite or not args.out.exists():
+        return False
+    present = ProposalFile(args.out, args.data_root, args.split)
+    if present.settings != settings or present.image_ids != sorted(image_ids):
+        raise ValueError(
+            f'{str(args.out)!r} holds other proposals: {present.settings}, {len(present)} images; asked for {settings}, '
+            f'{len(image_ids)} images. Choose another file or add --overwrite.'
+        )
+    return True
+
+
+def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
+    """The folder of finished images beside the file.
+
+    Raises:
+        ValueError: it was begun with other settings, and is not to be overwritten.
+    """
+    parts = args.out.with_name(args.out.name + '.parts')
+    marker = parts / 'settings.json'
+    if marker.exists() and json.loads(marker.read_text()) != settings:
+        if not args.overwrite:
+            raise ValueError(f'{str(parts)!r} was begun with {marker.read_text()}, asked for {settings}. Remove it or add --overwrite.')
+        shutil.rmtree(parts)
+    parts.mkdir(parents=True, exist_ok=True)
+    write_whole(marker, json.dumps(settings).encode())
+    return parts
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    partial = path.with_name(f'.{path.name}.partial')
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def make_parts(devkit: VOCDevkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int) -> None:
+    """Search every image that has no part yet, with a bar of progress."""
+    todo = [image_id for image_id in image_ids if not (parts / f'{image_id}.npy').exists()]
+    jobs = [(image_id, devkit.image_path(image_id), search, parts) for image_id in todo]
+    bar = tqdm(total=len(image_ids), initial=len(image_ids) - len(todo), unit='image', mininterval=0.5 if sys.stderr.isatty() else 20)
+    with bar:
+        for _ in run_jobs(jobs, min(workers, len(jobs))):
+            bar.update()
+
+
+def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path]], workers: int) -> Iterator[str]:
+    """Search images in this process or in several."""
+    if workers <= 1:
+        cv2.setNumThreads(1)
+        yield from map(search_one, jobs)
+        return
+    with multiprocessing.Pool(workers, start_worker, (os.getpid(),)) as pool:
+        yield from pool.imap_unordered(search_one, jobs)
+
+
+def start_worker(parent: int) -> None:
+    """One thread a process; end with the parent, even where that was killed."""
+    cv2.setNumThreads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path]) -> str:
+    """Search one image and leave its part: a float32 array (1 + R, 4), first (h, w, 0, 0), then the boxes.
+
+    Raises:
+        ValueError: the image cannot be read.
+    """
+    image_id, path, search, parts = job
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'Image {str(path)!r} is not readable. Restore it; what is done so far is kept in {str(parts)!r}.')
+    bboxes, _ = selective_search(image, search)
+    part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
+    partial = parts / f'.{image_id}.partial'
+    with partial.open('wb') as file:
+        np.save(file, part)
+    partial.replace(parts / f'{image_id}.npy')
+    return image_id
+
+
+def read_part(parts: Path, image_id: str) -> ProposalRecord:
+    """The proposals that :func:`search_one` left."""
+    part = np.load(parts / f'{image_id}.npy', allow_pickle=False)
+    return ProposalRecord(image_id, (int(part[0, 0]), int(part[0, 1])), part[1:], np.ones(len(part) - 1, np.float32))
+
+
+def report(devkit: VOCDevkit, image_ids: list[str], proposals: ProposalFile) -> None:
+    """Print how many proposals an image has and, where boxes exist, how many objects they find."""
+    counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
+    print(
+        f'{proposals.path}: {len(counts)} images, proposals an image: mean {counts.mean():.0f}, '
+        f'least {counts.min()}, median {np.median(counts):.0f}, most {counts.max()}'
+    )
+    best = []
+    for image_id in image_ids:
+        annotation = devkit.data_root / 'Annotations' / f'{image_id}.xml'
+        if annotation.is_file():
+            objects = read_boxes(annotation)
+            best.append(pairwise_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
+    overlaps = np.concatenate(best) if best else np.zeros(0)
+    if len(overlaps):
+        shares = ', '.join(f'at {threshold}: {100 * (overlaps >= threshold).mean():.1f} %' for threshold in (0.5, 0.7))
+        print(f'recall of {len(overlaps)} objects in {len(best)} annotated images (difficult ones left out), IoU {shares}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. Give the same command again to go on.')
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        sys.exit(f'Error: {error}')
