@@ -1,0 +1,6 @@
+"""Who trains when."""
+
+from .label_pass import LabelPass
+from .loops import LabelPropagationLoop, Phase
+
+__all__ = ['LabelPass', 'LabelPropagationLoop', 'Phase']

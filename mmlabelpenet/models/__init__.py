@@ -1,0 +1,22 @@
+"""The network: start reading at ``label_penet.py``."""
+
+from .backbones import *  # noqa: F401,F403
+from .data_preprocessor import InvertibleDataPreprocessor
+from .label_penet import LabelPENet
+from .mil_head import MILBBoxHead, MILRoIHead
+from .mil_losses import MILSoftmaxLoss, WSDDNLoss
+from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
+
+__all__ = [
+    'InvertibleDataPreprocessor',
+    'LabelPENet',
+    'MILBBoxHead',
+    'MILRoIHead',
+    'MILSoftmaxLoss',
+    'ObjectnessLoss',
+    'WSDDNLoss',
+    'WeightedBBoxHead',
+    'WeightedMaskHead',
+    'WeightedRPNHead',
+    'WeightedRandomSampler',
+]

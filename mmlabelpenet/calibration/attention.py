@@ -1,0 +1,77 @@
+"""From the proposals' maps to one map per object in the image (paper Sec. 3.2, Fig. 2a and 2c).
+
+Shapes: R proposals, (p, p) RoI grid, K objects, (h, w) image.
+Boxes: float xyxy in pixels of the (h, w) image.
+"""
+
+import torch
+from torch import Tensor
+
+
+def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode: str = 'bilinear') -> Tensor:
+    """One axis of pasting: how much each of ``bins`` cells adds to each of ``size`` pixels.
+
+    The interval is widened to whole pixels. Inside it, a pixel centre lies between two cell centres (bilinear; beyond the outer
+    centres the outer cell counts in full) or in one cell (nearest).
+
+    Args:
+        low: float (R,), start of the intervals in pixels.
+        high: float (R,), end.
+
+    Returns:
+        float (R, size, bins); rows sum to 1 inside the interval and to 0 outside.
+
+    >>> interpolation_weights(torch.tensor([1.0]), torch.tensor([3.0]), bins=2, size=4)[0].tolist()
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    """
+    low, high = low.floor().clamp(min=0), high.ceil().clamp(max=size)
+    centres = torch.arange(size, device=low.device, dtype=low.dtype) + 0.5
+    inside = (centres > low[:, None]) & (centres < high[:, None])
+    cell = (centres - low[:, None]) / (high - low).clamp(min=1)[:, None] * bins - 0.5
+    cell = cell.clamp(0, bins - 1)
+    if mode == 'nearest':
+        cell = cell.round()
+    elif mode != 'bilinear':
+        raise ValueError(f"Expected mode 'bilinear' or 'nearest', got {mode!r}.")
+    distance = (cell[..., None] - torch.arange(bins, device=low.device, dtype=low.dtype)).abs()
+    return (1 - distance).clamp(min=0) * inside[..., None]
+
+
+def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Tensor:
+    """Add every proposal's map to its place in the image (row C10).
+
+    Pasting is separable, A = sum_r Y_r M_r X_r^T, so that all proposals take one matrix product.
+
+    Args:
+        maps: float (R, p, p).
+        bboxes: float (R, 4).
+        size: (h, w).
+
+    Returns:
+        float (h, w).
+
+    >>> paste_attention(torch.ones(2, 7, 7), torch.tensor([[0., 0, 2, 2], [1, 1, 3, 2]]), (3, 3)).tolist()
+    [[1.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    rows = interpolation_weights(bboxes[:, 1], bboxes[:, 3], maps.shape[1], size[0], mode)
+    columns = interpolation_weights(bboxes[:, 0], bboxes[:, 2], maps.shape[2], size[1], mode)
+    left = torch.bmm(rows, maps)
+    return left.transpose(0, 1).reshape(size[0], -1) @ columns.permute(0, 2, 1).reshape(-1, size[1])
+
+
+def class_attention(maps: Tensor) -> Tensor:
+    """Divide each map by its maximum (row C11) and put the background map in front: A_0 = max(0, 1 - sum_l A_l).
+
+    Args:
+        maps: float (K, h, w) >= 0.
+
+    Returns:
+        float (K + 1, h, w) in [0, 1].
+
+    >>> class_attention(torch.tensor([[[2.0, 1.0, 0.0]]])).tolist()
+    [[[0.0, 0.5, 1.0]], [[1.0, 0.5, 0.0]]]
+    """
+    peak = maps.flatten(1).amax(1)[:, None, None] if len(maps) else maps.new_ones(0, 1, 1)
+    scaled = maps / peak.clamp(min=torch.finfo(maps.dtype).tiny)
+    background = (1 - scaled.sum(0, keepdim=True)).clamp(min=0)
+    return torch.cat([background, scaled])

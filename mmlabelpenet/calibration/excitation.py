@@ -1,0 +1,99 @@
+"""Excitation backprop through a stack of fully connected layers (paper Sec. 3.2, Fig. 2b; Zhang et al., ECCV 2016).
+
+For one layer with inputs a_j >= 0 and weights w_ij, a winner neuron i passes its probability on to its inputs in proportion to what
+they contributed through positive weights:
+
+    P(a_j) = sum_i P(a_j | a_i) P(a_i),      P(a_j | a_i) = a_j w+_ij / sum_j' a_j' w+_ij'        with w+ = max(w, 0)
+
+Written for all neurons at once, with z = W+ a, that is ``a * (W+^T (P / z))``: one product forward, one transposed, per layer. So
+the maps of all proposals come from 2 L matrix products, without autograd, in a forward pass. Each step keeps the total probability,
+except for neurons that no input excites (z = 0), whose share is dropped.
+
+Shapes: R proposals, D_l width of layer l (D_0 = channels × p × p of the RoI grid), C classes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], start: Tensor) -> Tensor:
+    """Propagate probabilities from the last layer to the first layer's input.
+
+    Args:
+        inputs: input of each layer, float (R, D_{l-1}), first layer first. Negative entries excite nothing.
+        weights: of each layer, float (D_l, D_{l-1}).
+        start: probability of the last layer's outputs, float (R, D_L) >= 0.
+
+    Returns:
+        float32 (R, D_0) >= 0; its sum over D_0 is that of ``start``.
+
+    Raises:
+        ValueError: not one weight per input.
+
+    >>> x, w = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0], [2.0, -1.0]])
+    >>> excitation_backprop([x], [w], start=torch.tensor([[0.8, 0.0]])).tolist()
+    [[0.20000000298023224, 0.6000000238418579]]
+    """
+    if len(inputs) != len(weights):
+        raise ValueError(f'Expected one input per layer, got {len(inputs)} inputs and {len(weights)} layers.')
+    probability = start.float()
+    for x, weight in zip(reversed(inputs), reversed(weights), strict=True):
+        x, positive = x.float().clamp(min=0), weight.float().clamp(min=0)
+        excitation = F.linear(x, positive)
+        share = torch.where(excitation > 0, probability / excitation, torch.zeros_like(excitation))
+        probability = x * (share @ positive)
+    return probability
+
+
+def layer_inputs(roi_feats: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
+    """Run fc6, fc7 and the class layer, and remember what entered each.
+
+    Args:
+        roi_feats: float (R, D, p, p).
+        layers: with a ReLU between each two.
+
+    Returns:
+        the input of each layer, float (R, D_{l-1}), and the logits of the last, float (R, D_L).
+    """
+    inputs, x = [], roi_feats.flatten(1)
+    for number, layer in enumerate(layers):
+        x = x if number == 0 else F.relu(x)
+        inputs.append(x)
+        x = layer(x)
+    return inputs, x
+
+
+def excitation_layers(bbox_head: nn.Module) -> list[nn.Linear]:
+    """The fully connected layers between the RoI grid and the class scores of a box head.
+
+    Raises:
+        ValueError: the head has convolutions or pooling in between, which this closed form does not cover.
+    """
+    if len(bbox_head.shared_convs) or len(bbox_head.cls_convs) or bbox_head.with_avg_pool:
+        raise ValueError(
+            'Excitation backprop needs a box head of fully connected layers, got one with convolutions or average pooling. '
+            'Move them into the tail of the stage.'
+        )
+    return [*bbox_head.shared_fcs, *bbox_head.cls_fcs, bbox_head.fc_cls]
+
+
+def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention map A_i of each proposal, started at a class (row C5, C9).
+
+    Args:
+        roi_feats: float (R, D, p, p).
+        bbox_head: with ``class_probs``.
+        labels: class from which each proposal's excitation starts, int64 (R,).
+
+    Returns:
+        maps float (R, p, p), the mass of a map equals the class probability; and the class probabilities float (R, C).
+    """
+    layers = excitation_layers(bbox_head)
+    inputs, logits = layer_inputs(roi_feats, layers)
+    probs = bbox_head.class_probs(logits)
+    start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs.gather(1, labels[:, None]))
+    mass = excitation_backprop(inputs, [layer.weight for layer in layers], start)
+    return mass.view(roi_feats.shape).sum(1), probs

@@ -1,0 +1,255 @@
+"""Label generators: from a stage's state on an image to pseudo instances for its neighbour (paper Fig. 1a, Fig. 2, Sec. 3.3).
+
+    classification ── ProposalCalibration ──▶ detection ── ProposalCalibration ──▶ refinement ── MaskAggregation ──▶ segmentation
+    classification ◀── DetectionLabels ────── detection ◀── DetectionLabels ────── refinement ◀── DetectionLabels ── segmentation
+
+Shapes: N images, R proposals of one image, C classes, K pseudo instances, (p, p) RoI grid, (h, w) image.
+Boxes: float32 xyxy in pixels of the network input.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox2roi
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmlabelpenet.calibration.attention import class_attention, paste_attention
+from mmlabelpenet.calibration.crf import DenseCRF
+from mmlabelpenet.calibration.excitation import proposal_attention
+from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
+from mmlabelpenet.registry import LABEL_GENERATORS
+from mmlabelpenet.structures import hand_over, pseudo_instances
+
+
+@contextmanager
+def inference(stage: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients (row N9: labels carry none), then as before."""
+    training = stage.training
+    stage.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        stage.train(training)
+
+
+def read_candidates(stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+    """All proposals of a stage with their boxes and scores, before any suppression.
+
+    Args:
+        stage: any of the four.
+        x: its tail's maps.
+        samples: with ``proposals`` where the stage has no RPN.
+
+    Returns:
+        per image ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
+    """
+    if stage.with_rpn:
+        proposals = stage.rpn_head.predict(x, hand_over(samples), rescale=False)
+    else:
+        proposals = [sample.proposals for sample in samples]
+    metas = [sample.metainfo for sample in samples]
+    raw = stage.roi_head.predict_bbox(x, metas, proposals, rcnn_test_cfg=None, rescale=False)
+    num_classes = stage.roi_head.bbox_head.num_classes
+    candidates = []
+    for proposal, result in zip(proposals, raw, strict=True):
+        bboxes = result.bboxes.view(len(proposal), -1, 4).expand(-1, num_classes, 4)
+        candidates.append(InstanceData(rois=proposal.bboxes, bboxes=bboxes, scores=result.scores[:, :num_classes]))
+    return candidates
+
+
+def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:
+    """Soft masks of a mask head, float32 (n, h, w); mmdet returns them as uint8 0..255 for ``mask_thr_binary=-1``."""
+    masks = found.masks.cpu().numpy()[:, : size[0], : size[1]]
+    return masks.astype(np.float32) / (255 if masks.dtype == np.uint8 else 1)
+
+
+class AttentionGenerator:
+    """What calibration and aggregation share: find objects, sum their proposals' maps, CRF, box of the mask.
+
+    Args:
+        max_per_tag, nms_thr, max_candidates, min_score: of :func:`find_objects`.
+        weights: what W holds: ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by
+            the image's best; ``'one'`` (row L7).
+        crf: settings of :class:`DenseCRF`; None takes the attention maps as they are.
+        paste: ``'bilinear'`` or ``'nearest'`` (row C10).
+    """
+
+    WEIGHTS = ('class', 'score', 'one')
+
+    def __init__(
+        self,
+        max_per_tag: int | None = None,
+        nms_thr: float = 0.3,
+        max_candidates: int = 300,
+        min_score: float = 0.3,
+        weights: str = 'class',
+        crf: dict | None = None,
+        paste: str = 'bilinear',
+    ) -> None:
+        if weights not in self.WEIGHTS:
+            raise ValueError(f'weights must be one of {self.WEIGHTS}, got {weights!r}.')
+        self.selection = dict(max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score)
+        self.weights = weights
+        self.crf = None if crf is None else DenseCRF(**crf)
+        self.paste = paste
+
+    def __call__(
+        self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]
+    ) -> list[InstanceData]:
+        """Pseudo instances per image.
+
+        Args:
+            stage: whose belief is read.
+            feature: shared map, float (N, D, h', w').
+            samples: with ``gt_image_labels``, and ``proposals`` for the classification stage.
+            images: RGB uint8 (h, w, 3) of the network input, for the CRF.
+        """
+        with inference(stage):
+            x = stage.extract_feat(feature)
+            candidates = read_candidates(stage, x, samples)
+            return [
+                self._label_image(stage, [level[i : i + 1] for level in x], candidates[i], samples[i], images[i])
+                for i in range(len(samples))
+            ]
+
+    def _label_image(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, sample: DetDataSample, image: np.ndarray
+    ) -> InstanceData:
+        tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+        objects = find_objects(candidates, tags, **self.selection)
+        maps, class_scores = self.attention_maps(stage, x, candidates, objects, image.shape[:2])
+        masks = self.segment(image, maps)
+        refined = [mask_bbox(mask, found.bbox) for mask, found in zip(masks, objects, strict=True)]
+        return pseudo_instances(
+            torch.stack([bbox for bbox, _ in refined]) if refined else candidates.rois.new_zeros(0, 4),
+            torch.tensor([found.label for found in objects], dtype=torch.long, device=candidates.rois.device),
+            np.stack([mask for _, mask in refined]) if refined else np.zeros((0, *image.shape[:2])),
+            self._weigh(objects, class_scores),
+        )
+
+    def attention_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """A^c of each object, float (K, h, w), and the class score of its R^c, float (K,)."""
+        maps, scores = [], []
+        for found in objects:
+            grid, boxes, score = self.object_maps(stage, x, candidates, found)
+            maps.append(paste_attention(grid, boxes, size, self.paste))
+            scores.append(score)
+        empty = candidates.rois.new_zeros(0, *size), candidates.rois.new_zeros(0)
+        return (torch.stack(maps), torch.stack(scores)) if objects else empty
+
+    def object_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, found: FoundObject
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps (M, p, p) of the object's members, the boxes (M, 4) they fill, and the class score () of R^c."""
+        raise NotImplementedError
+
+    def segment(self, image: np.ndarray, maps: Tensor) -> np.ndarray:
+        """One mask per object from all attention maps and the background map, jointly.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            maps: float (K, h, w).
+
+        Returns:
+            bool (K, h, w), disjoint.
+        """
+        if len(maps) == 0:
+            return np.zeros(tuple(maps.shape), bool)
+        attention = class_attention(maps).cpu().numpy()
+        labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
+        return labels == np.arange(1, len(attention))[:, None, None]
+
+    def _weigh(self, objects: list[FoundObject], class_scores: Tensor) -> Tensor:
+        if self.weights == 'class':
+            return class_scores.clamp(1e-6, 1)
+        scores = class_scores.new_tensor([found.score for found in objects])
+        if self.weights == 'one' or len(scores) == 0:
+            return torch.ones_like(scores)
+        return (scores / scores.max().clamp(min=1e-6)).clamp(1e-6, 1)
+
+
+@LABEL_GENERATORS.register_module()
+class ProposalCalibration(AttentionGenerator):
+    """Proposal calibration (Fig. 2): excitation backprop from the class layer to the RoI grid, summed over suppressed proposals.
+
+    Args:
+        start: ``'tag'``, all maps of A^c start at class c; ``'argmax'``, each at its own best class among the tags (rows C4, C5).
+        **kwargs: of :class:`AttentionGenerator`.
+    """
+
+    def __init__(self, start: str = 'tag', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if start not in ('tag', 'argmax'):
+            raise ValueError(f"start must be 'tag' or 'argmax', got {start!r}.")
+        self.start = start
+
+    def object_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, found: FoundObject
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attention maps A_i of the members at their RoIs."""
+        rois = candidates.rois[found.members]
+        extractor = stage.roi_head.bbox_roi_extractor
+        feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([rois]))
+        labels = found.members.new_full((len(rois),), found.label)
+        if self.start == 'argmax':
+            rivals = torch.tensor(found.rivals, device=labels.device)
+            labels = rivals[candidates.scores[found.members][:, rivals].argmax(1)]
+        maps, probs = proposal_attention(feats, stage.roi_head.bbox_head, labels)
+        best = (found.members == found.best).nonzero().flatten()[0]
+        return maps, rois, probs[best, found.label]
+
+
+@LABEL_GENERATORS.register_module()
+class MaskAggregation(AttentionGenerator):
+    """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, row L6)."""
+
+    def object_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, found: FoundObject
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Soft masks of the members at their regressed boxes."""
+        boxes = candidates.bboxes[found.members, found.label]
+        scores = candidates.scores[found.members, found.label]
+        extractor = stage.roi_head.mask_roi_extractor
+        feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([boxes]))
+        masks = stage.roi_head.mask_head(feats).sigmoid()[:, found.label]
+        return masks * scores[:, None, None], boxes, candidates.scores[found.best, found.label]
+
+
+@LABEL_GENERATORS.register_module()
+class DetectionLabels:
+    """A stage's detections as labels for the stage before it (backward validation, Sec. 3.3).
+
+    Args:
+        min_score: the best detection of a tag is always kept, further ones from this score on (row L5).
+    """
+
+    def __init__(self, min_score: float = 0.3) -> None:
+        self.min_score = min_score
+
+    def __call__(
+        self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]
+    ) -> list[InstanceData]:
+        """Pseudo instances per image, weight 1; arguments as for :class:`AttentionGenerator`."""
+        with inference(stage):
+            results = stage.predict(feature, hand_over(samples), rescale=False)
+        return [self._label_image(r.pred_instances, s, i) for r, s, i in zip(results, samples, images, strict=True)]
+
+    def _label_image(self, found: InstanceData, sample: DetDataSample, image: np.ndarray) -> InstanceData:
+        tagged = sample.gt_image_labels.onehot.bool()[found.labels]
+        found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
+        first = torch.ones_like(found.labels, dtype=torch.bool)
+        for index, label in enumerate(found.labels):
+            first[index] = not (found.labels[:index] == label).any()
+        found = found[first | (found.scores >= self.min_score)]
+        masks = np.zeros((len(found), *image.shape[:2]), bool)
+        if 'masks' in found:
+            masks = head_masks(found, image.shape[:2]) > 0.5
+        return pseudo_instances(found.bboxes, found.labels, masks, torch.ones_like(found.scores))

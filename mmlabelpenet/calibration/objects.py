@@ -1,0 +1,110 @@
+"""Which proposals are objects, which belong to them, and the box of a mask (paper Sec. 3.2, rows C6-C8, C13, L5).
+
+Shapes: R proposals of one image, C classes, (h, w) image.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from mmcv.ops import nms
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+class FoundObject(NamedTuple):
+    """An object candidate R^c and its supporters.
+
+    Attributes:
+        label: class c.
+        bbox: float (4,).
+        score: what ranked it.
+        best: index of R^c among the proposals.
+        members: indices of R^c and of the proposals that it suppresses, int64 (M,).
+        rivals: all classes that were looked for in the image.
+    """
+
+    label: int
+    bbox: Tensor
+    score: float
+    best: int
+    members: Tensor
+    rivals: tuple[int, ...]
+
+
+def find_objects(
+    candidates: InstanceData,
+    labels: list[int],
+    nms_thr: float = 0.3,
+    max_candidates: int = 300,
+    max_per_label: int | None = None,
+    min_score: float = 0.3,
+) -> list[FoundObject]:
+    """Non-maximum suppression per class; each suppressed proposal joins the best object that suppresses it.
+
+    Args:
+        candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
+        labels: classes to look for (the tags).
+        nms_thr: overlap above which a better box suppresses (row C8).
+        max_candidates: only so many of the best proposals enter, per class.
+        max_per_label: objects per class at most; 1 in the classification stage (row C7).
+        min_score: the best object of a class is always kept, further ones from this score on (row L5).
+
+    Returns:
+        objects, class by class, best first; none for an image without proposals.
+    """
+    found = []
+    if len(candidates) == 0:
+        return found
+    for label in labels:
+        scores, order = candidates.scores[:, label].sort(descending=True, stable=True)
+        scores, order = scores[:max_candidates], order[:max_candidates]
+        bboxes = candidates.bboxes[order, label]
+        _, kept = nms(bboxes, scores, nms_thr)
+        kept = kept.sort().values
+        owner = (bbox_overlaps(bboxes, bboxes[kept]) > nms_thr).float().argmax(1)
+        for rank, index in enumerate(kept.tolist()[:max_per_label]):
+            if rank and scores[index] < min_score:
+                break
+            members = order[(owner == rank).nonzero().flatten()]
+            found.append(FoundObject(label, bboxes[index], float(scores[index]), int(order[index]), members, tuple(labels)))
+    return found
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Tight box of the largest connected component (row C13).
+
+    Args:
+        mask: bool (h, w).
+
+    Returns:
+        float32 (4,) xyxy, half-open; NaN for an empty mask.
+
+    >>> mask = np.zeros((5, 5), bool); mask[1:3, 2:5] = True; mask[4, 0] = True
+    >>> largest_component(mask).tolist()
+    [2.0, 1.0, 5.0, 3.0]
+    """
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count == 1:
+        return np.full(4, np.nan, np.float32)
+    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
+    return np.array([x, y, x + w, y + h], np.float32)
+
+
+def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple[Tensor, np.ndarray]:
+    """Box and mask of an object after the CRF; the proposal and no mask where the two have little in common (row C13).
+
+    Args:
+        mask: bool (h, w).
+        proposal: R^c, float (4,).
+        min_iou: between the mask's box and R^c.
+
+    Returns:
+        box float (4,), mask bool (h, w), all zero for "box only".
+    """
+    bbox = torch.as_tensor(largest_component(mask), device=proposal.device)
+    if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:
+        return proposal, np.zeros_like(mask)
+    return bbox, mask

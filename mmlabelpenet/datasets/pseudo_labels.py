@@ -1,0 +1,188 @@
+"""The pseudo-label store: what a finished stage believes about every training image (Sec. 3.3, cascaded pre-training).
+
+A COCO-format JSON file in pixels of the original image. Each annotation also carries ``weight`` and ``stage``; ``info`` carries a
+header that ties the store to the weights and the generator that made it. While it is being written, one text file per rank holds
+one line per image, so that an interrupted pass goes on where it stopped.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from mmengine.structures import InstanceData
+from pycocotools import mask as coco_mask
+
+VERSION = 1
+
+
+class PseudoLabelStore:
+    """Read access by image id.
+
+    Args:
+        content: parsed JSON.
+    """
+
+    def __init__(self, content: dict) -> None:
+        self.header: dict = content['info']
+        self.content = content
+        names = {image['id']: image['img_id'] for image in content['images']}
+        self._by_image: dict[str, list[dict]] = {name: [] for name in names.values()}
+        for annotation in content['annotations']:
+            self._by_image[names[annotation['image_id']]].append(annotation)
+
+    @classmethod
+    def load(cls, path: str | Path) -> 'PseudoLabelStore':
+        """Read a store.
+
+        Raises:
+            FileNotFoundError: there is none; it is made when the phase before ends.
+            ValueError: the file is no pseudo-label store.
+        """
+        if not Path(path).exists():
+            raise FileNotFoundError(f'Pseudo-label store {path} does not exist. It is written when the phase before it ends.')
+        try:
+            return cls(json.loads(Path(path).read_text()))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f'{path} is no pseudo-label store ({error!r}). Delete it; training makes it again.') from error
+
+    def __len__(self) -> int:
+        return len(self._by_image)
+
+    def instances(self, img_id: str) -> list[dict]:
+        """Pseudo instances of one image as mmdet's ``instances``, with a ``weight`` each.
+
+        Raises:
+            KeyError: the store does not know the image.
+        """
+        if img_id not in self._by_image:
+            raise KeyError(f'The pseudo-label store holds no image {img_id!r}. It was made from another split.')
+        return [
+            dict(
+                bbox=[a['bbox'][0], a['bbox'][1], a['bbox'][0] + a['bbox'][2], a['bbox'][1] + a['bbox'][3]],
+                bbox_label=a['category_id'] - 1,
+                mask=a['segmentation'],
+                weight=a['weight'],
+                ignore_flag=0,
+            )
+            for a in self._by_image[img_id]
+        ]
+
+    def summary(self) -> str:
+        """One line for the log: how many instances, how heavy.
+
+        >>> PseudoLabelStore(dict(info={}, images=[], annotations=[])).summary()
+        'no pseudo instance in 0 images'
+        """
+        weights = np.array([a['weight'] for a in self.content['annotations']])
+        if not len(weights):
+            return f'no pseudo instance in {len(self)} images'
+        empty = sum(not found for found in self._by_image.values())
+        return (
+            f'{len(weights)} pseudo instances in {len(self)} images ({len(weights) / len(self):.2f} each, {empty} images without), '
+            f'mean weight {weights.mean():.3f}'
+        )
+
+
+class PseudoLabelWriter:
+    """Collects one line per image, resumes, and merges the ranks' lines into a store.
+
+    Args:
+        path: of the finished store.
+        header: what ties the store to its maker; a partial file with another header is discarded.
+        rank: writes ``<path>.part<rank>``.
+    """
+
+    def __init__(self, path: str | Path, header: dict, rank: int = 0) -> None:
+        self.path = Path(path)
+        self.header = dict(header, version=VERSION)
+        self.part = self.path.with_suffix(f'.part{rank}')
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = _complete_lines(self.part)
+        if not lines or lines[0] != self.header:
+            lines = [self.header]
+        self.done = {line['img_id'] for line in lines[1:]}
+        _write_atomically(self.part, ''.join(json.dumps(line) + '\n' for line in lines))
+
+    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData) -> None:
+        """Append one image.
+
+        Args:
+            img_id: of the data set.
+            file_name: as read, for other programs.
+            ori_shape: (h, w).
+            pseudo: pseudo instances in pixels of the original image.
+        """
+        instances = [
+            dict(bbox=[float(v) for v in box], label=int(label), weight=float(weight), rle=_encode(mask))
+            for box, label, weight, mask in zip(
+                pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), pseudo.masks.masks, strict=True
+            )
+        ]
+        line = dict(img_id=img_id, file_name=file_name, height=int(ori_shape[0]), width=int(ori_shape[1]), instances=instances)
+        with self.part.open('a') as file:
+            file.write(json.dumps(line) + '\n')
+        self.done.add(img_id)
+
+    def finish(self, image_ids: Iterable[str], classes: tuple[str, ...]) -> PseudoLabelStore:
+        """Merge all ranks' lines, in the order of ``image_ids``; the store appears by an atomic rename.
+
+        Raises:
+            ValueError: an image has no line.
+        """
+        parts = sorted(self.path.parent.glob(f'{self.path.stem}.part*'))
+        lines = {line['img_id']: line for part in parts for line in _complete_lines(part)[1:]}
+        missing = [i for i in image_ids if i not in lines]
+        if missing:
+            raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
+        content = _coco(self.header, [lines[i] for i in image_ids], classes)
+        _write_atomically(self.path, json.dumps(content))
+        for part in parts:
+            part.unlink()
+        return PseudoLabelStore(content)
+
+
+def _coco(header: dict, lines: list[dict], classes: tuple[str, ...]) -> dict:
+    images, annotations = [], []
+    for number, line in enumerate(lines, 1):
+        images.append(dict(id=number, img_id=line['img_id'], **{k: line[k] for k in ('file_name', 'height', 'width')}))
+        for instance in line['instances']:
+            x1, y1, x2, y2 = instance['bbox']
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=number,
+                    category_id=instance['label'] + 1,
+                    bbox=[x1, y1, x2 - x1, y2 - y1],
+                    area=float(coco_mask.area(instance['rle'])),
+                    segmentation=instance['rle'],
+                    iscrowd=0,
+                    weight=instance['weight'],
+                    stage=header.get('stage'),
+                )
+            )
+    categories = [dict(id=index, name=name) for index, name in enumerate(classes, 1)]
+    return dict(info=header, images=images, annotations=annotations, categories=categories)
+
+
+def _encode(mask: np.ndarray) -> dict:
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return dict(size=[int(v) for v in rle['size']], counts=rle['counts'].decode())
+
+
+def _complete_lines(path: Path) -> list[dict]:
+    """Parsed lines of a file that may end in the middle of one."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind('\n') + 1].splitlines()]
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + '.tmp')
+    with temporary.open('w') as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

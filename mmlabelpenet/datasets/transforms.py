@@ -1,0 +1,71 @@
+"""The last step of every pipeline: what a sample may hold."""
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, to_tensor
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, LabelData
+
+from mmlabelpenet.registry import TRANSFORMS
+from mmlabelpenet.structures import pseudo_instances
+
+
+@TRANSFORMS.register_module()
+class PackTagInputs(BaseTransform):
+    """Pack image, tags, proposals and pseudo instances; nothing else passes.
+
+    Reads ``img``, ``tags``, ``proposals``, ``proposals_scores``, ``instances`` and, where pseudo labels were loaded, ``gt_bboxes``,
+    ``gt_bboxes_labels``, ``gt_masks``.
+
+    Args:
+        num_classes: C, the length of the one-hot vector.
+        min_size: proposals with a side below this many pixels of the network input are dropped.
+
+    Returns:
+        ``inputs`` uint8 (3, h, w) and ``data_samples`` with ``gt_image_labels.onehot`` float32 (C,), ``proposals`` (``bboxes``
+        float32 (R, 4), ``scores`` float32 (R,)) and ``pseudo_instances``; boxes in pixels of the network input.
+    """
+
+    META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
+
+    def __init__(self, num_classes: int, min_size: float = 1.0) -> None:
+        self.num_classes = num_classes
+        self.min_size = min_size
+
+    def transform(self, results: dict) -> dict:
+        """Pack one result dict."""
+        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
+        sample = DetDataSample(metainfo={key: results[key] for key in self.META if key in results})
+        sample.gt_image_labels = LabelData(onehot=self._onehot(results['tags']))
+        sample.proposals = self._proposals(results)
+        sample.pseudo_instances = self._pseudo_instances(results)
+        return dict(inputs=to_tensor(image), data_samples=sample)
+
+    def _onehot(self, tags: list[int]) -> torch.Tensor:
+        onehot = torch.zeros(self.num_classes)
+        onehot[tags] = 1
+        return onehot
+
+    def _proposals(self, results: dict) -> InstanceData:
+        size, expected = tuple(results['ori_shape'][:2]), results.get('proposal_image_size')
+        if expected is not None and tuple(expected) != size:
+            raise ValueError(
+                f'Proposals of {results["img_id"]!r} were made for an image of size {tuple(expected)} (h, w), the image is {size}. '
+                'Make the proposals of this data set again.'
+            )
+        bboxes = torch.as_tensor(getattr(results['proposals'], 'tensor', results['proposals']), dtype=torch.float32).reshape(-1, 4)
+        scores = torch.as_tensor(np.asarray(results['proposals_scores']), dtype=torch.float32)
+        large = (bboxes[:, 2:] - bboxes[:, :2]).amin(1) >= self.min_size if len(bboxes) else torch.zeros(0, dtype=torch.bool)
+        return InstanceData(bboxes=bboxes[large], scores=scores[large])
+
+    @staticmethod
+    def _pseudo_instances(results: dict) -> InstanceData:
+        size = results['img'].shape[:2]
+        if 'gt_bboxes' not in results:
+            return pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, *size)), torch.zeros(0))
+        return pseudo_instances(
+            results['gt_bboxes'].tensor,
+            torch.as_tensor(results['gt_bboxes_labels']),
+            results['gt_masks'].masks.reshape(-1, *size),
+            torch.tensor([instance['weight'] for instance in results['instances']]),
+        )

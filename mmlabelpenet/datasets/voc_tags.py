@@ -1,0 +1,112 @@
+"""A VOC devkit of which only the tags are known: the data set of training, and of testing.
+
+Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.datasets.voc.VOCDevkit``).
+"""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
+
+from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.samplers import Draw
+from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.registry import DATASETS
+
+
+@DATASETS.register_module()
+class VOCTags(BaseDataset):
+    """Images, their tags, and what was made from them: proposals and pseudo labels.
+
+    Args:
+        data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``).
+        split: list of images, ``ImageSets/Main/<split>.txt``.
+        tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file of image and tags.
+        use_difficult_tags: whether a tag counts that only difficult objects carry (row C15).
+        proposals: proposal file of the split; None if no stage needs one.
+        pseudo_labels: path of a pseudo-label store; the loop sets another from phase to phase.
+        keep_untagged: testing keeps images without tags, training skips them with a count.
+        **kwargs: of mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
+
+    Raises:
+        FileNotFoundError: devkit, split, proposals or store are missing.
+        ValueError: a tag is no class, proposals are of another split, an image cannot be read.
+    """
+
+    METAINFO = dict(classes=VOC_CLASSES)
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        tags: str = 'lists',
+        use_difficult_tags: bool = False,
+        proposals: str | None = None,
+        pseudo_labels: str | None = None,
+        keep_untagged: bool = False,
+        **kwargs,
+    ) -> None:
+        self.split, self.tags, self.use_difficult_tags, self.keep_untagged = split, tags, use_difficult_tags, keep_untagged
+        self.proposal_path = proposals
+        super().__init__(data_root=data_root, **kwargs)
+        self.use_pseudo_labels(pseudo_labels)
+
+    def load_data_list(self) -> list[dict]:
+        """One entry per image: ``img_id``, ``img_path``, ``tags`` (class indices)."""
+        devkit = VOCDevkit(self.data_root, self.metainfo['classes'])
+        tags = devkit.tags(self.split, source=self.tags, use_difficult=self.use_difficult_tags)
+        image_ids = [i for i in devkit.image_ids(self.split) if self.keep_untagged or tags.get(i)]
+        skipped = len(devkit.image_ids(self.split)) - len(image_ids)
+        if skipped:
+            MMLogger.get_current_instance().warning(f'{skipped} images of {self.split!r} carry no tag and are skipped.')
+        self.proposal_file = self._open_proposals(image_ids)
+        return [dict(img_id=i, img_path=str(devkit.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
+
+    def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
+        """Take pseudo instances from this store, given or by its path, from now on; None for tags alone."""
+        self.store = PseudoLabelStore.load(store) if isinstance(store, str) else store
+
+    def _open_proposals(self, image_ids: list[str]) -> ProposalFile | None:
+        if self.proposal_path is None:
+            return None
+        if not Path(self.proposal_path).exists():
+            from mmlabelpenet.datasets.proposals import proposal_command
+
+            command = proposal_command(self.data_root, self.split, self.proposal_path)
+            raise FileNotFoundError(f'Proposals {self.proposal_path} do not exist. Make them with\n    {command}')
+        file = ProposalFile(self.proposal_path)
+        file.check(image_ids, self.proposal_path)
+        return file
+
+    def get_data_info(self, idx: int) -> dict:
+        """Tags, proposals (R, 4) and pseudo instances of one image, in pixels of the original image."""
+        info = super().get_data_info(idx)
+        if self.proposal_file is None:
+            bboxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        else:
+            bboxes, scores = self.proposal_file.get(info['img_id'])
+            info['proposal_image_size'] = self.proposal_file.size(info['img_id'])
+        info['proposals'] = dict(bboxes=bboxes, scores=scores)
+        info['instances'] = [] if self.store is None else self.store.instances(info['img_id'])
+        return info
+
+    def __getitem__(self, key: int | Draw) -> dict:
+        """One packed sample. A ``Draw`` seeds the augmentation, so that it does not depend on what was loaded before."""
+        if isinstance(key, Draw):
+            random.seed(key.seed)
+            np.random.seed(key.seed)
+            torch.manual_seed(key.seed)
+            key = key.index
+        return super().__getitem__(key)
+
+    def prepare_data(self, idx: int) -> dict:
+        """Run the pipeline; an image that cannot be read is named."""
+        try:
+            return super().prepare_data(idx)
+        except (AssertionError, OSError) as error:
+            path = self.get_data_info(idx)['img_path']
+            raise ValueError(f'Image {path} cannot be read ({error}). Replace it or take it out of the split.') from error

@@ -1,0 +1,95 @@
+"""The pass between two phases: a finished stage labels the training set once (Sec. 3.3; the labels of a fixed stage are constant)."""
+
+import copy
+import hashlib
+from pathlib import Path
+
+import torch
+from mmengine.dist import barrier, get_rank, is_main_process
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmengine.utils import ProgressBar
+from torch import nn
+from torch.utils.data import Subset
+
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.structures import to_original
+
+
+def weights_hash(*modules: nn.Module) -> str:
+    """SHA-256 over all parameters and buffers, hexadecimal.
+
+    >>> weights_hash(nn.Identity()) == weights_hash(nn.Identity())
+    True
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        for name, value in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.dim() else repr(value).encode())
+    return digest.hexdigest()
+
+
+class LabelPass:
+    """Runs one stage's label generator over the training set and writes the pseudo-label store.
+
+    Args:
+        dataloader: config; its data set is the training split at test scale, without augmentation.
+        folder: where stores lie, ``<folder>/<stage>.json``.
+    """
+
+    def __init__(self, dataloader: dict, folder: str | Path) -> None:
+        self.dataloader = copy.deepcopy(dataloader)
+        self.folder = Path(folder)
+
+    def run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
+        """Return the store of ``stage``; one that these weights have already written is read, a partial one completed.
+
+        Every rank takes a share, rank 0 merges.
+        """
+        dataset = DATASETS.build(self.dataloader['dataset'])
+        header = dict(stage=stage, weights=weights_hash(model.backbone, model.stages[stage]), split=dataset.split)
+        header['generator'] = repr(sorted(vars(model.generators[stage]).items(), key=str))
+        path = self.folder / f'{stage}.json'
+        if (store := self._finished(path, header)) is not None:
+            return store
+        image_ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
+        writer = PseudoLabelWriter(path, header, get_rank())
+        barrier()
+        self._label(runner, stage, model, dataset, [i for i, name in enumerate(image_ids) if name not in writer.done], writer)
+        barrier()
+        if is_main_process():
+            writer.finish(image_ids, dataset.metainfo['classes'])
+        barrier()
+        store = PseudoLabelStore.load(path)
+        print_log(f'{stage}: {store.summary()}, in {path}', 'current')
+        return store
+
+    @staticmethod
+    def _finished(path: Path, header: dict) -> PseudoLabelStore | None:
+        if not path.exists():
+            return None
+        store = PseudoLabelStore.load(path)
+        if {key: store.header.get(key) for key in header} == header:
+            print_log(f'Read pseudo labels from {path}: {store.summary()}', 'current')
+            return store
+        print_log(f'{path} was made by other weights or settings and is made again.', 'current', level=30)
+        return None
+
+    def _label(
+        self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter
+    ) -> None:
+        sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+        loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
+        training = model.training
+        model.eval()
+        bar = ProgressBar(len(loader)) if is_main_process() and len(loader) else None
+        for batch in loader:
+            data = model.data_preprocessor(batch, False)
+            samples = data['data_samples']
+            for sample, pseudo in zip(samples, model.make_labels(stage, data['inputs'], samples), strict=True):
+                writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, to_original(pseudo, sample.metainfo))
+            if bar is not None:
+                bar.update()
+        model.train(training)

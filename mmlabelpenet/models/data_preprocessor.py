@@ -1,0 +1,41 @@
+"""Normalisation that knows its way back: the CRF looks at the picture the network saw."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from mmlabelpenet.registry import MODELS
+
+
+@MODELS.register_module()
+class InvertibleDataPreprocessor(DetDataPreprocessor):
+    """mmdet's preprocessor with the inverse of its normalisation.
+
+    Args:
+        mean: per channel, in the order that the network takes.
+        std: per channel.
+        bgr_to_rgb: whether the network takes RGB; images are read as BGR.
+        **kwargs: of mmdet's ``DetDataPreprocessor``.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], bgr_to_rgb: bool = False, **kwargs) -> None:
+        super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, **kwargs)
+        self.takes_rgb = bgr_to_rgb
+
+    def images(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> list[np.ndarray]:
+        """Pictures of a normalised batch, without padding.
+
+        Args:
+            inputs: float (N, 3, H, W).
+            samples: whose ``img_shape`` is (h, w).
+
+        Returns:
+            RGB uint8 (h, w, 3) per image.
+        """
+        pixels = inputs.detach().float() * self.std + self.mean
+        pixels = pixels if self.takes_rgb else pixels.flip(1)
+        pixels = pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+        return [np.ascontiguousarray(p[: s.img_shape[0], : s.img_shape[1]]) for p, s in zip(pixels, samples, strict=True)]

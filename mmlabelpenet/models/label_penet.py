@@ -1,0 +1,215 @@
+"""Label-PEnet: one shared backbone, four detectors in a row, and labels handed from one to the next (paper Fig. 1).
+
+    image ─ backbone (shared) ─┬─ classification   multiple-instance learning on proposals (Eq. 1, 2)
+                               ├─ detection        Faster R-CNN with instance weights (Eq. 3, 4)
+                               ├─ refinement       Mask R-CNN with instance weights
+                               └─ segmentation     Mask R-CNN, fully supervised by refinement
+
+A stage is an ordinary mmdet detector whose "image" is the shared feature map and whose "backbone" is its own tail.
+
+Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride s.
+Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
+from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
+from mmlabelpenet.structures import STAGES, check_stage, hand_over
+
+FORWARD, BACKWARD = 'forward', 'backward'
+
+
+@MODELS.register_module()
+class LabelPENet(BaseDetector):
+    """The whole network.
+
+    What :meth:`loss` trains is set by ``curriculum``: the name of one stage (cascaded pre-training: labels come with the samples),
+    ``'forward'`` or ``'backward'`` (recurrent fine-tuning: labels are made on the way). A stage that is not trained is not in the
+    graph of the loss.
+
+    Args:
+        backbone: shared layers.
+        stages: detector config per stage, in the order of ``STAGES``; leading stages only for a shorter cascade.
+        generators: label generator config per stage, for the forward direction.
+        validation: label generator config of the backward direction.
+        frozen_backbone: whether recurrent fine-tuning leaves the backbone alone too (row N10).
+        test_cfg: ``stages`` to predict (the last is the result); the rest are settings of :class:`MaskRefinement`.
+
+    Raises:
+        ValueError: stages are not the first ones of ``STAGES``, or a generator is missing.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        stages: dict[str, dict],
+        generators: dict[str, dict],
+        validation: dict | None = None,
+        frozen_backbone: bool = False,
+        data_preprocessor: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        names = tuple(name for name in STAGES if name in stages)
+        if not names or names != STAGES[: len(names)] or len(names) != len(stages):
+            raise ValueError(f'Expected the first stages of {STAGES}, got {tuple(stages)}.')
+        if missing := [name for name in names[:-1] if name not in generators]:
+            raise ValueError(f'Stages {missing} hand labels on and need a generator each.')
+        self.backbone = MODELS.build(backbone)
+        self.stages = nn.ModuleDict({name: MODELS.build(stages[name]) for name in names})
+        self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
+        self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
+        self.frozen_backbone = frozen_backbone
+        test_cfg = dict(test_cfg or {})
+        self.predicted = [check_stage(name) for name in test_cfg.pop('stages', names[-1:])]
+        self.refinement = MaskRefinement(**test_cfg)
+        self.curriculum = names[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stages, in order."""
+        return tuple(self.stages)
+
+    # ---------------------------------------------------------------- training
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
+        """Losses of what ``curriculum`` says, keys ``<stage>.loss_…``.
+
+        Raises:
+            FloatingPointError: a loss is not finite; names stage and images. Nothing has been updated then.
+        """
+        if self.curriculum == FORWARD:
+            losses = self._forward_losses(batch_inputs, batch_data_samples)
+        elif self.curriculum == BACKWARD:
+            losses = self._backward_losses(batch_inputs, batch_data_samples)
+        else:
+            losses = self._cascade_losses(batch_inputs, batch_data_samples)
+        check_finite(losses, batch_data_samples)
+        return losses
+
+    def _cascade_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
+        """Cascaded pre-training: one stage learns from stored labels, the backbone is fixed (Sec. 3.3)."""
+        with torch.no_grad():
+            feature = self.extract_feat(inputs)
+        labels = [sample.pseudo_instances for sample in samples]
+        return self.stage_losses(self.curriculum, feature, samples, labels)
+
+    def stage_losses(
+        self, name: str, feature: Tensor, samples: list[DetDataSample], pseudo: list[InstanceData] | None
+    ) -> dict[str, Tensor]:
+        """Losses of one stage on the shared map.
+
+        Args:
+            feature: float (N, D, H/s, W/s).
+            samples: of the data set.
+            pseudo: labels per image; the classification stage learns from tags and takes them in backward validation only.
+        """
+        if name == 'classification':
+            backward = pseudo if self.curriculum == BACKWARD else None
+            fresh = hand_over(samples, backward, keep=('proposals', 'gt_image_labels'))
+        else:
+            fresh = hand_over(samples, pseudo)
+        losses = self.stages[name].loss(feature, fresh)
+        return {f'{name}.{key}': value for key, value in losses.items()}
+
+    def _forward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
+        """Forward curriculum: each stage learns from the labels that the one before it has just made (Sec. 3.3)."""
+        feature, images = self._shared(inputs), self.data_preprocessor.images(inputs, samples)
+        losses, pseudo = {}, None
+        for name in self.names:
+            losses |= self.stage_losses(name, feature, samples, pseudo)
+            if name != self.names[-1]:
+                pseudo = self.generators[name](self.stages[name], feature.detach(), samples, images)
+        return losses
+
+    def _backward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
+        """Backward validation: each stage learns from what the one after it detects; the last only infers (Sec. 3.3)."""
+        feature, images = self._shared(inputs), self.data_preprocessor.images(inputs, samples)
+        losses = {}
+        for teacher, name in zip(self.names[:0:-1], self.names[-2::-1], strict=True):
+            pseudo = self.validator(self.stages[teacher], feature.detach(), samples, images)
+            losses |= self.stage_losses(name, feature, samples, pseudo)
+        return losses
+
+    def _shared(self, inputs: Tensor) -> Tensor:
+        with torch.set_grad_enabled(not self.frozen_backbone and torch.is_grad_enabled()):
+            return self.extract_feat(inputs)
+
+    # --------------------------------------------------------------- inference
+
+    def extract_feat(self, batch_inputs: Tensor) -> Tensor:
+        """The shared map, float (N, D, H/s, W/s), of normalised images (N, 3, H, W)."""
+        return self.backbone(batch_inputs)[-1]
+
+    @torch.no_grad()
+    def make_labels(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[InstanceData]:
+        """Pseudo instances of stage ``name`` for its successor, in the frame of the network input."""
+        feature = self.extract_feat(batch_inputs)
+        images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
+        return self.generators[name](self.stages[name], feature, batch_data_samples, images)
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Detections of the stages in ``predicted``.
+
+        Returns:
+            samples with ``stage_predictions``, a dict of InstanceData (``bboxes``, ``scores``, ``labels``, ``masks`` bool (n, h, w)),
+            and ``pred_instances``, those of the last of these stages.
+        """
+        feature = self.extract_feat(batch_inputs)
+        images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
+        predictions = {
+            name: self.predict_stage(name, feature, batch_data_samples, images, rescale) for name in self.predicted
+        }
+        for index, sample in enumerate(batch_data_samples):
+            sample.set_field({name: found[index] for name, found in predictions.items()}, 'stage_predictions')
+            sample.pred_instances = predictions[self.predicted[-1]][index]
+        return batch_data_samples
+
+    def predict_stage(
+        self, name: str, feature: Tensor, samples: list[DetDataSample], images: Sequence[np.ndarray], rescale: bool = True
+    ) -> list[InstanceData]:
+        """Detections of one stage; masks of the first two come from their calibration, all are refined by the CRF (row L11)."""
+        stage = self.stages[name]
+        fresh = hand_over(samples, keep=('proposals',) if name == 'classification' else ())
+        results = [r.pred_instances for r in stage.predict(feature, fresh, rescale=False)]
+        results = add_masks(stage, self.generators.get(name), feature, samples, results, images, self.refinement)
+        return rescale_results(results, samples) if rescale else results
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> Tensor:
+        """mode='tensor': the shared map."""
+        return self.extract_feat(batch_inputs)
+
+
+def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
+    """Stop before a NaN reaches the weights.
+
+    Args:
+        losses: tensors, or lists of tensors, by name ``<stage>.loss_…``.
+        samples: of the batch, with ``img_id``.
+
+    Raises:
+        FloatingPointError: a loss is NaN or infinite.
+
+    >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
+    Traceback (most recent call last):
+    FloatingPointError: detection.loss_cls is not finite in images []. The last checkpoint is unharmed; lower the learning rate, clip gradients, or look at these images.
+    """
+    for name, value in losses.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if not all(torch.isfinite(v).all() for v in values):
+            ids = [sample.img_id for sample in samples]
+            raise FloatingPointError(
+                f'{name} is not finite in images {ids}. The last checkpoint is unharmed; lower the learning rate, '
+                'clip gradients, or look at these images.'
+            )

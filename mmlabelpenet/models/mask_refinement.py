@@ -1,0 +1,146 @@
+"""Masks in testing: from the mask head, or from the calibration of a stage that has none; refined by the CRF (row L11).
+
+Shapes: n detections of one image, R proposals, C classes, (h, w) image.
+Boxes: float32 xyxy in pixels of the network input; of the original image where ``rescale`` is set.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmlabelpenet.calibration.crf import DenseCRF
+from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration, head_masks, read_candidates
+from mmlabelpenet.calibration.objects import FoundObject
+
+
+class MaskRefinement:
+    """Turns soft masks of the best detections into masks that follow the image.
+
+    Args:
+        crf: settings of :class:`DenseCRF`, run on each detection's surroundings; None thresholds at 0.5.
+        max_masks: the best so many detections get a calibrated or refined mask. Beyond them a mask head's mask is thresholded, and
+            a calibrated one is left empty.
+        min_score: as above, for the score.
+        margin: of the surroundings, as a share of the box.
+    """
+
+    def __init__(self, crf: dict | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25) -> None:
+        self.crf = None if crf is None else DenseCRF(**crf)
+        self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
+
+    def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> np.ndarray:
+        """Binary masks.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            found: ``bboxes`` (n, 4), ``scores`` (n,), best first.
+            soft: float (n, h, w) in [0, 1].
+
+        Returns:
+            bool (n, h, w).
+        """
+        masks = soft > 0.5
+        if self.crf is None:
+            return masks
+        for index, box in enumerate(found.bboxes[: self.max_masks].tolist()):
+            if found.scores[index] < self.min_score:
+                continue
+            rows, columns = self._surroundings(box, image.shape[:2])
+            if soft[index, rows, columns].any():
+                inside = soft[index, rows, columns]
+                masks[index] = False
+                masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
+        return masks
+
+    def _surroundings(self, box: list[float], size: tuple[int, int]) -> tuple[slice, slice]:
+        x1, y1, x2, y2 = box
+        dx, dy = self.margin * (x2 - x1), self.margin * (y2 - y1)
+        top, bottom = max(0, int(y1 - dy)), min(size[0], int(np.ceil(y2 + dy)))
+        left, right = max(0, int(x1 - dx)), min(size[1], int(np.ceil(x2 + dx)))
+        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
+
+def calibrated_masks(
+    stage: TwoStageDetector, generator: ProposalCalibration, x: list[Tensor], candidates: InstanceData, found: InstanceData, size: tuple
+) -> np.ndarray:
+    """Attention maps of detections, float32 (n, h, w) in [0, 1]; ``found`` may be shorter than the stage's result."""
+    objects = []
+    for box, label, score in zip(found.bboxes, found.labels.tolist(), found.scores.tolist(), strict=True):
+        overlap = bbox_overlaps(box[None], candidates.bboxes[:, label])[0]
+        members = (overlap > generator.selection['nms_thr']).nonzero().flatten()
+        members = members[candidates.scores[members, label].argsort(descending=True)[: generator.selection['max_candidates']]]
+        best = int(overlap.argmax())
+        objects.append(FoundObject(label, box, score, best, torch.unique(torch.cat([members, members.new_tensor([best])])), (label,)))
+    maps, _ = generator.attention_maps(stage, x, candidates, objects, size)
+    peak = maps.flatten(1).amax(1).clamp(min=1e-12) if len(maps) else maps.new_ones(0)
+    return (maps / peak[:, None, None]).cpu().numpy()
+
+
+@torch.no_grad()
+def add_masks(
+    stage: TwoStageDetector,
+    generator: AttentionGenerator | None,
+    feature: Tensor,
+    samples: Sequence[DetDataSample],
+    results: Sequence[InstanceData],
+    images: Sequence[np.ndarray],
+    refinement: MaskRefinement,
+) -> list[InstanceData]:
+    """Results with ``masks`` bool (n, h, w) in the frame of the network input, where the stage can have them.
+
+    Args:
+        stage: with a mask head, or without one.
+        generator: calibration of a stage without a mask head; None leaves its results without masks.
+        feature: shared map.
+        samples: of the data set.
+        results: of ``stage.predict``.
+        images: RGB uint8 (h, w, 3).
+        refinement: of the soft masks.
+    """
+    if stage.with_mask:
+        soft = [head_masks(found, image.shape[:2]) for found, image in zip(results, images, strict=True)]
+    elif generator is not None:
+        x = stage.extract_feat(feature)
+        candidates = read_candidates(stage, x, samples)
+        soft = []
+        for i, (found, image) in enumerate(zip(results, images, strict=True)):
+            maps = np.zeros((len(found), *image.shape[:2]), np.float32)
+            best = found[: refinement.max_masks]
+            maps[: len(best)] = calibrated_masks(stage, generator, [level[i : i + 1] for level in x], candidates[i], best, image.shape[:2])
+            soft.append(maps)
+    else:
+        return list(results)
+    return [
+        InstanceData(bboxes=r.bboxes, scores=r.scores, labels=r.labels, masks=refinement(image, r, s))
+        for r, image, s in zip(results, images, soft, strict=True)
+    ]
+
+
+def rescale_results(results: Sequence[InstanceData], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+    """Boxes and masks in pixels of the original image."""
+    rescaled = []
+    for found, sample in zip(results, samples, strict=True):
+        new = InstanceData(bboxes=found.bboxes / found.bboxes.new_tensor(sample.scale_factor).repeat(2), scores=found.scores, labels=found.labels)
+        if 'masks' in found:
+            new.masks = resize_masks(found.masks, tuple(sample.ori_shape[:2]))
+        rescaled.append(new)
+    return rescaled
+
+
+def resize_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Nearest-neighbour masks of another size, bool (n, *size).
+
+    >>> resize_masks(np.ones((2, 3, 4), bool), (6, 8)).shape
+    (2, 6, 8)
+    """
+    if masks.shape[1:] == size:
+        return masks
+    resized = [cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) for mask in masks]
+    return np.stack(resized).astype(bool) if resized else np.zeros((0, *size), bool)

@@ -1,0 +1,128 @@
+"""The classification stage's heads (paper Sec. 3.2 "Multi-Label Classification Module", Sec. 4.1).
+
+Shapes: N images, R proposals of one image, C classes, D channels, (p, p) RoI grid.
+Boxes: float32 xyxy in pixels of the network input.
+"""
+
+import torch
+from mmdet.models.layers import multiclass_nms
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox2roi, scale_boxes
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmlabelpenet.models.mil_losses import single_labels
+from mmlabelpenet.registry import MODELS
+
+
+@MODELS.register_module()
+class MILBBoxHead(ConvFCBBoxHead):
+    """fc6, fc7 and two branches: classification x^{c,1} and proposal weights x^{p,1}.
+
+    The classification branch has C + 1 outputs: multiple-instance learning uses the first C, the single-label loss of backward
+    validation all of them (row C3).
+
+    Args:
+        mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
+        dropout: after fc6 and fc7, in training.
+        **kwargs: of mmdet's ``ConvFCBBoxHead``.
+    """
+
+    def __init__(self, mil_loss: dict | None = None, dropout: float = 0.0, **kwargs) -> None:
+        super().__init__(with_reg=False, **kwargs)
+        self.dropout = dropout
+        self.fc_weight = nn.Linear(self.fc_cls.in_features, self.num_classes)
+        self.init_cfg += [dict(type='Normal', std=0.01, override=dict(name='fc_weight'))]
+        self.mil_loss = MODELS.build(mil_loss or dict(type='MILSoftmaxLoss'))
+
+    def forward(self, roi_feats: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (R, C + 1) and weight logits (R, C) of RoI features (R, D, p, p)."""
+        x = roi_feats.flatten(1)
+        for layer in self.shared_fcs:
+            x = F.dropout(F.relu(layer(x)), self.dropout, self.training)
+        return self.fc_cls(x), self.fc_weight(x)
+
+    def class_probs(self, cls_logits: Tensor) -> Tensor:
+        """w^{c,1}: softmax over the C classes, without the background output, float (R, C)."""
+        return cls_logits[:, :-1].softmax(1)
+
+
+@MODELS.register_module()
+class MILRoIHead(StandardRoIHead):
+    """Scores proposals; learns from the tags of the image, and from boxes where a later stage hands some back.
+
+    Args:
+        beta: overlap from which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
+        single_label_weight: multiplies the single-label loss.
+        **kwargs: of mmdet's ``StandardRoIHead``.
+    """
+
+    def __init__(self, beta: float = 0.5, single_label_weight: float = 1.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.beta = beta
+        self.single_label_weight = single_label_weight
+
+    def logits(self, x: tuple[Tensor, ...], proposals: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Class logits (R, C + 1) and weight logits (R, C) per image."""
+        rois = bbox2roi(proposals)
+        feats = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        sizes = [len(p) for p in proposals]
+        return list(zip(*(out.split(sizes) for out in self.bbox_head(feats)), strict=True))
+
+    def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
+        """Eq. 2 per image, averaged; where a sample has ``gt_instances``, the single-label loss as well.
+
+        Images without proposals or tags add nothing.
+        """
+        proposals = [result.bboxes for result in rpn_results_list]
+        mil, single = [], []
+        for boxes, (cls_logits, weight_logits), sample in zip(proposals, self.logits(x, proposals), batch_data_samples, strict=True):
+            onehot = sample.gt_image_labels.onehot
+            if len(boxes) and onehot.any():
+                mil.append(self.bbox_head.mil_loss(cls_logits[:, :-1], weight_logits, onehot))
+            if len(boxes) and 'gt_instances' in sample:
+                single.append(self._single_label_loss(boxes, cls_logits, sample.gt_instances))
+            if not mil:
+                mil.append(cls_logits.sum() * 0)
+        losses = dict(loss_mil=torch.stack(mil).sum() / len(proposals))
+        if single:
+            losses['loss_single_label'] = self.single_label_weight * torch.stack(single).mean()
+        return losses
+
+    def _single_label_loss(self, proposals: Tensor, cls_logits: Tensor, found: InstanceData) -> Tensor:
+        labels = single_labels(proposals, found.bboxes, found.labels, self.bbox_head.num_classes, self.beta)
+        if len(found) == 0:  # no pseudo instance must not mean "everything is background"
+            return cls_logits.sum() * 0
+        return F.cross_entropy(cls_logits, labels)
+
+    def predict_bbox(
+        self,
+        x: tuple[Tensor, ...],
+        batch_img_metas: list[dict],
+        rpn_results_list: list[InstanceData],
+        rcnn_test_cfg: dict | None,
+        rescale: bool = False,
+    ) -> list[InstanceData]:
+        """Scores of proposals per class, as mmdet's box heads return them.
+
+        Args:
+            rcnn_test_cfg: with it, ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) after NMS; without, ``bboxes`` (R, 4 C) and
+                ``scores`` (R, C + 1), the last column zero, as the heads of mmdet do.
+            rescale: whether boxes leave the frame of the network input.
+        """
+        proposals = [result.bboxes for result in rpn_results_list]
+        results = []
+        for boxes, meta, (cls_logits, weight_logits) in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
+            scores = F.pad(self.bbox_head.mil_loss.scores(cls_logits[:, :-1], weight_logits), (0, 1))
+            boxes = scale_boxes(boxes, [1 / s for s in meta['scale_factor']]) if rescale else boxes
+            if rcnn_test_cfg is None:
+                results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))
+                continue
+            kept, labels = multiclass_nms(
+                boxes, scores, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img
+            )
+            results.append(InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels))
+        return results

@@ -1,0 +1,113 @@
+"""Multiple-instance learning: from proposals' logits to image-level classification (paper Sec. 3.2, Eq. 1 and 2).
+
+Shapes: R proposals of one image, C classes. All functions take *one* image.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmlabelpenet.registry import MODELS
+
+
+def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+    """Weight class logits by the share of each proposal in its image (Eq. 1).
+
+    Args:
+        cls_logits: x^{c,1}, float (R, C), all proposals of *one* image.
+        weight_logits: x^{p,1}, float (R, C).
+
+    Returns:
+        x^1, float (R, C). Summed over R it gives the image scores s^1.
+
+    Raises:
+        ValueError: the two inputs differ in shape.
+
+    >>> proposal_scores(torch.ones(2, 1), torch.zeros(2, 1)).tolist()
+    [[0.5], [0.5]]
+    """
+    if cls_logits.shape != weight_logits.shape:
+        raise ValueError(f'Class and weight logits need one shape, got {tuple(cls_logits.shape)} and {tuple(weight_logits.shape)}.')
+    return cls_logits * weight_logits.softmax(0)
+
+
+@MODELS.register_module()
+class MILSoftmaxLoss(nn.Module):
+    """Softmax cross-entropy of the image scores against the tags, as printed in Eq. 2.
+
+    Its floor is k·ln k for an image with k tags (row C2).
+
+    Args:
+        loss_weight: multiplies the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+        """x^1 of Eq. 1, float (R, C)."""
+        return proposal_scores(cls_logits, weight_logits)
+
+    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
+        """L_1 of Eq. 2.
+
+        Args:
+            cls_logits: float (R, C).
+            weight_logits: float (R, C).
+            onehot: y_I, float (C,).
+
+        >>> loss = MILSoftmaxLoss()
+        >>> round(loss(torch.zeros(3, 2), torch.zeros(3, 2), torch.tensor([1.0, 0.0])).item(), 4)
+        0.6931
+        """
+        image_scores = self.scores(cls_logits, weight_logits).sum(0)
+        return -self.loss_weight * (onehot * image_scores.log_softmax(0)).sum()
+
+
+@MODELS.register_module()
+class WSDDNLoss(nn.Module):
+    """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of row C2.
+
+    Args:
+        loss_weight: multiplies the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+        """Softmax over classes times softmax over proposals, float (R, C) in [0, 1]."""
+        return proposal_scores(cls_logits.softmax(1), weight_logits)
+
+    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
+        """Binary cross-entropy summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
+        image_scores = self.scores(cls_logits, weight_logits).sum(0).clamp(1e-6, 1 - 1e-6)
+        return self.loss_weight * F.binary_cross_entropy(image_scores, onehot, reduction='sum')
+
+
+def single_labels(proposals: Tensor, bboxes: Tensor, labels: Tensor, num_classes: int, beta: float = 0.5) -> Tensor:
+    """Labels of proposals in backward validation (Sec. 3.3): that of an object overlapped by more than β, else background.
+
+    Args:
+        proposals: float (R, 4).
+        bboxes: objects that the detection stage found, float (K, 4).
+        labels: int64 (K,).
+        num_classes: C, which is also the label of the background.
+        beta: β = 0.5 in the paper.
+
+    Returns:
+        int64 (R,) in [0, C].
+
+    >>> boxes = torch.tensor([[0., 0, 4, 4], [8, 8, 9, 9]])
+    >>> single_labels(boxes, boxes[:1], torch.tensor([3]), num_classes=5).tolist()
+    [3, 5]
+    """
+    background = torch.full((len(proposals),), num_classes, dtype=torch.long, device=proposals.device)
+    if len(bboxes) == 0:
+        return background
+    from mmdet.structures.bbox import bbox_overlaps
+
+    overlap, nearest = bbox_overlaps(proposals, bboxes).max(1)
+    return torch.where(overlap > beta, labels[nearest], background)

@@ -1,0 +1,191 @@
+"""Instance weights in a standard detector (paper Eq. 3 and 4).
+
+One seam: the sampler adds ``pos_weights`` and ``neg_weights`` to its result, three thin heads multiply by them. With all weights 1
+every loss is mmdet's own, with 0.5 it halves (where Eq. 3's soft target is not used).
+
+Shapes: N images, K pseudo instances of one image, S sampled anchors or RoIs, C classes.
+"""
+
+import torch
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.task_modules.assigners import AssignResult
+from mmdet.models.task_modules.samplers import RandomSampler, SamplingResult
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmlabelpenet.registry import MODELS, TASK_UTILS
+
+
+def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
+    """Weight of negatives (row L2): that of the pseudo instance they overlap most.
+
+    Args:
+        priors: negative anchors or RoIs, float (S, 4).
+        bboxes: pseudo instances, float (K, 4).
+        weights: float (K,).
+
+    Returns:
+        float (S,). Without any overlap the image's mean weight; 0 where the image has no pseudo instance, which then teaches nothing.
+
+    >>> priors = torch.tensor([[0., 0, 4, 4], [90, 90, 99, 99]])
+    >>> bboxes, weights = torch.tensor([[0., 0, 9, 9], [50, 50, 60, 60]]), torch.tensor([0.2, 0.6])
+    >>> [round(w, 2) for w in negative_weights(priors, bboxes, weights).tolist()]
+    [0.2, 0.4]
+    """
+    if len(bboxes) == 0:
+        return priors.new_zeros(len(priors))
+    overlap, nearest = bbox_overlaps(priors, bboxes).max(1)
+    return torch.where(overlap > 0, weights[nearest], weights.mean())
+
+
+@TASK_UTILS.register_module()
+class WeightedRandomSampler(RandomSampler):
+    """mmdet's random sampler that also says how much each sample counts.
+
+    The result gains ``pos_weights`` and ``neg_weights``, float (number of positives,) and (number of negatives,). Instances without
+    ``weights`` count 1.
+    """
+
+    def sample(
+        self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs
+    ) -> SamplingResult:
+        """Sample, then look up the weights."""
+        result = super().sample(assign_result, pred_instances, gt_instances, **kwargs)
+        bboxes = gt_instances.bboxes
+        weights = gt_instances.get('weights', bboxes.new_ones(len(bboxes)))
+        result.pos_weights = weights[result.pos_assigned_gt_inds]
+        result.neg_weights = negative_weights(result.neg_priors, bboxes, weights)
+        return result
+
+
+@MODELS.register_module()
+class ObjectnessLoss(nn.Module):
+    """Binary cross-entropy against objectness targets in [0, 1], L_obj of Eq. 3.
+
+    Args:
+        loss_weight: multiplies the loss.
+    """
+
+    use_sigmoid = True
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: Tensor, targets: Tensor, weights: Tensor, avg_factor: float) -> Tensor:
+        """Weighted sum over anchors divided by ``avg_factor`` = N_rpn.
+
+        Args:
+            logits: float (S, 1).
+            targets: float (S,).
+            weights: float (S,).
+
+        >>> round(ObjectnessLoss()(torch.zeros(2, 1), torch.tensor([0.0, 1.0]), torch.ones(2), 2).item(), 4)
+        0.6931
+        """
+        values = F.binary_cross_entropy_with_logits(logits.squeeze(1), targets, reduction='none')
+        return self.loss_weight * (values * weights).sum() / avg_factor
+
+
+@MODELS.register_module()
+class WeightedRPNHead(RPNHead):
+    """Region proposal network with instance weights (Eq. 3).
+
+    Args:
+        objectness: ``'soft'``: w* is the target of the objectness and weighs the regression, as printed; ``'hard'``: the target is 1
+            and w* weighs both terms (row L1).
+        **kwargs: of mmdet's ``RPNHead``; ``loss_cls`` must be an ``ObjectnessLoss``.
+
+    Raises:
+        ValueError: unknown ``objectness``.
+    """
+
+    def __init__(self, objectness: str = 'soft', loss_cls: dict | None = None, **kwargs) -> None:
+        if objectness not in ('soft', 'hard'):
+            raise ValueError(f"objectness must be 'soft' or 'hard', got {objectness!r}.")
+        super().__init__(loss_cls=loss_cls or dict(type='ObjectnessLoss'), **kwargs)
+        self.objectness = objectness
+
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
+        """Read the first map only: pool4 in the refinement and segmentation stages (Sec. 4.1)."""
+        return super().forward(x[: self.prior_generator.num_levels])
+
+    def get_targets(self, *args, return_sampling_results: bool = False, **kwargs) -> tuple:
+        """mmdet's targets, with objectness in place of class labels and weights multiplied in."""
+        labels, label_weights, bbox_targets, bbox_weights, avg_factor, results = super().get_targets(
+            *args, return_sampling_results=True, **kwargs
+        )
+        sizes = [level.shape[1] for level in labels]
+        label_weights, bbox_weights = torch.cat(label_weights, 1), torch.cat(bbox_weights, 1)
+        sampled = label_weights > 0
+        positive = sampled & (torch.cat(labels, 1) == 0)  # mmdet: label 0 is the object
+        objectness = positive.float()
+        for image, result in enumerate(results):
+            # Samplers return sorted indices, so a boolean mask meets the weights in their order.
+            pos, neg = positive[image], sampled[image] & ~positive[image]
+            bbox_weights[image, pos] *= result.pos_weights[:, None]
+            label_weights[image, neg] *= (result.neg_weights > 0) if self.objectness == 'soft' else result.neg_weights
+            if self.objectness == 'soft':
+                objectness[image, pos] = result.pos_weights
+            else:
+                label_weights[image, pos] *= result.pos_weights
+        targets = (
+            list(objectness.split(sizes, 1)),
+            list(label_weights.split(sizes, 1)),
+            bbox_targets,
+            list(bbox_weights.split(sizes, 1)),
+            avg_factor,
+        )
+        return (*targets, results) if return_sampling_results else targets
+
+
+@MODELS.register_module()
+class WeightedBBoxHead(ConvFCBBoxHead):
+    """Box head with instance weights (Eq. 4): w* multiplies classification and regression of every sample."""
+
+    @staticmethod
+    def class_probs(cls_logits: Tensor) -> Tensor:
+        """Softmax over classes and background, the background left out, float (R, C)."""
+        return cls_logits.softmax(1)[:, :-1]
+
+    def get_targets(self, sampling_results: list[SamplingResult], rcnn_train_cfg: dict, concat: bool = True) -> tuple:
+        """mmdet's targets, weights multiplied in."""
+        labels, label_weights, bbox_targets, bbox_weights = super().get_targets(sampling_results, rcnn_train_cfg, concat=False)
+        weights = [torch.cat([result.pos_weights, result.neg_weights]) for result in sampling_results]
+        label_weights = [old * new for old, new in zip(label_weights, weights, strict=True)]
+        bbox_weights = [old * new[:, None] for old, new in zip(bbox_weights, weights, strict=True)]
+        targets = (labels, label_weights, bbox_targets, bbox_weights)
+        return tuple(torch.cat(target) for target in targets) if concat else targets
+
+
+@MODELS.register_module()
+class WeightedMaskHead(FCNMaskHead):
+    """Mask head with instance weights; instances whose mask is empty ("box only", row C13) teach it nothing."""
+
+    def loss_and_target(
+        self, mask_preds: Tensor, sampling_results: list[SamplingResult], batch_gt_instances: list[InstanceData], rcnn_train_cfg: dict
+    ) -> dict:
+        """Per-pixel binary cross-entropy of the assigned class, weighted per RoI, averaged over the positives.
+
+        Args:
+            mask_preds: logits, float (S, C, m, m).
+        """
+        if len(mask_preds) == 0:
+            return dict(loss_mask=dict(loss_mask=mask_preds.sum()), mask_targets=None)
+        targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
+        weights = torch.cat([mask_weights(r, gt) for r, gt in zip(sampling_results, batch_gt_instances, strict=True)])
+        labels = torch.cat([result.pos_gt_labels for result in sampling_results])
+        channel = torch.zeros_like(labels) if self.class_agnostic else labels
+        chosen = mask_preds[torch.arange(len(labels), device=labels.device), channel]
+        values = F.binary_cross_entropy_with_logits(chosen, targets, reduction='none').mean((1, 2))
+        return dict(loss_mask=dict(loss_mask=(values * weights).mean()), mask_targets=targets)
+
+
+def mask_weights(result: SamplingResult, instances: InstanceData) -> Tensor:
+    """Weights of positive RoIs in the mask loss, float (number of positives,): w*, or 0 where the instance has no mask."""
+    has_mask = torch.as_tensor(instances.masks.areas > 0, device=result.pos_weights.device)
+    return result.pos_weights * has_mask[result.pos_assigned_gt_inds]

@@ -1,0 +1,111 @@
+"""What travels between the stages: pseudo instances, and samples that hold nothing else (paper Sec. 3.2, Fig. 1a).
+
+Shapes: N images, R proposals of one image, C classes, K pseudo instances, (h, w) image.
+Boxes: float32 xyxy in pixels of the network input unless said otherwise. Image sizes are (h, w), scale factors (w, h).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+STAGES = ('classification', 'detection', 'refinement', 'segmentation')
+
+
+def check_stage(name: str) -> str:
+    """Return ``name`` if it is a stage.
+
+    Raises:
+        ValueError: it is none of the four.
+
+    >>> check_stage('refinement')
+    'refinement'
+    """
+    if name not in STAGES:
+        raise ValueError(f'Unknown stage {name!r}. Choose one of {", ".join(STAGES)}.')
+    return name
+
+
+def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights: Tensor) -> InstanceData:
+    """Pack labels that we made, after checking them.
+
+    Args:
+        bboxes: float (K, 4).
+        labels: int64 (K,), values in [0, C).
+        masks: bool or uint8 (K, h, w); an all-zero mask means "box only".
+        weights: float (K,) in (0, 1], the w* of Eq. 3 and 4.
+
+    Returns:
+        ``bboxes``, ``labels``, ``masks`` (BitmapMasks), ``weights``; every field exists also when K is 0.
+
+    Raises:
+        ValueError: lengths differ, a box is not finite, or a weight is outside (0, 1].
+
+    >>> pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, 8, 9)), torch.zeros(0)).masks.masks.shape
+    (0, 8, 9)
+    """
+    lengths = (len(bboxes), len(labels), len(masks), len(weights))
+    if len(set(lengths)) != 1:
+        raise ValueError(f'Pseudo instances need as many boxes as labels, masks and weights, got {lengths}.')
+    if not torch.isfinite(bboxes).all():
+        raise ValueError('Pseudo instances need finite boxes, got NaN or infinity. The stage that made them has diverged.')
+    if len(weights) and not (weights.min() > 0 and weights.max() <= 1):
+        raise ValueError(
+            f'Pseudo instances need weights in (0, 1], got min {weights.min():.3g}, max {weights.max():.3g}. '
+            'Normalise scores before handing them over.'
+        )
+    return InstanceData(
+        bboxes=bboxes.float().reshape(-1, 4),
+        labels=labels.long(),
+        masks=BitmapMasks(np.ascontiguousarray(masks, dtype=np.uint8), *masks.shape[1:]),
+        weights=weights.float(),
+    )
+
+
+def hand_over(
+    samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None = None, keep: Sequence[str] = ()
+) -> list[DetDataSample]:
+    """Fresh samples with metainfo and pseudo instances; nothing else of the data set reaches the next stage.
+
+    Selective-search proposals that stayed on a sample would switch the next stage's RPN off without a word.
+
+    Args:
+        samples: one per image.
+        pseudo: pseudo instances per image, in the frame of the network input; they become ``gt_instances``, the name
+            under which mmdet's detectors look for their targets.
+        keep: names of fields that the receiver does need (the classification stage: proposals and tags).
+
+    Raises:
+        ValueError: not one entry of pseudo instances per image.
+    """
+    if pseudo is not None and len(pseudo) != len(samples):
+        raise ValueError(f'Expected pseudo instances for {len(samples)} images, got {len(pseudo)}.')
+    fresh = []
+    for index, sample in enumerate(samples):
+        new = DetDataSample(metainfo=sample.metainfo)
+        for name in keep:
+            setattr(new, name, getattr(sample, name).clone())
+        if pseudo is not None:
+            new.gt_instances = InstanceData(**dict(pseudo[index].items()))
+        fresh.append(new)
+    return fresh
+
+
+def to_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
+    """Pseudo instances in pixels of the original image, unflipped samples only.
+
+    Args:
+        pseudo: in the frame of the network input.
+        metainfo: of the sample: ``ori_shape`` (h, w) and ``scale_factor`` (w, h).
+    """
+    scale = pseudo.bboxes.new_tensor(metainfo['scale_factor']).repeat(2)
+    return InstanceData(
+        bboxes=pseudo.bboxes / scale,
+        labels=pseudo.labels,
+        masks=pseudo.masks.resize(tuple(metainfo['ori_shape'][:2])),
+        weights=pseudo.weights,
+    )
