@@ -1,0 +1,87 @@
+"""Check run-length codes of strangers before compiled code reads them.
+
+pycocotools trusts its input: a damaged string makes it read beyond the end or draw outside of the mask.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from .overlaps import RLE
+
+_FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5  # COCO's compressed counts: groups of 5 bits as characters from '0' on
+_LONGEST = 7  # groups of one number: 35 bits
+
+
+def decode_counts(counts: str | bytes) -> NDArray[np.int64]:
+    """Lengths of runs in COCO's compressed form.
+
+    Args:
+        counts: the compressed string.
+
+    Returns:
+        Lengths of the runs of 0 and 1 in turn, down the columns, int64.
+
+    Raises:
+        ValueError: a character that does not belong there, a number that does not end, or a negative length.
+
+    >>> decode_counts(coco_mask.encode(np.asfortranarray([[0, 1], [1, 1]], dtype=np.uint8))['counts']).tolist()
+    [1, 3]
+    """
+    codes = np.frombuffer(counts.encode('utf-8') if isinstance(counts, str) else counts, dtype=np.uint8).astype(np.int64) - _FIRST
+    if len(codes) == 0:
+        return codes
+    if codes.min() < 0 or codes.max() >= 2 * _MORE:
+        raise ValueError('its counts hold a character outside of 0..o')
+    ends = np.flatnonzero((codes & _MORE) == 0)
+    if len(ends) == 0 or ends[-1] != len(codes) - 1:
+        raise ValueError('its counts end in the middle of a number')
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if (ends - starts).max() >= _LONGEST:
+        raise ValueError('its counts hold a number that is too long')
+    position = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    values = np.add.reduceat((codes & (_MORE - 1)) << (_BITS * position), starts)
+    values -= ((codes[ends] & _SIGN) > 0) * (np.int64(1) << (_BITS * (ends - starts + 1)))
+    # From the fourth number on it is the difference to the number two places before.
+    for first in (1, 2):
+        values[first::2] = np.cumsum(values[first::2])
+    if values.min() < 0:
+        raise ValueError('its counts hold a run of negative length')
+    return values
+
+
+def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
+    """Make sure that a segmentation is a sound run-length code of an image.
+
+    Args:
+        segmentation: COCO's dict with ``size`` [h, w] and ``counts``, compressed or as a list of lengths.
+        size: (h, w) of the image.
+
+    Returns:
+        The code with compressed ``counts``.
+
+    Raises:
+        ValueError: something else, another size, or damaged counts; the message says what, to be put behind the entry's name.
+
+    >>> checked_rle({'size': [2, 2], 'counts': [1, 3]}, (2, 2))['counts']
+    b'13'
+    """
+    if not isinstance(segmentation, dict) or not {'size', 'counts'} <= set(segmentation):
+        raise ValueError("its segmentation is no run-length code {'size': [h, w], 'counts': ...} (polygons: convert them first)")
+    if segmentation['size'] != list(size):
+        raise ValueError(f'its mask has the size {segmentation["size"]}, but the image has {list(size)} (height, width)')
+    counts = segmentation['counts']
+    if isinstance(counts, str | bytes):
+        runs = decode_counts(counts)
+    elif isinstance(counts, Sequence) and all(isinstance(run, int) and not isinstance(run, bool) and run >= 0 for run in counts):
+        runs = np.asarray(counts, dtype=np.int64)
+    else:
+        raise ValueError('its counts are neither a string nor a list of lengths')
+    if runs.sum() != size[0] * size[1]:
+        raise ValueError(f'its runs cover {runs.sum()} pixels, but a mask of {size[0]} x {size[1]} has {size[0] * size[1]}')
+    if isinstance(counts, str | bytes):
+        return {'size': list(size), 'counts': counts.encode('ascii') if isinstance(counts, str) else counts}
+    return coco_mask.frPyObjects({'size': list(size), 'counts': list(counts)}, *size)
