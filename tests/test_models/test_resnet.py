@@ -47,9 +47,10 @@ def test_the_last_map_is_not_negative():
 @pytest.mark.parametrize('build', [ResNetC4, ResNetC5])
 def test_normalisation_stays_frozen_in_training_mode(build):
     part = build()
-    assert part.train() is part
     norms = [m for m in part.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert norms and not any(norm.training or norm.weight.requires_grad for norm in norms)
+    assert norms and not any(norm.training for norm in norms)
+    assert part.train() is part
+    assert not any(norm.training or norm.weight.requires_grad for norm in norms)
     assert part.training
 
 

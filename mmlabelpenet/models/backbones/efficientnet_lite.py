@@ -78,6 +78,7 @@ class EfficientNetLite0C4(BaseModule):
             _freeze_norms(self)
         for part in (self.stem, *self.groups)[:frozen_stages]:
             part.requires_grad_(False)
+        keep_norms_in_eval(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Images (N, 3, h, w) to one map, float (N, 112, h / out_stride, w / out_stride). It may be negative."""
@@ -141,6 +142,7 @@ class EfficientNetLite0Tail(BaseModule):
         self.aspp = None if aspp is None else LabelPEASPP(last, **aspp)
         last = last if self.aspp is None else self.aspp.out_channels
         self.out_channels = (112, last) if with_input else (last,)
+        keep_norms_in_eval(self)
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
         """Map (N, 112, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``, map being float (N, 1280 or 320, h, w)."""

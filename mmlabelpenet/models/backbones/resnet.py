@@ -64,6 +64,7 @@ class ResNetC4(ResNet):
             init_cfg=init_cfg,
         )
         self.out_stride = out_stride
+        keep_norms_in_eval(self)
 
     def train(self, mode: bool = True) -> ResNetC4:
         """Set the mode and return the module, which mmdet's ResNet does not."""
@@ -112,6 +113,7 @@ class ResNetC5(BaseModule):
         self.aspp = None if aspp is None else LabelPEASPP(2048, **aspp)
         last = 2048 if self.aspp is None else self.aspp.out_channels
         self.out_channels = (1024, last) if with_input else (last,)
+        keep_norms_in_eval(self)
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
         """Map (N, 1024, h, w), alone or in a tuple, to ``(C5,)`` or ``(input, C5)``, C5 being float (N, 2048, h, w)."""

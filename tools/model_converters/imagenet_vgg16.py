@@ -1,0 +1,25 @@
+"""Convert a published ImageNet VGG-16 to the file from which the backbone and every stage's conv5, fc6 and fc7 start.
+
+    python tools/model_converters/imagenet_vgg16.py vgg16-397923af.pth weights/vgg16_torchvision.pth --preset torchvision
+
+Presets: 'caffe' wants BGR images minus (102.98, 115.95, 122.77), 'torchvision' RGB images normalised by mean and std.
+Fails when a key of the published file is missing or left over.
+"""
+
+import argparse
+
+from mmlabelpenet.models.weights import convert_imagenet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='published file, URL or torchvision://vgg16')
+    parser.add_argument('target', help='file to write')
+    parser.add_argument('--preset', required=True, choices=['caffe', 'torchvision'])
+    args = parser.parse_args()
+    state = convert_imagenet(args.source, args.target, 'vgg16', args.preset)
+    print(f'{args.target}: {len(state)} tensors of vgg16, preset {args.preset!r}')
+
+
+if __name__ == '__main__':
+    main()
