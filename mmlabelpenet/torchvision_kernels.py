@@ -58,7 +58,7 @@ def softnms(
     boxes = boxes.to(_compute_dtype(boxes))
     scores = scores.to(boxes, copy=True)
     rest = torch.arange(len(boxes), device=boxes.device)
-    kept = []
+    kept: list[Tensor] = []
     while len(rest):
         best = torch.argmax(scores[rest])
         index = rest[best]

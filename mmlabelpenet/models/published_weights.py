@@ -98,7 +98,7 @@ def _vgg16_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
 
 
 def _resnet50_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
-    names = {}
+    names: dict[str, str] = {}
     for layer, blocks in enumerate((3, 4, 6, 3), 1):
         part = 'tail' if layer == 4 else 'backbone'
         for block in range(blocks):
@@ -112,7 +112,7 @@ def _resnet50_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
 
 def _lite0_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     places = [(group, block) for group, count in enumerate(_LITE_GROUPS) for block in range(count)]
-    names = {}
+    names: dict[str, str] = {}
     for key in state:
         if match := re.fullmatch(r'_blocks\.(\d+)\.(\w+)\.(\w+)', key):
             group, block = places[int(match[1])]

@@ -122,7 +122,7 @@ def check_input(model: nn.Module, data_preprocessor: nn.Module | None = None) ->
     configs = [(name, cfg) for name, module in model.named_modules() for cfg in _imagenet_configs(module)]
     if not configs:
         return
-    made = _probe(model.data_preprocessor if data_preprocessor is None else data_preprocessor)
+    made = _probe(model.get_submodule('data_preprocessor') if data_preprocessor is None else data_preprocessor)
     for name, cfg in configs:
         preset = preset_of(cfg['arch'], cfg['preset'])
         wanted = _expected(preset)
