@@ -198,9 +198,9 @@ class ProposalFile:
     def _load(self) -> dict[str, NDArray]:
         todo = f'Make it anew with\n    {self.command}'
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with self.path.open('rb') as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in (*_ARRAYS, 'checksum')}
-        except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f'{str(self.path)!r} is no proposal file or is damaged ({error}). {todo}') from error
         if _checksum(arrays) != str(arrays.pop('checksum')):
             raise ValueError(f'{str(self.path)!r} is damaged: its checksum does not fit. {todo}')

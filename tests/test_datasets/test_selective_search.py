@@ -1,0 +1,201 @@
+import json
+import multiprocessing
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.rendered import RenderSettings, render_dataset
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, thin_proposals
+
+TOOL = 'dataset_converters/selective_search.py'
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp('data') / 'toy'
+    render_dataset(root, RenderSettings(num_train=6, num_test=1, height=96, width=128, min_size=30, max_size=70, num_polygons=8))
+    return root
+
+
+@pytest.fixture(scope='module')
+def image(root):
+    return cv2.imread(str(root / 'JPEGImages/train_00000.jpg'))
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool(TOOL)
+
+
+def random_boxes(count, seed=0):
+    corners = np.sort(np.random.default_rng(seed).integers(0, 100, (count, 2, 2)), axis=1)
+    return np.concatenate([corners[:, 0], corners[:, 1] + 1], 1).astype(np.float32)
+
+
+def slow_iou(a, b):
+    """Counts pixels on a canvas of 200 x 200."""
+    masks = np.zeros((2, 200, 200), bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, np.stack([a, b]).astype(int)):
+        mask[y1:y2, x1:x2] = True
+    return masks.all(0).sum() / masks.any(0).sum()
+
+
+def test_iou_counts_pixels():
+    first, second = random_boxes(6), random_boxes(7, seed=1)
+    expected = [[slow_iou(a, b) for b in second] for a in first]
+    np.testing.assert_allclose(pairwise_iou(first, second), expected, atol=1e-12)
+
+
+def test_every_run_returns_the_same_proposals_in_the_same_order(image):
+    runs = [selective_search(image)[0] for _ in range(4)]
+    assert len(runs[0]) > 20
+    for other in runs[1:]:
+        assert np.array_equal(runs[0], other)
+
+
+def test_proposals_are_distinct_lie_in_the_image_and_are_large_enough(image):
+    bboxes, scores = selective_search(image, SelectiveSearchSettings(min_size=25))
+    assert bboxes.dtype == scores.dtype == np.float32 and len(bboxes) == len(scores) == len(np.unique(bboxes, axis=0))
+    assert bboxes.min() >= 0 and (bboxes[:, 2:] <= [128, 96]).all()
+    assert (bboxes[:, 2:] - bboxes[:, :2]).min() >= 25
+    every = selective_search(image, SelectiveSearchSettings(min_size=1))[0]
+    assert (every[:, 2:] - every[:, :2]).min() < 25
+
+
+def test_a_limit_keeps_a_fixed_choice_of_all_proposals(image):
+    every = selective_search(image, SelectiveSearchSettings(min_size=5))[0]
+    few = [selective_search(image, SelectiveSearchSettings(min_size=5, max_proposals=15))[0] for _ in range(3)]
+    assert len(few[0]) == 15 < len(every)
+    assert all(np.array_equal(few[0], other) for other in few)
+    assert {tuple(box) for box in few[0]} <= {tuple(box) for box in every}
+
+
+@pytest.mark.parametrize('limit', [1, 2, 7, 60, 199])
+def test_thinning_keeps_as_many_as_asked_for_in_their_order(limit):
+    bboxes = random_boxes(200)
+    kept = thin_proposals(bboxes, limit)
+    positions = [np.flatnonzero((bboxes == box).all(1))[0] for box in kept]
+    assert len(kept) == limit and positions == sorted(set(positions))
+
+
+def test_thinning_loses_less_recall_than_cutting():
+    rng = np.random.default_rng(2)
+    centres = random_boxes(60, seed=3) * 4
+    crowd = np.concatenate([centres[:3].repeat(300, 0) + rng.uniform(-2, 2, (900, 4)), centres]).astype(np.float32)
+    crowd[:, 2:] = np.maximum(crowd[:, 2:], crowd[:, :2] + 1)
+    crowd = crowd[rng.permutation(len(crowd))]
+    found = [(pairwise_iou(centres, some).max(1) >= 0.5).mean() for some in (thin_proposals(crowd, 80), crowd[:80])]
+    assert found[0] > 0.95 > 0.6 > found[1]
+
+
+def test_few_proposals_are_left_alone():
+    bboxes = random_boxes(5)
+    assert np.array_equal(thin_proposals(bboxes, 5), bboxes)
+    assert thin_proposals(bboxes[:0], 5).shape == (0, 4)
+
+
+def test_bad_arguments_are_refused(image):
+    for settings, message in (({'mode': 'slow'}, 'slow'), ({'min_size': 0}, 'min_size'), ({'max_proposals': -1}, '-1')):
+        with pytest.raises(ValueError, match=message):
+            SelectiveSearchSettings(**settings)
+    for wrong in (image[..., 0], image.astype(np.float32), image[:0]):
+        with pytest.raises(ValueError, match='uint8 image'):
+            selective_search(wrong)
+    with pytest.raises(ValueError, match='limit of 0'):
+        thin_proposals(random_boxes(3), 0)
+
+
+def run_tool(tool, root, out, *options):
+    tool.main([str(root), 'train', str(out), '--workers', '1', *options])
+
+
+def test_the_tool_writes_the_same_bytes_whatever_the_number_of_processes(tool, root, tmp_path, capsys):
+    run_tool(tool, root, tmp_path / 'one.npz')
+    run_tool(tool, root, tmp_path / 'two.npz', '--workers', '2')
+    assert (tmp_path / 'one.npz').read_bytes() == (tmp_path / 'two.npz').read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['one.npz', 'two.npz']
+    printed = capsys.readouterr().out
+    assert '6 images, proposals an image: mean' in printed and 'IoU at 0.5:' in printed and 'at 0.7:' in printed
+
+
+def test_the_file_fits_the_images(tool, root, tmp_path):
+    run_tool(tool, root, tmp_path / 'p.npz', '--min-size', '15')
+    proposals = ProposalFile(tmp_path / 'p.npz')
+    assert proposals.settings['min_size'] == 15 and proposals.settings['split'] == 'train' and proposals.settings['mode'] == 'fast'
+    image = cv2.imread(str(root / 'JPEGImages/train_00002.jpg'))
+    expected = selective_search(image, SelectiveSearchSettings(min_size=15))[0]
+    assert np.array_equal(proposals.get('train_00002', image.shape[:2])[0], expected)
+
+
+def test_recall_counts_objects_that_a_proposal_covers(tool, root, tmp_path, capsys):
+    run_tool(tool, root, tmp_path / 'p.npz')
+    devkit = tool.VOCDevkit(root, ())
+    best = []
+    for image_id in devkit.image_ids('train'):
+        bboxes = ProposalFile(tmp_path / 'p.npz').get(image_id)[0]
+        best += [max(slow_iou(target, box) for box in bboxes) for target in tool.read_boxes(root / f'Annotations/{image_id}.xml').bboxes]
+    expected = ', '.join(f'at {t}: {100 * np.mean(np.array(best) >= t):.1f} %' for t in (0.5, 0.7))
+    assert f'recall of {len(best)} objects in 6 annotated images (difficult ones left out), IoU {expected}' in capsys.readouterr().out
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tool, root, tmp_path, monkeypatch):
+    run_tool(tool, root, tmp_path / 'whole.npz')
+    search = tool.selective_search
+    with monkeypatch.context() as slow:
+        slow.setattr(tool, 'selective_search', lambda *arguments: (time.sleep(0.4), search(*arguments))[1])
+        process = multiprocessing.get_context('fork').Process(target=run_tool, args=(tool, root, tmp_path / 'p.npz'))
+        process.start()
+    parts = tmp_path / 'p.npz.parts'
+    end = time.time() + 30
+    while len(list(parts.glob('*.npy'))) < 2 and time.time() < end:
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    done = {path.name: path.stat().st_mtime_ns for path in parts.glob('*.npy')}
+    assert 2 <= len(done) < 6 and not (tmp_path / 'p.npz').exists()
+    searched = []
+    search_one = tool.search_one
+    monkeypatch.setattr(tool, 'search_one', lambda job: (searched.append(job[0]), search_one(job))[1])
+    run_tool(tool, root, tmp_path / 'p.npz')
+    assert len(searched) == 6 - len(done) and not {f'{name}.npy' for name in searched} & set(done)
+    assert (tmp_path / 'p.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
+    assert not parts.exists()
+
+
+def test_a_complete_file_is_left_alone_and_other_settings_need_overwrite(tool, root, tmp_path):
+    out = tmp_path / 'p.npz'
+    run_tool(tool, root, out)
+    before = (out.read_bytes(), out.stat().st_mtime_ns)
+    run_tool(tool, root, out)
+    with pytest.raises(ValueError, match='--overwrite'):
+        run_tool(tool, root, out, '--min-size', '30')
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+    run_tool(tool, root, out, '--min-size', '30', '--overwrite')
+    assert ProposalFile(out).settings['min_size'] == 30
+
+
+def test_parts_of_other_settings_are_not_mixed_in(tool, root, tmp_path):
+    parts = tmp_path / 'p.npz.parts'
+    parts.mkdir()
+    (parts / 'settings.json').write_text(json.dumps({'mode': 'quality'}))
+    np.save(parts / 'train_00000.npy', np.array([[96, 128, 0, 0], [0, 0, 9, 9]], np.float32))
+    with pytest.raises(ValueError, match='begun with'):
+        run_tool(tool, root, tmp_path / 'p.npz')
+    run_tool(tool, root, tmp_path / 'p.npz', '--overwrite')
+    assert len(ProposalFile(tmp_path / 'p.npz').get('train_00000')[0]) > 1
+
+
+def test_images_without_annotations_get_proposals_and_no_recall(tool, root, tmp_path, capsys):
+    (tmp_path / 'JPEGImages').mkdir()
+    (tmp_path / 'ImageSets/Main').mkdir(parents=True)
+    (tmp_path / 'ImageSets/Main/train.txt').write_text('photo\n')
+    (tmp_path / 'JPEGImages/photo.jpg').write_bytes((root / 'JPEGImages/train_00000.jpg').read_bytes())
+    run_tool(tool, tmp_path, tmp_path / 'p.npz')
+    printed = capsys.readouterr().out
+    assert '1 images' in printed and 'recall' not in printed
+    (tmp_path / 'JPEGImages/photo.jpg').write_text('not an image')
+    with pytest.raises(ValueError, match=r'photo\.jpg.* not readable'):
+        run_tool(tool, tmp_path, tmp_path / 'q.npz')
