@@ -1,4 +1,4 @@
-"""Check run-length codes of strangers before compiled code reads them.
+"""Run-length codes in NumPy: decode masks, and check codes of strangers before compiled code reads them.
 
 pycocotools trusts its input: a damaged string makes it read beyond the end or draw outside of the mask.
 """
@@ -51,6 +51,26 @@ def decode_counts(counts: str | bytes) -> NDArray[np.int64]:
     if values.min() < 0:
         raise ValueError('its counts hold a run of negative length')
     return values
+
+
+def decode_mask(code: RLE) -> NDArray[np.bool_]:
+    """Pixels of a compressed run-length code.
+
+    Args:
+        code: dict with ``size`` and compressed ``counts``.
+
+    Returns:
+        bool (h, w).
+
+    Raises:
+        ValueError: damaged counts.
+
+    >>> decode_mask({'size': [2, 2], 'counts': b'13'}).tolist()
+    [[False, True], [True, True]]
+    """
+    runs = decode_counts(code['counts'])
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return values.reshape(code['size'][::-1]).T
 
 
 def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from . import functional as measure
+from .rle import decode_mask
 
 GROUPS = ('bbox', 'corloc', 'segm', 'abo', 'miou')
 
@@ -169,9 +169,7 @@ def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Re
 
 def _score_class_map(prediction: Prediction, class_mask: NDArray, settings: Settings) -> NDArray:
     painted = np.flatnonzero(prediction.scores >= settings.semantic_score_thr) if prediction.masks else np.zeros(0, dtype=np.int64)
-    masks = np.zeros((0, *class_mask.shape), dtype=np.uint8)
-    if len(painted):
-        masks = coco_mask.decode([prediction.masks[index] for index in painted]).transpose(2, 0, 1)
+    masks = np.array([decode_mask(prediction.masks[index]) for index in painted], dtype=bool).reshape(-1, *class_mask.shape)
     predicted = measure.semantic_map(masks, prediction.scores[painted], prediction.labels[painted], class_mask.shape)
     return measure.confusion_matrix(predicted, class_mask, settings.num_classes)
 

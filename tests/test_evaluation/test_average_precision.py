@@ -76,7 +76,7 @@ def crowded_image(rng):
     bboxes = gt_bboxes[rng.integers(objects, size=count)] + rng.normal(0, 4, (count, 4))
     return {
         'bboxes': bboxes.astype(np.float32), 'labels': rng.integers(0, CLASSES, count), 'scores': rng.random(count, dtype=np.float32),
-        'gt_bboxes': gt_bboxes.astype(np.float32), 'gt_labels': rng.integers(0, CLASSES, objects), 'gt_difficult': rng.random(objects) < 0.2,
+        'gt_bboxes': gt_bboxes.astype('f4'), 'gt_labels': rng.integers(0, CLASSES, objects), 'gt_difficult': rng.random(objects) < 0.2,
     }  # fmt: skip
 
 

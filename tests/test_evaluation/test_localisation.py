@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import slow_references as slow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_images import flat, random_dataset
+
+from mmlabelpenet.evaluation.functional import (
+    best_overlaps,
+    best_per_object,
+    box_iou,
+    corloc_counts,
+    mean_per_class,
+    proposal_quality,
+    shares,
+)
+
+CLASSES = 3
+
+
+@pytest.mark.parametrize('skip', [False, True])
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_corloc_equals_looking_at_one_image_after_the_other(skip, seed):
+    images = random_dataset(seed)
+    data = flat(images)
+    objects = data['gt_images'], data['gt_labels']
+    best = best_overlaps(data['images'], data['labels'], data['bboxes'], *objects, data['gt_bboxes'], num_classes=CLASSES)
+    correct, shown = corloc_counts(
+        data['images'], data['labels'], data['scores'], best.iou, *objects, data['gt_difficult'], CLASSES, 0.5, skip
+    )
+    expected = [slow.corloc(images, label, 0.5, skip) for label in range(CLASSES)]
+    np.testing.assert_allclose(shares(correct, shown), expected, atol=1e-12)
+
+
+def located(difficult, scores=(0.9,), boxes=((0, 0, 10, 10),), skip=False):
+    """One image with objects at (0, 0, 10, 10), (100, 0, 110, 10), ... of one class."""
+    objects = np.array([[100 * k, 0, 100 * k + 10, 10] for k in range(len(difficult))], dtype=float)
+    zeros, targets = np.zeros(len(scores), int), np.zeros(len(difficult), int)
+    best = best_overlaps(zeros, zeros, np.array(boxes, float).reshape(-1, 4), targets, targets, objects, num_classes=1)
+    correct, shown = corloc_counts(zeros, zeros, np.array(scores), best.iou, targets, targets, np.array(difficult), 1, 0.5, skip)
+    return correct[0], shown[0]
+
+
+def test_difficult_objects_count_as_objects_in_both_conventions():
+    assert located([True, False]) == (1, 1)
+    assert located([True, False], skip=True) == (1, 1)
+
+
+def test_image_with_difficult_objects_only_is_left_out_in_one_convention():
+    assert located([True]) == (1, 1)
+    assert located([True], skip=True) == (0, 0)
+
+
+def test_only_the_highest_scored_box_counts_for_corloc():
+    boxes = [(50, 50, 60, 60), (0, 0, 10, 10)]
+    assert located([False], scores=(0.9, 0.8), boxes=boxes) == (0, 1)
+    assert located([False], scores=(0.8, 0.9), boxes=boxes) == (1, 1)
+    assert located([False], scores=(0.9, 0.9), boxes=boxes) == (0, 1)  # the first of equal scores
+
+
+def test_image_without_predictions_is_not_located():
+    assert located([False], scores=(), boxes=()) == (0, 1)
+
+
+@pytest.mark.parametrize('aware', [True, False])
+def test_average_best_overlap_equals_its_definition(aware):
+    for seed in range(300):
+        images = random_dataset(seed)
+        best, labels = [], []
+        for image in images:
+            iou = box_iou(image['bboxes'], image['gt_bboxes'])
+            best.append(best_per_object(iou, image['labels'], image['gt_labels']) if aware else best_per_object(iou))
+            labels.append(image['gt_labels'])
+        result = mean_per_class(np.concatenate(best), np.concatenate(labels), CLASSES)
+        expected = [slow.average_best_overlap(images, label, 'bboxes', aware) for label in range(CLASSES)]
+        np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+def test_proposal_quality_of_known_overlaps():
+    quality = proposal_quality(np.array([0.5, 0.6, 0.7, 1.0]), np.array([0, 0, 0, 2]), num_classes=3, iou_thrs=(0.5, 0.7))
+    assert quality == pytest.approx({
+        'recall_50': 1.0, 'recall_70': 0.5, 'average_best_overlap': 0.7, 'mean_average_best_overlap': (0.6 + 1.0) / 2,
+    })  # fmt: skip
+
+
+def test_proposals_without_objects_have_no_quality():
+    assert all(np.isnan(value) for value in proposal_quality(np.zeros(0), np.zeros(0, int), num_classes=3).values())
+
+
+def test_weighted_mean_of_a_class_without_weight_is_not_measured():
+    result = mean_per_class(np.array([0.2, 0.8, 0.5]), np.array([0, 0, 1]), 2, np.array([1.0, 3.0, 0.0]))
+    np.testing.assert_allclose(result, [0.65, np.nan])
