@@ -1,0 +1,143 @@
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from random_images import SIZE
+from test_metrics import run, samples_of
+from tiny_devkit import CLASSES, devkit_images, write_devkit
+
+from mmlabelpenet.evaluation.coco_results import ResultsFile
+from mmlabelpenet.evaluation.functional import encode_masks
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'eval_predictions.py'
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location('eval_predictions', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def entries_of(images, masks=True):
+    entries = []
+    for image_id, image in images.items():
+        for index, (left, top, right, bottom) in enumerate(image['bboxes'].tolist()):
+            entry = {'image_id': image_id, 'category_id': int(image['labels'][index]) + 1, 'score': float(image['scores'][index])}
+            entry |= {'id': len(entries) + 1, 'bbox': [left, top, right - left, bottom - top]}
+            if masks:
+                code = encode_masks(image['masks'][index][None])[0]
+                entry['segmentation'] = {'size': code['size'], 'counts': code['counts'].decode()}
+            entries.append(entry)
+    return entries
+
+
+def evaluate(tmp_path, images, entries, *options):
+    root = write_devkit(tmp_path / 'devkit', images)
+    path, out = tmp_path / 'results.json', tmp_path / 'out' / 'metrics.json'
+    path.write_text(json.dumps(entries))
+    code = load_tool().main([str(root), 'val', str(path), '--classes', *CLASSES, '--out', str(out), *options])
+    return code, json.loads(out.read_text()) if out.exists() else None
+
+
+@pytest.mark.parametrize('protocol', ['test', 'corloc'])
+def test_offline_scores_equal_those_of_the_metric(tmp_path, protocol):
+    images = devkit_images(0)
+    entries = entries_of(images)
+    # Entries of an image need not stand together; among themselves they keep their order.
+    shuffled = [entry for part in range(3) for entry in entries if int(entry['image_id'][-1]) % 3 == part]
+    code, result = evaluate(tmp_path, images, shuffled, '--protocol', protocol)
+    metric, _ = run(tmp_path / 'devkit', samples_of(images), protocol=protocol)
+    assert code == 0
+    assert result['predictions'] == metric.table['segmentation']
+    assert result['meta']['entries'] == len(entries)
+    assert result['meta']['images'] == len(images)
+
+
+def test_results_without_masks_have_null_for_mask_metrics(tmp_path):
+    images = devkit_images(1)
+    _, result = evaluate(tmp_path, images, entries_of(images, masks=False))
+    metric, _ = run(tmp_path / 'devkit', samples_of(images))
+    assert result['predictions'] == metric.table['detection']
+
+
+def test_no_entries_at_all_score_zero(tmp_path):
+    code, result = evaluate(tmp_path, devkit_images(2), [])
+    assert code == 0
+    assert result['predictions']['bbox_mAP_50_area'] == 0.0
+    assert result['predictions']['segm_mAP_50_area'] is None
+
+
+BROKEN = [
+    ({'image_id': '2012_000001'}, "image_id '2012_000001' is no image of the split"),
+    ({'image_id': 2007000000}, 'image_id 2007000000 is no image of the split'),
+    ({'category_id': 4}, 'class 4 is unknown: give 1..3 or one of cat, cow, dog'),
+    ({'category_id': 0}, 'class 0 is unknown'),
+    ({'category_id': 'horse'}, "class 'horse' is unknown"),
+    ({'category_id': True}, 'class True is unknown'),
+    ({'category_id': None}, 'no category_id'),
+    ({'category_id': 1, 'category_name': 'dog'}, 'differ'),
+    ({'score': float('nan')}, 'finite number, got nan'),
+    ({'score': float('inf')}, 'finite number, got inf'),
+    ({'score': '0.5'}, "finite number, got '0.5'"),
+    ({'score': None}, 'finite number, got None'),
+    ({'bbox': [0, 0, 1]}, 'four finite numbers'),
+    ({'bbox': [0, 0, float('nan'), 1]}, 'four finite numbers'),
+    ({'bbox': [0, 0, -1, 1]}, 'at least 0'),
+    ({'segmentation': {'size': [14, 12], 'counts': [168]}}, r'size \[14, 12\], but the image has \[12, 14\]'),
+    ({'segmentation': {'size': list(SIZE), 'counts': '6P'}}, 'middle of a number'),
+    ({'segmentation': {'size': list(SIZE), 'counts': [100]}}, 'cover 100 pixels'),
+    ({'segmentation': None}, 'in all entries or in none'),
+    ({'id': 1}, 'id 1 is that of entry 1 already'),
+    ({'id': [1]}, 'id needs to be a number or a string'),
+]
+
+
+@pytest.mark.parametrize(('change', 'message'), BROKEN)
+def test_entry_that_cannot_be_scored_is_named_in_one_error_and_nothing_is_written(tmp_path, capsys, change, message):
+    images = devkit_images(3)
+    entries = entries_of(images)
+    entries[2] |= change
+    code, result = evaluate(tmp_path, images, entries)
+    error = capsys.readouterr().err.strip().splitlines()
+    assert code == 1
+    assert result is None
+    assert len(error) == 1
+    assert error[0].startswith('error: Entry 3')
+    assert re.search(message, error[0])
+    assert not (tmp_path / 'out').exists()
+
+
+def results(tmp_path, entries):
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps(entries))
+    return ResultsFile(path, CLASSES, ['a', 'b'], lambda image_id: SIZE)
+
+
+def test_class_may_be_a_name_and_box_may_come_from_the_mask(tmp_path):
+    mask = np.zeros((1, *SIZE), bool)
+    mask[0, 2:5, 3:9] = True
+    code = encode_masks(mask)[0]
+    segmentation = {'size': code['size'], 'counts': code['counts'].decode()}
+    entries = [
+        {'image_id': 'b', 'category_id': 'dog', 'score': 0.5, 'segmentation': segmentation},
+        {'image_id': 'b', 'category_name': 'cow', 'score': 1, 'segmentation': segmentation, 'bbox': [1, 2, 3, 4]},
+    ]
+    prediction = results(tmp_path, entries).prediction('b')
+    assert prediction.labels.tolist() == [2, 1]
+    assert prediction.bboxes.tolist() == [[3, 2, 9, 5], [1, 2, 4, 6]]
+    assert prediction.masks == [code, code]
+
+
+def test_image_without_entries_has_an_empty_prediction(tmp_path):
+    prediction = results(tmp_path, [{'image_id': 'b', 'category_id': 1, 'score': 0.5, 'bbox': [0, 0, 1, 1]}]).prediction('a')
+    assert prediction.bboxes.shape == (0, 4)
+    assert prediction.masks is None
+
+
+def test_entry_that_is_no_object_is_named(tmp_path):
+    with pytest.raises(ValueError, match='Entry 1 of .*got list'):
+        results(tmp_path, [[1, 2]])

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from random_images import masks_of, random_boxes
+
+from mmlabelpenet.evaluation.functional import encode_masks
+from mmlabelpenet.evaluation.rle import checked_rle, decode_counts, decode_mask
+
+
+def some_masks():
+    rng = np.random.default_rng(0)
+    small = masks_of(rng, random_boxes(rng, 100))
+    large = [rng.random((1, 300, 200)) < share for share in (0.001, 0.5, 0.9)]
+    blobs = np.zeros((2, 900, 700), bool)
+    blobs[0, 100:, 50:600] = True
+    return [mask for group in (small, *large, blobs, ~blobs) for mask in group]
+
+
+def test_decoding_undoes_encoding():
+    for mask in some_masks():
+        code = encode_masks(mask[None])[0]
+        np.testing.assert_array_equal(decode_mask(code), mask)
+        assert checked_rle({'size': list(mask.shape), 'counts': code['counts'].decode()}, mask.shape) == code
+
+
+def test_uncompressed_counts_are_compressed():
+    mask = np.zeros((3, 4), bool)
+    mask[1:, 2] = True
+    assert checked_rle({'size': [3, 4], 'counts': [7, 2, 3]}, (3, 4)) == encode_masks(mask[None])[0]
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        ([[0, 0, 4, 0, 4, 4]], 'no run-length code'),
+        ({'counts': 'abc'}, 'no run-length code'),
+        ({'size': [3, 2], 'counts': [6]}, r'size \[3, 2\], but the image has \[2, 3\]'),
+        ({'size': [2, 3], 'counts': [1, 4]}, 'cover 5 pixels'),
+        ({'size': [2, 3], 'counts': [7, -1]}, 'neither a string nor a list'),
+        ({'size': [2, 3], 'counts': [3.0, 3]}, 'neither a string nor a list'),
+        ({'size': [2, 3], 'counts': 6}, 'neither a string nor a list'),
+        ({'size': [2, 3], 'counts': ''}, 'cover 0 pixels'),
+        ({'size': [2, 3], 'counts': '5'}, 'cover 5 pixels'),
+        ({'size': [2, 3], 'counts': '6\n'}, 'outside of 0..o'),
+        ({'size': [2, 3], 'counts': '6ä'}, 'outside of 0..o'),
+        ({'size': [2, 3], 'counts': '6P'}, 'middle of a number'),
+        ({'size': [2, 3], 'counts': 'PPPPPPPPPP0'}, 'too long'),
+        ({'size': [2, 3], 'counts': '0O7'}, 'negative length'),
+    ],
+)
+def test_damaged_code_is_refused_with_its_fault(segmentation, message):
+    with pytest.raises(ValueError, match=message):
+        checked_rle(segmentation, (2, 3))
+
+
+def test_changed_characters_never_pass_as_another_number_of_pixels():
+    rng = np.random.default_rng(1)
+    mask = rng.random((1, 40, 30)) < 0.3
+    counts = bytearray(encode_masks(mask)[0]['counts'])
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(counts)
+        damaged[rng.integers(len(damaged))] = rng.integers(0, 256)
+        try:
+            code = checked_rle({'size': [40, 30], 'counts': bytes(damaged)}, (40, 30))
+        except ValueError:
+            refused += 1
+            continue
+        assert decode_counts(code['counts']).sum() == 1200
+        assert coco_mask.area(code) == decode_mask(code).sum()
+    assert refused > 400
