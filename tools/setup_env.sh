@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with everything the package needs and activate it. Meant to be sourced:
+# Make .venv with everything the package needs and activate it. Meant to be sourced by other scripts:
 #
 #     source tools/setup_env.sh
 #
@@ -29,7 +29,7 @@ fingerprint() {
 }
 
 check_machine() {
-    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$PYTHON is older than Python 3.10; set PYTHON to a newer one."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$PYTHON is missing or older than Python 3.10; set PYTHON to another."
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || fail "$PYTHON cannot make virtual environments: apt install python3-venv"
     command -v g++ >/dev/null || fail 'The dense CRF is compiled while installing and needs a C++ compiler: apt install g++'
     "$PYTHON" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
