@@ -143,3 +143,9 @@ def test_label_beyond_the_classes_is_refused():
 def test_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="got 'voc'"):
         average_precision(np.array([True]), 1, 'voc')
+
+
+@pytest.mark.parametrize(('found', 'points'), [(2, 3), (3, 3), (4, 5), (5, 6), (6, 6), (7, 7), (8, 9), (10, 11)])
+def test_eleven_points_are_the_floats_of_the_usual_loop(found, points):
+    # 3 * 0.1, 6 * 0.1 and 7 * 0.1 lie above the recalls 3/10, 6/10 and 7/10.
+    assert average_precision(np.ones(found, bool), 10, '11point') == pytest.approx(points / 11)

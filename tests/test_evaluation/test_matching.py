@@ -115,3 +115,10 @@ def test_predictions_without_objects_are_wrong_and_not_ignored():
 def test_coco_match_at_iou_one_survives_rounding():
     iou = np.array([[1 - 1e-12]])
     assert match_coco(iou, [0], [0.5], [0], [1.0]).tolist() == [[True]]
+
+
+def test_coco_gives_the_last_of_equally_overlapping_objects():
+    # The first prediction could have either object; the second only the first one.
+    iou = np.array([[0.6, 0.6], [0.7, 0.0]])
+    assert match_coco(iou, [0, 0], [0.9, 0.8], [0, 0], [0.5]).tolist() == [[True, True]]
+    assert match_coco(iou[:, ::-1], [0, 0], [0.9, 0.8], [0, 0], [0.5]).tolist() == [[True, False]]
