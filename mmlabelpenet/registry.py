@@ -4,24 +4,23 @@ Set ``default_scope = 'mmlabelpenet'`` in a config; a type that is not found her
 """
 
 from mmdet import registry as mmdet_registry
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 
-def _child(name: str, parent: str, location: str) -> Registry:
-    return Registry(
-        name,
-        parent=getattr(mmdet_registry, parent),
-        scope='mmlabelpenet',
-        locations=[f'mmlabelpenet.{location}'],
-    )
+def _child(name: str, parent: str, *locations: str) -> Registry:
+    return Registry(name, parent=getattr(mmdet_registry, parent), scope='mmlabelpenet', locations=list(locations))
 
 
-MODELS = _child('model', 'MODELS', 'models')
-TASK_UTILS = _child('task util', 'TASK_UTILS', 'models')
+MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmdet.models')
+TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.models', 'mmdet.models')
 LABEL_GENERATORS = Registry('label generator', scope='mmlabelpenet', locations=['mmlabelpenet.calibration'])
-DATASETS = _child('dataset', 'DATASETS', 'datasets')
-DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'datasets')
-TRANSFORMS = _child('transform', 'TRANSFORMS', 'datasets')
-LOOPS = _child('loop', 'LOOPS', 'engine')
-HOOKS = _child('hook', 'HOOKS', 'engine')
-METRICS = _child('metric', 'METRICS', 'evaluation')
+DATASETS = _child('dataset', 'DATASETS', 'mmlabelpenet.datasets', 'mmdet.datasets')
+DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'mmlabelpenet.datasets')
+TRANSFORMS = _child('transform', 'TRANSFORMS', 'mmlabelpenet.datasets', 'mmdet.datasets.transforms')
+LOOPS = _child('loop', 'LOOPS', 'mmlabelpenet.engine')
+HOOKS = _child('hook', 'HOOKS', 'mmlabelpenet.engine', 'mmdet.engine.hooks')
+METRICS = _child('metric', 'METRICS', 'mmlabelpenet.evaluation')
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope='mmlabelpenet', locations=['mmlabelpenet.models']
+)

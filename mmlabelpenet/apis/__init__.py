@@ -1,0 +1,6 @@
+"""What the tools call."""
+
+from .config import load_config, parse_options
+from .train import train
+
+__all__ = ['load_config', 'parse_options', 'train']

@@ -63,9 +63,7 @@ class DenseCRF:
         field = densecrf.DenseCRF2D(*small, len(attention))
         field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(len(attention), -1), dtype=np.float32))
         field.addPairwiseGaussian(sxy=self.gaussian_xy * ratio, compat=self.gaussian_compat)
-        field.addPairwiseBilateral(
-            sxy=self.bilateral_xy * ratio, srgb=self.bilateral_rgb, rgbim=image, compat=self.bilateral_compat
-        )
+        field.addPairwiseBilateral(sxy=self.bilateral_xy * ratio, srgb=self.bilateral_rgb, rgbim=image, compat=self.bilateral_compat)
         posterior = np.asarray(field.inference(self.iterations)).reshape(len(attention), small[1], small[0])
         return np.stack([_resize(p, (w, h)) for p in posterior]).argmax(0)
 

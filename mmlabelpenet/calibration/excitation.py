@@ -66,32 +66,18 @@ def layer_inputs(roi_feats: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[T
     return inputs, x
 
 
-def excitation_layers(bbox_head: nn.Module) -> list[nn.Linear]:
-    """The fully connected layers between the RoI grid and the class scores of a box head.
-
-    Raises:
-        ValueError: the head has convolutions or pooling in between, which this closed form does not cover.
-    """
-    if len(bbox_head.shared_convs) or len(bbox_head.cls_convs) or bbox_head.with_avg_pool:
-        raise ValueError(
-            'Excitation backprop needs a box head of fully connected layers, got one with convolutions or average pooling. '
-            'Move them into the tail of the stage.'
-        )
-    return [*bbox_head.shared_fcs, *bbox_head.cls_fcs, bbox_head.fc_cls]
-
-
 def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Attention map A_i of each proposal, started at a class (row C5, C9).
 
     Args:
         roi_feats: float (R, D, p, p).
-        bbox_head: with ``class_probs``.
+        bbox_head: with ``linear_layers`` and ``class_probs``.
         labels: class from which each proposal's excitation starts, int64 (R,).
 
     Returns:
         maps float (R, p, p), the mass of a map equals the class probability; and the class probabilities float (R, C).
     """
-    layers = excitation_layers(bbox_head)
+    layers = bbox_head.linear_layers()
     inputs, logits = layer_inputs(roi_feats, layers)
     probs = bbox_head.class_probs(logits)
     start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs.gather(1, labels[:, None]))

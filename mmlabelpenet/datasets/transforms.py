@@ -14,11 +14,10 @@ from mmlabelpenet.structures import pseudo_instances
 class PackTagInputs(BaseTransform):
     """Pack image, tags, proposals and pseudo instances; nothing else passes.
 
-    Reads ``img``, ``tags``, ``proposals``, ``proposals_scores``, ``instances`` and, where pseudo labels were loaded, ``gt_bboxes``,
+    Reads ``img``, ``tags``, ``num_classes``, ``proposals``, ``proposals_scores``, ``instances`` and, where pseudo labels were loaded, ``gt_bboxes``,
     ``gt_bboxes_labels``, ``gt_masks``.
 
     Args:
-        num_classes: C, the length of the one-hot vector.
         min_size: proposals with a side below this many pixels of the network input are dropped.
 
     Returns:
@@ -28,21 +27,21 @@ class PackTagInputs(BaseTransform):
 
     META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
 
-    def __init__(self, num_classes: int, min_size: float = 1.0) -> None:
-        self.num_classes = num_classes
+    def __init__(self, min_size: float = 1.0) -> None:
         self.min_size = min_size
 
     def transform(self, results: dict) -> dict:
         """Pack one result dict."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = DetDataSample(metainfo={key: results[key] for key in self.META if key in results})
-        sample.gt_image_labels = LabelData(onehot=self._onehot(results['tags']))
+        sample.gt_image_labels = LabelData(onehot=self._onehot(results['tags'], results['num_classes']))
         sample.proposals = self._proposals(results)
         sample.pseudo_instances = self._pseudo_instances(results)
         return dict(inputs=to_tensor(image), data_samples=sample)
 
-    def _onehot(self, tags: list[int]) -> torch.Tensor:
-        onehot = torch.zeros(self.num_classes)
+    @staticmethod
+    def _onehot(tags: list[int], num_classes: int) -> torch.Tensor:
+        onehot = torch.zeros(num_classes)
         onehot[tags] = 1
         return onehot
 

@@ -90,6 +90,7 @@ class VOCTags(BaseDataset):
         else:
             bboxes, scores = self.proposal_file.get(info['img_id'])
             info['proposal_image_size'] = self.proposal_file.size(info['img_id'])
+        info['num_classes'] = len(self.metainfo['classes'])
         info['proposals'] = dict(bboxes=bboxes, scores=scores)
         info['instances'] = [] if self.store is None else self.store.instances(info['img_id'])
         return info

@@ -77,9 +77,7 @@ class LabelPass:
         print_log(f'{path} was made by other weights or settings and is made again.', 'current', level=30)
         return None
 
-    def _label(
-        self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter
-    ) -> None:
+    def _label(self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter) -> None:
         sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
         loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
         training = model.training

@@ -68,27 +68,28 @@ class Phase:
 class LabelPropagationLoop(IterBasedTrainLoop):
     """Phase after phase in one run, with one line of checkpoints, resumable anywhere.
 
+    Between phases the stage that has just finished labels the training set, with the config's ``label_dataloader``.
+
     An iteration's random numbers depend on the seed and the iteration alone, so a resumed run is the uninterrupted one.
 
     Args:
         runner: mmengine's runner.
         dataloader: of the training split; its sampler must be a ``ResumableSampler``.
         phases: configs of :class:`Phase`, in order. A single phase may stand alone, with the stages before it loaded.
-        label_dataloader: config of the pass that makes pseudo labels between phases.
         **kwargs: of mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
 
     Raises:
         ValueError: no phase, or the sampler cannot be resumed.
     """
 
-    def __init__(self, runner: Runner, dataloader: dict, phases: Sequence[dict], label_dataloader: dict, **kwargs) -> None:
+    def __init__(self, runner: Runner, dataloader: dict, phases: Sequence[dict], **kwargs) -> None:
         self.phases = [Phase(**phase) for phase in phases]
         if not self.phases:
             raise ValueError('The loop needs at least one phase, got none.')
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         if not hasattr(self.dataloader.sampler, 'start'):
             raise ValueError(f'The sampler must be a ResumableSampler, got {type(self.dataloader.sampler).__name__}.')
-        self.label_pass = LabelPass(label_dataloader, f'{runner.work_dir}/pseudo_labels')
+        self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels')
 
     @property
     def model(self) -> torch.nn.Module:
@@ -150,5 +151,5 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def _forget_losses() -> None:
         """A finished stage's last losses would be logged for ever."""
         scalars = MessageHub.get_current_instance().log_scalars
-        for key in [key for key in scalars if 'loss' in key]:
+        for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in (*STAGES, 'loss')]:
             scalars.pop(key)

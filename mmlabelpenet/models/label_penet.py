@@ -11,6 +11,7 @@ Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride 
 Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +37,7 @@ class LabelPENet(BaseDetector):
     graph of the loss.
 
     Args:
+        num_classes: C, written into every head.
         backbone: shared layers.
         stages: detector config per stage, in the order of ``STAGES``; leading stages only for a shorter cascade.
         generators: label generator config per stage, for the forward direction.
@@ -49,6 +51,7 @@ class LabelPENet(BaseDetector):
 
     def __init__(
         self,
+        num_classes: int,
         backbone: dict,
         stages: dict[str, dict],
         generators: dict[str, dict],
@@ -65,7 +68,7 @@ class LabelPENet(BaseDetector):
         if missing := [name for name in names[:-1] if name not in generators]:
             raise ValueError(f'Stages {missing} hand labels on and need a generator each.')
         self.backbone = MODELS.build(backbone)
-        self.stages = nn.ModuleDict({name: MODELS.build(stages[name]) for name in names})
+        self.stages = nn.ModuleDict({name: MODELS.build(_with_classes(stages[name], num_classes)) for name in names})
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
         self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.frozen_backbone = frozen_backbone
@@ -157,9 +160,7 @@ class LabelPENet(BaseDetector):
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
         return self.generators[name](self.stages[name], feature, batch_data_samples, images)
 
-    def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
-    ) -> list[DetDataSample]:
+    def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True) -> list[DetDataSample]:
         """Detections of the stages in ``predicted``.
 
         Returns:
@@ -168,9 +169,7 @@ class LabelPENet(BaseDetector):
         """
         feature = self.extract_feat(batch_inputs)
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
-        predictions = {
-            name: self.predict_stage(name, feature, batch_data_samples, images, rescale) for name in self.predicted
-        }
+        predictions = {name: self.predict_stage(name, feature, batch_data_samples, images, rescale) for name in self.predicted}
         for index, sample in enumerate(batch_data_samples):
             sample.set_field({name: found[index] for name, found in predictions.items()}, 'stage_predictions')
             sample.pred_instances = predictions[self.predicted[-1]][index]
@@ -189,6 +188,15 @@ class LabelPENet(BaseDetector):
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> Tensor:
         """mode='tensor': the shared map."""
         return self.extract_feat(batch_inputs)
+
+
+def _with_classes(stage: dict, num_classes: int) -> dict:
+    """A copy of a stage's config (mmdet writes into what it is given) whose heads know C."""
+    stage = copy.deepcopy(stage)
+    for head in ('bbox_head', 'mask_head'):
+        if stage['roi_head'].get(head) is not None:
+            stage['roi_head'][head]['num_classes'] = num_classes
+    return stage
 
 
 def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:

@@ -127,7 +127,9 @@ def rescale_results(results: Sequence[InstanceData], samples: Sequence[DetDataSa
     """Boxes and masks in pixels of the original image."""
     rescaled = []
     for found, sample in zip(results, samples, strict=True):
-        new = InstanceData(bboxes=found.bboxes / found.bboxes.new_tensor(sample.scale_factor).repeat(2), scores=found.scores, labels=found.labels)
+        new = InstanceData(
+            bboxes=found.bboxes / found.bboxes.new_tensor(sample.scale_factor).repeat(2), scores=found.scores, labels=found.labels
+        )
         if 'masks' in found:
             new.masks = resize_masks(found.masks, tuple(sample.ori_shape[:2]))
         rescaled.append(new)

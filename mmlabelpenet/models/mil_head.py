@@ -4,12 +4,15 @@ Shapes: N images, R proposals of one image, C classes, D channels, (p, p) RoI gr
 Boxes: float32 xyxy in pixels of the network input.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
-from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, scale_boxes
+from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,24 +22,45 @@ from mmlabelpenet.registry import MODELS
 
 
 @MODELS.register_module()
-class MILBBoxHead(ConvFCBBoxHead):
+class MILBBoxHead(BaseModule):
     """fc6, fc7 and two branches: classification x^{c,1} and proposal weights x^{p,1}.
 
     The classification branch has C + 1 outputs: multiple-instance learning uses the first C, the single-label loss of backward
     validation all of them (row C3).
 
     Args:
+        num_classes: C.
+        in_channels: D.
+        roi_feat_size: p.
+        fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
-        **kwargs: of mmdet's ``ConvFCBBoxHead``.
+        init_cfg: by default N(0, 0.01) for the branches, Xavier for the layers before them.
     """
 
-    def __init__(self, mil_loss: dict | None = None, dropout: float = 0.0, **kwargs) -> None:
-        super().__init__(with_reg=False, **kwargs)
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        roi_feat_size: int = 7,
+        fc_channels: Sequence[int] = (4096, 4096),
+        mil_loss: dict | None = None,
+        dropout: float = 0.0,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        new_layers = [dict(type='Normal', std=0.01, override=[dict(name='fc_cls'), dict(name='fc_weight')])]
+        super().__init__(init_cfg or [*new_layers, dict(type='Xavier', distribution='uniform', override=dict(name='shared_fcs'))])
+        widths = [in_channels * roi_feat_size**2, *fc_channels]
+        self.shared_fcs = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.fc_cls = nn.Linear(widths[-1], num_classes + 1)
+        self.fc_weight = nn.Linear(widths[-1], num_classes)
+        self.num_classes = num_classes
         self.dropout = dropout
-        self.fc_weight = nn.Linear(self.fc_cls.in_features, self.num_classes)
-        self.init_cfg += [dict(type='Normal', std=0.01, override=dict(name='fc_weight'))]
         self.mil_loss = MODELS.build(mil_loss or dict(type='MILSoftmaxLoss'))
+
+    def linear_layers(self) -> list[nn.Linear]:
+        """Layers between the RoI grid and the class scores, for excitation backprop."""
+        return [*self.shared_fcs, self.fc_cls]
 
     def forward(self, roi_feats: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (R, C + 1) and weight logits (R, C) of RoI features (R, D, p, p)."""
@@ -121,8 +145,6 @@ class MILRoIHead(StandardRoIHead):
             if rcnn_test_cfg is None:
                 results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))
                 continue
-            kept, labels = multiclass_nms(
-                boxes, scores, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img
-            )
+            kept, labels = multiclass_nms(boxes, scores, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img)
             results.append(InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels))
         return results

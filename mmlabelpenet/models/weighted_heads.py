@@ -50,9 +50,7 @@ class WeightedRandomSampler(RandomSampler):
     ``weights`` count 1.
     """
 
-    def sample(
-        self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs
-    ) -> SamplingResult:
+    def sample(self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs) -> SamplingResult:
         """Sample, then look up the weights."""
         result = super().sample(assign_result, pred_instances, gt_instances, **kwargs)
         bboxes = gt_instances.bboxes
@@ -68,11 +66,12 @@ class ObjectnessLoss(nn.Module):
 
     Args:
         loss_weight: multiplies the loss.
+        use_sigmoid: one logit per anchor, as mmdet's heads ask of a binary loss; there is no other way here.
     """
 
-    use_sigmoid = True
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, use_sigmoid: bool = True) -> None:
+        if not use_sigmoid:
+            raise ValueError('Objectness is one logit per anchor; use_sigmoid must be True.')
         super().__init__()
         self.loss_weight = loss_weight
 
@@ -107,7 +106,7 @@ class WeightedRPNHead(RPNHead):
     def __init__(self, objectness: str = 'soft', loss_cls: dict | None = None, **kwargs) -> None:
         if objectness not in ('soft', 'hard'):
             raise ValueError(f"objectness must be 'soft' or 'hard', got {objectness!r}.")
-        super().__init__(loss_cls=loss_cls or dict(type='ObjectnessLoss'), **kwargs)
+        super().__init__(loss_cls=dict(loss_cls or dict(type='ObjectnessLoss'), use_sigmoid=True), **kwargs)
         self.objectness = objectness
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
@@ -146,6 +145,19 @@ class WeightedRPNHead(RPNHead):
 @MODELS.register_module()
 class WeightedBBoxHead(ConvFCBBoxHead):
     """Box head with instance weights (Eq. 4): w* multiplies classification and regression of every sample."""
+
+    def linear_layers(self) -> list[nn.Linear]:
+        """Layers between the RoI grid and the class scores, for excitation backprop.
+
+        Raises:
+            ValueError: there are convolutions or pooling in between, which the closed form does not cover.
+        """
+        if len(self.shared_convs) or len(self.cls_convs) or self.with_avg_pool:
+            raise ValueError(
+                'Excitation backprop needs a box head of fully connected layers, got one with convolutions or average pooling. '
+                'Move them into the tail of the stage.'
+            )
+        return [*self.shared_fcs, *self.cls_fcs, self.fc_cls]
 
     @staticmethod
     def class_probs(cls_logits: Tensor) -> Tensor:

@@ -21,9 +21,10 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
-from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import get_external_models, get_torchvision_models
 from torch import Tensor, nn
+
+from mmlabelpenet.registry import WEIGHT_INITIALIZERS
 
 from .published_weights import Preset, State, preset_of, rename_published
 

@@ -104,6 +104,7 @@ class EfficientNetLite0Tail(BaseModule):
         with_head: end with the 1x1 convolution to 1280 channels; otherwise with a ReLU on the 320 channels.
         with_input: return the input map too, before the other. It may be negative.
         aspp: arguments of :class:`LabelPEASPP` on the last map, or None for none.
+        frozen: the blocks and the head keep their ImageNet weights; only ``aspp`` trains.
         frozen_bn: weights and biases of batch normalisation never train.
         padding: 'symmetric' or 'same', see above.
         init_cfg: how to initialise; Kaiming if None.
@@ -124,6 +125,7 @@ class EfficientNetLite0Tail(BaseModule):
         with_head: bool = True,
         with_input: bool = False,
         aspp: dict | None = None,
+        frozen: bool = False,
         frozen_bn: bool = True,
         padding: str = 'symmetric',
         init_cfg: dict | list[dict] | None = None,
@@ -136,6 +138,7 @@ class EfficientNetLite0Tail(BaseModule):
         self.groups.append(_blocks(_TAIL[1], _TAIL[0].channels, dilation * (2 if stride == 1 else 1), False, padding))
         self.head = _ConvBN(320, 1280, 1) if with_head else None
         self.unused_weights = () if with_head else ('head.',)
+        self.requires_grad_(not frozen)
         if frozen_bn:
             _freeze_norms(self)
         last = 1280 if with_head else 320

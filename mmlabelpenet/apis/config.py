@@ -1,0 +1,42 @@
+"""Reading configs: one error that names file and key."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Turn ``KEY=VALUE`` words into config overrides; values are Python literals where they can be, else text.
+
+    Raises:
+        ValueError: a word has no ``=``.
+
+    >>> parse_options(['randomness.seed=1', 'work_dir=out', 'a.b=[1, 2]'])
+    {'randomness.seed': 1, 'work_dir': 'out', 'a.b': [1, 2]}
+    """
+    parsed = {}
+    for option in options:
+        key, sign, value = option.partition('=')
+        if not sign:
+            raise ValueError(f'Config options are KEY=VALUE, got {option!r}.')
+        try:
+            parsed[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parsed[key] = value
+    return parsed
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a config with its bases and apply overrides.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'Config {path} does not exist. Configs lie in configs/labelpenet/.')
+    config = Config.fromfile(str(path))
+    config.merge_from_dict(dict(overrides or {}))
+    return config

@@ -1,0 +1,34 @@
+"""Train Label-PEnet: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--amp] [--cfg-options KEY=VALUE ...]."""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='where logs, checkpoints and pseudo labels go; default work_dirs/<config name>')
+    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the last checkpoint of the work dir, or from this one')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys, e.g. randomness.seed=1')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Build the runner from the config and train."""
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    from mmlabelpenet.apis import load_config, parse_options, train
+
+    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    config.launcher = args.launcher
+    train(config, resume=args.resume, amp=args.amp)
+
+
+if __name__ == '__main__':
+    main()
