@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmdet.models.detectors import BaseDetector
+from mmdet.models.detectors import BaseDetector, TwoStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -43,7 +43,8 @@ class LabelPENet(BaseDetector):
         generators: label generator config per stage, for the forward direction.
         validation: label generator config of the backward direction.
         frozen_backbone: whether recurrent fine-tuning leaves the backbone alone too (row N10).
-        test_cfg: ``stages`` to predict (the last is the result); the rest are settings of :class:`MaskRefinement`.
+        test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
+            are settings of :class:`MaskRefinement`.
 
     Raises:
         ValueError: stages are not the first ones of ``STAGES``, or a generator is missing.
@@ -74,6 +75,7 @@ class LabelPENet(BaseDetector):
         self.frozen_backbone = frozen_backbone
         test_cfg = dict(test_cfg or {})
         self.predicted = [check_stage(name) for name in test_cfg.pop('stages', names[-1:])]
+        self.with_masks = bool(test_cfg.pop('with_masks', True))
         self.refinement = MaskRefinement(**test_cfg)
         self.curriculum = names[0]
 
@@ -181,13 +183,24 @@ class LabelPENet(BaseDetector):
         """Detections of one stage; masks of the first two come from their calibration, all are refined by the CRF (row L11)."""
         stage = self.stages[name]
         fresh = hand_over(samples, keep=('proposals',) if name == 'classification' else ())
-        results = [r.pred_instances for r in stage.predict(feature, fresh, rescale=False)]
-        results = add_masks(stage, self.generators.get(name), feature, samples, results, images, self.refinement)
+        if self.with_masks:
+            results = [r.pred_instances for r in stage.predict(feature, fresh, rescale=False)]
+            results = add_masks(stage, self.generators.get(name), feature, samples, results, images, self.refinement)
+        else:
+            results = predict_boxes(stage, feature, fresh)
         return rescale_results(results, samples) if rescale else results
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> Tensor:
         """mode='tensor': the shared map."""
         return self.extract_feat(batch_inputs)
+
+
+def predict_boxes(stage: TwoStageDetector, feature: Tensor, samples: list[DetDataSample]) -> list[InstanceData]:
+    """Detections of a stage without the masks that it might have, in the frame of the network input."""
+    x = stage.extract_feat(feature)
+    proposals = stage.rpn_head.predict(x, samples, rescale=False) if stage.with_rpn else [sample.proposals for sample in samples]
+    metas = [sample.metainfo for sample in samples]
+    return stage.roi_head.predict_bbox(x, metas, proposals, rcnn_test_cfg=stage.roi_head.test_cfg, rescale=False)
 
 
 def _with_classes(stage: dict, num_classes: int) -> dict:

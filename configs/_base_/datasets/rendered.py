@@ -63,4 +63,21 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = dict(type='StageMetric', data_root=data_root, split='test', mask_classes=metainfo['classes'])
+# CorLoc is measured on the training split, by its boxes, and only after training.
+corloc_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VOCTags',
+        data_root=data_root,
+        split='train',
+        metainfo=metainfo,
+        proposals='data/proposals/rendered_train.npz',
+        keep_untagged=True,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+corloc_evaluator = dict(type='StageMetric', data_root=data_root, split='train', protocol='corloc', mask_classes=metainfo['classes'])
 test_cfg = dict(type='TestLoop')

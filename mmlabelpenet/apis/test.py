@@ -1,0 +1,148 @@
+"""Testing a checkpoint: every stage's boxes and masks on the test split, CorLoc on the training split, one table."""
+
+import copy
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+import mmlabelpenet
+from mmlabelpenet import ops
+from mmlabelpenet.apis.checkpoint import file_hash, load_strictly
+from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
+from mmlabelpenet.structures import STAGES, check_stage
+
+PACKAGES = ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet', 'numpy')
+
+
+def choose_stages(stages: str | Sequence[str], available: Sequence[str] = STAGES) -> list[str]:
+    """The stages to test, in their order.
+
+    Args:
+        stages: ``'all'``, or one name or several.
+        available: those of the model.
+
+    Raises:
+        ValueError: a name is no stage, or one that the model lacks.
+
+    >>> choose_stages('all', ['classification', 'detection'])
+    ['classification', 'detection']
+    """
+    names = [stages] if isinstance(stages, str) else list(stages)
+    if names == ['all']:
+        return [name for name in STAGES if name in available]
+    if absent := [name for name in map(check_stage, names) if name not in available]:
+        raise ValueError(f'The model of this config has the stages {", ".join(available)}, not {", ".join(absent)}.')
+    return [name for name in STAGES if name in names]
+
+
+def test(
+    config: Config, checkpoint: str | Path, stages: str | Sequence[str] = 'all', out: str | Path | None = None, corloc: bool = False
+) -> Table:
+    """Score a checkpoint.
+
+    Args:
+        config: with ``test_dataloader`` and ``test_evaluator``, and ``work_dir`` for the log.
+        checkpoint: of the config's model.
+        stages: ``'all'``, or one name or several.
+        out: JSON file for the table, with ``meta``.
+        corloc: also run the config's ``corloc_dataloader`` and ``corloc_evaluator``, if it has them.
+
+    Returns:
+        ``{stage: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``; on other ranks than the first all is None.
+
+    Raises:
+        FileNotFoundError: no checkpoint, data or proposals.
+        ValueError: unknown stage, a checkpoint of another model.
+    """
+    start = time.monotonic()
+    chosen = choose_stages(stages, tuple(config.model.stages))
+    digest = hashlib.sha256(config.pretty_text.encode()).hexdigest()
+    config.model.setdefault('test_cfg', {})
+    config.model.test_cfg.stages = chosen
+    table, protocol, trained = run_test(config, checkpoint, chosen)
+    meta = dict(test=protocol, corloc=None)
+    if corloc and config.get('corloc_dataloader') is not None:
+        second = copy.deepcopy(config)
+        second.test_dataloader, second.test_evaluator = config.corloc_dataloader, config.corloc_evaluator
+        second.model.test_cfg.with_masks = False  # boxes are enough
+        found, meta['corloc'], _ = run_test(second, checkpoint, chosen)
+        table = merge_tables(table, found)
+    table = add_missing(table)
+    meta = dict(
+        config=config.filename,
+        config_sha256=digest,
+        checkpoint=str(checkpoint),
+        checkpoint_sha256=file_hash(checkpoint),
+        seed=trained.get('seed', config.get('randomness', {}).get('seed')),
+        iterations=trained.get('iter'),
+        stages=chosen,
+        **meta,
+        commit=git_commit(),
+        versions=package_versions(),
+        wall_time_s=time.monotonic() - start,
+    )
+    if out is not None and int(os.environ.get('RANK', 0)) == 0:
+        write_metrics(out, table, meta)
+    return {**table, 'meta': meta}
+
+
+def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str]) -> tuple[Table, dict[str, Any], dict[str, Any]]:
+    """One pass over ``test_dataloader``.
+
+    Returns:
+        the table, what it rests on (split, protocol, number of images), and the checkpoint's ``meta``.
+    """
+    config = copy.deepcopy(config)
+    config.load_from, config.resume = None, False
+    config.test_evaluator.stages = list(stages)
+    runner = Runner.from_cfg(config)
+    ops.log_kernels()
+    trained = load_strictly(runner.model.module if is_model_wrapper(runner.model) else runner.model, checkpoint)
+    runner.test()
+    metric = runner.test_evaluator.metrics[0]
+    return metric.table, metric.meta, trained
+
+
+def add_missing(table: Table) -> Table:
+    """Give every row the metrics of all protocols: null says "not measured", and no key is absent.
+
+    >>> add_missing({'detection': {'mIoU': 1.0, 'per_class': {}}})['detection']['CorLoc_50'] is None
+    True
+    """
+    from mmlabelpenet.evaluation.metrics import PROTOCOLS
+    from mmlabelpenet.evaluation.scoring import Settings
+
+    keys = [key for groups in PROTOCOLS.values() for key in Settings(num_classes=1, groups=groups).keys()]
+    names = list(dict.fromkeys([*keys, *(key for row in table.values() for key in row if key != 'per_class')]))
+    return {stage: {**{key: row.get(key) for key in names}, 'per_class': row.get('per_class', {})} for stage, row in table.items()}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the package and of what its numbers depend on."""
+    found = {'mmlabelpenet': mmlabelpenet.__version__}
+    for name in PACKAGES:
+        module = __import__(name)
+        found[name] = str(getattr(module, '__version__', None) or metadata.version(name))
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that the package runs from, marked ``+`` if files differ from it; None outside of one."""
+    root = Path(mmlabelpenet.__file__).parents[1]
+    if not (root / '.git').exists():
+        return None
+    try:
+        commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(['git', 'status', '--porcelain', '-uno'], cwd=root, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ('+' if changes.strip() else '')

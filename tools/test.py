@@ -1,0 +1,46 @@
+"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--out FILE.json]."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+STAGES = ('classification', 'detection', 'refinement', 'segmentation', 'all')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
+    parser.add_argument('--stage', nargs='+', choices=STAGES, default=['all'], metavar='STAGE', help=f'one or more of {", ".join(STAGES)}')
+    parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
+    parser.add_argument('--out', metavar='FILE.json', help='write the table here, with values per class')
+    parser.add_argument('--work-dir', help='where the log goes; default work_dirs/<config name>/test')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Test, print the table, write it."""
+    args = parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # spinning threads slow the data loader's workers down
+    from mmlabelpenet.apis import load_config, parse_options, test
+    from mmlabelpenet.evaluation import text_table
+
+    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config.work_dir = args.work_dir or f'{config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
+    config.launcher = args.launcher
+    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc)
+    if int(os.environ.get('RANK', 0)) == 0:
+        print(text_table(table))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
