@@ -13,7 +13,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
-    parser.add_argument('--stage', nargs='+', choices=STAGES, default=['all'], metavar='STAGE', help=f'one or more of {", ".join(STAGES)}')
+    parser.add_argument('--stage', choices=STAGES, default='all', help='default all')
     parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
     parser.add_argument('--out', metavar='FILE.json', help='write the table here, with values per class')
     parser.add_argument('--work-dir', help='where the log goes; default work_dirs/<config name>/test')

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 import mmlabelpenet
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly
+from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
 
@@ -118,10 +119,7 @@ def add_missing(table: Table) -> Table:
     >>> add_missing({'detection': {'mIoU': 1.0, 'per_class': {}}})['detection']['CorLoc_50'] is None
     True
     """
-    from mmlabelpenet.evaluation.metrics import PROTOCOLS
-    from mmlabelpenet.evaluation.scoring import Settings
-
-    keys = [key for groups in PROTOCOLS.values() for key in Settings(num_classes=1, groups=groups).keys()]
+    keys = Settings(num_classes=1).keys()
     names = list(dict.fromkeys([*keys, *(key for row in table.values() for key in row if key != 'per_class')]))
     return {stage: {**{key: row.get(key) for key in names}, 'per_class': row.get('per_class', {})} for stage, row in table.items()}
 
