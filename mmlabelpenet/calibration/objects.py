@@ -64,13 +64,21 @@ def find_objects(
         bboxes = candidates.bboxes[order, label]
         _, kept = nms(bboxes, scores, nms_thr)
         kept = kept.sort().values
-        owner = (bbox_overlaps(bboxes, bboxes[kept]) > nms_thr).float().argmax(1)
+        owner = _owners(bbox_overlaps(bboxes, bboxes[kept]), kept, nms_thr)
         for rank, index in enumerate(kept.tolist()[:max_per_label]):
             if rank and scores[index] < min_score:
                 break
             members = order[(owner == rank).nonzero().flatten()]
             found.append(FoundObject(label, bboxes[index], float(scores[index]), int(order[index]), members, tuple(labels)))
     return found
+
+
+def _owners(overlaps: Tensor, kept: Tensor, nms_thr: float) -> Tensor:
+    """Which object each box belongs to, int64 (R,), from overlaps (R, K) with the boxes that were kept."""
+    overlaps[kept, torch.arange(len(kept), device=kept.device)] = 2  # an empty box has no overlap, not even with itself
+    first = (overlaps > nms_thr).float().argmax(1)
+    # NMS and this overlap may round differently at the threshold; a box without owner joins its nearest.
+    return torch.where(overlaps.amax(1) > nms_thr, first, overlaps.argmax(1))
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
