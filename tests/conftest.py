@@ -1,0 +1,59 @@
+"""Toy data and a toy network for every test that wants them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # toy
+
+
+@pytest.fixture(scope='session')
+def toy_root(tmp_path_factory):
+    """Devkit of six training and two test pictures; proposals lie beside it. Read only."""
+    import toy
+
+    return toy.make_data(tmp_path_factory.mktemp('toy'))
+
+
+@pytest.fixture(scope='session')
+def _toy_batch(toy_root):
+    import toy
+    from mmengine.dataset import pseudo_collate
+    from mmengine.registry import DefaultScope
+
+    from mmlabelpenet.registry import DATASETS
+
+    DefaultScope.get_instance('toy', scope_name='mmlabelpenet')
+    dataset = DATASETS.build(toy.dataset_config(toy_root, train=False))
+    return pseudo_collate([dataset[0], dataset[1]])
+
+
+@pytest.fixture
+def toy_net():
+    """All four stages."""
+    import toy
+
+    return toy.build(toy.model_config())
+
+
+@pytest.fixture
+def toy_batch(_toy_batch, toy_net):
+    """``(inputs, samples)`` of two training pictures after preprocessing, labelled with their best proposals."""
+    import copy
+
+    import numpy as np
+
+    from mmlabelpenet.structures import pseudo_instances
+
+    data = toy_net.data_preprocessor(copy.deepcopy(_toy_batch), training=False)
+    for sample in data['data_samples']:
+        tags = sample.gt_image_labels.onehot.nonzero().flatten()
+        bboxes = sample.proposals.bboxes[-len(tags) - 1 :]
+        labels = tags[torch.arange(len(bboxes)) % len(tags)]
+        masks = np.zeros((len(bboxes), *sample.img_shape), np.uint8)
+        for mask, (x1, y1, x2, y2) in zip(masks, bboxes.int().tolist(), strict=True):
+            mask[y1 : (y1 + y2 + 1) // 2, x1:x2] = 1
+        sample.pseudo_instances = pseudo_instances(bboxes, labels, masks, torch.linspace(0.3, 0.9, len(bboxes)))
+    return data['inputs'], data['data_samples']

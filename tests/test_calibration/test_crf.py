@@ -1,0 +1,82 @@
+"""The dense CRF."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from mmlabelpenet.calibration.crf import DenseCRF
+
+
+def two_halves(h=40, w=60, edge=25):
+    """A picture with one vertical edge, and a guess of its right part that is 6 pixels off."""
+    image = np.full((h, w, 3), 30, np.uint8)
+    image[:, edge:] = 220
+    soft = np.full((h, w), 0.2)
+    soft[:, edge + 6 :] = 0.8
+    return image, np.stack([1 - soft, soft])
+
+
+def test_a_mask_snaps_to_the_edge_of_the_picture():
+    image, attention = two_halves()
+    labels = DenseCRF()(image, attention)
+    assert labels.shape == (40, 60) and labels.dtype == np.int64
+    assert (labels[:, :25] == 0).all() and (labels[:, 25:] == 1).all()
+    assert (attention.argmax(0)[:, 25:31] == 0).all()
+
+
+def test_labels_do_not_depend_on_the_scale_of_the_attention():
+    image, attention = two_halves()
+    np.testing.assert_array_equal(DenseCRF()(image, attention * 7), DenseCRF()(image, attention))
+
+
+def test_pixels_that_nothing_claims_are_undecided_until_their_neighbours_decide():
+    image, attention = two_halves()
+    attention[:, 10:20] = 0
+    labels = DenseCRF()(image, attention)
+    assert (labels[10:20, :25] == 0).all()
+
+
+def test_many_labels_are_told_apart_jointly():
+    image = np.zeros((30, 60, 3), np.uint8)
+    image[:, 20:40], image[:, 40:] = 120, 250
+    attention = np.full((3, 30, 60), 0.2)
+    for label, columns in enumerate((slice(0, 15), slice(23, 36), slice(44, 60))):
+        attention[label, :, columns] = 0.9
+    labels = DenseCRF(bilateral_xy=30)(image, attention)
+    np.testing.assert_array_equal(labels, np.repeat([[0] * 20 + [1] * 20 + [2] * 20], 30, 0))
+
+
+def test_the_field_is_never_larger_than_max_size(monkeypatch):
+    seen = []
+    real = pytest.importorskip('pydensecrf.densecrf')
+
+    def spy(width, height, labels):
+        seen.append((width, height))
+        return real.DenseCRF2D(width, height, labels)
+
+    module = types.SimpleNamespace(DenseCRF2D=spy)
+    monkeypatch.setitem(sys.modules, 'pydensecrf.densecrf', module)
+    monkeypatch.setattr(sys.modules['pydensecrf'], 'densecrf', module)
+    image, attention = two_halves(80, 120, 50)
+    small = DenseCRF(max_size=60)(image, attention)
+    DenseCRF(max_size=None)(image, attention)
+    DenseCRF(max_size=500)(image, attention)
+    assert seen == [(60, 40), (120, 80), (120, 80)]
+    assert small.shape == (80, 120)
+    assert (small[:, :49] == 0).all() and (small[:, 52:] == 1).all()
+
+
+def test_images_and_attention_of_different_sizes_are_refused():
+    image, attention = two_halves()
+    with pytest.raises(ValueError, match=r'\(40, 60\).*\(40, 59\)'):
+        DenseCRF()(image, attention[:, :, :-1])
+
+
+def test_arguments_stay_as_they_were():
+    image, attention = two_halves()
+    before = image.copy(), attention.copy()
+    DenseCRF(max_size=30)(image, attention)
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(attention, before[1])

@@ -1,0 +1,91 @@
+"""Equations 1 and 2, the loss of WSDDN, and the labels of backward validation."""
+
+import math
+
+import pytest
+import torch
+
+from mmlabelpenet.models.mil_losses import MILSoftmaxLoss, WSDDNLoss, proposal_scores, single_labels
+
+
+def slow_scores(cls_logits, weight_logits):
+    """Eq. 1, proposal by proposal."""
+    rows, columns = cls_logits.shape
+    result = torch.zeros(rows, columns, dtype=torch.float64)
+    for c in range(columns):
+        total = sum(math.exp(weight_logits[r, c]) for r in range(rows))
+        for r in range(rows):
+            result[r, c] = float(cls_logits[r, c]) * math.exp(weight_logits[r, c]) / total
+    return result
+
+
+def slow_loss(cls_logits, weight_logits, onehot):
+    """Eq. 2, class by class."""
+    image = [sum(slow_scores(cls_logits, weight_logits)[:, c].tolist()) for c in range(len(onehot))]
+    total = sum(math.exp(s) for s in image)
+    return -sum(float(y) * math.log(math.exp(s) / total) for y, s in zip(onehot, image, strict=True))
+
+
+def test_equation_1_by_hand():
+    cls_logits, weight_logits = torch.tensor([[2.0, -1.0], [4.0, 3.0]]), torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
+    torch.testing.assert_close(proposal_scores(cls_logits, weight_logits), torch.tensor([[0.5, -0.75], [3.0, 0.75]]))
+
+
+def test_equation_2_by_hand():
+    cls_logits, weight_logits = torch.tensor([[2.0, -1.0], [4.0, 3.0]]), torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
+    loss = MILSoftmaxLoss()(cls_logits, weight_logits, torch.tensor([0.0, 1.0]))  # image scores 3.5 and 0
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(3.5)))
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_equations_1_and_2_equal_a_slow_loop(seed):
+    torch.manual_seed(seed)
+    cls_logits, weight_logits = 3 * torch.randn(7, 4), 3 * torch.randn(7, 4)
+    onehot = (torch.rand(4) < 0.5).float()
+    scores = proposal_scores(cls_logits, weight_logits).double()
+    torch.testing.assert_close(scores, slow_scores(cls_logits, weight_logits), atol=1e-5, rtol=0)
+    expected = slow_loss(cls_logits, weight_logits, onehot)
+    assert MILSoftmaxLoss(0.5)(cls_logits, weight_logits, onehot).item() == pytest.approx(0.5 * expected, abs=1e-4)
+
+
+@pytest.mark.parametrize('tags', [1, 2, 3])
+def test_the_floor_of_equation_2_is_k_ln_k_for_k_tags(tags):
+    onehot = torch.tensor([1.0] * tags + [0.0] * (4 - tags))
+    best = MILSoftmaxLoss()((onehot * 100)[None], torch.zeros(1, 4), onehot)
+    assert best.item() == pytest.approx(tags * math.log(tags), abs=1e-4)
+    torch.manual_seed(0)
+    for _ in range(50):
+        assert MILSoftmaxLoss()(30 * torch.randn(3, 4), torch.randn(3, 4), onehot) >= best - 1e-4
+
+
+def test_shapes_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r'\(3, 2\) and \(3, 4\)'):
+        proposal_scores(torch.zeros(3, 2), torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_wsddn_equals_a_reference_from_its_paper(seed):
+    torch.manual_seed(seed)
+    cls_logits, weight_logits, onehot = torch.randn(6, 3), torch.randn(6, 3), torch.tensor([1.0, 0.0, 1.0])
+    expected = 0.0
+    for c in range(3):
+        share = [math.exp(v) / sum(math.exp(u) for u in weight_logits[:, c].tolist()) for v in weight_logits[:, c].tolist()]
+        cls = [math.exp(row[c]) / sum(math.exp(v) for v in row) for row in cls_logits.tolist()]
+        y = 2 * onehot[c].item() - 1
+        score = sum(a * b for a, b in zip(share, cls, strict=True))
+        expected -= math.log(y * (score - 0.5) + 0.5)  # Bilen and Vedaldi, Eq. 5
+    assert WSDDNLoss(2.0)(cls_logits, weight_logits, onehot).item() == pytest.approx(2 * expected, rel=1e-5)
+
+
+def test_wsddn_stays_finite_where_a_score_saturates():
+    loss = WSDDNLoss()(torch.tensor([[200.0, -200.0]]), torch.zeros(1, 2), torch.tensor([0.0, 1.0]))
+    assert torch.isfinite(loss) and loss > 20
+
+
+def test_single_labels_take_the_object_of_the_largest_overlap_above_beta():
+    bboxes, labels = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8]]), torch.tensor([2, 0])
+    proposals = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 7], [0, 0, 10, 5], [0, 0, 10, 4.9], [20, 20, 30, 30]])
+    assert single_labels(proposals, bboxes, labels, num_classes=3).tolist() == [2, 0, 0, 0, 3]
+    assert single_labels(proposals, bboxes[:1], labels[:1], num_classes=3).tolist() == [2, 2, 3, 3, 3]  # 0.5 is not more than β
+    assert single_labels(proposals, bboxes[:1], labels[:1], num_classes=3, beta=0.8).tolist() == [2, 3, 3, 3, 3]
+    assert single_labels(proposals, bboxes[:0], labels[:0], num_classes=3).tolist() == [3] * 5

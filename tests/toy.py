@@ -1,0 +1,282 @@
+"""Toy data and a toy network: rendered pictures of 128x96 pixels with proposals, all four stages in a few thousand weights."""
+
+import copy
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn import functional as F
+
+from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
+from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.registry import MODELS
+
+HEIGHT, WIDTH = 96, 128
+SETTINGS = RenderSettings(
+    num_train=6, num_test=2, height=HEIGHT, width=WIDTH, max_objects=2, min_size=30, max_size=70, num_polygons=6, num_fragments=1
+)
+STAGES = ('classification', 'detection', 'refinement', 'segmentation')
+CRF = dict(bilateral_xy=20, bilateral_compat=4, gaussian_xy=2, iterations=2, max_size=64)
+_names = itertools.count()
+
+
+@MODELS.register_module(force=True)
+class ToyBackbone(nn.Module):
+    """Two convolutions, stride 8, not negative."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 5, stride=4, padding=2), nn.Conv2d(8, 12, 3, stride=2, padding=1)
+
+    def forward(self, x):
+        return (F.relu(self.second(F.relu(self.first(x)))),)
+
+
+@MODELS.register_module(force=True)
+class ToyTail(nn.Module):
+    """One convolution and a ReLU: a stage's own layers."""
+
+    def __init__(self, in_channels=12, out_channels=12):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x):
+        return (F.relu(self.conv(x)),)
+
+
+def extractor(size, maps=1):
+    kind = dict(type='SingleRoIExtractor') if maps == 1 else dict(type='LastMapRoIExtractor')
+    roi_layer = dict(type='RoIAlign', output_size=size, sampling_ratio=2, aligned=False)
+    return dict(kind, roi_layer=roi_layer, out_channels=12, featmap_strides=[8] * maps)
+
+
+def rpn_head(objectness='soft'):
+    return dict(
+        type='WeightedRPNHead',
+        objectness=objectness,
+        in_channels=12,
+        feat_channels=12,
+        anchor_generator=dict(type='AnchorGenerator', scales=[2, 4, 6], ratios=[0.5, 1.0, 2.0], strides=[8]),
+        bbox_coder=coder(1.0, 1.0),
+        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+    )
+
+
+def coder(centre=0.1, size=0.2):
+    return dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(centre, centre, size, size))
+
+
+def bbox_head():
+    return dict(
+        type='WeightedBBoxHead',
+        num_shared_fcs=2,
+        in_channels=12,
+        fc_out_channels=16,
+        roi_feat_size=4,
+        num_classes=4,
+        bbox_coder=coder(),
+        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
+    )
+
+
+def mask_head():
+    return dict(type='WeightedMaskHead', num_convs=1, in_channels=12, conv_out_channels=8, num_classes=4)
+
+
+def assigner(positive, negative):
+    return dict(
+        type='MaxIoUAssigner',
+        pos_iou_thr=positive,
+        neg_iou_thr=negative,
+        min_pos_iou=negative,
+        match_low_quality=positive > 0.5,
+        ignore_iof_thr=-1,
+    )
+
+
+def sampler(num, **kwargs):
+    return dict(type='WeightedRandomSampler', num=num, neg_pos_ub=-1, **kwargs)
+
+
+def train_cfg():
+    return dict(
+        rpn=dict(
+            assigner=assigner(0.7, 0.3),
+            sampler=sampler(32, pos_fraction=0.5, add_gt_as_proposals=False),
+            allowed_border=-1,
+            pos_weight=-1,
+            debug=False,
+        ),
+        rpn_proposal=dict(nms_pre=100, max_per_img=40, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
+        rcnn=dict(
+            assigner=assigner(0.5, 0.5),
+            sampler=sampler(16, pos_fraction=0.25, add_gt_as_proposals=True),
+            mask_size=14,
+            pos_weight=-1,
+            debug=False,
+        ),
+    )
+
+
+def test_cfg():
+    return dict(
+        rpn=dict(nms_pre=100, max_per_img=30, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
+        rcnn=dict(score_thr=1e-3, nms=dict(type='nms', iou_threshold=0.3), max_per_img=10, mask_thr_binary=-1),
+    )
+
+
+test_cfg.__test__ = False
+
+
+def stage_config(name, objectness='soft', mil_loss='MILSoftmaxLoss'):
+    if name == 'classification':
+        head = dict(type='MILBBoxHead', fc_channels=(16, 16), in_channels=12, roi_feat_size=4, num_classes=4, mil_loss=dict(type=mil_loss))
+        rcnn = dict(score_thr=-1e3, nms=dict(type='nms', iou_threshold=0.3), max_per_img=10)
+        return dict(
+            type='mmdet.FastRCNN',
+            backbone=dict(type='ToyTail'),
+            roi_head=dict(type='MILRoIHead', bbox_roi_extractor=extractor(4), bbox_head=head),
+            train_cfg=dict(rcnn=None),
+            test_cfg=dict(rcnn=rcnn),
+        )
+    if name == 'detection':
+        return dict(
+            type='mmdet.FasterRCNN',
+            backbone=dict(type='ToyTail'),
+            rpn_head=rpn_head(objectness),
+            roi_head=dict(type='mmdet.StandardRoIHead', bbox_roi_extractor=extractor(4), bbox_head=bbox_head()),
+            train_cfg=train_cfg(),
+            test_cfg=test_cfg(),
+        )
+    roi_head = dict(bbox_roi_extractor=extractor(4, 2), bbox_head=bbox_head(), mask_roi_extractor=extractor(7, 2), mask_head=mask_head())
+    return dict(
+        type='mmdet.MaskRCNN',
+        backbone=dict(type='ASPPTail', in_channels=12, channels=6, out_channels=12, dilations=(1, 2)),
+        rpn_head=rpn_head(objectness),
+        roi_head=dict(type='mmdet.StandardRoIHead', **roi_head),
+        train_cfg=train_cfg(),
+        test_cfg=test_cfg(),
+    )
+
+
+def model_config(stages=STAGES, **kwargs):
+    generators = dict(
+        classification=dict(type='ProposalCalibration', max_per_tag=1, crf=CRF),
+        detection=dict(type='ProposalCalibration', crf=CRF),
+        refinement=dict(type='MaskAggregation', weights='one', crf=CRF),
+    )
+    return dict(
+        type='LabelPENet',
+        num_classes=4,
+        data_preprocessor=dict(
+            type='InvertibleDataPreprocessor', mean=[120.0, 110.0, 100.0], std=[60.0, 61.0, 62.0], bgr_to_rgb=True, pad_size_divisor=16
+        ),
+        backbone=dict(type='ToyBackbone'),
+        stages={name: stage_config(name) for name in stages},
+        generators={name: generators[name] for name in stages if name in generators},
+        test_cfg=dict(crf=CRF, max_masks=3),
+        **kwargs,
+    )
+
+
+def build(config, seed=0):
+    """Build a registered module with weights that only the seed decides; all of them make some difference."""
+    torch.manual_seed(seed)
+    module = MODELS.build(ConfigDict(copy.deepcopy(config)))
+    if hasattr(module, 'init_weights'):
+        module.init_weights()
+    for parameter in module.parameters():  # the initial weights of heads are so small that everything would tie
+        with torch.no_grad():
+            parameter.copy_(torch.randn_like(parameter) * (2.0 / max(parameter[0].numel(), 1)) ** 0.5 if parameter.dim() > 1 else parameter)
+    return module
+
+
+def make_data(root):
+    """Render the pictures and write proposals of both splits; returns the folder of the devkit."""
+    data_root = Path(root) / 'rendered'
+    render_dataset(data_root, SETTINGS)
+    devkit = VOCDevkit(data_root, RENDERED_CLASSES)
+    for split in ('train', 'test'):
+        rng = np.random.default_rng(1)
+        records = [toy_proposals(devkit, image_id, rng) for image_id in devkit.image_ids(split)]
+        write_proposals(Path(root) / f'{split}.npz', records, dict(split=split))
+    return data_root
+
+
+def toy_proposals(devkit, image_id, rng):
+    """Every object four times, jittered, and ten random boxes."""
+    truth = np.repeat(devkit.objects(image_id).bboxes, 4, 0)
+    truth = truth + rng.normal(scale=3, size=truth.shape)
+    corner = rng.uniform((0, 0), (WIDTH - 24, HEIGHT - 24), size=(10, 2))
+    boxes = np.concatenate([truth, np.concatenate([corner, corner + rng.uniform(16, 60, size=(10, 2))], 1)])
+    boxes = boxes.clip(0, (WIDTH, HEIGHT, WIDTH, HEIGHT)).round(2).astype(np.float32)
+    boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1) > 4]
+    return ProposalRecord(image_id, (HEIGHT, WIDTH), boxes, rng.permutation(len(boxes)).astype(np.float32) / len(boxes))
+
+
+def pipelines():
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
+    annotations = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+    resize = dict(type='RandomChoiceResize', scales=[(128, 96), (160, 120)], keep_ratio=True)
+    augment = dict(type='ProposalBroadcaster', transforms=[resize, dict(type='RandomFlip', prob=0.5)])
+    still = dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', scale=(128, 96), keep_ratio=True)])
+    return [*load, *annotations, augment, dict(type='PackTagInputs')], [*load, still, dict(type='PackTagInputs')]
+
+
+def dataset_config(data_root, split='train', train=True, **kwargs):
+    config = dict(
+        type='VOCTags',
+        data_root=str(data_root),
+        split=split,
+        metainfo=dict(classes=RENDERED_CLASSES),
+        proposals=str(Path(data_root).parent / f'{split}.npz'),
+        pipeline=pipelines()[0 if train else 1],
+    )
+    return config | kwargs
+
+
+def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), **model):
+    dataset = dataset or {}
+    loader = dict(batch_size=2, num_workers=0)
+    return Config(
+        dict(
+            default_scope='mmlabelpenet',
+            experiment_name=f'toy_{next(_names)}',
+            work_dir=str(work_dir),
+            model=model_config(**model),
+            train_dataloader=dict(loader, sampler=dict(type='ResumableSampler'), dataset=dataset_config(data_root, **dataset)),
+            label_dataloader=dict(loader, dataset=dataset_config(data_root, train=False, **dataset)),
+            train_cfg=dict(type='LabelPropagationLoop', phases=[dict(name=name, iters=iters) for name, iters in phases]),
+            optim_wrapper=dict(
+                type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-3), clip_grad=dict(max_norm=10)
+            ),
+            param_scheduler=[dict(type='MultiStepLR', by_epoch=False, milestones=[3], gamma=0.5)],
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=interval, max_keep_ckpts=2)),
+            custom_hooks=list(hooks),
+            log_processor=dict(type='LogProcessor', window_size=1, by_epoch=False),
+            randomness=dict(seed=3),
+            log_level='WARNING',
+        )
+    )
+
+
+def build_runner(config):
+    """A runner whose weights only the seed of the config decides."""
+    torch.manual_seed(0)
+    return Runner.from_cfg(config)
+
+
+def weights(module):
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def different(before, after):
+    """Names of tensors that differ in any bit."""
+    assert before.keys() == after.keys()
+    return [name for name, value in before.items() if not torch.equal(value, after[name])]
