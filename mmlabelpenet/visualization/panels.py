@@ -142,12 +142,12 @@ def prediction_tile(
 ) -> Tile:
     """A stage's detections, with masks where it has them.
 
-    Scores of the classification stage rank proposals and are not probabilities: there the best of each class stand for all that reach
+    Scores of the classification stage rank proposals and are not probabilities: there at most five detections are drawn, those that reach
     ``min_score`` times the image's best.
     """
     scores = found.scores.cpu().numpy()
     limit = min_score * scores.max(initial=0) if name == 'classification' else min_score
-    shown = np.flatnonzero((scores >= limit) & (scores > 0))
+    shown = np.flatnonzero((scores >= limit) & (scores > 0))[: 5 if name == 'classification' else None]
     labels = found.labels.cpu().numpy()[shown]
     masks = np.asarray(found.masks)[shown].astype(bool) if 'masks' in found else None
     captions = [f'{classes[label]} {score:.2f}' for label, score in zip(labels, scores[shown], strict=True)]
