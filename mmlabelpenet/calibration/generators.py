@@ -58,7 +58,7 @@ def read_candidates(stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Seq
     num_classes = stage.roi_head.bbox_head.num_classes
     candidates = []
     for proposal, result in zip(proposals, raw, strict=True):
-        bboxes = result.bboxes.view(len(proposal), -1, 4).expand(-1, num_classes, 4)
+        bboxes = result.bboxes.view(len(proposal), result.bboxes.shape[1] // 4, 4).expand(-1, num_classes, 4)
         candidates.append(InstanceData(rois=proposal.bboxes, bboxes=bboxes, scores=result.scores[:, :num_classes]))
     return candidates
 

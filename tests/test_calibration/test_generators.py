@@ -1,0 +1,286 @@
+"""Label generators."""
+
+import numpy as np
+import pytest
+import torch
+import toy
+from mmdet.structures.bbox import bbox2roi
+from mmengine.structures import InstanceData
+
+from mmlabelpenet.calibration.attention import class_attention, paste_attention
+from mmlabelpenet.calibration.excitation import proposal_attention
+from mmlabelpenet.calibration.generators import (
+    DetectionLabels,
+    MaskAggregation,
+    ProposalCalibration,
+    head_masks,
+    inference,
+    read_candidates,
+)
+from mmlabelpenet.calibration.objects import find_objects, mask_bbox
+from mmlabelpenet.models.label_penet import LabelPENet
+
+GENERATORS = dict(
+    classification=lambda **kwargs: ProposalCalibration(crf=toy.CRF, max_per_tag=1, **kwargs),
+    detection=lambda **kwargs: ProposalCalibration(crf=toy.CRF, **kwargs),
+    refinement=lambda **kwargs: MaskAggregation(crf=toy.CRF, **kwargs),
+)
+
+
+@pytest.fixture
+def scene(toy_net: LabelPENet, toy_batch):
+    """``(net, feature, samples, images)``; scores of the toy are spread enough to rank proposals."""
+    inputs, samples = toy_batch
+    return toy_net, toy_net.extract_feat(inputs), samples, toy_net.data_preprocessor.images(inputs, samples)
+
+
+def labels_of(scene, name, generator=None, **kwargs):
+    net, feature, samples, images = scene
+    return (generator or GENERATORS[name](**kwargs))(net.stages[name], feature, samples, images)
+
+
+def candidates_of(scene, name):
+    net, feature, samples, _ = scene
+    with inference(net.stages[name]):
+        x = net.stages[name].extract_feat(feature)
+        return x, read_candidates(net.stages[name], x, samples)
+
+
+@pytest.mark.parametrize('name', GENERATORS)
+def test_labels_are_checked_pseudo_instances_of_the_tags(scene, name):
+    for pseudo, sample in zip(labels_of(scene, name), scene[2], strict=True):
+        assert len(pseudo) > 0
+        assert pseudo.masks.masks.shape == (len(pseudo), *sample.img_shape)
+        assert 0 < pseudo.weights.min() and pseudo.weights.max() <= 1
+        tags = set(sample.gt_image_labels.onehot.nonzero().flatten().tolist())
+        assert set(pseudo.labels.tolist()) == tags
+        assert pseudo.masks.masks.sum(0).max() <= 1  # disjoint
+
+
+@pytest.mark.parametrize('name', GENERATORS)
+def test_labels_carry_no_gradient(scene, name):
+    assert scene[1].requires_grad
+    for pseudo in labels_of(scene, name):
+        assert not pseudo.bboxes.requires_grad and not pseudo.weights.requires_grad
+    with inference(scene[0]):
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize('name', [*GENERATORS, 'validator'])
+@pytest.mark.parametrize('training', [True, False])
+def test_a_generator_leaves_the_training_mode_as_it_was(scene, name, training):
+    stage = scene[0].stages['detection' if name == 'validator' else name]
+    stage.train(training)
+    generator = DetectionLabels() if name == 'validator' else GENERATORS[name]()
+    before = {key: module.training for key, module in stage.named_modules()}
+    labels_of((scene[0], *scene[1:]), 'detection' if name == 'validator' else name, generator)
+    assert {key: module.training for key, module in stage.named_modules()} == before
+    with pytest.raises((AttributeError, KeyError)):
+        generator(stage, scene[1], [InstanceData(), InstanceData()], scene[3])
+    assert stage.training is training
+
+
+@pytest.mark.parametrize('name', GENERATORS)
+def test_dropout_does_not_disturb_labels(scene, name):
+    if name == 'classification':
+        scene[0].stages[name].roi_head.bbox_head.dropout = 0.9
+    scene[0].train()
+    first, second = labels_of(scene, name), labels_of(scene, name)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.bboxes, b.bboxes) and torch.equal(a.weights, b.weights)
+
+
+@pytest.mark.parametrize('name', GENERATORS)
+def test_arguments_stay_as_they_were(scene, name):
+    boxes, fields = scene[2][0].proposals.bboxes.clone(), set(scene[2][0].keys())
+    image, feature = scene[3][0].copy(), scene[1].clone()
+    labels_of(scene, name)
+    assert torch.equal(scene[2][0].proposals.bboxes, boxes) and set(scene[2][0].keys()) == fields
+    assert np.array_equal(scene[3][0], image) and torch.equal(scene[1], feature)
+
+
+def test_the_classification_stage_gives_one_object_per_tag_and_others_several(scene):
+    for pseudo, sample in zip(labels_of(scene, 'classification'), scene[2], strict=True):
+        assert sorted(pseudo.labels.tolist()) == sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+    several = labels_of(scene, 'detection', min_score=0.0)
+    assert max(len(p) for p in several) > max(int(s.gt_image_labels.onehot.sum()) for s in scene[2])
+
+
+@pytest.mark.parametrize('name', ['classification', 'detection'])
+def test_calibration_follows_figure_2_step_by_step(scene, name):
+    net, _, samples, images = scene
+    stage, generator = net.stages[name], GENERATORS[name]()
+    x, candidates = candidates_of(scene, name)
+    found_labels = labels_of(scene, name)
+    for i, sample in enumerate(samples):
+        tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+        objects = find_objects(candidates[i], tags, max_per_label=1 if name == 'classification' else None)
+        maps, weights = [], []
+        for found in objects:
+            total = torch.zeros(sample.img_shape)
+            for member in found.members.tolist():  # one proposal at a time
+                roi = candidates[i].rois[member][None]
+                feats = stage.roi_head.bbox_roi_extractor([level[i : i + 1] for level in x], bbox2roi([roi]))
+                grid, probs = proposal_attention(feats, stage.roi_head.bbox_head, torch.tensor([found.label]))
+                total += paste_attention(grid, roi, sample.img_shape)
+                if member == found.best:
+                    weights.append(probs[0, found.label])
+            maps.append(total)
+        segments = generator.crf(images[i], class_attention(torch.stack(maps).detach()).numpy())
+        refined = [mask_bbox(segments == k + 1, found.bbox) for k, found in enumerate(objects)]
+        assert found_labels[i].labels.tolist() == [found.label for found in objects]
+        torch.testing.assert_close(found_labels[i].weights, torch.stack(weights))
+        agreement = (found_labels[i].masks.masks == np.stack([mask for _, mask in refined])).mean()
+        assert agreement > 0.999  # sums in another order move a pixel now and then
+        if agreement == 1:
+            torch.testing.assert_close(found_labels[i].bboxes, torch.stack([bbox for bbox, _ in refined]))
+
+
+def test_aggregation_sums_masks_weighted_by_score(scene):
+    net, _, samples, _ = scene
+    stage, generator = net.stages['refinement'], GENERATORS['refinement']()
+    x, candidates = candidates_of(scene, 'refinement')
+    for i, sample in enumerate(samples):
+        x_i = [level[i : i + 1] for level in x]
+        objects = find_objects(candidates[i], sample.gt_image_labels.onehot.nonzero().flatten().tolist())
+        with torch.no_grad():
+            maps, scores = generator.attention_maps(stage, x_i, candidates[i], objects, sample.img_shape)
+        for found, total, score in zip(objects, maps, scores, strict=True):
+            expected = torch.zeros(sample.img_shape)
+            for member in found.members.tolist():
+                box = candidates[i].bboxes[member, found.label][None]
+                feats = stage.roi_head.mask_roi_extractor(tuple(x_i), bbox2roi([box]))
+                soft = stage.roi_head.mask_head(feats).sigmoid()[:, found.label].detach()
+                expected += candidates[i].scores[member, found.label] * paste_attention(soft, box, sample.img_shape)
+            torch.testing.assert_close(total, expected, atol=1e-5, rtol=1e-4)
+            assert score == candidates[i].scores[found.best, found.label]
+
+
+def test_maps_may_start_at_each_proposals_own_best_tag(scene):
+    x, candidates = candidates_of(scene, 'classification')
+    stage = scene[0].stages['classification']
+    (found,) = find_objects(candidates[0], [1], max_per_label=1)
+    found = found._replace(rivals=(1, 3))
+    x_0 = [level[:1] for level in x]
+    rois = candidates[0].rois[found.members]
+    feats = stage.roi_head.bbox_roi_extractor(x_0, bbox2roi([rois]))
+    candidates[0].scores[found.members[1], 3] = 9
+    own = torch.tensor([1, 3])[candidates[0].scores[found.members][:, [1, 3]].argmax(1)]
+    for start, labels in dict(tag=torch.full_like(own, 1), argmax=own).items():
+        maps, boxes, _ = ProposalCalibration(start=start).object_maps(stage, x_0, candidates[0], found)
+        torch.testing.assert_close(maps, proposal_attention(feats, stage.roi_head.bbox_head, labels)[0])
+        assert torch.equal(boxes, rois)
+    assert set(own.tolist()) == {1, 3}
+
+
+def test_weights_are_class_scores_relative_scores_or_one(scene):
+    _, candidates = candidates_of(scene, 'detection')
+    one, relative = (labels_of(scene, 'detection', weights=kind) for kind in ('one', 'score'))
+    for i, sample in enumerate(scene[2]):
+        assert (one[i].weights == 1).all()
+        objects = find_objects(candidates[i], sample.gt_image_labels.onehot.nonzero().flatten().tolist())
+        scores = torch.tensor([found.score for found in objects])
+        torch.testing.assert_close(relative[i].weights, (scores / scores.max()).clamp(min=1e-6))
+
+
+def test_without_a_crf_the_strongest_map_wins(scene):
+    maps = torch.zeros(2, 4, 4)
+    maps[0, :, :2], maps[1, :, 3], maps[1, 0, 2] = 5, 0.1, 0.01
+    masks = ProposalCalibration().segment(np.zeros((4, 4, 3), np.uint8), maps)
+    assert masks[0].sum() == 8 and masks[0][:, :2].all()
+    assert masks[1].sum() == 4 and masks[1][:, 3].all()
+
+
+@pytest.mark.parametrize('name', GENERATORS)
+def test_an_image_without_tags_has_no_labels(scene, name):
+    scene[2][0].gt_image_labels.onehot = torch.zeros(4)
+    empty, full = labels_of(scene, name)
+    assert len(empty) == 0 and empty.masks.masks.shape == (0, *scene[2][0].img_shape)
+    assert len(full) > 0
+
+
+@pytest.mark.parametrize('which', [[0], [0, 1]])
+def test_images_without_proposals_have_no_labels(scene, which):
+    for index in which:
+        scene[2][index].proposals = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0))
+    found = labels_of(scene, 'classification')
+    assert [len(pseudo) == 0 for pseudo in found] == [index in which for index in range(2)]
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValueError, match="got 'scores'"):
+        ProposalCalibration(weights='scores')
+    with pytest.raises(ValueError, match="got 'own'"):
+        ProposalCalibration(start='own')
+
+
+class Detector(torch.nn.Module):
+    """Detects what it is told to."""
+
+    def __init__(self, **fields):
+        super().__init__()
+        self.fields = fields
+
+    def predict(self, feature, samples, rescale):
+        assert not rescale and not self.training and all(sample.keys() == [] for sample in samples)
+        for sample in samples:
+            sample.pred_instances = InstanceData(**self.fields)
+        return samples
+
+
+def detected(scores, labels, **fields):
+    return Detector(
+        bboxes=torch.arange(4.0 * len(scores)).view(-1, 4), scores=torch.tensor(scores), labels=torch.tensor(labels).long(), **fields
+    )
+
+
+def test_detections_in_the_tags_become_labels_the_best_of_a_tag_always(scene):
+    sample = scene[2][0]
+    sample.gt_image_labels.onehot = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    stage = detected([0.1, 0.9, 0.2, 0.31, 0.29, 0.3], [0, 2, 0, 1, 1, 1])  # nothing of class 3
+    (pseudo,) = DetectionLabels()(stage, scene[1], [sample], scene[3][:1])
+    assert pseudo.labels.tolist() == [1, 1, 0]
+    assert pseudo.bboxes[:, 0].tolist() == [12, 20, 8]
+    assert pseudo.weights.tolist() == [1, 1, 1]
+    assert not pseudo.masks.masks.any()
+    (strict,) = DetectionLabels(min_score=0.305)(stage, scene[1], [sample], scene[3][:1])
+    assert strict.bboxes[:, 0].tolist() == [12, 8]
+
+
+def test_masks_of_detections_go_along(scene):
+    masks = torch.zeros(1, 98, 128, dtype=torch.uint8)
+    masks[0, 10:20, 10:20], masks[0, 30:40, 30:40] = 128, 127
+    scene[2][0].gt_image_labels.onehot = torch.ones(4)
+    (pseudo,) = DetectionLabels()(detected([0.5], [0], masks=masks), scene[1], scene[2][:1], scene[3][:1])
+    assert pseudo.masks.masks.shape == (1, 96, 128)
+    assert pseudo.masks.masks.sum() == 100 and pseudo.masks.masks[0, 15, 15] == 1
+
+
+def test_without_detections_there_are_no_labels(scene):
+    (pseudo,) = DetectionLabels()(detected([], []), scene[1], scene[2][:1], scene[3][:1])
+    assert len(pseudo) == 0
+
+
+def test_soft_masks_are_between_zero_and_one():
+    found = InstanceData(masks=torch.tensor([[[0, 255], [51, 9]]], dtype=torch.uint8))
+    assert head_masks(found, (2, 1)).tolist() == [[[0], [pytest.approx(0.2)]]]
+    found = InstanceData(masks=torch.tensor([[[False, True]]]))
+    assert head_masks(found, (1, 2)).tolist() == [[[0, 1]]]
+
+
+@pytest.mark.parametrize('name', ['detection', 'refinement', 'segmentation'])
+def test_the_rpn_runs_although_proposals_were_loaded(scene, name):
+    scene[2][0].proposals = InstanceData(bboxes=torch.tensor([[0.0, 0, 5, 5]]), scores=torch.ones(1))
+    _, (candidates, _) = candidates_of(scene, name)
+    assert len(candidates) > 10
+
+
+@pytest.mark.parametrize('name', toy.STAGES)
+def test_candidates_are_all_proposals_with_a_box_per_class(scene, name):
+    x, candidates = candidates_of(scene, name)
+    for found, sample in zip(candidates, scene[2], strict=True):
+        assert found.bboxes.shape == (len(found), 4, 4) and found.scores.shape == (len(found), 4) and found.rois.shape == (len(found), 4)
+        if name == 'classification':
+            assert torch.equal(found.rois, sample.proposals.bboxes)
+            assert torch.equal(found.bboxes[:, 2], sample.proposals.bboxes)
