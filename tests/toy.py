@@ -189,8 +189,6 @@ def build(config, seed=0):
     """Build a registered module with weights that only the seed decides; all of them make some difference."""
     torch.manual_seed(seed)
     module = MODELS.build(ConfigDict(copy.deepcopy(config)))
-    if hasattr(module, 'init_weights'):
-        module.init_weights()
     for parameter in module.parameters():  # the initial weights of heads are so small that everything would tie
         with torch.no_grad():
             parameter.copy_(torch.randn_like(parameter) * (2.0 / max(parameter[0].numel(), 1)) ** 0.5 if parameter.dim() > 1 else parameter)
