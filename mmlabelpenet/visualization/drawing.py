@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_LETTERS = 0.5  # size of captions
 # Okabe and Ito's colours, which colour-blind people can tell apart, then darker and lighter ones.
 _COLOURS = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167), (170, 170, 170),
@@ -112,12 +113,12 @@ def draw_masks(image: Image, masks: NDArray[np.bool_], colours: NDArray[np.uint8
 
 def _write(canvas: Image, text: str, corner: tuple[int, int], colour: tuple[int, ...]) -> None:
     """Text on a plate of the colour, above the corner where there is room, else below it."""
-    (w, h), base = cv2.getTextSize(text, _FONT, 0.42, 1)
+    (w, h), base = cv2.getTextSize(text, _FONT, _LETTERS, 1)
     x = max(0, min(corner[0] - 1, canvas.shape[1] - w - 4))
     y = corner[1] - h - base - 1 if corner[1] >= h + base + 1 else corner[1]
     cv2.rectangle(canvas, (x, y), (x + w + 4, y + h + base + 1), colour, -1)
     dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 120
-    cv2.putText(canvas, text, (x + 2, y + h + 1), _FONT, 0.42, (0, 0, 0) if dark else (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, (x + 2, y + h + 1), _FONT, _LETTERS, (0, 0, 0) if dark else (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def draw_heat(image: Image, heat: NDArray, scale: float = 1.0, opacity: float = 0.75) -> Image:

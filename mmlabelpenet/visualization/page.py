@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mmlabelpenet.visualization.drawing import data_uri
+from mmlabelpenet.visualization.drawing import class_colours, data_uri
 from mmlabelpenet.visualization.panels import Tile
 
 COLUMNS = {
@@ -35,9 +35,9 @@ h3{font-size:1rem;margin:1.3rem 0 .3rem}
 p{margin:.3rem 0 .8rem;max-width:48rem}
 .note,figcaption small,.fact span{color:var(--soft)}
 .note{font-size:.9rem}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.8rem;margin:1.4rem 0 0}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(11.5rem,1fr));gap:.8rem;margin:1.4rem 0 0}
 .fact{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem .9rem}
-.fact b{display:block;font-size:1.7rem;font-weight:600;line-height:1.2;font-variant-numeric:tabular-nums}
+.fact b{display:block;font-size:1.55rem;font-weight:600;line-height:1.2;font-variant-numeric:tabular-nums}
 .fact span{font-size:.85rem}
 .scroll{overflow-x:auto;margin:.6rem 0 1rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
@@ -68,7 +68,9 @@ svg{width:100%;height:auto;display:block}
 polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}
 LINES
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem .9rem;padding:0;margin:.3rem 0 0;font-size:.78rem;color:var(--soft)}
-.key{display:inline-block;width:1.1rem;height:0;border-top:3px solid;vertical-align:middle;margin-right:.35rem}
+.key{display:inline-block;width:1.1rem;height:0;border-top-width:3px;border-top-style:solid;vertical-align:middle;margin-right:.35rem}
+.legend.big{font-size:.88rem;color:var(--ink)}
+.swatch{display:inline-block;width:.85rem;height:.85rem;border-radius:3px;margin-right:.4rem;vertical-align:-.1rem;print-color-adjust:exact}
 pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.7rem .9rem;overflow-x:auto;
 font-size:.82rem;line-height:1.5}
 pre.wrap{white-space:pre-wrap;overflow-wrap:anywhere}
@@ -145,6 +147,17 @@ def facts(values: Mapping[str, str]) -> str:
         + ''.join(f'<div class="fact"><b>{escape(v)}</b><span>{escape(k)}</span></div>' for k, v in values.items())
         + '</div>'
     )
+
+
+def colour_legend(classes: Sequence[str]) -> str:
+    """The classes with the colours in which the pictures show them.
+
+    >>> colour_legend(['cat']).count('cat')
+    1
+    """
+    colours = [f'rgb({r},{g},{b})' for r, g, b in class_colours(len(classes)).tolist()]
+    items = ''.join(f'<li><span class="swatch" style="background:{c}"></span>{escape(n)}</li>' for n, c in zip(classes, colours))
+    return f'<ul class="legend big">{items}</ul>'
 
 
 def tile_row(title: str, tiles: Sequence[Tile], name: str = '') -> str:

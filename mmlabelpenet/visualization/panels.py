@@ -133,7 +133,7 @@ def label_tiles(
             masks,
             scale,
         )
-        tiles.append(Tile('labels', f'labels of {name}', picture, f'{len(instances)} pseudo instances, w their weights'))
+        tiles.append(Tile('labels', f'labels of {name}', picture, counted(len(instances), 'pseudo instance')))
     return tiles
 
 
@@ -155,6 +155,15 @@ def prediction_tile(
     return Tile('prediction', name, picture, f'{len(shown)} shown')
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, 'object'), counted(0, 'object')
+    ('1 object', '0 objects')
+    """
+    return f'{number} {noun}{"" if number == 1 else "s"}'
+
+
 def truth_tile(image: NDArray[np.uint8], devkit: VOCDevkit, img_id: str, colours: NDArray, scale: float) -> Tile:
     """Annotated boxes and instance masks."""
     objects, annotated = devkit.objects(img_id), devkit.instance_masks(img_id)
@@ -163,7 +172,7 @@ def truth_tile(image: NDArray[np.uint8], devkit: VOCDevkit, img_id: str, colours
     if annotated is not None:
         canvas = draw_masks(image, annotated.masks, colours[annotated.labels], scale)
     picture = draw_instances(canvas, objects.bboxes * scale, colours[objects.labels], captions)
-    return Tile('truth', 'ground truth', picture, f'{len(objects.labels)} objects, for testing only')
+    return Tile('truth', 'ground truth', picture, counted(len(objects.labels), 'object'))
 
 
 def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from mmlabelpenet.visualization import page as html
 from mmlabelpenet.visualization.curves import legend, line_chart, phase_curves, read_scalars
 from mmlabelpenet.visualization.panels import panel
 
-WIDTH = 480  # of pictures, in pixels
+WIDTH = 420  # of pictures, in pixels
 
 
 class Run:
@@ -99,14 +99,9 @@ def summary(run: Run) -> str:
     rows = [row for stage, row in run.metrics.items() if stage != 'meta']
     if not rows:
         return text
-    names = {
-        'box mAP at 0.5, last stage': 'bbox_mAP_50_11point',
-        'mask mAP at 0.5, last stage': 'segm_mAP_50_area',
-        'mIoU, last stage': 'mIoU',
-        'CorLoc on the training split, last stage': 'CorLoc_50',
-        'box mAP at 0.5, first stage': 'bbox_mAP_50_11point',
-    }
-    return text + html.facts({name: html.number((rows[0] if 'first' in name else rows[-1]).get(key)) for name, key in names.items()})
+    names = {'bbox_mAP_50_11point': 'box mAP at 0.5', 'segm_mAP_50_area': 'mask mAP at 0.5', 'mIoU': 'mIoU', 'CorLoc_50': 'CorLoc'}
+    values = {f'{name}, first → last stage': [html.number(row.get(key)) for row in (rows[0], rows[-1])] for key, name in names.items()}
+    return text + html.facts({name: ' → '.join(pair) for name, pair in values.items()})
 
 
 def results(run: Run) -> str:
@@ -130,12 +125,13 @@ def pictures(run: Run, test_images: int, train_images: int) -> list[str]:
     unseen = [gallery(run, model, test, index, ('truth', 'prediction'), 'five') for index in spread(len(test), test_images)]
     kinds = ('input', 'attention', 'labels', 'prediction', 'truth')
     seen = [gallery(run, model, train, index, kinds) for index in spread(len(train), train_images)]
+    colours = html.colour_legend(test.metainfo['classes'])
     return [
         '<h2>Test images</h2><p>Ground truth, then what each stage finds: detections from a score of 0.3 on; of the classification stage, '
-        f'whose scores only rank, those within 0.3 of the best, at most five.</p>{"".join(unseen)}',
+        f'whose scores only rank, those from 0.3 times the best on, at most five.</p>{colours}{"".join(unseen)}',
         '<h2>Training images</h2><p>The tags that were given; where the classification stage looks for each tag (its attention after all '
         'training); the pseudo labels that each stage handed on in the cascade, with their weights w in the losses; what the stages '
-        f'find in the end; and the ground truth, which training never saw.</p>{"".join(seen)}',
+        f'find in the end; and the ground truth, which training never saw.</p>{colours}{"".join(seen)}',
     ]
 
 
