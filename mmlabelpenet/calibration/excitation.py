@@ -48,17 +48,17 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
     return probability
 
 
-def layer_inputs(roi_feats: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
+def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
     """Run fc6, fc7 and the class layer, and remember what entered each.
 
     Args:
-        roi_feats: float (R, D, p, p).
+        x: input of the first layer, float (R, D_0).
         layers: with a ReLU between each two.
 
     Returns:
         the input of each layer, float (R, D_{l-1}), and the logits of the last, float (R, D_L).
     """
-    inputs, x = [], roi_feats.flatten(1)
+    inputs = []
     for number, layer in enumerate(layers):
         x = x if number == 0 else F.relu(x)
         inputs.append(x)
@@ -71,14 +71,14 @@ def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor) 
 
     Args:
         roi_feats: float (R, D, p, p).
-        bbox_head: with ``linear_layers`` and ``class_probs``.
+        bbox_head: with ``first_input``, ``linear_layers`` and ``class_probs``.
         labels: class from which each proposal's excitation starts, int64 (R,).
 
     Returns:
         maps float (R, p, p), the mass of a map equals the class probability; and the class probabilities float (R, C).
     """
     layers = bbox_head.linear_layers()
-    inputs, logits = layer_inputs(roi_feats, layers)
+    inputs, logits = layer_inputs(bbox_head.first_input(roi_feats), layers)
     probs = bbox_head.class_probs(logits)
     start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs.gather(1, labels[:, None]))
     mass = excitation_backprop(inputs, [layer.weight for layer in layers], start)

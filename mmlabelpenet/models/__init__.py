@@ -1,17 +1,20 @@
 """The network: start reading at ``label_penet.py``."""
 
-from .aspp import ASPPTail
+from .aspp import ASPPTail, IdentityTail
 from .backbones import *  # noqa: F401,F403
 from .data_preprocessor import InvertibleDataPreprocessor
 from .label_penet import LabelPENet
-from .mil_head import MILBBoxHead, MILRoIHead
-from .mil_losses import MILSoftmaxLoss, WSDDNLoss
+from .mil_head import CentredUnitNorm, MILBBoxHead, MILRoIHead
+from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
 from .roi_extractors import LastMapRoIExtractor
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
 
 __all__ = [
     'ASPPTail',
+    'CentredUnitNorm',
+    'IdentityTail',
+    'MILSigmoidLoss',
     'ImageNetWeights',
     'InvertibleDataPreprocessor',
     'LabelPENet',

@@ -49,6 +49,15 @@ class LabelPEASPP(BaseModule):
 
 
 @MODELS.register_module()
+class IdentityTail(BaseModule):
+    """No tail: the stage reads the shared map itself."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """The map in a tuple, as backbones return it."""
+        return (x,)
+
+
+@MODELS.register_module()
 class ASPPTail(BaseModule):
     """A tail of nothing but the pyramid, for models at CPU size: ``(input map, pyramid of it)``.
 

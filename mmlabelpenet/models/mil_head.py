@@ -12,6 +12,7 @@ from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, scale_boxes
+from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class MILBBoxHead(BaseModule):
         fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
+        roi_norm: config of a module on flattened RoI features, such as :class:`CentredUnitNorm`; None leaves them as they are.
         init_cfg: by default N(0, 0.01) for the branches, Xavier for the layers before them.
     """
 
@@ -46,6 +48,7 @@ class MILBBoxHead(BaseModule):
         fc_channels: Sequence[int] = (4096, 4096),
         mil_loss: dict | None = None,
         dropout: float = 0.0,
+        roi_norm: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         new_layers = [dict(type='Normal', std=0.01, override=[dict(name='fc_cls'), dict(name='fc_weight')])]
@@ -56,7 +59,12 @@ class MILBBoxHead(BaseModule):
         self.fc_weight = nn.Linear(widths[-1], num_classes)
         self.num_classes = num_classes
         self.dropout = dropout
+        self.roi_norm = nn.Identity() if roi_norm is None else MODELS.build(dict(roi_norm, channels=widths[0]))
         self.mil_loss = MODELS.build(mil_loss or dict(type='MILSoftmaxLoss'))
+
+    def first_input(self, roi_feats: Tensor) -> Tensor:
+        """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
+        return self.roi_norm(roi_feats.flatten(1))
 
     def linear_layers(self) -> list[nn.Linear]:
         """Layers between the RoI grid and the class scores, for excitation backprop."""
@@ -64,7 +72,7 @@ class MILBBoxHead(BaseModule):
 
     def forward(self, roi_feats: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (R, C + 1) and weight logits (R, C) of RoI features (R, D, p, p)."""
-        x = roi_feats.flatten(1)
+        x = self.first_input(roi_feats)
         for layer in self.shared_fcs:
             x = F.dropout(F.relu(layer(x)), self.dropout, self.training)
         return self.fc_cls(x), self.fc_weight(x)
@@ -72,6 +80,35 @@ class MILBBoxHead(BaseModule):
     def class_probs(self, cls_logits: Tensor) -> Tensor:
         """w^{c,1}: softmax over the C classes, without the background output, float (R, C)."""
         return cls_logits[:, :-1].softmax(1)
+
+
+@MODELS.register_module()
+class CentredUnitNorm(nn.Module):
+    """Subtract the running mean of all proposals, then scale every proposal's features to one length.
+
+    Features of a frozen backbone share a large common part that tells nothing; without it, and at one length, a linear head learns from
+    what is special about a proposal.
+
+    Args:
+        channels: length of a feature vector.
+        length: Euclidean length of the result.
+        momentum: of the running mean, which is a plain average until 1 / momentum batches have been seen.
+    """
+
+    def __init__(self, channels: int, length: float = 10.0, momentum: float = 0.01) -> None:
+        super().__init__()
+        self.length, self.momentum = length, momentum
+        self.register_buffer('mean', torch.zeros(channels))
+        self.register_buffer('batches', torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map float (R, channels) to float (R, channels); in training the mean learns from the batch first."""
+        if self.training and len(x):
+            self.batches += 1
+            batch_mean = x.detach().float().mean(0)
+            all_reduce(batch_mean, 'mean')
+            self.mean.lerp_(batch_mean, max(self.momentum, 1 / int(self.batches)))
+        return self.length * F.normalize(x - self.mean, dim=1)
 
 
 @MODELS.register_module()

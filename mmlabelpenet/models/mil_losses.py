@@ -66,6 +66,20 @@ class MILSoftmaxLoss(nn.Module):
 
 
 @MODELS.register_module()
+class MILSigmoidLoss(MILSoftmaxLoss):
+    """Binary cross-entropy per class on the image scores of Eq. 1, another answer to the multi-label target (row C2).
+
+    Args:
+        loss_weight: multiplies the loss.
+    """
+
+    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
+        """Summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
+        image_scores = self.scores(cls_logits, weight_logits).sum(0)
+        return self.loss_weight * F.binary_cross_entropy_with_logits(image_scores, onehot, reduction='sum')
+
+
+@MODELS.register_module()
 class WSDDNLoss(nn.Module):
     """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of row C2.
 

@@ -146,6 +146,11 @@ class WeightedRPNHead(RPNHead):
 class WeightedBBoxHead(ConvFCBBoxHead):
     """Box head with instance weights (Eq. 4): w* multiplies classification and regression of every sample."""
 
+    @staticmethod
+    def first_input(roi_feats: Tensor) -> Tensor:
+        """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
+        return roi_feats.flatten(1)
+
     def linear_layers(self) -> list[nn.Linear]:
         """Layers between the RoI grid and the class scores, for excitation backprop.
 

@@ -80,16 +80,23 @@ model = dict(
     stages=dict(
         classification=dict(
             type='mmdet.FastRCNN',
-            backbone=dict(type='EfficientNetLite0Tail', stride=2, dilation=2, frozen=True, init_cfg=dict(__imagenet, part='tail')),
+            backbone=dict(type='IdentityTail'),
             roi_head=dict(
                 type='MILRoIHead',
                 bbox_roi_extractor=dict(
                     type='SingleRoIExtractor',
-                    roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=1, aligned=False),
-                    out_channels=1280,
-                    featmap_strides=[16],
+                    roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=2, aligned=False),
+                    out_channels=112,
+                    featmap_strides=[8],
                 ),
-                bbox_head=dict(type='MILBBoxHead', fc_channels=(), in_channels=1280, roi_feat_size=3, mil_loss=dict(type='MILSoftmaxLoss')),
+                bbox_head=dict(
+                    type='MILBBoxHead',
+                    fc_channels=(),
+                    in_channels=112,
+                    roi_feat_size=3,
+                    roi_norm=dict(type='CentredUnitNorm'),
+                    mil_loss=dict(type='MILSigmoidLoss'),
+                ),
             ),
             train_cfg=dict(rcnn=None),
             test_cfg=dict(rcnn=dict(score_thr=1e-5, nms=dict(type='nms', iou_threshold=0.3), max_per_img=50)),
