@@ -1,0 +1,211 @@
+"""The whole network."""
+
+import copy
+
+import pytest
+import torch
+import toy
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+from mmlabelpenet.models.label_penet import check_finite
+from mmlabelpenet.registry import MODELS
+
+
+def total(losses):
+    return sum(sum(v) if isinstance(v, (list, tuple)) else v for k, v in losses.items() if 'loss' in k)
+
+
+def train(net, batch, curriculum, steps=2):
+    """A few updates with momentum and weight decay, all parameters in the optimizer; returns names that moved."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
+    net.train()
+    net.curriculum, before = curriculum, toy.weights(net)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        total(net.loss(*copy.deepcopy(batch))).backward()
+        optimizer.step()
+    return toy.different(before, toy.weights(net))
+
+
+def parts(names):
+    """Backbone or stage of each name."""
+    return {name.split('.')[1] if name.startswith('stages') else name.split('.')[0] for name in names}
+
+
+@pytest.mark.parametrize('stage', toy.STAGES)
+def test_in_the_cascade_only_the_stage_that_trains_moves(toy_net, toy_batch, stage):
+    moved = train(toy_net, toy_batch, stage)
+    assert parts(moved) == {stage}
+    assert len(moved) == len(toy.weights(toy_net.stages[stage]))
+
+
+def test_an_idle_stage_stays_although_it_has_trained_before(toy_net, toy_batch):
+    optimizer = torch.optim.SGD(toy_net.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
+    for curriculum in ('forward', 'detection', 'refinement'):
+        before = toy.weights(toy_net)
+        toy_net.curriculum = curriculum
+        optimizer.zero_grad()
+        total(toy_net.loss(*copy.deepcopy(toy_batch))).backward()
+        optimizer.step()
+    assert parts(toy.different(before, toy.weights(toy_net))) == {'refinement'}
+
+
+def test_the_forward_curriculum_trains_everything(toy_net, toy_batch):
+    assert parts(train(toy_net, toy_batch, 'forward')) == {'backbone', *toy.STAGES}
+
+
+def test_backward_validation_trains_everything_but_the_last_stage(toy_net, toy_batch):
+    assert parts(train(toy_net, toy_batch, 'backward')) == {'backbone', *toy.STAGES[:3]}
+
+
+@pytest.mark.parametrize('curriculum', ['forward', 'backward'])
+def test_a_frozen_backbone_stays_in_recurrent_training_too(toy_batch, curriculum):
+    net = toy.build(toy.model_config(frozen_backbone=True))
+    assert 'backbone' not in parts(train(net, toy_batch, curriculum))
+
+
+def test_losses_are_named_by_stage(toy_net, toy_batch):
+    keys = {}
+    for curriculum in (*toy.STAGES, 'forward', 'backward'):
+        toy_net.curriculum = curriculum
+        keys[curriculum] = {key for key in toy_net.loss(*copy.deepcopy(toy_batch)) if 'loss' in key}
+    assert keys['classification'] == {'classification.loss_mil'}
+    assert keys['segmentation'] == {f'segmentation.loss_{k}' for k in ('rpn_cls', 'rpn_bbox', 'cls', 'bbox', 'mask')}
+    assert keys['forward'] == set().union(*(keys[name] for name in toy.STAGES))
+    assert keys['backward'] == keys['forward'] - keys['segmentation'] | {'classification.loss_single_label'}
+
+
+def test_labels_and_samples_of_the_data_set_stay_as_they_were(toy_net, toy_batch):
+    inputs, samples = toy_batch
+    before = copy.deepcopy(samples)
+    for toy_net.curriculum in (*toy.STAGES, 'forward', 'backward'):
+        toy_net.loss(inputs, samples)
+    for old, new in zip(before, samples, strict=True):
+        assert set(old.keys()) == set(new.keys()) == {'gt_image_labels', 'proposals', 'pseudo_instances'}
+        assert torch.equal(old.proposals.bboxes, new.proposals.bboxes) and torch.equal(old.proposals.scores, new.proposals.scores)
+        assert torch.equal(old.pseudo_instances.labels, new.pseudo_instances.labels)
+
+
+def test_proposals_do_not_reach_stages_with_an_rpn(toy_net, toy_batch):
+    """Neither training, nor labels, nor detections of these stages depend on what was loaded."""
+    inputs, samples = toy_batch
+    results = []
+    for boxes in (samples[0].proposals.bboxes, torch.tensor([[0.0, 0, 3, 3]])):
+        for sample in samples:
+            sample.proposals = InstanceData(bboxes=boxes, scores=torch.ones(len(boxes)))
+        toy_net.predicted, toy_net.curriculum = list(toy.STAGES[1:]), 'detection'
+        torch.manual_seed(0)
+        values = [total(toy_net.train().loss(inputs, copy.deepcopy(samples)))]
+        toy_net.eval()
+        values += [labels.bboxes for labels in toy_net.make_labels('refinement', inputs, samples)]
+        found = toy_net.predict(inputs, copy.deepcopy(samples))
+        values += [f.stage_predictions[name].bboxes for f in found for name in toy.STAGES[1:]]
+        results.append(values)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert sum(len(v) for v in results[0][1:]) > 10
+
+
+def test_a_stage_is_not_fed_what_the_data_set_knows(toy_net, toy_batch):
+    inputs, samples = toy_batch
+    seen = {}
+    for name, stage in toy_net.stages.items():
+        stage.loss = lambda feature, fresh, name=name: seen.setdefault(name, fresh) and dict(loss_x=feature.sum())
+    for sample in samples:
+        sample.gt_instances = InstanceData(bboxes=torch.full((1, 4), float('nan')))
+    for toy_net.curriculum in toy.STAGES:
+        toy_net.loss(inputs, samples)
+    assert set(seen['classification'][0].keys()) == {'proposals', 'gt_image_labels'}
+    for name in toy.STAGES[1:]:
+        assert set(seen[name][0].keys()) == {'gt_instances'}
+        assert torch.equal(seen[name][0].gt_instances.bboxes, samples[0].pseudo_instances.bboxes)
+
+
+def test_predictions_of_all_stages_are_in_original_pixels(toy_net, toy_batch):
+    inputs, samples = toy_batch
+    for sample in samples:
+        sample.set_metainfo(dict(ori_shape=(48, 64), scale_factor=(2.0, 2.0)))
+    toy_net.eval().predicted = list(toy.STAGES)
+    outside = toy_net.predict(inputs, copy.deepcopy(samples))
+    inside = toy_net.predict(inputs, copy.deepcopy(samples), rescale=False)
+    for a, b in zip(outside, inside, strict=True):
+        assert list(a.stage_predictions) == list(toy.STAGES)
+        for name in toy.STAGES:
+            mine, theirs = a.stage_predictions[name], b.stage_predictions[name]
+            torch.testing.assert_close(mine.bboxes * 2, theirs.bboxes)
+            assert mine.masks.shape == (len(mine), 48, 64) and theirs.masks.shape == (len(mine), 96, 128)
+            assert mine.masks.dtype == bool and torch.equal(mine.labels, theirs.labels)
+        assert a.pred_instances is a.stage_predictions['segmentation']
+
+
+def test_the_last_predicted_stage_is_the_result(toy_batch):
+    config = toy.model_config()
+    config['test_cfg'] = dict(stages=['classification', 'detection'], max_masks=1)
+    net = toy.build(config).eval()
+    for sample in net.predict(*toy_batch):
+        assert list(sample.stage_predictions) == ['classification', 'detection']
+        assert sample.pred_instances is sample.stage_predictions['detection']
+
+
+def test_the_shared_map_is_what_mode_tensor_gives(toy_net, toy_batch):
+    feature = toy_net(toy_batch[0], mode='tensor')
+    assert feature.shape == (2, 12, 12, 16) and torch.equal(feature, toy_net.extract_feat(toy_batch[0]))
+
+
+def test_a_shorter_cascade_works(toy_batch):
+    net = toy.build(toy.model_config(stages=('classification', 'detection')))
+    assert net.names == ('classification', 'detection')
+    assert parts(train(net, toy_batch, 'backward', steps=1)) == {'backbone', 'classification'}
+
+
+@pytest.mark.parametrize('stages', [(), ('detection',), ('classification', 'refinement')])
+def test_stages_must_be_the_first_ones(stages):
+    with pytest.raises(ValueError, match='Expected the first stages'):
+        toy.build(toy.model_config(stages=stages))
+
+
+def test_an_unknown_stage_is_refused():
+    config = toy.model_config()
+    config['stages']['segmentatoin'] = config['stages'].pop('segmentation')
+    with pytest.raises(ValueError, match='segmentatoin'):
+        toy.build(config)
+    with pytest.raises(ValueError, match="Unknown stage 'all'"):
+        toy.build(toy.model_config() | dict(test_cfg=dict(stages=['all'])))
+
+
+def test_a_missing_generator_is_named():
+    config = toy.model_config()
+    del config['generators']['detection']
+    with pytest.raises(ValueError, match=r"\['detection'\]"):
+        toy.build(config)
+
+
+def test_building_leaves_the_config_as_it_was():
+    config = toy.model_config()
+    before = copy.deepcopy(config)
+    config = ConfigDict(config)
+    MODELS.build(config)
+    assert config.to_dict() == before
+
+
+def test_the_number_of_classes_reaches_every_head():
+    net = toy.build(toy.model_config() | dict(num_classes=7))
+    heads = [stage.roi_head.bbox_head for stage in net.stages.values()] + [net.stages[n].roi_head.mask_head for n in toy.STAGES[2:]]
+    assert [head.num_classes for head in heads] == [7] * 6
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('curriculum', ['refinement', 'forward'])
+def test_a_loss_that_is_not_finite_stops_naming_stage_and_images(toy_net, toy_batch, value, curriculum):
+    toy_net.curriculum = curriculum
+    torch.nn.init.constant_(toy_net.stages['refinement'].roi_head.bbox_head.fc_cls.bias, value)
+    with pytest.raises(FloatingPointError, match=r'refinement\.loss_cls.*train_00') as error:
+        toy_net.loss(*toy_batch)
+    for sample in toy_batch[1]:
+        assert sample.img_id in str(error.value)
+
+
+def test_lists_of_losses_are_checked_too():
+    check_finite({'a.loss': [torch.zeros(1), torch.ones(1)]}, [])
+    with pytest.raises(FloatingPointError, match='a.loss'):
+        check_finite({'a.loss': [torch.zeros(1), torch.tensor([float('nan')])]}, [])
