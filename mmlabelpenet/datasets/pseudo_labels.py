@@ -131,16 +131,27 @@ class PseudoLabelWriter:
         Raises:
             ValueError: an image has no line.
         """
-        parts = sorted(self.path.parent.glob(f'{self.path.stem}.part*'))
-        lines = {line['img_id']: line for part in parts for line in _complete_lines(part)[1:]}
+        lines = self._lines()
         missing = [i for i in image_ids if i not in lines]
         if missing:
             raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
         content = _coco(self.header, [lines[i] for i in image_ids], classes)
         _write_atomically(self.path, json.dumps(content))
-        for part in parts:
+        for part in self._parts():
             part.unlink()
         return PseudoLabelStore(content)
+
+    def labelled(self) -> set[str]:
+        """Images that any rank has written; the same for all ranks while none of them writes."""
+        return set(self._lines())
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.path.parent.glob(f'{self.path.stem}.part*'))
+
+    def _lines(self) -> dict[str, dict]:
+        """Lines of all ranks by image; a file with another header is what a larger run with other weights left behind."""
+        found = [_complete_lines(part) for part in self._parts()]
+        return {line['img_id']: line for lines in found if lines and lines[0] == self.header for line in lines[1:]}
 
 
 def _coco(header: dict, lines: list[dict], classes: tuple[str, ...]) -> dict:

@@ -57,7 +57,9 @@ class LabelPass:
         image_ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
         writer = PseudoLabelWriter(path, header, get_rank())
         barrier()
-        self._label(runner, stage, model, dataset, [i for i, name in enumerate(image_ids) if name not in writer.done], writer)
+        done = writer.labelled()  # read by all ranks before any of them writes on
+        barrier()
+        self._label(runner, stage, model, dataset, [i for i, name in enumerate(image_ids) if name not in done], writer)
         barrier()
         if is_main_process():
             writer.finish(image_ids, dataset.metainfo['classes'])

@@ -1,0 +1,142 @@
+"""The pseudo-label store."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.structures import pseudo_instances
+
+HEADER = dict(stage='detection', weights='abc', split='train')
+
+
+def pseudo(seed, count=2):
+    rng = np.random.default_rng(seed)
+    masks = rng.random((count, 20, 30)) < 0.3
+    bboxes = torch.as_tensor(rng.uniform(0, 10, (count, 4)).cumsum(1), dtype=torch.float32)
+    return pseudo_instances(bboxes, torch.arange(count) % 3, masks, torch.as_tensor(rng.uniform(0.1, 1, count)))
+
+
+def write(path, names, header=HEADER, rank=0, finish=True):
+    writer = PseudoLabelWriter(path, header, rank)
+    for name in names:
+        if name not in writer.done:
+            writer.add(name, f'{name}.jpg', (20, 30), pseudo(ord(name)))
+    return writer.finish(names, ('x', 'y', 'z')) if finish else writer
+
+
+def test_what_was_written_is_read(tmp_path):
+    path = tmp_path / 'folder/detection.json'
+    write(path, 'ab')
+    store = PseudoLabelStore.load(path)
+    assert len(store) == 2 and store.header == HEADER | dict(version=1)
+    for name in 'ab':
+        expected = pseudo(ord(name))
+        for k, instance in enumerate(store.instances(name)):
+            assert instance['bbox'] == pytest.approx(expected.bboxes[k].tolist(), abs=1e-5)
+            assert instance['bbox_label'] == expected.labels[k] and instance['weight'] == pytest.approx(expected.weights[k].item())
+            np.testing.assert_array_equal(coco_mask.decode(instance['mask']), expected.masks.masks[k])
+
+
+def test_other_programs_read_it_as_coco(tmp_path, capsys):
+    write(tmp_path / 'd.json', 'ab')
+    coco = COCO(tmp_path / 'd.json')
+    assert [c['name'] for c in coco.loadCats(coco.getCatIds())] == ['x', 'y', 'z']
+    assert [i['file_name'] for i in coco.loadImgs(coco.getImgIds())] == ['a.jpg', 'b.jpg']
+    annotations = coco.loadAnns(coco.getAnnIds())
+    assert len(annotations) == 4 and len({a['id'] for a in annotations}) == 4
+    for a in annotations:
+        assert coco.annToMask(a).sum() == a['area'] and a['stage'] == 'detection' and 0 < a['weight'] <= 1
+
+
+def test_the_same_labels_give_the_same_bytes(tmp_path):
+    for name in ('one', 'two'):
+        write(tmp_path / name / 'd.json', 'abc')
+    assert (tmp_path / 'one/d.json').read_bytes() == (tmp_path / 'two/d.json').read_bytes()
+
+
+def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path):
+    path = tmp_path / 'd.json'
+    write(path, 'ab', finish=False)
+    part = tmp_path / 'd.part0'
+    part.write_text(part.read_text() + '{"img_id": "c", "inst')  # killed in the middle of a line
+    writer = PseudoLabelWriter(path, HEADER)
+    assert writer.done == {'a', 'b'}
+    assert not path.exists()
+    write(path, 'abcd')
+    write(tmp_path / 'whole/d.json', 'abcd')
+    assert path.read_bytes() == (tmp_path / 'whole/d.json').read_bytes()
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ['d.json']
+
+
+def test_lines_of_another_maker_are_thrown_away(tmp_path):
+    write(tmp_path / 'd.json', 'ab', finish=False)
+    assert PseudoLabelWriter(tmp_path / 'd.json', HEADER | dict(weights='other')).done == set()
+
+
+def test_lines_that_a_larger_run_of_other_weights_left_do_not_come_in(tmp_path):
+    old = PseudoLabelWriter(tmp_path / 'd.json', HEADER | dict(weights='old'), rank=3)
+    old.add('a', 'a.jpg', (20, 30), pseudo(999, count=5))
+    store = write(tmp_path / 'd.json', 'a')
+    assert len(store.instances('a')) == 2
+
+
+def test_ranks_share_the_work_and_one_merges(tmp_path):
+    write(tmp_path / 'd.json', 'ac', rank=0, finish=False)
+    write(tmp_path / 'd.json', 'bd', rank=1, finish=False)
+    PseudoLabelWriter(tmp_path / 'd.json', HEADER).finish(list('abcd'), ('x', 'y', 'z'))
+    write(tmp_path / 'alone/d.json', 'abcd')
+    assert (tmp_path / 'd.json').read_bytes() == (tmp_path / 'alone/d.json').read_bytes()
+
+
+def test_all_ranks_know_what_any_of_them_has_done(tmp_path):
+    """After a kill the ranks have come unequally far; what is left must be the same list for all."""
+    write(tmp_path / 'd.json', 'ac', rank=0, finish=False)
+    write(tmp_path / 'd.json', 'b', rank=1, finish=False)
+    writers = [PseudoLabelWriter(tmp_path / 'd.json', HEADER, rank) for rank in (0, 1, 2)]
+    assert [writer.labelled() for writer in writers] == [{'a', 'b', 'c'}] * 3
+
+
+def test_an_image_without_a_line_is_named(tmp_path):
+    writer = write(tmp_path / 'd.json', 'a', finish=False)
+    with pytest.raises(ValueError, match="2 images have no pseudo labels, the first is 'b'"):
+        writer.finish(list('abc'), ('x', 'y', 'z'))
+
+
+def test_images_without_instances_are_counted_in_the_summary(tmp_path):
+    writer = PseudoLabelWriter(tmp_path / 'd.json', HEADER)
+    writer.add('a', 'a.jpg', (20, 30), pseudo(0, count=0))
+    writer.add('b', 'b.jpg', (20, 30), pseudo(1, count=3))
+    store = writer.finish(['a', 'b'], ('x', 'y', 'z'))
+    assert store.instances('a') == []
+    assert '3 pseudo instances in 2 images (1.50 each, 1 images without)' in store.summary()
+
+
+def test_an_unknown_image_is_named(tmp_path):
+    with pytest.raises(KeyError, match="no image 'zzz'"):
+        write(tmp_path / 'd.json', 'a').instances('zzz')
+
+
+@pytest.mark.parametrize('text', ['', '[1, 2]', '{"images": []}', '{"info": {}, "images": [{}], "annotations": []}', '{"info"'])
+def test_a_file_that_is_no_store_is_named(tmp_path, text):
+    path = tmp_path / 'd.json'
+    path.write_text(text)
+    with pytest.raises(ValueError, match='d.json is no pseudo-label store'):
+        PseudoLabelStore.load(path)
+
+
+def test_a_missing_store_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nothing.json'):
+        PseudoLabelStore.load(tmp_path / 'nothing.json')
+
+
+def test_weights_and_boxes_survive_json_exactly(tmp_path):
+    expected = pseudo(ord('a'))
+    store = write(tmp_path / 'd.json', 'a')
+    content = json.loads((tmp_path / 'd.json').read_text())
+    assert [a['weight'] for a in content['annotations']] == [i['weight'] for i in store.instances('a')]
+    assert torch.equal(torch.tensor([i['weight'] for i in store.instances('a')]), expected.weights)
