@@ -9,6 +9,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # toy
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _scope():
+    """Configs name our parts without a prefix."""
+    from mmengine.registry import DefaultScope
+
+    DefaultScope.get_instance('tests', scope_name='mmlabelpenet')
+
+
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
     """Devkit of six training and two test pictures; proposals lie beside it. Read only."""
@@ -21,11 +29,9 @@ def toy_root(tmp_path_factory):
 def _toy_batch(toy_root):
     import toy
     from mmengine.dataset import pseudo_collate
-    from mmengine.registry import DefaultScope
 
     from mmlabelpenet.registry import DATASETS
 
-    DefaultScope.get_instance('toy', scope_name='mmlabelpenet')
     dataset = DATASETS.build(toy.dataset_config(toy_root, train=False))
     return pseudo_collate([dataset[0], dataset[1]])
 

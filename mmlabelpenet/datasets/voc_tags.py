@@ -4,8 +4,8 @@ Ground-truth boxes and masks are not read here at all. Metrics read them themsel
 """
 
 import random
-from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
@@ -73,13 +73,8 @@ class VOCTags(BaseDataset):
     def _open_proposals(self, image_ids: list[str]) -> ProposalFile | None:
         if self.proposal_path is None:
             return None
-        if not Path(self.proposal_path).exists():
-            from mmlabelpenet.datasets.proposals import proposal_command
-
-            command = proposal_command(self.data_root, self.split, self.proposal_path)
-            raise FileNotFoundError(f'Proposals {self.proposal_path} do not exist. Make them with\n    {command}')
-        file = ProposalFile(self.proposal_path)
-        file.check(image_ids, self.proposal_path)
+        file = ProposalFile(self.proposal_path, self.data_root, self.split)
+        file.check(image_ids)
         return file
 
     def get_data_info(self, idx: int) -> dict:
@@ -108,6 +103,6 @@ class VOCTags(BaseDataset):
         """Run the pipeline; an image that cannot be read is named."""
         try:
             return super().prepare_data(idx)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, cv2.error) as error:
             path = self.get_data_info(idx)['img_path']
             raise ValueError(f'Image {path} cannot be read ({error}). Replace it or take it out of the split.') from error

@@ -63,11 +63,11 @@ def predicted(net, batch, name):
 
 @pytest.mark.parametrize('name', toy.STAGES)
 def test_every_stage_gets_masks_and_keeps_its_detections(toy_net, toy_batch, name):
-    feature, results = predicted(toy_net, toy_batch, name)
-    images = toy_net.data_preprocessor.images(*toy_batch)
     stage, generator = toy_net.stages[name], toy_net.generators.get(name)
     if stage.with_mask:
-        torch.nn.init.constant_(stage.roi_head.mask_head.conv_logits.bias, 2)
+        torch.nn.init.constant_(stage.roi_head.mask_head.conv_logits.bias, 3)
+    feature, results = predicted(toy_net, toy_batch, name)
+    images = toy_net.data_preprocessor.images(*toy_batch)
     masked = add_masks(stage, generator, feature, toy_batch[1], results, images, MaskRefinement(max_masks=2))
     for before, after in zip(results, masked, strict=True):
         assert len(after) > 2 and torch.equal(before.bboxes, after.bboxes) and torch.equal(before.scores, after.scores)

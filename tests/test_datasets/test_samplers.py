@@ -1,0 +1,60 @@
+"""Draws that can be resumed."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from mmlabelpenet.datasets import samplers
+from mmlabelpenet.datasets.samplers import ResumableSampler
+
+
+def draws(count, size=7, seed=3, rank=0, world=1, skip=0, monkeypatch=None):
+    if monkeypatch:
+        monkeypatch.setattr(samplers, 'get_dist_info', lambda: (rank, world))
+    sampler = ResumableSampler(range(size), seed=seed)
+    sampler.skip(skip)
+    return list(islice(sampler, count))
+
+
+def test_every_pass_is_a_permutation():
+    indices = [draw.index for draw in draws(21)]
+    passes = [indices[i : i + 7] for i in (0, 7, 14)]
+    assert all(sorted(p) == list(range(7)) for p in passes)
+    assert len({tuple(p) for p in passes}) == 3
+
+
+@pytest.mark.parametrize('skip', [0, 1, 6, 7, 8, 20])
+def test_skipping_goes_on_where_an_uninterrupted_run_would_be(skip):
+    assert draws(10, skip=skip) == draws(10 + skip)[skip:]
+
+
+def test_every_draw_has_its_own_augmentation_seed():
+    seeds = [draw.seed for draw in draws(200)]
+    assert len(set(seeds)) == 200 and all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_the_seed_decides_everything():
+    assert draws(10) == draws(10) != draws(10, seed=4)
+
+
+@pytest.mark.parametrize('world', [2, 3])
+def test_all_ranks_together_draw_what_one_rank_draws(world, monkeypatch):
+    alone = draws(12)
+    shared = [draws(12 // world, rank=rank, world=world, monkeypatch=monkeypatch) for rank in range(world)]
+    assert [shared[k % world][k // world] for k in range(12)] == alone
+    assert Counter(d.index for part in shared for d in part) == Counter(d.index for d in alone)
+
+
+def test_a_rank_resumes_its_own_draws(monkeypatch):
+    whole = draws(9, rank=1, world=2, monkeypatch=monkeypatch)
+    assert draws(5, rank=1, world=2, skip=4, monkeypatch=monkeypatch) == whole[4:]
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(ValueError, match='no image with a tag'):
+        ResumableSampler([])
+
+
+def test_its_length_is_that_of_the_data_set():
+    assert len(ResumableSampler(range(5), seed=0)) == 5

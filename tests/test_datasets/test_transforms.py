@@ -1,0 +1,80 @@
+"""Packing."""
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
+
+from mmlabelpenet.datasets.transforms import PackTagInputs
+
+
+def results(**kwargs):
+    base = dict(
+        img=np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3),
+        img_id='a',
+        img_path='a.jpg',
+        ori_shape=(10, 12),
+        img_shape=(5, 6),
+        scale_factor=(0.5, 0.5),
+        tags=[0, 2],
+        num_classes=3,
+        proposals=np.array([[0, 0, 4, 4], [1, 1, 1.5, 5], [2, 2, 6, 3]], np.float32),
+        proposals_scores=np.array([0.9, 0.8, 0.7], np.float32),
+        instances=[dict(weight=0.5)],
+        gt_ignore_flags=np.zeros(1),
+    )
+    return base | kwargs
+
+
+LABELLED = dict(
+    gt_bboxes=HorizontalBoxes(torch.tensor([[1.0, 1, 3, 3]])),
+    gt_bboxes_labels=np.array([2]),
+    gt_masks=BitmapMasks(np.ones((1, 5, 6)), 5, 6),
+)
+
+
+def test_nothing_but_the_contract_passes():
+    packed = PackTagInputs()(results(secret=np.ones(3), gt_seg_map=np.ones((5, 6))))
+    sample = packed['data_samples']
+    assert set(packed) == {'inputs', 'data_samples'}
+    assert set(sample.keys()) == {'gt_image_labels', 'proposals', 'pseudo_instances'}
+    assert set(sample.metainfo_keys()) == {'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'}
+    assert packed['inputs'].shape == (3, 5, 6) and packed['inputs'][2, 0, 1] == 5
+    assert sample.gt_image_labels.onehot.tolist() == [1, 0, 1]
+
+
+def test_tiny_proposals_are_dropped_with_their_scores():
+    proposals = PackTagInputs()(results())['data_samples'].proposals
+    assert proposals.scores.tolist() == pytest.approx([0.9, 0.7])
+    assert len(PackTagInputs(min_size=0.5)(results())['data_samples'].proposals) == 3
+    assert len(PackTagInputs(min_size=9)(results())['data_samples'].proposals) == 0
+
+
+def test_proposals_may_come_as_boxes_of_mmdet_and_may_be_absent():
+    packed = PackTagInputs()(results(proposals=HorizontalBoxes(torch.tensor([[0.0, 0, 4, 4]])), proposals_scores=np.ones(1)))
+    assert packed['data_samples'].proposals.bboxes.tolist() == [[0, 0, 4, 4]]
+    packed = PackTagInputs()(results(proposals=np.zeros((0, 4)), proposals_scores=np.zeros(0)))
+    assert packed['data_samples'].proposals.bboxes.shape == (0, 4)
+
+
+def test_pseudo_labels_carry_their_weights():
+    pseudo = PackTagInputs()(results(**LABELLED))['data_samples'].pseudo_instances
+    assert pseudo.bboxes.tolist() == [[1, 1, 3, 3]] and pseudo.labels.tolist() == [2] and pseudo.weights.tolist() == [0.5]
+    assert pseudo.masks.masks.shape == (1, 5, 6)
+
+
+def test_without_pseudo_labels_the_fields_exist():
+    pseudo = PackTagInputs()(results())['data_samples'].pseudo_instances
+    assert pseudo.bboxes.shape == (0, 4) and pseudo.masks.masks.shape == (0, 5, 6)
+
+
+def test_an_image_without_pseudo_instance_packs():
+    none = dict(gt_bboxes=HorizontalBoxes(torch.zeros(0, 4)), gt_bboxes_labels=np.zeros(0, np.int64), gt_masks=BitmapMasks([], 5, 6))
+    assert len(PackTagInputs()(results(instances=[], **none))['data_samples'].pseudo_instances) == 0
+
+
+def test_proposals_of_another_image_size_are_refused_by_name():
+    PackTagInputs()(results(proposal_image_size=(10, 12)))
+    with pytest.raises(ValueError, match=r"'a'.*\(12, 10\).*\(10, 12\)"):
+        PackTagInputs()(results(proposal_image_size=(12, 10)))

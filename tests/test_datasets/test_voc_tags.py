@@ -1,0 +1,199 @@
+"""The data set that knows tags only."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.logging import MMLogger
+from pycocotools import mask as coco_mask
+
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.rendered import RENDERED_CLASSES
+from mmlabelpenet.datasets.samplers import Draw
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.registry import DATASETS
+
+
+@pytest.fixture
+def root(toy_root, tmp_path):
+    """A copy to be damaged."""
+    shutil.copytree(toy_root, tmp_path / 'rendered')
+    for split in ('train', 'test'):
+        shutil.copy(toy_root.parent / f'{split}.npz', tmp_path)
+    return tmp_path / 'rendered'
+
+
+def build(root, **kwargs):
+    return DATASETS.build(toy.dataset_config(root, **kwargs))
+
+
+def same(a, b):
+    assert torch.equal(a['inputs'], b['inputs'])
+    a, b = a['data_samples'], b['data_samples']
+    assert torch.equal(a.proposals.bboxes, b.proposals.bboxes) and torch.equal(a.gt_image_labels.onehot, b.gt_image_labels.onehot)
+    assert a.img_id == b.img_id and a.flip == b.flip
+    return True
+
+
+def write_tags(root, lines):
+    path = root.parent / 'tags.csv'
+    path.write_text('image,tags\n' + ''.join(f'{line}\n' for line in lines))
+    return str(path)
+
+
+def test_a_sample_holds_tags_and_proposals_and_no_ground_truth(toy_root):
+    dataset, devkit = build(toy_root, train=False), VOCDevkit(toy_root, RENDERED_CLASSES)
+    assert len(dataset) == 6
+    for i in range(6):
+        sample = dataset[i]['data_samples']
+        assert set(sample.keys()) == {'gt_image_labels', 'proposals', 'pseudo_instances'}
+        truth = set(devkit.objects(sample.img_id).labels.tolist())
+        assert set(sample.gt_image_labels.onehot.nonzero().flatten().tolist()) == truth
+        np.testing.assert_allclose(sample.proposals.bboxes, dataset.proposal_file.get(sample.img_id)[0], rtol=1e-6)
+        assert len(sample.pseudo_instances) == 0
+
+
+@pytest.mark.parametrize('tags', ['lists', 'xml'])
+def test_boxes_and_masks_of_training_images_are_not_read(toy_root, root, tags):
+    for path in (root / 'Annotations').glob('*.xml'):
+        text = path.read_text()
+        path.write_text(text.replace('<xmin>', '<xmin>nan').replace('<ymax>', '<ymax>nan'))
+    shutil.rmtree(root / 'SegmentationObject')
+    shutil.rmtree(root / 'SegmentationClass')
+    if tags == 'lists':
+        shutil.rmtree(root / 'Annotations')
+    clean, poisoned = build(toy_root, tags=tags), build(root, tags=tags)
+    for i in range(6):
+        assert same(clean[Draw(i, i)], poisoned[Draw(i, i)])
+
+
+def test_all_sources_of_tags_agree(toy_root):
+    datasets = [build(toy_root, tags=tags) for tags in ('lists', 'xml')]
+    onehots = [torch.stack([dataset[i]['data_samples'].gt_image_labels.onehot for i in range(6)]) for dataset in datasets]
+    assert torch.equal(*onehots)
+
+
+def test_a_draw_decides_the_augmentation(toy_root):
+    dataset = build(toy_root)
+    assert same(dataset[Draw(2, 7)], dataset[Draw(2, 7)])
+    shapes = {(*dataset[Draw(2, seed)]['inputs'].shape[1:], dataset[Draw(2, seed)]['data_samples'].flip) for seed in range(20)}
+    assert shapes == {(h, w, flip) for h, w in ((96, 128), (120, 160)) for flip in (False, True)}
+
+
+def test_proposals_follow_the_augmentation(toy_root):
+    dataset = build(toy_root)
+    plain = torch.as_tensor(dataset.proposal_file.get(dataset.get_data_info(0)['img_id'])[0])
+    for seed in range(8):
+        sample = dataset[Draw(0, seed)]['data_samples']
+        boxes = plain * sample.scale_factor[0]
+        if sample.flip:
+            boxes[:, [0, 2]] = sample.img_shape[1] - boxes[:, [2, 0]]
+        torch.testing.assert_close(sample.proposals.bboxes, boxes, atol=1e-3, rtol=0)
+
+
+def store_of(dataset, bbox=(10.0, 20.0, 30.0, 25.0)):
+    """One instance an image, its mask the upper left quarter of the box."""
+    mask = np.zeros((96, 128), np.uint8)
+    mask[20:32, 10:25] = 1
+    rle = coco_mask.encode(np.asfortranarray(mask))
+    rle['counts'] = rle['counts'].decode()
+    images = [dict(id=i + 1, img_id=dataset.get_data_info(i)['img_id']) for i in range(len(dataset))]
+    annotation = dict(bbox=list(bbox), category_id=3, segmentation=rle, weight=0.25)
+    return PseudoLabelStore(dict(info={}, images=images, annotations=[dict(annotation, image_id=image['id']) for image in images]))
+
+
+def test_pseudo_labels_follow_the_augmentation(toy_root):
+    dataset = build(toy_root)
+    dataset.use_pseudo_labels(store_of(dataset))
+    for seed in range(8):
+        sample = dataset[Draw(1, seed)]['data_samples']
+        pseudo, scale = sample.pseudo_instances, sample.scale_factor[0]
+        x1, y1, x2, y2 = (torch.tensor([10.0, 20, 40, 45]) * scale).tolist()
+        if sample.flip:
+            x1, x2 = sample.img_shape[1] - x2, sample.img_shape[1] - x1
+        assert pseudo.bboxes[0].tolist() == pytest.approx([x1, y1, x2, y2], abs=1e-3)
+        assert pseudo.labels.tolist() == [2] and pseudo.weights.tolist() == [0.25]
+        rows, columns = pseudo.masks.masks[0].nonzero()
+        assert rows.min() == pytest.approx(20 * scale, abs=1) and rows.max() + 1 == pytest.approx(32 * scale, abs=1)
+        left = columns.min() if not sample.flip else sample.img_shape[1] - columns.max() - 1
+        assert left == pytest.approx(10 * scale, abs=1)
+        assert 'gt_instances' not in sample
+    dataset.use_pseudo_labels(None)
+    assert len(dataset[Draw(1, 0)]['data_samples'].pseudo_instances) == 0
+
+
+def test_an_image_that_the_store_does_not_know_is_named(toy_root):
+    dataset = build(toy_root)
+    dataset.use_pseudo_labels(PseudoLabelStore(dict(info={}, images=[], annotations=[])))
+    with pytest.raises(KeyError, match="no image 'train_"):
+        dataset[Draw(0, 0)]
+
+
+def test_missing_pseudo_labels_are_reported(toy_root):
+    with pytest.raises(FileNotFoundError, match='nowhere.json'):
+        build(toy_root, pseudo_labels='nowhere.json')
+
+
+def test_images_without_a_tag_are_skipped_with_a_count(root, monkeypatch):
+    names = [line.split()[0] for line in (root / 'ImageSets/Main/train.txt').read_text().splitlines()]
+    tags = write_tags(root, [f'{name},kite' for name in names[:4]] + [f'{name},' for name in names[4:]])
+    said = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+    assert len(build(root, tags=tags)) == 4
+    assert len(said) == 1 and "2 images of 'train' carry no tag and are skipped" in said[0]
+    assert len(build(root, tags=tags, keep_untagged=True, test_mode=True)) == 6
+    assert len(said) == 1
+
+
+def test_a_tag_that_is_no_class_is_named(root):
+    names = (root / 'ImageSets/Main/train.txt').read_text().split()
+    with pytest.raises(ValueError, match='unicorn'):
+        build(root, tags=write_tags(root, [f'{names[0]},unicorn']))
+
+
+def test_missing_proposals_carry_the_command_that_makes_them(root):
+    (root.parent / 'train.npz').unlink()
+    with pytest.raises(FileNotFoundError, match='python tools/dataset_converters/selective_search.py .*rendered train .*train.npz'):
+        build(root)
+
+
+def test_proposals_of_another_split_carry_the_command_too(root):
+    with pytest.raises(ValueError, match="(?s)split 'test'.*python tools/dataset_converters/selective_search.py .*rendered train"):
+        build(root, proposals=str(root.parent / 'test.npz'))
+
+
+def test_proposals_of_another_image_size_are_refused(root):
+    dataset = build(root)
+    path = dataset.get_data_info(0)['img_path']
+    cv2.imwrite(path, cv2.imread(path)[:90])
+    with pytest.raises(ValueError, match=r"'train_.*\(96, 128\).*\(90, 128\)"):
+        dataset[Draw(0, 0)]
+
+
+def test_proposals_are_not_asked_for_where_no_stage_needs_them(root):
+    assert len(build(root, proposals=None)[Draw(0, 0)]['data_samples'].proposals) == 0
+
+
+@pytest.mark.parametrize('damage', ['missing', 'empty', 'noise', 'half'])
+def test_an_image_that_cannot_be_read_is_named(root, damage):
+    dataset = build(root)
+    path = dataset.get_data_info(3)['img_path']
+    content = Path(path).read_bytes()
+    Path(path).unlink()
+    if damage != 'missing':
+        Path(path).write_bytes(dict(empty=b'', noise=b'not a picture', half=content[:50])[damage])
+    with pytest.raises(ValueError, match=f'Image {path} cannot be read'):
+        dataset[Draw(3, 0)]
+
+
+@pytest.mark.parametrize('what', ['devkit', 'split'])
+def test_a_missing_devkit_or_split_is_reported(root, what):
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        if what == 'devkit':
+            build(root / 'nowhere')
+        else:
+            build(root, split='nowhere')
