@@ -24,7 +24,7 @@ __all__ = ['RENDERED_CLASSES', 'RENDERED_SPLITS', 'RenderSettings', 'render_data
 
 RENDERED_SPLITS = ('train', 'test')
 _MARKER = 'rendered.json'
-_VERSION = 1  # raise it when the same settings give other pixels
+_VERSION = 2  # raise it when the same settings give other pixels
 _FOLDERS = ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject', 'ImageSets/Main', 'ImageSets/Segmentation')
 
 

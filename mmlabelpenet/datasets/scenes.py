@@ -1,7 +1,7 @@
 """Drawing of the rendered data set: two-coloured figures on cluttered backgrounds.
 
-A figure is a head over a collar over a foot. Two heads times two feet make the four classes, so that each part stands in two classes, every
-part takes every colour, and only the whole figure tells its class:
+A figure is a head and a foot with a broad collar between them. Two heads times two feet make the four classes: each part stands in two
+classes or in all, every part takes every colour, and the collar keeps head and foot apart, so that only the whole figure tells its class:
 
 =====  ============  ==================
 class  head          foot
@@ -26,7 +26,7 @@ RENDERED_CLASSES = ('lolly', 'cone', 'tree', 'kite')
 
 _HEADS = ('disc', 'triangle')
 _FEET = ('bar', 'point')
-# BGR, of nearly equal strength, so that no colour is an outlier.
+# BGR around the colour circle, of nearly equal strength, so that no colour is an outlier.
 _PALETTE = np.array(
     [(50, 50, 215), (40, 150, 240), (50, 215, 235), (70, 180, 60), (215, 190, 50), (215, 90, 50), (190, 70, 190)], np.float32
 )
@@ -48,7 +48,7 @@ class RenderSettings:
         min_size: shortest height of an upright figure in pixels.
         max_size: longest height of an upright figure in pixels.
         max_angle: figures are turned by up to this many degrees either way.
-        min_visible: every figure shows at least this share of its area.
+        min_visible: every figure shows at least this share of its area, and of its head and its foot.
         occluder_prob: chance of a figure to have a piece of clutter in front of it.
         num_polygons: polygons behind the figures.
         num_fragments: at most this many lone heads and feet, unlabelled, behind the figures.
@@ -64,15 +64,15 @@ class RenderSettings:
     height: int = 240
     width: int = 320
     max_objects: int = 4
-    min_size: int = 50
+    min_size: int = 60
     max_size: int = 170
     max_angle: float = 35.0
-    min_visible: float = 0.6
-    occluder_prob: float = 0.35
-    num_polygons: int = 26
-    num_fragments: int = 5
-    bright_clutter: float = 0.12
-    light: float = 0.8
+    min_visible: float = 0.7
+    occluder_prob: float = 0.15
+    num_polygons: int = 14
+    num_fragments: int = 1
+    bright_clutter: float = 0.0
+    light: float = 0.5
     noise: int = 14
     texture: float = 0.6
 
@@ -117,16 +117,16 @@ def part_outline(part: str) -> NDArray[np.float32]:
         ValueError: no such part.
 
     >>> part_outline('bar').tolist()[0]
-    [-0.12999999523162842, 0.05000000074505806]
+    [-0.12999999523162842, 0.14000000059604645]
     """
     if part == 'disc':
         turn = [2 * math.pi * k / 40 for k in range(40)]
-        return np.array([(0.29 * math.cos(t), -0.21 + 0.29 * math.sin(t)) for t in turn], np.float32)
+        return np.array([(0.27 * math.cos(t), -0.27 + 0.23 * math.sin(t)) for t in turn], np.float32)
     corners = {
-        'triangle': [(0, -0.5), (0.36, 0.03), (-0.36, 0.03)],
-        'collar': [(-0.3, -0.03), (0.3, -0.03), (0.3, 0.08), (-0.3, 0.08)],
-        'bar': [(-0.13, 0.05), (0.13, 0.05), (0.13, 0.5), (-0.13, 0.5)],
-        'point': [(-0.28, 0.05), (0.28, 0.05), (0, 0.5)],
+        'triangle': [(0, -0.5), (0.35, -0.06), (-0.35, -0.06)],
+        'collar': [(-0.3, -0.08), (0.3, -0.08), (0.3, 0.16), (-0.3, 0.16)],
+        'bar': [(-0.13, 0.14), (0.13, 0.14), (0.13, 0.5), (-0.13, 0.5)],
+        'point': [(-0.3, 0.14), (0.3, 0.14), (0, 0.5)],
     }
     if part not in corners:
         raise ValueError(f'Expected one of disc, {", ".join(corners)}, got {part!r}.')
@@ -140,6 +140,14 @@ def class_parts(label: int) -> tuple[str, str, str]:
     ('triangle', 'point', 'collar')
     """
     return _HEADS[label // 2], _FEET[label % 2], 'collar'
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A drawn figure: its label, and what it covers if nothing hides it, whole, head and foot, each bool (h, w)."""
+
+    label: int
+    regions: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def render_scene(rng: np.random.Generator, settings: RenderSettings) -> Scene:
@@ -159,16 +167,12 @@ def render_scene(rng: np.random.Generator, settings: RenderSettings) -> Scene:
     _draw_background(rng, settings, canvas, patterns)
     for _ in range(int(rng.integers(settings.num_fragments + 1))):
         _draw_fragment(rng, settings, canvas, patterns)
-    labels, areas, owner = _draw_figures(rng, settings, canvas, patterns)
-    _draw_occluders(rng, settings, canvas, owner, areas, patterns)
+    figures, owner = _draw_figures(rng, settings, canvas, patterns)
+    _draw_occluders(rng, settings, canvas, owner, figures, patterns)
     image = _light(rng, settings, cv2.resize(canvas, (settings.width, settings.height), interpolation=cv2.INTER_AREA))
-    shown = _shown(owner, len(labels))
-    return Scene(image, np.array(labels, np.int64), owner[::_SCALE, ::_SCALE].copy(), (shown / np.array(areas)).astype(np.float32))
-
-
-def _shown(owner: NDArray[np.uint8], count: int) -> NDArray[np.float64]:
-    """Pixels in which each of ``count`` figures is visible."""
-    return cv2.calcHist([owner], [0], None, [256], [0, 256]).ravel()[1 : count + 1].astype(np.float64)
+    visible = [np.count_nonzero(owner == k + 1) / np.count_nonzero(figure.regions[0]) for k, figure in enumerate(figures)]
+    labels = np.array([figure.label for figure in figures], np.int64)
+    return Scene(image, labels, owner[::_SCALE, ::_SCALE].copy(), np.array(visible, np.float32))
 
 
 def _fill(outline: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -257,7 +261,7 @@ def _draw_fragment(
     rng: np.random.Generator, settings: RenderSettings, canvas: NDArray[np.uint8], patterns: list[NDArray[np.float32]]
 ) -> None:
     """A lone part, with or without its collar: what a look at parts alone would take for a figure."""
-    matrix, shift = _pose(rng, settings, rng.uniform(settings.min_size, 0.7 * settings.max_size) * _SCALE)
+    matrix, shift = _pose(rng, settings, rng.uniform(0.7 * settings.min_size, 0.5 * settings.max_size) * _SCALE)
     parts = [(*_HEADS, *_FEET)[rng.integers(4)]]
     if rng.uniform() < 0.5:
         parts.append('collar')
@@ -268,42 +272,43 @@ def _draw_fragment(
 
 def _draw_figures(
     rng: np.random.Generator, settings: RenderSettings, canvas: NDArray[np.uint8], patterns: list[NDArray[np.float32]]
-) -> tuple[list[int], list[float], NDArray[np.uint8]]:
-    """Draw figures one over the other; returns labels, whole areas and the map of who is visible where."""
+) -> tuple[list[_Figure], NDArray[np.uint8]]:
+    """Draw figures one over the other; returns them and the map of who is visible where."""
     owner = np.zeros(canvas.shape[:2], np.uint8)
-    labels: list[int] = []
-    areas: list[float] = []
+    figures: list[_Figure] = []
     for _ in range(int(rng.integers(1, settings.max_objects + 1))):
         label = int(rng.integers(len(RENDERED_CLASSES)))
         for _ in range(20):
             matrix, shift = _pose(rng, settings, rng.uniform(settings.min_size, settings.max_size) * _SCALE)
             outlines = [part_outline(part) @ matrix.T + shift for part in class_parts(label)]
-            whole = np.logical_or.reduce([_fill(outline, owner.shape) for outline in outlines])
-            after = np.where(whole, np.uint8(len(labels) + 1), owner)
-            if _all_visible(after, areas, settings.min_visible):
+            head, foot, collar = (_fill(outline, owner.shape) for outline in outlines)
+            whole = head | foot | collar
+            after = np.where(whole, np.uint8(len(figures) + 1), owner)
+            if _all_visible(after, figures, settings.min_visible):
+                figures.append(_Figure(label, (whole, head & ~collar, foot & ~collar)))
+                owner = after
+                _paint_figure(rng, canvas, outlines, _pick(rng, patterns))
                 break
-        else:
-            continue  # no room for another one
-        labels.append(label)
-        areas.append(float(np.count_nonzero(whole)))
-        owner = after
-        _paint_figure(rng, canvas, outlines, _pick(rng, patterns))
-    return labels, areas, owner
+    return figures, owner
 
 
-def _all_visible(owner: NDArray[np.uint8], areas: list[float], share: float) -> bool:
-    return bool(np.all(_shown(owner, len(areas)) >= share * np.array(areas)))
+def _all_visible(owner: NDArray[np.uint8], figures: list[_Figure], share: float) -> bool:
+    """Whether every figure, its head and its foot show enough of themselves."""
+    for k, figure in enumerate(figures):
+        for region in figure.regions:
+            if np.count_nonzero(owner[region] == k + 1) < share * np.count_nonzero(region):
+                return False
+    return True
 
 
 def _paint_figure(
     rng: np.random.Generator, canvas: NDArray[np.uint8], outlines: list[NDArray[np.float32]], shade: NDArray[np.float32]
 ) -> None:
-    """Two different colours, dealt to head and foot without regard to the class; the collar takes one of them."""
-    first, second = rng.choice(len(_PALETTE), 2, replace=False)
-    colours = [np.clip(_PALETTE[k] + rng.uniform(-18, 18, 3), 0, 255).astype(np.float32) for k in (first, second)]
-    colours.append(colours[rng.integers(2)])
-    for outline, colour in zip(outlines, colours):
-        _paint(canvas, outline, colour, shade)
+    """Two well distinct colours, dealt without regard to the class: one for head and collar, one for the foot."""
+    first = int(rng.integers(len(_PALETTE)))
+    second = (first + int(rng.integers(2, len(_PALETTE) - 1))) % len(_PALETTE)
+    for outline, k in zip(outlines, (first, second, first)):
+        _paint(canvas, outline, np.clip(_PALETTE[k] + rng.uniform(-18, 18, 3), 0, 255).astype(np.float32), shade)
 
 
 def _draw_occluders(
@@ -311,19 +316,21 @@ def _draw_occluders(
     settings: RenderSettings,
     canvas: NDArray[np.uint8],
     owner: NDArray[np.uint8],
-    areas: list[float],
+    figures: list[_Figure],
     patterns: list[NDArray[np.float32]],
 ) -> None:
     """Lay dull polygons over the rims of figures; one that would hide too much of any figure is left out."""
-    for k in range(len(areas)):
+    for k, figure in enumerate(figures):
         if rng.uniform() >= settings.occluder_prob:
             continue
         ys, xs = np.nonzero(owner == k + 1)
         at = rng.integers(len(xs))
         middle = np.array([xs.mean(), ys.mean()])
-        outline = _random_polygon(rng, middle + 1.4 * (np.array([xs[at], ys[at]]) - middle), 0.42 * math.sqrt(areas[k]))
+        outline = _random_polygon(
+            rng, middle + 1.4 * (np.array([xs[at], ys[at]]) - middle), 0.42 * math.sqrt(np.count_nonzero(figure.regions[0]))
+        )
         after = np.where(_fill(outline, owner.shape), np.uint8(0), owner)
-        if _all_visible(after, areas, settings.min_visible):
+        if _all_visible(after, figures, settings.min_visible):
             owner[...] = after
             _paint(canvas, outline, _muted(rng), _pick(rng, patterns))
 
