@@ -216,7 +216,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
         ValueError: the work dir holds a training with other settings.
         RuntimeError: a step failed.
     """
-    from mmlabelpenet.apis.config import load_config
+    from mmlabelpenet.apis.config import config_hash, load_config
     from mmlabelpenet.datasets.rendered import RenderSettings, render_dataset
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 
@@ -234,7 +234,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
         action = [*tool('dataset_converters/selective_search.py'), str(plan.data), split, str(plan.proposals(split)), '--workers', '2']
         steps.run(f'proposals {split}', [asdict(render), asdict(SelectiveSearchSettings())], [plan.proposals(split)], action)
 
-    training = [config.pretty_text, *(file_mark(plan.proposals(split)) for split in SPLITS[:1])]
+    training = [config_hash(config), *(file_mark(plan.proposals(split)) for split in SPLITS[:1])]
     check_unchanged(steps, 'train', training, work)
     action = [*tool('train.py'), shown_config, '--work-dir', str(work), '--resume', *words(plan.train_options)]
     steps.run('train', training, [checkpoint], action)
@@ -242,7 +242,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
 
     metrics = work / 'metrics.json'
     action = [*tool('test.py'), shown_config, str(checkpoint), '--corloc', '--out', str(metrics), '--work-dir', str(work / 'test')]
-    tested = [file_mark(checkpoint), config.pretty_text, file_mark(plan.proposals('test'))]
+    tested = [file_mark(checkpoint), config_hash(config), file_mark(plan.proposals('test'))]
     steps.run('test', tested, [metrics], [*action, *words({'default_hooks.logger.interval': 50} | plan.data_options)])
     report = work / 'report.html'
     steps.run('report', [file_mark(metrics), file_mark(checkpoint)], [report], [*tool('analysis_tools/report.py'), str(work)])

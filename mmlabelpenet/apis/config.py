@@ -1,6 +1,8 @@
 """Reading configs: one error that names file and key."""
 
 import ast
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,3 +42,12 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     config = Config.fromfile(str(path))
     config.merge_from_dict(dict(overrides or {}))
     return config
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of a config's content, hexadecimal.
+
+    >>> config_hash(Config(dict(a=1, b=2))) == config_hash(Config(dict(b=2, a=1)))
+    True
+    """
+    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True, default=repr).encode()).hexdigest()

@@ -1,7 +1,6 @@
 """Testing a checkpoint: every stage's boxes and masks on the test split, CorLoc on the training split, one table."""
 
 import copy
-import hashlib
 import os
 import subprocess
 import time
@@ -16,7 +15,8 @@ from mmengine.runner import Runner
 
 import mmlabelpenet
 from mmlabelpenet import ops
-from mmlabelpenet.apis.checkpoint import file_hash, load_strictly
+from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
+from mmlabelpenet.apis.config import config_hash
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
@@ -66,16 +66,18 @@ def test(
     """
     start = time.monotonic()
     chosen = choose_stages(stages, tuple(config.model.stages))
-    digest = hashlib.sha256(config.pretty_text.encode()).hexdigest()
+    trained = read_checkpoint(checkpoint)['meta']
+    digest = config_hash(config)
+    config = copy.deepcopy(config)
     config.model.setdefault('test_cfg', {})
     config.model.test_cfg.stages = chosen
-    table, protocol, trained = run_test(config, checkpoint, chosen)
+    table, protocol = run_test(config, checkpoint, chosen)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
         second = copy.deepcopy(config)
         second.test_dataloader, second.test_evaluator = config.corloc_dataloader, config.corloc_evaluator
         second.model.test_cfg.with_masks = False  # boxes are enough
-        found, meta['corloc'], _ = run_test(second, checkpoint, chosen)
+        found, meta['corloc'] = run_test(second, checkpoint, chosen)
         table = merge_tables(table, found)
     table = add_missing(table)
     meta = dict(
@@ -96,21 +98,21 @@ def test(
     return {**table, 'meta': meta}
 
 
-def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str]) -> tuple[Table, dict[str, Any], dict[str, Any]]:
+def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str]) -> tuple[Table, dict[str, Any]]:
     """One pass over ``test_dataloader``.
 
     Returns:
-        the table, what it rests on (split, protocol, number of images), and the checkpoint's ``meta``.
+        the table, and what it rests on: split, protocol, number of images.
     """
     config = copy.deepcopy(config)
     config.load_from, config.resume = None, False
     config.test_evaluator.stages = list(stages)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
-    trained = load_strictly(runner.model.module if is_model_wrapper(runner.model) else runner.model, checkpoint)
+    load_strictly(runner.model.module if is_model_wrapper(runner.model) else runner.model, checkpoint)
     runner.test()
     metric = runner.test_evaluator.metrics[0]
-    return metric.table, metric.meta, trained
+    return metric.table, metric.meta
 
 
 def add_missing(table: Table) -> Table:

@@ -41,6 +41,7 @@ class Run:
         pointer = self.folder / 'last_checkpoint'
         if not configs or not pointer.is_file():
             raise FileNotFoundError(f'{work_dir} holds no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
+        self.config_text = configs[-1].read_text()
         self.config = Config.fromfile(str(configs[-1]))
         self.checkpoint = self.folder / Path(pointer.read_text().strip()).name
         self.metrics = self._json('metrics.json')
@@ -211,5 +212,5 @@ def reproduction(run: Run) -> str:
     }
     return (
         f'<h2>How to do it again</h2>{html.pairs(facts)}<pre class="wrap">{escape(chr(10).join(commands))}</pre>'
-        f'<details><summary>The whole config</summary><pre>{escape(run.config.pretty_text)}</pre></details>'
+        f'<details><summary>The whole config</summary><pre>{escape(run.config_text)}</pre></details>'
     )

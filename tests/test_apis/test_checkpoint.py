@@ -1,0 +1,106 @@
+import os
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
+
+
+class Harmful:
+    """Unpickling it the usual way makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def test_reading_a_checkpoint_gives_all_tensors_bit_for_bit(tmp_path):
+    state = {**network().state_dict(), 'half': torch.rand(3).half(), 'whole': torch.arange(4), 'view': torch.arange(12.0).view(3, 4).T}
+    torch.save({'state_dict': state, 'meta': {'seed': 5}}, tmp_path / 'a.pth')
+    read = read_checkpoint(tmp_path / 'a.pth')
+    assert read['meta'] == {'seed': 5}
+    assert read['state_dict'].keys() == state.keys()
+    for name, value in state.items():
+        assert torch.equal(read['state_dict'][name], value)
+        assert read['state_dict'][name].dtype == value.dtype
+
+
+def test_reading_a_bare_state_dict_works(tmp_path):
+    torch.save(network().state_dict(), tmp_path / 'a.pth')
+    assert len(read_checkpoint(tmp_path / 'a.pth')['state_dict']) == len(network().state_dict())
+
+
+def test_reading_passes_over_the_log_buffers_of_mmengine(tmp_path):
+    from mmengine.logging import MessageHub
+
+    hub = MessageHub.get_instance('checkpoint_test')
+    hub.update_scalar('train/loss', torch.tensor(1.0))
+    torch.save({'state_dict': network().state_dict(), 'message_hub': hub.state_dict(), 'meta': {'iter': 7}}, tmp_path / 'a.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'a.pth', weights_only=True)  # the reason for a reader of our own
+    assert read_checkpoint(tmp_path / 'a.pth')['meta']['iter'] == 7
+
+
+def test_reading_runs_no_code_of_the_file(tmp_path):
+    torch.save({'state_dict': network().state_dict(), 'extra': Harmful(tmp_path / 'made')}, tmp_path / 'a.pth')
+    read_checkpoint(tmp_path / 'a.pth')
+    assert not (tmp_path / 'made').exists()
+    torch.load(tmp_path / 'a.pth', weights_only=False)
+    assert (tmp_path / 'made').exists()  # the file would have done it
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', pickle.dumps([1, 2])])
+def test_reading_another_file_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(ValueError, match='a.pth'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_reading_a_checkpoint_without_weights_is_an_error(tmp_path):
+    torch.save({'meta': {}, 'state_dict': {}}, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='no state dict'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_a_missing_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='b.pth does not exist'):
+        read_checkpoint(tmp_path / 'b.pth')
+
+
+def test_loading_takes_over_every_tensor(tmp_path):
+    source, target = network(), network()
+    with torch.no_grad():
+        for value in source.state_dict().values():
+            value.add_(1)
+    torch.save({'state_dict': source.state_dict(), 'meta': {'seed': 1}}, tmp_path / 'a.pth')
+    assert load_strictly(target, tmp_path / 'a.pth') == {'seed': 1}
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
+
+
+def test_loading_from_another_model_says_what_differs_and_changes_nothing(tmp_path):
+    state = dict(network().state_dict(), extra=torch.zeros(1))
+    state['0.weight'] = torch.zeros(5, 3, 3, 3)
+    del state['1.bias']
+    torch.save({'state_dict': state}, tmp_path / 'a.pth')
+    target = network()
+    with pytest.raises(ValueError, match='another model') as error:
+        load_strictly(target, tmp_path / 'a.pth')
+    message = str(error.value)
+    assert '1 missing (1.bias)' in message
+    assert '1 unexpected (extra)' in message
+    assert '0.weight (5, 3, 3, 3) for (4, 3, 3, 3)' in message
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in network().state_dict().items())
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / 'a').write_bytes(b'abc')
+    assert file_hash(tmp_path / 'a') == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
