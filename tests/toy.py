@@ -260,7 +260,8 @@ def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), 
             log_processor=dict(type='LogProcessor', window_size=1, by_epoch=False),
             randomness=dict(seed=3),
             log_level='WARNING',
-        )
+        ),
+        format_python_code=False,  # formatting takes longer than training
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import logging
 from pathlib import Path
 
 import torch
@@ -29,6 +30,13 @@ def weights_hash(*modules: nn.Module) -> str:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.dim() else repr(value).encode())
     return digest.hexdigest()
+
+
+def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:
+    """Say it where a store holds no pseudo instance at all: training goes on, at weight 0."""
+    if not store.content['annotations']:
+        message = f'{stage} gives no pseudo instance in any of {len(store)} images. They teach nothing: the next phase has a loss of zero.'
+        print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
 
 
 class LabelPass:
@@ -66,6 +74,7 @@ class LabelPass:
         barrier()
         store = PseudoLabelStore.load(path)
         print_log(f'{stage}: {store.summary()}, in {path}', 'current')
+        warn_if_empty(store, stage)
         return store
 
     @staticmethod
@@ -75,8 +84,9 @@ class LabelPass:
         store = PseudoLabelStore.load(path)
         if {key: store.header.get(key) for key in header} == header:
             print_log(f'Read pseudo labels from {path}: {store.summary()}', 'current')
+            warn_if_empty(store, header['stage'])
             return store
-        print_log(f'{path} was made by other weights or settings and is made again.', 'current', level=30)
+        print_log(f'{path} was made by other weights or settings and is made again.', 'current', level=logging.WARNING)
         return None
 
     def _label(self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter) -> None:

@@ -79,7 +79,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         **kwargs: of mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
 
     Raises:
-        ValueError: no phase, or the sampler cannot be resumed.
+        ValueError: no phase, one of a stage that the model lacks, a sampler that cannot be resumed, or persistent workers.
     """
 
     def __init__(self, runner: Runner, dataloader: dict, phases: Sequence[dict], **kwargs) -> None:
@@ -89,6 +89,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         if not hasattr(self.dataloader.sampler, 'start'):
             raise ValueError(f'The sampler must be a ResumableSampler, got {type(self.dataloader.sampler).__name__}.')
+        if getattr(self.dataloader, 'persistent_workers', False):
+            raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
+        if unknown := [phase.name for phase in self.phases if phase.name not in (*self.model.names, RECURRENT)]:
+            raise ValueError(f'Phases {unknown} train stages that the model lacks; it has {", ".join(self.model.names)}.')
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels')
 
     @property
@@ -150,6 +154,6 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     @staticmethod
     def _forget_losses() -> None:
         """A finished stage's last losses would be logged for ever."""
-        scalars = MessageHub.get_current_instance().log_scalars
-        for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in (*STAGES, 'loss')]:
+        scalars, finished = MessageHub.get_current_instance().log_scalars, (*STAGES, FORWARD, BACKWARD, 'loss')
+        for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)

@@ -1,0 +1,126 @@
+"""The pass between two phases."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from training import count_labelled, killed, train
+
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.engine import label_pass
+from mmlabelpenet.engine.label_pass import LabelPass, weights_hash
+
+PHASES = [('classification', 2), ('detection', 1)]
+
+
+@pytest.fixture
+def trained(toy_root, tmp_path):
+    return train(toy_root, tmp_path, phases=PHASES)
+
+
+def run_pass(runner, stage='classification'):
+    return LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels').run(runner, stage, runner.model)
+
+
+def test_the_store_holds_what_the_generator_says_in_original_pixels(trained):
+    store, model = run_pass(trained), trained.model
+    dataset = trained.train_loop.dataloader.dataset
+    assert len(store) == len(dataset) == 6
+    loader = trained.build_dataloader(dict(trained.cfg.label_dataloader, sampler=dict(type='DefaultSampler', shuffle=False)))
+    model.eval()
+    for batch in loader:
+        data = model.data_preprocessor(batch)
+        for sample, pseudo in zip(data['data_samples'], model.make_labels('classification', **_args(data)), strict=True):
+            instances = store.instances(sample.img_id)
+            assert [i['bbox_label'] for i in instances] == pseudo.labels.tolist()
+            assert [i['weight'] for i in instances] == pytest.approx(pseudo.weights.tolist())
+            for instance, box in zip(instances, pseudo.bboxes, strict=True):
+                assert instance['bbox'] == pytest.approx(box.tolist(), abs=1e-3)
+
+
+def _args(data):
+    return dict(batch_inputs=data['inputs'], batch_data_samples=data['data_samples'])
+
+
+def test_a_finished_store_of_these_weights_is_read(trained, monkeypatch):
+    labelled = count_labelled(monkeypatch)
+    run_pass(trained)
+    assert labelled == []
+
+
+@pytest.mark.parametrize('what', ['stage', 'backbone', 'generator'])
+def test_a_finished_store_of_other_weights_or_settings_is_made_again(trained, monkeypatch, what):
+    labelled = count_labelled(monkeypatch)
+    old = run_pass(trained)
+    if what == 'generator':
+        trained.model.generators['classification'].weights = 'one'
+    else:
+        module = trained.model.backbone if what == 'backbone' else trained.model.stages['classification']
+        with torch.no_grad():
+            next(module.parameters())[0] += 1e-3
+    new = run_pass(trained)
+    assert len(labelled) == 6 and old.header != new.header
+    assert PseudoLabelStore.load(f'{trained.work_dir}/pseudo_labels/classification.json').header == new.header
+
+
+def test_other_stages_do_not_make_a_store_old(trained, monkeypatch):
+    labelled = count_labelled(monkeypatch)
+    with torch.no_grad():
+        next(trained.model.stages['segmentation'].parameters())[0] += 1
+    run_pass(trained)
+    assert labelled == []
+
+
+def test_a_partial_pass_goes_on_where_it_stopped(toy_root, tmp_path, monkeypatch):
+    assert killed(toy_root, tmp_path, phases=PHASES, stage='classification', images=3)
+    labelled = count_labelled(monkeypatch)
+    train(toy_root, tmp_path, phases=PHASES, resume=True)
+    assert len(labelled) == 3
+    whole = train(toy_root, tmp_path / 'whole', phases=PHASES)
+    mine, expected = (p / 'pseudo_labels/classification.json' for p in (tmp_path, tmp_path / 'whole'))
+    assert mine.read_bytes() == expected.read_bytes() and whole
+    assert not list((tmp_path / 'pseudo_labels').glob('*.part*'))
+
+
+def test_the_pass_leaves_training_mode_and_weights_as_they_were(trained):
+    before = toy.weights(trained.model)
+    trained.model.generators['classification'].weights = 'one'  # other settings: the store is made again
+    for training in (True, False):
+        trained.model.train(training)
+        (Path(trained.work_dir) / 'pseudo_labels/classification.json').unlink()
+        run_pass(trained)
+        assert trained.model.training is training and toy.different(before, toy.weights(trained.model)) == []
+
+
+def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):
+    said = []
+    monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append((level, message)))
+    generator = trained.model.generators['classification']
+    generator.weights = 'one'  # other settings: the store is made again
+    real = generator._label_image
+
+    def nothing(*args):
+        return _without_instances(real(*args))
+
+    generator.__class__ = type('Nothing', (type(generator),), dict(_label_image=lambda self, *args: nothing(*args)))
+    run_pass(trained)
+    warned = [message for level, message in said if level >= 30 and 'gives no pseudo instance' in message]
+    assert len(warned) == 1 and 'classification' in warned[0] and 'teach nothing' in warned[0]
+
+
+def _without_instances(pseudo):
+    from mmlabelpenet.structures import pseudo_instances
+
+    return pseudo_instances(pseudo.bboxes[:0], pseudo.labels[:0], pseudo.masks.masks[:0], pseudo.weights[:0])
+
+
+def test_a_hash_changes_with_any_weight_and_with_nothing_else():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    first = weights_hash(net)
+    assert first == weights_hash(net.eval()) and len(first) == 64
+    net[1].num_batches_tracked += 1
+    second = weights_hash(net)
+    with torch.no_grad():
+        net[0].bias[2] += 1e-7
+    assert len({first, second, weights_hash(net)}) == 3

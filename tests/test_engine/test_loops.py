@@ -1,0 +1,191 @@
+"""The training loop: who trains when, and that nothing is lost."""
+
+import re
+import shutil
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from training import PHASES, killed, train
+
+from mmlabelpenet.engine.loops import LabelPropagationLoop, Phase
+from mmlabelpenet.registry import HOOKS
+
+
+@HOOKS.register_module(force=True)
+class Snapshots(Hook):
+    """Weights before the run and after every iteration, and what was logged."""
+
+    def before_train(self, runner):
+        self.weights, self.logs = [toy.weights(runner.model)], []
+
+    def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
+        self.weights.append(toy.weights(runner.model))
+        self.logs.append(dict(outputs))
+
+
+def snapshots(runner):
+    return next(hook for hook in runner.hooks if isinstance(hook, Snapshots))
+
+
+@pytest.fixture(scope='module')
+def whole(toy_root, tmp_path_factory):
+    """The uninterrupted run of all phases."""
+    return train(toy_root, tmp_path_factory.mktemp('whole'), hooks=[dict(type='Snapshots')])
+
+
+def parts(names):
+    return {name.split('.')[1] if name.startswith('stages') else name.split('.')[0] for name in names}
+
+
+def test_stage_after_stage_trains_then_all_together(whole):
+    seen = snapshots(whole).weights
+    moved = [parts(toy.different(a, b)) for a, b in zip(seen, seen[1:], strict=False)]
+    expected = [{name} for name, iters in PHASES[:4] for _ in range(iters)] + [{'backbone', *toy.STAGES}] * 3
+    assert moved == expected
+
+
+def test_each_phase_logs_its_own_losses_only(whole):
+    for log, name in zip(snapshots(whole).logs, [name for name, iters in PHASES for _ in range(iters)], strict=True):
+        stages = {key.split('.')[-2] for key in log if 'loss' in key and '.' in key and not key.endswith('ward.loss')}
+        assert stages == (set(toy.STAGES) if name == 'recurrent' else {name})
+    assert {key.split('.')[0] for key in log} == {'forward', 'backward'}
+
+
+def test_the_losses_of_a_finished_phase_are_forgotten(whole):
+    kept = [key for key in whole.message_hub.log_scalars if 'loss' in key]
+    assert kept and all(key.startswith(('train/forward.', 'train/backward.')) for key in kept)
+
+
+def test_directions_are_forgotten_too():
+    hub = MessageHub.get_current_instance()
+    hub.update_scalar('train/forward.classification.loss_mil', 1.0)
+    hub.update_scalar('train/lr', 1.0)
+    LabelPropagationLoop._forget_losses()
+    assert 'train/forward.classification.loss_mil' not in hub.log_scalars and 'train/lr' in hub.log_scalars
+
+
+def test_the_optimizer_holds_every_parameter(whole):
+    held = {id(p) for group in whole.optim_wrapper.param_groups for p in group['params']}
+    assert held == {id(p) for p in whole.model.parameters()}
+
+
+def test_a_recurrent_iteration_is_two_updates_and_a_cascade_iteration_one(toy_root, tmp_path, monkeypatch):
+    steps = []
+    real = torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, 'step', lambda self, *args, **kwargs: steps.append(1) or real(self, *args, **kwargs))
+    train(toy_root, tmp_path, phases=[('recurrent', 2), ('classification', 3)])
+    assert len(steps) == 2 * 2 + 3
+
+
+def test_training_the_same_again_gives_the_same_bits(whole, toy_root, tmp_path):
+    again = train(toy_root, tmp_path)
+    assert toy.different(toy.weights(whole.model), toy.weights(again.model)) == []
+
+
+@pytest.mark.parametrize('tags', ['lists', 'xml'])
+def test_poisoned_boxes_and_masks_of_training_images_change_no_bit(whole, toy_root, tmp_path, tags):
+    root = tmp_path / 'rendered'
+    shutil.copytree(toy_root, root)
+    shutil.copy(toy_root.parent / 'train.npz', tmp_path)
+    for number, path in enumerate(sorted((root / 'Annotations').glob('*.xml'))):
+        text = path.read_text()
+        if number % 2:
+            text = re.sub('<bndbox>.*?</bndbox>', '', text)
+        text = re.sub(r'<(xmin|ymin|xmax|ymax)>\d+<', r'<\1>nan<', text)
+        path.write_text(text)
+        for folder in ('SegmentationObject', 'SegmentationClass'):
+            (root / folder / f'{path.stem}.png').unlink()
+    if tags == 'lists':
+        shutil.rmtree(root / 'Annotations')
+    poisoned = train(root, tmp_path / 'run', dataset=dict(tags=tags))
+    assert toy.different(toy.weights(whole.model), toy.weights(poisoned.model)) == []
+
+
+@pytest.mark.parametrize('iteration', [2, 4, 7, 9, 13])
+def test_a_run_killed_in_any_phase_and_resumed_ends_with_the_same_bits(whole, toy_root, tmp_path, iteration):
+    assert killed(toy_root, tmp_path, hooks=[dict(type='KillAt', iteration=iteration)])
+    last = int((tmp_path / 'last_checkpoint').read_text().split('iter_')[1].split('.')[0])
+    assert last == iteration // 2 * 2
+    resumed = train(toy_root, tmp_path, resume=True)
+    assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
+    for mine, theirs in zip(resumed.optim_wrapper.optimizer.state.values(), whole.optim_wrapper.optimizer.state.values(), strict=True):
+        assert torch.equal(mine['momentum_buffer'], theirs['momentum_buffer'])
+
+
+@pytest.mark.parametrize(('stage', 'images'), [('classification', 3), ('refinement', None)])
+def test_a_run_killed_in_a_label_pass_and_resumed_ends_with_the_same_bits(whole, toy_root, tmp_path, stage, images):
+    assert killed(toy_root, tmp_path, stage=stage, images=images)
+    assert not (tmp_path / f'pseudo_labels/{stage}.json').exists()
+    resumed = train(toy_root, tmp_path, resume=True)
+    assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
+
+
+def test_a_phase_may_stand_alone_on_given_labels(whole, toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, [('detection', 2)])
+    config.train_cfg.phases[0].pseudo_labels = f'{whole.work_dir}/pseudo_labels/classification.json'
+    runner = toy.build_runner(config)
+    before = toy.weights(runner.model)
+    runner.train()
+    assert parts(toy.different(before, toy.weights(runner.model))) == {'detection'}
+    assert not (tmp_path / 'pseudo_labels').exists()
+
+
+def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
+    @HOOKS.register_module(name='Poison', force=True)
+    class Poison(Hook):
+        def before_train_iter(self, runner, batch_idx, **kwargs):
+            if batch_idx == 5:
+                torch.nn.init.constant_(runner.model.stages['detection'].roi_head.bbox_head.fc_cls.bias, float('nan'))
+
+    with pytest.raises(FloatingPointError, match=r"detection\.loss_cls is not finite in images \['train_\d+', 'train_\d+'\]"):
+        train(toy_root, tmp_path, hooks=[dict(type='Poison')])
+    path = (tmp_path / 'last_checkpoint').read_text()
+    assert path.endswith('iter_4.pth')
+    weights = torch.load(path, weights_only=False)['state_dict']
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_phases_say_what_trains_in_which_iteration():
+    assert [Phase('recurrent', 4, alternate=True).curricula(i) for i in range(3)] == [('forward',), ('backward',), ('forward',)]
+    assert Phase('recurrent', 4, directions=['forward']).curricula(7) == ('forward',)
+    assert Phase('segmentation', 4).curricula(9) == ('segmentation',)
+    teachers = [Phase(name, 1).teacher for name in (*toy.STAGES, 'recurrent')]
+    assert teachers == [None, 'classification', 'detection', 'refinement', None]
+    assert Phase('detection', 1, pseudo_labels='x.json').teacher is None
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(name='segmentaton', iters=1), "Unknown phase 'segmentaton'. Choose one of classification.*recurrent"),
+        (dict(name='detection', iters=0), 'at least one iteration, got 0'),
+        (dict(name='recurrent', iters=1, directions=['upward']), r"Unknown directions \['upward'\]"),
+    ],
+)
+def test_phases_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Phase(**settings)
+
+
+def test_a_phase_of_a_stage_that_the_model_lacks_is_refused_before_training(toy_root, tmp_path):
+    with pytest.raises(ValueError, match="'refinement'.*classification, detection"):
+        train(toy_root, tmp_path, phases=[('classification', 1), ('refinement', 1)], stages=('classification', 'detection'))
+    assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(train_cfg=dict(phases=[])), 'at least one phase'),
+        (dict(train_dataloader=dict(sampler=dict(type='InfiniteSampler', _delete_=True))), 'ResumableSampler, got InfiniteSampler'),
+        (dict(train_dataloader=dict(num_workers=1, persistent_workers=True)), 'persistent_workers'),
+    ],
+)
+def test_loops_that_cannot_work_are_refused(toy_root, tmp_path, change, message):
+    config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
+    config.merge_from_dict(change)
+    with pytest.raises(ValueError, match=message):
+        toy.build_runner(config).train()
