@@ -1,9 +1,13 @@
 """Training from a config."""
 
+from pathlib import Path
+
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
 
 from mmlabelpenet import ops
+from mmlabelpenet.apis.checkpoint import read_checkpoint
 from mmlabelpenet.models.weights import check_input
 
 
@@ -17,6 +21,10 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
 
     Returns:
         the runner, after training.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: the checkpoint is of another model.
     """
     if amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'
@@ -25,6 +33,41 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
         config.load_from = None if resume == 'auto' else resume
     runner = Runner.from_cfg(config)
     ops.log_kernels()
-    check_input(runner.model.module if hasattr(runner.model, 'module') else runner.model)
+    model = runner.model.module if hasattr(runner.model, 'module') else runner.model
+    check_input(model)
+    start = config.get('load_from') or (find_latest_checkpoint(config.work_dir) if config.get('resume') else None)
+    if start:
+        check_checkpoint(model, start, whole=config.get('resume', False))
     runner.train()
     return runner
+
+
+def check_checkpoint(model: nn.Module, path: str | Path, whole: bool) -> None:
+    """Compare a checkpoint with the model before it is loaded: mmengine loads what fits and goes on without a word.
+
+    Args:
+        model: to be trained.
+        path: checkpoint.
+        whole: whether every tensor must be there (a run is resumed). Else stages may be absent, as whole stages only, on either side.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint, or of another model; says what differs.
+    """
+    wanted, given = model.state_dict(), read_checkpoint(path)['state_dict']
+    common = {_part(key) for key in wanted} & {_part(key) for key in given} | {'backbone'}
+    compared = [key for key in [*wanted, *(key for key in given if key not in wanted)] if whole or _part(key) in common]
+    differences = {
+        'missing': [key for key in compared if key not in given],
+        'unexpected': [key for key in compared if key not in wanted],
+        'of another shape': [key for key in compared if key in wanted and key in given and wanted[key].shape != given[key].shape],
+    }
+    found = [f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if keys[3:] else ""})' for what, keys in differences.items() if keys]
+    if found:
+        raise ValueError(f'Checkpoint {path} is of another model than the config: {"; ".join(found)}. Give a checkpoint of this model.')
+
+
+def _part(key: str) -> str:
+    """Backbone or stage that a tensor belongs to."""
+    names = key.split('.')
+    return '.'.join(names[:2]) if names[0] == 'stages' else names[0]

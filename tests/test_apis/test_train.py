@@ -1,0 +1,79 @@
+"""Training from a config: where its weights come from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+
+from mmlabelpenet.apis.train import check_checkpoint, train
+
+
+@pytest.fixture(scope='module')
+def first(toy_root, tmp_path_factory):
+    """A run of four iterations, with a checkpoint after two."""
+    return train(config(toy_root, tmp_path_factory.mktemp('first')))
+
+
+def config(toy_root, work_dir, **model):
+    return toy.run_config(toy_root, work_dir, [('classification', 4)], **model)
+
+
+def test_a_run_goes_on_from_its_last_checkpoint_or_from_a_given_one(toy_root, tmp_path, first):
+    expected = toy.weights(first.model)
+    for resume, work_dir in ((f'{first.work_dir}/iter_2.pth', tmp_path), ('auto', first.work_dir)):
+        (Path(first.work_dir) / 'last_checkpoint').write_text(f'{first.work_dir}/iter_2.pth')
+        runner = train(config(toy_root, work_dir), resume=resume)
+        assert runner.iter == 4 and toy.different(expected, toy.weights(runner.model)) == []
+
+
+def test_without_a_checkpoint_auto_starts_anew(toy_root, tmp_path):
+    assert train(toy.run_config(toy_root, tmp_path, [('classification', 2)]), resume='auto').iter == 2
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_a_checkpoint_of_another_model_is_refused_and_nothing_trains(toy_root, tmp_path, resume):
+    torch.save(dict(meta={}, state_dict=torch.nn.Linear(3, 2).state_dict()), tmp_path / 'other.pth')
+    cfg = config(toy_root, tmp_path / 'run')
+    cfg.load_from = None if resume else str(tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other.pth is of another model'):
+        train(cfg, resume=str(tmp_path / 'other.pth') if resume else None)
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+def test_a_missing_checkpoint_is_named(toy_root, tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        train(config(toy_root, tmp_path), resume='nowhere.pth')
+
+
+def write(path, **model):
+    torch.save(dict(state_dict=toy.build(toy.model_config(**model)).state_dict()), path)
+    return path
+
+
+def test_weights_of_a_shorter_cascade_start_a_longer_one_but_do_not_resume_it(tmp_path):
+    path, net = write(tmp_path / 'short.pth', stages=('classification', 'detection')), toy.build(toy.model_config())
+    check_checkpoint(net, path, whole=False)
+    with pytest.raises(ValueError, match=r'short.pth is of another model.*missing \(stages.refinement'):
+        check_checkpoint(net, path, whole=True)
+
+
+def test_weights_of_other_shapes_or_of_a_part_of_a_stage_are_refused(tmp_path):
+    path = write(tmp_path / 'a.pth')
+    content = torch.load(path)
+    state = content['state_dict']
+    other = dict(state, **{'backbone.first.weight': torch.zeros(1)})
+    part = {key: value for key, value in state.items() if key != 'stages.detection.backbone.conv.bias'}
+    for wrong, message in ((other, 'of another shape .*backbone.first.weight'), (part, 'missing .stages.detection.backbone.conv.bias')):
+        torch.save(dict(state_dict=wrong), path)
+        for whole in (True, False):
+            with pytest.raises(ValueError, match=message):
+                check_checkpoint(toy.build(toy.model_config()), path, whole)
+
+
+def test_weights_without_a_backbone_are_refused(tmp_path):
+    path = write(tmp_path / 'a.pth')
+    state = {key: value for key, value in torch.load(path)['state_dict'].items() if key.startswith('stages')}
+    torch.save(dict(state_dict=state), path)
+    with pytest.raises(ValueError, match='missing .backbone'):
+        check_checkpoint(toy.build(toy.model_config()), path, whole=False)
