@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/labelpenet/labelpenet_lite0_rendered.py'
 DATA = 'data/rendered'
 SPLITS = ('train', 'test')
-CHECK_ITERS = dict(classification=4, detection=2, refinement=2, segmentation=2, recurrent=1)
-CHECK_IMAGES = dict(num_train=6, num_test=3)
+CHECK_ITERS = dict(classification=3, detection=2, refinement=2, segmentation=2, recurrent=1)
+CHECK_IMAGES = dict(num_train=4, num_test=2)
 SHOWN = ('Iter(train)', 'Iter(test)', 'Phase ', 'pseudo instances', 'recall of', 'images, proposals', 'WARNING', 'Resumed', 'Error')
 SILENT = ('Failed to search registry', 'FileClient', 'HardDiskBackend', 'prefix is not set', 'FutureWarning', 'UserWarning')
 

@@ -1,0 +1,201 @@
+"""The main job, once through with a few images, and its parts."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmlabelpenet import quickstart
+from mmlabelpenet.quickstart import Plan, Steps, check_unchanged, collect_log, fingerprint, parse_args, run_command, words
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_quickstart(folder, *more):
+    command = [sys.executable, '-m', 'mmlabelpenet.quickstart', '--quick-check']
+    command += ['--work-dir', str(folder / 'work'), '--data', str(folder / 'data/rendered'), *more]
+    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope='module')
+def done(tmp_path_factory):
+    """The whole job, once, with a few images and iterations."""
+    folder = tmp_path_factory.mktemp('quickstart')
+    return folder, run_quickstart(folder)
+
+
+def test_the_main_job_runs_through_and_leaves_what_it_promises(done):
+    folder, result = done
+    assert result.returncode == 0, result.stdout + result.stderr
+    for name in ('metrics.json', 'train.log', 'report.html', 'pseudo_labels/refinement.json', 'iter_10.pth'):
+        assert (folder / 'work' / name).stat().st_size > 0, name
+    titles = re.findall(r'\[\d/6\] ([a-z ]+): done in ([\d.]+)', result.stdout)
+    assert [name for name, _ in titles] == ['render', 'proposals train', 'proposals test', 'train', 'test', 'report']
+    assert [line.split()[0] for line in result.stdout.splitlines()[-6:-2]] == ['classification', 'detection', 'refinement', 'segmentation']
+
+
+def test_the_main_job_measures_every_stage_and_counts_no_missing_value_as_nought(done):
+    folder, _ = done
+    table = json.loads((folder / 'work/metrics.json').read_text())
+    assert list(table) == ['classification', 'detection', 'refinement', 'segmentation', 'meta']
+    for stage in list(table)[:4]:
+        for key in ('bbox_mAP_50_11point', 'CorLoc_50', 'segm_mAP_50_area', 'ABO_class', 'mIoU'):
+            assert table[stage][key] is None or 0 <= table[stage][key] <= 100
+            values = list(table[stage]['per_class'].get(key, {}).values())
+            assert (table[stage][key] is None) == all(value is None for value in values)
+    assert table['meta']['seed'] == 0
+    assert (table['meta']['test']['images'], table['meta']['corloc']['images']) == (2, 4)
+
+
+def test_the_training_log_holds_all_phases(done):
+    text = (done[0] / 'work/train.log').read_text()
+    for phase in ('classification', 'detection', 'refinement', 'segmentation', 'recurrent'):
+        assert f'Phase {phase}:' in text
+    assert 'Iter(train) [10/10]' in text
+    assert 'Iter(test)' not in text
+
+
+def test_the_report_of_the_main_job_needs_no_network_and_gives_the_commands(done):
+    text = (done[0] / 'work/report.html').read_text()
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    for name in ('render_voc.py', 'selective_search.py', 'tools/train.py', 'tools/test.py'):
+        assert name in text
+    assert text.count('<svg') == 5
+
+
+def test_a_second_run_does_nothing_again_and_another_seed_is_refused(done):
+    folder, _ = done
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob('*') if path.is_file() and path.suffix != '.log'}
+    again = run_quickstart(folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count('done before') == 6
+    other = run_quickstart(folder, '--seed', '1')
+    assert other.returncode == 1
+    assert 'other settings' in other.stderr
+    assert 'Traceback' not in other.stderr
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+@pytest.fixture
+def steps(tmp_path):
+    return Steps(tmp_path, 3)
+
+
+def test_a_step_is_done_again_only_where_settings_or_outputs_ask_for_it(steps, tmp_path):
+    calls, output = [], tmp_path / 'output'
+
+    def work():
+        calls.append(1)
+        output.write_text('x')
+
+    def run(settings):
+        Steps(tmp_path, 1).run('work', settings, [output], work, 'the command')
+
+    run({'a': 1})
+    run({'a': 1})
+    assert len(calls) == 1
+    run({'a': 2})
+    assert len(calls) == 2
+    output.unlink()
+    run({'a': 2})
+    assert len(calls) == 3
+    assert json.loads(steps.path.read_text())['work']['command'] == 'the command'
+
+
+def test_a_step_that_failed_is_not_done_and_its_time_counts(steps, tmp_path):
+    def fail():
+        time.sleep(0.05)
+        raise ValueError('no')
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match='no'):
+            Steps(tmp_path, 1).run('work', 1, [], fail, 'c')
+    Steps(tmp_path, 1).run('work', 1, [], lambda: None, 'c')
+    assert json.loads(steps.path.read_text())['work']['seconds'] >= 0.1
+
+
+def test_a_command_writes_all_to_its_log_and_what_matters_to_the_terminal(tmp_path, capsys):
+    run_command([sys.executable, '-c', 'print("secret"); print("x - mmengine - INFO - Phase detection: 3")'], tmp_path / 'a.log')
+    assert capsys.readouterr().out == '    INFO - Phase detection: 3\n'
+    assert (tmp_path / 'a.log').read_text() == 'secret\nx - mmengine - INFO - Phase detection: 3\n'
+
+
+def test_a_command_that_fails_is_an_error_with_its_last_lines(tmp_path):
+    with pytest.raises(RuntimeError, match='exit status 3') as error:
+        run_command([sys.executable, '-c', 'import sys; print("the reason"); sys.exit(3)'], tmp_path / 'a.log')
+    assert 'the reason' in str(error.value)
+    assert 'a.log' in str(error.value)
+
+
+def test_a_command_does_not_outlive_an_interrupted_run(tmp_path, monkeypatch):
+    def interrupt(text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quickstart, 'say', interrupt)
+    code = f'import os, time; open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid())); print("Phase x", flush=True); time.sleep(60)'
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_command([sys.executable, '-c', code], tmp_path / 'a.log')
+    assert time.monotonic() - start < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / 'pid').read_text()), signal.SIG_DFL)
+
+
+def test_a_training_of_other_settings_is_not_touched(steps, tmp_path):
+    steps.done['train'] = dict(settings=fingerprint({'seed': 0}))
+    check_unchanged(steps, 'train', {'seed': 1}, tmp_path)  # nothing was trained yet
+    (tmp_path / 'last_checkpoint').write_text('iter_1.pth')
+    check_unchanged(steps, 'train', {'seed': 0}, tmp_path)
+    with pytest.raises(ValueError, match='other settings'):
+        check_unchanged(steps, 'train', {'seed': 1}, tmp_path)
+    with pytest.raises(ValueError, match='other settings'):
+        check_unchanged(Steps(tmp_path, 1), 'train', {'seed': 0}, tmp_path)
+
+
+def test_the_training_log_joins_resumed_runs_in_their_order(tmp_path):
+    for name in ('20260102_000000', '20260101_000000'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f'{name}.log').write_text(f'{name}\n')
+    (tmp_path / 'steps').mkdir()
+    (tmp_path / 'steps/train.log').write_text('not this one')
+    collect_log(tmp_path)
+    assert (tmp_path / 'train.log').read_text() == '20260101_000000\n20260102_000000\n'
+
+
+def test_the_defaults_are_those_of_the_readme():
+    assert parse_args([]) == Plan(Path('work_dirs/quickstart'), 0, Path('data/rendered'), False)
+    assert parse_args(['--quick-check']).data != parse_args([]).data
+    assert parse_args([]).data_options == {}
+    assert parse_args([]).proposals('train') == Path('data/proposals/rendered_train.npz')
+
+
+def test_every_option_of_the_plan_is_a_key_of_the_config():
+    from mmlabelpenet.apis.config import load_config
+
+    plan = Plan(Path('work'), 3, Path('elsewhere/set'), True)
+    plain, changed = load_config(ROOT / quickstart.CONFIG), load_config(ROOT / quickstart.CONFIG, plan.train_options)
+
+    def keys(config, before=''):
+        for key, value in config.items():
+            yield f'{before}{key}'
+            if isinstance(value, dict):
+                yield from keys(value, f'{before}{key}.')
+
+    assert set(keys(plain)) == set(keys(changed))
+    changed.pop('data_root')  # a name within the file
+    assert 'data/rendered' not in repr(changed.to_dict())
+    assert plain.test_dataloader.dataset.proposals == str(Plan(Path('w'), 0, Path('data/rendered'), False).proposals('test'))
+
+
+def test_options_reach_a_tool_as_it_reads_them():
+    from mmlabelpenet.apis.config import parse_options
+
+    options = Plan(Path('work'), 3, Path('elsewhere/set'), True).train_options
+    assert parse_options(words(options)[1:]) == options
