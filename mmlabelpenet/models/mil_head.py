@@ -103,11 +103,12 @@ class CentredUnitNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float (R, channels) to float (R, channels); in training the mean learns from the batch first."""
-        if self.training and len(x):
-            self.batches += 1
-            batch_mean = x.detach().float().mean(0)
-            all_reduce(batch_mean, 'mean')
-            self.mean.lerp_(batch_mean, max(self.momentum, 1 / int(self.batches)))
+        if self.training:
+            total = torch.cat([x.detach().float().sum(0), x.new_full((1,), len(x), dtype=torch.float32)])
+            all_reduce(total)  # a rank without proposals too: the others wait for it
+            if total[-1] > 0:
+                self.batches += 1
+                self.mean.lerp_(total[:-1] / total[-1], max(self.momentum, 1 / int(self.batches)))
         return self.length * F.normalize(x - self.mean, dim=1)
 
 

@@ -99,23 +99,26 @@ def test_a_layer_without_input_is_refused():
 def test_there_is_a_relu_between_layers_and_none_before_the_first_or_after_the_last():
     torch.manual_seed(0)
     layers = [nn.Linear(8, 6), nn.Linear(6, 3)]
-    feats = torch.randn(2, 2, 2, 2)
-    inputs, logits = layer_inputs(feats, layers)
-    torch.testing.assert_close(inputs[0], feats.flatten(1))
-    torch.testing.assert_close(inputs[1], F.relu(layers[0](feats.flatten(1))))
+    x = torch.randn(2, 8)
+    inputs, logits = layer_inputs(x, layers)
+    torch.testing.assert_close(inputs[0], x)
+    torch.testing.assert_close(inputs[1], F.relu(layers[0](x)))
     torch.testing.assert_close(logits, layers[1](inputs[1]))
 
 
 def heads():
     coder = dict(type='DeltaXYWHBBoxCoder')
     box = dict(in_channels=3, roi_feat_size=4, num_classes=5, num_shared_fcs=2, fc_out_channels=16, bbox_coder=coder)
-    return [MILBBoxHead(5, 3, 4, (16, 16)), MILBBoxHead(5, 3, 4, ()), WeightedBBoxHead(**box)]
+    centred = MILBBoxHead(5, 3, 4, (), roi_norm=dict(type='CentredUnitNorm'))
+    return [MILBBoxHead(5, 3, 4, (16, 16)), MILBBoxHead(5, 3, 4, ()), WeightedBBoxHead(**box), centred]
 
 
-@pytest.mark.parametrize('number', range(3))
+@pytest.mark.parametrize('number', range(4))
 def test_the_mass_of_a_map_is_the_class_probability(number):
     torch.manual_seed(number)
-    head = heads()[number].eval()
+    head = heads()[number]
+    head(torch.rand(9, 3, 4, 4))  # a mean to subtract
+    head.eval()
     for layer in head.linear_layers():
         nn.init.normal_(layer.weight, std=0.3)
     feats, labels = torch.rand(6, 3, 4, 4), torch.tensor([0, 1, 2, 3, 4, 0])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmlabelpenet.models.mil_losses import MILSoftmaxLoss, WSDDNLoss, proposal_scores, single_labels
+from mmlabelpenet.models.mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss, proposal_scores, single_labels
 
 
 def slow_scores(cls_logits, weight_logits):
@@ -56,6 +56,15 @@ def test_the_floor_of_equation_2_is_k_ln_k_for_k_tags(tags):
     torch.manual_seed(0)
     for _ in range(50):
         assert MILSoftmaxLoss()(30 * torch.randn(3, 4), torch.randn(3, 4), onehot) >= best - 1e-4
+
+
+def test_the_sigmoid_loss_asks_every_class_alone():
+    torch.manual_seed(0)
+    cls_logits, weight_logits, onehot = torch.randn(6, 3), torch.randn(6, 3), torch.tensor([1.0, 0.0, 1.0])
+    image = slow_scores(cls_logits, weight_logits).sum(0)
+    expected = sum(math.log(1 + math.exp(-s if y else s)) for s, y in zip(image.tolist(), onehot, strict=True))
+    assert MILSigmoidLoss(2.0)(cls_logits, weight_logits, onehot).item() == pytest.approx(2 * expected, rel=1e-5)
+    torch.testing.assert_close(MILSigmoidLoss().scores(cls_logits, weight_logits), proposal_scores(cls_logits, weight_logits))
 
 
 def test_shapes_that_differ_are_refused():
