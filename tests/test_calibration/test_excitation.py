@@ -108,9 +108,9 @@ def test_there_is_a_relu_between_layers_and_none_before_the_first_or_after_the_l
 
 def heads():
     coder = dict(type='DeltaXYWHBBoxCoder')
-    box = dict(in_channels=3, roi_feat_size=4, num_classes=5, num_shared_fcs=2, fc_out_channels=16, bbox_coder=coder)
+    box = dict(in_channels=3, roi_feat_size=4, num_classes=5, num_shared_fcs=2, fc_out_channels=128, bbox_coder=coder)
     centred = MILBBoxHead(5, 3, 4, (), roi_norm=dict(type='CentredUnitNorm'))
-    return [MILBBoxHead(5, 3, 4, (16, 16)), MILBBoxHead(5, 3, 4, ()), WeightedBBoxHead(**box), centred]
+    return [MILBBoxHead(5, 3, 4, (128, 128)), MILBBoxHead(5, 3, 4, ()), WeightedBBoxHead(**box), centred]
 
 
 @pytest.mark.parametrize('number', range(4))
