@@ -239,9 +239,9 @@ def dataset_config(data_root, split='train', train=True, **kwargs):
     return config | kwargs
 
 
-def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), **model):
+def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), workers=0, **model):
     dataset = dataset or {}
-    loader = dict(batch_size=2, num_workers=0)
+    loader = dict(batch_size=2, num_workers=workers)
     return Config(
         dict(
             default_scope='mmlabelpenet',

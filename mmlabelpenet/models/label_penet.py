@@ -224,7 +224,8 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
 
     >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
     Traceback (most recent call last):
-    FloatingPointError: detection.loss_cls is not finite in images []. The last checkpoint is unharmed; lower the learning rate, clip gradients, or look at these images.
+    FloatingPointError: detection.loss_cls is not finite in images []. The last checkpoint is unharmed;
+        lower the learning rate, clip gradients, or look at these images.
     """
     for name, value in losses.items():
         values = value if isinstance(value, (list, tuple)) else [value]

@@ -85,6 +85,11 @@ def test_training_the_same_again_gives_the_same_bits(whole, toy_root, tmp_path):
     assert toy.different(toy.weights(whole.model), toy.weights(again.model)) == []
 
 
+def test_the_number_of_workers_changes_no_bit(whole, toy_root, tmp_path):
+    parallel = train(toy_root, tmp_path, workers=1)
+    assert toy.different(toy.weights(whole.model), toy.weights(parallel.model)) == []
+
+
 @pytest.mark.parametrize('tags', ['lists', 'xml'])
 def test_poisoned_boxes_and_masks_of_training_images_change_no_bit(whole, toy_root, tmp_path, tags):
     root = tmp_path / 'rendered'
