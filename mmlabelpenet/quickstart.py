@@ -230,9 +230,12 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     flags = [word for key, value in plan.images.items() for word in (f'--{key.removeprefix("num_")}', str(value))]
     command = shlex.join(['python', *tool('dataset_converters/render_voc.py')[1:], str(plan.data), *flags])
     steps.run('render', asdict(render), [plan.data], lambda: render_dataset(plan.data, render), command)
+    render_dataset(plan.data, render)  # says so where it has become another data set
     for split in SPLITS:
+        images = [file_mark(path) for path in sorted((plan.data / 'JPEGImages').glob(f'{split}_*'))]
+        more = ['--overwrite'] if is_stale(plan, split) else []
         action = [*tool('dataset_converters/selective_search.py'), str(plan.data), split, str(plan.proposals(split)), '--workers', '2']
-        steps.run(f'proposals {split}', [asdict(render), asdict(SelectiveSearchSettings())], [plan.proposals(split)], action)
+        steps.run(f'proposals {split}', [images, asdict(SelectiveSearchSettings())], [plan.proposals(split)], [*action, *more])
 
     training = [config_hash(config), *(file_mark(plan.proposals(split)) for split in SPLITS[:1])]
     check_unchanged(steps, 'train', training, work)
@@ -247,6 +250,25 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     report = work / 'report.html'
     steps.run('report', [file_mark(metrics), file_mark(checkpoint)], [report], [*tool('analysis_tools/report.py'), str(work)])
     return json.loads(metrics.read_text())
+
+
+def is_stale(plan: Plan, split: str) -> bool:
+    """Whether the proposals that are there were made of other images; the first image's are made again to see."""
+    import cv2
+    import numpy as np
+
+    from mmlabelpenet.datasets.proposals import ProposalFile
+    from mmlabelpenet.datasets.selective_search import selective_search
+
+    if not plan.proposals(split).exists():
+        return False
+    names = sorted(path.stem for path in (plan.data / 'JPEGImages').glob(f'{split}_*'))
+    try:
+        present = ProposalFile(plan.proposals(split))
+    except ValueError:
+        return True
+    image = cv2.imread(str(plan.data / 'JPEGImages' / f'{names[0]}.jpg'))
+    return present.image_ids != names or not np.array_equal(present.get(names[0])[0], selective_search(image)[0])
 
 
 def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> None:

@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
 from mmlabelpenet import quickstart
-from mmlabelpenet.quickstart import Plan, Steps, check_unchanged, collect_log, fingerprint, parse_args, run_command, words
+from mmlabelpenet.quickstart import Plan, Steps, check_unchanged, collect_log, fingerprint, is_stale, parse_args, run_command, words
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -157,6 +158,30 @@ def test_a_training_of_other_settings_is_not_touched(steps, tmp_path):
         check_unchanged(steps, 'train', {'seed': 1}, tmp_path)
     with pytest.raises(ValueError, match='other settings'):
         check_unchanged(Steps(tmp_path, 1), 'train', {'seed': 0}, tmp_path)
+
+
+def test_proposals_of_other_images_are_stale(tmp_path):
+    from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
+    from mmlabelpenet.datasets.rendered import RenderSettings, render_dataset
+    from mmlabelpenet.datasets.selective_search import selective_search
+
+    plan = Plan(tmp_path / 'work', 0, tmp_path / 'data', True)
+    render_dataset(plan.data, RenderSettings(num_train=2, num_test=1, height=96, width=128, min_size=30, max_size=70))
+    assert not is_stale(plan, 'train')  # nothing is there
+    images = {name: cv2.imread(str(plan.data / f'JPEGImages/{name}.jpg')) for name in ('train_00000', 'train_00001')}
+
+    def write(found):
+        write_proposals(plan.proposals('train'), [ProposalRecord(name, (96, 128), *result) for name, result in found.items()], {})
+
+    found = {name: selective_search(image) for name, image in images.items()}
+    write(found)
+    assert not is_stale(plan, 'train')
+    write({'train_00000': found['train_00000']})
+    assert is_stale(plan, 'train')
+    write(dict(zip(found, reversed(found.values()))))
+    assert is_stale(plan, 'train')
+    plan.proposals('train').write_bytes(b'damaged')
+    assert is_stale(plan, 'train')
 
 
 def test_the_training_log_joins_resumed_runs_in_their_order(tmp_path):
