@@ -95,7 +95,7 @@ model = dict(
                     in_channels=112,
                     roi_feat_size=3,
                     roi_norm=dict(type='CentredUnitNorm'),
-                    mil_loss=dict(type='MILSigmoidLoss'),
+                    mil_loss=dict(type='MILSoftmaxLoss'),
                 ),
             ),
             train_cfg=dict(rcnn=None),

@@ -2,16 +2,16 @@
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=[
-        dict(name='classification', iters=200),
-        dict(name='detection', iters=300),
-        dict(name='refinement', iters=300),
-        dict(name='segmentation', iters=300),
-        dict(name='recurrent', iters=50),
+        dict(name='classification', iters=150),
+        dict(name='detection', iters=220),
+        dict(name='refinement', iters=220),
+        dict(name='segmentation', iters=220),
+        dict(name='recurrent', iters=20),
     ],
 )
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4),
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4),
     clip_grad=dict(max_norm=10),
 )
-param_scheduler = []
+param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[810], gamma=0.1)]
