@@ -1,5 +1,6 @@
 """The data set that knows tags only."""
 
+import random
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def test_a_draw_decides_the_augmentation(toy_root):
     assert same(dataset[Draw(2, 7)], dataset[Draw(2, 7)])
     shapes = {(*dataset[Draw(2, seed)]['inputs'].shape[1:], dataset[Draw(2, seed)]['data_samples'].flip) for seed in range(20)}
     assert shapes == {(h, w, flip) for h, w in ((96, 128), (120, 160)) for flip in (False, True)}
+
+
+def test_a_draw_seeds_every_generator_that_a_transform_may_use(toy_root):
+    dataset, seen = build(toy_root), []
+    for seed in (7, 8, 7):
+        dataset[Draw(2, seed)]
+        seen.append((torch.rand(1).item(), np.random.rand(), random.random()))
+    assert seen[0] == seen[2] and not set(seen[0]) & set(seen[1])
 
 
 def test_proposals_follow_the_augmentation(toy_root):
