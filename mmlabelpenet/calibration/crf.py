@@ -74,6 +74,28 @@ class DenseCRF:
         return probs.clip(1 - self.confidence, self.confidence)
 
 
+PRESETS = {
+    'deeplab': DenseCRF(),  # kernels of row C12
+    'small': DenseCRF(bilateral_xy=40, bilateral_compat=6, gaussian_xy=2, iterations=5, max_size=320),  # for images of about 320x240
+}
+
+
+def build_crf(settings: dict | str | None) -> DenseCRF | None:
+    """A CRF from a config: settings, the name of a preset, or None for no CRF.
+
+    Raises:
+        KeyError: there is no such preset.
+
+    >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
+    (5, 3, None)
+    """
+    if isinstance(settings, str):
+        if settings not in PRESETS:
+            raise KeyError(f'There is no CRF preset {settings!r}. Choose one of {", ".join(PRESETS)}, or give the settings.')
+        return PRESETS[settings]
+    return None if settings is None else DenseCRF(**settings)
+
+
 def _resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if array.shape[1::-1] == size:
         return array

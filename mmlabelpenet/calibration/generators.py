@@ -19,7 +19,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
-from mmlabelpenet.calibration.crf import DenseCRF
+from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
 from mmlabelpenet.registry import LABEL_GENERATORS
@@ -76,7 +76,8 @@ class AttentionGenerator:
         max_per_tag, nms_thr, max_candidates, min_score: of :func:`find_objects`.
         weights: what W holds: ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by
             the image's best; ``'one'`` (row L7).
-        crf: settings of :class:`DenseCRF`; None takes the attention maps as they are.
+        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
+        min_iou: of a mask's box with R^c; below it the object is R^c itself, without a mask (row C13).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
     """
 
@@ -89,14 +90,16 @@ class AttentionGenerator:
         max_candidates: int = 300,
         min_score: float = 0.3,
         weights: str = 'class',
-        crf: dict | None = None,
+        crf: dict | str | None = None,
+        min_iou: float = 0.1,
         paste: str = 'bilinear',
     ) -> None:
         if weights not in self.WEIGHTS:
             raise ValueError(f'weights must be one of {self.WEIGHTS}, got {weights!r}.')
         self.selection = dict(max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score)
         self.weights = weights
-        self.crf = None if crf is None else DenseCRF(**crf)
+        self.crf = build_crf(crf)
+        self.min_iou = min_iou
         self.paste = paste
 
     def __call__(
@@ -125,7 +128,7 @@ class AttentionGenerator:
         objects = find_objects(candidates, tags, **self.selection)
         maps, class_scores = self.attention_maps(stage, x, candidates, objects, image.shape[:2])
         masks = self.segment(image, maps)
-        refined = [mask_bbox(mask, found.bbox) for mask, found in zip(masks, objects, strict=True)]
+        refined = [mask_bbox(mask, found.bbox, self.min_iou) for mask, found in zip(masks, objects, strict=True)]
         return pseudo_instances(
             torch.stack([bbox for bbox, _ in refined]) if refined else candidates.rois.new_zeros(0, 4),
             torch.tensor([found.label for found in objects], dtype=torch.long, device=candidates.rois.device),

@@ -15,7 +15,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmlabelpenet.calibration.crf import DenseCRF
+from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration, head_masks, read_candidates
 from mmlabelpenet.calibration.objects import FoundObject
 
@@ -24,15 +24,15 @@ class MaskRefinement:
     """Turns soft masks of the best detections into masks that follow the image.
 
     Args:
-        crf: settings of :class:`DenseCRF`, run on each detection's surroundings; None thresholds at 0.5.
+        crf: settings of :class:`DenseCRF` or the name of a preset, run on each detection's surroundings; None thresholds at 0.5.
         max_masks: the best so many detections get a calibrated or refined mask. Beyond them a mask head's mask is thresholded, and
             a calibrated one is left empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
     """
 
-    def __init__(self, crf: dict | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25) -> None:
-        self.crf = None if crf is None else DenseCRF(**crf)
+    def __init__(self, crf: dict | str | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25) -> None:
+        self.crf = build_crf(crf)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> np.ndarray:

@@ -119,11 +119,18 @@ class MILRoIHead(StandardRoIHead):
     Args:
         beta: overlap from which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
+        rank: what ranks proposals and feeds NMS (row C6): ``'product'``, the score of Eq. 1, or ``'class'``, the softmax class score.
         **kwargs: of mmdet's ``StandardRoIHead``.
+
+    Raises:
+        ValueError: unknown ``rank``.
     """
 
-    def __init__(self, beta: float = 0.5, single_label_weight: float = 1.0, **kwargs) -> None:
+    def __init__(self, beta: float = 0.5, single_label_weight: float = 1.0, rank: str = 'product', **kwargs) -> None:
+        if rank not in ('product', 'class'):
+            raise ValueError(f"rank must be 'product' or 'class', got {rank!r}.")
         super().__init__(**kwargs)
+        self.rank = rank
         self.beta = beta
         self.single_label_weight = single_label_weight
 
@@ -160,6 +167,11 @@ class MILRoIHead(StandardRoIHead):
             return cls_logits.sum() * 0
         return F.cross_entropy(cls_logits, labels)
 
+    def _ranking_scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+        if self.rank == 'class':
+            return self.bbox_head.class_probs(cls_logits)
+        return self.bbox_head.mil_loss.scores(cls_logits[:, :-1], weight_logits)
+
     def predict_bbox(
         self,
         x: tuple[Tensor, ...],
@@ -178,7 +190,7 @@ class MILRoIHead(StandardRoIHead):
         proposals = [result.bboxes for result in rpn_results_list]
         results = []
         for boxes, meta, (cls_logits, weight_logits) in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
-            scores = F.pad(self.bbox_head.mil_loss.scores(cls_logits[:, :-1], weight_logits), (0, 1))
+            scores = F.pad(self._ranking_scores(cls_logits, weight_logits), (0, 1))
             boxes = scale_boxes(boxes, [1 / s for s in meta['scale_factor']]) if rescale else boxes
             if rcnn_test_cfg is None:
                 results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))

@@ -48,7 +48,20 @@ class WeightedRandomSampler(RandomSampler):
 
     The result gains ``pos_weights`` and ``neg_weights``, float (number of positives,) and (number of negatives,). Instances without
     ``weights`` count 1.
+
+    Args:
+        negatives: weight of a negative (row L2): ``'nearest'``, see :func:`negative_weights`, or ``'one'``.
+        **kwargs: of mmdet's ``RandomSampler``.
+
+    Raises:
+        ValueError: unknown ``negatives``.
     """
+
+    def __init__(self, negatives: str = 'nearest', **kwargs) -> None:
+        if negatives not in ('nearest', 'one'):
+            raise ValueError(f"negatives must be 'nearest' or 'one', got {negatives!r}.")
+        super().__init__(**kwargs)
+        self.negatives = negatives
 
     def sample(self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs) -> SamplingResult:
         """Sample, then look up the weights."""
@@ -57,6 +70,8 @@ class WeightedRandomSampler(RandomSampler):
         weights = gt_instances.get('weights', bboxes.new_ones(len(bboxes)))
         result.pos_weights = weights[result.pos_assigned_gt_inds]
         result.neg_weights = negative_weights(result.neg_priors, bboxes, weights)
+        if self.negatives == 'one' and len(bboxes):
+            result.neg_weights = torch.ones_like(result.neg_weights)
         return result
 
 

@@ -1,6 +1,6 @@
 """Render the embedded data set into a folder of VOC layout.
 
-    python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 100
+python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 100
 """
 
 import argparse

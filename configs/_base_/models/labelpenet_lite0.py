@@ -2,7 +2,6 @@
 # Names with two leading underscores are local to this file.
 __imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow')
 __box_coder = dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(0.1, 0.1, 0.2, 0.2))
-__crf = dict(bilateral_xy=40, bilateral_rgb=13, bilateral_compat=6, gaussian_xy=2, gaussian_compat=3, iterations=5, max_size=320)
 
 __tail = dict(type='ASPPTail', in_channels=112, channels=64, out_channels=128)
 __rpn_head = dict(
@@ -113,10 +112,10 @@ model = dict(
         segmentation=__mask_rcnn,
     ),
     generators=dict(
-        classification=dict(type='ProposalCalibration', max_per_tag=1, crf=__crf),
-        detection=dict(type='ProposalCalibration', crf=__crf),
-        refinement=dict(type='MaskAggregation', weights='one', crf=__crf),
+        classification=dict(type='ProposalCalibration', max_per_tag=1, crf='small'),
+        detection=dict(type='ProposalCalibration', crf='small'),
+        refinement=dict(type='MaskAggregation', weights='one', crf='small'),
     ),
     validation=dict(type='DetectionLabels'),
-    test_cfg=dict(crf=__crf, max_masks=10, min_score=0.05),
+    test_cfg=dict(crf='small', max_masks=10, min_score=0.05),
 )

@@ -4,7 +4,6 @@ __imagenet = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', checkpoi
 __new_layers = dict(type='Normal', std=0.01, override=[dict(name='fc_cls')])
 __new_deltas = dict(type='Normal', std=0.001, override=dict(name='fc_reg'))
 __box_coder = dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(0.1, 0.1, 0.2, 0.2))
-__crf = dict(bilateral_xy=80, bilateral_rgb=13, bilateral_compat=10, gaussian_xy=3, gaussian_compat=3, iterations=10, max_size=500)
 
 __rpn_head = dict(
     type='WeightedRPNHead',
@@ -118,10 +117,10 @@ model = dict(
         segmentation=__mask_rcnn,
     ),
     generators=dict(
-        classification=dict(type='ProposalCalibration', max_per_tag=1, nms_thr=0.3, max_candidates=300, crf=__crf),
-        detection=dict(type='ProposalCalibration', nms_thr=0.3, min_score=0.3, crf=__crf),
-        refinement=dict(type='MaskAggregation', nms_thr=0.3, min_score=0.3, weights='one', crf=__crf),
+        classification=dict(type='ProposalCalibration', max_per_tag=1, nms_thr=0.3, max_candidates=300, crf='deeplab'),
+        detection=dict(type='ProposalCalibration', nms_thr=0.3, min_score=0.3, crf='deeplab'),
+        refinement=dict(type='MaskAggregation', nms_thr=0.3, min_score=0.3, weights='one', crf='deeplab'),
     ),
     validation=dict(type='DetectionLabels', min_score=0.3),
-    test_cfg=dict(crf=__crf, max_masks=100),
+    test_cfg=dict(crf='deeplab', max_masks=100),
 )
