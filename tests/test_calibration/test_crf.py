@@ -48,22 +48,41 @@ def test_many_labels_are_told_apart_jointly():
     np.testing.assert_array_equal(labels, np.repeat([[0] * 20 + [1] * 20 + [2] * 20], 30, 0))
 
 
-def test_the_field_is_never_larger_than_max_size(monkeypatch):
+@pytest.fixture
+def fields(monkeypatch):
+    """Sizes of the fields that are built, and the reach of their kernels."""
     seen = []
     real = pytest.importorskip('pydensecrf.densecrf')
 
-    def spy(width, height, labels):
-        seen.append((width, height))
-        return real.DenseCRF2D(width, height, labels)
+    class Spy:
+        def __init__(self, width, height, labels):
+            self.field = real.DenseCRF2D(width, height, labels)
+            seen.append(dict(size=(width, height)))
 
-    module = types.SimpleNamespace(DenseCRF2D=spy)
+        def addPairwiseGaussian(self, sxy, **kwargs):  # noqa: N802
+            seen[-1]['gaussian'] = sxy
+            self.field.addPairwiseGaussian(sxy=sxy, **kwargs)
+
+        def addPairwiseBilateral(self, sxy, **kwargs):  # noqa: N802
+            seen[-1]['bilateral'] = sxy
+            self.field.addPairwiseBilateral(sxy=sxy, **kwargs)
+
+        def __getattr__(self, name):
+            return getattr(self.field, name)
+
+    module = types.SimpleNamespace(DenseCRF2D=Spy)
     monkeypatch.setitem(sys.modules, 'pydensecrf.densecrf', module)
     monkeypatch.setattr(sys.modules['pydensecrf'], 'densecrf', module)
+    return seen
+
+
+def test_the_field_is_never_larger_than_max_size_and_its_kernels_shrink_with_it(fields):
     image, attention = two_halves(80, 120, 50)
     small = DenseCRF(max_size=60)(image, attention)
-    DenseCRF(max_size=None)(image, attention)
-    DenseCRF(max_size=500)(image, attention)
-    assert seen == [(60, 40), (120, 80), (120, 80)]
+    for max_size in (None, 500):
+        DenseCRF(max_size=max_size)(image, attention)
+    full = dict(size=(120, 80), gaussian=3, bilateral=80)
+    assert fields == [dict(size=(60, 40), gaussian=1.5, bilateral=40), full, full]
     assert small.shape == (80, 120)
     assert (small[:, :49] == 0).all() and (small[:, 52:] == 1).all()
 
