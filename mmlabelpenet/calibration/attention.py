@@ -59,11 +59,13 @@ def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: s
     return left.transpose(0, 1).reshape(size[0], -1) @ columns.permute(0, 2, 1).reshape(-1, size[1])
 
 
-def class_attention(maps: Tensor) -> Tensor:
-    """Divide each map by its maximum (row C11) and put the background map in front: A_0 = max(0, 1 - sum_l A_l).
+def class_attention(maps: Tensor, peak: float = 1.0) -> Tensor:
+    """Scale each map to a peak of 1 (row C11) and put the background map in front: A_0 = max(0, 1 - sum_l A_l).
 
     Args:
         maps: float (K, h, w) >= 0.
+        peak: what counts as the peak: 1 the maximum; below, that quantile of the positive attention, and what exceeds it is cut to 1.
+            A few bright cells then no longer turn the rest of the object into background.
 
     Returns:
         float (K + 1, h, w) in [0, 1].
@@ -71,7 +73,13 @@ def class_attention(maps: Tensor) -> Tensor:
     >>> class_attention(torch.tensor([[[2.0, 1.0, 0.0]]])).tolist()
     [[[0.0, 0.5, 1.0]], [[1.0, 0.5, 0.0]]]
     """
-    peak = maps.flatten(1).amax(1)[:, None, None] if len(maps) else maps.new_ones(0, 1, 1)
-    scaled = maps / peak.clamp(min=torch.finfo(maps.dtype).tiny)
+    scaled = torch.stack([_scale(attention, peak) for attention in maps]) if len(maps) else maps
     background = (1 - scaled.sum(0, keepdim=True)).clamp(min=0)
     return torch.cat([background, scaled])
+
+
+def _scale(attention: Tensor, peak: float) -> Tensor:
+    positive = attention[attention > 0]
+    if len(positive) == 0:
+        return attention
+    return (attention / torch.quantile(positive, peak)).clamp(max=1)

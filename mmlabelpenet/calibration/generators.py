@@ -78,6 +78,7 @@ class AttentionGenerator:
             the image's best; ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
         min_iou: of a mask's box with R^c; below it the object is R^c itself, without a mask (row C13).
+        peak: what a map is divided by, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
     """
 
@@ -92,14 +93,18 @@ class AttentionGenerator:
         weights: str = 'class',
         crf: dict | str | None = None,
         min_iou: float = 0.1,
+        peak: float = 1.0,
         paste: str = 'bilinear',
     ) -> None:
+        if not 0 < peak <= 1:
+            raise ValueError(f'peak is a quantile in (0, 1], got {peak}.')
         if weights not in self.WEIGHTS:
             raise ValueError(f'weights must be one of {self.WEIGHTS}, got {weights!r}.')
         self.selection = dict(max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score)
         self.weights = weights
         self.crf = build_crf(crf)
         self.min_iou = min_iou
+        self.peak = peak
         self.paste = paste
 
     def __call__(
@@ -166,7 +171,7 @@ class AttentionGenerator:
         """
         if len(maps) == 0:
             return np.zeros(tuple(maps.shape), bool)
-        attention = class_attention(maps).cpu().numpy()
+        attention = class_attention(maps, self.peak).cpu().numpy()
         labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
         return labels == np.arange(1, len(attention))[:, None, None]
 

@@ -14,8 +14,8 @@ from mmlabelpenet.structures import pseudo_instances
 class PackTagInputs(BaseTransform):
     """Pack image, tags, proposals and pseudo instances; nothing else passes.
 
-    Reads ``img``, ``tags``, ``num_classes``, ``proposals``, ``proposals_scores``, ``instances`` and, where pseudo labels were loaded, ``gt_bboxes``,
-    ``gt_bboxes_labels``, ``gt_masks``.
+    Reads ``img``, ``tags``, ``num_classes``, ``proposals``, ``proposals_scores``, ``instances`` and, where pseudo labels were loaded,
+    ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_masks``.
 
     Args:
         min_size: proposals with a side below this many pixels of the network input are dropped.

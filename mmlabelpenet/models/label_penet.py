@@ -12,7 +12,7 @@ Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class LabelPENet(BaseDetector):
         generators: label generator config per stage, for the forward direction.
         validation: label generator config of the backward direction.
         frozen_backbone: whether recurrent fine-tuning leaves the backbone alone too (row N10).
+        share_tail: stages of one structure share conv5, fc6 and fc7, for small GPUs (row N4).
         test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
             are settings of :class:`MaskRefinement`.
 
@@ -58,6 +59,7 @@ class LabelPENet(BaseDetector):
         generators: dict[str, dict],
         validation: dict | None = None,
         frozen_backbone: bool = False,
+        share_tail: bool = False,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
@@ -70,6 +72,8 @@ class LabelPENet(BaseDetector):
             raise ValueError(f'Stages {missing} hand labels on and need a generator each.')
         self.backbone = MODELS.build(backbone)
         self.stages = nn.ModuleDict({name: MODELS.build(_with_classes(stages[name], num_classes)) for name in names})
+        if share_tail:
+            share_tails(self.stages.values())
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
         self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.frozen_backbone = frozen_backbone
@@ -201,6 +205,18 @@ def predict_boxes(stage: TwoStageDetector, feature: Tensor, samples: list[DetDat
     proposals = stage.rpn_head.predict(x, samples, rescale=False) if stage.with_rpn else [sample.proposals for sample in samples]
     metas = [sample.metainfo for sample in samples]
     return stage.roi_head.predict_bbox(x, metas, proposals, rcnn_test_cfg=stage.roi_head.test_cfg, rescale=False)
+
+
+def share_tails(stages: Iterable[nn.Module]) -> None:
+    """Let all stages use the first tail, and the first fc6 and fc7, of their structure.
+
+    Idle stages then move with the stage that trains.
+    """
+    seen: dict[str, nn.Module] = {}
+    for stage in stages:
+        stage.backbone = seen.setdefault(repr(stage.backbone), stage.backbone)
+        head = stage.roi_head.bbox_head
+        head.shared_fcs = seen.setdefault(repr(head.shared_fcs), head.shared_fcs)
 
 
 def _with_classes(stage: dict, num_classes: int) -> dict:

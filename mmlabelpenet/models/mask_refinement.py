@@ -15,6 +15,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration, head_masks, read_candidates
 from mmlabelpenet.calibration.objects import FoundObject
@@ -79,8 +80,7 @@ def calibrated_masks(
         best = int(overlap.argmax())
         objects.append(FoundObject(label, box, score, best, torch.unique(torch.cat([members, members.new_tensor([best])])), (label,)))
     maps, _ = generator.attention_maps(stage, x, candidates, objects, size)
-    peak = maps.flatten(1).amax(1).clamp(min=1e-12) if len(maps) else maps.new_ones(0)
-    return (maps / peak[:, None, None]).cpu().numpy()
+    return class_attention(maps, generator.peak)[1:].cpu().numpy()
 
 
 @torch.no_grad()
