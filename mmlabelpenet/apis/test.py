@@ -17,6 +17,7 @@ import mmlabelpenet
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash
+from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
@@ -107,6 +108,7 @@ def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str]) -> t
     config = copy.deepcopy(config)
     config.load_from, config.resume = None, False
     config.test_evaluator.stages = list(stages)
+    allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
     load_strictly(runner.model.module if is_model_wrapper(runner.model) else runner.model, checkpoint)

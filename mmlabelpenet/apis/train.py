@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
@@ -31,6 +32,7 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
     if resume is not None:
         config.resume = True
         config.load_from = None if resume == 'auto' else resume
+    allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
     model = runner.model.module if hasattr(runner.model, 'module') else runner.model
@@ -40,6 +42,19 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
         check_checkpoint(model, start, whole=config.get('resume', False))
     runner.train()
     return runner
+
+
+def allow_cpu_ranks(config: Config) -> None:
+    """Let several processes without CUDA talk over gloo; mmengine's own start asks for a GPU. Does nothing with CUDA or one process.
+
+    Args:
+        config: to be run; its model wrapper is told that the model lies on no device of its own.
+    """
+    if config.get('launcher', 'none') != 'pytorch' or torch.cuda.is_available():
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    config.merge_from_dict({'model_wrapper_cfg.type': 'MMDistributedDataParallel', 'model_wrapper_cfg.device_ids': None})
 
 
 def check_checkpoint(model: nn.Module, path: str | Path, whole: bool) -> None:
