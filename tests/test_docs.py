@@ -1,0 +1,152 @@
+"""What the documentation names exists, and the defaults it states are those of the code."""
+
+import ast
+import importlib
+import inspect
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mmlabelpenet.apis import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'mmlabelpenet'
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+NOT_YET = {'docs/benchmark.md'}  # written with the first results
+PAPER_TO_CODE = 'docs/paper_to_code.md'
+CHOICES = 'docs/choices.md'
+PAPER_CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding='utf-8')
+
+
+def without_code(text):
+    return re.sub(r'```.*?```|`[^`\n]*`', '', text, flags=re.DOTALL)
+
+
+def code_spans(text):
+    """What stands between backticks in a page's tables."""
+    rows = [line for line in text.splitlines() if line.startswith('|')]
+    return sorted({span for row in rows for span in re.findall(r'`([^`]+)`', row)})
+
+
+def headings(page):
+    """Anchors of a page, as GitHub makes them."""
+    titles = re.findall(r'^#+ (.+)$', re.sub(r'```.*?```', '', read(page), flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', title.replace('`', '').lower()).replace(' ', '-') for title in titles}
+
+
+@cache
+def definitions(path):
+    """Names of the functions and classes at the top of a file."""
+    return {node.name for node in ast.parse(read(path)).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+@cache
+def class_named(name):
+    """A class of the package by its bare name."""
+    for path in sorted(PACKAGE.rglob('*.py')):
+        module = path.relative_to(ROOT).with_suffix('').as_posix()
+        if name in definitions(f'{module}.py'):
+            return getattr(importlib.import_module(module.replace('/', '.')), name)
+    raise LookupError(f'There is no class {name} in the package.')
+
+
+def locate(dotted):
+    """An attribute of the package by its dotted name, relative to the package."""
+    names = ['mmlabelpenet', *dotted.split('.')]
+    path, depth = ROOT, 0
+    while depth < len(names) and ((path / names[depth]).is_dir() or (path / f'{names[depth]}.py').is_file()):
+        path, depth = path / names[depth], depth + 1
+    found = importlib.import_module('.'.join(names[:depth]))
+    for name in names[depth:]:
+        found = getattr(found, name)
+    return found
+
+
+def default_of(owner, argument):
+    """Default of a constructor's argument, looked for in the bases too."""
+    for base in inspect.getmro(owner):
+        if '__init__' in vars(base):
+            parameter = inspect.signature(base.__init__).parameters.get(argument)
+            if parameter is not None and parameter.default is not inspect.Parameter.empty:
+                return parameter.default
+    raise LookupError(f'{owner.__name__} has no argument {argument} with a default.')
+
+
+def config_value(dotted):
+    """Value of the paper's config."""
+    value = load_config(ROOT / PAPER_CONFIG)
+    for name in dotted.split('.'):
+        value = value[int(name)] if name.isdigit() else value[name]
+    return value
+
+
+def plain(value):
+    """Tuples and lists alike."""
+    return list(value) if isinstance(value, (tuple, list)) else value
+
+
+def stated_defaults():
+    """``(name, value)`` of each "`name` = `value`" in the choices."""
+    if not (ROOT / CHOICES).exists():
+        return []
+    return re.findall(r'`([\w.]+)` = `([^`]+)`', read(CHOICES))
+
+
+def test_there_are_pages():
+    assert {'README.md', PAPER_TO_CODE, CHOICES} <= set(PAGES)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_every_local_link_leads_somewhere(page):
+    for target in re.findall(r'\]\(([^)\s]+)\)', without_code(read(page))):
+        if target.startswith(('http://', 'https://', 'mailto:')):
+            continue
+        name, _, anchor = target.partition('#')
+        path = (ROOT / page).parent / name if name else ROOT / page
+        relative = path.resolve().relative_to(ROOT).as_posix()
+        assert path.exists() or relative in NOT_YET, f'{page}: {target} is not there'
+        if anchor:
+            assert anchor in headings(relative), f'{page}: {target} has no such heading'
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_every_named_file_of_the_project_exists(page):
+    for name in re.findall(r'(?<![\w./])(?:tools|configs|mmlabelpenet|tests)/[\w./-]*\w', read(page)):
+        assert (ROOT / name).exists(), f'{page}: {name} is not there'
+
+
+@pytest.mark.parametrize('span', code_spans(read(PAPER_TO_CODE)))
+def test_what_the_map_of_the_paper_names_exists(span):
+    if '::' in span:
+        file, name = span.split('::')
+        assert name in definitions(f'tests/{file}')
+    elif '/' in span:
+        assert (ROOT / span).exists()
+    elif '.' in span:
+        locate(span)
+    else:
+        assert span in {'weights'}, f'{span} is neither a file, nor a test, nor a dotted name'
+
+
+def test_every_row_of_the_map_has_a_test():
+    rows = [line for line in read(PAPER_TO_CODE).splitlines() if line.startswith('|')]
+    rows = [row for row in rows if not row.startswith(('| ---', '| paper'))]
+    assert rows and not [row for row in rows if '::' not in row.split('|')[3]]
+
+
+@pytest.mark.parametrize(('name', 'value'), stated_defaults())
+def test_the_choices_state_the_defaults_of_the_code(name, value):
+    first, _, rest = name.partition('.')
+    actual = default_of(class_named(first), rest) if first[0].isupper() else config_value(name)
+    assert plain(actual) == plain(ast.literal_eval(value)), f'{name} is {actual!r}, not {value}'
+
+
+def test_every_decision_has_its_row():
+    rows = re.findall(r'^\| ([A-Z]\d+) \|', read(CHOICES), flags=re.MULTILINE)
+    assert rows == [f'{group}{number}' for group, count in dict(N=10, C=15, L=12, T=4).items() for number in range(1, count + 1)]
