@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmlabelpenet'
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
 NOT_YET = {'docs/benchmark.md'}  # written with the first results
+YOURS = {'configs/pictures.py'}  # files that a reader is to write
 PAPER_TO_CODE = 'docs/paper_to_code.md'
 CHOICES = 'docs/choices.md'
 PAPER_CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
@@ -118,7 +119,7 @@ def test_every_local_link_leads_somewhere(page):
 @pytest.mark.parametrize('page', PAGES)
 def test_every_named_file_of_the_project_exists(page):
     for name in re.findall(r'(?<![\w./])(?:tools|configs|mmlabelpenet|tests)/[\w./-]*\w', read(page)):
-        assert (ROOT / name).exists(), f'{page}: {name} is not there'
+        assert (ROOT / name).exists() or name in YOURS, f'{page}: {name} is not there'
 
 
 @pytest.mark.parametrize('span', code_spans(read(PAPER_TO_CODE)))
@@ -150,3 +151,61 @@ def test_the_choices_state_the_defaults_of_the_code(name, value):
 def test_every_decision_has_its_row():
     rows = re.findall(r'^\| ([A-Z]\d+) \|', read(CHOICES), flags=re.MULTILINE)
     assert rows == [f'{group}{number}' for group, count in dict(N=10, C=15, L=12, T=4).items() for number in range(1, count + 1)]
+
+
+def blocks(language):
+    """``(page, text)`` of each block of code in a language."""
+    return [
+        (page, text) for page in PAGES for text in re.findall(rf'^```{language}\n(.*?)^```', read(page), flags=re.DOTALL | re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(('page', 'text'), blocks('bash'))
+def test_every_option_of_a_command_is_one_of_the_tool(page, text):
+    for line in text.splitlines():
+        command = re.match(r'(?:python|bash) (tools/\S+)', line)
+        for option in re.findall(r' (--[\w-]+)', line.split('#')[0]) if command else ():
+            source = read(command[1])
+            source += read('mmlabelpenet/quickstart.py') if command[1] == 'tools/quickstart.sh' else ''
+            assert f"'{option}'" in source, f'{page}: {command[1]} has no option {option}'
+
+
+@pytest.mark.parametrize(('page', 'text'), blocks('python'))
+def test_examples_are_python_and_import_what_exists(page, text):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f'{page}: {node.module} has no {alias.name}'
+
+
+def test_the_config_of_get_started_reaches_every_loader(tmp_path):
+    (text,) = [text for page, text in blocks('python') if page == 'docs/get_started.md' and '_base_' in text]
+    path = tmp_path / 'pictures.py'
+    path.write_text(text.replace("'./labelpenet/", f"'{ROOT}/configs/labelpenet/"))
+    config = load_config(path)
+    for loader, split in dict(train='train', label='train', test='new').items():
+        dataset = config[f'{loader}_dataloader'].dataset
+        assert dataset.data_root == 'data/pictures' and dataset.split == split and dataset.tags.endswith('tags.csv')
+        assert len(dataset.metainfo.classes) == config.model.num_classes
+    assert not [key for key in config if key.startswith('__')]
+
+
+def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
+    section = read(CHOICES).split('## CPU-size models')[1]
+    config = load_config(ROOT / 'configs/labelpenet/labelpenet_lite0_rendered.py')
+    model, stage = config.model, config.model.stages.segmentation
+    anchors, train, test = stage.rpn_head.anchor_generator, stage.train_cfg, stage.test_cfg
+    roi_head = stage.roi_head
+    grid = model.stages.classification.roi_head.bbox_roi_extractor.roi_layer
+    for fact in (
+        f'{", ".join(str(scale * anchors.strides[0]) for scale in anchors.scales)} pixels',
+        f'{train.rcnn.sampler.num} of {train.rpn_proposal.max_per_img} in training, {test.rpn.max_per_img} to {test.rcnn.max_per_img} in',
+        f'two layers of {roi_head.bbox_head.fc_out_channels}, two mask convolutions of {roi_head.mask_head.conv_out_channels}',
+        f'{grid.type}, {grid.output_size}×{grid.output_size}, with',
+        f'a score of at least {model.test_cfg.min_score}',
+        f'{config.optim_wrapper.optimizer.lr}, in recurrent',
+        f'norm {config.optim_wrapper.clip_grad.max_norm} ',
+        f'preset `{model.test_cfg.crf}`',
+    ):
+        assert fact in section, f'{CHOICES} does not say: {fact}'
