@@ -204,6 +204,8 @@ def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
         f'two layers of {roi_head.bbox_head.fc_out_channels}, two mask convolutions of {roi_head.mask_head.conv_out_channels}',
         f'{grid.type}, {grid.output_size}×{grid.output_size}, with',
         f'a score of at least {model.test_cfg.min_score}',
+        f'from {model.generators.detection.min_score} on, in',
+        f'divided by its {model.generators.detection.peak} quantile',
         f'{config.optim_wrapper.optimizer.lr}, in recurrent',
         f'norm {config.optim_wrapper.clip_grad.max_norm} ',
         f'preset `{model.test_cfg.crf}`',
