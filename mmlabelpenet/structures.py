@@ -96,16 +96,43 @@ def hand_over(
 
 
 def to_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
-    """Pseudo instances in pixels of the original image, unflipped samples only.
+    """Pseudo instances in pixels of the original image, flip undone.
 
     Args:
         pseudo: in the frame of the network input.
-        metainfo: of the sample: ``ori_shape`` (h, w) and ``scale_factor`` (w, h).
+        metainfo: of the sample: ``ori_shape`` (h, w), ``img_shape`` (h, w), ``scale_factor`` (w, h), ``flip``.
     """
+    upright = _flip(pseudo, metainfo)
     scale = pseudo.bboxes.new_tensor(metainfo['scale_factor']).repeat(2)
+    return _resize(upright, 1 / scale, metainfo['ori_shape'])
+
+
+def from_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
+    """Pseudo instances in the frame of the network input; the inverse of :func:`to_original` up to the rounding of masks."""
+    scale = pseudo.bboxes.new_tensor(metainfo['scale_factor']).repeat(2)
+    return _flip(_resize(pseudo, scale, metainfo['img_shape']), metainfo)
+
+
+def _resize(pseudo: InstanceData, scale: Tensor, size: Sequence[int]) -> InstanceData:
     return InstanceData(
-        bboxes=pseudo.bboxes / scale,
+        bboxes=pseudo.bboxes * scale,
         labels=pseudo.labels,
-        masks=pseudo.masks.resize(tuple(metainfo['ori_shape'][:2])),
+        masks=pseudo.masks.resize(tuple(size[:2])),
+        weights=pseudo.weights,
+    )
+
+
+def _flip(pseudo: InstanceData, metainfo: dict) -> InstanceData:
+    """Mirror left and right where the sample is mirrored."""
+    if not metainfo.get('flip', False):
+        return pseudo
+    if metainfo['flip_direction'] != 'horizontal':
+        raise ValueError(f'Pseudo instances can follow a horizontal flip only, got {metainfo["flip_direction"]!r}.')
+    x1, y1, x2, y2 = pseudo.bboxes.unbind(1)
+    width = metainfo['img_shape'][1]
+    return InstanceData(
+        bboxes=torch.stack([width - x2, y1, width - x1, y2], 1),
+        labels=pseudo.labels,
+        masks=pseudo.masks.flip('horizontal'),
         weights=pseudo.weights,
     )

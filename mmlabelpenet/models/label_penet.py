@@ -13,6 +13,7 @@ Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 
 import copy
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
@@ -44,6 +46,7 @@ class LabelPENet(BaseDetector):
         validation: label generator config of the backward direction.
         frozen_backbone: whether recurrent fine-tuning leaves the backbone alone too (row N10).
         share_tail: stages of one structure share conv5, fc6 and fc7, for small GPUs (row N4).
+        refresh_interval: labels of an image serve this many of its visits in recurrent fine-tuning (row L10).
         test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
             are settings of :class:`MaskRefinement`.
 
@@ -60,6 +63,7 @@ class LabelPENet(BaseDetector):
         validation: dict | None = None,
         frozen_backbone: bool = False,
         share_tail: bool = False,
+        refresh_interval: int = 1,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
@@ -76,6 +80,7 @@ class LabelPENet(BaseDetector):
             share_tails(self.stages.values())
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
         self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
+        self.label_cache = LabelCache(refresh_interval)
         self.frozen_backbone = frozen_backbone
         test_cfg = dict(test_cfg or {})
         self.predicted = [check_stage(name) for name in test_cfg.pop('stages', names[-1:])]
@@ -137,7 +142,8 @@ class LabelPENet(BaseDetector):
         for name in self.names:
             losses |= self.stage_losses(name, feature, samples, pseudo)
             if name != self.names[-1]:
-                pseudo = self.generators[name](self.stages[name], feature.detach(), samples, images)
+                make = partial(self.generators[name], self.stages[name], feature.detach(), samples, images)
+                pseudo = self.label_cache(name, samples, make)
         return losses
 
     def _backward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
@@ -145,7 +151,8 @@ class LabelPENet(BaseDetector):
         feature, images = self._shared(inputs), self.data_preprocessor.images(inputs, samples)
         losses = {}
         for teacher, name in zip(self.names[:0:-1], self.names[-2::-1], strict=True):
-            pseudo = self.validator(self.stages[teacher], feature.detach(), samples, images)
+            make = partial(self.validator, self.stages[teacher], feature.detach(), samples, images)
+            pseudo = self.label_cache(f'{teacher} {BACKWARD}', samples, make)
             losses |= self.stage_losses(name, feature, samples, pseudo)
         return losses
 

@@ -1,0 +1,82 @@
+"""Labels that are reused arrive in the frame of the visit."""
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+
+from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.structures import from_original, pseudo_instances, to_original
+
+
+def sample(scale=1.0, flip=False, img_id='a', size=(20, 30)):
+    shape = (int(size[0] * scale), int(size[1] * scale))
+    return DetDataSample(
+        metainfo=dict(
+            img_id=img_id,
+            ori_shape=size,
+            img_shape=shape,
+            scale_factor=(scale, scale),
+            flip=flip,
+            flip_direction='horizontal' if flip else None,
+        )
+    )
+
+
+def labels(size=(20, 30)):
+    masks = np.zeros((1, *size), bool)
+    masks[0, 4:10, 2:12] = True
+    return pseudo_instances(torch.tensor([[2.0, 4.0, 12.0, 10.0]]), torch.tensor([1]), masks, torch.tensor([0.5]))
+
+
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('scale', [1.0, 2.0])
+def test_to_original_undoes_from_original(flip, scale):
+    meta = sample(scale, flip).metainfo
+    back = to_original(from_original(labels(), meta), meta)
+    torch.testing.assert_close(back.bboxes, labels().bboxes)
+    assert (back.masks.masks == labels().masks.masks).all()
+
+
+def test_a_flipped_visit_gets_mirrored_labels():
+    found = from_original(labels(), sample(2.0, flip=True).metainfo)
+    assert found.bboxes.tolist() == [[36.0, 8.0, 56.0, 20.0]]
+    rows, columns = np.nonzero(found.masks.masks[0])
+    assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (36, 8, 56, 20)
+
+
+@pytest.mark.parametrize(('interval', 'expected'), [(1, 6), (2, 3), (3, 2)])
+def test_labels_serve_as_many_visits_as_the_interval_says(interval, expected):
+    cache, made = LabelCache(interval), []
+
+    def make():
+        made.append(1)
+        return [labels()]
+
+    for _ in range(6):
+        cache('detection', [sample()], make)
+    assert len(made) == expected
+
+
+def test_stages_and_images_do_not_share_labels():
+    cache, made = LabelCache(5), []
+
+    def make():
+        made.append(1)
+        return [labels()]
+
+    for stage, image in (('detection', 'a'), ('refinement', 'a'), ('detection', 'b'), ('detection', 'a')):
+        cache(stage, [sample(img_id=image)], make)
+    assert len(made) == 3
+
+
+def test_a_reused_label_is_that_of_the_first_visit_in_the_frame_of_the_second():
+    cache = LabelCache(2)
+    cache('detection', [sample()], lambda: [labels()])
+    again = cache('detection', [sample(2.0)], lambda: pytest.fail('made anew'))
+    assert again[0].bboxes.tolist() == [[4.0, 8.0, 24.0, 20.0]]
+
+
+def test_an_interval_below_one_is_refused():
+    with pytest.raises(ValueError, match='at least 1, got 0'):
+        LabelCache(0)
