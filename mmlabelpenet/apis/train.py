@@ -9,6 +9,7 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import read_checkpoint
+from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.models.weights import check_input
 
 
@@ -25,13 +26,14 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: the checkpoint is of another model.
+        ValueError: the checkpoint is of another model, or an image is in the training and in the test split.
     """
     if amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'
     if resume is not None:
         config.resume = True
         config.load_from = None if resume == 'auto' else resume
+    check_overlap(config)
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
@@ -42,6 +44,33 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
         check_checkpoint(model, start, whole=config.get('resume', False))
     runner.train()
     return runner
+
+
+def check_overlap(config: Config) -> None:
+    """Refuse to train on images, be it on their tags, that the config tests on (row T1), unless ``allow_test_overlap`` is set.
+
+    Raises:
+        ValueError: the training and the test split share images; says how many.
+    """
+    if config.get('allow_test_overlap', False) or config.get('test_dataloader') is None:
+        return
+    train, test = config.train_dataloader.dataset, config.test_dataloader.dataset
+    if train.data_root != test.data_root:
+        return
+    shared = set(image_ids(train)) & set(image_ids(test))
+    if shared:
+        raise ValueError(
+            f'{len(shared)} images are in the training split {train.split!r} and in the test split {test.split!r}, for example '
+            f'{min(shared)!r}. Choose other splits, or set allow_test_overlap=True and call no number of it a test result.'
+        )
+
+
+def image_ids(dataset: dict) -> list[str]:
+    """Images of a data set's config; none where its list does not exist yet."""
+    try:
+        return VOCDevkit(dataset['data_root'], VOC_CLASSES).image_ids(dataset['split'])
+    except FileNotFoundError:
+        return []
 
 
 def allow_cpu_ranks(config: Config) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from mmengine.config import Config
 
-from mmlabelpenet.apis.train import check_checkpoint, train
+from mmlabelpenet.apis.train import check_checkpoint, check_overlap, train
 
 
 @pytest.fixture(scope='module')
@@ -77,3 +78,25 @@ def test_weights_without_a_backbone_are_refused(tmp_path):
     torch.save(dict(state_dict=state), path)
     with pytest.raises(ValueError, match='missing .backbone'):
         check_checkpoint(toy.build(toy.model_config()), path, whole=False)
+
+
+def overlapping(toy_root, **keys):
+    loader = dict(dataset=dataset(toy_root, 'train'))
+    return Config(dict(train_dataloader=loader, test_dataloader=loader, **keys))
+
+
+def dataset(root, split):
+    return dict(data_root=str(root), split=split)
+
+
+def test_training_on_test_images_is_refused_unless_it_is_asked_for(toy_root):
+    with pytest.raises(ValueError, match=r"6 images are in the training split 'train' and in the test split 'train'.*allow_test_overlap"):
+        check_overlap(overlapping(toy_root))
+    check_overlap(overlapping(toy_root, allow_test_overlap=True))
+
+
+def test_separate_splits_and_missing_lists_pass_the_overlap_check(toy_root):
+    config = overlapping(toy_root)
+    for split in ('test', 'no_such_split'):
+        config.test_dataloader.dataset.split = split
+        check_overlap(config)

@@ -1,4 +1,5 @@
-# PASCAL VOC 2012: trainval for training; val stands in for the test server in testing (Sec. 4.3).
+# PASCAL VOC 2012: trainval for training, test for testing (Sec. 4.3). The annotations of test lie on the evaluation server only;
+# to measure at home, train on train and test on val.
 data_root = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
 
 train_pipeline = [
@@ -55,14 +56,14 @@ test_dataloader = dict(
     dataset=dict(
         type='VOCTags',
         data_root=data_root,
-        split='val',
-        proposals='data/proposals/voc12_val.npz',
+        split='test',
+        proposals='data/proposals/voc12_test.npz',
         keep_untagged=True,
         test_mode=True,
         pipeline=test_pipeline,
     ),
 )
-test_evaluator = dict(type='StageMetric', data_root=data_root, split='val')
+test_evaluator = dict(type='StageMetric', data_root=data_root, split='test')
 # CorLoc is measured on the training split, by its boxes, and only after training.
 corloc_dataloader = dict(
     batch_size=1,
