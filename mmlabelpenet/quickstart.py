@@ -18,7 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: spinning threads slow the data loader's workers down
 
@@ -231,11 +234,13 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     command = shlex.join(['python', *tool('dataset_converters/render_voc.py')[1:], str(plan.data), *flags])
     steps.run('render', asdict(render), [plan.data], lambda: render_dataset(plan.data, render), command)
     render_dataset(plan.data, render)  # says so where it has become another data set
+    search = SelectiveSearchSettings(min_size=28)  # no figure is smaller
     for split in SPLITS:
         images = [file_mark(path) for path in sorted((plan.data / 'JPEGImages').glob(f'{split}_*'))]
-        more = ['--overwrite'] if is_stale(plan, split) else []
-        action = [*tool('dataset_converters/selective_search.py'), str(plan.data), split, str(plan.proposals(split)), '--workers', '2']
-        steps.run(f'proposals {split}', [images, asdict(SelectiveSearchSettings())], [plan.proposals(split)], [*action, *more])
+        more = ['--overwrite'] if is_stale(plan, split, search) else []
+        action = [*tool('dataset_converters/selective_search.py'), str(plan.data), split, str(plan.proposals(split))]
+        action += ['--min-size', str(search.min_size), '--workers', '2']
+        steps.run(f'proposals {split}', [images, asdict(search)], [plan.proposals(split)], [*action, *more])
 
     training = [config_hash(config), *(file_mark(plan.proposals(split)) for split in SPLITS[:1])]
     check_unchanged(steps, 'train', training, work)
@@ -252,8 +257,8 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     return json.loads(metrics.read_text())
 
 
-def is_stale(plan: Plan, split: str) -> bool:
-    """Whether the proposals that are there were made of other images; the first image's are made again to see."""
+def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> bool:
+    """Whether the proposals that are there were made of other images or settings; the first image's are made again to see."""
     import cv2
     import numpy as np
 
@@ -268,7 +273,7 @@ def is_stale(plan: Plan, split: str) -> bool:
     except ValueError:
         return True
     image = cv2.imread(str(plan.data / 'JPEGImages' / f'{names[0]}.jpg'))
-    return present.image_ids != names or not np.array_equal(present.get(names[0])[0], selective_search(image)[0])
+    return present.image_ids != names or not np.array_equal(present.get(names[0])[0], selective_search(image, settings)[0])
 
 
 def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> None:

@@ -13,6 +13,7 @@ import cv2
 import pytest
 
 from mmlabelpenet import quickstart
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 from mmlabelpenet.quickstart import Plan, Steps, check_unchanged, collect_log, fingerprint, is_stale, parse_args, run_command, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,7 +168,7 @@ def test_proposals_of_other_images_are_stale(tmp_path):
 
     plan = Plan(tmp_path / 'work', 0, tmp_path / 'data', True)
     render_dataset(plan.data, RenderSettings(num_train=2, num_test=1, height=96, width=128, min_size=30, max_size=70))
-    assert not is_stale(plan, 'train')  # nothing is there
+    assert not is_stale(plan, 'train', SelectiveSearchSettings())  # nothing is there
     images = {name: cv2.imread(str(plan.data / f'JPEGImages/{name}.jpg')) for name in ('train_00000', 'train_00001')}
 
     def write(found):
@@ -175,13 +176,13 @@ def test_proposals_of_other_images_are_stale(tmp_path):
 
     found = {name: selective_search(image) for name, image in images.items()}
     write(found)
-    assert not is_stale(plan, 'train')
+    assert not is_stale(plan, 'train', SelectiveSearchSettings())
     write({'train_00000': found['train_00000']})
-    assert is_stale(plan, 'train')
+    assert is_stale(plan, 'train', SelectiveSearchSettings())
     write(dict(zip(found, reversed(found.values()))))
-    assert is_stale(plan, 'train')
+    assert is_stale(plan, 'train', SelectiveSearchSettings())
     plan.proposals('train').write_bytes(b'damaged')
-    assert is_stale(plan, 'train')
+    assert is_stale(plan, 'train', SelectiveSearchSettings())
 
 
 def test_the_training_log_joins_resumed_runs_in_their_order(tmp_path):

@@ -3,7 +3,7 @@
 __imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow')
 __box_coder = dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(0.1, 0.1, 0.2, 0.2))
 
-__tail = dict(type='ASPPTail', in_channels=112, channels=64, out_channels=128)
+__tail = dict(type='ASPPTail', in_channels=112, channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d'))
 __rpn_head = dict(
     type='WeightedRPNHead',
     in_channels=112,
