@@ -94,3 +94,12 @@ def test_every_class_peaks_at_one_and_the_background_lives_where_no_class_does()
 def test_without_objects_all_is_background_and_an_empty_map_stays_empty():
     assert class_attention(torch.zeros(0, 2, 2)).tolist() == [[[1, 1], [1, 1]]]
     assert class_attention(torch.zeros(1, 2, 2)).tolist() == [[[1, 1], [1, 1]], [[0, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize('peak', [0.3, 0.9, 1.0])
+def test_the_peak_is_a_quantile_of_the_positive_attention(peak):
+    maps = torch.rand(2, 6, 7, generator=torch.Generator().manual_seed(1)).sub(0.3).clamp(min=0)
+    attention = class_attention(maps, peak)
+    for scaled, raw in zip(attention[1:], maps, strict=True):
+        value = np.quantile(raw[raw > 0].numpy(), peak)
+        np.testing.assert_allclose(scaled.numpy(), np.minimum(raw.numpy() / value, 1), rtol=1e-5)

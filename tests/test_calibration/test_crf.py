@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from mmlabelpenet.calibration.crf import DenseCRF
+from mmlabelpenet.calibration.crf import DenseCRF, build_crf
 
 
 def two_halves(h=40, w=60, edge=25):
@@ -99,3 +99,9 @@ def test_arguments_stay_as_they_were():
     DenseCRF(max_size=30)(image, attention)
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(attention, before[1])
+
+
+def test_a_crf_is_built_from_settings_or_by_the_name_of_a_preset():
+    assert build_crf('deeplab') == DenseCRF() and build_crf(dict(iterations=3)) == DenseCRF(iterations=3) and build_crf(None) is None
+    with pytest.raises(KeyError, match="no CRF preset 'deeplap'.*deeplab, small"):
+        build_crf('deeplap')

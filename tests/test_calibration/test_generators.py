@@ -284,3 +284,23 @@ def test_candidates_are_all_proposals_with_a_box_per_class(scene, name):
         if name == 'classification':
             assert torch.equal(found.rois, sample.proposals.bboxes)
             assert torch.equal(found.bboxes[:, 2], sample.proposals.bboxes)
+
+
+def test_an_object_whose_mask_lies_elsewhere_is_a_box_only_from_a_settable_overlap_on(scene):
+    never, always = (labels_of(scene, 'detection', min_iou=value) for value in (0.0, 1.1))
+    assert sum(pseudo.masks.areas.sum() for pseudo in always) == 0 < sum(pseudo.masks.areas.sum() for pseudo in never)
+    _, candidates = candidates_of(scene, 'detection')
+    for i, sample in enumerate(scene[2]):
+        objects = find_objects(candidates[i], sample.gt_image_labels.onehot.nonzero().flatten().tolist())
+        torch.testing.assert_close(always[i].bboxes, torch.stack([found.bbox for found in objects]))
+
+
+def test_a_lower_peak_makes_objects_larger(scene):
+    areas = [sum(pseudo.masks.areas.sum() for pseudo in labels_of(scene, 'classification', peak=peak)) for peak in (1.0, 0.5)]
+    assert areas[0] < areas[1]
+
+
+@pytest.mark.parametrize('peak', [0.0, 1.5])
+def test_a_peak_outside_its_range_is_refused(peak):
+    with pytest.raises(ValueError, match=f'peak is a quantile in .0, 1., got {peak}'):
+        ProposalCalibration(peak=peak)

@@ -205,3 +205,16 @@ def test_the_roi_norm_stands_before_the_first_layer_and_in_excitation_backprop()
     first = head.first_input(feats)
     torch.testing.assert_close(first.norm(dim=1), torch.full((4,), 5.0))
     torch.testing.assert_close(head(feats)[0], head.fc_cls(first))
+
+
+def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, feature, toy_batch):
+    samples = toy_batch[1]
+    proposals, metas = [sample.proposals for sample in samples], [sample.metainfo for sample in samples]
+    found = {}
+    for stage.roi_head.rank in ('product', 'class'):
+        found[stage.roi_head.rank] = stage.roi_head.predict_bbox(stage.extract_feat(feature), metas, proposals, None)
+    for i, (cls_logits, weight_logits) in enumerate(logits_of(stage, feature, samples)):
+        torch.testing.assert_close(found['class'][i].scores[:, :4], cls_logits[:, :4].softmax(1))
+        torch.testing.assert_close(found['product'][i].scores[:, :4], cls_logits[:, :4] * weight_logits.softmax(0))
+    with pytest.raises(ValueError, match="got 'score'"):
+        mil_head.MILRoIHead(rank='score')

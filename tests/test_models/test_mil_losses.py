@@ -98,3 +98,12 @@ def test_single_labels_take_the_object_of_the_largest_overlap_above_beta():
     assert single_labels(proposals, bboxes[:1], labels[:1], num_classes=3).tolist() == [2, 2, 3, 3, 3]  # 0.5 is not more than β
     assert single_labels(proposals, bboxes[:1], labels[:1], num_classes=3, beta=0.8).tolist() == [2, 3, 3, 3, 3]
     assert single_labels(proposals, bboxes[:0], labels[:0], num_classes=3).tolist() == [3] * 5
+
+
+def test_the_sigmoid_loss_asks_each_class_alone():
+    cls_logits, weight_logits = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(2))
+    onehot = torch.tensor([1.0, 0.0, 1.0])
+    image_scores = (cls_logits * weight_logits.softmax(0)).sum(0).sigmoid()
+    expected = -(image_scores[0].log() + (1 - image_scores[1]).log() + image_scores[2].log())
+    torch.testing.assert_close(MILSigmoidLoss()(cls_logits, weight_logits, onehot), expected)
+    torch.testing.assert_close(MILSigmoidLoss(loss_weight=0.5)(cls_logits, weight_logits, onehot), expected / 2)

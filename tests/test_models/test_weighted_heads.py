@@ -222,6 +222,18 @@ def test_the_sampler_says_for_each_sample_how_much_it_counts(toy_batch):
     assert torch.equal(result.neg_weights, negative_weights(result.neg_priors, truth.bboxes, truth.weights))
 
 
+def test_negatives_may_count_one_but_never_in_an_image_without_pseudo_instances():
+    priors = InstanceData(priors=torch.tensor([[0.0, 0, 9, 9], [30, 30, 60, 60], [50, 50, 60, 60]]))
+    truth = InstanceData(bboxes=torch.tensor([[0.0, 0, 10, 10]]), labels=torch.tensor([1]), weights=torch.tensor([0.3]))
+    config = toy.train_cfg()['rcnn']
+    for instances, negatives, expected in ((truth, 'nearest', 0.3), (truth, 'one', 1.0), (truth[:0], 'one', 0.0)):
+        assigned = TASK_UTILS.build(config['assigner']).assign(priors, instances)
+        result = TASK_UTILS.build(dict(config['sampler'], negatives=negatives)).sample(assigned, copy.copy(priors), instances)
+        assert len(result.neg_weights) and result.neg_weights.tolist() == pytest.approx([expected] * len(result.neg_weights))
+    with pytest.raises(ValueError, match="got 'mean'"):
+        TASK_UTILS.build(dict(config['sampler'], negatives='mean'))
+
+
 def test_the_sampler_draws_as_mmdets_does(toy_batch):
     truth = labelled(toy_batch[1])[0].gt_instances
     priors = InstanceData(priors=torch.rand(80, 4).sort(1).values * 90)

@@ -6,7 +6,7 @@ train_cfg = dict(
         dict(name='detection', iters=350),
         dict(name='refinement', iters=350),
         dict(name='segmentation', iters=350),
-        dict(name='recurrent', iters=15),
+        dict(name='recurrent', iters=5),
     ]
 )
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[1350], gamma=0.1)]
