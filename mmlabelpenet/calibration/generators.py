@@ -73,7 +73,7 @@ class AttentionGenerator:
     """What calibration and aggregation share: find objects, sum their proposals' maps, CRF, box of the mask.
 
     Args:
-        max_per_tag, nms_thr, max_candidates, min_score: of :func:`find_objects`.
+        max_per_tag, nms_thr, max_candidates, min_score, max_overlap: of :func:`find_objects`.
         weights: what W holds: ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by
             the image's best; ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
@@ -90,6 +90,7 @@ class AttentionGenerator:
         nms_thr: float = 0.3,
         max_candidates: int = 300,
         min_score: float = 0.3,
+        max_overlap: float = 1.0,
         weights: str = 'class',
         crf: dict | str | None = None,
         min_iou: float = 0.1,
@@ -100,7 +101,9 @@ class AttentionGenerator:
             raise ValueError(f'peak is a quantile in (0, 1], got {peak}.')
         if weights not in self.WEIGHTS:
             raise ValueError(f'weights must be one of {self.WEIGHTS}, got {weights!r}.')
-        self.selection = dict(max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score)
+        self.selection = dict(
+            max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
+        )
         self.weights = weights
         self.crf = build_crf(crf)
         self.min_iou = min_iou

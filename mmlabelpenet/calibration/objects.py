@@ -41,6 +41,7 @@ def find_objects(
     max_candidates: int = 300,
     max_per_label: int | None = None,
     min_score: float = 0.3,
+    max_overlap: float = 1.0,
 ) -> list[FoundObject]:
     """Non-maximum suppression per class; each suppressed proposal joins the best object that suppresses it.
 
@@ -51,6 +52,7 @@ def find_objects(
         max_candidates: only so many of the best proposals enter, per class.
         max_per_label: objects per class at most; 1 in the classification stage (row C7).
         min_score: the best object of a class is always kept, further ones from this score on (row L5).
+        max_overlap: of objects of two classes that overlap more than this, only the better one stays; 1 keeps both.
 
     Returns:
         objects, class by class, best first; none for an image without proposals.
@@ -70,7 +72,7 @@ def find_objects(
                 break
             members = order[(owner == rank).nonzero().flatten()]
             found.append(FoundObject(label, bboxes[index], float(scores[index]), int(order[index]), members, tuple(labels)))
-    return found
+    return one_class_per_object(found, max_overlap)
 
 
 def _owners(overlaps: Tensor, kept: Tensor, nms_thr: float) -> Tensor:
@@ -79,6 +81,19 @@ def _owners(overlaps: Tensor, kept: Tensor, nms_thr: float) -> Tensor:
     first = (overlaps > nms_thr).float().argmax(1)
     # NMS and this overlap may round differently at the threshold; a box without owner joins its nearest.
     return torch.where(overlaps.amax(1) > nms_thr, first, overlaps.argmax(1))
+
+
+def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[FoundObject]:
+    """Leave out objects that a better-scored one of another class overlaps by more than ``max_overlap``."""
+    if len(found) < 2 or max_overlap >= 1:
+        return found
+    bboxes = torch.stack([item.bbox for item in found])
+    overlap = bbox_overlaps(bboxes, bboxes)
+    return [
+        item
+        for i, item in enumerate(found)
+        if not any(other.label != item.label and other.score > item.score and overlap[i, j] > max_overlap for j, other in enumerate(found))
+    ]
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

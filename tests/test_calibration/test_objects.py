@@ -115,3 +115,12 @@ def test_an_overlap_of_just_a_tenth_is_enough():
     proposal = torch.tensor([0.0, 0, 20, 20])
     assert mask_bbox(square(0, 0, 8, 5), proposal)[1].any()
     assert not mask_bbox(square(0, 0, 13, 3), proposal)[1].any()
+
+
+def test_of_two_classes_on_one_object_the_better_stays():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 1, 10, 10], [40, 40, 60, 60]])
+    scores = torch.tensor([[0.9, 0.1], [0.2, 0.6], [0.1, 0.5]])
+    candidates = InstanceData(bboxes=boxes[:, None].expand(-1, 2, 4), scores=scores)
+    both, single = (find_objects(candidates, [0, 1], max_overlap=value) for value in (1.0, 0.5))
+    assert [(item.label, item.best) for item in both] == [(0, 0), (1, 1), (1, 2)]
+    assert [(item.label, item.best) for item in single] == [(0, 0), (1, 2)]

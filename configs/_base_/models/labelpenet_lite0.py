@@ -113,8 +113,8 @@ model = dict(
     ),
     generators=dict(
         classification=dict(type='ProposalCalibration', max_per_tag=1, crf='small'),
-        detection=dict(type='ProposalCalibration', min_score=0.5, peak=0.95, crf='small'),
-        refinement=dict(type='MaskAggregation', min_score=0.5, weights='one', crf='small'),
+        detection=dict(type='ProposalCalibration', min_score=0.5, max_overlap=0.5, peak=0.95, crf='small'),
+        refinement=dict(type='MaskAggregation', min_score=0.5, max_overlap=0.5, weights='one', crf='small'),
     ),
     validation=dict(type='DetectionLabels'),
     test_cfg=dict(crf='small', max_masks=10, min_score=0.05),
