@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from ..datasets.voc import VOCDevkit
 from ..registry import METRICS
+from ..structures import STAGES
 from .functional import encode_masks
 from .scoring import Prediction, Record, Settings, Truth, score_image, summarise
 from .table import Table, make_row, text_table, write_metrics
 
 __all__ = ['STAGES', 'StageMetric', 'read_prediction', 'read_truth', 'write_metrics']
 
-STAGES = ('classification', 'detection', 'refinement', 'segmentation')
 PROTOCOLS = {'test': ('bbox', 'segm', 'abo', 'miou'), 'corloc': ('corloc',)}
 
 
