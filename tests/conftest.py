@@ -17,6 +17,12 @@ def _scope():
     DefaultScope.get_instance('tests', scope_name='mmlabelpenet')
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _one_thread():
+    """Tests compare bits with those of forked processes, and a fork cannot use its parent's threads; sums depend on their number."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
     """Devkit of six training and two test pictures; proposals lie beside it. Read only."""

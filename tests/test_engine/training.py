@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 
-import torch
 import toy
 from mmengine.hooks import Hook
 
@@ -45,7 +44,6 @@ def killed(data_root, work_dir, stage=None, images=0, **kwargs):
     """Train in a process of its own that kills itself; with ``stage``, in its label pass after so many images."""
 
     def run():
-        torch.set_num_threads(1)
         if stage is not None:
             _die_in_label_pass(stage, images)
         train(data_root, work_dir, **kwargs)
