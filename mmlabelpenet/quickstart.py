@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmlabelpenet.files import atomic_write
+
 if TYPE_CHECKING:
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 
@@ -134,9 +136,8 @@ class Steps:
 
     def _remember(self, name: str, record: dict[str, Any]) -> None:
         self.done[name] = record
-        partial = self.path.with_suffix('.partial')
-        partial.write_text(json.dumps(self.done, indent=1) + '\n')
-        partial.replace(self.path)
+        with atomic_write(self.path) as file:
+            file.write(json.dumps(self.done, indent=1) + '\n')
 
 
 def fingerprint(settings: Any) -> str:

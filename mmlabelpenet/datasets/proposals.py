@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import atomic_write
+
 _ARRAYS = ('image_ids', 'sizes', 'offsets', 'bboxes', 'scores', 'settings')
 _TOOL = 'tools/dataset_converters/selective_search.py'
 
@@ -98,14 +100,8 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
         'scores': _joined([record.scores[order] for record, order in zip(ordered, orders)], (0,)),
         'settings': np.array(json.dumps(dict(settings), sort_keys=True)),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial{os.getpid()}')
-    try:
-        with partial.open('wb') as file:
-            np.savez_compressed(file, **arrays, checksum=np.array(_checksum(arrays)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path, 'wb') as file:
+        np.savez_compressed(file, **arrays, checksum=np.array(_checksum(arrays)))
 
 
 class ProposalFile:

@@ -6,13 +6,14 @@ one line per image, so that an interrupted pass goes on where it stopped.
 """
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
+
+from mmlabelpenet.files import atomic_write
 
 VERSION = 1
 
@@ -98,12 +99,12 @@ class PseudoLabelWriter:
         self.path = Path(path)
         self.header = dict(header, version=VERSION)
         self.part = self.path.with_suffix(f'.part{rank}')
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = _complete_lines(self.part)
         if not lines or lines[0] != self.header:
             lines = [self.header]
         self.done = {line['img_id'] for line in lines[1:]}
-        _write_atomically(self.part, ''.join(json.dumps(line) + '\n' for line in lines))
+        with atomic_write(self.part) as file:
+            file.writelines(json.dumps(line) + '\n' for line in lines)
 
     def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData) -> None:
         """Append one image.
@@ -136,7 +137,8 @@ class PseudoLabelWriter:
         if missing:
             raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
         content = _coco(self.header, [lines[i] for i in image_ids], classes)
-        _write_atomically(self.path, json.dumps(content))
+        with atomic_write(self.path) as file:
+            file.write(json.dumps(content))
         for part in self._parts():
             part.unlink()
         return PseudoLabelStore(content)
@@ -188,12 +190,3 @@ def _complete_lines(path: Path) -> list[dict]:
         return []
     text = path.read_text()
     return [json.loads(line) for line in text[: text.rfind('\n') + 1].splitlines()]
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + '.tmp')
-    with temporary.open('w') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

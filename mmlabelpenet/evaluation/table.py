@@ -6,13 +6,13 @@ rounded; None (null, shown as ``-``) says that a stage cannot have the value or 
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..files import atomic_write
 
 Table = dict[str, dict[str, Any]]
 
@@ -134,15 +134,6 @@ def write_metrics(path: str | os.PathLike, table: Table, meta: Mapping[str, Any]
     Raises:
         ValueError: a value is nan or infinite.
     """
-    path = Path(path)
     text = json.dumps({**table, 'meta': dict(meta)}, indent=2, allow_nan=False) + '\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's files are private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_write(path) as file:
+        file.write(text)

@@ -15,6 +15,7 @@ from mmlabelpenet.apis.checkpoint import load_strictly
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.selective_search import pairwise_iou
 from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.files import atomic_write
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import STAGES
@@ -83,9 +84,8 @@ def write_report(work_dir: str | Path, test_images: int = 8, train_images: int =
     run = Run(work_dir)
     sections = [summary(run), results(run), *pictures(run, test_images, train_images), training(run), reproduction(run)]
     path = run.folder / 'report.html'
-    partial = path.with_suffix('.partial')
-    partial.write_text(html.page('Label-PEnet: from image tags to boxes and masks', '\n'.join(sections)), encoding='utf-8')
-    partial.replace(path)
+    with atomic_write(path) as file:
+        file.write(html.page('Label-PEnet: from image tags to boxes and masks', '\n'.join(sections)))
     return path
 
 

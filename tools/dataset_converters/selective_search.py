@@ -25,6 +25,7 @@ from tqdm import tqdm
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search
 from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
+from mmlabelpenet.files import atomic_write
 
 _FORMAT = 1  # raise it when the same settings give other proposals
 
@@ -96,15 +97,9 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
             raise ValueError(f'{str(parts)!r} was begun with {marker.read_text()}, asked for {settings}. Remove it or add --overwrite.')
         shutil.rmtree(parts)
     parts.mkdir(parents=True, exist_ok=True)
-    write_whole(marker, json.dumps(settings).encode())
+    with atomic_write(marker) as file:
+        file.write(json.dumps(settings))
     return parts
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def make_parts(devkit: VOCDevkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int) -> None:
@@ -151,10 +146,8 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path]) -> str:
         raise ValueError(f'Image {str(path)!r} is not readable. Restore it; what is done so far is kept in {str(parts)!r}.')
     bboxes, _ = selective_search(image, search)
     part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
-    partial = parts / f'.{image_id}.partial'
-    with partial.open('wb') as file:
+    with atomic_write(parts / f'{image_id}.npy', 'wb') as file:
         np.save(file, part)
-    partial.replace(parts / f'{image_id}.npy')
     return image_id
 
 
