@@ -1,0 +1,167 @@
+"""Pictures as people have them: turned by EXIF, grey, CMYK, 16-bit, with a palette or transparency, tiny or huge.
+
+Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
+"""
+
+import io
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+MIN_SIDE = 16
+MAX_PIXELS = 200_000_000
+_ORIENTATION = 0x0112
+_DEEP = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')  # 16-bit grey as Pillow names it
+
+
+def list_pictures(folder: str | Path) -> list[Path]:
+    """All pictures below a folder by their suffix, sorted by path; hidden files and folders are passed over.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'Expected a folder of pictures at {str(folder)!r}, but there is none.')
+    found = [path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in found if not any(part.startswith('.') for part in path.relative_to(folder).parts)]
+    if not found:
+        raise FileNotFoundError(f'{str(folder)!r} holds no picture. Expected files that end in {", ".join(SUFFIXES)}.')
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def is_plain(path: str | Path) -> bool:
+    """Whether every program reads the file alike: an upright 8-bit grey or RGB JPEG or PNG. Only the header is read.
+
+    Raises:
+        ValueError: the file is no picture, too small or too large.
+    """
+    with _opened(Path(path)) as image:
+        if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:
+            return False
+        return _orientation(image, path) in (0, 1)
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """(h, w) of the upright picture; only the header is read.
+
+    Raises:
+        ValueError: as for :func:`read_picture`.
+    """
+    with _opened(Path(path)) as image:
+        return image.size if _orientation(image, path) in (5, 6, 7, 8) else image.size[::-1]
+
+
+def read_picture(path: str | Path, max_side: int = 0) -> NDArray[np.uint8]:
+    """Read any picture as RGB, upright.
+
+    Plain JPEG and PNG files are decoded by OpenCV, as in training. 16-bit values lose their lower byte, transparent places become white,
+    of animations the first frame counts.
+
+    Args:
+        path: of the file.
+        max_side: a longer side is reduced to this many pixels; 0 keeps the size.
+
+    Returns:
+        uint8 (h, w, 3).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no picture, damaged, below 16 pixels a side or above 200 megapixels.
+    """
+    path = Path(path)
+    if is_plain(path):
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f'Picture {str(path)!r} is damaged: its header is fine, its pixels cannot be read.')
+        return shrink(image[..., ::-1], max_side)
+    with _opened(path) as image:
+        try:
+            return shrink(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), max_side)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(f'Picture {str(path)!r} cannot be read ({error}). Store it as an 8-bit JPEG or PNG.') from error
+
+
+def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """The image, reduced where its longer side exceeds ``max_side``; 0 keeps every size.
+
+    >>> shrink(np.zeros((300, 100, 3), np.uint8), 150).shape
+    (150, 50, 3)
+    """
+    ratio = max_side / max(image.shape[:2])
+    if not max_side or ratio >= 1:
+        return np.ascontiguousarray(image)
+    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+
+
+def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
+    """The picture as a JPEG file.
+
+    >>> jpeg_bytes(np.zeros((20, 30, 3), np.uint8))[:2]
+    b'\\xff\\xd8'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, 'JPEG', quality=quality)
+    return buffer.getvalue()
+
+
+def unusable(paths: Iterable[Path]) -> dict[Path, str]:
+    """Which files cannot be used, and why; headers only."""
+    problems = {}
+    for path in paths:
+        try:
+            picture_size(path)
+        except ValueError as error:
+            problems[path] = str(error)
+    return problems
+
+
+def _opened(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise FileNotFoundError(f'Expected a picture at {str(path)!r}, but there is none.')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
+            image = Image.open(path)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f'{str(path)!r} is no readable picture ({error}). Replace it or leave it out.') from error
+    w, h = image.size
+    if min(h, w) < MIN_SIDE or h * w > MAX_PIXELS:
+        image.close()
+        limits = f'at least {MIN_SIDE} pixels a side and at most {MAX_PIXELS // 1_000_000} megapixels'
+        raise ValueError(f'Picture {str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
+    return image
+
+
+def _orientation(image: Image.Image, path: str | Path) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)  # may read the pixels of a PNG
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f'Picture {str(path)!r} is damaged ({error}). Replace it or leave it out.') from error
+
+
+def _deep_png(image: Image.Image) -> bool:
+    """Whether a PNG has 16 bits a channel though its mode does not show it."""
+    tile = image.tile[0] if image.tile else None
+    return image.format == 'PNG' and tile is not None and ';16' in str(tile[3])
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _DEEP:
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f'its values go from {values.min()} to {values.max()}, 8 or 16 bits were expected')
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
+    if image.mode == 'F':
+        raise ValueError('it holds decimal numbers, 8 or 16 bits were expected')
+    if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
+        layer = image.convert('RGBA')
+        return Image.alpha_composite(Image.new('RGBA', layer.size, 'white'), layer).convert('RGB')
+    return image.convert('RGB')
