@@ -1,0 +1,104 @@
+"""Measure what the method costs beside the arithmetic it needs: suites of comparisons, each ending in a ratio.
+
+    python tools/analysis_tools/benchmark.py                                # all suites
+    python tools/analysis_tools/benchmark.py --suite cascade mil --json results.json
+
+A suite is a file in benchmarks/ with a function ``comparisons(device)`` that yields ``Comparison`` objects (comparison.py). The variants of
+a comparison run in turn, several times after a warm-up; the ratio is the median of the rounds' ratios. The exit status is 0 also where a
+ratio is not reached. With --json FILE all is written as a list of objects, one for each comparison.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent / 'benchmarks'
+
+
+def suite_names() -> list[str]:
+    """Files of ``benchmarks/``; one whose name begins with an underscore is no suite."""
+    return sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--suite', nargs='+', choices=suite_names(), default=suite_names(), metavar='NAME', help=', '.join(suite_names()))
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all results there')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: cuda if there is one)')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the suites; results appear as they come, and the file after every comparison."""
+    args = parse_args(argv)
+    import torch
+
+    from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops
+
+    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    where = surroundings(device)
+    print(', '.join(f'{name} {value}' for name, value in where.items()))
+    results = []
+    for name in args.suite:
+        for result in run_suite(name, device):
+            results.append(dict(suite=name, **result, **where))
+            print_result(results[-1])
+            if args.json:
+                write_json(args.json, results)
+    judged = [result for result in results if result['holds'] is not None]
+    missed = [f'\n  not reached: {r["suite"]}, {r["comparison"]}' for r in judged if not r['holds']]
+    print(f'\n{len(judged) - len(missed)} of {len(judged)} comparisons reach their figure.{"".join(missed)}')
+
+
+def run_suite(name: str, device: Any) -> Iterator[dict[str, Any]]:
+    """Results of a suite, one by one."""
+    from importlib import import_module
+
+    sys.path[:0] = [path for path in (str(FOLDER.parent), str(FOLDER)) if path not in sys.path]
+    from comparison import measure
+    from mmengine.registry import init_default_scope
+
+    init_default_scope('mmlabelpenet')
+    for comparison in import_module(f'benchmarks.{name}').comparisons(device):
+        yield measure(comparison, device)
+
+
+def surroundings(device: Any) -> dict[str, str]:
+    """Device, threads and versions."""
+    import os
+    import platform
+
+    import torch
+
+    from mmlabelpenet.apis.test import git_commit, package_versions
+
+    model = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or platform.machine()
+    threads = f'{torch.get_num_threads()} of torch, {len(os.sched_getaffinity(0))} cores'
+    versions = ', '.join(f'{name} {version}' for name, version in package_versions().items())
+    return dict(device=f'{device.type} ({model})', threads=threads, versions=versions, commit=str(git_commit()))
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """A few lines of text."""
+    sign = '>=' if result['at_least'] else '<='
+    aim = '' if result['reach'] is None else f', to reach {sign} {result["reach"]:g}: {"yes" if result["holds"] else "NO"}'
+    print(f'\n{result["suite"]}: {result["comparison"]} ({result["shapes"]}; {result["runs"]} runs)')
+    for name, median in result['median_s'].items():
+        print(f'  {name:<44} {1000 * median:10.2f} ms  ± {1000 * result["spread_s"][name]:.2f}')
+    print(f'  ratio {result["ratio"]:.3f}{aim}', flush=True)
+
+
+def write_json(path: Path, results: list[dict[str, Any]]) -> None:
+    """The file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.partial')
+    partial.write_text(json.dumps(results, indent=1) + '\n')
+    partial.replace(path)
+
+
+if __name__ == '__main__':
+    main()
