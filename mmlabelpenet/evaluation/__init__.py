@@ -1,6 +1,8 @@
-"""Measures (``functional``), the metric over them (``metrics``) and the table of results (``table``)."""
+"""Measures (``functional``), the metric over them (``metrics``) and the table of results (``table``).
 
-from .metrics import STAGES, StageMetric
+Only ``metrics`` needs a framework; importing the others, or this package, loads NumPy and pycocotools at most.
+"""
+
 from .table import markdown_table, merge_tables, text_table, write_metrics
 
-__all__ = ['STAGES', 'StageMetric', 'markdown_table', 'merge_tables', 'text_table', 'write_metrics']
+__all__ = ['markdown_table', 'merge_tables', 'text_table', 'write_metrics']
