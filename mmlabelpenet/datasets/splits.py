@@ -1,0 +1,46 @@
+"""Dividing tagged images in two so that every class is divided alike."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Divide images by iterative stratification (Sechidis et al., ECML 2011): the rarest class chooses first.
+
+    An image with several classes counts for each. Classes of one or two images stay in the first part for shares below one half.
+
+    Args:
+        labels: classes of each image; images without any are not divided.
+        share: of the second part, in [0, 1).
+        seed: of the order.
+
+    Returns:
+        sorted indices of the first part and of the second.
+
+    Raises:
+        ValueError: a share outside [0, 1).
+
+    >>> first, second = stratified_split([[0]] * 8 + [[1]] * 4, share=0.25)
+    >>> len(second), sum(index >= 8 for index in second)
+    (3, 1)
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f'The share of the second part lies in [0, 1), got {share}.')
+    rng = np.random.default_rng(seed)
+    left = {int(index) for index in rng.permutation(len(labels)) if labels[index]}
+    order = {int(index): rank for rank, index in enumerate(rng.permutation(len(labels)))}
+    parts: tuple[list[int], list[int]] = ([], [])
+    wishes = [{c: size * sum(c in labels[i] for i in left) for c in {c for i in left for c in labels[i]}} for size in (1 - share, share)]
+    room = [size * len(left) for size in (1 - share, share)]
+    while left:
+        counts = {c: sum(c in labels[i] for i in left) for c in wishes[0]}
+        rarest = min((c for c in counts if counts[c]), key=lambda c: (counts[c], c))
+        for index in sorted((i for i in left if rarest in labels[i]), key=order.__getitem__):
+            second = (wishes[1][rarest], room[1]) > (wishes[0][rarest], room[0])
+            parts[second].append(index)
+            left.discard(index)
+            room[second] -= 1
+            for c in set(labels[index]):
+                wishes[second][c] -= 1
+    return sorted(parts[0]), sorted(parts[1])
