@@ -1,4 +1,4 @@
-"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--out FILE.json]."""
+"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--out FILE.json] [--dump FILE.json]."""
 
 import argparse
 import os
@@ -16,6 +16,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--stage', choices=STAGES, default='all', help='default all')
     parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
     parser.add_argument('--out', metavar='FILE.json', help='write the table here, with values per class')
+    parser.add_argument(
+        '--dump',
+        metavar='FILE.json',
+        help='write the predictions here, COCO-format results as eval_predictions.py reads them; of several stages as FILE.<stage>.json',
+    )
     parser.add_argument('--work-dir', help='where the log goes; default work_dirs/<config name>/test')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -34,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(args.config, parse_options(args.cfg_options or []))
     config.work_dir = args.work_dir or f'{config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
     config.launcher = args.launcher
-    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc)
+    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump)
     if int(os.environ.get('RANK', 0)) == 0:
         print(text_table(table))
 

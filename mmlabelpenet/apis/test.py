@@ -47,7 +47,12 @@ def choose_stages(stages: str | Sequence[str], available: Sequence[str] = STAGES
 
 
 def test(
-    config: Config, checkpoint: str | Path, stages: str | Sequence[str] = 'all', out: str | Path | None = None, corloc: bool = False
+    config: Config,
+    checkpoint: str | Path,
+    stages: str | Sequence[str] = 'all',
+    out: str | Path | None = None,
+    corloc: bool = False,
+    dump: str | Path | None = None,
 ) -> Table:
     """Score a checkpoint.
 
@@ -57,6 +62,8 @@ def test(
         stages: ``'all'``, or one name or several.
         out: JSON file for the table, with ``meta``.
         corloc: also run the config's ``corloc_dataloader`` and ``corloc_evaluator``, if it has them.
+        dump: JSON file for the predictions on the test split, COCO-format results; of several stages each gets its own, named by
+            :func:`~mmlabelpenet.evaluation.dump.dump_path`.
 
     Returns:
         ``{stage: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``; on other ranks than the first all is None.
@@ -72,6 +79,8 @@ def test(
     config = copy.deepcopy(config)
     config.model.setdefault('test_cfg', {})
     config.model.test_cfg.stages = chosen
+    if dump is not None:
+        config.test_evaluator.dump = str(dump)
     table, protocol = run_test(config, checkpoint, chosen)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:

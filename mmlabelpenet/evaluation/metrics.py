@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ..datasets.voc import VOCDevkit
 from ..registry import METRICS
 from ..structures import STAGES
+from .dump import Dump
 from .functional import encode_masks
 from .scoring import Prediction, Record, Settings, Truth, score_image, summarise
 from .table import Table, make_row, text_table, write_metrics
@@ -43,7 +45,9 @@ class StageMetric(BaseMetric):
         box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
         mask_iou_thrs: thresholds of mask AP.
         semantic_score_thr: score from which on an instance enters the class map of mIoU.
+        legacy: boxes name their last pixel ("+1" widths), as in VOC's files; keys of box measures then end in ``_legacy``.
         mask_classes: classes by number in the class masks; those of VOC by default.
+        dump: file to which the predictions go as COCO-format results (:mod:`~.dump`).
         collect_device: as in mmengine.
         prefix: as in mmengine.
         collect_dir: as in mmengine.
@@ -55,8 +59,8 @@ class StageMetric(BaseMetric):
     def __init__(
         self, data_root: str, split: str, stages: Sequence[str] = STAGES, protocol: str = 'test', metrics: Sequence[str] | None = None,
         box_iou_thrs: Sequence[float] = (0.5,), mask_iou_thrs: Sequence[float] = (0.25, 0.5, 0.7, 0.75),
-        semantic_score_thr: float = 0.3, mask_classes: Sequence[str] | None = None, collect_device: str = 'cpu',
-        prefix: str | None = None, collect_dir: str | None = None,
+        semantic_score_thr: float = 0.3, legacy: bool = False, mask_classes: Sequence[str] | None = None, dump: str | None = None,
+        collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if protocol not in PROTOCOLS:
@@ -71,11 +75,13 @@ class StageMetric(BaseMetric):
             'box_iou_thrs': tuple(box_iou_thrs),
             'mask_iou_thrs': tuple(mask_iou_thrs),
             'semantic_score_thr': semantic_score_thr,
+            'legacy': legacy,
         }
         Settings(num_classes=1, **self.options)  # wrong values are told now, not after the first batch
         self.mask_classes = mask_classes
         self.table: Table = {}
         self.meta: dict[str, Any] = {}
+        self._dump = None if dump is None else Dump(dump, self.stages, get_rank())
         self._devkit: VOCDevkit | None = None
         self._order: dict[str, int] = {}
 
@@ -119,11 +125,17 @@ class StageMetric(BaseMetric):
             for stage in self.stages:
                 fields = predictions.get(stage)
                 try:
-                    records[stage] = None if fields is None else score_image(read_prediction(fields), truth, settings)
+                    records[stage] = None if fields is None else self._score(stage, image_id, read_prediction(fields), truth)
                 except ValueError as error:
                     raise ValueError(f'Image {image_id!r}, stage {stage!r}: {error}') from error
             known = {'instance_masks': truth.masks is not None, 'class_masks': truth.class_mask is not None}
             self.results.append({'img_id': image_id, 'stages': records, **known})
+
+    def _score(self, stage: str, image_id: str, prediction: Prediction, truth: Truth) -> Record:
+        record = score_image(prediction, truth, self.settings)
+        if self._dump is not None:
+            self._dump.add(stage, image_id, prediction, self.classes)
+        return record
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Add up all images.
@@ -156,6 +168,8 @@ class StageMetric(BaseMetric):
             'images_with_class_masks': sum(result['class_masks'] for result in results),
             'semantic_score_thr': self.options['semantic_score_thr'],
         }
+        if self._dump is not None:
+            self.meta['dump'] = [str(path) for path in self._dump.finish(self._order, get_world_size())]
         columns = [key for key in self.settings.keys() if any(row[key] is not None for row in self.table.values())]
         print_log(f'{self.protocol} on {self.split}, percent:\n{text_table(self.table, columns)}', 'current')
         flat = {f'{stage}/{key}': value for stage, row in self.table.items() for key, value in row.items() if key != 'per_class'}

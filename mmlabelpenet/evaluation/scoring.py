@@ -57,7 +57,7 @@ class Settings:
         box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
         mask_iou_thrs: thresholds of mask AP.
         semantic_score_thr: score from which on an instance enters the class map.
-        legacy: boxes name their last pixel ("+1" widths).
+        legacy: boxes name their last pixel ("+1" widths); the keys of what is measured on boxes then end in ``_legacy``.
     """
 
     num_classes: int
@@ -76,11 +76,24 @@ class Settings:
                 raise ValueError(f'IoU thresholds need to lie in (0, 1], got {thr}.')
 
     def keys(self) -> list[str]:
-        """All keys that :func:`summarise` may give, in the order of tables."""
-        keys = [f'bbox_mAP_{100 * thr:g}_{mode}' for thr in self.box_iou_thrs for mode in ('11point', 'area')]
-        keys += [f'CorLoc_{100 * self.box_iou_thrs[0]:g}{end}' for end in ('', '_no_difficult_only')]
+        """All keys that :func:`summarise` may give, in the order of tables: each names the protocol of its value.
+
+        >>> Settings(num_classes=1, groups=('corloc',), legacy=True).keys()[2:4]
+        ['CorLoc_50_legacy', 'CorLoc_50_no_difficult_only_legacy']
+        """
+        keys = [f'bbox_mAP_{100 * thr:g}_{mode}{self.box_end}' for thr in self.box_iou_thrs for mode in ('11point', 'area')]
+        keys += [self.corloc_key(end) for end in ('', '_no_difficult_only')]
         keys += [f'segm_mAP_{100 * thr:g}_{mode}' for mode in ('area', '11point', 'coco101') for thr in self.mask_iou_thrs]
         return [*keys, 'ABO_class', 'ABO_agnostic', 'mIoU']
+
+    @property
+    def box_end(self) -> str:
+        """What the keys of box measures end in."""
+        return '_legacy' if self.legacy else ''
+
+    def corloc_key(self, end: str) -> str:
+        """Key of CorLoc in a convention, '' or '_no_difficult_only'."""
+        return f'CorLoc_{100 * self.box_iou_thrs[0]:g}{end}{self.box_end}'
 
 
 def score_image(prediction: Prediction, truth: Truth, settings: Settings) -> Record:
@@ -192,11 +205,12 @@ def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArra
         raise ValueError('The stage gave masks for some images and boxes alone for others. Give masks for all images or for none.')
     values: dict[str, NDArray | None] = dict.fromkeys(settings.keys())
     if 'bbox' in settings.groups and records:
-        _add_precisions(values, [record['bbox'] for record in records], 'bbox', ('11point', 'area'), 'right', settings.box_iou_thrs)
+        boxes = [record['bbox'] for record in records]
+        _add_precisions(values, boxes, 'bbox', ('11point', 'area'), 'right', settings.box_iou_thrs, settings.box_end)
     if 'corloc' in settings.groups and records:
         for end in ('', '_no_difficult_only'):
             correct, shown = sum(record[f'corloc{end}'] for record in records)
-            values[f'CorLoc_{100 * settings.box_iou_thrs[0]:g}{end}'] = measure.shares(correct, shown)
+            values[settings.corloc_key(end)] = measure.shares(correct, shown)
     masked = [record['segm'] for record in records if 'segm' in record] if any(record['masks'] for record in records) else []
     if 'segm' in settings.groups and masked:
         _add_precisions(values, masked, 'segm', ('area', '11point'), 'right', settings.mask_iou_thrs)
@@ -213,12 +227,13 @@ def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArra
 
 
 def _add_precisions(
-    values: dict[str, NDArray | None], records: Sequence[Record], kind: str, modes: Sequence[str], right: str, iou_thrs: Sequence[float]
-) -> None:
+    values: dict[str, NDArray | None], records: Sequence[Record], kind: str, modes: Sequence[str], right: str,
+    iou_thrs: Sequence[float], end: str = '',
+) -> None:  # fmt: skip
     labels, scores = (np.concatenate([record[key] for record in records]) for key in ('labels', 'scores'))
     hits = np.concatenate([record[right] for record in records], axis=1)
     ignored = np.concatenate([record['ignored'] for record in records], axis=1) if 'ignored' in records[0] else np.zeros_like(hits)
     found = measure.average_precisions(labels, scores, hits, ignored, sum(record['objects'] for record in records), modes)
     for mode in modes:
         for row, thr in enumerate(iou_thrs):
-            values[f'{kind}_mAP_{100 * thr:g}_{mode}'] = found[mode][row]
+            values[f'{kind}_mAP_{100 * thr:g}_{mode}{end}'] = found[mode][row]

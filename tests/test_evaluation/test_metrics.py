@@ -11,8 +11,8 @@ from mmengine.structures import BaseDataElement, InstanceData
 from random_images import SIZE
 from tiny_devkit import CLASSES, STAGES, devkit_images, write_devkit
 
-from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.functional import encode_masks
+from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.registry import METRICS
 
 

@@ -1,0 +1,143 @@
+"""Write predictions as COCO-format results while they are scored; ``coco_results`` reads them back, bit for bit.
+
+Every rank appends its images to a hidden file for each stage beside the target; at the end the first rank joins them in the order of
+the split. Memory holds one image at a time.
+"""
+
+import json
+import os
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files import atomic_write
+from .scoring import Prediction
+
+
+def dump_path(path: str | os.PathLike[str], stage: str, stages: Sequence[str]) -> Path:
+    """Where a stage's results go: the path itself if it is the only stage, else with the stage's name before the suffix.
+
+    >>> dump_path('out/results.json', 'detection', ['detection']).as_posix()
+    'out/results.json'
+    >>> dump_path('out/results.json', 'detection', ['detection', 'segmentation']).as_posix()
+    'out/results.detection.json'
+    """
+    path = Path(path)
+    return path if len(stages) == 1 else path.with_name(f'{path.stem}.{stage}{path.suffix}')
+
+
+def entries(image_id: str, prediction: Prediction, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """COCO-format results of one image, scores and boxes unrounded.
+
+    Args:
+        image_id: name of the image.
+        prediction: boxes xyxy in original pixels.
+        classes: names in label order.
+
+    Returns:
+        One dict an instance: ``image_id``, ``category_id`` from 1, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and
+        ``segmentation`` where there are masks.
+
+    >>> import numpy as np
+    >>> one = Prediction(np.array([[1.0, 2, 4, 6]]), np.array([0.5]), np.array([0]))
+    >>> entries('a', one, ['cat'])
+    [{'image_id': 'a', 'category_id': 1, 'category_name': 'cat', 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
+    """
+    found = []
+    masks = prediction.masks or [None] * len(prediction.labels)
+    for box, score, label, mask in zip(
+        prediction.bboxes.tolist(), prediction.scores.tolist(), prediction.labels.tolist(), masks, strict=True
+    ):
+        left, top, right, bottom = box
+        entry = {'image_id': image_id, 'category_id': label + 1, 'category_name': classes[label]}
+        entry |= {'bbox': [left, top, right - left, bottom - top], 'score': score}
+        if mask is not None:
+            counts = mask['counts']
+            counts = counts.decode('ascii') if isinstance(counts, bytes) else counts
+            entry['segmentation'] = {'size': [int(side) for side in mask['size']], 'counts': counts}
+        found.append(entry)
+    return found
+
+
+class Dump:
+    """Results of several stages on their way to files.
+
+    Args:
+        path: the file, or its pattern where there are several stages (:func:`dump_path`).
+        stages: stages that may predict.
+        rank: of this process.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], stages: Sequence[str], rank: int = 0) -> None:
+        self.path, self.stages, self.rank = Path(path), tuple(stages), rank
+        self._begun: set[str] = set()
+
+    def add(self, stage: str, image_id: str, prediction: Prediction, classes: Sequence[str]) -> None:
+        """Keep one image's predictions of a stage; an image that comes again replaces its first predictions.
+
+        Args:
+            stage: one of the stages.
+            image_id: name of the image.
+            prediction: in pixels of the original image.
+            classes: names in label order.
+
+        Raises:
+            ValueError: a box is not finite.
+        """
+        lines = (json.dumps(entry, allow_nan=False) for entry in entries(image_id, prediction, classes))
+        text, part = f'{image_id}\t{", ".join(lines)}\n', self._part(stage, self.rank)
+        if stage not in self._begun:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            weakref.finalize(self, part.unlink, missing_ok=True)  # also where testing fails
+            self._begun.add(stage)
+        with part.open('a', encoding='utf-8') as file:
+            file.write(text)
+
+    def finish(self, image_ids: Iterable[str], num_ranks: int = 1) -> list[Path]:
+        """Join what all ranks kept; called by the first one when all have added everything.
+
+        Args:
+            image_ids: the split; its order is that of the files.
+            num_ranks: how many processes took part.
+
+        Returns:
+            The files, one a stage that predicted. Each appears whole or not at all.
+        """
+        image_ids, written = list(image_ids), []
+        for stage in self.stages:
+            parts = [part for rank in range(num_ranks) if (part := self._part(stage, rank)).exists()]
+            if parts:
+                written.append(dump_path(self.path, stage, self.stages))
+                _join(parts, image_ids, written[-1])
+        return written
+
+    def _part(self, stage: str, rank: int) -> Path:
+        target = dump_path(self.path, stage, self.stages)
+        return target.with_name(f'.{target.name}.rank{rank}')
+
+
+def _join(parts: Sequence[Path], image_ids: Iterable[str], target: Path) -> None:
+    places: dict[str, tuple[int, int]] = {}
+    for number, part in enumerate(parts):
+        with part.open('rb') as file:
+            start = 0
+            for line in file:
+                places[line[: line.index(b'\t')].decode()] = (number, start)
+                start += len(line)
+    files = [part.open('rb') for part in parts]
+    try:
+        with atomic_write(target, 'wb') as out:
+            mark = b'['
+            for number, start in (places[image_id] for image_id in image_ids if image_id in places):
+                files[number].seek(start)
+                line = files[number].readline()
+                content = line[line.index(b'\t') + 1 : -1]
+                if content:
+                    out.write(mark + content)
+                    mark = b',\n'
+            out.write(b'[]\n' if mark == b'[' else b']\n')
+    finally:
+        for file in files:
+            file.close()
