@@ -51,3 +51,28 @@ def config_hash(config: Config) -> str:
     True
     """
     return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def recipe_hash(config: Config) -> str:
+    """SHA-256 of what runs of one experiment have in common: the config without seed, folder, launcher and start.
+
+    >>> first, second = (Config(dict(a=1, work_dir=f'run{seed}', randomness=dict(seed=seed))) for seed in (0, 1))
+    >>> recipe_hash(first) == recipe_hash(second) != config_hash(first)
+    True
+    """
+    content = config.to_dict()
+    content['randomness'] = {key: value for key, value in content.get('randomness', {}).items() if key != 'seed'}
+    for key in ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume'):
+        content.pop(key, None)
+    return config_hash(Config(content))
+
+
+def planned_iterations(config: Config) -> int | None:
+    """How many iterations a training of the config has; a checkpoint with fewer is not its last. None if the config does not say.
+
+    >>> planned_iterations(Config(dict(train_cfg=dict(phases=[dict(name='classification', iters=3), dict(name='recurrent', iters=2)]))))
+    5
+    """
+    train_cfg = config.get('train_cfg') or {}
+    phases = train_cfg.get('phases')
+    return sum(phase['iters'] for phase in phases) if phases else train_cfg.get('max_iters')

@@ -2,10 +2,8 @@
 
 import copy
 import os
-import subprocess
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,14 @@ from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-import mmlabelpenet
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import config_hash
+from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash
+from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
-
-PACKAGES = ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet', 'numpy')
 
 
 def choose_stages(stages: str | Sequence[str], available: Sequence[str] = STAGES) -> list[str]:
@@ -75,7 +71,7 @@ def test(
     start = time.monotonic()
     chosen = choose_stages(stages, tuple(config.model.stages))
     trained = read_checkpoint(checkpoint)['meta']
-    digest = config_hash(config)
+    digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
     config = copy.deepcopy(config)
     config.model.setdefault('test_cfg', {})
     config.model.test_cfg.stages = chosen
@@ -92,16 +88,15 @@ def test(
     table = add_missing(table)
     meta = dict(
         config=config.filename,
-        config_sha256=digest,
+        **digests,
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_hash(checkpoint),
         seed=trained.get('seed', config.get('randomness', {}).get('seed')),
         iterations=trained.get('iter'),
+        planned_iterations=planned_iterations(config),
         stages=chosen,
         **meta,
-        commit=git_commit(),
-        versions=package_versions(),
-        wall_time_s=time.monotonic() - start,
+        **receipt(start),
     )
     if out is not None and int(os.environ.get('RANK', 0)) == 0:
         write_metrics(out, table, meta)
@@ -135,25 +130,3 @@ def add_missing(table: Table) -> Table:
     keys = Settings(num_classes=1).keys()
     names = list(dict.fromkeys([*keys, *(key for row in table.values() for key in row if key != 'per_class')]))
     return {stage: {**{key: row.get(key) for key in names}, 'per_class': row.get('per_class', {})} for stage, row in table.items()}
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the package and of what its numbers depend on."""
-    found = {'mmlabelpenet': mmlabelpenet.__version__}
-    for name in PACKAGES:
-        module = __import__(name)
-        found[name] = str(getattr(module, '__version__', None) or metadata.version(name))
-    return found
-
-
-def git_commit() -> str | None:
-    """The commit of the checkout that the package runs from, marked ``+`` if files differ from it; None outside of one."""
-    root = Path(mmlabelpenet.__file__).parents[1]
-    if not (root / '.git').exists():
-        return None
-    try:
-        commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run(['git', 'status', '--porcelain', '-uno'], cwd=root, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + ('+' if changes.strip() else '')

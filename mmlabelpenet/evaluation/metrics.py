@@ -5,6 +5,7 @@ Predictions come in pixels of the original image, boxes 0-based and half-open.
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,7 @@ class StageMetric(BaseMetric):
         self.table = {stage: self._row(stage, results) for stage in self.stages}
         self.meta = {
             'protocol': self.protocol,
+            'data': Path(self.data_root).resolve().name,
             'split': self.split,
             'images': len(ids),
             'images_in_split': len(self._order),

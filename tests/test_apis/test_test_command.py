@@ -72,10 +72,18 @@ def test_meta_says_what_the_numbers_rest_on(tested, checkpoint):
     meta = tested[0]['meta']
     assert meta['checkpoint_sha256'] == file_hash(checkpoint)
     assert len(meta['config_sha256']) == 64
-    assert (meta['seed'], meta['iterations']) == (3, 9)
-    assert (meta['test']['split'], meta['test']['protocol'], meta['test']['images']) == ('test', 'test', 2)
+    assert (meta['seed'], meta['iterations'], meta['planned_iterations']) == (3, 9, 1)
+    assert len(meta['recipe_sha256']) == 64
+    assert meta['recipe_sha256'] != meta['config_sha256']
+    assert (meta['test']['split'], meta['test']['protocol'], meta['test']['images'], meta['test']['data']) == (
+        'test',
+        'test',
+        2,
+        'rendered',
+    )
     assert (meta['corloc']['split'], meta['corloc']['protocol'], meta['corloc']['images']) == ('train', 'corloc', 6)
-    assert {'mmlabelpenet', 'torch', 'mmdet'} <= set(meta['versions'])
+    assert {'python', 'mmlabelpenet', 'torch', 'mmdet'} <= set(meta['versions'])
+    assert meta['commit'] is None or len(meta['commit'].rstrip('+')) == 40
     assert meta['wall_time_s'] > 0
 
 
@@ -134,8 +142,8 @@ def test_stages_come_in_their_order():
     assert choose_stages(['segmentation', 'detection']) == ['detection', 'segmentation']
 
 
-def load_tool():
-    spec = importlib.util.spec_from_file_location('tool_test', TOOL)
+def load_tool(path=TOOL):
+    spec = importlib.util.spec_from_file_location(f'tool_{path.stem}', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -152,6 +160,21 @@ def test_the_command_prints_a_row_a_stage_and_writes_the_file(tested, toy_root, 
     written = json.loads(out.read_text())
     assert written['meta']['test']['semantic_score_thr'] == 0.2
     assert written['detection']['bbox_mAP_50_area'] == tested[0]['detection']['bbox_mAP_50_area']
+
+
+def test_the_dump_of_a_stage_scores_as_the_test_did(tested, toy_root, checkpoint, tmp_path):
+    classes = tested[1]['detection']['per_class']['CorLoc_50']
+    table = apis.test(make_config(toy_root, tmp_path / 'work'), checkpoint, stages='segmentation', dump=tmp_path / 'results.json')
+    assert table['meta']['test']['dump'] == [str(tmp_path / 'results.json')]
+    entries = json.loads((tmp_path / 'results.json').read_text())
+    assert {entry['category_name'] for entry in entries} <= set(classes)
+    offline = load_tool(TOOL.parent / 'analysis_tools/eval_predictions.py')
+    options = ['--classes', *classes, '--name', 'segmentation', '--out', str(tmp_path / 'metrics.json')]
+    assert offline.main([str(toy_root), 'test', str(tmp_path / 'results.json'), *options]) == 0
+    scored, online = json.loads((tmp_path / 'metrics.json').read_text())['segmentation'], tested[1]['segmentation']
+    assert {key: value for key, value in scored.items() if 'CorLoc' not in key and key != 'per_class'} == {
+        key: value for key, value in online.items() if 'CorLoc' not in key and key != 'per_class'
+    }
 
 
 def test_the_command_refuses_an_unknown_stage_and_names_the_stages(capsys):

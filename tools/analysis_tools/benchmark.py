@@ -74,7 +74,7 @@ def surroundings(device: Any) -> dict[str, str]:
 
     import torch
 
-    from mmlabelpenet.apis.test import git_commit, package_versions
+    from mmlabelpenet.apis.receipt import git_commit, package_versions
 
     model = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or platform.machine()
     threads = f'{torch.get_num_threads()} of torch, {len(os.sched_getaffinity(0))} cores'
