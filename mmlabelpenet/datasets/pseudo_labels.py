@@ -5,6 +5,7 @@ header that ties the store to the weights and the generator that made it. While 
 one line per image, so that an interrupted pass goes on where it stopped.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,6 +51,10 @@ class PseudoLabelStore:
 
     def __len__(self) -> int:
         return len(self._by_image)
+
+    def digest(self) -> str:
+        """SHA-256 of the content, hexadecimal."""
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
 
     def instances(self, img_id: str) -> list[dict]:
         """Pseudo instances of one image as mmdet's ``instances``, with a ``weight`` each.

@@ -1,5 +1,6 @@
 """Draws that can be resumed anywhere: the k-th draw of a run is a function of the seed and k alone."""
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,14 +20,15 @@ class Draw(NamedTuple):
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Endless shuffled draws, shared out over the ranks in turn.
+    """Endless shuffled draws, shared out over the ranks batch by batch.
 
-    Every pass over the data is one permutation. With B images per batch and rank and W ranks the union of what all ranks draw in
-    an iteration depends on B·W only. ``skip`` jumps without loading anything.
+    Every pass over the data is one permutation. Batch n of rank r of W is what one rank alone draws as its batch n·W + r, so that
+    accumulating W batches on one rank sees the same batches as W ranks. ``skip`` jumps without loading anything.
 
     Args:
         dataset: anything with a length.
         seed: of permutations and augmentations; None takes one that all ranks agree on.
+        batch_size: of one rank; the loop sets it to that of its data loader.
 
     Raises:
         ValueError: the data set is empty.
@@ -38,11 +40,12 @@ class ResumableSampler(Sampler):
     True
     """
 
-    def __init__(self, dataset: Dataset, seed: int | None = None) -> None:
+    def __init__(self, dataset: Dataset, seed: int | None = None, batch_size: int = 1) -> None:
         if len(dataset) == 0:
             raise ValueError('There is nothing to draw from: the data set has no image with a tag.')
         self.size = len(dataset)
         self.seed = sync_random_seed() if seed is None else seed
+        self.batch_size = batch_size
         self.rank, self.world_size = get_dist_info()
         self.start = 0
 
@@ -51,13 +54,14 @@ class ResumableSampler(Sampler):
         self.start += num_samples
 
     def __iter__(self) -> Iterator[Draw]:
-        position, current, order = self.start * self.world_size + self.rank, -1, np.arange(0)
-        while True:
+        current, order = -1, np.arange(0)
+        for number in itertools.count(self.start):
+            batch, place = divmod(number, self.batch_size)
+            position = (batch * self.world_size + self.rank) * self.batch_size + place
             epoch, place = divmod(position, self.size)
             if epoch != current:
                 current, order = epoch, np.random.default_rng((self.seed, epoch)).permutation(self.size)
             yield Draw(int(order[place]), int(np.random.SeedSequence((self.seed, position)).generate_state(1)[0]))
-            position += self.world_size
 
     def __len__(self) -> int:
         return self.size

@@ -1,15 +1,17 @@
 """The training loop: cascaded pre-training, then recurrent mixed fine-tuning (paper Sec. 3.3 and 4.2). It only says who trains now."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
@@ -24,7 +26,7 @@ class Phase:
 
     Args:
         name: a stage (cascaded pre-training) or ``'recurrent'``.
-        iters: its length.
+        iters: its length in iterations, each of ``accumulative_counts`` mini-batches.
         directions: what a recurrent iteration runs, one optimizer update each (row L9).
         alternate: one direction per iteration instead, in turn.
         pseudo_labels: store to learn from, in place of the one that the stage before writes.
@@ -70,7 +72,11 @@ class LabelPropagationLoop(IterBasedTrainLoop):
 
     Between phases the stage that has just finished labels the training set, with the config's ``label_dataloader``.
 
-    An iteration's random numbers depend on the seed and the iteration alone, so a resumed run is the uninterrupted one.
+    An iteration is one optimizer update (in recurrent fine-tuning one per direction), of as many mini-batches as the config's
+    ``optim_wrapper.accumulative_counts`` says; phases, schedules and checkpoints count these. Its random numbers depend on the seed
+    and the number of the mini-batch alone: a resumed run is the uninterrupted one, and W ranks are one rank that accumulates W batches.
+
+    Hooks may have a ``before_label_pass(runner, stage)`` and a ``before_phase(runner, phase)`` beside mmengine's methods.
 
     Args:
         runner: mmengine's runner.
@@ -93,6 +99,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
         if unknown := [phase.name for phase in self.phases if phase.name not in (*self.model.names, RECURRENT)]:
             raise ValueError(f'Phases {unknown} train stages that the model lacks; it has {", ".join(self.model.names)}.')
+        self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels')
 
     @property
@@ -103,57 +110,99 @@ class LabelPropagationLoop(IterBasedTrainLoop):
 
     def run(self) -> torch.nn.Module:
         """Train all phases that are not done yet."""
+        # mmengine counts mini-batches; here an iteration has all of its own, so that none is left over at the end or on resuming.
+        self.runner.optim_wrapper.initialize_count_status(self.runner.model, 0, -1)
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         start = 0
         for phase in self.phases:
             if self._iter < start + phase.iters and not self.stop_training:
-                self.enter_phase(phase)
+                self.enter_phase(phase, start)
                 self.run_phase(phase, start)
             start += phase.iters
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def enter_phase(self, phase: Phase) -> None:
-        """Make or read the phase's pseudo labels, and draw on from where the run stands."""
+    def enter_phase(self, phase: Phase, start: int) -> None:
+        """Make or read the pseudo labels of a phase that begins at iteration ``start``, and draw on from where the run stands."""
         print_log(f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}', 'current')
-        self._forget_losses()
-        store = self.label_pass.run(self.runner, phase.teacher, self.model) if phase.teacher else None
-        self.dataloader.dataset.use_pseudo_labels(store or phase.pseudo_labels)
-        self.dataloader.sampler.start = self._iter * self.dataloader.batch_size
+        self._forget_scalars()
+        self.dataloader.dataset.use_pseudo_labels(self._labels_for(phase, resumed=self._iter > start))
+        sampler, batch_size = self.dataloader.sampler, self.dataloader.batch_size
+        sampler.batch_size, sampler.start = batch_size, self._iter * self.batches_per_update * batch_size
+        self.runner.call_hook('before_phase', phase=phase)
         self.batches = iter(self.dataloader)
+
+    def _labels_for(self, phase: Phase, resumed: bool) -> PseudoLabelStore | None:
+        """The store that a phase learns from.
+
+        Raises:
+            ValueError: a phase that is resumed began with other labels.
+        """
+        hub = MessageHub.get_current_instance()
+        if phase.teacher:
+            self.runner.call_hook('before_label_pass', stage=phase.teacher)
+            store = self.label_pass.run(self.runner, phase.teacher, self.model)
+        else:
+            store = PseudoLabelStore.load(phase.pseudo_labels) if phase.pseudo_labels else None
+        digest = store.digest() if store else None
+        if resumed and hub.get_info('pseudo_labels', digest) != digest:
+            raise ValueError(
+                f'Phase {phase.name} began with other pseudo labels than those that lie there now. Put the store back that it began '
+                'with, or resume from a checkpoint from before the phase.'
+            )
+        hub.update_info('pseudo_labels', digest)
+        return store
 
     def run_phase(self, phase: Phase, start: int) -> None:
         """Iterate to the end of the phase, which began at iteration ``start``."""
         while self._iter < start + phase.iters and not self.stop_training:
             self.runner.model.train()
-            batch = next(self.batches)
-            self.run_iter(batch, phase.curricula(self._iter - start))
+            try:
+                self.run_iter([next(self.batches) for _ in range(self.batches_per_update)], phase.curricula(self._iter - start))
+            except FloatingPointError as error:
+                raise FloatingPointError(f'Iteration {self._iter} of phase {phase.name}: {error}') from error
             self._decide_current_val_interval()
             if self.runner.val_loop is not None and self._iter >= self.val_begin and self._iter % self.val_interval == 0:
                 self.runner.val_loop.run()
 
-    def run_iter(self, data_batch: dict, curricula: Sequence[str]) -> None:
-        """One mini-batch, one optimizer update per curriculum."""
-        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
-        torch.manual_seed(self._seed())
-        np.random.seed(self._seed())
+    def run_iter(self, batches: Sequence[dict], curricula: Sequence[str]) -> None:
+        """One optimizer update per curriculum, each with the gradients of all mini-batches. Hooks see the last of these."""
+        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batches[-1])
         outputs = {}
-        for curriculum in curricula:
+        for turn, curriculum in enumerate(curricula):
             self.model.curriculum = curriculum
-            logs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+            logs = []
+            for number, batch in enumerate(batches):
+                self._seed(number, turn)
+                logs.append(self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper))
             prefix = f'{curriculum}.' if curriculum in (FORWARD, BACKWARD) else ''
-            outputs |= {f'{prefix}{key}': value for key, value in logs.items()}
-        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
+            outputs |= {f'{prefix}{key}': value for key, value in mean_logs(logs).items()}
+        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batches[-1], outputs=outputs)
         self._iter += 1
 
-    def _seed(self) -> int:
-        return int(np.random.SeedSequence((self.runner.seed or 0, self._iter, get_rank())).generate_state(1)[0])
+    def _seed(self, number: int, turn: int) -> None:
+        """All random numbers of the iteration's mini-batch ``number`` on this rank, in its update number ``turn``."""
+        batch = (self._iter * self.batches_per_update + number) * get_world_size() + get_rank()
+        seed = int(np.random.SeedSequence((self.runner.seed or 0, batch, turn)).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
 
     @staticmethod
-    def _forget_losses() -> None:
-        """A finished stage's last losses would be logged for ever."""
-        scalars, finished = MessageHub.get_current_instance().log_scalars, (*STAGES, FORWARD, BACKWARD, 'loss')
+    def _forget_scalars() -> None:
+        """The last values of what trained in a finished phase would be logged for ever."""
+        scalars, finished = MessageHub.get_current_instance().log_scalars, (*STAGES, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)
+
+
+def mean_logs(logs: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Mean of each logged value over the mini-batches that have it.
+
+    >>> mean_logs([{'loss': torch.tensor(1.0)}, {'loss': torch.tensor(2.0), 'acc': torch.tensor(5.0)}])
+    {'loss': tensor(1.5000), 'acc': tensor(5.)}
+    """
+    keys = dict.fromkeys(key for log in logs for key in log)
+    return {key: torch.stack([log[key] for log in logs if key in log]).mean() for key in keys}

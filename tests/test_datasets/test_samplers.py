@@ -58,3 +58,13 @@ def test_an_empty_data_set_is_refused():
 
 def test_its_length_is_that_of_the_data_set():
     assert len(ResumableSampler(range(5), seed=0)) == 5
+
+
+def test_accumulating_batches_on_one_rank_sees_the_batches_of_several_ranks(monkeypatch):
+    def batches(count, rank, world):
+        monkeypatch.setattr(samplers, 'get_dist_info', lambda: (rank, world))
+        items = list(islice(ResumableSampler(range(7), seed=3, batch_size=3), 3 * count))
+        return [items[i : i + 3] for i in range(0, 3 * count, 3)]
+
+    alone, shared = batches(4, 0, 1), [batches(2, rank, 2) for rank in range(2)]
+    assert [shared[rank][n] for n in range(2) for rank in range(2)] == alone

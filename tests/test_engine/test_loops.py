@@ -63,7 +63,7 @@ def test_directions_are_forgotten_too():
     hub = MessageHub.get_current_instance()
     hub.update_scalar('train/forward.classification.loss_mil', 1.0)
     hub.update_scalar('train/lr', 1.0)
-    LabelPropagationLoop._forget_losses()
+    LabelPropagationLoop._forget_scalars()
     assert 'train/forward.classification.loss_mil' not in hub.log_scalars and 'train/lr' in hub.log_scalars
 
 

@@ -1,0 +1,59 @@
+"""How long the parts of an iteration take."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Stopwatch:
+    """Seconds by part, while it runs; a part inside another counts for itself alone.
+
+    >>> watch = Stopwatch()
+    >>> watch.start()
+    >>> with watch.part('labels'), watch.part('crf'):
+    ...     time.sleep(0.01)
+    >>> spent = watch.stop()
+    >>> spent['crf'] >= 0.01 > spent['labels']
+    True
+    """
+
+    def __init__(self) -> None:
+        self._running = False
+        self._seconds: dict[str, float] = {}
+        self._inner = [0.0]
+
+    def start(self) -> None:
+        """Forget what was measured and measure from now on."""
+        self._running, self._seconds, self._inner = True, {}, [0.0]
+
+    def stop(self) -> dict[str, float]:
+        """Measure no more; returns the seconds of each part."""
+        self._running = False
+        return self._seconds
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measure a block. Where a GPU works, the block ends when the GPU is done."""
+        if not self._running:
+            yield
+            return
+        begin = _now()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            took, inner = _now() - begin, self._inner.pop()
+            self._inner[-1] += took
+            self._seconds[name] = self._seconds.get(name, 0.0) + took - inner
+
+
+def _now() -> float:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+STOPWATCH = Stopwatch()
+timed = STOPWATCH.part
