@@ -55,6 +55,20 @@ def test_offline_scores_equal_those_of_the_metric(tmp_path, protocol):
     assert result['predictions'] == metric.table['segmentation']
     assert result['meta']['entries'] == len(entries)
     assert result['meta']['images'] == len(images)
+    assert {'predictions_sha256', 'commit', 'versions', 'wall_time_s', 'data', 'split', 'protocol'} <= set(result['meta'])
+
+
+def test_thresholds_and_legacy_coordinates_are_named_in_the_keys(tmp_path):
+    images = devkit_images(4)
+    options = ['--legacy', '--box-iou-thrs', '0.625', '--mask-iou-thrs', '0.5']
+    _, result = evaluate(tmp_path, images, entries_of(images), *options)
+    metric, _ = run(tmp_path / 'devkit', samples_of(images), legacy=True, box_iou_thrs=[0.625], mask_iou_thrs=[0.5])
+    assert result['predictions'] == metric.table['segmentation']
+    assert {'bbox_mAP_62.5_11point_legacy', 'bbox_mAP_62.5_area_legacy', 'segm_mAP_50_coco101'} <= set(result['predictions'])
+    assert not [key for key in result['predictions'] if key.startswith('bbox') and not key.endswith('legacy')]
+    _, corloc = evaluate(tmp_path, images, entries_of(images), '--legacy', '--protocol', 'corloc')
+    assert corloc['predictions']['CorLoc_50_no_difficult_only_legacy'] is not None
+    assert corloc['predictions']['CorLoc_50_legacy'] is not None
 
 
 def test_results_without_masks_have_null_for_mask_metrics(tmp_path):
