@@ -39,7 +39,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'Config {path} does not exist. Configs lie in configs/labelpenet/.')
-    config = Config.fromfile(str(path))
+    # mmengine writes the config out with every checkpoint; formatting the text with yapf takes seconds each time.
+    config = Config(Config.fromfile(str(path)).to_dict(), filename=str(path), format_python_code=False)
     config.merge_from_dict(dict(overrides or {}))
     return config
 
