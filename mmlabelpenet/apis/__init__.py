@@ -1,7 +1,9 @@
 """What the tools call."""
 
 from .config import load_config, parse_options
+from .inferencer import LabelPENetInferencer
+from .results import Prediction
 from .test import test
 from .train import train
 
-__all__ = ['load_config', 'parse_options', 'test', 'train']
+__all__ = ['LabelPENetInferencer', 'Prediction', 'load_config', 'parse_options', 'test', 'train']

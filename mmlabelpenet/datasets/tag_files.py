@@ -193,7 +193,7 @@ def _read_json(path: Path) -> Iterable[tuple[str, list[str], str]]:
         return dict(pairs)
 
     try:
-        content = json.loads(path.read_text(encoding='utf-8'), object_pairs_hook=no_repetition)
+        content = json.loads(path.read_text(encoding='utf-8-sig'), object_pairs_hook=no_repetition)
     except json.JSONDecodeError as error:
         raise ValueError(f'{str(path)!r} is not readable as JSON: {error}.') from error
     entries = [{'image': image, 'tags': names} for image, names in content.items()] if isinstance(content, dict) else content

@@ -8,7 +8,7 @@ import pytest
 
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.rendered import RenderSettings, render_dataset
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, thin_proposals
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 
 TOOL = 'dataset_converters/selective_search.py'
 
@@ -143,9 +143,9 @@ def test_recall_counts_objects_that_a_proposal_covers(tool, root, tmp_path, caps
 
 def test_a_killed_run_goes_on_where_it_stopped(tool, root, tmp_path, monkeypatch):
     run_tool(tool, root, tmp_path / 'whole.npz')
-    search = tool.selective_search
+    search = tool.shrunk_search
     with monkeypatch.context() as slow:
-        slow.setattr(tool, 'selective_search', lambda *arguments: (time.sleep(0.4), search(*arguments))[1])
+        slow.setattr(tool, 'shrunk_search', lambda *arguments: (time.sleep(0.4), search(*arguments))[1])
         process = multiprocessing.get_context('fork').Process(target=run_tool, args=(tool, root, tmp_path / 'p.npz'))
         process.start()
     parts = tmp_path / 'p.npz.parts'
@@ -199,3 +199,22 @@ def test_images_without_annotations_get_proposals_and_no_recall(tool, root, tmp_
     (tmp_path / 'JPEGImages/photo.jpg').write_text('not an image')
     with pytest.raises(ValueError, match=r'photo\.jpg.* not readable'):
         run_tool(tool, tmp_path, tmp_path / 'q.npz')
+
+
+def test_a_reduced_search_finds_what_the_search_of_the_reduced_image_finds(image):
+    large = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(large, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    bboxes, scores = shrunk_search(large, max_side=max(image.shape[:2]))
+    assert np.array_equal(bboxes, selective_search(small)[0] * 4)
+    assert len(scores) == len(bboxes)
+    assert np.array_equal(shrunk_search(image, max_side=500)[0], selective_search(image)[0])
+
+
+def test_the_tool_can_search_reduced_images_and_remembers_it(tool, root, tmp_path):
+    run_tool(tool, root, tmp_path / 'p.npz', '--max-side', '64')
+    file = ProposalFile(tmp_path / 'p.npz')
+    assert file.settings['max_side'] == 64
+    assert file.size('train_00000') == (96, 128)
+    assert file.get('train_00000')[0].max() <= 128
+    with pytest.raises(ValueError, match='--overwrite'):
+        run_tool(tool, root, tmp_path / 'p.npz')

@@ -84,6 +84,13 @@ def write_tags(path, tags):
 
 
 @pytest.mark.parametrize('name', ['tags.csv', 'tags.json'])
+def test_a_byte_order_mark_before_the_tags_is_passed_over(root, name):
+    path = write_tags(root / name, TAGS)
+    path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())
+    assert VOCDevkit(root, CLASSES).tags('train', path) == {'b': [0], 'a': [0, 1], 'c': []}
+
+
+@pytest.mark.parametrize('name', ['tags.csv', 'tags.json'])
 def test_tags_come_from_a_file_where_there_is_no_xml(root, tmp_path_factory, name):
     path = write_tags(tmp_path_factory.mktemp('tags') / name, TAGS)
     for xml in (root / 'Annotations').iterdir():

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, shrunk_search
 from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
 from mmlabelpenet.files import atomic_write
 
@@ -42,6 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--min-size', type=int, default=defaults.min_size, help='shortest side of a proposal in pixels (default: %(default)s)'
     )
     parser.add_argument('--max-proposals', type=int, default=defaults.max_proposals, help='most proposals an image, 0 for all (default: 0)')
+    parser.add_argument('--max-side', type=int, default=0, help='search larger images reduced to this many pixels, 0 for none (default: 0)')
     parser.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
     parser.add_argument('--overwrite', action='store_true', help='replace a file or parts made with other settings')
     args = parser.parse_args(argv)
@@ -59,9 +60,10 @@ def main(argv: list[str] | None = None) -> None:
     image_ids = devkit.image_ids(args.split)
     search = SelectiveSearchSettings(args.mode, args.min_size, args.max_proposals)
     settings = {'method': 'selective search', 'split': args.split, **asdict(search), 'opencv': cv2.__version__, 'format': _FORMAT}
+    settings |= {'max_side': args.max_side} if args.max_side else {}
     if not is_complete(args, image_ids, settings):
         parts = open_parts(args, settings)
-        make_parts(devkit, image_ids, search, parts, args.workers)
+        make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
         write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
         shutil.rmtree(parts)
     report(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))
@@ -102,17 +104,19 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
     return parts
 
 
-def make_parts(devkit: VOCDevkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int) -> None:
+def make_parts(
+    devkit: VOCDevkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0
+) -> None:
     """Search every image that has no part yet, with a bar of progress."""
     todo = [image_id for image_id in image_ids if not (parts / f'{image_id}.npy').exists()]
-    jobs = [(image_id, devkit.image_path(image_id), search, parts) for image_id in todo]
+    jobs = [(image_id, devkit.image_path(image_id), search, parts, max_side) for image_id in todo]
     bar = tqdm(total=len(image_ids), initial=len(image_ids) - len(todo), unit='image', mininterval=0.5 if sys.stderr.isatty() else 20)
     with bar:
         for _ in run_jobs(jobs, min(workers, len(jobs))):
             bar.update()
 
 
-def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path]], workers: int) -> Iterator[str]:
+def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], workers: int) -> Iterator[str]:
     """Search images in this process or in several."""
     if workers <= 1:
         cv2.setNumThreads(1)
@@ -134,17 +138,17 @@ def start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path]) -> str:
+def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str:
     """Search one image and leave its part: a float32 array (1 + R, 4), first (h, w, 0, 0), then the boxes.
 
     Raises:
         ValueError: the image cannot be read.
     """
-    image_id, path, search, parts = job
+    image_id, path, search, parts, max_side = job
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f'Image {str(path)!r} is not readable. Restore it; what is done so far is kept in {str(parts)!r}.')
-    bboxes, _ = selective_search(image, search)
+    bboxes, _ = shrunk_search(image, search, max_side)
     part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
     with atomic_write(parts / f'{image_id}.npy', 'wb') as file:
         np.save(file, part)

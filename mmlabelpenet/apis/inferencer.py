@@ -1,0 +1,238 @@
+"""Boxes and masks of pictures, from files, arrays, folders or patterns.
+
+Shapes: n instances, R proposals, (h, w) picture. Images: RGB uint8 (h, w, 3).
+"""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from numpy.typing import NDArray
+
+from mmlabelpenet.apis.checkpoint import load_strictly
+from mmlabelpenet.apis.config import load_config
+from mmlabelpenet.apis.results import Prediction, worth_showing
+from mmlabelpenet.datasets.pictures import list_pictures, read_picture
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.models.mask_refinement import rescale_results
+from mmlabelpenet.registry import MODELS
+from mmlabelpenet.structures import check_stage
+
+Picture = str | Path | NDArray[np.uint8]
+_LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
+
+
+class LabelPENetInferencer:
+    """A trained network, ready for pictures.
+
+    Args:
+        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both.
+        checkpoint: None takes the last one of the work dir.
+        device: ``'cpu'``, ``'cuda:0'``, ...; None takes a GPU if there is one.
+        search: how proposals are made, for the stage that needs them.
+        search_side: pictures are searched at most this large; the boxes are those of the whole picture.
+
+    Attributes:
+        classes: names in label order.
+        stages: those of the network.
+
+    Raises:
+        FileNotFoundError: no such config, work dir or checkpoint.
+        ValueError: the checkpoint is of another model.
+    """
+
+    def __init__(
+        self,
+        config_or_dir: str | Path,
+        checkpoint: str | Path | None = None,
+        device: str | torch.device | None = None,
+        search: SelectiveSearchSettings | None = None,
+        search_side: int = 500,
+    ) -> None:
+        self.config, self.checkpoint = find_run(config_or_dir, checkpoint)
+        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        init_default_scope(self.config.get('default_scope', 'mmlabelpenet'))
+        self.model = MODELS.build(self.config.model)
+        load_strictly(self.model, self.checkpoint)
+        self.model.to(self.device).eval()
+        dataset = self.config.test_dataloader.dataset
+        self.classes = tuple(dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
+        self.stages = self.model.names
+        self.pipeline = Compose([step for step in dataset.pipeline if step['type'].split('.')[-1] not in _LOADERS])
+        self.search, self.search_side = search or SelectiveSearchSettings(), search_side
+
+    def __call__(self, inputs: Picture | Iterable[Picture], **kwargs: Any) -> list[Prediction]:
+        """Predict everything at once; arguments as for :meth:`stream`."""
+        return list(self.stream(inputs, **kwargs))
+
+    def stream(
+        self,
+        inputs: Picture | Iterable[Picture],
+        stage: str | None = None,
+        min_score: float = 0.3,
+        max_instances: int = 50,
+        with_masks: bool = True,
+        batch_size: int = 1,
+    ) -> Iterator[Prediction]:
+        """Predict one batch after the other, so that a folder of any size fits in memory.
+
+        Args:
+            inputs: a file, an RGB array, a folder, a pattern such as ``'photos/*.jpg'``, or several of these.
+            stage: which predicts; None the last one.
+            min_score: detections below are left out; of the classification stage, those below this share of the picture's best.
+            max_instances: of a picture at most.
+            with_masks: False for boxes alone, which is faster.
+            batch_size: pictures per pass.
+
+        Yields:
+            one prediction for each picture, in order.
+
+        Raises:
+            FileNotFoundError: no such file or folder, or nothing fits the pattern.
+            ValueError: a picture cannot be read, the network has no such stage, or the batch size is below 1.
+        """
+        stage = check_stage(stage or self.stages[-1])
+        if stage not in self.stages:
+            raise ValueError(f'The network has the stages {", ".join(self.stages)}, not {stage!r}.')
+        if batch_size < 1:
+            raise ValueError(f'A batch holds at least 1 picture, got batch_size={batch_size}.')
+        pictures = expand(inputs)
+        for start in range(0, len(pictures), batch_size):
+            batch = [self.prepare(picture, index, stage) for index, picture in enumerate(pictures[start : start + batch_size], start)]
+            yield from self._predict(batch, stage, min_score, max_instances, with_masks)
+
+    def prepare(self, picture: Picture, index: int = 0, stage: str = 'classification', tags: Sequence[int] = ()) -> dict:
+        """One packed sample, as a data set of the config gives it.
+
+        Args:
+            picture: file or RGB array.
+            index: number of an array, for its name.
+            stage: proposals are made for ``'classification'`` alone; the others make their own.
+            tags: labels, where the picture is to be labelled.
+        """
+        image = read_picture(picture) if isinstance(picture, str | Path) else checked_array(picture)
+        path = Path(picture) if isinstance(picture, str | Path) else None
+        h, w = image.shape[:2]
+        bboxes = np.array([[0, 0, w, h]], np.float32)
+        if stage == 'classification':
+            bboxes = shrunk_search(np.ascontiguousarray(image[..., ::-1]), self.search, self.search_side)[0]
+        return self.pipeline(
+            dict(
+                img=np.ascontiguousarray(image[..., ::-1]),
+                img_shape=(h, w),
+                ori_shape=(h, w),
+                img_id=path.stem if path else f'array_{index}',
+                img_path=str(path) if path else None,
+                tags=list(tags),
+                num_classes=len(self.classes),
+                proposals=dict(bboxes=bboxes, scores=np.ones(len(bboxes), np.float32)),
+                instances=[],
+            )
+        )
+
+    @torch.no_grad()
+    def _predict(self, batch: list[dict], stage: str, min_score: float, max_instances: int, with_masks: bool) -> Iterator[Prediction]:
+        model = self.model
+        model.with_masks = with_masks
+        data = model.data_preprocessor(pseudo_collate(batch), False)
+        samples = data['data_samples']
+        images = model.data_preprocessor.images(data['inputs'], samples)
+        results = model.predict_stage(stage, model.extract_feat(data['inputs']), samples, images, rescale=False)
+        for found, sample in zip(results, samples, strict=True):
+            shown = worth_showing(stage, found.scores.cpu().numpy(), min_score)[:max_instances]
+            # Masks grow to the size of the picture only now, so that few of them do.
+            yield self._prediction(rescale_results([_select(found, shown)], [sample])[0], sample, stage)
+
+    def _prediction(self, found: InstanceData, sample: Any, stage: str) -> Prediction:
+        return Prediction(
+            image_id=sample.img_id,
+            path=Path(sample.img_path) if sample.img_path else None,
+            size=tuple(sample.ori_shape[:2]),
+            stage=stage,
+            classes=self.classes,
+            bboxes=found.bboxes.cpu().numpy(),
+            scores=found.scores.cpu().numpy(),
+            labels=found.labels.cpu().numpy(),
+            masks=np.asarray(found.masks) if 'masks' in found else None,
+        )
+
+
+def expand(inputs: Picture | Iterable[Picture]) -> list[Picture]:
+    """Files and arrays of files, arrays, folders and patterns; a folder's pictures are sorted.
+
+    Raises:
+        FileNotFoundError: no such file or folder, or nothing fits the pattern.
+        ValueError: an address on the network.
+    """
+    if isinstance(inputs, np.ndarray):
+        return [inputs]
+    if not isinstance(inputs, str | Path):
+        return [picture for item in inputs for picture in expand(item)]
+    text = str(inputs)
+    if '://' in text:
+        raise ValueError(f'Pictures are read from files, got the address {text!r}. Download it first.')
+    path = Path(inputs)
+    if path.is_dir():
+        return list(list_pictures(path))
+    if path.is_file():
+        return [path]
+    found = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
+    if not found:
+        raise FileNotFoundError(f'{text!r} is neither a file nor a folder, and no file fits it as a pattern.')
+    return list(found)
+
+
+def checked_array(image: NDArray) -> NDArray[np.uint8]:
+    """An RGB array, or a grey one made RGB.
+
+    Raises:
+        ValueError: another shape or type.
+
+    >>> checked_array(np.zeros((20, 30), np.uint8)).shape
+    (20, 30, 3)
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
+        raise ValueError(f'A picture is an RGB array uint8 (h, w, 3) or a grey one uint8 (h, w), got {image.dtype} {image.shape}.')
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
+def find_run(config_or_dir: str | Path, checkpoint: str | Path | None = None) -> tuple[Config, Path]:
+    """Config and checkpoint of a training.
+
+    Args:
+        config_or_dir: a config file, or a work dir.
+        checkpoint: None takes the last one of the work dir.
+
+    Raises:
+        FileNotFoundError: no such config, work dir or checkpoint.
+        ValueError: a config without checkpoint.
+    """
+    path = Path(config_or_dir)
+    if not path.is_dir():
+        config = load_config(path)
+        if checkpoint is None:
+            raise ValueError(f'{str(path)!r} is a config: give the checkpoint too, or the work dir of a training, which has both.')
+        return config, Path(checkpoint)
+    configs, pointer = sorted(path.glob('*/vis_data/config.py')), path / 'last_checkpoint'
+    if not configs or not (checkpoint or pointer.is_file()):
+        raise FileNotFoundError(f'{str(path)!r} holds no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
+    return load_config(configs[-1]), Path(checkpoint) if checkpoint else path / Path(pointer.read_text().strip()).name
+
+
+def _select(found: InstanceData, indices: NDArray[np.int64]) -> InstanceData:
+    chosen = torch.as_tensor(indices, device=found.scores.device)
+    fields = {name: getattr(found, name)[chosen] for name in ('bboxes', 'scores', 'labels')}
+    if 'masks' in found:
+        masks = found.masks.cpu().numpy() if isinstance(found.masks, torch.Tensor) else np.asarray(found.masks)
+        fields['masks'] = masks[indices]
+    return InstanceData(**fields)

@@ -1,0 +1,118 @@
+"""What the inferencer returns: detections of one stage in one picture.
+
+Shapes: n instances, C classes, (h, w) picture. Boxes: float32 xyxy in pixels of the picture, half-open. Images: RGB uint8 (h, w, 3).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSIFICATION_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Detections, best first.
+
+    Attributes:
+        image_id: name of the file without suffix, or ``array_<k>``.
+        path: the file; None for an array.
+        size: (h, w).
+        stage: which made it.
+        classes: names in label order.
+        bboxes: float32 (n, 4).
+        scores: float32 (n,).
+        labels: int64 (n,).
+        masks: bool (n, h, w); None if boxes alone were asked for.
+    """
+
+    image_id: str
+    path: Path | None
+    size: tuple[int, int]
+    stage: str
+    classes: tuple[str, ...]
+    bboxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        """Number of instances."""
+        return len(self.scores)
+
+    @property
+    def names(self) -> list[str]:
+        """Class of each instance by name."""
+        return [self.classes[label] for label in self.labels]
+
+    @property
+    def semantic(self) -> NDArray[np.uint8]:
+        """uint8 (h, w): 0 background, 1 + k class k; of several instances the best decides.
+
+        Raises:
+            ValueError: there are no masks.
+        """
+        labels = np.zeros(self.size, np.uint8)
+        for mask, label in zip(self._masks()[::-1], self.labels[::-1], strict=True):
+            labels[mask] = label + 1
+        return labels
+
+    @property
+    def numbered(self) -> NDArray[np.uint16]:
+        """uint16 (h, w): 0 background, k the k-th instance, counted from 1; of several the best decides.
+
+        Raises:
+            ValueError: there are no masks.
+        """
+        numbers = np.zeros(self.size, np.uint16)
+        for index in range(len(self) - 1, -1, -1):
+            numbers[self._masks()[index]] = index + 1
+        return numbers
+
+    def draw(self, image: NDArray[np.uint8] | None = None, scale: float = 1.0) -> NDArray[np.uint8]:
+        """The picture with boxes, masks, classes and scores.
+
+        Args:
+            image: RGB; None reads the file.
+            scale: of the result.
+
+        Raises:
+            ValueError: the picture is an array and was not given, or has another size.
+        """
+        from mmlabelpenet.datasets.pictures import read_picture
+        from mmlabelpenet.visualization.drawing import class_colours, draw_instances
+
+        if image is None and self.path is None:
+            raise ValueError('This prediction is of an array, so draw() needs it: draw(image).')
+        image = read_picture(self.path) if image is None else image
+        if image.shape[:2] != self.size:
+            raise ValueError(f'The prediction is of a picture of {self.size} (h, w), got one of {image.shape[:2]}.')
+        captions = [f'{name} {score:.2f}' for name, score in zip(self.names, self.scores, strict=True)]
+        return draw_instances(image, self.bboxes, class_colours(len(self.classes))[self.labels], captions, self.masks, scale)
+
+    def _masks(self) -> NDArray[np.bool_]:
+        if self.masks is None:
+            raise ValueError('There are no masks: boxes alone were asked for. Predict with with_masks=True.')
+        return self.masks
+
+
+def worth_showing(stage: str, scores: NDArray, min_score: float) -> NDArray[np.int64]:
+    """Indices of the detections from ``min_score`` on.
+
+    Scores of the classification stage rank proposals and are not probabilities: there those count that reach ``min_score`` times the
+    image's best, at most five.
+
+    Args:
+        stage: which made them.
+        scores: float (n,), best first.
+        min_score: in [0, 1].
+
+    >>> worth_showing('detection', np.array([0.9, 0.2]), 0.3).tolist()
+    [0]
+    >>> worth_showing('classification', np.array([0.02, 0.01]), 0.3).tolist()
+    [0, 1]
+    """
+    limit = min_score * scores.max(initial=0) if stage == 'classification' else min_score
+    return np.flatnonzero((scores >= limit) & (scores > 0))[: CLASSIFICATION_SHOWN if stage == 'classification' else None]

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
+from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.registry import DATASETS
+
+
+@pytest.fixture(scope='module')
+def trained(toy_root, tmp_path_factory):
+    """Config and checkpoint of a toy network with random weights."""
+    init_default_scope('mmlabelpenet')
+    folder = tmp_path_factory.mktemp('trained')
+    config = toy.run_config(toy_root, folder, [('classification', 1)])
+    dataset = toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True)
+    config.test_dataloader = dict(batch_size=1, num_workers=0, dataset=dataset)
+    config.dump(folder / 'toy.py')
+    model = toy.build(toy.model_config(), seed=2)
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, folder / 'iter_1.pth')
+    return folder, config, model.eval()
+
+
+@pytest.fixture(scope='module')
+def inferencer(trained):
+    return LabelPENetInferencer(trained[0] / 'toy.py', trained[0] / 'iter_1.pth', device='cpu')
+
+
+@pytest.fixture(scope='module')
+def pictures(toy_root):
+    return sorted((toy_root / 'JPEGImages').glob('test_*'))
+
+
+@pytest.mark.parametrize('stage', toy.STAGES[1:])
+def test_predictions_are_those_of_testing(inferencer, trained, pictures, stage):
+    dataset = DATASETS.build(trained[1].test_dataloader.dataset)
+    trained[2].predicted = [stage]
+    with torch.no_grad():
+        expected = trained[2].test_step(pseudo_collate([dataset[0]]))[0].pred_instances
+    (found,) = inferencer(pictures[0], stage=stage, min_score=0)
+    assert len(found) == len(expected) > 0
+    assert np.allclose(found.bboxes, expected.bboxes.numpy(), atol=1e-4)
+    assert np.allclose(found.scores, expected.scores.numpy(), atol=1e-6)
+    assert np.array_equal(found.labels, expected.labels.numpy())
+    assert np.array_equal(found.masks, expected.masks)
+
+
+def test_the_classification_stage_gets_proposals_made_on_the_spot(inferencer, pictures):
+    (found,) = inferencer(pictures[0], stage='classification', min_score=0)
+    assert 0 < len(found) <= 5
+    assert found.masks.shape == (len(found), toy.HEIGHT, toy.WIDTH)
+
+
+@pytest.mark.parametrize('name', ['file', 'text', 'array', 'folder', 'pattern', 'list'])
+def test_every_kind_of_input_gives_the_same(inferencer, pictures, toy_root, name):
+    given = dict(
+        file=pictures[0],
+        text=str(pictures[0]),
+        array=read_picture(pictures[0]),
+        folder=toy_root / 'JPEGImages',
+        pattern=str(toy_root / 'JPEGImages/test_*.jpg'),
+        list=[pictures[0], read_picture(pictures[1])],
+    )[name]
+    found = inferencer(given, min_score=0, with_masks=False)
+    assert len(found) == dict(folder=8, pattern=2, list=2).get(name, 1)
+    first = found[0]
+    assert first.image_id == ('array_0' if name == 'array' else pictures[0].stem)
+    assert np.array_equal(first.bboxes, inferencer(pictures[0], min_score=0, with_masks=False)[0].bboxes)
+
+
+def test_a_batch_of_equal_sizes_gives_what_single_pictures_give(inferencer, pictures):
+    together = inferencer(pictures, min_score=0, batch_size=2)
+    for found, picture in zip(together, pictures, strict=True):
+        (alone,) = inferencer(picture, min_score=0)
+        assert np.allclose(found.bboxes, alone.bboxes, atol=1e-3)
+        assert found.image_id == alone.image_id
+
+
+def test_a_stream_reads_no_more_than_a_batch_ahead(inferencer, pictures, monkeypatch):
+    read = []
+    monkeypatch.setattr('mmlabelpenet.apis.inferencer.read_picture', lambda path: (read.append(path), read_picture(path))[1])
+    next(inferencer.stream(pictures * 3, with_masks=False, batch_size=2))
+    assert len(read) == 2
+
+
+def test_scores_and_numbers_limit_what_is_returned(inferencer, pictures):
+    (everything,) = inferencer(pictures[0], min_score=0)
+    limit = float(np.median(everything.scores))
+    (some,) = inferencer(pictures[0], min_score=limit)
+    assert 0 < len(some) < len(everything)
+    assert some.scores.min() >= limit
+    assert len(inferencer(pictures[0], min_score=0, max_instances=2)[0]) == 2
+
+
+def test_boxes_and_masks_lie_in_the_frame_of_any_picture(inferencer, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 256, (150, 333, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'turned.jpg', exif=exif)
+    Image.fromarray(noise).convert('CMYK').save(tmp_path / 'cmyk.jpg')
+    Image.fromarray(noise[..., 0]).save(tmp_path / 'grey.png')
+    for name, size in (('turned.jpg', (333, 150)), ('cmyk.jpg', (150, 333)), ('grey.png', (150, 333))):
+        (found,) = inferencer(tmp_path / name, min_score=0)
+        assert found.size == size and found.masks.shape[1:] == size
+        assert (found.bboxes[:, 2:] <= np.array(size[::-1]) + 1e-3).all() and found.bboxes.min() >= 0
+        assert found.draw().shape == (*size, 3)
+
+
+def test_a_huge_picture_keeps_its_frame_and_few_masks(inferencer):
+    image = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
+    (found,) = inferencer(image, min_score=0, max_instances=1)
+    assert found.masks.shape == (1, 1500, 2000)
+
+
+def test_a_tiny_picture_is_one_clear_error(inferencer, tmp_path):
+    Image.new('RGB', (1, 1)).save(tmp_path / 'dot.png')
+    with pytest.raises(ValueError, match='1 x 1 pixels'):
+        inferencer(tmp_path / 'dot.png')
+
+
+def test_a_work_dir_is_enough(trained, pictures, tmp_path):
+    folder = tmp_path / '20260101_000000/vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'config.py').write_bytes((trained[0] / 'toy.py').read_bytes())
+    with pytest.raises(FileNotFoundError, match='no finished training'):
+        LabelPENetInferencer(tmp_path)
+    (tmp_path / 'iter_1.pth').write_bytes((trained[0] / 'iter_1.pth').read_bytes())
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_1.pth')
+    assert len(LabelPENetInferencer(tmp_path, device='cpu')(pictures, with_masks=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ('given', 'error', 'message'),
+    [
+        ('no/such/thing.jpg', FileNotFoundError, 'neither a file nor a folder'),
+        ('https://example.org/a.jpg', ValueError, 'Download it first'),
+        (np.zeros((4, 4, 4), np.uint8), ValueError, 'RGB array'),
+        (np.zeros((4, 4, 3)), ValueError, 'float64'),
+    ],
+)
+def test_what_is_no_picture_is_an_error(inferencer, given, error, message):
+    with pytest.raises(error, match=message):
+        inferencer(given)
+
+
+@pytest.mark.parametrize(('options', 'message'), [(dict(stage='third'), 'Unknown stage'), (dict(batch_size=0), 'at least 1')])
+def test_wrong_options_are_an_error(inferencer, pictures, options, message):
+    with pytest.raises(ValueError, match=message):
+        inferencer(pictures, **options)
+
+
+def test_a_config_without_checkpoint_is_an_error(trained):
+    with pytest.raises(ValueError, match='give the checkpoint too'):
+        LabelPENetInferencer(trained[0] / 'toy.py')
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='holds no picture'):
+        expand(tmp_path)
+
+
+def test_grey_arrays_become_rgb():
+    assert checked_array(np.full((20, 30), 7, np.uint8)).tolist() == np.full((20, 30, 3), 7).tolist()
