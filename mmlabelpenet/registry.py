@@ -20,6 +20,7 @@ DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'mmlabelpenet.datasets')
 TRANSFORMS = _child('transform', 'TRANSFORMS', 'mmlabelpenet.datasets', 'mmdet.datasets.transforms')
 LOOPS = _child('loop', 'LOOPS', 'mmlabelpenet.engine')
 HOOKS = _child('hook', 'HOOKS', 'mmlabelpenet.engine', 'mmdet.engine.hooks')
+OPTIM_WRAPPERS = _child('optim_wrapper', 'OPTIM_WRAPPERS', 'mmlabelpenet.engine')
 METRICS = _child('metric', 'METRICS', 'mmlabelpenet.evaluation.metrics')
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope='mmlabelpenet', locations=['mmlabelpenet.models']

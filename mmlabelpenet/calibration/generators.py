@@ -15,6 +15,7 @@ import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
+from mmengine.device import get_device
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -24,15 +25,16 @@ from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import hand_over, pseudo_instances
+from mmlabelpenet.timing import timed
 
 
 @contextmanager
 def inference(stage: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients (row N9: labels carry none), then as before."""
+    """Evaluation mode without gradients (row N9: labels carry none) and without mixed precision, then as before."""
     training = stage.training
     stage.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(get_device(), enabled=False):
             yield
     finally:
         stage.train(training)
@@ -122,7 +124,7 @@ class AttentionGenerator:
             images: RGB uint8 (h, w, 3) of the network input, for the CRF.
         """
         with inference(stage):
-            x = stage.extract_feat(feature)
+            x = stage.extract_feat(feature.float())
             candidates = read_candidates(stage, x, samples)
             return [
                 self._label_image(stage, [level[i : i + 1] for level in x], candidates[i], samples[i], images[i])
@@ -175,7 +177,8 @@ class AttentionGenerator:
         if len(maps) == 0:
             return np.zeros(tuple(maps.shape), bool)
         attention = class_attention(maps, self.peak).cpu().numpy()
-        labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
+        with timed('crf'):
+            labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
         return labels == np.arange(1, len(attention))[:, None, None]
 
     def _weigh(self, objects: list[FoundObject], class_scores: Tensor) -> Tensor:
@@ -250,7 +253,7 @@ class DetectionLabels:
     ) -> list[InstanceData]:
         """Pseudo instances per image, weight 1; arguments as for :class:`AttentionGenerator`."""
         with inference(stage):
-            results = stage.predict(feature, hand_over(samples), rescale=False)
+            results = stage.predict(feature.float(), hand_over(samples), rescale=False)
         return [self._label_image(r.pred_instances, s, i) for r, s, i in zip(results, samples, images, strict=True)]
 
     def _label_image(self, found: InstanceData, sample: DetDataSample, image: np.ndarray) -> InstanceData:

@@ -1,6 +1,18 @@
-"""Who trains when."""
+"""Who trains when, and what watches over it."""
 
+from .hooks import AtomicCheckpointHook, HealthHook, IdleStagesHook, LabelSamplesHook, PartTimesHook
 from .label_pass import LabelPass
 from .loops import LabelPropagationLoop, Phase
+from .precision import MixedPrecisionWrapper
 
-__all__ = ['LabelPass', 'LabelPropagationLoop', 'Phase']
+__all__ = [
+    'AtomicCheckpointHook',
+    'HealthHook',
+    'IdleStagesHook',
+    'LabelPass',
+    'LabelPropagationLoop',
+    'LabelSamplesHook',
+    'MixedPrecisionWrapper',
+    'PartTimesHook',
+    'Phase',
+]

@@ -21,11 +21,13 @@ from mmdet.models.detectors import BaseDetector, TwoStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
+from mmlabelpenet.timing import timed
 
 FORWARD, BACKWARD = 'forward', 'backward'
 
@@ -47,6 +49,8 @@ class LabelPENet(BaseDetector):
         frozen_backbone: whether recurrent fine-tuning leaves the backbone alone too (row N10).
         share_tail: stages of one structure share conv5, fc6 and fc7, for small GPUs (row N4).
         refresh_interval: labels of an image serve this many of its visits in recurrent fine-tuning (row L10).
+        recompute: what is computed again in the backward pass instead of being kept in memory: ``'tail'`` (conv5 of every stage),
+            ``'roi_head'`` (its fully connected layers and mask convolutions).
         test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
             are settings of :class:`MaskRefinement`.
 
@@ -64,6 +68,7 @@ class LabelPENet(BaseDetector):
         frozen_backbone: bool = False,
         share_tail: bool = False,
         refresh_interval: int = 1,
+        recompute: Sequence[str] = (),
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
@@ -81,6 +86,8 @@ class LabelPENet(BaseDetector):
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
         self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.label_cache = LabelCache(refresh_interval)
+        recompute_activations(self.stages.values(), recompute)
+        self.received: dict[str, list[InstanceData]] = {}  # labels that stages got last, by direction and stage, to look at
         self.frozen_backbone = frozen_backbone
         test_cfg = dict(test_cfg or {})
         self.predicted = [check_stage(name) for name in test_cfg.pop('stages', names[-1:])]
@@ -132,7 +139,11 @@ class LabelPENet(BaseDetector):
             fresh = hand_over(samples, backward, keep=('proposals', 'gt_image_labels'))
         else:
             fresh = hand_over(samples, pseudo)
-        losses = self.stages[name].loss(feature, fresh)
+        with timed(name):
+            losses = self.stages[name].loss(feature, fresh)
+        if 'gt_instances' in fresh[0]:
+            self.received[f'{self.curriculum}.{name}' if self.curriculum in (FORWARD, BACKWARD) else name] = pseudo
+            losses |= label_statistics(pseudo)
         return {f'{name}.{key}': value for key, value in losses.items()}
 
     def _forward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
@@ -143,7 +154,8 @@ class LabelPENet(BaseDetector):
             losses |= self.stage_losses(name, feature, samples, pseudo)
             if name != self.names[-1]:
                 make = partial(self.generators[name], self.stages[name], feature.detach(), samples, images)
-                pseudo = self.label_cache(name, samples, make)
+                with timed('labels'):
+                    pseudo = self.label_cache(name, samples, make)
         return losses
 
     def _backward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
@@ -152,7 +164,8 @@ class LabelPENet(BaseDetector):
         losses = {}
         for teacher, name in zip(self.names[:0:-1], self.names[-2::-1], strict=True):
             make = partial(self.validator, self.stages[teacher], feature.detach(), samples, images)
-            pseudo = self.label_cache(f'{teacher} {BACKWARD}', samples, make)
+            with timed('labels'):
+                pseudo = self.label_cache(f'{teacher} {BACKWARD}', samples, make)
             losses |= self.stage_losses(name, feature, samples, pseudo)
         return losses
 
@@ -164,7 +177,8 @@ class LabelPENet(BaseDetector):
 
     def extract_feat(self, batch_inputs: Tensor) -> Tensor:
         """The shared map, float (N, D, H/s, W/s), of normalised images (N, 3, H, W)."""
-        return self.backbone(batch_inputs)[-1]
+        with timed('backbone'):
+            return self.backbone(batch_inputs)[-1]
 
     @torch.no_grad()
     def make_labels(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[InstanceData]:
@@ -224,6 +238,35 @@ def share_tails(stages: Iterable[nn.Module]) -> None:
         stage.backbone = seen.setdefault(repr(stage.backbone), stage.backbone)
         head = stage.roi_head.bbox_head
         head.shared_fcs = seen.setdefault(repr(head.shared_fcs), head.shared_fcs)
+
+
+def recompute_activations(stages: Iterable[nn.Module], parts: Sequence[str]) -> None:
+    """Compute parts of every stage again in the backward pass instead of keeping their activations.
+
+    mmengine's ``activation_checkpointing`` would leave the tail without a gradient where the backbone is frozen.
+
+    Raises:
+        ValueError: a part is neither ``'tail'`` nor ``'roi_head'``.
+    """
+    if unknown := set(parts) - {'tail', 'roi_head'}:
+        raise ValueError(f"recompute takes 'tail' and 'roi_head', got {sorted(unknown)}.")
+    for stage in stages:
+        heads = [stage.roi_head.bbox_head, *([stage.roi_head.mask_head] if stage.roi_head.with_mask else [])]
+        modules = [*([stage.backbone] if 'tail' in parts else []), *(heads if 'roi_head' in parts else [])]
+        for module in modules:
+            if 'forward' not in vars(module):  # a shared one is wrapped once
+                module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+
+
+def label_statistics(pseudo: Sequence[InstanceData]) -> dict[str, Tensor]:
+    """Pseudo instances per image and their mean weight (0 without any), for the log.
+
+    >>> {key: float(value) for key, value in label_statistics([InstanceData(weights=torch.tensor([0.5, 1.0]))]).items()}
+    {'labels_per_image': 2.0, 'label_weight': 0.75}
+    """
+    weights = torch.cat([labels.weights for labels in pseudo])
+    mean = weights.mean() if len(weights) else weights.new_zeros(())
+    return dict(labels_per_image=weights.new_tensor(len(weights) / len(pseudo)), label_weight=mean)
 
 
 def _with_classes(stage: dict, num_classes: int) -> dict:

@@ -1,0 +1,64 @@
+"""Checkpoints that are there whole or not at all."""
+
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.registry import HOOKS
+
+
+class AtomicBackend(LocalBackend):
+    """mmengine's local files, written under another name and then renamed."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write a file whole or not at all."""
+        with atomic_write(filepath, 'wb') as file:
+            file.write(obj)
+
+
+register_backend('atomic', AtomicBackend, force=True)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's hook, with checkpoints that no kill and no full disk can leave half written.
+
+    Args:
+        max_keep_ckpts: the oldest goes before a new one is written, so at least 2; -1 keeps all.
+        by_epoch: whether ``interval`` counts epochs.
+        **kwargs: of mmengine's ``CheckpointHook``.
+
+    Raises:
+        ValueError: fewer than two checkpoints are to be kept.
+    """
+
+    def __init__(self, max_keep_ckpts: int = 2, by_epoch: bool = False, **kwargs) -> None:
+        if 0 <= max_keep_ckpts < 2:
+            raise ValueError(f'Keep at least two checkpoints, one to fall back on while the next is written; got {max_keep_ckpts}.')
+        super().__init__(max_keep_ckpts=max_keep_ckpts, by_epoch=by_epoch, backend_args=dict(backend='atomic'), **kwargs)
+
+    def before_train(self, runner: Runner) -> None:
+        """Also remove what a killed run had half written."""
+        super().before_train(runner)
+        if is_main_process():
+            for path in Path(self.out_dir).glob('.*.pth.*.partial'):
+                path.unlink(missing_ok=True)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
+        """Write a checkpoint where one is due.
+
+        Raises:
+            OSError: it cannot be written; says what to do.
+        """
+        try:
+            super().after_train_iter(runner, batch_idx, data_batch=data_batch, outputs=outputs)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f'The checkpoint after iteration {runner.iter + 1} cannot be written to {self.out_dir} ({error.strerror}). '
+                'The one before it is intact: make space, then go on with --resume',
+            ) from error

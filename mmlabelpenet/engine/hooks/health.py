@@ -1,0 +1,68 @@
+"""Stop where a gradient is no number, and log how large those of each part are."""
+
+import math
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmlabelpenet.registry import HOOKS
+
+
+@HOOKS.register_module()
+class HealthHook(Hook):
+    """Look at the gradients right before each update, after clipping.
+
+    Logs ``<part>.grad_norm`` for the backbone and each stage that trains, with the direction in front in recurrent fine-tuning. A
+    gradient that is not finite stops the run before it reaches a weight; the loop adds iteration and phase to the message. In float16
+    the loss scaler leaves such an update out and lowers its scale, as it should, so none is seen here.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Ask the optimizer to call before it updates."""
+        self.runner = runner
+        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.parts = parameters_by_part(self.model)
+        self.handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._check)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the optimizer alone again."""
+        self.handle.remove()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Remember the images."""
+        self.batch = data_batch
+
+    def _check(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        prefix = f'{self.model.curriculum}.' if self.model.curriculum not in self.parts else ''
+        for part, parameters in self.parts.items():
+            gradients = [p.grad for p in parameters.values() if p.grad is not None]
+            if not gradients:
+                continue
+            norm = float(torch.nn.utils.get_total_norm(gradients))
+            if not math.isfinite(norm):
+                raise FloatingPointError(self._message(part, parameters))
+            self.runner.message_hub.update_scalar(f'train/{prefix}{part}.grad_norm', norm)
+
+    def _message(self, part: str, parameters: dict[str, nn.Parameter]) -> str:
+        bad = [name for name, p in parameters.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
+        ids = [sample.img_id for sample in self.batch['data_samples']] if self.batch else []
+        return (
+            f'the gradient of {part} is not finite in images {ids} or those of the other ranks ({len(bad)} parameters, first '
+            f'{bad[0] if bad else "none alone"}). Nothing has been updated, the last checkpoint is unharmed; lower the learning rate, '
+            'clip gradients, or look at these images.'
+        )
+
+
+def parameters_by_part(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """Parameters of the backbone and of each stage, by name; a shared one counts for the first stage that has it.
+
+    Args:
+        model: with ``backbone`` and ``stages``.
+    """
+    parts: dict[str, dict[str, nn.Parameter]] = {'backbone': {}, **{name: {} for name in model.stages}}
+    for name, parameter in model.named_parameters():
+        parts[name.split('.')[1] if name.startswith('stages.') else 'backbone'][name] = parameter
+    return parts

@@ -1,0 +1,58 @@
+"""Stages that a phase does not need wait on the CPU."""
+
+from collections.abc import Collection
+
+import torch
+from mmengine.device import get_device
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.structures import STAGES
+
+
+@HOOKS.register_module()
+class IdleStagesHook(Hook):
+    """Keep only the stage that trains or labels on the GPU, with its optimizer state; in recurrent fine-tuning all are there.
+
+    For one GPU: the gradient buckets of several ranks want all parameters on one device.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse to run on several ranks.
+
+        Raises:
+            ValueError: the model is wrapped for several ranks.
+        """
+        if is_model_wrapper(runner.model):
+            raise ValueError('IdleStagesHook is for one GPU. Take it out of custom_hooks to train on several.')
+
+    def before_label_pass(self, runner: Runner, stage: str) -> None:
+        """The stage that labels is needed."""
+        place(runner.model, [stage], get_device(), runner.optim_wrapper.optimizer)
+
+    def before_phase(self, runner: Runner, phase) -> None:
+        """The stage that trains is needed, or all."""
+        needed = [phase.name] if phase.name in STAGES else list(runner.model.stages)
+        place(runner.model, needed, get_device(), runner.optim_wrapper.optimizer)
+
+
+def place(model: nn.Module, needed: Collection[str], device: str | torch.device, optimizer: torch.optim.Optimizer) -> None:
+    """Move needed stages to ``device`` and the others to the CPU, each with what the optimizer remembers of it.
+
+    Args:
+        model: with ``stages``; its parameters stay the same objects.
+        needed: names of stages.
+        device: of the stages that work.
+        optimizer: of the model.
+    """
+    idle = [stage for name, stage in model.stages.items() if name not in needed]
+    for stage in [*idle, *(model.stages[name] for name in needed)]:  # the needed ones last: stages may share a tail
+        target = torch.device('cpu') if any(stage is other for other in idle) else torch.device(device)
+        stage.to(target)
+        for parameter in stage.parameters():
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if torch.is_tensor(value) and value.dim():
+                    optimizer.state[parameter][key] = value.to(target)

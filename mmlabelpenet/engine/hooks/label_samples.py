@@ -1,0 +1,66 @@
+"""Pictures of the labels that stages learn from, for a person to look at."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.visualization.drawing import class_colours, draw_instances
+
+
+@HOOKS.register_module()
+class LabelSamplesHook(Hook):
+    """Draw every ``interval`` iterations which labels each stage got, into ``<work dir>/label_samples/iter_<n>/<stage>_<image>.jpg``.
+
+    In recurrent fine-tuning the direction stands before the stage. The classification stage learns from tags except backward.
+
+    Args:
+        interval: in iterations.
+        max_images: of the rank's last mini-batch, so many are drawn.
+        folder: of the pictures, in the work dir.
+    """
+
+    def __init__(self, interval: int = 1000, max_images: int = 1, folder: str = 'label_samples') -> None:
+        self.interval, self.max_images, self.folder = interval, max_images, folder
+
+    @master_only
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
+        """Draw where it is time to."""
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        folder = Path(runner.work_dir) / self.folder / f'iter_{runner.iter + 1}'
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        for receiver, pseudo in model.received.items():
+            images = zip(data_batch['inputs'], data_batch['data_samples'], pseudo, strict=True)
+            for image, sample, labels in list(images)[: self.max_images]:
+                write(folder / f'{receiver.replace(".", "_")}_{Path(sample.img_id).name}.jpg', image, sample, labels, classes)
+
+
+def write(path: Path, image: Tensor, sample: DetDataSample, labels: InstanceData, classes: tuple[str, ...]) -> None:
+    """One picture: tags in its corner, boxes, masks, and at each box class and weight.
+
+    Args:
+        path: of the JPEG file.
+        image: BGR uint8 (3, h, w), as the network got it.
+        sample: with ``gt_image_labels``.
+        labels: pseudo instances in pixels of the image.
+        classes: C names.
+    """
+    rgb = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
+    colours = class_colours(len(classes))[labels.labels.cpu().numpy()]
+    captions = [f'{classes[label]} {weight:.2f}' for label, weight in zip(labels.labels.tolist(), labels.weights.tolist(), strict=True)]
+    drawn = draw_instances(rgb, labels.bboxes.cpu().numpy(), colours, captions, labels.masks.masks.astype(bool))
+    tags = ', '.join(classes[k] for k in sample.gt_image_labels.onehot.nonzero().flatten().tolist())
+    drawn = cv2.putText(np.ascontiguousarray(drawn[..., ::-1]), tags, (4, drawn.shape[0] - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3)
+    with atomic_write(path, 'wb') as file:
+        file.write(cv2.imencode('.jpg', drawn)[1].tobytes())

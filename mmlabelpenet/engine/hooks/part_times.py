@@ -1,0 +1,30 @@
+"""Where the time of an iteration goes."""
+
+import time
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.timing import STOPWATCH
+
+
+@HOOKS.register_module()
+class PartTimesHook(Hook):
+    """Log seconds per iteration, beside mmengine's ``time`` and ``data_time``.
+
+    ``backbone.time`` and ``<stage>.time`` are forward passes, ``labels.time`` is the making of labels without the CRF, ``crf.time`` the
+    CRF, ``update.time`` the rest: backward passes and the optimizer. On a GPU each part waits until the GPU is done.
+    """
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Start to measure."""
+        self.begin = time.perf_counter()
+        STOPWATCH.start()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
+        """Log what was measured."""
+        spent = STOPWATCH.stop()
+        spent['update'] = time.perf_counter() - self.begin - sum(spent.values())
+        for part, seconds in spent.items():
+            runner.message_hub.update_scalar(f'train/{part}.time', seconds)
