@@ -105,7 +105,18 @@ def markdown_table(table: Table, columns: Sequence[str] | None = None, digits: i
     if columns is None:
         columns = [metric for metric in _metrics(table) if any(row.get(metric) is not None for row in table.values())]
     head, *rows = _cells(table, columns, digits)
-    lines = [head, [':--', *['--:'] * len(columns)], *rows]
+    return markdown(head, rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Render cells as a Markdown table; the first column is a name, the others are numbers.
+
+    >>> print(markdown(['a', 'b'], [['x', '1']]))
+    | a | b |
+    | :-- | --: |
+    | x | 1 |
+    """
+    lines = [head, [':--', *['--:'] * (len(head) - 1)], *rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 

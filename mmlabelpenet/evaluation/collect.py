@@ -1,0 +1,215 @@
+"""Gather ``metrics.json`` files of many runs: mean and spread over seeds, the last checkpoint of each run only.
+
+A *result* is one file. Results of one config (its seed apart), scored on the same images by the same protocol, make a *group*.
+"""
+
+import json
+import os
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Spread(NamedTuple):
+    """A value over seeds: ``mean``, sample standard deviation ``std`` (None of a single seed), ``count`` of seeds."""
+
+    mean: float
+    std: float | None = None
+    count: int = 1
+
+    def text(self, digits: int = 1) -> str:
+        """As printed in tables.
+
+        >>> Spread(53.12, 0.36, 3).text(), Spread(53.12).text()
+        ('53.1 ± 0.4', '53.1')
+        """
+        return f'{self.mean:.{digits}f}' + ('' if self.std is None else f' ± {self.std:.{digits}f}')
+
+
+@dataclass(frozen=True)
+class Result:
+    """One ``metrics.json``: its place, the table (stage -> row) and the ``meta`` it came with."""
+
+    path: Path
+    table: dict[str, dict[str, Any]]
+    meta: dict[str, Any]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the main protocol was measured on; results of other programs have it at the top."""
+        return self.meta.get('test') or self.meta
+
+    @property
+    def corloc(self) -> dict[str, Any] | None:
+        """What CorLoc was measured on, if it was."""
+        return self.meta if self.meta.get('protocol') == 'corloc' else self.meta.get('corloc')
+
+    @property
+    def experiment(self) -> str:
+        """What results of one group share: the recipe, or else the name of config or predictions."""
+        return str(self.meta.get('recipe_sha256') or self.meta.get('config') or self.meta.get('predictions'))
+
+    def unfit(self) -> str | None:
+        """Why the result is no result of a finished training on a whole split; None if it is one."""
+        done, planned = self.meta.get('iterations'), self.meta.get('planned_iterations')
+        if None not in (done, planned) and done != planned:
+            return f'the checkpoint is not the last: iteration {done} of {planned}'
+        for about in (self.about, self.corloc or {}):
+            images, whole = about.get('images'), about.get('images_in_split')
+            if None not in (images, whole) and images != whole:
+                return f'{images} of {whole} images of {about.get("split")!r} were scored'
+        return None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Results over seeds.
+
+    Attributes:
+        name: of the config or of the predictions.
+        results: one of each seed, by seed.
+        rows: stage -> metric -> values over seeds, percent.
+        per_class: stage -> metric -> class -> values over seeds.
+    """
+
+    name: str
+    results: list[Result]
+    rows: dict[str, dict[str, Spread]]
+    per_class: dict[str, dict[str, dict[str, Spread]]]
+
+    def source(self, metric: str) -> dict[str, Any]:
+        """What a metric was measured on: ``data``, ``split``, ``protocol``, ``images``."""
+        first = self.results[0]
+        return (first.corloc or {}) if metric.startswith('CorLoc') else first.about
+
+    def caption(self) -> str:
+        """Config, protocol, split, seeds, checkpoint, commit in a sentence or two."""
+        first = self.results[0]
+        sources = [('test', first.about)] if first.about.get('protocol') != 'corloc' else []
+        sources += [('CorLoc', first.corloc)] if first.corloc else []
+        parts = [
+            f'{name}: protocol {about["protocol"]}, split {about.get("data", "?")}/{about["split"]}, {about["images"]} images'
+            for name, about in sources
+        ]
+        seeds = ', '.join(str(result.meta.get('seed', 'unknown')) for result in self.results)
+        spread = 'mean ± sample standard deviation over seeds' if len(self.results) > 1 else 'one seed'
+        parts.append(f'{spread}: {seeds}')
+        if 'checkpoint' in first.meta:
+            planned = first.meta.get('planned_iterations')
+            parts.append(f'last checkpoint, iteration {planned}' if planned else 'not recorded whether the checkpoint is the last')
+        parts.append('commit ' + ', '.join(sorted({str(result.meta.get('commit'))[:10] for result in self.results})))
+        return f'{self.name}. Percent. ' + '; '.join(parts) + '.'
+
+
+def find_results(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Result], list[str]]:
+    """Read results.
+
+    Args:
+        paths: files, or folders that hold ``metrics.json`` anywhere.
+
+    Returns:
+        The results, and a line for each one that is left out (:meth:`Result.unfit`).
+
+    Raises:
+        FileNotFoundError: a path holds none.
+        ValueError: a file holds no result.
+    """
+    files: dict[Path, None] = {}
+    for path in map(Path, paths):
+        found = sorted(path.rglob('metrics.json')) if path.is_dir() else [path]
+        if not found or not found[0].is_file():
+            raise FileNotFoundError(f'No metrics.json in {str(path)!r}. tools/test.py --out writes it.')
+        files.update(dict.fromkeys(file.resolve() for file in found))
+    results = [read_result(file) for file in files]
+    left_out = [f'{result.path}: {reason}' for result in results if (reason := result.unfit())]
+    return [result for result in results if not result.unfit()], left_out
+
+
+def read_result(path: Path) -> Result:
+    """Read one file.
+
+    Raises:
+        ValueError: it is no file of results; the message names it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        meta = content.pop('meta')
+        result = Result(path, content, meta)
+        if not isinstance(result.about['split'], str) or not all('per_class' in row for row in content.values()):
+            raise KeyError('per_class')
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{str(path)!r} holds no results as tools/test.py --out writes them ({error!r}).') from error
+    return result
+
+
+def group_results(results: Sequence[Result]) -> list[Group]:
+    """Put results of one experiment together.
+
+    Args:
+        results: in any order; the same checkpoint may have been scored twice.
+
+    Returns:
+        Groups in the order in which their first result comes.
+
+    Raises:
+        ValueError: two checkpoints of one seed in a group.
+    """
+    members: dict[tuple, list[Result]] = {}
+    for result in results:
+        members.setdefault(_key(result), []).append(result)
+    names = [_name(found[0]) for found in members.values()]
+    groups = []
+    for name, found in zip(names, members.values(), strict=True):
+        twice = names.count(name) > 1
+        label = f'{name} ({found[0].experiment[:8]}, {found[0].about.get("data", "?")}/{found[0].about["split"]})' if twice else name
+        groups.append(_group(label, found))
+    return groups
+
+
+def _key(result: Result) -> tuple:
+    fields = ('data', 'split', 'protocol', 'images', 'semantic_score_thr')
+    return result.experiment, *(about.get(field) for about in (result.about, result.corloc or {}) for field in fields)
+
+
+def _name(result: Result) -> str:
+    return Path(result.meta.get('config') or result.meta.get('predictions') or result.path.parent.name).stem
+
+
+def _group(name: str, results: Sequence[Result]) -> Group:
+    by_seed: dict[Any, Result] = {}
+    for result in results:
+        other = by_seed.setdefault(result.meta.get('seed'), result)
+        if other is not result and other.table != result.table:
+            raise ValueError(
+                f'Two different results of seed {result.meta.get("seed")} of {name}: {str(other.path)!r} and {str(result.path)!r}. '
+                'Give one of them.'
+            )
+    kept = sorted(by_seed.values(), key=lambda result: str(result.meta.get('seed')))
+    stages = list(dict.fromkeys(stage for result in kept for stage in result.table))
+    rows, per_class = {}, {}
+    for stage in stages:
+        found = [result.table[stage] for result in kept if stage in result.table]
+        metrics = [metric for metric in dict.fromkeys(key for row in found for key in row) if metric != 'per_class']
+        rows[stage] = _spreads(metrics, found)
+        kinds = dict.fromkeys(metric for row in found for metric in row['per_class'])
+        of_classes = {metric: [row['per_class'].get(metric, {}) for row in found] for metric in kinds}
+        per_class[stage] = {
+            metric: _spreads(list(dict.fromkeys(k for v in values for k in v)), values) for metric, values in of_classes.items()
+        }
+    return Group(name, kept, rows, per_class)
+
+
+def _spreads(keys: Iterable[str], rows: Sequence[dict[str, Any]]) -> dict[str, Spread]:
+    values = {key: [row[key] for row in rows if row.get(key) is not None] for key in keys}
+    return {key: spread(found) for key, found in values.items() if found}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation.
+
+    >>> spread([1.0, 2.0, 3.0])
+    Spread(mean=2.0, std=1.0, count=3)
+    """
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))

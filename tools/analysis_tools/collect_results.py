@@ -1,0 +1,62 @@
+"""Gather the metrics.json files of many runs into Markdown and CSV tables.
+
+    python tools/analysis_tools/collect_results.py work_dirs/a work_dirs/b --out results
+    python tools/analysis_tools/collect_results.py work_dirs --against paper --out results
+
+Runs that differ in their seed alone become one row, mean ± sample standard deviation. Results of a checkpoint that is not the last of
+its training, or of a part of a split, are left out and named. With --out NAME, NAME.md and NAME.csv are written; the CSV holds every
+number unrounded, per class too. The paper's numbers are its own, as printed in its Tables 1-6.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('paths', nargs='+', help='work dirs that hold metrics.json, or such files')
+    parser.add_argument('--against', choices=['paper'], help="add the rows of the paper's Tables 1-6, with ours beside them")
+    parser.add_argument('--metrics', nargs='+', metavar='KEY', help='columns of the first table of each group')
+    parser.add_argument('--per-class', nargs='*', metavar='KEY', help='metrics that get a table with a column a class; none: no such table')
+    parser.add_argument('--out', metavar='NAME', help='write NAME.md and NAME.csv')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Gather, print, write."""
+    args = parse_args(argv)
+    from mmlabelpenet.evaluation.collect import find_results, group_results
+    from mmlabelpenet.evaluation.collected_tables import PER_CLASS, as_csv, group_markdown, paper_markdown, paper_tables
+    from mmlabelpenet.evaluation.table import COLUMNS
+    from mmlabelpenet.files import atomic_write
+
+    try:
+        results, left_out = find_results(args.paths)
+        groups = group_results(results)
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    for line in left_out:
+        print(f'left out: {line}', file=sys.stderr)
+    if not groups:
+        print('error: no result is left.', file=sys.stderr)
+        return 1
+    per_class = PER_CLASS if args.per_class is None else args.per_class
+    parts = [group_markdown(group, args.metrics or COLUMNS, per_class) for group in groups]
+    paper = paper_tables() if args.against else {'tables': []}
+    if args.against:
+        parts += ["## Beside the paper's tables", paper['source']]
+        parts += [paper_markdown(table, groups) for table in paper['tables']]
+    text = '\n\n'.join(parts) + '\n'
+    print(text)
+    if args.out:
+        for suffix, content in (('.md', text), ('.csv', as_csv(groups, paper['tables']))):
+            with atomic_write(Path(f'{args.out}{suffix}')) as file:
+                file.write(content)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
