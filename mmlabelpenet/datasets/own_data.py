@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .own_tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
-from .pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, unusable
+from .pictures import is_plain, jpeg_bytes, link_or_copy, list_pictures, picture_size, read_picture, unusable
 from .splits import stratified_split
 
 RECORD = 'own_data.json'
@@ -186,10 +186,7 @@ def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
     if is_plain(source) and not large:
         with source.open('rb') as file:
             suffix = '.png' if file.read(4) == b'\x89PNG' else '.jpg'
-        try:
-            os.link(source.resolve(), folder / f'{name}{suffix}')
-        except OSError:
-            shutil.copyfile(source, folder / f'{name}{suffix}')
+        link_or_copy(source, folder / f'{name}{suffix}')
         return ''
     (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_picture(source, max_side)))
     return f'reduced from {size[0]} x {size[1]} pixels' if large else 'turned upright, or stored as 8-bit RGB'

@@ -4,6 +4,8 @@ Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 """
 
 import io
+import os
+import shutil
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -110,6 +112,17 @@ def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, 'JPEG', quality=quality)
     return buffer.getvalue()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The file at another place too: a hard link, or a copy where links do not work; what stood there is replaced."""
+    if target.exists() and target.samefile(source):
+        return
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def unusable(paths: Iterable[Path]) -> dict[Path, str]:
