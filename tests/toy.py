@@ -255,7 +255,7 @@ def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), 
                 type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-3), clip_grad=dict(max_norm=10)
             ),
             param_scheduler=[dict(type='MultiStepLR', by_epoch=False, milestones=[3], gamma=0.5)],
-            default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=interval, max_keep_ckpts=2)),
+            default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=interval), health=dict(type='HealthHook')),
             custom_hooks=list(hooks),
             log_processor=dict(type='LogProcessor', window_size=1, by_epoch=False),
             randomness=dict(seed=3),

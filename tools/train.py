@@ -1,4 +1,4 @@
-"""Train Label-PEnet: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--amp] [--cfg-options KEY=VALUE ...]."""
+"""Train Label-PEnet: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--cfg-options KEY=VALUE ...]."""
 
 import argparse
 import os
@@ -10,8 +10,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='where logs, checkpoints and pseudo labels go; default work_dirs/<config name>')
-    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the last checkpoint of the work dir, or from this one')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the last whole checkpoint of the work dir, or from this one')
+    parser.add_argument('--amp', nargs='?', const='bf16', choices=['bf16', 'fp16'], help='mixed precision; default bf16')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the images per update of all ranks')
+    parser.add_argument('--tensorboard', action='store_true', help='also write event files for TensorBoard')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys, e.g. randomness.seed=1')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -27,7 +29,7 @@ def main() -> None:
     config = load_config(args.config, parse_options(args.cfg_options or []))
     config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     config.launcher = args.launcher
-    train(config, resume=args.resume, amp=args.amp)
+    train(config, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr, tensorboard=args.tensorboard)
 
 
 if __name__ == '__main__':

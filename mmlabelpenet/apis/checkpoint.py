@@ -7,11 +7,14 @@ stand-in: it is neither imported nor called.
 
 import collections
 import hashlib
+import logging
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 
 _REAL = {
@@ -88,6 +91,43 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ValueError(f'{path} holds no state dict of tensors. Expected a file that training wrote.')
     meta = content.get('meta') if 'state_dict' in content else None
     return dict(state_dict=dict(state), meta=meta if isinstance(meta, dict) else {})
+
+
+def find_checkpoint(work_dir: str | Path) -> Path | None:
+    """The last checkpoint of a training that is whole.
+
+    A damaged one is passed over with a warning, for the one before it.
+
+    Args:
+        work_dir: of the training.
+
+    Returns:
+        its path; None if there is no checkpoint at all.
+
+    Raises:
+        ValueError: there are checkpoints, but none is whole.
+    """
+    work_dir, noted = Path(work_dir), Path(work_dir, 'last_checkpoint')
+    last = work_dir / Path(noted.read_text().strip()).name if noted.is_file() else None
+    found = sorted(work_dir.glob('iter_*.pth'), key=lambda path: (path == last, path.stat().st_mtime), reverse=True)
+    for path in found:
+        if is_whole(path):
+            return path
+        print_log(f'{path} is damaged and passed over; the checkpoint before it is used.', 'current', level=logging.WARNING)
+    if found:
+        raise ValueError(
+            f'All checkpoints of {work_dir} are damaged: {", ".join(path.name for path in found)}. Start anew without --resume.'
+        )
+    return None
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a checkpoint has all its bytes, by the check sums it carries."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def load_strictly(model: nn.Module, path: str | Path) -> dict[str, Any]:

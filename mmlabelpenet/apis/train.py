@@ -4,22 +4,27 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from torch import nn
 
 from mmlabelpenet import ops
-from mmlabelpenet.apis.checkpoint import read_checkpoint
+from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.models.weights import check_input
 
 
-def train(config: Config, resume: str | None = None, amp: bool = False) -> Runner:
+def train(
+    config: Config, resume: str | None = None, amp: str | None = None, auto_scale_lr: bool = False, tensorboard: bool = False
+) -> Runner:
     """Train all phases of a config.
 
     Args:
         config: with ``work_dir``.
-        resume: ``'auto'`` for the last checkpoint of the work dir, or the path of one; None starts anew.
-        amp: automatic mixed precision.
+        resume: ``'auto'`` for the last whole checkpoint of the work dir, or the path of one; None starts anew.
+        amp: mixed precision, ``'bf16'`` or ``'fp16'``; None computes in float32.
+        auto_scale_lr: scale the learning rate to the batch of all ranks and accumulated batches.
+        tensorboard: also write TensorBoard's event files.
 
     Returns:
         the runner, after training.
@@ -29,21 +34,45 @@ def train(config: Config, resume: str | None = None, amp: bool = False) -> Runne
         ValueError: the checkpoint is of another model, or an image is in the training and in the test split.
     """
     if amp:
-        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.merge(dict(type='MixedPrecisionWrapper', dtype=amp))
+    if auto_scale_lr:
+        scale_learning_rate(config)
+    if tensorboard:
+        config.visualizer.vis_backends = [*config.visualizer.vis_backends, dict(type='TensorboardVisBackend')]
     if resume is not None:
         config.resume = True
         config.load_from = None if resume == 'auto' else resume
+    if config.get('resume') and not config.get('load_from'):
+        last = find_checkpoint(config.work_dir)
+        config.resume, config.load_from = last is not None, last and str(last)
     check_overlap(config)
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
-    model = runner.model.module if hasattr(runner.model, 'module') else runner.model
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     check_input(model)
-    start = config.get('load_from') or (find_latest_checkpoint(config.work_dir) if config.get('resume') else None)
-    if start:
-        check_checkpoint(model, start, whole=config.get('resume', False))
+    if config.get('load_from'):
+        check_checkpoint(model, config.load_from, whole=config.get('resume', False))
     runner.train()
     return runner
+
+
+def scale_learning_rate(config: Config) -> None:
+    """Have mmengine scale the learning rate linearly with the images of an update: those of all ranks, accumulated ones too.
+
+    Raises:
+        ValueError: the config does not say for how many images its rate is.
+
+    >>> config = Config(dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(base_batch_size=2)))
+    >>> scale_learning_rate(config)
+    >>> config.auto_scale_lr
+    {'base_batch_size': 0.5, 'enable': True}
+    """
+    base = config.get('auto_scale_lr', {}).get('base_batch_size')
+    if base is None:
+        raise ValueError('The config has no auto_scale_lr.base_batch_size: set it to the images per update that its learning rate is for.')
+    # mmengine divides ranks x batch size by this number and knows nothing of accumulation
+    config.auto_scale_lr = dict(base_batch_size=base / config.optim_wrapper.get('accumulative_counts', 1), enable=True)
 
 
 def check_overlap(config: Config) -> None:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
+from mmlabelpenet.apis import checkpoint
+from mmlabelpenet.apis.checkpoint import file_hash, find_checkpoint, is_whole, load_strictly, read_checkpoint
 
 
 class Harmful:
@@ -104,3 +105,48 @@ def test_loading_from_another_model_says_what_differs_and_changes_nothing(tmp_pa
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
     (tmp_path / 'a').write_bytes(b'abc')
     assert file_hash(tmp_path / 'a') == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Three checkpoints, the last one noted as such."""
+    for number in (1, 2, 10):
+        path = tmp_path / f'iter_{number}.pth'
+        torch.save(dict(state_dict=network().state_dict()), path)
+        os.utime(path, (number, number))
+    (tmp_path / 'last_checkpoint').write_text(f'/another/place/{path.name}')
+    return tmp_path
+
+
+def test_the_last_checkpoint_is_the_one_that_is_noted_else_the_newest(saved):
+    assert find_checkpoint(saved).name == 'iter_10.pth'
+    (saved / 'last_checkpoint').write_text('iter_2.pth')
+    assert find_checkpoint(saved).name == 'iter_2.pth'
+    for nothing in ('', '/pla'):  # cut short by a kill
+        (saved / 'last_checkpoint').write_text(nothing)
+        assert find_checkpoint(saved).name == 'iter_10.pth'
+
+
+def test_without_checkpoints_there_is_none(tmp_path):
+    assert find_checkpoint(tmp_path) is None and find_checkpoint(tmp_path / 'nowhere') is None
+
+
+@pytest.mark.parametrize('damage', ['cut', 'empty', 'changed'])
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(saved, monkeypatch, damage):
+    said = []
+    monkeypatch.setattr(checkpoint, 'print_log', lambda message, *args, level: said.append((level, message)))
+    path = saved / 'iter_10.pth'
+    content = path.read_bytes()
+    middle = content.find(network().state_dict()['0.weight'].numpy().tobytes()[:16]) + 5
+    changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes(dict(cut=content[: len(content) // 2], empty=b'', changed=changed)[damage])
+    os.utime(path, (10, 10))
+    assert not is_whole(path) and find_checkpoint(saved).name == 'iter_2.pth'
+    assert len(said) == 1 and said[0][0] == 30 and 'iter_10.pth is damaged' in said[0][1]
+
+
+def test_nothing_but_damaged_checkpoints_is_an_error(saved):
+    for path in saved.glob('*.pth'):
+        path.write_bytes(b'')
+    with pytest.raises(ValueError, match='All checkpoints .* are damaged: iter_10.pth, iter_2.pth, iter_1.pth'):
+        find_checkpoint(saved)

@@ -6,8 +6,9 @@ import pytest
 import torch
 import toy
 from mmengine.config import Config
+from mmengine.runner import Runner
 
-from mmlabelpenet.apis.train import check_checkpoint, check_overlap, train
+from mmlabelpenet.apis.train import check_checkpoint, check_overlap, scale_learning_rate, train
 
 
 @pytest.fixture(scope='module')
@@ -26,6 +27,37 @@ def test_a_run_goes_on_from_its_last_checkpoint_or_from_a_given_one(toy_root, tm
         (Path(first.work_dir) / 'last_checkpoint').write_text(f'{first.work_dir}/iter_2.pth')
         runner = train(config(toy_root, work_dir), resume=resume)
         assert runner.iter == 4 and toy.different(expected, toy.weights(runner.model)) == []
+
+
+def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(toy_root, tmp_path, first):
+    expected = toy.weights(train(config(toy_root, tmp_path)).model)
+    (tmp_path / 'iter_4.pth').write_bytes((tmp_path / 'iter_4.pth').read_bytes()[:5000])
+    runner = train(config(toy_root, tmp_path), resume='auto')
+    assert runner._load_from.endswith('iter_2.pth') and runner.iter == 4
+    assert toy.different(expected, toy.weights(runner.model)) == []
+
+
+def test_the_learning_rate_follows_the_images_of_an_update(toy_root, tmp_path):
+    cfg = config(toy_root, tmp_path)
+    cfg.optim_wrapper.accumulative_counts, cfg.auto_scale_lr = 3, dict(enable=False, base_batch_size=4)
+    cfg.param_scheduler = None
+    runner = train(cfg, auto_scale_lr=True)  # one rank x 2 images x 3 batches
+    assert runner.optim_wrapper.get_lr()['lr'] == pytest.approx([0.01 * 6 / 4])
+
+
+def test_a_learning_rate_without_its_batch_size_cannot_be_scaled():
+    with pytest.raises(ValueError, match='base_batch_size'):
+        scale_learning_rate(Config(dict(optim_wrapper=dict())))
+
+
+def test_event_files_for_tensorboard_are_asked_for(toy_root, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Runner, 'from_cfg', lambda config: asked.append(config.visualizer.vis_backends) or 1 / 0)
+    cfg = config(toy_root, tmp_path)
+    cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    with pytest.raises(ZeroDivisionError):
+        train(cfg, tensorboard=True)
+    assert [backend.type for backend in asked[0]] == ['LocalVisBackend', 'TensorboardVisBackend']
 
 
 def test_without_a_checkpoint_auto_starts_anew(toy_root, tmp_path):

@@ -15,3 +15,4 @@ param_scheduler = [
     dict(type='MultiStepLR', by_epoch=False, milestones=[40000, 90000, 140000, 190000], gamma=0.1),
     dict(type='MultiStepLR', by_epoch=False, milestones=[50000, 100000, 150000], gamma=10.0),
 ]
+auto_scale_lr = dict(enable=False, base_batch_size=2)  # Sec. 4.2: the rate above is for two images a batch

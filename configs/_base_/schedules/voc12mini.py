@@ -10,3 +10,4 @@ train_cfg = dict(
     ]
 )
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[1350], gamma=0.1)]
+auto_scale_lr = dict(enable=False, base_batch_size=4)

@@ -1,6 +1,6 @@
 """What watches over a training."""
 
-from .checkpoint import AtomicCheckpointHook
+from .atomic_checkpoint import AtomicCheckpointHook
 from .health import HealthHook
 from .idle_stages import IdleStagesHook
 from .label_samples import LabelSamplesHook

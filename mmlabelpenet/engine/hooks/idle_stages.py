@@ -51,8 +51,9 @@ def place(model: nn.Module, needed: Collection[str], device: str | torch.device,
     idle = [stage for name, stage in model.stages.items() if name not in needed]
     for stage in [*idle, *(model.stages[name] for name in needed)]:  # the needed ones last: stages may share a tail
         target = torch.device('cpu') if any(stage is other for other in idle) else torch.device(device)
+        parameters = list(stage.parameters())
         stage.to(target)
-        for parameter in stage.parameters():
+        for parameter in parameters:
             for key, value in optimizer.state.get(parameter, {}).items():
                 if torch.is_tensor(value) and value.dim():
                     optimizer.state[parameter][key] = value.to(target)

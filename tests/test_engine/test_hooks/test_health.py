@@ -1,0 +1,57 @@
+"""Gradients that are no numbers, and how large the others are."""
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+from training import train
+
+from mmlabelpenet.engine.hooks.health import parameters_by_part
+from mmlabelpenet.registry import HOOKS
+
+
+@HOOKS.register_module(force=True)
+class BadGradient(Hook):
+    """In one iteration a gradient becomes infinite on its way back, while every loss is fine."""
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if batch_idx == 4:
+            weight = runner.model.stages['detection'].roi_head.bbox_head.fc_cls.weight
+            weight.register_hook(lambda gradient: gradient * float('inf'))
+            self.before = toy.weights(runner.model)
+
+
+def test_a_bad_gradient_stops_before_the_update_and_names_iteration_phase_stage_and_images(toy_root, tmp_path):
+    hook = dict(type='BadGradient')
+    kept = []
+    HOOKS.get('BadGradient').after_train_iter = lambda self, runner, *args, **kwargs: kept.append(toy.weights(runner.model))
+    message = r"Iteration 4 of phase detection: the gradient of detection is not finite in images \['train_\d+', 'train_\d+'\].*stages.det"
+    with pytest.raises(FloatingPointError, match=message):
+        train(toy_root, tmp_path, phases=[('classification', 3), ('detection', 3)], hooks=[hook])
+    assert len(kept) == 4 and (tmp_path / 'last_checkpoint').read_text().endswith('iter_4.pth')
+
+
+def test_norms_of_what_trains_are_logged_and_those_of_finished_stages_are_not(toy_root, tmp_path):
+    runner = train(toy_root, tmp_path, phases=[('classification', 2), ('detection', 2)])
+    assert [key for key in runner.message_hub.log_scalars if 'grad_norm.' in key or key.endswith('.grad_norm')] == [
+        'train/detection.grad_norm'
+    ]
+
+
+def test_a_logged_norm_is_that_of_all_gradients_of_the_part(toy_root, tmp_path):
+    runner = train(toy_root, tmp_path, phases=[('recurrent', 1)])
+    scalars = {key: runner.message_hub.get_scalar(key).current() for key in runner.message_hub.log_scalars}
+    parts = ('backbone', *toy.STAGES)
+    forward = [scalars[f'train/forward.{part}.grad_norm'] for part in parts]
+    backward = [scalars[f'train/backward.{part}.grad_norm'] for part in parts[:-1]]
+    assert 'train/backward.segmentation.grad_norm' not in scalars
+    total = scalars['train/grad_norm']  # mmengine's, of the last update, before clipping
+    assert torch.tensor(backward).norm().item() == pytest.approx(min(total, 10), rel=1e-4) and all(norm > 0 for norm in forward)
+
+
+def test_every_parameter_belongs_to_one_part(toy_net):
+    parts = parameters_by_part(toy_net)
+    names = [name for part in parts.values() for name in part]
+    assert sorted(names) == sorted(name for name, _ in toy_net.named_parameters())
+    assert all(name.startswith('backbone.') for name in parts['backbone'])
+    assert all(name.startswith('stages.refinement.') for name in parts['refinement'])

@@ -1,0 +1,61 @@
+"""Who is where."""
+
+import pytest
+import torch
+import toy
+from mmengine.model import MMDistributedDataParallel
+from torch import nn
+from training import PHASES, train
+
+from mmlabelpenet.engine.hooks import idle_stages
+from mmlabelpenet.engine.hooks.idle_stages import IdleStagesHook, place
+
+
+class Stages(nn.Module):
+    def __init__(self, shared=False):
+        super().__init__()
+        self.stages = nn.ModuleDict({name: nn.Sequential(nn.Linear(2, 2)) for name in toy.STAGES})
+        if shared:
+            for stage in self.stages.values():
+                stage[0] = self.stages['classification'][0]
+
+
+def devices(model):
+    return {name: next(stage.parameters()).device.type for name, stage in model.stages.items()}
+
+
+@pytest.mark.parametrize('needed', [['detection'], ['classification', 'refinement'], list(toy.STAGES)])
+def test_needed_stages_are_on_the_device_and_the_others_on_the_cpu_with_their_momentum(needed):
+    model = Stages()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    sum(stage(torch.ones(1, 2)).sum() for stage in model.stages.values()).backward()
+    optimizer.step()
+    parameters = list(model.parameters())
+    place(model, needed, 'meta', optimizer)  # a second device that every machine has
+    assert {name for name, device in devices(model).items() if device == 'meta'} == set(needed)
+    for before, now in zip(parameters, model.parameters(), strict=True):
+        assert optimizer.state[before]['momentum_buffer'].device == now.device
+        assert before is now or now.is_meta  # on a real device they stay the same objects
+
+
+def test_a_shared_part_goes_where_it_is_needed():
+    model = Stages(shared=True)
+    place(model, ['refinement'], 'meta', torch.optim.SGD(model.parameters(), lr=0.1))
+    assert set(devices(model).values()) == {'meta'}
+
+
+def test_the_loop_says_who_is_needed_when(toy_root, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(idle_stages, 'place', lambda model, needed, device, optimizer: calls.append(tuple(needed)))
+    train(toy_root, tmp_path, phases=[(name, 1) for name, _ in PHASES], hooks=[dict(type='IdleStagesHook')])
+    one, two, three, four = ((name,) for name in toy.STAGES)
+    assert calls == [one, one, two, two, three, three, four, tuple(toy.STAGES)]
+
+
+def test_several_ranks_are_refused(monkeypatch):
+    class Wrapped(MMDistributedDataParallel):
+        def __init__(self):
+            nn.Module.__init__(self)
+
+    with pytest.raises(ValueError, match='for one GPU'):
+        IdleStagesHook().before_train(type('Runner', (), dict(model=Wrapped())))
