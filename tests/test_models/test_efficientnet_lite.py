@@ -1,12 +1,30 @@
 """EfficientNet-Lite0 in two parts."""
 
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmlabelpenet.models.backbones import EfficientNetLite0C4, EfficientNetLite0Tail
+from mmlabelpenet.models.backbones import EfficientNetLite0C4, EfficientNetLite0Tail, efficientnet_lite
 
 CACHE = {}
+
+
+def slow_conv_bn(self, x):
+    """Layer after layer: the obvious twin of the folded convolution."""
+    if self.same:
+        x = efficientnet_lite._pad_same(x, self.conv.kernel_size[0])
+    x = self.bn(self.conv(x))
+    return x if isinstance(self.act, torch.nn.Identity) else x.clamp(0, 6)
+
+
+@contextmanager
+def slowly():
+    """Every convolution and its normalisation one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficientnet_lite._ConvBN, 'forward', slow_conv_bn)
+        yield
 
 
 def lively_state(cls):
@@ -21,7 +39,8 @@ def lively_state(cls):
             norm.momentum = 1.0
             norm.train()
         channels = 3 if cls is EfficientNetLite0C4 else 112
-        module(torch.rand(2, channels, 256 // (16 if channels == 112 else 1), 256 // (16 if channels == 112 else 1)))
+        with slowly():
+            module(torch.rand(2, channels, 256 // (16 if channels == 112 else 1), 256 // (16 if channels == 112 else 1)))
         CACHE[cls] = module.state_dict()
     return CACHE[cls]
 
@@ -36,6 +55,24 @@ def assert_same(got, expected):
     """Equal up to rounding, and not because the maps are flat."""
     assert got.std() > 0.1
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('padding', ['symmetric', 'same'])
+@pytest.mark.parametrize(('cls', 'channels'), [(EfficientNetLite0C4, 3), (EfficientNetLite0Tail, 112)])
+def test_folded_normalisation_gives_the_maps_and_gradients_of_the_layers_one_after_the_other(cls, channels, padding):
+    module = build(cls, padding=padding, frozen_bn=False).double()
+    torch.manual_seed(0)
+    image = torch.rand(2, channels, 32, 48, dtype=torch.float64).div(1 if channels == 3 else 4)
+    found = []
+    for context in (nullcontext, slowly):
+        module.zero_grad()
+        with context():
+            (out,) = module(image)
+            (out**2).mean().backward()
+        found.append([out.detach(), *(parameter.grad.clone() for parameter in module.parameters())])
+    assert found[1][0].std() > 0.1
+    for fast, slow in zip(*found, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize('out_stride', [8, 16])
