@@ -9,6 +9,8 @@ default_hooks = dict(
     health=dict(type='HealthHook'),
     part_times=dict(type='PartTimesHook'),
     label_samples=dict(type='LabelSamplesHook', interval=1000),
+    progress=dict(type='LiveProgress'),
+    sample_panels=dict(type='SamplePanels', interval=1000),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
 visualizer = dict(type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')

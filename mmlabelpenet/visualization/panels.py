@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from mmlabelpenet.apis.results import worth_showing
 from mmlabelpenet.calibration.generators import AttentionGenerator, inference, read_candidates
 from mmlabelpenet.calibration.objects import find_objects
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
+
+_STRIP = 22  # height of a title, in pixels
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def panel(
     kinds: Sequence[str] = ('input', 'attention', 'labels', 'prediction', 'truth'),
     min_score: float = 0.3,
     scale: float = 1.0,
+    stages: Sequence[str] | None = None,
 ) -> list[Tile]:
     """Pictures of one image, in the order in which labels travel.
 
@@ -56,6 +60,7 @@ def panel(
         kinds: which pictures; also ``'proposals'``.
         min_score: detections below are not drawn.
         scale: of the pictures.
+        stages: whose predictions are shown; None all.
 
     Returns:
         tiles.
@@ -79,7 +84,7 @@ def panel(
     if 'labels' in kinds:
         tiles += label_tiles(original, sample.img_id, classes, colours, stores or {}, scale)
     if 'prediction' in kinds:
-        for name in model.names:
+        for name in model.names if stages is None else stages:
             found = model.predict_stage(name, feature, [sample], images, rescale=True)[0]
             tiles.append(prediction_tile(name, original, found, classes, colours, min_score, scale))
     if 'truth' in kinds and devkit is not None:
@@ -142,12 +147,10 @@ def prediction_tile(
 ) -> Tile:
     """A stage's detections, with masks where it has them.
 
-    Scores of the classification stage rank proposals and are not probabilities: there at most five detections are drawn, those that reach
-    ``min_score`` times the image's best.
+    Those of :func:`worth_showing` are drawn.
     """
     scores = found.scores.cpu().numpy()
-    limit = min_score * scores.max(initial=0) if name == 'classification' else min_score
-    shown = np.flatnonzero((scores >= limit) & (scores > 0))[: 5 if name == 'classification' else None]
+    shown = worth_showing(name, scores, min_score)
     labels = found.labels.cpu().numpy()[shown]
     masks = np.asarray(found.masks)[shown].astype(bool) if 'masks' in found else None
     captions = [f'{classes[label]} {score:.2f}' for label, score in zip(labels, scores[shown], strict=True)]
@@ -175,8 +178,14 @@ def truth_tile(image: NDArray[np.uint8], devkit: VOCDevkit, img_id: str, colours
     return Tile('truth', 'ground truth', picture, counted(len(objects.labels), 'object'))
 
 
-def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8) -> NDArray[np.uint8]:
+def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = False) -> NDArray[np.uint8]:
     """All pictures of a panel in one, row by row, on white.
+
+    Args:
+        tiles: in order.
+        columns: pictures in a row at most.
+        gap: between pictures, in pixels.
+        titles: write title and note above each picture.
 
     Raises:
         ValueError: no tile.
@@ -186,11 +195,25 @@ def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8) -> NDArray[np.ui
     """
     if not tiles:
         raise ValueError('A panel needs at least one tile, got none.')
-    h, w = (max(tile.image.shape[axis] for tile in tiles) for axis in (0, 1))
+    pictures = [titled(tile) if titles else tile.image for tile in tiles]
+    h, w = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
+    for index, picture in enumerate(pictures):
         top, left = index // columns * (h + gap), index % columns * (w + gap)
-        canvas[top : top + tile.image.shape[0], left : left + tile.image.shape[1]] = tile.image
+        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return canvas
+
+
+def titled(tile: Tile) -> NDArray[np.uint8]:
+    """The picture under its title and note.
+
+    >>> titled(Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))).shape
+    (26, 60, 3)
+    """
+    strip = np.full((_STRIP, tile.image.shape[1], 3), 255, np.uint8)
+    text = f'{tile.title} ({tile.note})' if tile.note else tile.title
+    size = min(0.48, 0.48 * (strip.shape[1] - 4) / max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.48, 1)[0][0], 1))
+    cv2.putText(strip, text, (2, _STRIP - 7), cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 1, cv2.LINE_AA)
+    return np.concatenate([strip, tile.image])

@@ -4,6 +4,16 @@ from .atomic_checkpoint import AtomicCheckpointHook
 from .health import HealthHook
 from .idle_stages import IdleStagesHook
 from .label_samples import LabelSamplesHook
+from .live_progress import LiveProgress
 from .part_times import PartTimesHook
+from .sample_panels import SamplePanels
 
-__all__ = ['AtomicCheckpointHook', 'HealthHook', 'IdleStagesHook', 'LabelSamplesHook', 'PartTimesHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'HealthHook',
+    'IdleStagesHook',
+    'LabelSamplesHook',
+    'LiveProgress',
+    'PartTimesHook',
+    'SamplePanels',
+]

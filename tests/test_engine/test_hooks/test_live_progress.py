@@ -1,0 +1,78 @@
+import io
+import re
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+
+from mmlabelpenet.engine.hooks.live_progress import LiveProgress, clock, losses_text, time_left, where
+from mmlabelpenet.registry import HOOKS
+
+PHASES = [('classification', 10), ('detection', 20), ('recurrent', 2)]
+
+
+@HOOKS.register_module(force=True)
+class ToTheLine(Hook):
+    """Makes the progress write into memory, at every iteration."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner):
+        (hook,) = (hook for hook in runner.hooks if isinstance(hook, LiveProgress))
+        hook.stream, hook.shown = self.stream, True
+        self.stream.truncate(0)
+
+    stream = io.StringIO()
+
+
+def test_the_line_tells_phase_iterations_time_left_and_losses(toy_root, tmp_path, monkeypatch):
+    init_default_scope('mmlabelpenet')
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    monkeypatch.setattr('mmlabelpenet.engine.hooks.live_progress._REFRESH', -1)
+    phases = [(name, 3) for name in (*toy.STAGES, 'recurrent')]
+    toy.build_runner(toy.run_config(toy_root, tmp_path, phases, hooks=[dict(type='LiveProgress'), dict(type='ToTheLine')])).train()
+    lines = [line for line in ToTheLine.stream.getvalue().split('\r\x1b[2K') if line]
+    heads = [line.split(' | ') for line in lines]
+    shown = [(phase, k) for phase in range(5) for k in (1, 2, 3) if k < 3 or phase == 3]  # labelling and the end clear the line
+    expected = [(f'{phases[phase][0]} {k}/3', f'{3 * phase + k}/15') for phase, k in shown]
+    assert [(head[0], head[1]) for head in heads] == expected
+    assert all(re.fullmatch(r'left (\?|[\d:]+)', head[2]) for head in heads)
+    assert heads[0][2] == 'left ?' and heads[1][2] != 'left ?'
+    assert 'loss_mil' in heads[0][3] and 'loss_rpn_cls' in heads[2][3]
+    assert 'forward.classification' in heads[-1][3] and 'backward.' in heads[-1][3]
+    assert all(len(line) < 160 and '\n' not in line for line in lines)
+
+
+def test_nothing_is_written_where_there_is_no_terminal():
+    hook = LiveProgress(stream=io.StringIO())
+    assert not hook.shown
+    assert LiveProgress(stream=io.StringIO(), always=True).shown
+
+
+@pytest.mark.parametrize(
+    ('iteration', 'expected'),
+    [(1, ('classification', 1, 10)), (10, ('classification', 10, 10)), (11, ('detection', 1, 20)), (32, ('recurrent', 2, 2))],
+)
+def test_an_iteration_lies_in_its_phase(iteration, expected):
+    assert where(PHASES, iteration) == expected
+
+
+def test_the_time_left_falls_to_nought():
+    times = [time_left(PHASES, k, 1.0) for k in range(1, 11)]
+    assert times == sorted(times, reverse=True)
+    assert time_left(PHASES, 10, 1.0) == pytest.approx(20 * 1.8 + 2 * 20)
+    assert time_left(PHASES, 31, 40.0) == pytest.approx(40)
+    assert time_left(PHASES, 32, 40.0) == 0
+
+
+@pytest.mark.parametrize(('seconds', 'text'), [(0, '0:00'), (59.6, '1:00'), (3600, '1:00:00'), (None, '?')])
+def test_a_clock_reads_like_one(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_losses_of_several_stages_are_summed():
+    outputs = {'forward.loss': 9.0, 'forward.detection.loss_cls': torch.tensor(1.0), 'forward.detection.loss_bbox': 2.0}
+    outputs |= {'backward.detection.loss_cls': 0.5, 'backward.detection.acc': 70.0, 'forward.backbone.grad_norm': 3.0}
+    assert losses_text(outputs) == 'forward.detection 3.000  backward.detection 0.500'
