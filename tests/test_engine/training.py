@@ -3,10 +3,14 @@
 import multiprocessing
 import os
 import signal
+import socket
+import time
 
+import torch
 import toy
 from mmengine.hooks import Hook
 
+from mmlabelpenet.apis.train import train as train_from_config
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.registry import HOOKS
 
@@ -19,12 +23,72 @@ class KillAt(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, iteration):
-        self.iteration = iteration
+    def __init__(self, iteration, rank=0):
+        self.iteration, self.rank = iteration, rank
 
     def after_train_iter(self, runner, batch_idx, **kwargs):
-        if batch_idx == self.iteration:
+        if batch_idx == self.iteration and runner.rank == self.rank:
             die()
+
+
+@HOOKS.register_module(force=True)
+class Record(Hook):
+    """Losses of every iteration, and the weights when a phase is over."""
+
+    def before_train(self, runner):
+        self.logs, self.weights, self.ends = [], [], []
+
+    def before_phase(self, runner, phase):
+        self.ends.append(runner.iter + phase.iters)
+
+    def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
+        self.logs.append({key: float(value) for key, value in outputs.items() if 'loss' in key})
+        if batch_idx + 1 == self.ends[-1]:
+            self.weights.append(toy.weights(getattr(runner.model, 'module', runner.model)))
+
+
+def recorded(runner):
+    return next(hook for hook in runner.hooks if isinstance(hook, Record))
+
+
+def on_ranks(world_size, function, folder, timeout=150):
+    """Call ``function(rank)`` in one process for each rank; returns what they return and how the processes ended."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+
+    def run(rank):
+        names = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world_size, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+        os.environ.update({name: str(value) for name, value in names.items()})
+        torch.save(function(rank), f'{folder}/rank_{rank}.pth')
+
+    os.makedirs(folder, exist_ok=True)
+    processes = [multiprocessing.get_context('fork').Process(target=run, args=(rank,)) for rank in range(world_size)]
+    for process in processes:
+        process.start()
+    end = time.monotonic() + timeout
+    for process in processes:
+        process.join(max(0, end - time.monotonic()))
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    results = [torch.load(f'{folder}/rank_{rank}.pth', weights_only=False) if codes[rank] == 0 else None for rank in range(world_size)]
+    return results, codes
+
+
+def train_on_ranks(world_size, data_root, work_dir, phases=PHASES, batch_size=1, hooks=(), **kwargs):
+    """Train on several ranks of this machine; returns what each recorded, ``(logs, weights)``, and how the processes ended."""
+
+    def run(rank):
+        config = toy.run_config(data_root, work_dir, phases, hooks=[*hooks, dict(type='Record')], **kwargs)
+        config.launcher = 'pytorch'
+        config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
+        config.train_dataloader.batch_size = batch_size
+        torch.manual_seed(0)
+        record = recorded(train_from_config(config))
+        return record.logs, record.weights
+
+    return on_ranks(world_size, run, work_dir)
 
 
 def die():
