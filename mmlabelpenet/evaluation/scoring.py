@@ -181,10 +181,27 @@ def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Re
 
 
 def _score_class_map(prediction: Prediction, class_mask: NDArray, settings: Settings) -> NDArray:
-    painted = np.flatnonzero(prediction.scores >= settings.semantic_score_thr) if prediction.masks else np.zeros(0, dtype=np.int64)
-    masks = np.array([decode_mask(prediction.masks[index]) for index in painted], dtype=bool).reshape(-1, *class_mask.shape)
-    predicted = measure.semantic_map(masks, prediction.scores[painted], prediction.labels[painted], class_mask.shape)
+    predicted = class_map(prediction, class_mask.shape, settings.semantic_score_thr)
     return measure.confusion_matrix(predicted, class_mask, settings.num_classes)
+
+
+def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -> NDArray[np.uint8]:
+    """Class of each pixel, by the best-scored instance that covers it (:func:`~.semantic.semantic_map`).
+
+    Args:
+        prediction: with masks, or without any instance.
+        size: (h, w).
+        score_thr: only instances with at least this score are painted; only these are decoded.
+
+    Returns:
+        uint8 (h, w), 0 background, 1 + k class k.
+
+    >>> class_map(Prediction(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), []), (1, 2), 0.3).tolist()
+    [[0, 0]]
+    """
+    painted = np.flatnonzero(prediction.scores >= score_thr) if prediction.masks else np.zeros(0, dtype=np.int64)
+    masks = np.array([decode_mask(prediction.masks[index]) for index in painted], dtype=bool).reshape(-1, *size)
+    return measure.semantic_map(masks, prediction.scores[painted], prediction.labels[painted], size, score_thr)
 
 
 def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArray | None]:

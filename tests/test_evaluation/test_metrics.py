@@ -77,6 +77,17 @@ def test_every_value_of_the_table_equals_the_slow_references(tmp_path, seed):
             assert flat.get(f'{stage}/{key}') == row[key]
 
 
+@pytest.mark.parametrize('score_thr', [0.0, 0.125, 0.5, 1.0])
+def test_score_threshold_of_class_maps_is_the_one_asked_for(tmp_path, score_thr):
+    images = devkit_images(12, count=8)
+    metric, _ = run(write_devkit(tmp_path, images), samples_of(images), semantic_score_thr=score_thr)
+    maps = [slow.class_map(image, SIZE, score_thr) for image in images.values()]
+    truths = [image['class_mask'].tolist() for image in images.values()]
+    expected = [100 * slow.class_iou(maps, truths, value) for value in range(len(CLASSES) + 1)]
+    np.testing.assert_allclose(list(metric.table['segmentation']['per_class']['mIoU'].values()), expected, atol=1e-9)
+    assert metric.meta['semantic_score_thr'] == score_thr
+
+
 def test_stage_without_masks_has_null_and_not_zero(tmp_path):
     images = devkit_images(0)
     metric, flat = run(write_devkit(tmp_path, images), samples_of(images))
