@@ -1,0 +1,55 @@
+"""Archives for the PASCAL VOC evaluation server: write them from COCO-format results, check those of any program.
+
+    python tools/analysis_tools/voc_submission.py write comp4 data/VOCdevkit/VOC2012 test results.json comp4.tar.gz
+    python tools/analysis_tools/voc_submission.py check comp4.tar.gz data/VOCdevkit/VOC2012 test
+
+comp3 (detection) and comp5 (segmentation) are for methods trained on VOC's own data alone; a network that starts from ImageNet weights
+belongs to comp4 and comp6. Of the devkit only image lists and images are read. tools/test.py --dump writes the results.
+"""
+
+import argparse
+import sys
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest='command', required=True)
+    write = commands.add_parser('write', help='make an archive; it is checked before it appears')
+    write.add_argument('competition', choices=['comp3', 'comp4', 'comp5', 'comp6'])
+    check = commands.add_parser('check', help='read an archive as the server does')
+    check.add_argument('archive', help='.tar.gz')
+    for command in (write, check):
+        command.add_argument('devkit', help='folder with JPEGImages/ and ImageSets/, such as data/VOCdevkit/VOC2012')
+        command.add_argument('split', help='image list')
+    write.add_argument('predictions', help='COCO-format results of its images')
+    write.add_argument('archive', help='ends in .tar.gz')
+    write.add_argument('--year', help="such as VOC2012 (default: name of the devkit's folder)")
+    write.add_argument('--score-thr', type=float, default=0.3, help='score from which on an instance enters a class map (default: 0.3)')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write or check."""
+    args = parse_args(argv)
+    from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+    from mmlabelpenet.evaluation.coco_results import ResultsFile
+    from mmlabelpenet.evaluation.voc_server import check_submission, write_submission
+
+    try:
+        devkit = VOCDevkit(args.devkit, VOC_CLASSES)
+        if args.command == 'write':
+            results = ResultsFile(args.predictions, VOC_CLASSES, devkit.image_ids(args.split), devkit.image_size)
+            found = write_submission(args.archive, args.competition, devkit, args.split, results, args.year, args.score_thr)
+        else:
+            found = check_submission(args.archive, devkit, args.split)
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    kind = 'detections' if found.competition in ('comp3', 'comp4') else 'class maps'
+    print(f'{args.archive}: {found.competition}, {found.year} {found.split}, {found.entries} {kind}; complete and readable')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
