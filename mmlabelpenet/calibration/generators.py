@@ -9,6 +9,8 @@ Boxes: float32 xyxy in pixels of the network input.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +73,51 @@ def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:
     return masks.astype(np.float32) / (255 if masks.dtype == np.uint8 else 1)
 
 
-class AttentionGenerator:
+class LabelGenerator:
+    """From a stage's belief to pseudo instances, in two steps: ask the network, then finish without it, maybe in another process."""
+
+    def __call__(
+        self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]
+    ) -> list[InstanceData]:
+        """Pseudo instances per image.
+
+        Args:
+            stage: whose belief is read.
+            feature: shared map, float (N, D, h', w').
+            samples: with ``gt_image_labels``, and ``proposals`` for the classification stage.
+            images: RGB uint8 (h, w, 3) of the network input, for the CRF.
+        """
+        return [self.finish(job).to(feature.device) for job in self.ask(stage, feature, samples, images)]
+
+    def ask(self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]) -> list[Any]:
+        """What :meth:`finish` needs, per image, picklable; arguments as for a call."""
+        raise NotImplementedError
+
+    def finish(self, job: Any) -> InstanceData:
+        """Pseudo instances of one image, on the CPU."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AttentionJob:
+    """An image's objects before the CRF.
+
+    Attributes:
+        image: RGB uint8 (h, w, 3).
+        maps: A^c of each object, float32 (K, h, w).
+        proposals: R^c, float32 (K, 4).
+        labels: int64 (K,).
+        weights: float32 (K,).
+    """
+
+    image: np.ndarray
+    maps: np.ndarray
+    proposals: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+
+class AttentionGenerator(LabelGenerator):
     """What calibration and aggregation share: find objects, sum their proposals' maps, CRF, box of the mask.
 
     Args:
@@ -112,38 +158,37 @@ class AttentionGenerator:
         self.peak = peak
         self.paste = paste
 
-    def __call__(
+    def ask(
         self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]
-    ) -> list[InstanceData]:
-        """Pseudo instances per image.
-
-        Args:
-            stage: whose belief is read.
-            feature: shared map, float (N, D, h', w').
-            samples: with ``gt_image_labels``, and ``proposals`` for the classification stage.
-            images: RGB uint8 (h, w, 3) of the network input, for the CRF.
-        """
+    ) -> list[AttentionJob]:
+        """Objects and their attention maps."""
         with inference(stage):
             x = stage.extract_feat(feature.float())
             candidates = read_candidates(stage, x, samples)
             return [
-                self._label_image(stage, [level[i : i + 1] for level in x], candidates[i], samples[i], images[i])
-                for i in range(len(samples))
+                self._ask_about(stage, [level[i : i + 1] for level in x], candidates[i], samples[i], images[i]) for i in range(len(samples))
             ]
 
-    def _label_image(
+    def _ask_about(
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, sample: DetDataSample, image: np.ndarray
-    ) -> InstanceData:
+    ) -> AttentionJob:
         tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
         objects = find_objects(candidates, tags, **self.selection)
         maps, class_scores = self.attention_maps(stage, x, candidates, objects, image.shape[:2])
-        masks = self.segment(image, maps)
-        refined = [mask_bbox(mask, found.bbox, self.min_iou) for mask, found in zip(masks, objects, strict=True)]
+        proposals = torch.stack([found.bbox for found in objects]) if objects else candidates.rois.new_zeros(0, 4)
+        weights = self._weigh(objects, class_scores)
+        labels = np.array([found.label for found in objects], np.int64)
+        return AttentionJob(image, maps.cpu().numpy(), proposals.cpu().numpy(), labels, weights.cpu().numpy())
+
+    def finish(self, job: AttentionJob) -> InstanceData:
+        """CRF, and the box of each mask."""
+        masks = self.segment(job.image, torch.from_numpy(job.maps))
+        refined = [mask_bbox(mask, bbox, self.min_iou) for mask, bbox in zip(masks, torch.from_numpy(job.proposals), strict=True)]
         return pseudo_instances(
-            torch.stack([bbox for bbox, _ in refined]) if refined else candidates.rois.new_zeros(0, 4),
-            torch.tensor([found.label for found in objects], dtype=torch.long, device=candidates.rois.device),
-            np.stack([mask for _, mask in refined]) if refined else np.zeros((0, *image.shape[:2])),
-            self._weigh(objects, class_scores),
+            torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
+            torch.from_numpy(job.labels),
+            np.stack([mask for _, mask in refined]) if refined else masks,
+            torch.from_numpy(job.weights),
         )
 
     def attention_maps(
@@ -176,7 +221,7 @@ class AttentionGenerator:
         """
         if len(maps) == 0:
             return np.zeros(tuple(maps.shape), bool)
-        attention = class_attention(maps, self.peak).cpu().numpy()
+        attention = class_attention(maps, self.peak).numpy()
         with timed('crf'):
             labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
         return labels == np.arange(1, len(attention))[:, None, None]
@@ -238,7 +283,7 @@ class MaskAggregation(AttentionGenerator):
 
 
 @LABEL_GENERATORS.register_module()
-class DetectionLabels:
+class DetectionLabels(LabelGenerator):
     """A stage's detections as labels for the stage before it (backward validation, Sec. 3.3).
 
     Args:
@@ -248,13 +293,17 @@ class DetectionLabels:
     def __init__(self, min_score: float = 0.3) -> None:
         self.min_score = min_score
 
-    def __call__(
+    def ask(
         self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]
     ) -> list[InstanceData]:
-        """Pseudo instances per image, weight 1; arguments as for :class:`AttentionGenerator`."""
+        """Pseudo instances per image, weight 1."""
         with inference(stage):
             results = stage.predict(feature.float(), hand_over(samples), rescale=False)
         return [self._label_image(r.pred_instances, s, i) for r, s, i in zip(results, samples, images, strict=True)]
+
+    def finish(self, job: InstanceData) -> InstanceData:
+        """Nothing is left to do."""
+        return job
 
     def _label_image(self, found: InstanceData, sample: DetDataSample, image: np.ndarray) -> InstanceData:
         tagged = sample.gt_image_labels.onehot.bool()[found.labels]

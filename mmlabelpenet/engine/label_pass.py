@@ -3,16 +3,22 @@
 import copy
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import Subset
 
+from mmlabelpenet.calibration.generators import LabelGenerator
+from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import to_original
@@ -43,7 +49,8 @@ class LabelPass:
     """Runs one stage's label generator over the training set and writes the pseudo-label store.
 
     Args:
-        dataloader: config; its data set is the training split at test scale, without augmentation.
+        dataloader: config; its data set is the training split at test scale, without augmentation. Beside its ``num_workers`` processes
+            that load images, as many run the CRF while the network goes on.
         folder: where stores lie, ``<folder>/<stage>.json``.
     """
 
@@ -94,12 +101,24 @@ class LabelPass:
         loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
         training = model.training
         model.eval()
-        bar = ProgressBar(len(loader)) if is_main_process() and len(loader) else None
-        for batch in loader:
-            data = model.data_preprocessor(batch, False)
-            samples = data['data_samples']
-            for sample, pseudo in zip(samples, model.make_labels(stage, data['inputs'], samples), strict=True):
-                writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, to_original(pseudo, sample.metainfo))
-            if bar is not None:
-                bar.update()
+        generator, bar = model.generators[stage], ProgressBar(len(remaining)) if is_main_process() and remaining else None
+
+        def ask() -> Iterator[tuple[LabelGenerator, Any, DetDataSample]]:
+            for batch in loader:
+                data = model.data_preprocessor(batch, False)
+                samples = data['data_samples']
+                for sample, job in zip(samples, model.label_jobs(stage, data['inputs'], samples), strict=True):
+                    yield generator, job, DetDataSample(metainfo=sample.metainfo)
+
+        with Workers(self.dataloader.get('num_workers', 0)) as workers:
+            for sample, pseudo in workers.map(finish, ask()):
+                writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo)
+                if bar is not None:
+                    bar.update()
         model.train(training)
+
+
+def finish(asked: tuple[LabelGenerator, Any, DetDataSample]) -> tuple[DetDataSample, InstanceData]:
+    """The part of labelling an image that needs no network; pseudo instances in pixels of the original image."""
+    generator, job, sample = asked
+    return sample, to_original(generator.finish(job), sample.metainfo)

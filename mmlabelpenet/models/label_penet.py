@@ -14,6 +14,7 @@ Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 import copy
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -181,11 +182,11 @@ class LabelPENet(BaseDetector):
             return self.backbone(batch_inputs)[-1]
 
     @torch.no_grad()
-    def make_labels(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[InstanceData]:
-        """Pseudo instances of stage ``name`` for its successor, in the frame of the network input."""
+    def label_jobs(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[Any]:
+        """What ``generators[name].finish`` makes pseudo instances of, in the frame of the network input, for the successor of ``name``."""
         feature = self.extract_feat(batch_inputs)
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
-        return self.generators[name](self.stages[name], feature, batch_data_samples, images)
+        return self.generators[name].ask(self.stages[name], feature, batch_data_samples, images)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True) -> list[DetDataSample]:
         """Detections of the stages in ``predicted``.

@@ -31,8 +31,8 @@ def test_the_store_holds_what_the_generator_says_in_original_pixels(trained):
     model.eval()
     for batch in loader:
         data = model.data_preprocessor(batch)
-        for sample, pseudo in zip(data['data_samples'], model.make_labels('classification', **_args(data)), strict=True):
-            instances = store.instances(sample.img_id)
+        for sample, job in zip(data['data_samples'], model.label_jobs('classification', **_args(data)), strict=True):
+            pseudo, instances = model.generators['classification'].finish(job), store.instances(sample.img_id)
             assert [i['bbox_label'] for i in instances] == pseudo.labels.tolist()
             assert [i['weight'] for i in instances] == pytest.approx(pseudo.weights.tolist())
             for instance, box in zip(instances, pseudo.bboxes, strict=True):
@@ -47,6 +47,18 @@ def test_a_finished_store_of_these_weights_is_read(trained, monkeypatch):
     labelled = count_labelled(monkeypatch)
     run_pass(trained)
     assert labelled == []
+
+
+@pytest.mark.parametrize('stage', ['classification', 'refinement'])
+def test_processes_beside_the_network_do_not_change_a_byte(trained, stage):
+    path = Path(trained.work_dir) / f'pseudo_labels/{stage}.json'
+    contents = []
+    for workers in (0, 2):
+        trained.cfg.label_dataloader.num_workers = workers
+        path.unlink(missing_ok=True)
+        assert len(run_pass(trained, stage)) == 6
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1] and b'"counts"' in contents[0]
 
 
 @pytest.mark.parametrize('what', ['stage', 'backbone', 'generator'])
@@ -98,12 +110,8 @@ def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):
     monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append((level, message)))
     generator = trained.model.generators['classification']
     generator.weights = 'one'  # other settings: the store is made again
-    real = generator._label_image
-
-    def nothing(*args):
-        return _without_instances(real(*args))
-
-    generator.__class__ = type('Nothing', (type(generator),), dict(_label_image=lambda self, *args: nothing(*args)))
+    real = generator.finish
+    generator.__class__ = type('Nothing', (type(generator),), dict(finish=lambda self, job: _without_instances(real(job))))
     run_pass(trained)
     warned = [message for level, message in said if level >= 30 and 'gives no pseudo instance' in message]
     assert len(warned) == 1 and 'classification' in warned[0] and 'teach nothing' in warned[0]

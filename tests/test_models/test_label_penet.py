@@ -98,7 +98,7 @@ def test_proposals_do_not_reach_stages_with_an_rpn(toy_net, toy_batch):
         torch.manual_seed(0)
         values = [total(toy_net.train().loss(inputs, copy.deepcopy(samples)))]
         toy_net.eval()
-        values += [labels.bboxes for labels in toy_net.make_labels('refinement', inputs, samples)]
+        values += [toy_net.generators['refinement'].finish(job).bboxes for job in toy_net.label_jobs('refinement', inputs, samples)]
         found = toy_net.predict(inputs, copy.deepcopy(samples))
         values += [f.stage_predictions[name].bboxes for f in found for name in toy.STAGES[1:]]
         results.append(values)
@@ -209,3 +209,34 @@ def test_lists_of_losses_are_checked_too():
     check_finite({'a.loss': [torch.zeros(1), torch.ones(1)]}, [])
     with pytest.raises(FloatingPointError, match='a.loss'):
         check_finite({'a.loss': [torch.zeros(1), torch.tensor([float('nan')])]}, [])
+
+
+@pytest.mark.parametrize('parts', [['tail'], ['roi_head'], ['tail', 'roi_head']])
+@pytest.mark.parametrize('curriculum', ['detection', 'refinement', 'forward'])
+def test_activations_that_are_computed_again_give_the_same_gradients(toy_net, toy_batch, parts, curriculum):
+    other = toy.build(toy.model_config(recompute=parts))
+    for net in (toy_net, other):
+        net.curriculum = curriculum
+        torch.manual_seed(0)
+        total(net.loss(*toy_batch)).backward()
+    found = {name: p.grad for name, p in other.named_parameters()}
+    for name, parameter in toy_net.named_parameters():
+        assert (parameter.grad is None) == (found[name] is None), name
+        if parameter.grad is not None:
+            torch.testing.assert_close(found[name], parameter.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_activations_that_are_computed_again_are_not_kept(toy_batch):
+    def kept(parts):
+        net = toy.build(toy.model_config(recompute=parts))
+        net.curriculum, sizes = 'refinement', []
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor):
+            net.loss(*toy_batch)
+        return sum(sizes)
+
+    assert kept(['tail', 'roi_head']) < kept(['tail']) < kept([])
+
+
+def test_only_tail_and_roi_head_can_be_computed_again():
+    with pytest.raises(ValueError, match=r"got \['backbone'\]"):
+        toy.build(toy.model_config(recompute=['backbone']))

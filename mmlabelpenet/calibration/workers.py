@@ -1,0 +1,78 @@
+"""Processes that work beside the network: the CRF keeps Python's lock, so threads would not help."""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+import cv2
+import torch
+
+Job, Result = TypeVar('Job'), TypeVar('Result')
+
+
+class Workers:
+    """A pool of forked processes with one thread each; none are started before they are needed.
+
+    Args:
+        processes: how many; 0 does everything in this process.
+
+    >>> with Workers(2) as workers:
+    ...     list(workers.map(abs, range(-3, 0)))
+    [3, 2, 1]
+    """
+
+    def __init__(self, processes: int = 0) -> None:
+        self.processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+        """Results in the order of the jobs.
+
+        A job is taken as soon as fewer than four per process are waiting, so that whoever makes them is held up by nobody.
+
+        Args:
+            function: and the jobs must be picklable.
+        """
+        if self.processes == 0:
+            yield from map(function, jobs)
+            return
+        waiting = deque()
+        for job in jobs:
+            waiting.append(self._start().submit(function, job))
+            if waiting[0].done() or len(waiting) > 4 * self.processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context('fork')
+            self._pool = ProcessPoolExecutor(self.processes, context, initializer=start_worker, initargs=(os.getpid(),))
+        return self._pool
+
+    def __enter__(self) -> 'Workers':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def start_worker(parent: int) -> None:
+    """One thread a process; end with the parent, even where that was killed."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,83 @@
+"""Processes beside the network."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from mmlabelpenet.calibration.workers import Workers
+
+
+def slow_square(number):
+    time.sleep(0.02 * (number % 3))  # later jobs finish earlier
+    return number**2, os.getpid(), torch.get_num_threads()
+
+
+@pytest.mark.parametrize('processes', [0, 1, 3])
+def test_results_come_in_the_order_of_the_jobs(processes):
+    with Workers(processes) as workers:
+        found = list(workers.map(slow_square, range(20)))
+    assert [square for square, _, _ in found] == [n**2 for n in range(20)]
+    assert (os.getpid() in {pid for _, pid, _ in found}) is (processes == 0)
+    assert {threads for _, _, threads in found} == {1}
+
+
+def test_jobs_are_taken_ahead_of_results_but_not_without_bound():
+    taken = []
+
+    def jobs():
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    with Workers(2) as workers:
+        results = workers.map(wait, jobs())
+        next(results)
+        assert 1 < len(taken) <= 10
+
+
+def wait(number):
+    time.sleep(0.2)
+    return number
+
+
+def fail(number):
+    raise ValueError(f'job {number}')
+
+
+@pytest.mark.parametrize('processes', [0, 2])
+def test_an_error_of_a_job_reaches_the_caller_and_no_process_stays(processes):
+    with pytest.raises(ValueError, match='job 0'), Workers(processes) as workers:
+        list(workers.map(fail, range(5)))
+    assert not multiprocessing.active_children()
+
+
+def test_processes_end_with_a_parent_that_was_killed():
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def parent():
+        with Workers(2) as workers:
+            for _, pid, _ in workers.map(slow_square, range(1, 100)):
+                sender.send(pid)
+                time.sleep(0.05)
+
+    process = multiprocessing.get_context('fork').Process(target=parent)
+    process.start()
+    pids = {receiver.recv() for _ in range(6)}
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pids and not any(is_running(pid) for pid in pids)
+
+
+def is_running(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
