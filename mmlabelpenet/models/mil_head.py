@@ -17,6 +17,7 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.registry import MODELS
@@ -120,16 +121,22 @@ class MILRoIHead(StandardRoIHead):
         beta: overlap from which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
         rank: what ranks proposals and feeds NMS (row C6): ``'product'``, the score of Eq. 1, or ``'class'``, the softmax class score.
+        chunk: so many proposals go through the head at once, computed again in the backward pass: bounds the memory; None takes all.
         **kwargs: of mmdet's ``StandardRoIHead``.
 
     Raises:
-        ValueError: unknown ``rank``.
+        ValueError: unknown ``rank``; ``chunk`` below 1, or with a ``roi_norm`` that must see all proposals at once.
     """
 
-    def __init__(self, beta: float = 0.5, single_label_weight: float = 1.0, rank: str = 'product', **kwargs) -> None:
+    def __init__(
+        self, beta: float = 0.5, single_label_weight: float = 1.0, rank: str = 'product', chunk: int | None = None, **kwargs
+    ) -> None:
         if rank not in ('product', 'class'):
             raise ValueError(f"rank must be 'product' or 'class', got {rank!r}.")
         super().__init__(**kwargs)
+        if chunk is not None and (chunk < 1 or not isinstance(self.bbox_head.roi_norm, nn.Identity)):
+            raise ValueError(f'chunk must be at least 1, for a head without roi_norm, which learns from all proposals; got {chunk}.')
+        self.chunk = chunk
         self.rank = rank
         self.beta = beta
         self.single_label_weight = single_label_weight
@@ -137,9 +144,16 @@ class MILRoIHead(StandardRoIHead):
     def logits(self, x: tuple[Tensor, ...], proposals: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Class logits (R, C + 1) and weight logits (R, C) per image."""
         rois = bbox2roi(proposals)
-        feats = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        if self.chunk is None or len(rois) <= self.chunk:
+            outputs = self._head(x, rois)
+        else:
+            parts = [checkpoint(self._head, x, part, use_reentrant=False) for part in rois.split(self.chunk)]
+            outputs = tuple(torch.cat(part) for part in zip(*parts, strict=True))
         sizes = [len(p) for p in proposals]
-        return list(zip(*(out.split(sizes) for out in self.bbox_head(feats)), strict=True))
+        return list(zip(*(out.split(sizes) for out in outputs), strict=True))
+
+    def _head(self, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, Tensor]:
+        return self.bbox_head(self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois))
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
         """Eq. 2 per image, averaged; where a sample has ``gt_instances``, the single-label loss as well.

@@ -42,7 +42,7 @@ class Record(Hook):
         self.ends.append(runner.iter + phase.iters)
 
     def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
-        self.logs.append({key: float(value) for key, value in outputs.items() if 'loss' in key})
+        self.logs.append({key: float(value.detach()) for key, value in outputs.items() if 'loss' in key})
         if batch_idx + 1 == self.ends[-1]:
             self.weights.append(toy.weights(getattr(runner.model, 'module', runner.model)))
 

@@ -218,3 +218,32 @@ def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, featur
         torch.testing.assert_close(found['product'][i].scores[:, :4], cls_logits[:, :4] * weight_logits.softmax(0))
     with pytest.raises(ValueError, match="got 'score'"):
         mil_head.MILRoIHead(rank='score')
+
+
+@pytest.mark.parametrize('chunk', [1, 7, 10_000])
+def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_in_memory(toy_net, toy_batch, chunk):
+    stage, samples, sizes = toy_net.stages['classification'], hand_over(toy_batch[1], keep=KEEP), []
+    stage.roi_head.bbox_head.register_forward_pre_hook(lambda head, args: sizes.append(len(args[0])))
+
+    def gradients(chunk):
+        stage.roi_head.chunk = chunk
+        toy_net.zero_grad()
+        loss = stage.loss(toy_net.extract_feat(toy_batch[0]), samples)['loss_mil']
+        loss.backward()
+        return [loss.detach(), *(p.grad.clone() for p in toy_net.parameters() if p.grad is not None)]
+
+    whole = gradients(None)
+    total, sizes[:] = max(sizes), []
+    for one, other in zip(gradients(chunk), whole, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    assert max(sizes) == min(chunk, total)
+    assert sum(sizes) == total * (2 if chunk < total else 1)  # once forward, once again for the backward pass
+
+
+@pytest.mark.parametrize(('chunk', 'norm'), [(0, None), (5, dict(type='CentredUnitNorm'))])
+def test_chunks_that_cannot_be_are_refused(chunk, norm):
+    config = toy.stage_config('classification')
+    config['roi_head'].update(chunk=chunk)
+    config['roi_head']['bbox_head'].update(roi_norm=norm)
+    with pytest.raises(ValueError, match='chunk must be at least 1'):
+        toy.build(config)
