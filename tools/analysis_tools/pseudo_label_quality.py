@@ -1,0 +1,78 @@
+"""Measure pseudo labels against the annotations of the training images, which training never read.
+
+    python tools/analysis_tools/pseudo_label_quality.py work_dirs/run/pseudo_labels data/VOCdevkit/VOC2012
+    python tools/analysis_tools/pseudo_label_quality.py work_dirs/run/pseudo_labels/detection.json data/VOCdevkit/VOC2012 --out quality.json
+
+One row for each store, that is each stage that handed labels on: precision, recall, mean box IoU and mean mask IoU, plain and weighted by
+the instances' loss weights. With --out, all of it per class too.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('stores', nargs='+', help='pseudo-label stores (.json), or folders of them; the last argument is the devkit')
+    parser.add_argument('devkit', help='folder with Annotations/ and perhaps SegmentationObject/, such as data/VOCdevkit/VOC2012')
+    parser.add_argument(
+        '--mask-classes', nargs='+', help="classes behind the indices of SegmentationClass (default: VOC's, or the store's)"
+    )
+    parser.add_argument('--iou-thr', type=float, default=0.5, help='box IoU from which on a label is right (default: 0.5)')
+    parser.add_argument('--per-class', action='store_true', help='also print a table of classes for each store')
+    parser.add_argument('--out', metavar='FILE.json', help='write the table, per class too, to this file')
+    return parser.parse_args(argv)
+
+
+def store_paths(names: list[str]) -> list[Path]:
+    """Files that were named, and all ``.json`` files of folders, in the order of the stages."""
+    from mmlabelpenet.structures import STAGES
+
+    found: list[Path] = []
+    for path in map(Path, names):
+        inside = sorted(path.glob('*.json')) if path.is_dir() else [path]
+        if not inside:
+            raise FileNotFoundError(f'{str(path)!r} holds no pseudo-label store.')
+        found += sorted(inside, key=lambda file: STAGES.index(file.stem) if file.stem in STAGES else len(STAGES))
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, write."""
+    args = parse_args(argv)
+    from mmlabelpenet.apis.checkpoint import file_hash
+    from mmlabelpenet.apis.receipt import receipt
+    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.evaluation.store_quality import store_quality
+    from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
+
+    start, table, stores = time.monotonic(), {}, {}
+    try:
+        for path in store_paths(args.stores):
+            store = PseudoLabelStore.load(path)
+            classes = [category['name'] for category in store.content['categories']]
+            name = str(store.header.get('stage') or path.stem)
+            name = name if name not in table else str(path)
+            table[name], counts = store_quality(store, VOCDevkit(args.devkit, classes, args.mask_classes), args.iou_thr)
+            stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'labels that each stage handed on, against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
+    for name, about in stores.items():
+        print(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in about.items() if key not in ('path', 'sha256')))
+        if args.per_class:
+            rows = [[key, *('-' if v is None else f'{v:.1f}' for v in row.values())] for key, row in table[name]['per_class'].items()]
+            print('\n' + markdown([name, *next(iter(table[name]['per_class'].values()))], rows) + '\n')
+    if args.out:
+        meta = dict(protocol='pseudo labels', data=Path(args.devkit).resolve().name, iou_thr=args.iou_thr, stores=stores)
+        write_metrics(args.out, table, {**meta, **receipt(start)})
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
