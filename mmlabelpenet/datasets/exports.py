@@ -75,7 +75,8 @@ def choose_labels(
     images = [image for image in store.content['images'] if keep_empty or annotations[image['id']]]
     left_out['images without labels'] = len(annotations) - len(images)
     if not any(annotations.values()):
-        raise ValueError(f'No label is left of {len(store.content["annotations"])}; lower min_weight={min_weight:g}.')
+        why = ', '.join(f'{count} {what}' for what, count in left_out.items() if count)
+        raise ValueError(f'No label is left of {len(store.content["annotations"])} ({why}). Lower min_weight, or take boxes too.')
     kept = {image['id'] for image in images}
     return Labels(
         tuple(category['name'] for category in store.content['categories']),

@@ -1,0 +1,153 @@
+"""The steps of docs/own_data.md, on twelve pictures and a CSV."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toy
+from PIL import Image
+from pycocotools.coco import COCO
+
+from mmlabelpenet.apis import load_config
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
+from mmlabelpenet.datasets.voc import VOCDevkit
+
+ROOT = Path(__file__).resolve().parents[1]
+PHASES = [dict(name=name, iters=1) for name in (*toy.STAGES, 'recurrent')]
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / 'tools' / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def tool():
+    return load_tool('own_data.py')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Twelve pictures with tags, two of them without; one turned by EXIF, one grey, one with an umlaut and a space."""
+    root = tmp_path_factory.mktemp('own')
+    render_dataset(root / 'rendered', RenderSettings(**{**vars(toy.SETTINGS), 'num_train': 12, 'num_test': 1}))
+    devkit = VOCDevkit(root / 'rendered', RENDERED_CLASSES)
+    tags = devkit.tags('train', 'xml')
+    lines = ['\ufeffImage, Tags']
+    (root / 'pictures').mkdir()
+    for k, (name, labels) in enumerate(tags.items()):
+        picture = Image.open(devkit.image_path(name))
+        exif = Image.Exif()
+        if k == 1:
+            exif[0x0112] = 6
+            picture = picture.transpose(Image.Transpose.ROTATE_90)
+        target = 'Bild ü 2.jpg' if k == 2 else f'{name}.jpg'
+        (picture.convert('L') if k == 3 else picture).save(root / 'pictures' / target, exif=exif)
+        names = [RENDERED_CLASSES[label] for label in labels]
+        lines.append(f'{target.upper() if k == 4 else target},{"" if k > 9 else " ; ".join(n.upper() if k % 3 else n for n in names)}')
+    (root / 'tags.csv').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return root
+
+
+def shorten(config, phases=PHASES, **more):
+    """What a user may do: edit the config."""
+    with config.open('a') as file:
+        file.write(f"train_cfg = dict(type='LabelPropagationLoop', phases={phases})\n")
+        file.write("train_dataloader.update(num_workers=0, batch_size=2)\nlabel_dataloader['num_workers'] = 0\n")
+        file.write(''.join(f'{key} = {value!r}\n' for key, value in more.items()))
+
+
+def check(folder, formats):
+    data, classes = folder / 'set', load_config(folder / 'set/config.py').test_dataloader.dataset.metainfo.classes
+    store = PseudoLabelStore.load(data / 'labels.json')
+    assert len(store) == 12
+    tags = {line.split(',')[0]: line.split(',')[1].split(';') for line in (data / 'tags.csv').read_text().splitlines()[1:]}
+    for name, names in tags.items():
+        found = {classes[i['bbox_label']] for i in store.instances(name)}
+        assert found <= set(names) or names == ['']
+    assert 'annotation' not in ' '.join(path.name.lower() for path in data.iterdir())
+    if 'coco' in formats:
+        coco = COCO(data / 'export/coco/train.json')
+        assert coco.getAnnIds() and set(coco.getImgIds()) <= set(range(1, 13))
+    if 'yolo' in formats:
+        assert (data / 'export/yolo/data.yaml').is_file() and list((data / 'export/yolo/labels/train').iterdir())
+    if 'voc' in formats:
+        voc = VOCDevkit(data / 'export/voc', classes)
+        assert len(voc.objects(voc.image_ids('train')[0]).labels)
+    if 'labelme' in formats:
+        assert json.loads(next((data / 'export/labelme').glob('*.json')).read_text())['shapes']
+
+
+@pytest.fixture
+def _quiet(monkeypatch):
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)  # asks compilers for their versions, for seconds
+
+
+def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, _quiet):
+    data = str(folder / 'set')
+    tool.main(['init', data, '--images', str(folder / 'pictures'), '--tags', str(folder / 'tags.csv'), '--test-share', '0.2'])
+    printed = capsys.readouterr().out
+    assert 'pictures' in printed and 'Next: python tools/own_data.py proposals' in printed
+    with pytest.raises(FileNotFoundError, match='Give first'):
+        tool.main(['train', data])
+    tool.main(['proposals', data, '--workers', '1'])
+    tool.main(['train', data, '--write-only'])
+    config = folder / 'set/config.py'
+    model = toy.model_config()
+    shorten(config, model=dict(model, _delete_=True))
+    before = config.read_text()
+    tool.main(['train', data])
+    assert config.read_text() == before
+    assert (folder / 'set/work_dir/iter_5.pth').is_file()
+    formats = ('coco', 'voc', 'labelme')  # yolo needs masks, and five iterations teach none
+    for name in formats:
+        tool.main(['export', data, '--format', name, '--device', 'cpu', '--min-score', '0.05'])
+    assert 'browse_pseudo_labels.py' in capsys.readouterr().out
+    check(folder, formats)
+
+
+def test_no_step_opens_an_annotation(tool, folder):
+    """The data set of the steps holds pictures, lists and tags; what training reads is in its config."""
+    text = (ROOT / 'tools/own_data.py').read_text() + (ROOT / 'mmlabelpenet/datasets/own_data.py').read_text()
+    assert 'bndbox' not in text and 'read_boxes' not in text and '.objects(' not in text and 'instance_masks' not in text
+
+
+@pytest.mark.slow
+def test_the_steps_work_with_the_real_network(folder, tmp_path):
+    def run(*words):
+        subprocess.run([sys.executable, ROOT / 'tools/own_data.py', *map(str, words)], check=True, cwd=tmp_path)
+
+    data = tmp_path / 'set'
+    run('init', data, '--images', folder / 'pictures', '--tags', folder / 'tags.csv')
+    run('proposals', data)
+    run('train', data, '--write-only')
+    phases = [dict(name=name, iters=count) for name, count in zip(toy.STAGES, (30, 30, 30, 60))]
+    shorten(data / 'config.py', phases)
+    run('train', data)
+    for name in ('coco', 'yolo', 'voc', 'labelme'):
+        run('export', data, '--format', name)
+    check(tmp_path, ('coco', 'yolo', 'voc', 'labelme'))
+
+
+def test_pictures_that_do_not_fit_are_one_error_with_a_list(folder, tmp_path):
+    (tmp_path / 'tags.csv').write_text('image,tags\nghost.jpg,cat\n')
+    command = ['init', tmp_path / 'set', '--images', folder / 'pictures', '--tags', tmp_path / 'tags.csv']
+    done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', *map(str, command)], capture_output=True, text=True)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert "1 entries of the tag file name no picture: 'ghost.jpg' (line 2)" in done.stderr
+    assert '12 pictures have no entry' in done.stderr
+    assert not (tmp_path / 'set').exists()
+
+
+def test_help_comes_at_once():
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', '--help'], capture_output=True, text=True, check=True)
+    assert 'own_data.py proposals DIR' in done.stdout
+    assert time.monotonic() - start < 3
