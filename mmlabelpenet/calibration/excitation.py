@@ -12,7 +12,8 @@ except for neurons that no input excites (z = 0), whose share is dropped.
 Shapes: R proposals, D_l width of layer l (D_0 = channels × p × p of the RoI grid), C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -66,19 +67,48 @@ def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], 
     return inputs, x
 
 
-def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor) -> tuple[Tensor, Tensor]:
+@contextmanager
+def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
+    """Record the forward passes inside: what enters each layer but the first, and last what leaves the last.
+
+    RoI features, which enter the first, are large and quickly pooled again.
+
+    Yields:
+        one list per layer, with a tensor for each forward pass.
+
+    >>> layers = [nn.Linear(4, 3), nn.Linear(3, 2)]
+    >>> with recorded(layers) as record:
+    ...     logits = layers[1](layers[0](torch.zeros(5, 4)))
+    >>> [tuple(tensor.shape) for (tensor,) in record]
+    [(5, 3), (5, 2)]
+    """
+    record: list[list[Tensor]] = [[] for _ in layers]
+    handles = [layer.register_forward_pre_hook(lambda _, args, into=into: into.append(args[0])) for layer, into in zip(layers[1:], record)]
+    handles.append(layers[-1].register_forward_hook(lambda _, args, out: record[-1].append(out)))
+    try:
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def proposal_attention(
+    roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor, hidden: Sequence[Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Attention map A_i of each proposal, started at a class (row C5, C9).
 
     Args:
         roi_feats: float (R, D, p, p).
         bbox_head: with ``first_input``, ``linear_layers`` and ``class_probs``.
         labels: class from which each proposal's excitation starts, int64 (R,).
+        hidden: what :func:`recorded` found for these proposals; None runs the layers.
 
     Returns:
         maps float (R, p, p), the mass of a map equals the class probability; and the class probabilities float (R, C).
     """
     layers = bbox_head.linear_layers()
-    inputs, logits = layer_inputs(bbox_head.first_input(roi_feats), layers)
+    first = bbox_head.first_input(roi_feats)
+    inputs, logits = layer_inputs(first, layers) if hidden is None else ([first, *hidden[:-1]], hidden[-1])
     probs = bbox_head.class_probs(logits)
     start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs.gather(1, labels[:, None]))
     mass = excitation_backprop(inputs, [layer.weight for layer in layers], start)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.excitation import proposal_attention
+from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import hand_over, pseudo_instances
@@ -164,7 +164,7 @@ class AttentionGenerator(LabelGenerator):
         """Objects and their attention maps."""
         with inference(stage):
             x = stage.extract_feat(feature.float())
-            candidates = read_candidates(stage, x, samples)
+            candidates = self.candidates(stage, x, samples)
             return [
                 self._ask_about(stage, [level[i : i + 1] for level in x], candidates[i], samples[i], images[i]) for i in range(len(samples))
             ]
@@ -195,18 +195,21 @@ class AttentionGenerator(LabelGenerator):
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """A^c of each object, float (K, h, w), and the class score of its R^c, float (K,)."""
-        maps, scores = [], []
-        for found in objects:
-            grid, boxes, score = self.object_maps(stage, x, candidates, found)
-            maps.append(paste_attention(grid, boxes, size, self.paste))
-            scores.append(score)
-        empty = candidates.rois.new_zeros(0, *size), candidates.rois.new_zeros(0)
-        return (torch.stack(maps), torch.stack(scores)) if objects else empty
+        if not objects:
+            return candidates.rois.new_zeros(0, *size), candidates.rois.new_zeros(0)
+        grids, boxes, scores = self.member_maps(stage, x, candidates, objects)
+        sizes = [len(found.members) for found in objects]
+        maps = [paste_attention(*member, size, self.paste) for member in zip(grids.split(sizes), boxes.split(sizes), strict=True)]
+        return torch.stack(maps), scores
 
-    def object_maps(
-        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, found: FoundObject
+    def candidates(self, stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+        """See :func:`read_candidates`."""
+        return read_candidates(stage, x, samples)
+
+    def member_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (M, p, p) of the object's members, the boxes (M, 4) they fill, and the class score () of R^c."""
+        """Maps (M, p, p) of all members, one object's after the other's, the boxes (M, 4) they fill, and the class scores (K,) of R^c."""
         raise NotImplementedError
 
     def segment(self, image: np.ndarray, maps: Tensor) -> np.ndarray:
@@ -250,36 +253,53 @@ class ProposalCalibration(AttentionGenerator):
             raise ValueError(f"start must be 'tag' or 'argmax', got {start!r}.")
         self.start = start
 
-    def object_maps(
-        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, found: FoundObject
+    def candidates(self, stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+        """See :func:`read_candidates`; ``hidden_0``, ``hidden_1`` ... (R, ...) are the head's activations for :meth:`member_maps`."""
+        with recorded(stage.roi_head.bbox_head.linear_layers()) as record:
+            found = read_candidates(stage, x, samples)
+        if record[-1]:  # there is a proposal
+            for number, passes in enumerate(record):
+                for candidates, hidden in zip(found, torch.cat(passes).split([len(c) for c in found]), strict=True):
+                    candidates.set_field(hidden, f'hidden_{number}')
+        return found
+
+    def member_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Attention maps A_i of the members at their RoIs."""
-        rois = candidates.rois[found.members]
-        extractor = stage.roi_head.bbox_roi_extractor
-        feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([rois]))
-        labels = found.members.new_full((len(rois),), found.label)
-        if self.start == 'argmax':
-            rivals = torch.tensor(found.rivals, device=labels.device)
-            labels = rivals[candidates.scores[found.members][:, rivals].argmax(1)]
-        maps, probs = proposal_attention(feats, stage.roi_head.bbox_head, labels)
-        best = (found.members == found.best).nonzero().flatten()[0]
-        return maps, rois, probs[best, found.label]
+        members = torch.cat([found.members for found in objects])
+        labels = torch.cat([self._starts(candidates, found) for found in objects])
+        extractor, head = stage.roi_head.bbox_roi_extractor, stage.roi_head.bbox_head
+        feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([candidates.rois[members]]))
+        hidden = [candidates.get(f'hidden_{number}') for number in range(len(head.linear_layers()))]
+        maps, _ = proposal_attention(feats, head, labels, [values[members] for values in hidden])
+        best, classes = [found.best for found in objects], [found.label for found in objects]
+        return maps, candidates.rois[members], head.class_probs(hidden[-1][best])[range(len(objects)), classes]
+
+    def _starts(self, candidates: InstanceData, found: FoundObject) -> Tensor:
+        """Class from which the excitation of each member starts, int64 (M,)."""
+        if self.start == 'tag':
+            return found.members.new_full((len(found.members),), found.label)
+        rivals = torch.tensor(found.rivals, device=found.members.device)
+        return rivals[candidates.scores[found.members][:, rivals].argmax(1)]
 
 
 @LABEL_GENERATORS.register_module()
 class MaskAggregation(AttentionGenerator):
     """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, row L6)."""
 
-    def object_maps(
-        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, found: FoundObject
+    def member_maps(
+        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Soft masks of the members at their regressed boxes."""
-        boxes = candidates.bboxes[found.members, found.label]
-        scores = candidates.scores[found.members, found.label]
+        members = torch.cat([found.members for found in objects])
+        labels = torch.cat([found.members.new_full((len(found.members),), found.label) for found in objects])
+        boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
         extractor = stage.roi_head.mask_roi_extractor
         feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([boxes]))
-        masks = stage.roi_head.mask_head(feats).sigmoid()[:, found.label]
-        return masks * scores[:, None, None], boxes, candidates.scores[found.best, found.label]
+        logits = stage.roi_head.mask_head(feats)[torch.arange(len(labels), device=labels.device), labels]
+        best, classes = [found.best for found in objects], [found.label for found in objects]
+        return logits.sigmoid() * scores[:, None, None], boxes, candidates.scores[best, classes]
 
 
 @LABEL_GENERATORS.register_module()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration, head_masks, read_candidates
+from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration, head_masks
 from mmlabelpenet.calibration.objects import FoundObject
 
 
@@ -108,7 +108,7 @@ def add_masks(
         soft = [head_masks(found, image.shape[:2]) for found, image in zip(results, images, strict=True)]
     elif generator is not None:
         x = stage.extract_feat(feature)
-        candidates = read_candidates(stage, x, samples)
+        candidates = generator.candidates(stage, x, samples)
         soft = []
         for i, (found, image) in enumerate(zip(results, images, strict=True)):
             maps = np.zeros((len(found), *image.shape[:2]), np.float32)

@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from mmlabelpenet.apis.results import worth_showing
-from mmlabelpenet.calibration.generators import AttentionGenerator, inference, read_candidates
+from mmlabelpenet.calibration.generators import AttentionGenerator, inference
 from mmlabelpenet.calibration.objects import find_objects
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
@@ -109,7 +109,7 @@ def tag_attention(model: LabelPENet, feature: Tensor, sample: DetDataSample) -> 
     tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
     with inference(stage):
         x = stage.extract_feat(feature)
-        candidates = read_candidates(stage, x, [sample])[0]
+        candidates = generator.candidates(stage, x, [sample])[0]
         objects = find_objects(candidates, tags, **generator.selection)
         maps, _ = generator.attention_maps(stage, x, candidates, objects, tuple(sample.img_shape[:2]))
     heats: dict[int, NDArray[np.float32]] = {}

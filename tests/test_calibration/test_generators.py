@@ -15,7 +15,6 @@ from mmlabelpenet.calibration.generators import (
     ProposalCalibration,
     head_masks,
     inference,
-    read_candidates,
 )
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
 from mmlabelpenet.models.label_penet import LabelPENet
@@ -43,7 +42,7 @@ def candidates_of(scene, name):
     net, feature, samples, _ = scene
     with inference(net.stages[name]):
         x = net.stages[name].extract_feat(feature)
-        return x, read_candidates(net.stages[name], x, samples)
+        return x, GENERATORS.get(name, MaskAggregation)().candidates(net.stages[name], x, samples)
 
 
 @pytest.mark.parametrize('name', GENERATORS)
@@ -168,7 +167,7 @@ def test_maps_may_start_at_each_proposals_own_best_tag(scene):
     candidates[0].scores[found.members[1], 3] = 9
     own = torch.tensor([1, 3])[candidates[0].scores[found.members][:, [1, 3]].argmax(1)]
     for start, labels in dict(tag=torch.full_like(own, 1), argmax=own).items():
-        maps, boxes, _ = ProposalCalibration(start=start).object_maps(stage, x_0, candidates[0], found)
+        maps, boxes, _ = ProposalCalibration(start=start).member_maps(stage, x_0, candidates[0], [found])
         torch.testing.assert_close(maps, proposal_attention(feats, stage.roi_head.bbox_head, labels)[0])
         assert torch.equal(boxes, rois)
     assert set(own.tolist()) == {1, 3}
