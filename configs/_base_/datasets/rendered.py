@@ -37,7 +37,7 @@ train_dataloader = dict(
 )
 label_dataloader = dict(
     batch_size=4,
-    num_workers=1,
+    num_workers=2,
     dataset=dict(
         type='VOCTags',
         data_root=data_root,
