@@ -30,6 +30,7 @@ class PseudoLabelStore:
         self.header: dict = content['info']
         self.content = content
         names = {image['id']: image['img_id'] for image in content['images']}
+        self._pictures = {image['img_id']: image['sha256'] for image in content['images'] if image.get('sha256')}
         self._by_image: dict[str, list[dict]] = {name: [] for name in names.values()}
         for annotation in content['annotations']:
             self._by_image[names[annotation['image_id']]].append(annotation)
@@ -75,6 +76,19 @@ class PseudoLabelStore:
             for a in self._by_image[img_id]
         ]
 
+    def check_picture(self, img_id: str, path: str | Path) -> None:
+        """Compare an image's file with the one that was labelled; nothing is known of images in stores from elsewhere.
+
+        Raises:
+            ValueError: the file is another one.
+            OSError: it cannot be read.
+        """
+        if img_id in self._pictures and picture_hash(path) != self._pictures[img_id]:
+            raise ValueError(
+                f'{path} has changed since its pseudo labels were made. Put the old picture back, or delete the store and resume from a '
+                'checkpoint from before the phase: the labels are made again.'
+            )
+
     def summary(self) -> str:
         """One line for the log: how many instances, how heavy.
 
@@ -111,7 +125,7 @@ class PseudoLabelWriter:
         with atomic_write(self.part) as file:
             file.writelines(json.dumps(line) + '\n' for line in lines)
 
-    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData) -> None:
+    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, picture: str | Path | None = None) -> None:
         """Append one image.
 
         Args:
@@ -119,6 +133,7 @@ class PseudoLabelWriter:
             file_name: as read, for other programs.
             ori_shape: (h, w).
             pseudo: pseudo instances in pixels of the original image.
+            picture: the image's file, so that readers notice when it changes.
         """
         instances = [
             dict(bbox=[float(v) for v in box], label=int(label), weight=float(weight), rle=_encode(mask))
@@ -127,6 +142,7 @@ class PseudoLabelWriter:
             )
         ]
         line = dict(img_id=img_id, file_name=file_name, height=int(ori_shape[0]), width=int(ori_shape[1]), instances=instances)
+        line['sha256'] = picture_hash(picture) if picture is not None else None
         with self.part.open('a') as file:
             file.write(json.dumps(line) + '\n')
         self.done.add(img_id)
@@ -161,10 +177,15 @@ class PseudoLabelWriter:
         return {line['img_id']: line for lines in found if lines and lines[0] == self.header for line in lines[1:]}
 
 
+def picture_hash(path: str | Path) -> str:
+    """SHA-256 of an image's file, hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def _coco(header: dict, lines: list[dict], classes: tuple[str, ...]) -> dict:
     images, annotations = [], []
     for number, line in enumerate(lines, 1):
-        images.append(dict(id=number, img_id=line['img_id'], **{k: line[k] for k in ('file_name', 'height', 'width')}))
+        images.append(dict(id=number, img_id=line['img_id'], **{k: line.get(k) for k in ('file_name', 'height', 'width', 'sha256')}))
         for instance in line['instances']:
             x1, y1, x2, y2 = instance['bbox']
             annotations.append(

@@ -30,11 +30,13 @@ class VOCTags(BaseDataset):
         proposals: proposal file of the split; None if no stage needs one.
         pseudo_labels: path of a pseudo-label store; the loop sets another from phase to phase.
         keep_untagged: testing keeps images without tags, training skips them with a count.
+        max_bad_images: training passes over so many images that cannot be read, with a count in the log, and takes the next one of the
+            split instead; testing never does.
         **kwargs: of mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
 
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
-        ValueError: a tag is no class, proposals are of another split, an image cannot be read.
+        ValueError: a tag is no class, proposals are of another split, an image cannot be read or has changed since it was labelled.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -48,8 +50,10 @@ class VOCTags(BaseDataset):
         proposals: str | None = None,
         pseudo_labels: str | None = None,
         keep_untagged: bool = False,
+        max_bad_images: int = 0,
         **kwargs,
     ) -> None:
+        self.max_bad_images, self.bad_images = max_bad_images, set[int]()
         self.split, self.tags, self.use_difficult_tags, self.keep_untagged = split, tags, use_difficult_tags, keep_untagged
         self.proposal_path = proposals
         super().__init__(data_root=data_root, **kwargs)
@@ -97,12 +101,34 @@ class VOCTags(BaseDataset):
             np.random.seed(key.seed)
             torch.manual_seed(key.seed)
             key = key.index
-        return super().__getitem__(key)
+        for _ in range(len(self)):
+            try:
+                return super().__getitem__(key)
+            except UnreadableImageError as error:
+                self._pass_over(key, error)
+            key = (key + 1) % len(self)
+        raise ValueError('No image of the split can be read.')
+
+    def _pass_over(self, idx: int, error: 'UnreadableImageError') -> None:
+        """Count a bad image; each process that loads data counts for itself."""
+        if self.test_mode or len(self.bad_images | {idx}) > self.max_bad_images:
+            raise error
+        if idx not in self.bad_images:
+            self.bad_images.add(idx)
+            message = f'{len(self.bad_images)} of at most {self.max_bad_images} unreadable images passed over: {error}'
+            MMLogger.get_current_instance().warning(message)
 
     def prepare_data(self, idx: int) -> dict:
-        """Run the pipeline; an image that cannot be read is named."""
+        """Run the pipeline; an image that cannot be read, or is not the one that was labelled, is named."""
+        info = self.get_data_info(idx)
         try:
-            return super().prepare_data(idx)
+            if self.store is not None:
+                self.store.check_picture(info['img_id'], info['img_path'])
+            return self.pipeline(info)
         except (AssertionError, OSError, cv2.error) as error:
-            path = self.get_data_info(idx)['img_path']
-            raise ValueError(f'Image {path} cannot be read ({error}). Replace it or take it out of the split.') from error
+            message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'
+            raise UnreadableImageError(message) from error
+
+
+class UnreadableImageError(ValueError):
+    """An image file is missing or damaged."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.dist import barrier, get_rank, is_main_process
@@ -20,8 +21,9 @@ from torch.utils.data import Subset
 from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.structures import to_original
+from mmlabelpenet.structures import pseudo_instances, to_original
 
 
 def weights_hash(*modules: nn.Module) -> str:
@@ -77,6 +79,7 @@ class LabelPass:
         self._label(runner, stage, model, dataset, [i for i, name in enumerate(image_ids) if name not in done], writer)
         barrier()
         if is_main_process():
+            add_unreadable(writer, dataset, image_ids)
             writer.finish(image_ids, dataset.metainfo['classes'])
         barrier()
         store = PseudoLabelStore.load(path)
@@ -112,7 +115,7 @@ class LabelPass:
 
         with Workers(self.dataloader.get('num_workers', 0)) as workers:
             for sample, pseudo in workers.map(finish, ask()):
-                writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo)
+                writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 if bar is not None:
                     bar.update()
         model.train(training)
@@ -122,3 +125,14 @@ def finish(asked: tuple[LabelGenerator, Any, DetDataSample]) -> tuple[DetDataSam
     """The part of labelling an image that needs no network; pseudo instances in pixels of the original image."""
     generator, job, sample = asked
     return sample, to_original(generator.finish(job), sample.metainfo)
+
+
+def add_unreadable(writer: PseudoLabelWriter, dataset: VOCTags, image_ids: list[str]) -> None:
+    """Images that the data set was allowed to pass over get no pseudo instance."""
+    labelled = writer.labelled()
+    missing = [index for index, name in enumerate(image_ids) if name not in labelled]
+    if len(missing) > dataset.max_bad_images:
+        return  # the writer names them
+    nothing = pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, 1, 1)), torch.zeros(0))
+    for info in map(dataset.get_data_info, missing):
+        writer.add(info['img_id'], Path(info['img_path']).name, info.get('proposal_image_size', (0, 0)), nothing)

@@ -199,6 +199,30 @@ def test_an_image_that_cannot_be_read_is_named(root, damage):
         dataset[Draw(3, 0)]
 
 
+def test_so_many_bad_images_are_passed_over_with_a_count_and_no_more(root, caplog):
+    dataset = build(root, max_bad_images=2)
+    for index in (2, 3):
+        Path(dataset.get_data_info(index)['img_path']).write_bytes(b'')
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+        got = [dataset[Draw(index, 7)] for index in (3, 2, 3, 4)]
+    assert [item['data_samples'].img_id for item in got] == [dataset.get_data_info(4)['img_id']] * 4
+    assert all(torch.equal(item['inputs'], got[-1]['inputs']) for item in got)  # as if the next one had been drawn
+    assert [text.split(' unreadable')[0] for text in said] == ['1 of at most 2', '2 of at most 2']
+    path = dataset.get_data_info(0)['img_path']
+    Path(path).write_bytes(b'')
+    with pytest.raises(ValueError, match=f'Image {path} cannot be read'):
+        dataset[Draw(0, 7)]
+
+
+def test_testing_passes_over_no_bad_image(root):
+    dataset = build(root, max_bad_images=2, test_mode=True)
+    Path(dataset.get_data_info(2)['img_path']).write_bytes(b'')
+    with pytest.raises(ValueError, match='cannot be read'):
+        dataset[2]
+
+
 @pytest.mark.parametrize('what', ['devkit', 'split'])
 def test_a_missing_devkit_or_split_is_reported(root, what):
     with pytest.raises(FileNotFoundError, match='nowhere'):

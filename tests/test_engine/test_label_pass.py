@@ -1,7 +1,10 @@
 """The pass between two phases."""
 
+import json
+import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 import toy
@@ -132,3 +135,46 @@ def test_a_hash_changes_with_any_weight_and_with_nothing_else():
     with torch.no_grad():
         net[0].bias[2] += 1e-7
     assert len({first, second, weights_hash(net)}) == 3
+
+
+@pytest.fixture
+def root(toy_root, tmp_path):
+    """A copy of the data to be damaged."""
+    shutil.copytree(toy_root, tmp_path / 'data/rendered')
+    shutil.copy(toy_root.parent / 'train.npz', tmp_path / 'data')
+    return tmp_path / 'data/rendered'
+
+
+def pictures(root):
+    return sorted((root / 'JPEGImages').glob('train_*'))
+
+
+def test_an_unreadable_image_gets_no_label_where_it_may_be_passed_over_and_stops_the_run_where_not(root, tmp_path):
+    pictures(root)[2].write_bytes(b'')
+    runner = train(root, tmp_path / 'run', phases=[('classification', 3), ('detection', 4)], dataset=dict(max_bad_images=1))
+    store = PseudoLabelStore.load(f'{runner.work_dir}/pseudo_labels/classification.json')
+    assert len(store) == 6 and store.instances(pictures(root)[2].stem) == [] and len(store.content['annotations']) >= 5
+    with pytest.raises(ValueError, match=f'(?s){pictures(root)[2]} cannot be read.*max_bad_images'):
+        train(root, tmp_path / 'again', phases=[('classification', 6)])
+
+
+def test_training_on_labels_of_pictures_that_have_changed_is_refused(root, tmp_path):
+    phases = [('classification', 2), ('detection', 6)]
+    assert killed(root, tmp_path / 'run', phases=phases, hooks=[dict(type='KillAt', iteration=4)])
+    for path in pictures(root):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    with pytest.raises(ValueError, match='has changed since its pseudo labels were made'):
+        train(root, tmp_path / 'run', phases=phases, resume=True)
+
+
+def test_a_phase_that_is_resumed_on_other_labels_is_refused(toy_root, tmp_path):
+    phases = [('classification', 2), ('detection', 6)]
+    assert killed(toy_root, tmp_path, phases=phases, hooks=[dict(type='KillAt', iteration=4)])
+    path = tmp_path / 'pseudo_labels/classification.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0]['weight'] /= 2
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='Phase detection began with other pseudo labels'):
+        train(toy_root, tmp_path, phases=phases, resume=True)
+    path.unlink()  # the same weights make the same labels again
+    assert train(toy_root, tmp_path, phases=phases, resume=True).iter == 8
