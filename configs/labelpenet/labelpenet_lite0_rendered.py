@@ -5,4 +5,3 @@ _base_ = [
     '../_base_/schedules/quick.py',
 ]
 model = dict(num_classes=4)
-auto_scale_lr = dict(enable=False, base_batch_size=4)

@@ -2,19 +2,20 @@
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=[
-        dict(name='classification', iters=150),
-        dict(name='detection', iters=180),
-        dict(name='refinement', iters=180),
-        dict(name='segmentation', iters=220),
+        dict(name='classification', iters=100),
+        dict(name='detection', iters=200),
+        dict(name='refinement', iters=200),
+        dict(name='segmentation', iters=200),
         dict(name='recurrent', iters=8),
     ],
 )
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[300, 480, 690, 730], gamma=0.1),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[330, 510], gamma=10.0),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[260, 460, 660], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[300, 500], gamma=10.0),
 ]
+auto_scale_lr = dict(enable=False, base_batch_size=4)  # the rate above is for four images a batch

@@ -2,12 +2,14 @@
 _base_ = './quick.py'
 train_cfg = dict(
     phases=[
-        dict(name='classification', iters=300),
-        dict(name='detection', iters=350),
-        dict(name='refinement', iters=350),
-        dict(name='segmentation', iters=350),
-        dict(name='recurrent', iters=5),
+        dict(name='classification', iters=1000),
+        dict(name='detection', iters=450),
+        dict(name='refinement', iters=400),
+        dict(name='segmentation', iters=400),
+        dict(name='recurrent', iters=10),
     ]
 )
-param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[1350], gamma=0.1)]
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+param_scheduler = [
+    dict(type='MultiStepLR', by_epoch=False, milestones=[1350, 1750, 2150], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[1450, 1850], gamma=10.0),
+]
