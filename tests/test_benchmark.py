@@ -84,6 +84,15 @@ def test_a_ratio_may_be_any_function_of_a_round(clocked):
     assert result['ratio'] == pytest.approx(0.1)
 
 
+def test_seconds_that_a_variant_measures_itself_count_as_those_of_the_round(clocked):
+    from comparison import Comparison, measure
+
+    inside = iter([1, 3])
+    given = variants(whole=[99, 4, 4])
+    result = measure(Comparison('c', given, ratio=lambda s: s['part'] / s['whole'], runs=2, parts=lambda: dict(part=next(inside))), CPU)
+    assert result['ratio'] == 0.5 and result['seconds'] == dict(whole=[4, 4], part=[1, 3])
+
+
 def test_a_comparison_needs_rounds_and_variants():
     from comparison import Comparison
 
@@ -108,7 +117,7 @@ def test_results_are_written_as_a_list_of_objects(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(benchmark, 'suite_names', lambda: ['mil', 'start'])
     comparison = Comparison('c', variants(a=[2] * 9, b=[1] * 9), reach=1.0, runs=2)
     monkeypatch.setattr('comparison.timed', lambda run, device: run())
-    monkeypatch.setattr(benchmark, 'run_suite', lambda name, device: [measure(comparison, device)] if name == 'mil' else [])
+    monkeypatch.setattr(benchmark, 'run_suite', lambda name, device, runs: [measure(comparison, device)] if name == 'mil' else [])
     benchmark.main(['--suite', 'mil', 'start', '--json', str(tmp_path / 'out/results.json')])
     (written,) = json.loads((tmp_path / 'out/results.json').read_text())
     assert {

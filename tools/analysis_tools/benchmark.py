@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--suite', nargs='+', choices=suite_names(), default=suite_names(), metavar='NAME', help=', '.join(suite_names()))
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all results there')
+    parser.add_argument('--runs', type=int, help='rounds of every comparison after one to warm up, in place of its own number')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: cuda if there is one)')
     return parser.parse_args(argv)
 
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     print(', '.join(f'{name} {value}' for name, value in where.items()))
     results = []
     for name in args.suite:
-        for result in run_suite(name, device):
+        for result in run_suite(name, device, args.runs):
             results.append(dict(suite=name, **result, **where))
             print_result(results[-1])
             if args.json:
@@ -54,17 +56,19 @@ def main(argv: list[str] | None = None) -> None:
     print(f'\n{len(judged) - len(missed)} of {len(judged)} comparisons reach their figure.{"".join(missed)}')
 
 
-def run_suite(name: str, device: Any) -> Iterator[dict[str, Any]]:
+def run_suite(name: str, device: Any, runs: int | None = None) -> Iterator[dict[str, Any]]:
     """Results of a suite, one by one."""
     from importlib import import_module
 
     sys.path[:0] = [path for path in (str(FOLDER.parent), str(FOLDER)) if path not in sys.path]
     from comparison import measure
+    from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
 
+    MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmlabelpenet')
     for comparison in import_module(f'benchmarks.{name}').comparisons(device):
-        yield measure(comparison, device)
+        yield measure(replace(comparison, runs=runs, warmup=1) if runs else comparison, device)
 
 
 def surroundings(device: Any) -> dict[str, str]:

@@ -31,6 +31,7 @@ class Comparison:
         runs: rounds that count, at least 1.
         warmup: rounds before them.
         prepare: called before every single run, outside of its time.
+        parts: called after a round; the seconds that it returns by name, measured by the variants themselves, count as the round's too.
 
     Raises:
         ValueError: no round, or no variant.
@@ -45,6 +46,7 @@ class Comparison:
     runs: int = 7
     warmup: int = 1
     prepare: Callable[[], object] = field(default=lambda: None)
+    parts: Callable[[], Seconds] = dict
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -80,6 +82,9 @@ def measure(comparison: Comparison, device: torch.device) -> dict[str, Any]:
             spent = timed(comparison.variants[name], device)
             if number >= 0:
                 seconds[name].append(spent)
+        if number >= 0:
+            for name, spent in comparison.parts().items():
+                seconds.setdefault(name, []).append(spent)
     rounds = [dict(zip(seconds, values)) for values in zip(*seconds.values())]
     ratio = statistics.median(comparison.ratio(values) for values in rounds)
     return dict(

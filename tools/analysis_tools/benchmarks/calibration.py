@@ -1,0 +1,112 @@
+"""One image through proposal calibration: what its parts take, and what is left beside the CRF and matrix products."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from _scenes import ROOT, build_model
+from comparison import Comparison
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, LabelData
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmlabelpenet.apis.config import load_config
+
+HEIGHT, WIDTH, PROPOSALS, TAGS = 375, 500, 1000, (3, 7, 14)
+PRODUCTS = ('aten::mm', 'aten::addmm', 'aten::bmm', 'aten::convolution')
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """The classification stage of VGG-16 on 500 x 375 pixels, 1,000 proposals, 3 tags; the shared map is given.
+
+    The parts are timed inside the whole: products are the stage's convolutions and linear layers and those of excitation backprop and
+    pasting; what is left is RoI pooling, suppression, boxes of the masks, and copying.
+    """
+    config = load_config(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py')
+    for part in ('stages', 'generators'):
+        config.model[part] = dict(classification=config.model[part].classification)
+    model = build_model(config, device, pretrained=False).eval()
+    stage, generator = model.stages['classification'], model.generators['classification']
+    feature = torch.rand(1, 512, HEIGHT // 8, WIDTH // 8, device=device)
+    sample, image = scene(device)
+    crf, products = Stopwatch(generator.crf), ProductWatch()
+    generator.crf = crf
+
+    def run() -> None:
+        with products:
+            generator(stage, feature, [sample], [image])
+
+    def parts() -> Mapping[str, float]:
+        return {'matrix products': products.take(), 'CRF': crf.take()}
+
+    def share(seconds: Mapping[str, float]) -> float:
+        return 1 - (seconds['matrix products'] + seconds['CRF']) / seconds['whole']
+
+    def prepare() -> None:
+        products.take(), crf.take()
+
+    shapes = f'{WIDTH} x {HEIGHT} pixels, {PROPOSALS} proposals, {len(TAGS)} tags, VGG-16, CRF of 10 iterations at full size'
+    settings = dict(ratio=share, parts=parts, prepare=prepare, shapes=shapes, runs=5)
+    yield Comparison('share outside products and CRF', {'whole': run}, reach=0.15, **settings)
+
+
+def scene(device: torch.device) -> tuple[DetDataSample, np.ndarray]:
+    """A picture of soft blobs, and random proposals with tags."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    image = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    corners = np.sort(rng.uniform(0, 1, (4 * PROPOSALS, 2, 2)), axis=1).reshape(-1, 4) * (WIDTH, HEIGHT, WIDTH, HEIGHT)
+    corners = corners[(corners[:, 2:] - corners[:, :2]).min(1) > 20][:PROPOSALS]
+    sample = DetDataSample(metainfo=dict(img_id='blobs', img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0)))
+    sample.proposals = InstanceData(bboxes=torch.tensor(corners, dtype=torch.float32), scores=torch.ones(len(corners)))
+    onehot = torch.zeros(20)
+    onehot[list(TAGS)] = 1
+    sample.gt_image_labels = LabelData(onehot=onehot)
+    return sample.to(device), image
+
+
+class Stopwatch:
+    """Seconds that a function takes, over its calls."""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.seconds = function, 0.0
+
+    def __call__(self, *args: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return self.function(*args)
+        finally:
+            self.seconds += time.perf_counter() - start
+
+    def take(self) -> float:
+        """The seconds so far; starts again at 0."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+
+class ProductWatch(TorchDispatchMode):
+    """Seconds of PyTorch's matrix products and convolutions while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if function.name().split('.')[0] not in PRODUCTS:
+            return function(*args, **(kwargs or {}))
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        out = function(*args, **(kwargs or {}))
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - start
+        return out
+
+    def take(self) -> float:
+        """The seconds so far; starts again at 0."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds

@@ -1,0 +1,53 @@
+"""``selective_search.py`` with two processes against OpenCV's selective search in a loop on one core."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import torch
+from _scenes import ROOT, rendered_data
+from comparison import Comparison
+
+IMAGES, PROCESSES = 24, 2
+TOOL = ROOT / 'tools/dataset_converters/selective_search.py'
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """The whole command, its start and its file included; the loop reads images and searches, nothing else."""
+    root = rendered_data(IMAGES)
+    out = root.parent / 'searched.npz'
+    images = sorted((root / 'JPEGImages').glob('train_*.jpg'))
+
+    def command() -> None:
+        words = [sys.executable, str(TOOL), str(root), 'train', str(out), '--workers', str(PROCESSES)]
+        subprocess.run(words, check=True, capture_output=True)
+
+    def remove() -> None:
+        out.unlink(missing_ok=True)
+        shutil.rmtree(out.with_name(out.name + '.parts'), ignore_errors=True)
+
+    yield Comparison(
+        'loop on one core by the command with two processes',
+        {'loop': lambda: raw_loop(images), 'command': command},
+        reach=1.9,
+        at_least=True,
+        prepare=remove,
+        shapes=f'{IMAGES} images of 320 x 240, mode fast',
+        runs=3,
+        warmup=0,
+    )
+
+
+def raw_loop(images: list[Path]) -> None:
+    """OpenCV alone."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    for path in images:
+        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        search.setBaseImage(cv2.imread(str(path)))
+        search.switchToSelectiveSearchFast()
+        search.process()
+    cv2.setNumThreads(threads)

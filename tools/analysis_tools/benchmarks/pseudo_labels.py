@@ -1,0 +1,50 @@
+"""The label pass with two workers against its parts, one after the other on one core."""
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from _scenes import build_model, rendered_config, rendered_data
+from comparison import Comparison
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmlabelpenet.engine import LabelPass
+
+IMAGES, WORKERS = 48, 2
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """Loading, network, CRF, boxes of masks, and the store, for the stage with the largest share of network and for the one with the least."""
+    config = rendered_config(rendered_data(IMAGES))
+    model = build_model(config, device)
+    for stage in ('classification', 'refinement'):
+        variants = {'on one core': Pass(config, model, stage, 0, threads=1), f'{WORKERS} workers': Pass(config, model, stage, WORKERS)}
+        shapes = f'{IMAGES} images of 320 x 240, EfficientNet-Lite0, CRF of 5 iterations'
+        yield Comparison(f'{stage} stage', variants, reach=1.8, at_least=True, shapes=shapes, runs=5)
+
+
+class Pass:
+    """One whole pass for each call.
+
+    Args:
+        config: with ``label_dataloader``.
+        model: whose stage labels.
+        stage: its name.
+        workers: processes that load, and as many that run the CRF.
+        threads: of PyTorch; None leaves them.
+    """
+
+    def __init__(self, config: Config, model: torch.nn.Module, stage: str, workers: int, threads: int | None = None) -> None:
+        self.loader = copy.deepcopy(config.label_dataloader)
+        self.loader.num_workers = workers
+        self.model, self.stage, self.threads = model, stage, threads
+
+    def __call__(self) -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or before)
+        with tempfile.TemporaryDirectory() as folder:
+            LabelPass(self.loader, Path(folder)).run(Runner, self.stage, self.model)
+        torch.set_num_threads(before)

@@ -1,0 +1,44 @@
+"""A recurrent iteration against the same forward and backward passes with the labels given: what calibration and the CRF cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from _scenes import build_model, draw_batch, optimizer_of, rendered_config, rendered_data, training_set
+from comparison import Comparison
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
+
+
+class Given:
+    """In the place of the model's label cache: labels are made once and handed out again."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, list[InstanceData]] = {}
+
+    def __call__(self, stage: str, samples: Sequence[DetDataSample], make: Callable[[], list[InstanceData]]) -> list[InstanceData]:
+        """Labels of the batch."""
+        if stage not in self.labels:
+            self.labels[stage] = make()
+        return self.labels[stage]
+
+
+def comparisons(device: torch.device) -> Iterator[Comparison]:
+    """Forward curriculum and backward validation on a batch of 4 rendered pictures; a rate of 0, so that labels stay as they are."""
+    config = rendered_config(rendered_data())
+    model = build_model(config, device)
+    size = config.train_dataloader.batch_size
+    batch, optimizer = draw_batch(training_set(config, labels=False), 0, size), optimizer_of(config, model, lr=0.0)
+    made, given = LabelCache(), Given()
+
+    def iterate(labels: Callable) -> None:
+        model.label_cache = labels
+        for model.curriculum in (FORWARD, BACKWARD):
+            torch.manual_seed(0)
+            model.train_step(batch, optim_wrapper=optimizer)
+
+    variants = {'labels made': lambda: iterate(made), 'labels given': lambda: iterate(given)}
+    shapes = f'{size} images of 320 x 240 or 400 x 300, EfficientNet-Lite0, four stages, both directions'
+    yield Comparison('whole iteration', variants, reach=1.25, shapes=shapes, runs=5)
