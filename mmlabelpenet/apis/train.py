@@ -84,7 +84,7 @@ def check_overlap(config: Config) -> None:
     if config.get('allow_test_overlap', False) or config.get('test_dataloader') is None:
         return
     train, test = config.train_dataloader.dataset, config.test_dataloader.dataset
-    if train.data_root != test.data_root:
+    if Path(train.data_root).resolve() != Path(test.data_root).resolve():
         return
     shared = set(image_ids(train)) & set(image_ids(test))
     if shared:

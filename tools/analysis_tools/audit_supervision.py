@@ -1,0 +1,66 @@
+"""Print what a result of a config rests on: the supervision card.
+
+    python tools/analysis_tools/audit_supervision.py configs/labelpenet/labelpenet_vgg16_voc07.py
+
+A few images go through the whole training, one iteration a phase; every file that is opened on the way is written down. The card lists
+them by kind, the pre-trained weights and their supervision, the proposals and theirs, and the images that training and testing share
+(compared by content too). The exit status is 0 if all is well, 1 if training opens boxes or masks or shares an image with the test, and 2
+if it could not be found out, for want of data, proposals or weights.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a training')
+    parser.add_argument('--images', type=int, default=4, help='images of the training split that go through training (default: 4)')
+    parser.add_argument('--data-only', action='store_true', help='load the images as training does, but build no network')
+    parser.add_argument('--out', metavar='FILE.md', help='write the card to this file too')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys, as for tools/train.py')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Audit and print."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis.supervision import audit
+    from mmlabelpenet.files import atomic_write
+
+    try:
+        config = load_config(args.config, parse_options(args.cfg_options or []))
+        config.log_level = logging.getLevelName(logging.WARNING)
+        with contextlib.redirect_stdout(sys.stderr):  # the log of training; the card alone goes to stdout
+            card = audit(config, args.images, args.data_only)
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    how = 'loading of the training images' if args.data_only else 'training of one iteration a phase'
+    text = render(args.config, how, args.images, card)
+    print(text)
+    if args.out:
+        with atomic_write(args.out) as file:
+            file.write(text + '\n')
+    return 1 if card.faults else 0
+
+
+def render(config: str, how: str, images: int, card) -> str:
+    """The card as Markdown."""
+    sections = {f'Files that {how} opened ({images} images)': [f'{kind}: {line}' for kind, lines in card.opened.items() for line in lines]}
+    sections |= {'Pre-trained weights': card.weights, 'Proposals': card.proposals, 'Training and test images': card.overlap}
+    sections['Verdict'] = card.faults or ['Image tags only; no image is shared with the test.']
+    lines = [f'# Supervision of {config}']
+    for title, entries in sections.items():
+        lines += ['', f'## {title}', '', *(f'* {entry}' for entry in entries)]
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
