@@ -1,0 +1,80 @@
+import json
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.registry import init_default_scope
+from PIL import Image
+from pycocotools.coco import COCO
+
+from mmlabelpenet import predict
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+
+
+@pytest.fixture(scope='module')
+def model(toy_root, tmp_path_factory):
+    init_default_scope('mmlabelpenet')
+    folder = tmp_path_factory.mktemp('model')
+    config = toy.run_config(toy_root, folder, [('classification', 1)])
+    dataset = toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True)
+    config.test_dataloader = dict(batch_size=1, num_workers=0, dataset=dataset)
+    config.dump(folder / 'toy.py')
+    torch.save({'state_dict': toy.build(toy.model_config(), seed=2).state_dict(), 'meta': {}}, folder / 'iter_1.pth')
+    return ['--model', str(folder / 'toy.py'), '--checkpoint', str(folder / 'iter_1.pth'), '--device', 'cpu']
+
+
+@pytest.fixture
+def pictures(tmp_path, toy_root):
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    for k, path in enumerate(sorted((toy_root / 'JPEGImages').glob('*'))[:2]):
+        Image.open(path).save(folder / f'ü {k}.jpg')
+    return folder
+
+
+def test_every_format_tells_of_the_same_instances(model, pictures, tmp_path, capsys):
+    out = tmp_path / 'out'
+    predict.main([str(pictures), *model, '--out', str(out), '--min-score', '0.26', '--format', 'coco', 'png', 'labelme', 'drawn'])
+    store = PseudoLabelStore.load(out / 'labels.json')
+    count = len(COCO(out / 'labels.json').getAnnIds())
+    assert count and f'{count} instances, in {out}' in capsys.readouterr().out
+    assert len(store) == 2
+    for k in range(2):
+        instances = store.instances(f'ü {k}')
+        assert all(0.26 <= instance['weight'] <= 1 for instance in instances)
+        numbered = cv2.imdecode(np.fromfile(out / f'masks/ü {k}_instances.png', np.uint8), cv2.IMREAD_UNCHANGED)
+        assert numbered.dtype == np.uint16 and numbered.max() <= len(instances)
+        if instances:
+            shapes = json.loads((out / f'labelme/ü {k}.json').read_text())['shapes']
+            assert len(shapes) == len(instances)
+        assert (out / f'drawn/ü {k}.jpg').is_file()
+
+
+def test_no_instance_still_gives_files(model, pictures, tmp_path):
+    predict.main([str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '1.1', '--format', 'coco', 'labelme'])
+    assert PseudoLabelStore.load(tmp_path / 'out/labels.json').content['annotations'] == []
+
+
+def test_two_pictures_of_one_name_are_an_error(model, pictures, tmp_path):
+    (tmp_path / 'other').mkdir()
+    Image.new('RGB', (40, 40)).save(tmp_path / 'other/ü 0.png')
+    with pytest.raises(ValueError, match='one by one'):
+        predict.main([str(pictures), str(tmp_path / 'other'), *model])
+
+
+def test_an_empty_folder_and_a_missing_model_are_one_line(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    command = [sys.executable, '-m', 'mmlabelpenet.predict', str(tmp_path / 'empty'), '--model', str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith('Error: ') and 'Traceback' not in done.stderr
+
+
+def test_help_comes_at_once():
+    start = time.monotonic()
+    subprocess.run([sys.executable, '-m', 'mmlabelpenet.predict', '--help'], capture_output=True, check=True)
+    assert time.monotonic() - start < 3
