@@ -22,6 +22,7 @@ from mmlabelpenet.calibration.objects import find_objects
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.models.label_penet import LabelPENet
+from mmlabelpenet.visualization.comparison import is_annotated
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
 
 _STRIP = 22  # height of a title, in pixels
@@ -56,7 +57,7 @@ def panel(
         data: one item of a data set at test scale: ``inputs``, ``data_samples``.
         classes: C names.
         stores: pseudo labels by the stage that made them; images they do not know are passed over.
-        devkit: ground truth.
+        devkit: ground truth, shown of images that have an annotation file.
         kinds: which pictures; also ``'proposals'``.
         min_score: detections below are not drawn.
         scale: of the pictures.
@@ -87,7 +88,7 @@ def panel(
         for name in model.names if stages is None else stages:
             found = model.predict_stage(name, feature, [sample], images, rescale=True)[0]
             tiles.append(prediction_tile(name, original, found, classes, colours, min_score, scale))
-    if 'truth' in kinds and devkit is not None:
+    if 'truth' in kinds and devkit is not None and is_annotated(devkit, sample.img_id):
         tiles.append(truth_tile(original, devkit, sample.img_id, colours, scale))
     return tiles
 
@@ -204,6 +205,19 @@ def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = F
         top, left = index // columns * (h + gap), index % columns * (w + gap)
         canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return canvas
+
+
+def stack(rows: Sequence[Sequence[Tile]], gap: int = 8) -> NDArray[np.uint8]:
+    """Rows of titled pictures below each other, on white.
+
+    >>> tile = Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))
+    >>> stack([[tile], [tile, tile]], gap=2).shape
+    (54, 122, 3)
+    """
+    joined = [join(row, columns=len(row), gap=gap, titles=True) for row in rows if row]
+    width = max(picture.shape[1] for picture in joined)
+    padded = [np.pad(picture, ((0, gap), (0, width - picture.shape[1]), (0, 0)), constant_values=255) for picture in joined]
+    return np.concatenate(padded)[:-gap]
 
 
 def titled(tile: Tile) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Make a page to look through pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
 
-STORE is a store or a folder of the stages' stores. Inside of a work dir, pictures, tags and annotations are found by its config. The
-page is one file: sort it by lowest weight, disagreement of the stages or worst IoU, filter it by class, stage and weight, all with the keyboard.
+STORE is a store or a folder of the stages' stores. Inside of a work dir, pictures, tags and annotations are found by its config.
+The page is one file. Sort it by lowest weight, disagreement of the stages or worst IoU, filter it by class, stage and weight.
 """
 
 import argparse

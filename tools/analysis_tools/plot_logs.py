@@ -1,0 +1,33 @@
+"""Draw the losses of one or several trainings: python tools/analysis_tools/plot_logs.py WORK_DIR... [--out losses.png] [--keys loss_cls].
+
+One plot for each phase; trainings are told apart by their line style, losses by their colour.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('work_dirs', nargs='+', type=Path, help='of trainings, finished or not')
+    parser.add_argument('--out', type=Path, default=Path('losses.png'), help='.png, .svg or .pdf (default: losses.png)')
+    parser.add_argument('--keys', nargs='+', help='only losses whose name holds one of these')
+    parser.add_argument('--log', action='store_true', help='logarithmic axis')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the logs and draw."""
+    args = parse_args(argv)
+    from mmlabelpenet.visualization.log_plot import plot_logs
+
+    print(f'Wrote {plot_logs(args.work_dirs, args.out, args.keys, args.log)}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')

@@ -1,0 +1,91 @@
+"""Show how one image goes from its tags to its result: python tools/analysis_tools/trace.py CONFIG CHECKPOINT IMAGE.
+
+IMAGE is the name of an image of the config's training or test list, or any file with --tags. One row for each stage: scores of the
+proposals, attention of each tag, what the CRF makes of it, the pseudo instances handed on with their weights, and the stage's prediction.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='what training wrote')
+    parser.add_argument('image', help='image name, or a file')
+    parser.add_argument('--tags', nargs='+', metavar='CLASS', help="of a file, or in place of the image's own")
+    parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png for one picture, .html for a page (default: trace.png)')
+    parser.add_argument('--width', type=int, default=320, help='of each picture (default: 320)')
+    parser.add_argument('--min-score', type=float, default=0.3, help='detections below are not drawn (default: 0.3)')
+    args = parser.parse_args(argv)
+    if args.out.suffix not in ('.png', '.html'):
+        parser.error(f'--out ends in .png or .html, got {args.out}')
+    return args
+
+
+def find_data(inferencer, image: str, tags: list[str] | None):
+    """The packed sample, and the devkit that may know the image.
+
+    Raises:
+        ValueError: an unknown class, no such image, or no tags.
+    """
+    from mmlabelpenet.datasets.tag_files import unknown_tag
+    from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.registry import DATASETS
+
+    classes = inferencer.classes
+    for name in tags or ():
+        if name not in classes:
+            raise unknown_tag(name, classes, '--tags')
+    labels = [classes.index(name) for name in tags or ()]
+    if Path(image).is_file():
+        if not labels:
+            raise ValueError(f'{image!r} is a file: say with --tags what it shows. Classes: {", ".join(classes)}.')
+        return inferencer.prepare(image, tags=labels), None
+    for loader in ('label_dataloader', 'test_dataloader'):
+        if inferencer.config.get(loader) is None:
+            continue
+        dataset = DATASETS.build(inferencer.config[loader].dataset)
+        for index in range(len(dataset)):
+            if dataset.get_data_info(index)['img_id'] == image:
+                data = dataset[index]
+                if tags:
+                    data['data_samples'].gt_image_labels.onehot.zero_()[labels] = 1
+                return data, VOCDevkit(dataset.data_root, classes, inferencer.config.get('test_evaluator', {}).get('mask_classes'))
+    raise ValueError(f'{image!r} is neither a file nor an image of the training or test list of the config.')
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Load, trace, write."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    import cv2
+
+    from mmlabelpenet.apis import LabelPENetInferencer
+    from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.visualization import page
+    from mmlabelpenet.visualization.panels import stack
+    from mmlabelpenet.visualization.trace import trace
+
+    inferencer = LabelPENetInferencer(args.config, args.checkpoint)
+    data, devkit = find_data(inferencer, args.image, args.tags)
+    scale = args.width / data['data_samples'].ori_shape[1]
+    rows = trace(inferencer.model, data, inferencer.classes, devkit, args.min_score, scale)
+    if args.out.suffix == '.html':
+        body = page.colour_legend(inferencer.classes) + ''.join(page.tile_row(name, tiles) for name, tiles in rows.items())
+        content = page.page(f'Trace of {data["data_samples"].img_id}', body).encode()
+    else:
+        content = cv2.imencode('.png', stack(list(rows.values()))[..., ::-1])[1].tobytes()
+    with atomic_write(args.out, 'wb') as file:
+        file.write(content)
+    print(f'Wrote {args.out}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
