@@ -210,3 +210,37 @@ def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
         f'preset `{model.test_cfg.crf}`',
     ):
         assert fact in section, f'{CHOICES} does not say: {fact}'
+
+
+def test_the_torchvision_example_learns_from_an_export(tmp_path, monkeypatch):
+    (text,) = [text for page, text in blocks('python') if page == 'docs/retrain.md' and 'torchvision' in text]
+    import json
+
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch import nn
+
+    (tmp_path / 'exported/coco/images').mkdir(parents=True)
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / 'exported/coco/images/a.jpg')
+    note = dict(id=1, image_id=1, category_id=1, bbox=[5, 5, 20, 20], area=400, iscrowd=0, segmentation=[[5, 5, 25, 5, 25, 25, 5, 25]])
+    images, categories = [dict(id=1, file_name='a.jpg', height=40, width=50)], [dict(id=1, name='cat')]
+    content = dict(info={}, images=images, annotations=[note], categories=categories)
+    (tmp_path / 'exported/coco/train.json').write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    class Network(nn.Module):
+        """In place of the large one."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, pictures, targets):
+            seen.append((pictures[0].shape, targets[0]['boxes'].tolist(), targets[0]['labels'].tolist(), int(targets[0]['masks'].sum())))
+            return dict(loss=self.weight * targets[0]['boxes'].mean())
+
+    monkeypatch.setattr('torchvision.models.detection.maskrcnn_resnet50_fpn', lambda **options: Network())
+    exec(compile(text, 'docs/retrain.md', 'exec'), {'__name__': 'example'})
+    assert seen == [((3, 40, 50), [[5.0, 5.0, 25.0, 25.0]], [1], 400)]

@@ -59,6 +59,9 @@ figcaption small{display:block;font-size:.78rem}
 .truth{border-color:var(--s2)}
 .labels{border-color:var(--s4)}
 .attention{border-color:var(--s1)}
+.pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:0 1.2rem}
+.pairs .tiles{grid-template-columns:1fr 1fr}
+.card{font-size:.88rem;margin:.2rem 0 .8rem;padding-left:1.2rem;overflow-wrap:anywhere}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(290px,1fr));gap:.9rem;margin:.8rem 0}
 .chart{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .8rem}
 .chart h3{margin:.1rem 0 .3rem;font-size:.95rem}
@@ -80,7 +83,8 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .tiles,.tiles.five{grid-template-columns:1fr 1fr;gap:.45rem}}
 @media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--bar:#dbe7f0;color-scheme:light}body{font-size:10pt}
 main{max-width:none;padding:0}figure,.chart,tr,.fact{break-inside:avoid}h2,h3{break-after:avoid}td.v,.key{print-color-adjust:exact}
-.tiles.five{grid-template-columns:repeat(5,1fr)}.tiles{grid-template-columns:repeat(4,1fr)}details>*{display:block}}
+.tiles.five{grid-template-columns:repeat(5,1fr)}.tiles{grid-template-columns:repeat(4,1fr)}details>*{display:block}
+.pairs{grid-template-columns:1fr 1fr}}
 """.replace(
     'LINES', '\n'.join(f'.s{i}{{stroke:var(--s{i})}}.s{i}.dot{{fill:var(--s{i})}}.k{i}{{border-color:var(--s{i})}}' for i in range(8))
 )

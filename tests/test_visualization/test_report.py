@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import cv2
@@ -10,6 +11,7 @@ import toy
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.datasets.rendered import RENDERED_CLASSES
+from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.visualization import report
 from mmlabelpenet.visualization.page import class_table, metrics_table, page, tile_row
 from mmlabelpenet.visualization.panels import Tile
@@ -120,6 +122,62 @@ def test_the_report_has_colours_for_light_and_dark_and_a_layout_for_phones_and_p
 def test_the_report_carries_the_config_escaped(written):
     assert 'some &amp; config.py' in written
     assert 'LabelPropagationLoop' in written
+
+
+def test_the_report_measures_labels_and_tells_what_it_rests_on(written):
+    texts = ' '.join(Checker(written).texts)
+    for words in (
+        'beside the paper’s',
+        'mean mask IoU',
+        'Confusions of the last labels',
+        'Best and worst labels',
+        'seconds each (median)',
+        'Supervision card',
+        'Verdict',
+    ):
+        assert words in texts, words
+
+
+def test_data_with_tags_alone_get_a_report(work_dir, toy_root, tmp_path):
+    """No annotation file, tags from a CSV: everything that can be shown is."""
+    data = tmp_path / 'tagged'
+    devkit = VOCDevkit(toy_root, RENDERED_CLASSES)
+    shutil.copytree(toy_root / 'JPEGImages', data / 'JPEGImages')
+    (data / 'ImageSets/Main').mkdir(parents=True)
+    lines = ['image,tags']
+    for split in ('train', 'test'):
+        (data / f'ImageSets/Main/{split}.txt').write_text(''.join(f'{name}\n' for name in devkit.image_ids(split)))
+        lines += [f'{name},{";".join(RENDERED_CLASSES[k] for k in labels)}' for name, labels in devkit.tags(split, 'xml').items()]
+    (data / 'tags.csv').write_text('\n'.join(lines))
+    copy = tmp_path / 'run'
+    shutil.copytree(work_dir, copy)
+    (copy / 'metrics.json').unlink()
+    config = next(copy.glob('*/vis_data/config.py'))
+    text = (
+        config.read_text()
+        + f"""
+for loader in (train_dataloader, label_dataloader, test_dataloader):
+    loader['dataset'].update(data_root={str(data)!r}, tags={str(data / 'tags.csv')!r})
+test_evaluator['data_root'] = {str(data)!r}
+"""
+    )
+    config.write_text(text)
+    written = write_report(copy, 2, 2).read_text()
+    Checker(written)
+    assert 'have no annotations' in written and 'labels of refinement' in written
+    assert 'class="truth"' not in written and 'Confusions' not in written
+
+
+@pytest.mark.parametrize(('width', 'height'), [(1400, 1000), (390, 844)])
+def test_the_report_is_drawn_on_screens_and_phones(written, chromium, tmp_path, width, height):
+    probe = '<script>document.body.dataset.wide = document.documentElement.scrollWidth;</script></body>'
+    page = tmp_path / 'report.html'
+    page.write_text(written.replace('</body>', probe), encoding='utf-8')
+    dom = chromium(page.as_uri(), '--dump-dom', size=(max(width, 500), height))  # headless windows are at least 500 wide
+    assert int(re.search(r'data-wide="(\d+)"', dom)[1]) <= max(width, 500)
+    chromium(page.as_uri(), f'--screenshot={tmp_path / "shot.png"}', size=(width, height))
+    picture = cv2.imread(str(tmp_path / 'shot.png'))
+    assert picture.shape[:2] == (height, width) and len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
 
 
 def test_a_report_without_metrics_says_so(work_dir, monkeypatch):
