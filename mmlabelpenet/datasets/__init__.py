@@ -1,7 +1,4 @@
-"""Images with tags, proposals, pseudo labels; ground truth for metrics; the rendered data set."""
+"""Images with tags, proposals, pseudo labels; ground truth for metrics; the rendered data set.
 
-from .samplers import ResumableSampler
-from .transforms import PackTagInputs
-from .voc_tags import VOCTags
-
-__all__ = ['PackTagInputs', 'ResumableSampler', 'VOCTags']
+Nothing is imported here: the converters need no PyTorch.
+"""

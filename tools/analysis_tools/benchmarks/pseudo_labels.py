@@ -17,7 +17,7 @@ IMAGES, WORKERS = 48, 2
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Loading, network, CRF, boxes of masks, and the store, for the stage with the largest share of network and for the one with the least."""
+    """Loading, network, CRF, boxes of masks, and the store, for the stage with the least network and for the one with the most."""
     config = rendered_config(rendered_data(IMAGES))
     model = build_model(config, device)
     for stage in ('classification', 'refinement'):
