@@ -1,6 +1,7 @@
 """The pass between two phases: a finished stage labels the training set once (Sec. 3.3; the labels of a fixed stage are constant)."""
 
 import copy
+import errno
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -64,7 +65,22 @@ class LabelPass:
         """Return the store of ``stage``; one that these weights have already written is read, a partial one completed.
 
         Every rank takes a share, rank 0 merges.
+
+        Raises:
+            OSError: the disk is full; says what to do.
         """
+        try:
+            return self._run(runner, stage, model)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(
+                error.errno,
+                f'The pseudo labels of {stage} cannot be written to {self.folder} ({error.strerror}). What is written stays: make space, '
+                'then go on with --resume',
+            ) from error
+
+    def _run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
         dataset = DATASETS.build(self.dataloader['dataset'])
         header = dict(stage=stage, weights=weights_hash(model.backbone, model.stages[stage]), split=dataset.split)
         header['generator'] = repr(sorted(vars(model.generators[stage]).items(), key=str))

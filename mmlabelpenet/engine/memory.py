@@ -1,0 +1,135 @@
+"""How much memory a training needs: parameters, optimizer state, and the peak of one iteration, measured phase by phase."""
+
+import multiprocessing
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData, LabelData
+
+from mmlabelpenet.engine.loops import RECURRENT, Phase
+from mmlabelpenet.models.label_penet import LabelPENet
+from mmlabelpenet.registry import MODELS
+from mmlabelpenet.structures import pseudo_instances
+
+
+class Usage(NamedTuple):
+    """Bytes of one phase: all ``parameters``, those that are ``trained``, ``optimizer`` state, and the ``peak`` of an iteration.
+
+    On a GPU the peak is what PyTorch allocated there; on the CPU it is the resident memory of the process, libraries included.
+    """
+
+    phase: str
+    parameters: int
+    trained: int
+    optimizer: int
+    peak: int
+
+
+def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_size: int = 1) -> Iterator[Usage]:
+    """Measure each phase of a config, in a process of its own.
+
+    Args:
+        config: its model, optimizer and phases are used, its data are not.
+        size: (h, w) of the made-up images.
+        proposals: of each image.
+        batch_size: images.
+
+    Yields:
+        one phase after the other.
+    """
+    with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
+        for index in range(len(config.train_cfg.phases)):
+            yield pool.apply(_measure, (config.to_dict(), index, size, proposals, batch_size))
+
+
+def _measure(content: dict, index: int, size: tuple[int, int], proposals: int, batch_size: int) -> Usage:
+    return measure_phase(Config(content), index, size, proposals, batch_size)
+
+
+def measure_phase(config: Config, index: int, size: tuple[int, int], proposals: int, batch_size: int = 1) -> Usage:
+    """Run one iteration of a config's phase number ``index`` in this process, as it is after some; arguments as for :func:`measure_phases`.
+
+    The optimizer's state is there from the start, also that of stages which earlier phases have trained.
+    """
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    torch.manual_seed(0)
+    phases = [Phase(**phase) for phase in config.train_cfg.phases]
+    model = MODELS.build(config.model).to(get_device()).train()
+    optimizer = build_optim_wrapper(model, config.optim_wrapper)
+    trained = [_trained_by(model, phase) for phase in phases[: index + 1]]
+    for parameter in {id(p): p for part in trained for p in part}.values():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    data = synthetic_batch(config.model.num_classes, size, proposals, batch_size)
+    for curriculum in phases[index].curricula(0):
+        model.curriculum = curriculum
+        model.train_step(data, optimizer)
+    return Usage(phases[index].name, _bytes(model.parameters()), _bytes(trained[-1]), optimizer_bytes(optimizer), peak_memory())
+
+
+def _trained_by(model: LabelPENet, phase: Phase) -> list[torch.nn.Parameter]:
+    part = model if phase.name == RECURRENT else model.stages[phase.name]
+    return [parameter for parameter in part.parameters() if parameter.requires_grad]
+
+
+def synthetic_batch(num_classes: int, size: tuple[int, int], proposals: int, batch_size: int) -> dict:
+    """Noise with three tags, random proposals and pseudo instances, as the data loader gives it.
+
+    >>> batch = synthetic_batch(20, (64, 96), proposals=5, batch_size=2)
+    >>> batch['inputs'][0].shape, len(batch['data_samples'][1].proposals)
+    (torch.Size([3, 64, 96]), 5)
+    """
+    rng = np.random.default_rng(0)
+    samples = [_sample(rng, num_classes, size, proposals) for _ in range(batch_size)]
+    return dict(inputs=[torch.as_tensor(rng.integers(0, 256, (3, *size), np.uint8)) for _ in samples], data_samples=samples)
+
+
+def _sample(rng: np.random.Generator, num_classes: int, size: tuple[int, int], proposals: int) -> DetDataSample:
+    sample = DetDataSample(metainfo=dict(img_id='noise', ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0)))
+    onehot = torch.zeros(num_classes)
+    onehot[:3] = 1
+    sample.gt_image_labels = LabelData(onehot=onehot)
+    sample.proposals = InstanceData(bboxes=_boxes(rng, size, proposals), scores=torch.ones(proposals))
+    labels = onehot.nonzero().flatten()
+    bboxes, masks = _boxes(rng, size, len(labels)), np.zeros((len(labels), *size), np.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, bboxes.int().tolist(), strict=True):
+        mask[y1:y2, x1:x2] = 1
+    sample.pseudo_instances = pseudo_instances(bboxes, labels, masks, torch.full((len(labels),), 0.5))
+    return sample
+
+
+def _boxes(rng: np.random.Generator, size: tuple[int, int], count: int) -> torch.Tensor:
+    """Random boxes of a tenth of the image a side and more, float32 (count, 4)."""
+    high = np.array([size[1], size[0]])
+    corner = rng.uniform(0, 0.5, (count, 2)) * high
+    extent = rng.uniform(0.1, 0.5, (count, 2)) * high
+    return torch.as_tensor(np.concatenate([corner, corner + extent], 1), dtype=torch.float32)
+
+
+def _bytes(tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def optimizer_bytes(optimizer: OptimWrapper) -> int:
+    """Size of what an optimizer remembers of its parameters."""
+    return _bytes(value for state in optimizer.optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+
+
+def peak_memory() -> int:
+    """Most bytes so far: allocated on the GPU, or resident in this process where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    status = Path('/proc/self/status')
+    if status.exists():
+        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith('VmHWM'))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

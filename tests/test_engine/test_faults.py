@@ -1,0 +1,241 @@
+"""Kills, full disks and dead ranks, as real processes."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+from training import PHASES, train
+
+from mmlabelpenet.apis import train as train_from_config
+from mmlabelpenet.apis.checkpoint import is_whole
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+from mmlabelpenet.datasets.voc_tags import VOCTags
+from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicBackend
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.registry import HOOKS
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = [*toy.STAGES, 'recurrent', *(f'labels of {name}' for name in toy.STAGES[:3]), 'checkpoint']
+
+
+class Spy:
+    """Shared with a process that trains: where it is, and how many steps it has made."""
+
+    def __init__(self):
+        self.place, self.ticks = (multiprocessing.Value('i', 0, lock=False) for _ in range(2))
+
+    def enter(self, place):
+        self.place.value = PLACES.index(place)
+        self.ticks.value += 1
+
+    def install(self):
+        """In the process that trains: report every iteration, every labelled image, and the middle of every checkpoint's writing."""
+        spy, add = self, PseudoLabelWriter.add
+
+        @HOOKS.register_module(name='Report', force=True)
+        class Report(Hook):
+            def before_label_pass(self, runner, stage):
+                spy.enter(f'labels of {stage}')
+
+            def before_phase(self, runner, phase):
+                self.phase = phase.name
+                spy.enter(phase.name)
+
+            def before_train_iter(self, runner, batch_idx, **kwargs):
+                spy.enter(self.phase)
+
+        def slow_put(self, obj, filepath):
+            before = PLACES[spy.place.value]
+            with atomic_write(filepath, 'wb') as file:
+                file.write(obj[: len(obj) // 2])
+                file.flush()
+                spy.enter('checkpoint')
+                time.sleep(0.02)
+                file.write(obj[len(obj) // 2 :])
+            spy.enter(before)
+
+        def slow_add(self, *args, **kwargs):
+            add(self, *args, **kwargs)
+            spy.ticks.value += 1
+            time.sleep(0.005)
+
+        AtomicBackend.put, PseudoLabelWriter.add = slow_put, slow_add
+
+
+def state(runner):
+    """All that must be the same bits: weights, momentum, stores."""
+    stores = {path.name: path.read_bytes() for path in Path(runner.work_dir, 'pseudo_labels').glob('*.json')}
+    momentum = [value['momentum_buffer'].clone() for value in runner.optim_wrapper.optimizer.state.values()]
+    return toy.weights(runner.model), momentum, stores
+
+
+def resume_until(root, work_dir, ticks, delay):
+    """Go on in a process of its own and kill it ``delay`` seconds after so many steps; the place, or None if it came to the end."""
+    spy = Spy()
+
+    def run():
+        spy.install()
+        config = toy.run_config(root, work_dir, PHASES, hooks=[dict(type='Report')])
+        torch.manual_seed(0)
+        torch.save(state(train_from_config(config, resume='auto')), f'{work_dir}/end.pth')
+
+    process = multiprocessing.get_context('fork').Process(target=run)
+    process.start()
+    while process.is_alive() and spy.ticks.value < ticks:
+        time.sleep(0.001)
+    time.sleep(delay)
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return PLACES[spy.place.value] if process.exitcode else None
+
+
+def kill_again_and_again(root, work_dir, kills, seed):
+    """Kill and resume at random moments, from the start again after each end; returns where it was killed, and compares each end."""
+    expected = state(train(root, work_dir / 'whole'))
+    rng, hit, ends = random.Random(seed), Counter(), 0
+    while sum(hit.values()) < kills or not ends:
+        folder = work_dir / f'run_{ends}'
+        place = resume_until(root, folder, rng.randint(1, 30), rng.uniform(0, 0.03))
+        assert all(is_whole(path) for path in folder.glob('iter_*.pth'))
+        if place is not None:
+            hit[place] += 1
+            continue
+        weights, momentum, stores = torch.load(folder / 'end.pth')
+        assert toy.different(weights, expected[0]) == [] and stores == expected[2]
+        assert all(torch.equal(a, b) for a, b in zip(momentum, expected[1], strict=True))
+        assert not list(folder.glob('.*.partial'))
+        ends += 1
+    return hit, ends
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(toy_root, tmp_path):
+    hit, _ = kill_again_and_again(toy_root, tmp_path, kills=3, seed=1)
+    assert sum(hit.values()) >= 3
+
+
+@pytest.mark.slow
+def test_a_run_killed_fifty_times_in_every_place_ends_with_the_same_bits(toy_root, tmp_path):
+    hit, ends = kill_again_and_again(toy_root, tmp_path, kills=50, seed=0)
+    (tmp_path / 'kills.txt').write_text(f'{dict(hit)}, {ends} ends\n')
+    assert set(hit) == set(PLACES) and ends >= 5, hit
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of four megabytes, and how to fill it."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', str(folder)], capture_output=True).returncode:
+        pytest.skip('mounting a file system is not permitted here')
+
+    def fill():
+        with (folder / 'ballast').open('wb', buffering=0) as file, pytest.raises(OSError):
+            while True:
+                file.write(bytes(1000))
+
+    yield folder, fill
+    subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+@HOOKS.register_module(force=True)
+class FillDisk(Hook):
+    """Fill the disk before an iteration, or before the labels of a stage."""
+
+    def __init__(self, fill, when):
+        self.fill, self.when = fill, when
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if batch_idx == self.when:
+            self.fill()
+
+    def before_label_pass(self, runner, stage):
+        if stage == self.when:
+            self.fill()
+
+
+@pytest.mark.parametrize(('when', 'message'), [(3, 'checkpoint after iteration 4'), ('detection', 'labels of detection')])
+def test_on_a_full_disk_training_says_so_and_goes_on_after_space_is_made(toy_root, tmp_path, small_disk, when, message):
+    folder, fill = small_disk
+    phases = [('classification', 3), ('detection', 3), ('refinement', 2)]
+    runner = toy.build_runner(toy.run_config(toy_root, folder, phases))
+    runner.register_hook(FillDisk(fill, when))
+    with pytest.raises(OSError, match=f'{message} cannot be written to .*No space left on device.*make space, then go on with --resume'):
+        runner.train()
+    checkpoints = [path.name for path in sorted(folder.glob('*.pth'))]
+    assert checkpoints == (['iter_2.pth'] if when == 3 else ['iter_4.pth', 'iter_6.pth'])
+    assert all(is_whole(path) for path in folder.glob('*.pth')) and not list(folder.glob('.*partial'))
+    (folder / 'ballast').unlink()
+    torch.manual_seed(0)
+    resumed = train_from_config(toy.run_config(toy_root, folder, phases), resume='auto')
+    assert toy.different(toy.weights(resumed.model), toy.weights(train(toy_root, tmp_path / 'whole', phases=phases).model)) == []
+
+
+def test_going_on_after_200000_iterations_takes_seconds_and_reads_no_data_again(toy_root, tmp_path, monkeypatch):
+    phases = [('classification', 250_000)]
+    config = toy.run_config(toy_root, tmp_path, [('classification', 2)])
+    toy.build_runner(config).train()
+    content = torch.load(tmp_path / 'iter_2.pth', weights_only=False)
+    content['meta']['iter'] = 200_000
+    for buffer in content['message_hub']['log_scalars'].values():
+        buffer._log_history, buffer._count_history = (values.repeat(100_000) for values in buffer.data)
+    torch.save(content, tmp_path / 'iter_200000.pth')
+
+    @HOOKS.register_module(name='StopSoon', force=True)
+    class StopSoon(Hook):
+        def after_train_iter(self, runner, **kwargs):
+            runner.train_loop.stop_training = True
+
+    read, get = [], VOCTags.__getitem__
+    monkeypatch.setattr(VOCTags, '__getitem__', lambda self, key: read.append(key) or get(self, key))
+    start = time.monotonic()
+    resumed = toy.run_config(toy_root, tmp_path / 'resumed', phases, hooks=[dict(type='StopSoon')])
+    runner = train_from_config(resumed, resume=f'{tmp_path}/iter_200000.pth')
+    assert time.monotonic() - start < 20 and runner.iter == 200_001 and len(read) == 2
+
+
+def launch(toy_root, folder, gpus, hooks, **environment):
+    """Training by the launcher's script; standard error goes to ``<folder>/<NODE_RANK>.txt``."""
+    folder.mkdir(exist_ok=True)
+    config = toy.run_config(toy_root, folder / 'run', [('classification', 2), ('detection', 20)], hooks=hooks)
+    config.custom_imports = dict(imports=['toy', 'training'], allow_failed_imports=False)
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
+    config.dump(folder / 'config.py')
+    paths = os.pathsep.join([str(ROOT / 'tests'), str(ROOT / 'tests/test_engine')])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+    with (folder / f'{environment.get("NODE_RANK", 0)}.txt').open('w') as log:
+        return subprocess.Popen(
+            ['bash', str(ROOT / 'tools/dist_train.sh'), str(folder / 'config.py'), str(gpus)],
+            env={**os.environ, 'PYTHONPATH': paths, 'PATH': path, **environment},
+            stderr=log,
+            stdout=log,
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which('bash') is None, reason='needs bash')
+@pytest.mark.parametrize('nodes', [1, 2])
+def test_when_a_rank_is_killed_the_launchers_of_all_nodes_end_with_an_error(toy_root, tmp_path, nodes):
+    hooks = [dict(type='KillAt', iteration=4, rank=1)]
+    nets = [dict(NNODES=str(nodes), NODE_RANK=str(rank), PORT='29611') for rank in range(nodes)]
+    launchers = [launch(toy_root, tmp_path, 2 // nodes, hooks, **net) for net in nets]
+    ends = []
+    for launcher in launchers:
+        assert launcher.wait(580) != 0
+        ends.append(time.monotonic())
+    assert max(ends) - min(ends) < 60
+    assert 'SIGKILL' in ''.join(path.read_text() for path in tmp_path.glob('*.txt'))
+    left = subprocess.run(['pgrep', '-f', str(tmp_path / 'config.py')], capture_output=True, text=True).stdout
+    assert left.strip() == ''
