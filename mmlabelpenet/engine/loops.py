@@ -170,6 +170,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def run_iter(self, batches: Sequence[dict], curricula: Sequence[str]) -> None:
         """One optimizer update per curriculum, each with the gradients of all mini-batches. Hooks see the last of these."""
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batches[-1])
+        self.model.received.clear()
         outputs = {}
         for turn, curriculum in enumerate(curricula):
             self.model.curriculum = curriculum
