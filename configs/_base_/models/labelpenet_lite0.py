@@ -112,7 +112,7 @@ model = dict(
         segmentation=__mask_rcnn,
     ),
     generators=dict(
-        classification=dict(type='ProposalCalibration', max_per_tag=1, crf='small'),
+        classification=dict(type='ProposalCalibration', max_per_tag=1, peak=0.95, crf='small'),
         detection=dict(type='ProposalCalibration', min_score=0.5, max_overlap=0.5, peak=0.95, crf='small'),
         refinement=dict(type='MaskAggregation', min_score=0.5, max_overlap=0.5, weights='one', crf='small'),
     ),

@@ -3,9 +3,9 @@ train_cfg = dict(
     type='LabelPropagationLoop',
     phases=[
         dict(name='classification', iters=100),
-        dict(name='detection', iters=200),
-        dict(name='refinement', iters=200),
-        dict(name='segmentation', iters=200),
+        dict(name='detection', iters=240),
+        dict(name='refinement', iters=240),
+        dict(name='segmentation', iters=240),
         dict(name='recurrent', iters=8),
     ],
 )
@@ -15,7 +15,8 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[260, 460, 660], gamma=0.1),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[300, 500], gamma=10.0),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[100], gamma=0.5),  # linear heads first, then deeper ones
+    dict(type='MultiStepLR', by_epoch=False, milestones=[320, 560, 800], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[340, 580], gamma=10.0),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=4)  # the rate above is for four images a batch

@@ -1,4 +1,4 @@
-# As many iterations as an hour on two shared CPU cores allows.
+# As many iterations as an hour on two CPU cores allows.
 _base_ = './quick.py'
 train_cfg = dict(
     phases=[
@@ -10,6 +10,7 @@ train_cfg = dict(
     ]
 )
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[1350, 1750, 2150], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[1000], gamma=0.5),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[1400, 1800, 2200], gamma=0.1),
     dict(type='MultiStepLR', by_epoch=False, milestones=[1450, 1850], gamma=10.0),
 ]
