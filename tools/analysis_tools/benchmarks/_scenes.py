@@ -27,15 +27,15 @@ LABELS = 'labels.json'
 
 
 @functools.cache
-def rendered_data(images: int = 8, proposals: int = 300) -> Path:
-    """Folder of a rendered training set of 320 x 240 pixels; ``proposals.npz`` and the true objects as a store of labels lie beside it.
+def rendered_data(images: int = 8, height: int = 240, width: int = 320, proposals: int = 300) -> Path:
+    """Folder of a rendered training set; ``proposals.npz`` and the true objects as a store of labels lie beside it.
 
     Proposals are every object four times, jittered, and random boxes. The folder goes with the process.
     """
     folder = tempfile.TemporaryDirectory(prefix='benchmark_')
     rendered_data.folders = [*getattr(rendered_data, 'folders', []), folder]  # keeps them
     root = Path(folder.name) / 'rendered'
-    render_dataset(root, RenderSettings(num_train=images, num_test=1))
+    render_dataset(root, RenderSettings(num_train=images, num_test=1, height=height, width=width))
     devkit = VOCDevkit(root, RENDERED_CLASSES)
     image_ids = devkit.image_ids('train')
     write_proposals(root.parent / 'proposals.npz', [_proposals(devkit, name, proposals) for name in image_ids], dict(split='train'))

@@ -11,13 +11,13 @@ import torch
 from _scenes import ROOT, rendered_data
 from comparison import Comparison
 
-IMAGES, PROCESSES = 24, 2
+IMAGES, HEIGHT, WIDTH, PROCESSES = 24, 375, 500, 2
 TOOL = ROOT / 'tools/dataset_converters/selective_search.py'
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """The whole command, its start and its file included; the loop reads images and searches, nothing else."""
-    root = rendered_data(IMAGES)
+    root = rendered_data(IMAGES, HEIGHT, WIDTH)
     out = root.parent / 'searched.npz'
     images = sorted((root / 'JPEGImages').glob('train_*.jpg'))
 
@@ -35,8 +35,8 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         reach=1.9,
         at_least=True,
         prepare=remove,
-        shapes=f'{IMAGES} images of 320 x 240, mode fast',
-        runs=3,
+        shapes=f'{IMAGES} images of {WIDTH} x {HEIGHT}, mode fast',
+        runs=2,
         warmup=0,
     )
 
