@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pictures import link_or_copy
-from mmlabelpenet.datasets.polygons import mask_outlines, single_polygon
+from mmlabelpenet.datasets.polygons import mask_outlines, pulled_in, single_polygon
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.splits import stratified_split
 from mmlabelpenet.files import atomic_write
@@ -234,7 +234,8 @@ def _yolo_line(annotation: Mapping, image: Mapping, boxes: bool) -> str:
         x, y, width, height = annotation['bbox']
         values = np.array([(x + width / 2) / w, (y + height / 2) / h, width / w, height / h])
     elif annotation['area']:
-        values = (single_polygon(mask_outlines(decode(annotation))) / (w, h)).flatten()
+        outlines = [pulled_in(outline) for outline in mask_outlines(decode(annotation))]
+        values = (single_polygon(outlines) / (w, h)).flatten()
     else:
         return ''
     return ' '.join([str(annotation['category_id'] - 1), *(f'{value:.6f}' for value in values)])

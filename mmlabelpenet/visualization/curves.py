@@ -9,7 +9,7 @@ from pathlib import Path
 Points = list[tuple[float, float]]
 
 WIDTH, HEIGHT = 360, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 8, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 16, 8, 24
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:

@@ -60,7 +60,7 @@ figcaption small{display:block;font-size:.78rem}
 .labels{border-color:var(--s4)}
 .attention{border-color:var(--s1)}
 .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:0 1.2rem}
-.pairs .tiles{grid-template-columns:1fr 1fr}
+.pairs .panel{margin:.3rem 0 1rem}.pairs .tiles{grid-template-columns:1fr 1fr}
 .card{font-size:.88rem;margin:.2rem 0 .8rem;padding-left:1.2rem;overflow-wrap:anywhere}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(290px,1fr));gap:.9rem;margin:.8rem 0}
 .chart{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .8rem}
@@ -80,7 +80,7 @@ pre.wrap{white-space:pre-wrap;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;font-size:.9rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 @media (max-width:560px){main{padding:1.2rem .8rem 3rem}h1{font-size:1.4rem}dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}
-.tiles,.tiles.five{grid-template-columns:1fr 1fr;gap:.45rem}}
+.tiles,.tiles.five,.facts{grid-template-columns:1fr 1fr;gap:.45rem}}
 @media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--bar:#dbe7f0;color-scheme:light}body{font-size:10pt}
 main{max-width:none;padding:0}figure,.chart,tr,.fact{break-inside:avoid}h2,h3{break-after:avoid}td.v,.key{print-color-adjust:exact}
 .tiles.five{grid-template-columns:repeat(5,1fr)}.tiles{grid-template-columns:repeat(4,1fr)}details>*{display:block}

@@ -228,6 +228,6 @@ def titled(tile: Tile) -> NDArray[np.uint8]:
     """
     strip = np.full((_STRIP, tile.image.shape[1], 3), 255, np.uint8)
     text = f'{tile.title} ({tile.note})' if tile.note else tile.title
-    size = min(0.48, 0.48 * (strip.shape[1] - 4) / max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.48, 1)[0][0], 1))
+    size = min(0.48, 0.44 * (strip.shape[1] - 4) / max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.48, 1)[0][0], 1))
     cv2.putText(strip, text, (2, _STRIP - 7), cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 1, cv2.LINE_AA)
     return np.concatenate([strip, tile.image])

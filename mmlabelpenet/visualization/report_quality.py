@@ -17,7 +17,7 @@ PAPER = dict(zip(STAGES, (26.9, 39.1, 49.7, 51.3)))  # box mAP on VOC 2007 test 
 QUALITY = {
     'precision_50': 'precision',
     'recall_50': 'recall',
-    'precision_50_weighted': 'precision, weighted',
+    'precision_weighted_50': 'precision, weighted',
     'box_iou': 'mean box IoU',
     'box_iou_weighted': 'mean box IoU, weighted',
     'mask_iou': 'mean mask IoU',
@@ -92,14 +92,16 @@ def best_and_worst(run: Run, width: int, count: int = 3) -> str:
     count = min(count, len(scored) // 2)
     stage, store = list(run.stores.items())[-1]
     devkit, colours = run.devkit(), class_colours(len(run.classes))
-    rows = []
-    for score, name in [*scored[: -count - 1 : -1], *scored[:count]]:
-        picture = read_picture(devkit.image_path(name))
-        scale = width / picture.shape[1]
-        tiles = label_tiles(picture, name, run.classes, colours, {stage: store}, scale)
-        tiles.append(truth_tile(picture, devkit, name, colours, scale))
-        rows.append(html.tile_row(f'{name}: {score:.2f}', tiles))
+    groups: dict[str, str] = {}
+    for title, chosen in (('Best', scored[: -count - 1 : -1]), ('Worst', scored[:count])):
+        rows = []
+        for score, name in chosen:
+            picture = read_picture(devkit.image_path(name))
+            scale = width / picture.shape[1]
+            tiles = label_tiles(picture, name, run.classes, colours, {stage: store}, scale)
+            rows.append(html.tile_row(f'{name}: {score:.2f}', [*tiles, truth_tile(picture, devkit, name, colours, scale)]))
+        groups[title] = f'<h3>{title}</h3><div class="pairs">{"".join(rows)}</div>'
     return (
         '<h2>Best and worst labels</h2><p>Training images by the mean IoU of their labels with the nearest object of their class, '
-        f'objects without a label counting 0; the labels are those of {stage}.</p><div class="pairs">{"".join(rows)}</div>'
+        f'objects without a label counting 0; the labels are those of {stage}.</p>{"".join(groups.values())}'
     )

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.calibration.generators import AttentionGenerator, inference
+from mmlabelpenet.calibration.generators import AttentionGenerator, MaskAggregation, inference
 from mmlabelpenet.calibration.objects import FoundObject, find_objects
 from mmlabelpenet.datasets.pictures import read_picture
 from mmlabelpenet.datasets.voc import VOCDevkit
@@ -106,7 +106,8 @@ def _hand_over_tiles(model: LabelPENet, name: str, scene: _Scene) -> list[Tile]:
         maps, _ = generator.attention_maps(stage, x, candidates, objects, scene.image.shape[:2])
         masks = generator.segment(scene.image, maps.cpu())
     tiles = [_score_tile(candidates, label, name, scene) for label in scene.tags]
-    tiles += [_attention_tile(maps, objects, label, scene) for label in sorted({found.label for found in objects})]
+    title = 'summed masks' if isinstance(generator, MaskAggregation) else 'attention'
+    tiles += [_attention_tile(title, maps, objects, label, scene) for label in sorted({found.label for found in objects})]
     tiles.append(_crf_tile(masks, objects, generator.crf is not None, scene))
     pseudo = generator(stage, scene.feature, [scene.sample], [scene.image])[0]
     return [*tiles, _label_tile(to_original(pseudo, scene.sample.metainfo), name, scene)]
@@ -124,12 +125,12 @@ def _score_tile(candidates: InstanceData, label: int, name: str, scene: _Scene) 
     return Tile('scores', f'{title}: {scene.classes[label]}', picture, f'the best {count} of {len(scores)}')
 
 
-def _attention_tile(maps: Tensor, objects: Sequence[FoundObject], label: int, scene: _Scene) -> Tile:
+def _attention_tile(title: str, maps: Tensor, objects: Sequence[FoundObject], label: int, scene: _Scene) -> Tile:
     members = [index for index, found in enumerate(objects) if found.label == label]
     heat = maps[members].sum(0).cpu().numpy()
     proposals = sum(len(objects[index].members) for index in members)
     note = f'{counted(len(members), "object")}, {counted(proposals, "proposal")}'
-    return Tile('attention', f'attention: {scene.classes[label]}', draw_heat(scene.original, heat, scene.scale), note)
+    return Tile('attention', f'{title}: {scene.classes[label]}', draw_heat(scene.original, heat, scene.scale), note)
 
 
 def _crf_tile(masks: NDArray[np.bool_], objects: Sequence[FoundObject], with_crf: bool, scene: _Scene) -> Tile:

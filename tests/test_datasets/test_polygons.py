@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.polygons import mask_outlines, single_polygon
+from mmlabelpenet.datasets.polygons import mask_outlines, pulled_in, single_polygon
 
 
 def filled(polygons, size):
@@ -34,6 +34,15 @@ def test_one_polygon_filled_by_pycocotools_is_the_mask(seed):
     found = filled([single_polygon(mask_outlines(mask))], mask.shape)
     assert (found & mask).sum() / (found | mask).sum() >= 0.97
     assert np.array_equal(found, mask)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_a_polygon_pulled_in_is_the_mask_for_programs_that_cut_coordinates(seed):
+    mask = blobs(seed, (120, 150))
+    polygon = single_polygon([pulled_in(outline) for outline in mask_outlines(mask)])
+    assert np.array_equal(filled([polygon], mask.shape), mask)
+    cut = cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon.astype(np.int32)], 1).astype(bool)
+    assert (cut & mask).sum() / (cut | mask).sum() >= 0.97  # bridges are as wide as a pixel there
 
 
 def test_a_hole_stays_open():
