@@ -141,8 +141,8 @@ def test_pictures_that_do_not_fit_are_one_error_with_a_list(folder, tmp_path):
     command = ['init', tmp_path / 'set', '--images', folder / 'pictures', '--tags', tmp_path / 'tags.csv']
     done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', *map(str, command)], capture_output=True, text=True)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert "1 entries of the tag file name no picture: 'ghost.jpg' (line 2)" in done.stderr
-    assert '12 pictures have no entry' in done.stderr
+    assert "entries of the tag file that name no picture (1): 'ghost.jpg' (line 2)" in done.stderr
+    assert 'pictures without an entry in the tag file, which may be one without tags (12)' in done.stderr
     assert not (tmp_path / 'set').exists()
 
 

@@ -142,13 +142,13 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
 
 def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str]) -> list[str]:
     kinds = {
-        'entries of the tag file name no picture': unknown,
-        'entries fit several pictures, give their paths': ambiguous,
-        'pictures have no entry in the tag file (an entry without tags will do)': missing,
-        'pictures share a name but for the suffix, rename them': clashes,
-        'pictures cannot be used': list(broken.values()),
+        'entries of the tag file that name no picture': unknown,
+        'entries that fit several pictures, give their paths': ambiguous,
+        'pictures without an entry in the tag file, which may be one without tags': missing,
+        'pictures that share a name but for the suffix, rename them': clashes,
+        'pictures that cannot be used': list(broken.values()),
     }
-    return [f'  {len(items)} {what}: {listed(items)}' for what, items in kinds.items() if items]
+    return [f'  {what} ({len(items)}): {listed(items)}' for what, items in kinds.items() if items]
 
 
 def _write(

@@ -91,7 +91,8 @@ def match_pictures(entries: Iterable[Entry], root: Path, pictures: Sequence[Path
     """
     tables = _name_tables(root, pictures)
     tags: dict[Path, set[str]] = {}
-    unknown, ambiguous = [], []
+    unknown: list[str] = []
+    ambiguous: list[str] = []
     for entry in entries:
         name = _plain(entry.image).replace('\\', '/').removeprefix('./')
         found = next((table[key] for table, key in _lookups(tables, name) if key in table), [])

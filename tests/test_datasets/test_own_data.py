@@ -132,7 +132,7 @@ def test_two_pictures_with_one_name_are_an_error(tmp_path):
     picture(tmp_path / 'pictures/a.jpg')
     picture(tmp_path / 'pictures/a.png')
     (tmp_path / 'tags.csv').write_text('image,tags\na.jpg,cat\na.png,dog\n')
-    with pytest.raises(ValueError, match='share a name'):
+    with pytest.raises(ValueError, match='that share a name'):
         make_own_data(tmp_path / 'set', tmp_path / 'pictures', tmp_path / 'tags.csv')
 
 
