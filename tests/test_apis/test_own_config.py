@@ -43,7 +43,7 @@ def test_more_pictures_and_better_hardware_mean_more_iterations():
     assert counts == sorted(counts) and counts[0] < counts[-1]
     assert choose_recipe(1000, SERVER).iters['detection'] > counts[1]
     assert choose_recipe(1000, SERVER).batch_size > choose_recipe(1000, LAPTOP).batch_size
-    assert choose_recipe(10**6, LAPTOP).iters['detection'] <= 1500
+    assert choose_recipe(10**6, LAPTOP).iters['detection'] <= 3000
 
 
 def test_the_rate_drops_within_each_phase_and_returns():
@@ -57,7 +57,7 @@ def test_the_rate_drops_within_each_phase_and_returns():
     for phase in (1, 2, 3):
         assert rates[ends[phase - 1]] == pytest.approx(1)
         assert rates[ends[phase] - 1] == pytest.approx(0.1)
-    assert rates[ends[-1] - 1] == pytest.approx(0.01)
+    assert rates[ends[-1] - 1] == pytest.approx(0.1)
 
 
 def test_this_machine_can_be_described():
