@@ -191,7 +191,7 @@ def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -
     Args:
         prediction: with masks, or without any instance.
         size: (h, w).
-        score_thr: only instances with at least this score are painted; only these are decoded.
+        score_thr: only instances with at least this score are painted; only these are decoded, one at a time.
 
     Returns:
         uint8 (h, w), 0 background, 1 + k class k.
@@ -199,9 +199,8 @@ def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -
     >>> class_map(Prediction(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), []), (1, 2), 0.3).tolist()
     [[0, 0]]
     """
-    painted = np.flatnonzero(prediction.scores >= score_thr) if prediction.masks else np.zeros(0, dtype=np.int64)
-    masks = np.array([decode_mask(prediction.masks[index]) for index in painted], dtype=bool).reshape(-1, *size)
-    return measure.semantic_map(masks, prediction.scores[painted], prediction.labels[painted], size, score_thr)
+    masks = prediction.masks or []
+    return measure.paint(lambda index: decode_mask(masks[index]), prediction.scores[: len(masks)], prediction.labels, size, score_thr)
 
 
 def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArray | None]:

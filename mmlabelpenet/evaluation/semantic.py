@@ -3,6 +3,8 @@
 Shapes: n instances, C classes, (h, w) image. Maps: uint8 (h, w), 0 background, 1 + k for class k, 255 void.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,13 +34,38 @@ def semantic_map(masks: NDArray, scores: NDArray, labels: NDArray, size: tuple[i
     [[1, 5, 0]]
     """
     masks = np.asarray(masks, dtype=bool)
-    if len(masks) and masks.shape[1:] != tuple(size):
-        raise ValueError(f'Masks need the size {tuple(size)} of their image, got {masks.shape[1:]}. Predict at original image size.')
+    return paint(masks.__getitem__, scores, labels, size, score_thr)
+
+
+def paint(
+    mask_of: Callable[[int], NDArray[np.bool_]], scores: NDArray, labels: NDArray, size: tuple[int, int], score_thr: float
+) -> NDArray[np.uint8]:
+    """As :func:`semantic_map`, with masks that are asked for one by one, so that only one needs to be in memory.
+
+    Args:
+        mask_of: gives the mask of an instance by its number, bool (h, w); called for instances that are painted.
+        scores: float (n,).
+        labels: int (n,).
+        size: (h, w).
+        score_thr: only instances with at least this score are painted.
+
+    Returns:
+        uint8 (h, w).
+
+    Raises:
+        ValueError: a mask of another size.
+
+    >>> paint(lambda number: np.array([[True, number == 1]]), np.array([0.5, 0.4]), np.array([0, 1]), (1, 2), 0.3).tolist()
+    [[1, 2]]
+    """
     scores = np.asarray(scores)
     result = np.zeros(size, dtype=np.uint8)
     for index in np.argsort(-scores, kind='stable')[::-1]:
         if scores[index] >= score_thr:
-            result[masks[index]] = labels[index] + 1
+            mask = mask_of(int(index))
+            if mask.shape != tuple(size):
+                raise ValueError(f'Masks need the size {tuple(size)} of their image, got {mask.shape}. Predict at original image size.')
+            result[mask] = labels[index] + 1
     return result
 
 

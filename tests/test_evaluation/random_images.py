@@ -51,6 +51,28 @@ def random_dataset(seed, num_classes=3, with_ties=True, max_images=5):
     return [random_image(rng, num_classes, with_ties) for _ in range(int(rng.integers(1, max_images + 1)))]
 
 
+def crowd(seed, num_classes=3, count=70):
+    """One image full of predictions of few objects, most of them duplicates with equal scores, beside an empty one."""
+    rng = np.random.default_rng(seed)
+    full, empty = random_image(rng, num_classes), random_image(rng, num_classes)
+    gt_bboxes, gt_masks = random_boxes(rng, 3), np.zeros((3, *SIZE), dtype=bool)
+    gt_masks[:] = masks_of(rng, gt_bboxes)
+    full |= {
+        'gt_bboxes': gt_bboxes,
+        'gt_masks': gt_masks,
+        'gt_labels': rng.integers(0, num_classes, 3),
+        'gt_difficult': rng.random(3) < 0.3,
+    }
+    target = rng.integers(0, 3, count)
+    bboxes = gt_bboxes[target] + rng.integers(-1, 2, (count, 4)).astype(np.float32) * [1, 1, 0, 0]
+    masks = gt_masks[target] ^ (rng.random((count, *SIZE)) < 0.05)
+    labels = np.where(rng.random(count) < 0.8, full['gt_labels'][target], rng.integers(0, num_classes, count))
+    full |= {'bboxes': bboxes.astype(np.float32), 'masks': masks, 'labels': labels, 'scores': rng.integers(0, 8, count) / 8}
+    for key in ('bboxes', 'masks', 'labels', 'scores'):
+        empty[key] = empty[key][:0]
+    return [full, empty]
+
+
 def flat(images):
     """The whole data set as arrays with indices of images: predictions and objects."""
     counts, objects = [len(image['labels']) for image in images], [len(image['gt_labels']) for image in images]

@@ -4,7 +4,7 @@ import slow_references as slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.evaluation.functional import eval_map
-from random_images import flat, random_dataset
+from random_images import crowd, flat, random_dataset
 
 import mmlabelpenet  # noqa: F401  (mmdet's metrics import mmcv's ops, which it serves)
 from mmlabelpenet.evaluation.functional import Detections, Objects, average_precision, average_precisions, box_average_precisions
@@ -26,7 +26,16 @@ def box_ap(images, num_classes=CLASSES, iou_thrs=THRESHOLDS, modes=('area', '11p
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_box_ap_equals_the_devkits_loop_over_ranked_predictions(legacy, seed):
-    images = random_dataset(seed)
+    equals_the_loop(random_dataset(seed), legacy)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_box_ap_equals_the_loop_in_a_crowd_of_predictions(seed):
+    equals_the_loop(crowd(seed), legacy=False)
+
+
+def equals_the_loop(images, legacy):
     result = box_ap(images, legacy=legacy)
     for label in range(CLASSES):
         for row, thr in enumerate(THRESHOLDS):
@@ -52,6 +61,7 @@ def test_box_ap_equals_eval_map_of_mmdet(mode, mmdet_mode, legacy):
     rng = np.random.default_rng(5)
     for _ in range(5):
         images = [crowded_image(rng) for _ in range(6)]
+        images += [emptied(crowded_image(rng), 'gt_'), emptied(crowded_image(rng), ''), emptied(emptied(crowded_image(rng), 'gt_'), '')]
         found = [[np.column_stack([i['bboxes'], i['scores']])[i['labels'] == c].astype(np.float32) for c in range(CLASSES)] for i in images]
         wanted = [
             {
@@ -66,6 +76,22 @@ def test_box_ap_equals_eval_map_of_mmdet(mode, mmdet_mode, legacy):
             # mmdet keeps its values in float32
             np.testing.assert_allclose(result, [row['ap'] for row in rows], atol=2e-6)
             np.testing.assert_allclose(result.mean(), mean, atol=2e-6)
+
+
+def test_a_class_without_objects_is_nan_where_eval_map_says_zero():
+    image = crowded_image(np.random.default_rng(6))
+    image['gt_labels'][:] = 1
+    image['gt_difficult'][:] = False
+    assert np.isnan(box_ap([image], iou_thrs=(0.5,))['area'][0, [0, 2]]).all()
+    found = [[np.column_stack([image['bboxes'], image['scores']])[image['labels'] == c].astype(np.float32) for c in range(CLASSES)]]
+    _, rows = eval_map(found, [{'bboxes': image['gt_bboxes'], 'labels': image['gt_labels']}], iou_thr=0.5, logger='silent', nproc=1)
+    assert [row['ap'] for row in rows][::2] == [0, 0]
+
+
+def emptied(image, prefix):
+    """The image without predictions ('') or without objects ('gt_')."""
+    names = [key for key in image if key.startswith('gt_') == bool(prefix)]
+    return image | {key: image[key][:0] for key in names}
 
 
 def crowded_image(rng):

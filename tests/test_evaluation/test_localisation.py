@@ -64,17 +64,40 @@ def test_image_without_predictions_is_not_located():
 
 
 @pytest.mark.parametrize('aware', [True, False])
-def test_average_best_overlap_equals_its_definition(aware):
-    for seed in range(300):
-        images = random_dataset(seed)
-        best, labels = [], []
-        for image in images:
-            iou = box_iou(image['bboxes'], image['gt_bboxes'])
-            best.append(best_per_object(iou, image['labels'], image['gt_labels']) if aware else best_per_object(iou))
-            labels.append(image['gt_labels'])
-        result = mean_per_class(np.concatenate(best), np.concatenate(labels), CLASSES)
-        expected = [slow.average_best_overlap(images, label, 'bboxes', aware) for label in range(CLASSES)]
-        np.testing.assert_allclose(result, expected, atol=1e-9)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_average_best_overlap_equals_its_definition(aware, seed):
+    images = random_dataset(seed)
+    best, labels = best_of(images, aware)
+    expected = [slow.average_best_overlap(images, label, 'bboxes', aware) for label in range(CLASSES)]
+    np.testing.assert_allclose(mean_per_class(best, labels, CLASSES), expected, atol=1e-9)
+
+
+def best_of(images, aware):
+    best, labels = [], []
+    for image in images:
+        iou = box_iou(image['bboxes'], image['gt_bboxes'])
+        best.append(best_per_object(iou, image['labels'], image['gt_labels']) if aware else best_per_object(iou))
+        labels.append(image['gt_labels'])
+    return np.concatenate(best), np.concatenate(labels)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_quality_of_proposals_equals_its_definition(seed):
+    images = random_dataset(seed)
+    quality = proposal_quality(*best_of(images, aware=False), num_classes=CLASSES, iou_thrs=(0.5, 0.7))
+    best = [
+        max((slow.overlap(image, 'bboxes', index, target) for index in range(len(image['labels']))), default=0.0)
+        for image in images
+        for target in range(len(image['gt_labels']))
+    ]
+    for thr, key in ((0.5, 'recall_50'), (0.7, 'recall_70')):
+        np.testing.assert_allclose(quality[key], np.mean([value >= thr for value in best]) if best else np.nan, atol=1e-9)
+    np.testing.assert_allclose(quality['average_best_overlap'], np.mean(best) if best else np.nan, atol=1e-9)
+    means = [slow.average_best_overlap(images, label, 'bboxes', aware=False) for label in range(CLASSES)]
+    known = [value for value in means if not np.isnan(value)]
+    np.testing.assert_allclose(quality['mean_average_best_overlap'], np.mean(known) if known else np.nan, atol=1e-9)
 
 
 def test_proposal_quality_of_known_overlaps():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from random_images import SIZE, random_dataset
+from random_images import SIZE, crowd, random_dataset
 
 from mmlabelpenet.evaluation.functional import (
     average_precisions,
@@ -43,7 +43,16 @@ def mask_ap(images, iou_thrs, rule, modes, overlap=lambda image: mask_iou(encode
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_mask_ap_equals_counting_pixels_and_ranks_one_by_one(rule, modes, seed):
-    images = random_dataset(seed)
+    equals_the_loop(random_dataset(seed), rule, modes)
+
+
+@pytest.mark.parametrize(('rule', 'modes'), [('voc', ('area', '11point')), ('coco', ('coco101',))])
+def test_mask_ap_equals_the_loop_in_a_crowd_of_predictions(rule, modes):
+    for seed in range(15):
+        equals_the_loop(crowd(seed), rule, modes)
+
+
+def equals_the_loop(images, rule, modes):
     result = mask_ap(images, THRESHOLDS, rule, modes)
     for label in range(CLASSES):
         for row, thr in enumerate(THRESHOLDS):
@@ -54,9 +63,9 @@ def test_mask_ap_equals_counting_pixels_and_ranks_one_by_one(rule, modes, seed):
 
 
 @pytest.mark.parametrize('kind', ['segm', 'bbox'])
-@pytest.mark.parametrize('seed', range(12))
+@pytest.mark.parametrize('seed', range(24))
 def test_coco_style_ap_equals_pycocotools(kind, seed):
-    images = random_dataset(seed, with_ties=seed % 2 == 0, max_images=6)
+    images = crowd(seed) if seed % 4 == 3 else random_dataset(seed, with_ties=seed % 2 == 0, max_images=6)
     overlap = {'segm': {}, 'bbox': {'overlap': lambda image: box_iou(image['bboxes'], image['gt_bboxes'])}}[kind]
     result = mask_ap(images, THRESHOLDS, 'coco', ('coco101',), **overlap)['coco101']
     np.testing.assert_allclose(result, pycocotools_ap(images, kind), atol=1e-9, rtol=0)

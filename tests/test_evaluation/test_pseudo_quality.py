@@ -2,6 +2,8 @@ import math
 
 import numpy as np
 import slow_references as slow
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_images import flat, random_dataset
 
 from mmlabelpenet.evaluation.functional import best_overlaps, pseudo_label_quality
@@ -27,19 +29,20 @@ def slow_quality(images, label):
     }
 
 
-def test_quality_equals_looping_over_ranked_instances():
-    for seed in range(300):
-        images = random_dataset(seed)
-        data = flat(images)
-        best = best_overlaps(
-            data['images'], data['labels'], data['bboxes'], data['gt_images'], data['gt_labels'], data['gt_bboxes'], num_classes=CLASSES
-        )
-        quality = pseudo_label_quality(data['labels'], data['scores'], best, data['gt_labels'], data['gt_difficult'], CLASSES)
-        for label in range(CLASSES):
-            expected = slow_quality(images, label)
-            assert set(quality) == set(expected)
-            for name, value in expected.items():
-                np.testing.assert_allclose(quality[name][label], value, atol=1e-9, err_msg=name)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_quality_equals_looping_over_ranked_instances(seed):
+    images = random_dataset(seed)
+    data = flat(images)
+    best = best_overlaps(
+        data['images'], data['labels'], data['bboxes'], data['gt_images'], data['gt_labels'], data['gt_bboxes'], num_classes=CLASSES
+    )
+    quality = pseudo_label_quality(data['labels'], data['scores'], best, data['gt_labels'], data['gt_difficult'], CLASSES)
+    for label in range(CLASSES):
+        expected = slow_quality(images, label)
+        assert set(quality) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_allclose(quality[name][label], value, atol=1e-9, err_msg=name)
 
 
 def test_mask_overlaps_are_averaged_over_instances_that_have_a_mask():

@@ -1,23 +1,26 @@
 import numpy as np
 import pytest
 import slow_references as slow
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_images import SIZE, random_dataset
 
-from mmlabelpenet.evaluation.functional import class_ious, confusion_matrix, semantic_map
+from mmlabelpenet.evaluation.functional import class_ious, confusion_matrix, paint, semantic_map
 
 CLASSES = 3
 
 
-def test_class_map_and_class_ious_equal_going_through_pixels():
-    for seed in range(60):
-        images = random_dataset(seed, max_images=2)
-        maps = [semantic_map(image['masks'], image['scores'], image['labels'], SIZE, 0.3) for image in images]
-        expected = [slow.class_map(image, SIZE, 0.3) for image in images]
-        np.testing.assert_array_equal(np.stack(maps), expected)
-        truths = [np.where(image['class_mask'] == 1 + seed % 3, 0, image['class_mask']).astype(np.uint8) for image in images]
-        total = sum(confusion_matrix(one, truth, CLASSES) for one, truth in zip(maps, truths, strict=True))
-        values = [slow.class_iou(expected, truths, value) for value in range(CLASSES + 1)]
-        np.testing.assert_allclose(class_ious(total), values, atol=1e-9)
+@given(seed=st.integers(0, 2**32 - 1), thr=st.sampled_from([0.0, 0.3, 0.5]))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_class_map_and_class_ious_equal_going_through_pixels(seed, thr):
+    images = random_dataset(seed, max_images=2)
+    maps = [semantic_map(image['masks'], image['scores'], image['labels'], SIZE, thr) for image in images]
+    expected = [slow.class_map(image, SIZE, thr) for image in images]
+    np.testing.assert_array_equal(np.stack(maps), expected)
+    truths = [np.where(image['class_mask'] == 1 + seed % 3, 0, image['class_mask']).astype(np.uint8) for image in images]
+    total = sum(confusion_matrix(one, truth, CLASSES) for one, truth in zip(maps, truths, strict=True))
+    values = [slow.class_iou(expected, truths, value) for value in range(CLASSES + 1)]
+    np.testing.assert_allclose(class_ious(total), values, atol=1e-9)
 
 
 def test_class_that_the_truth_never_shows_is_not_measured():
@@ -50,3 +53,14 @@ def test_maps_of_two_sizes_and_values_beyond_the_classes_are_refused():
         confusion_matrix(np.zeros((2, 2)), np.zeros((2, 3)), 1)
     with pytest.raises(ValueError, match='got 2'):
         confusion_matrix(np.array([[2]]), np.array([[0]]), 1)
+
+
+def test_only_painted_masks_are_asked_for_and_each_once():
+    asked = []
+
+    def mask_of(index):
+        asked.append(index)
+        return np.ones((1, 2), bool)
+
+    paint(mask_of, np.array([0.9, 0.1, 0.5]), np.array([0, 1, 2]), (1, 2), 0.3)
+    assert asked == [2, 0]
