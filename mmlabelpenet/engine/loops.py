@@ -112,6 +112,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         """Train all phases that are not done yet."""
         # mmengine counts mini-batches; here an iteration has all of its own, so that none is left over at the end or on resuming.
         self.runner.optim_wrapper.initialize_count_status(self.runner.model, 0, -1)
+        if self._iter % self.batches_per_update:
+            print_log("No gradient is lost, whatever mmengine's warning says: an iteration here ends with an update.", 'current')
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         start = 0

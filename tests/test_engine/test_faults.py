@@ -166,7 +166,10 @@ class FillDisk(Hook):
             self.fill()
 
 
-@pytest.mark.parametrize(('when', 'message'), [(3, 'checkpoint after iteration 4'), ('detection', 'labels of detection')])
+@pytest.mark.parametrize(
+    ('when', 'message'),
+    [(3, 'checkpoint after iteration 4'), pytest.param('detection', 'labels of detection', marks=pytest.mark.slow)],
+)
 def test_on_a_full_disk_training_says_so_and_goes_on_after_space_is_made(toy_root, tmp_path, small_disk, when, message):
     folder, fill = small_disk
     phases = [('classification', 3), ('detection', 3), ('refinement', 2)]

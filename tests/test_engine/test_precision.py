@@ -10,6 +10,8 @@ from mmlabelpenet.apis import train
 from mmlabelpenet.calibration import generators
 from mmlabelpenet.engine.precision import MixedPrecisionWrapper
 
+AMP = ['bf16', pytest.param('fp16', marks=pytest.mark.slow)]
+
 
 def run(toy_root, work_dir, amp, phases, **kwargs):
     config = toy.run_config(toy_root, work_dir, phases, hooks=[dict(type='Record')], **kwargs)
@@ -26,7 +28,7 @@ def cascade(toy_root, tmp_path_factory):
     return run(toy_root, folder, None, [('classification', 20), ('detection', 20)])
 
 
-@pytest.mark.parametrize('amp', ['bf16', 'fp16'])
+@pytest.mark.parametrize('amp', AMP)
 def test_losses_of_20_iterations_are_within_a_percent_of_float32_and_weights_are_finite(cascade, toy_root, tmp_path, amp):
     runner = run(toy_root, tmp_path, amp, [('classification', 20), ('detection', 20)])
     mine, theirs = ([log['loss'] for log in recorded(r).logs] for r in (runner, cascade))
@@ -37,7 +39,7 @@ def test_losses_of_20_iterations_are_within_a_percent_of_float32_and_weights_are
     assert all(torch.isfinite(value).all() and value.dtype != torch.bfloat16 for value in runner.model.state_dict().values())
 
 
-@pytest.mark.parametrize('amp', ['bf16', 'fp16'])
+@pytest.mark.parametrize('amp', AMP)
 def test_every_phase_runs_in_mixed_precision_and_resumes_with_the_same_bits(toy_root, tmp_path, amp):
     phases = [(name, 1) for name in toy.STAGES] + [('recurrent', 2)]
     whole = run(toy_root, tmp_path, amp, phases, interval=1)
