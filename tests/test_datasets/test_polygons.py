@@ -17,8 +17,8 @@ def area(polygon):
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
-def blobs(seed, size=(40, 50)):
-    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=size), (0, 0), 2.5)
+def blobs(seed, size=(40, 50), smooth=2.5):
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=size), (0, 0), smooth)
     return noise > np.quantile(noise, 0.7)
 
 
@@ -38,11 +38,13 @@ def test_one_polygon_filled_by_pycocotools_is_the_mask(seed):
 
 @pytest.mark.parametrize('seed', range(20))
 def test_a_polygon_pulled_in_is_the_mask_for_programs_that_cut_coordinates(seed):
-    mask = blobs(seed, (120, 150))
+    mask = blobs(seed, (120, 150), 6)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    mask = parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
     polygon = single_polygon([pulled_in(outline) for outline in mask_outlines(mask)])
     assert np.array_equal(filled([polygon], mask.shape), mask)
     cut = cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon.astype(np.int32)], 1).astype(bool)
-    assert (cut & mask).sum() / (cut | mask).sum() >= 0.97  # bridges are as wide as a pixel there
+    assert (cut & mask).sum() / (cut | mask).sum() >= 0.99  # bridges to holes are as wide as a pixel there
 
 
 def test_a_hole_stays_open():
