@@ -1,0 +1,184 @@
+"""What a schedule will take, extrapolated from a few iterations of each phase."""
+
+import copy
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from torch import nn
+
+from mmlabelpenet.datasets.samplers import Draw
+from mmlabelpenet.engine.label_pass import finish
+from mmlabelpenet.engine.loops import RECURRENT, Phase
+from mmlabelpenet.registry import DATASETS, MODELS
+from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.timing import STOPWATCH
+
+
+@dataclass
+class Step:
+    """A stretch of the schedule.
+
+    Attributes:
+        name: of the phase, or of the stage that labels.
+        times: iterations, or images of one process.
+        parts: seconds of one, by part.
+        seconds: of one, as they add up where parts run beside each other.
+        memory: peak in bytes: of the GPU, else of this process so far.
+    """
+
+    name: str
+    times: int
+    seconds: float
+    parts: dict[str, float] = field(default_factory=dict)
+    memory: int = 0
+
+    @property
+    def total(self) -> float:
+        """Seconds of all."""
+        return self.times * self.seconds
+
+    def shares(self) -> list[tuple[str, float]]:
+        """Parts and their share of the work, largest first; those below 1 % left out.
+
+        >>> Step('detection', 10, 2.0, dict(load=0.5, backbone=1.5)).shares()
+        [('backbone', 0.75), ('load', 0.25)]
+        """
+        whole = sum(self.parts.values()) or 1.0
+        return sorted(((part, value / whole) for part, value in self.parts.items() if value / whole >= 0.01), key=lambda item: -item[1])
+
+
+def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 5, bandwidth: float = 1e10) -> Iterator[Step]:
+    """Measure each phase of a config and the label pass before it.
+
+    Args:
+        config: of a training; its images and proposals are read, ImageNet weights and pseudo labels are not.
+        device: where to measure.
+        ranks: processes with the config's batch each; they share a label pass, and send each other the gradients.
+        iters: measured iterations, after one that does not count.
+        bandwidth: of the gradients, bytes per second.
+
+    Yields:
+        steps in the order of the schedule.
+    """
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(config.model)).to(device)
+    settings = copy.deepcopy(config.optim_wrapper)
+    settings.optimizer.lr = 0.0  # learning from made-up labels leads nowhere
+    optimizer = build_optim_wrapper(model, settings)
+    batches = config.optim_wrapper.get('accumulative_counts', 1)
+    data, still = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('train', 'label'))
+    for phase in (Phase(**phase) for phase in config.train_cfg.phases):
+        if phase.teacher:
+            yield _label_pass(model, phase.teacher, still, config.label_dataloader, -(-len(still) // ranks), iters)
+        step = _phase(model, optimizer, phase, data, config.train_dataloader, iters)
+        step.seconds *= batches
+        if ranks > 1:
+            step.parts['gradients'] = _sending(model, phase, ranks) / bandwidth
+            step.seconds += step.parts['gradients']
+        yield step
+
+
+def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader: dict, iters: int) -> Step:
+    parts: list[dict[str, float]] = []
+    size, workers = loader.batch_size, loader.get('num_workers', 0)
+    _forget_peak()
+    for number in range(iters + 1):
+        begin = time.perf_counter()
+        batch = pseudo_collate([data[Draw(k % len(data), k)] for k in range(number * size, (number + 1) * size)])
+        load = time.perf_counter() - begin
+        if phase.name != RECURRENT:
+            _make_up_labels(batch)
+        model.train()
+        spent = _watch(lambda batch=batch: _train(model, optimizer, phase.curricula(0), batch))
+        parts.append({'loading': load, **spent})
+    mean = _median(parts[1:])
+    seconds = _beside(mean, 'loading', workers)
+    return Step(phase.name, phase.iters, seconds, mean, _peak())
+
+
+def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, iters: int) -> Step:
+    parts: list[dict[str, float]] = []
+    size, workers, generator = loader.batch_size, loader.get('num_workers', 0), model.generators[stage]
+    model.eval()
+    _forget_peak()
+    for number in range(iters + 1):
+        begin = time.perf_counter()
+        batch = pseudo_collate([data[k % len(data)] for k in range(number * size, (number + 1) * size)])
+        load = time.perf_counter() - begin
+        data_batch = model.data_preprocessor(batch, False)
+        begin = time.perf_counter()
+        jobs = model.label_jobs(stage, data_batch['inputs'], data_batch['data_samples'])
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        middle = time.perf_counter()
+        for job, sample in zip(jobs, data_batch['data_samples'], strict=True):
+            finish((generator, job, sample))
+        parts.append(dict(loading=load / size, network=(middle - begin) / size, crf=(time.perf_counter() - middle) / size))
+    mean = _median(parts[1:])
+    seconds = max(mean['network'], (mean['crf'] + mean['loading']) / workers) if workers else sum(mean.values())
+    return Step(f'labels of {stage}', images, seconds, mean, _peak())
+
+
+def _train(model: nn.Module, optimizer: OptimWrapper, curricula: tuple[str, ...], batch: dict) -> None:
+    for model.curriculum in curricula:
+        model.train_step(copy.deepcopy(batch), optim_wrapper=optimizer)
+
+
+def _make_up_labels(batch: dict) -> None:
+    """Some proposals become pseudo instances with half of their box as mask; every time is that of a real label of this number."""
+    for sample in batch['data_samples']:
+        tags = sample.gt_image_labels.onehot.nonzero().flatten()
+        bboxes = sample.proposals.bboxes[: len(tags) + 1]
+        labels = tags[torch.arange(len(bboxes)) % max(len(tags), 1)]
+        masks = np.zeros((len(bboxes), *sample.img_shape[:2]), np.uint8)
+        for mask, (x1, y1, x2, y2) in zip(masks, bboxes.int().tolist(), strict=True):
+            mask[y1 : (y1 + y2 + 1) // 2 + 1, x1 : x2 + 1] = 1
+        sample.pseudo_instances = pseudo_instances(bboxes, labels, masks, torch.full((len(bboxes),), 0.5))
+
+
+def _watch(run: Callable[[], None]) -> dict[str, float]:
+    """Seconds of the parts of an iteration; ``update`` is the backward pass and the optimizer."""
+    begin = time.perf_counter()
+    STOPWATCH.start()
+    run()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    spent = dict(STOPWATCH.stop())
+    spent['update'] = time.perf_counter() - begin - sum(spent.values())
+    return spent
+
+
+def _median(parts: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(part.get(key, 0.0) for part in parts) for key in parts[0]}
+
+
+def _beside(parts: dict[str, float], part: str, workers: int) -> float:
+    """Seconds of an iteration in which ``workers`` processes do one of the parts ahead of time."""
+    rest = sum(parts.values()) - parts[part]
+    return max(rest, parts[part] / workers) if workers else rest + parts[part]
+
+
+def _sending(model: nn.Module, phase: Phase, ranks: int) -> float:
+    """Bytes that a rank sends in a ring all-reduce of what a phase trains."""
+    trained = model if phase.name == RECURRENT else model.stages[phase.name]
+    updates = len(phase.curricula(0))
+    return updates * 2 * (ranks - 1) / ranks * sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
+
+
+def _forget_peak() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak() -> int:
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,50 @@
+"""How long a config's whole schedule takes, from a few measured iterations: python tools/analysis_tools/estimate.py CONFIG --gpus N.
+
+Every phase runs a few iterations on the config's training images, with made-up labels where it needs some, so that no training and no
+ImageNet weights are needed; every label pass runs a few batches. Times the length of the schedule, that is the estimate. It is for the
+machine it is made on; with --gpus N it holds for N of them, each with the config's batch, and adds the sending of gradients.
+"""
+
+import argparse
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file; its images and proposals are read')
+    parser.add_argument('--gpus', type=int, default=1, help='processes that train together (default: 1)')
+    parser.add_argument('--iters', type=int, default=5, help='measured iterations of each phase, after one to warm up (default: 5)')
+    parser.add_argument('--bandwidth', type=float, default=10.0, help='of the gradients between GPUs, in GB/s, assumed (default: 10)')
+    parser.add_argument('--device', help='cpu or cuda (default: cuda if there is one)')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    args = parser.parse_args(argv)
+    if args.gpus < 1 or args.iters < 1:
+        parser.error(f'--gpus and --iters must be at least 1, got {args.gpus} and {args.iters}')
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure and print a table."""
+    args = parse_args(argv)
+    import torch
+    from mmengine.logging import MMLogger
+    from mmengine.registry import init_default_scope
+
+    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.engine.estimate import estimate
+
+    MMLogger.get_current_instance().setLevel('ERROR')
+    init_default_scope('mmlabelpenet')
+    config = load_config(args.config, parse_options(args.cfg_options or []))
+    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    print(f'{"":24}{"times":>9}{"seconds each":>14}{"hours":>9}{"GB":>7}   where the time goes')
+    total, peak = 0.0, 0.0
+    for step in estimate(config, device, args.gpus, args.iters, args.bandwidth * 1e9):
+        shares = ', '.join(f'{part} {100 * share:.0f} %' for part, share in step.shares())
+        print(f'{step.name:24}{step.times:9}{step.seconds:14.3f}{step.total / 3600:9.2f}{step.memory / 1e9:7.1f}   {shares}', flush=True)
+        total, peak = total + step.total, max(peak, step.memory)
+    print(f'{"all":24}{"":23}{total / 3600:9.2f}{peak / 1e9:7.1f}   on {args.gpus} x {device.type}, {total:.0f} s')
+
+
+if __name__ == '__main__':
+    main()
