@@ -20,6 +20,6 @@ def chromium(tmp_path):
         profile = tmp_path / 'profile'
         shutil.rmtree(profile, ignore_errors=True)
         command = [program, *FLAGS, f'--user-data-dir={profile}', f'--window-size={size[0]},{size[1]}', *options, address]
-        return subprocess.run(command, capture_output=True, text=True, timeout=110, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
 
     return run
