@@ -25,6 +25,7 @@ from tqdm import tqdm
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, shrunk_search
 from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
+from mmlabelpenet.evaluation.functional import proposal_quality
 from mmlabelpenet.files import atomic_write
 
 _FORMAT = 1  # raise it when the same settings give other proposals
@@ -176,8 +177,12 @@ def report(devkit: VOCDevkit, image_ids: list[str], proposals: ProposalFile) -> 
             best.append(pairwise_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
     overlaps = np.concatenate(best) if best else np.zeros(0)
     if len(overlaps):
-        shares = ', '.join(f'at {threshold}: {100 * (overlaps >= threshold).mean():.1f} %' for threshold in (0.5, 0.7))
-        print(f'recall of {len(overlaps)} objects in {len(best)} annotated images (difficult ones left out), IoU {shares}')
+        quality = proposal_quality(overlaps, np.zeros(len(overlaps), int), num_classes=1, iou_thrs=(0.5, 0.7))
+        shares = ', '.join(f'at {threshold}: {100 * quality[f"recall_{100 * threshold:g}"]:.1f} %' for threshold in (0.5, 0.7))
+        print(
+            f'recall of {len(overlaps)} objects in {len(best)} annotated images (difficult ones left out), IoU {shares}; '
+            f'average best overlap {100 * quality["average_best_overlap"]:.1f} %'
+        )
 
 
 if __name__ == '__main__':
