@@ -1,7 +1,7 @@
 """One image through proposal calibration: what its parts take, and what is left beside the CRF and matrix products."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -53,33 +53,40 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     yield Comparison('share outside products and CRF', {'whole': run}, reach=0.15, **settings)
 
 
-def scene(device: torch.device) -> tuple[DetDataSample, np.ndarray]:
+def scene(
+    device: torch.device,
+    height: int = HEIGHT,
+    width: int = WIDTH,
+    proposals: int = PROPOSALS,
+    tags: Sequence[int] = TAGS,
+    classes: int = 20,
+) -> tuple[DetDataSample, np.ndarray]:
     """A picture of soft blobs, and random proposals with tags."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (8, 10, 3), dtype=np.uint8)
-    image = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    corners = np.sort(rng.uniform(0, 1, (4 * PROPOSALS, 2, 2)), axis=1).reshape(-1, 4) * (WIDTH, HEIGHT, WIDTH, HEIGHT)
-    corners = corners[(corners[:, 2:] - corners[:, :2]).min(1) > 20][:PROPOSALS]
-    sample = DetDataSample(metainfo=dict(img_id='blobs', img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0)))
+    image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    corners = np.sort(rng.uniform(0, 1, (4 * proposals, 2, 2)), axis=1).reshape(-1, 4) * (width, height, width, height)
+    corners = corners[(corners[:, 2:] - corners[:, :2]).min(1) > 20][:proposals]
+    sample = DetDataSample(metainfo=dict(img_id='blobs', img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0)))
     sample.proposals = InstanceData(bboxes=torch.tensor(corners, dtype=torch.float32), scores=torch.ones(len(corners)))
-    onehot = torch.zeros(20)
-    onehot[list(TAGS)] = 1
+    onehot = torch.zeros(classes)
+    onehot[list(tags)] = 1
     sample.gt_image_labels = LabelData(onehot=onehot)
     return sample.to(device), image
 
 
 class Stopwatch:
-    """Seconds that a function takes, over its calls."""
+    """Seconds that a function takes, over its calls, by some clock."""
 
-    def __init__(self, function: Callable) -> None:
-        self.function, self.seconds = function, 0.0
+    def __init__(self, function: Callable, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.function, self.clock, self.seconds = function, clock, 0.0
 
     def __call__(self, *args: Any) -> Any:
-        start = time.perf_counter()
+        start = self.clock()
         try:
             return self.function(*args)
         finally:
-            self.seconds += time.perf_counter() - start
+            self.seconds += self.clock() - start
 
     def take(self) -> float:
         """The seconds so far; starts again at 0."""

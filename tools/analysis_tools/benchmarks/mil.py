@@ -22,7 +22,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         bbox_roi_extractor=dict(
             type='SingleRoIExtractor', roi_layer=dict(type='RoIPool', output_size=CELLS), out_channels=CHANNELS, featmap_strides=[8]
         ),
-        bbox_head=dict(type='MILBBoxHead', num_classes=CLASSES, in_channels=CHANNELS, fc_channels=(WIDTH, WIDTH)),
+        bbox_head=dict(type='MILBBoxHead', num_classes=CLASSES, in_channels=CHANNELS, roi_feat_size=CELLS, fc_channels=(WIDTH, WIDTH)),
     ).to(device)
     feats = torch.rand(PROPOSALS, CHANNELS, CELLS, CELLS, device=device)
     head.bbox_roi_extractor.forward = lambda x, rois: feats
