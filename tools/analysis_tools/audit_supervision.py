@@ -30,14 +30,14 @@ def main(argv: list[str] | None = None) -> int:
     """Audit and print."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from mmlabelpenet.apis import load_config, parse_options
-    from mmlabelpenet.apis.supervision import audit
-    from mmlabelpenet.files import atomic_write
-
     try:
-        config = load_config(args.config, parse_options(args.cfg_options or []))
-        config.log_level = logging.getLevelName(logging.WARNING)
-        with contextlib.redirect_stdout(sys.stderr):  # the log of training; the card alone goes to stdout
+        with contextlib.redirect_stdout(sys.stderr):  # log and bars of training, which keep the stream they find when they are imported
+            from mmlabelpenet.apis import load_config, parse_options
+            from mmlabelpenet.apis.supervision import audit
+            from mmlabelpenet.files import atomic_write
+
+            config = load_config(args.config, parse_options(args.cfg_options or []))
+            config.log_level = logging.getLevelName(logging.WARNING)
             card = audit(config, args.images, args.data_only)
     except (ValueError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
