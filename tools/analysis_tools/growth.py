@@ -1,6 +1,6 @@
 """How the cost of making labels grows: time and peak memory against proposals, image size, tags, classes and training images.
 
-    python tools/analysis_tools/growth.py docs/growth.svg --json growth.json
+    python tools/analysis_tools/growth.py docs/pictures/growth.svg --json growth.json
 
 Each point is a process of its own with one thread, so that its peak of memory is its own; its time is that of the CPU, so that other work
 on the machine matters little. An axis varies one number, the others stay at 1,000 proposals, 500 x 375 pixels, 2 tags, 20 classes.
@@ -20,7 +20,7 @@ AXES: dict[str, list[int]] = {
     'size': [320, 500, 800, 1200],
     'tags': [1, 2, 4, 8],
     'classes': [5, 20, 80],
-    'images': [100, 1000, 10000],
+    'images': [100, 300, 1000, 3000, 10000],
 }
 LABELS = dict(proposals='proposals', size='longer side, pixels', tags='tags', classes='classes', images='training images, label pass')
 HERE = Path(__file__).resolve()
@@ -29,7 +29,9 @@ HERE = Path(__file__).resolve()
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('figure', nargs='?', type=Path, default=Path('docs/growth.svg'), help='.svg or .png (default: docs/growth.svg)')
+    parser.add_argument(
+        'figure', nargs='?', type=Path, default=Path('docs/pictures/growth.svg'), help='.svg or .png (default: docs/pictures/growth.svg)'
+    )
     parser.add_argument('--json', type=Path, help='write the numbers there too')
     parser.add_argument('--axes', nargs='+', choices=AXES, default=list(AXES), help='default: all')
     parser.add_argument('--most', type=int, default=10**9, help='leave points above this number out')
@@ -108,23 +110,14 @@ def label_image(proposals: int = 1000, size: int = 500, tags: int = 2, classes: 
 
 def label_pass(images: int) -> Any:
     """The whole pass over so many rendered images of 128 x 96 pixels with 60 proposals each; they are rendered before."""
-    import contextlib
-    import copy
-    import io
-    import tempfile
-
     import torch
-    from _scenes import build_model, rendered_config, rendered_data
-    from mmengine.runner import Runner
-
-    from mmlabelpenet.engine import LabelPass
+    from _scenes import build_model, rendered_config, rendered_data, run_label_pass
 
     config = rendered_config(rendered_data(images, 96, 128, 60))
     model = build_model(config, torch.device('cpu'), pretrained=False)
 
     def run() -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            LabelPass(copy.deepcopy(config.label_dataloader), folder).run(Runner, 'classification', model)
+        run_label_pass(config.label_dataloader, model, 'classification')
         return {}
 
     return run

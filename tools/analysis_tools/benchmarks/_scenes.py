@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import io
 import tempfile
+import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.runner import Runner
+from mmengine.utils import ProgressBar
 
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.objects import largest_component
@@ -18,6 +22,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
 from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.engine import LabelPass
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
 
@@ -35,7 +40,8 @@ def rendered_data(images: int = 8, height: int = 240, width: int = 320, proposal
     folder = tempfile.TemporaryDirectory(prefix='benchmark_')
     rendered_data.folders = [*getattr(rendered_data, 'folders', []), folder]  # keeps them
     root = Path(folder.name) / 'rendered'
-    render_dataset(root, RenderSettings(num_train=images, num_test=1, height=height, width=width))
+    sides = dict(height=height, width=width, min_size=height // 4, max_size=7 * height // 10)
+    render_dataset(root, RenderSettings(num_train=images, num_test=1, **sides))
     devkit = VOCDevkit(root, RENDERED_CLASSES)
     image_ids = devkit.image_ids('train')
     write_proposals(root.parent / 'proposals.npz', [_proposals(devkit, name, proposals) for name in image_ids], dict(split='train'))
@@ -97,3 +103,10 @@ def training_set(config: Config, labels: bool = True) -> torch.utils.data.Datase
 def draw_batch(dataset: torch.utils.data.Dataset, number: int, size: int) -> dict:
     """Load batch ``number``: images in turn, each with a seed of its own for the augmentation."""
     return pseudo_collate([dataset[Draw(k % len(dataset), k)] for k in range(number * size, (number + 1) * size)])
+
+
+def run_label_pass(loader: dict, model: torch.nn.Module, stage: str) -> None:
+    """A whole label pass into a folder that goes again, without a bar."""
+    silent = functools.partial(ProgressBar, file=io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, unittest.mock.patch('mmlabelpenet.engine.label_pass.ProgressBar', silent):
+        LabelPass(loader, folder).run(Runner, stage, model)

@@ -1,19 +1,13 @@
 """The label pass with two workers against its parts, one after the other on one core."""
 
-import contextlib
 import copy
-import io
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-from _scenes import build_model, rendered_config, rendered_data
+from _scenes import build_model, rendered_config, rendered_data, run_label_pass
 from comparison import Comparison
 from mmengine.config import Config
-from mmengine.runner import Runner
 
-from mmlabelpenet.engine import LabelPass
 
 IMAGES, WORKERS = 32, 2
 
@@ -47,6 +41,5 @@ class Pass:
     def __call__(self) -> None:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            LabelPass(self.loader, Path(folder)).run(Runner, self.stage, self.model)
+        run_label_pass(self.loader, self.model, self.stage)
         torch.set_num_threads(before)
