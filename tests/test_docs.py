@@ -195,7 +195,8 @@ def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
     config = load_config(ROOT / 'configs/labelpenet/labelpenet_lite0_rendered.py')
     model, stage = config.model, config.model.stages.segmentation
     anchors, train, test = stage.rpn_head.anchor_generator, stage.train_cfg, stage.test_cfg
-    roi_head = stage.roi_head
+    roi_head, rate, after = stage.roi_head, config.optim_wrapper.optimizer.lr, config.param_scheduler[0]
+    assert after.milestones == [config.train_cfg.phases[0].iters]
     grid = model.stages.classification.roi_head.bbox_roi_extractor.roi_layer
     for fact in (
         f'{", ".join(str(scale * anchors.strides[0]) for scale in anchors.scales)} pixels',
@@ -203,9 +204,9 @@ def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
         f'two layers of {roi_head.bbox_head.fc_out_channels}, two mask convolutions of {roi_head.mask_head.conv_out_channels}',
         f'{grid.type}, {grid.output_size}×{grid.output_size}, with',
         f'a score of at least {model.test_cfg.min_score}',
-        f'from {model.generators.detection.min_score} on, in',
+        f'from {model.generators.detection.min_score} on, one class per object (`max_overlap={model.generators.detection.max_overlap}`)',
         f'divided by its {model.generators.detection.peak} quantile',
-        f'{config.optim_wrapper.optimizer.lr}, in recurrent',
+        f'{config.optim_wrapper.optimizer.type}; {rate} in the classification stage, {rate * after.gamma} in the others',
         f'norm {config.optim_wrapper.clip_grad.max_norm} ',
         f'preset `{model.test_cfg.crf}`',
     ):

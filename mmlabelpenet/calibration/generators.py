@@ -243,14 +243,15 @@ class ProposalCalibration(AttentionGenerator):
     """Proposal calibration (Fig. 2): excitation backprop from the class layer to the RoI grid, summed over suppressed proposals.
 
     Args:
-        start: ``'tag'``, all maps of A^c start at class c; ``'argmax'``, each at its own best class among the tags (rows C4, C5).
+        start: ``'tag'``, all maps of A^c start at class c; ``'argmax'``, each at its own best class among the tags; ``'argmax_all'``, at
+            its best of all classes (rows C4, C5).
         **kwargs: of :class:`AttentionGenerator`.
     """
 
     def __init__(self, start: str = 'tag', **kwargs) -> None:
         super().__init__(**kwargs)
-        if start not in ('tag', 'argmax'):
-            raise ValueError(f"start must be 'tag' or 'argmax', got {start!r}.")
+        if start not in ('tag', 'argmax', 'argmax_all'):
+            raise ValueError(f"start must be 'tag', 'argmax' or 'argmax_all', got {start!r}.")
         self.start = start
 
     def candidates(self, stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
@@ -280,8 +281,11 @@ class ProposalCalibration(AttentionGenerator):
         """Class from which the excitation of each member starts, int64 (M,)."""
         if self.start == 'tag':
             return found.members.new_full((len(found.members),), found.label)
+        scores = candidates.scores[found.members]
+        if self.start == 'argmax_all':
+            return scores.argmax(1)
         rivals = torch.tensor(found.rivals, device=found.members.device)
-        return rivals[candidates.scores[found.members][:, rivals].argmax(1)]
+        return rivals[scores[:, rivals].argmax(1)]
 
 
 @LABEL_GENERATORS.register_module()

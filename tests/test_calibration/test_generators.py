@@ -156,7 +156,7 @@ def test_aggregation_sums_masks_weighted_by_score(scene):
             assert score == candidates[i].scores[found.best, found.label]
 
 
-def test_maps_may_start_at_each_proposals_own_best_tag(scene):
+def test_maps_may_start_at_each_proposals_own_best_tag_or_class(scene):
     x, candidates = candidates_of(scene, 'classification')
     stage = scene[0].stages['classification']
     (found,) = find_objects(candidates[0], [1], max_per_label=1)
@@ -165,12 +165,14 @@ def test_maps_may_start_at_each_proposals_own_best_tag(scene):
     rois = candidates[0].rois[found.members]
     feats = stage.roi_head.bbox_roi_extractor(x_0, bbox2roi([rois]))
     candidates[0].scores[found.members[1], 3] = 9
+    candidates[0].scores[found.members[0], 2] = 9
+    best = candidates[0].scores[found.members].argmax(1)
     own = torch.tensor([1, 3])[candidates[0].scores[found.members][:, [1, 3]].argmax(1)]
-    for start, labels in dict(tag=torch.full_like(own, 1), argmax=own).items():
+    for start, labels in dict(tag=torch.full_like(own, 1), argmax=own, argmax_all=best).items():
         maps, boxes, _ = ProposalCalibration(start=start).member_maps(stage, x_0, candidates[0], [found])
         torch.testing.assert_close(maps, proposal_attention(feats, stage.roi_head.bbox_head, labels)[0])
         assert torch.equal(boxes, rois)
-    assert set(own.tolist()) == {1, 3}
+    assert set(own.tolist()) == {1, 3} and best[0] == 2
 
 
 def test_weights_are_class_scores_relative_scores_or_one(scene):
