@@ -99,7 +99,7 @@ def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader
         model.train()
         spent = _watch(lambda batch=batch: _train(model, optimizer, phase.curricula(0), batch))
         parts.append({'loading': load, **spent})
-    mean = _median(parts[1:])
+    mean = _mean(parts[1:])
     seconds = _beside(mean, 'loading', workers)
     return Step(phase.name, phase.iters, seconds, mean, _peak())
 
@@ -122,7 +122,7 @@ def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, i
         for job, sample in zip(jobs, data_batch['data_samples'], strict=True):
             finish((generator, job, sample))
         parts.append(dict(loading=load / size, network=(middle - begin) / size, crf=(time.perf_counter() - middle) / size))
-    mean = _median(parts[1:])
+    mean = _mean(parts[1:])
     seconds = max(mean['network'], (mean['crf'] + mean['loading']) / workers) if workers else sum(mean.values())
     return Step(f'labels of {stage}', images, seconds, mean, _peak())
 
@@ -156,8 +156,8 @@ def _watch(run: Callable[[], None]) -> dict[str, float]:
     return spent
 
 
-def _median(parts: list[dict[str, float]]) -> dict[str, float]:
-    return {key: statistics.median(part.get(key, 0.0) for part in parts) for key in parts[0]}
+def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.fmean(part.get(key, 0.0) for part in parts) for key in parts[0]}
 
 
 def _beside(parts: dict[str, float], part: str, workers: int) -> float:

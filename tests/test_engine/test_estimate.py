@@ -60,7 +60,7 @@ def test_the_estimate_is_within_fifteen_percent_of_a_real_run(toy_root, tmp_path
     monkeypatch.setattr(time, 'perf_counter', time.process_time)
     phases = [('classification', 40), ('detection', 40), ('refinement', 40), ('segmentation', 40), ('recurrent', 20)]
     predicted = sum(step.total for step in estimate(toy.run_config(toy_root, tmp_path, phases), CPU, iters=10))
-    config = toy.run_config(toy_root, tmp_path, phases, interval=1000)
+    runner = toy.build_runner(toy.run_config(toy_root, tmp_path, phases, interval=1000))
     begin = time.process_time()
-    toy.build_runner(config).train()
+    runner.train()
     assert predicted == pytest.approx(time.process_time() - begin, rel=0.15)
