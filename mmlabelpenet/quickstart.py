@@ -210,6 +210,12 @@ def tool(name: str) -> list[str]:
     return [sys.executable, os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)]
 
 
+def side_by_side(command: list[str]) -> list[str]:
+    """The same in as many processes as there are GPUs, or in two on a CPU."""
+    ranks = 'gpu' if Path('/dev/nvidiactl').exists() else '2'
+    return [command[0], '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', ranks, *command[1:]]
+
+
 def quickstart(plan: Plan) -> dict[str, Any]:
     """Do everything that is not done yet.
 
@@ -250,7 +256,8 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     collect_log(work)
 
     metrics = work / 'metrics.json'
-    action = [*tool('test.py'), shown_config, str(checkpoint), '--corloc', '--out', str(metrics), '--work-dir', str(work / 'test')]
+    action = [*side_by_side(tool('test.py')), shown_config, str(checkpoint), '--corloc', '--out', str(metrics)]
+    action += ['--launcher', 'pytorch', '--work-dir', str(work / 'test')]
     tested = [file_mark(checkpoint), config_hash(config), file_mark(plan.proposals('test'))]
     steps.run('test', tested, [metrics], [*action, *words({'default_hooks.logger.interval': 50} | plan.data_options)])
     report = work / 'report.html'
