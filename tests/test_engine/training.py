@@ -48,7 +48,8 @@ class Record(Hook):
 
 
 def recorded(runner):
-    return next(hook for hook in runner.hooks if isinstance(hook, Record))
+    # By name: the search for examples imports this file once more, and the registry holds the class of that import.
+    return next(hook for hook in runner.hooks if type(hook).__name__ == Record.__name__)
 
 
 def on_ranks(world_size, function, folder, timeout=150):
