@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +9,8 @@ from typing import TypeVar
 
 import cv2
 import torch
+
+from mmlabelpenet.processes import end_with
 
 Job, Result = TypeVar('Job'), TypeVar('Result')
 
@@ -69,10 +69,4 @@ def start_worker(parent: int) -> None:
     """One thread a process; end with the parent, even where that was killed."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)

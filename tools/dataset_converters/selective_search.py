@@ -12,8 +12,6 @@ import multiprocessing
 import os
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +25,7 @@ from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pair
 from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
 from mmlabelpenet.evaluation.functional import proposal_quality
 from mmlabelpenet.files import atomic_write
+from mmlabelpenet.processes import end_with
 
 _FORMAT = 1  # raise it when the same settings give other proposals
 
@@ -130,13 +129,7 @@ def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], w
 def start_worker(parent: int) -> None:
     """One thread a process; end with the parent, even where that was killed."""
     cv2.setNumThreads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)
 
 
 def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str:
