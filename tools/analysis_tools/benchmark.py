@@ -98,10 +98,10 @@ def print_result(result: dict[str, Any]) -> None:
 
 def write_json(path: Path, results: list[dict[str, Any]]) -> None:
     """The file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(json.dumps(results, indent=1) + '\n')
-    partial.replace(path)
+    from mmlabelpenet.files import atomic_write
+
+    with atomic_write(path) as file:
+        file.write(json.dumps(results, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -131,6 +131,8 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams['svg.hashsalt'] = 'growth'
     from matplotlib import pyplot
 
+    from mmlabelpenet.files import atomic_write
+
     axes = [axis for axis in AXES if any(point['axis'] == axis for point in points)]
     figure, panels = pyplot.subplots(1, len(axes), figsize=(2.6 * len(axes), 2.5), squeeze=False)
     for panel, axis in zip(panels[0], axes, strict=True):
@@ -148,10 +150,8 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     panels[0][0].set_ylabel('s of CPU (dotted: CRF)', color='C0')
     figure.text(0.995, 0.5, 'MB', color='C1', rotation=90, va='center', ha='right')
     figure.tight_layout(rect=(0, 0, 0.985, 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.partial_{path.name}')
-    figure.savefig(partial, metadata={'Date': None} if path.suffix == '.svg' else None)
-    partial.replace(path)
+    with atomic_write(path, 'wb') as file:
+        figure.savefig(file, format=path.suffix[1:], metadata={'Date': None} if path.suffix == '.svg' else None)
 
 
 if __name__ == '__main__':
