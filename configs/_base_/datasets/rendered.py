@@ -1,83 +1,23 @@
 # Rendered figures: four classes that only the whole object tells apart. Made by tools/dataset_converters/render_voc.py.
-data_root = 'data/rendered'
-metainfo = dict(classes=('lolly', 'cone', 'tree', 'kite'))
+_base_ = './voc.py'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadProposals'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(
-        type='ProposalBroadcaster',
-        transforms=[
-            dict(type='RandomChoiceResize', scales=[(320, 240), (400, 300)], keep_ratio=True),
-            dict(type='RandomFlip', prob=0.5),
-        ],
-    ),
-    dict(type='PackTagInputs'),
+__classes = ('lolly', 'cone', 'tree', 'kite')
+__data = dict(data_root='data/rendered', metainfo=dict(classes=__classes))
+__train = dict(__data, split='train', proposals='data/proposals/rendered_train.npz')
+__test = dict(__data, split='test', proposals='data/proposals/rendered_test.npz')
+__load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
+__pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+__augment = [
+    dict(type='RandomChoiceResize', scales=[(320, 240), (400, 300)], keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadProposals'),
-    dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', scale=(320, 240), keep_ratio=True)]),
-    dict(type='PackTagInputs'),
-]
+__resize = [dict(type='Resize', scale=(320, 240), keep_ratio=True)]
+__train_pipeline = [*__load, __pseudo_labels, dict(type='ProposalBroadcaster', transforms=__augment), dict(type='PackTagInputs')]
+__test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
 
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    sampler=dict(type='ResumableSampler'),
-    dataset=dict(
-        type='VOCTags',
-        data_root=data_root,
-        split='train',
-        metainfo=metainfo,
-        proposals='data/proposals/rendered_train.npz',
-        pipeline=train_pipeline,
-    ),
-)
-label_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    dataset=dict(
-        type='VOCTags',
-        data_root=data_root,
-        split='train',
-        metainfo=metainfo,
-        proposals='data/proposals/rendered_train.npz',
-        pipeline=test_pipeline,
-    ),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='VOCTags',
-        data_root=data_root,
-        split='test',
-        metainfo=metainfo,
-        proposals='data/proposals/rendered_test.npz',
-        keep_untagged=True,
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
-test_evaluator = dict(type='StageMetric', data_root=data_root, split='test', mask_classes=metainfo['classes'])
-# CorLoc is measured on the training split, by its boxes, and only after training.
-corloc_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='VOCTags',
-        data_root=data_root,
-        split='train',
-        metainfo=metainfo,
-        proposals='data/proposals/rendered_train.npz',
-        keep_untagged=True,
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
-corloc_evaluator = dict(type='StageMetric', data_root=data_root, split='train', protocol='corloc', mask_classes=metainfo['classes'])
-test_cfg = dict(type='TestLoop')
+train_dataloader = dict(batch_size=4, num_workers=2, dataset=dict(__train, pipeline=__train_pipeline))
+label_dataloader = dict(batch_size=4, num_workers=2, dataset=dict(__train, pipeline=__test_pipeline))
+test_dataloader = dict(num_workers=1, dataset=dict(__test, pipeline=__test_pipeline))
+test_evaluator = dict(data_root='data/rendered', split='test', mask_classes=__classes)
+corloc_dataloader = dict(num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
+corloc_evaluator = dict(data_root='data/rendered', split='train', mask_classes=__classes)
