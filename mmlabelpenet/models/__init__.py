@@ -6,7 +6,9 @@ from .data_preprocessor import InvertibleDataPreprocessor
 from .label_penet import LabelPENet
 from .mil_head import CentredUnitNorm, MILBBoxHead, MILRoIHead
 from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
+from .online_refinement import OICRBranches, PCLBranches
 from .roi_extractors import LastMapRoIExtractor
+from .tta import LabelPENetTTA
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
 
@@ -18,11 +20,14 @@ __all__ = [
     'ImageNetWeights',
     'InvertibleDataPreprocessor',
     'LabelPENet',
+    'LabelPENetTTA',
     'LastMapRoIExtractor',
     'MILBBoxHead',
     'MILRoIHead',
     'MILSoftmaxLoss',
+    'OICRBranches',
     'ObjectnessLoss',
+    'PCLBranches',
     'WSDDNLoss',
     'WeightedBBoxHead',
     'WeightedMaskHead',

@@ -38,6 +38,8 @@ class MILBBoxHead(BaseModule):
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
         roi_norm: config of a module on flattened RoI features, such as :class:`CentredUnitNorm`; None leaves them as they are.
+        refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``; None has none. With them the mean
+            of the branches ranks proposals, and class scores and excitation backprop are those of the last branch.
         init_cfg: by default N(0, 0.01) for the branches, Xavier for the layers before them.
     """
 
@@ -50,6 +52,7 @@ class MILBBoxHead(BaseModule):
         mil_loss: dict | None = None,
         dropout: float = 0.0,
         roi_norm: dict | None = None,
+        refinement: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         new_layers = [dict(type='Normal', std=0.01, override=[dict(name='fc_cls'), dict(name='fc_weight')])]
@@ -62,6 +65,8 @@ class MILBBoxHead(BaseModule):
         self.dropout = dropout
         self.roi_norm = nn.Identity() if roi_norm is None else MODELS.build(dict(roi_norm, channels=widths[0]))
         self.mil_loss = MODELS.build(mil_loss or dict(type='MILSoftmaxLoss'))
+        shape = dict(in_channels=widths[-1], num_classes=num_classes)
+        self.refinement = None if refinement is None else MODELS.build(dict(refinement, **shape))
 
     def first_input(self, roi_feats: Tensor) -> Tensor:
         """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
@@ -69,18 +74,21 @@ class MILBBoxHead(BaseModule):
 
     def linear_layers(self) -> list[nn.Linear]:
         """Layers between the RoI grid and the class scores, for excitation backprop."""
-        return [*self.shared_fcs, self.fc_cls]
+        return [*self.shared_fcs, self.fc_cls if self.refinement is None else self.refinement.branches[-1]]
 
-    def forward(self, roi_feats: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (R, C + 1) and weight logits (R, C) of RoI features (R, D, p, p)."""
+    def forward(self, roi_feats: Tensor) -> tuple[Tensor, ...]:
+        """Class logits (R, C + 1), weight logits (R, C), then each refinement branch's logits (R, C + 1) of RoI features (R, D, p, p)."""
         x = self.first_input(roi_feats)
         for layer in self.shared_fcs:
             x = F.dropout(F.relu(layer(x)), self.dropout, self.training)
-        return self.fc_cls(x), self.fc_weight(x)
+        return self.fc_cls(x), self.fc_weight(x), *([] if self.refinement is None else self.refinement(x))
 
     def class_probs(self, cls_logits: Tensor) -> Tensor:
-        """w^{c,1}: softmax over the C classes, without the background output, float (R, C)."""
-        return cls_logits[:, :-1].softmax(1)
+        """w^{c,1}: softmax over the C classes, without the background output, float (R, C).
+
+        A refinement branch has learnt what background is: of its logits, the softmax over C + 1 classes.
+        """
+        return cls_logits[:, :-1].softmax(1) if self.refinement is None else cls_logits.softmax(1)[:, :-1]
 
 
 @MODELS.register_module()
@@ -120,7 +128,8 @@ class MILRoIHead(StandardRoIHead):
     Args:
         beta: overlap from which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
-        rank: what ranks proposals and feeds NMS (row C6): ``'product'``, the score of Eq. 1, or ``'class'``, the softmax class score.
+        rank: what ranks proposals and feeds NMS (row C6): ``'product'``, the score of Eq. 1, or the mean of the refinement branches
+            where the head has some; ``'class'``, the softmax class score.
         chunk: so many proposals go through the head at once, computed again in the backward pass: bounds the memory; None takes all.
         **kwargs: of mmdet's ``StandardRoIHead``.
 
@@ -141,8 +150,8 @@ class MILRoIHead(StandardRoIHead):
         self.beta = beta
         self.single_label_weight = single_label_weight
 
-    def logits(self, x: tuple[Tensor, ...], proposals: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Class logits (R, C + 1) and weight logits (R, C) per image."""
+    def logits(self, x: tuple[Tensor, ...], proposals: list[Tensor]) -> list[tuple[Tensor, ...]]:
+        """What :meth:`MILBBoxHead.forward` returns, per image."""
         rois = bbox2roi(proposals)
         if self.chunk is None or len(rois) <= self.chunk:
             outputs = self._head(x, rois)
@@ -152,38 +161,50 @@ class MILRoIHead(StandardRoIHead):
         sizes = [len(p) for p in proposals]
         return list(zip(*(out.split(sizes) for out in outputs), strict=True))
 
-    def _head(self, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, Tensor]:
+    def _head(self, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
         return self.bbox_head(self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois))
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
-        """Eq. 2 per image, averaged; where a sample has ``gt_instances``, the single-label loss as well.
+        """Eq. 2 and the losses of refinement branches, averaged over images; where a sample has ``gt_instances``, the single-label loss too.
 
         Images without proposals or tags add nothing.
         """
         proposals = [result.bboxes for result in rpn_results_list]
-        mil, single = [], []
-        for boxes, (cls_logits, weight_logits), sample in zip(proposals, self.logits(x, proposals), batch_data_samples, strict=True):
+        mil, refined, single = [], [], []
+        for boxes, (cls_logits, weight_logits, *branches), sample in zip(
+            proposals, self.logits(x, proposals), batch_data_samples, strict=True
+        ):
             onehot = sample.gt_image_labels.onehot
             if len(boxes) and onehot.any():
                 mil.append(self.bbox_head.mil_loss(cls_logits[:, :-1], weight_logits, onehot))
+                if branches:
+                    refined.append(self.bbox_head.refinement.losses(boxes, cls_logits[:, :-1], weight_logits, branches, onehot))
             if len(boxes) and 'gt_instances' in sample:
-                single.append(self._single_label_loss(boxes, cls_logits, sample.gt_instances))
+                single.append(self._single_label_loss(boxes, [cls_logits, *branches], sample.gt_instances))
             if not mil:
                 mil.append(cls_logits.sum() * 0)
+            if branches and not refined:
+                refined.append(torch.stack([logits.sum() * 0 for logits in branches]))
         losses = dict(loss_mil=torch.stack(mil).sum() / len(proposals))
+        if refined:
+            per_branch = torch.stack(refined).sum(0) / len(proposals)
+            losses |= {f'loss_refine_{number}': value for number, value in enumerate(per_branch, 1)}
         if single:
             losses['loss_single_label'] = self.single_label_weight * torch.stack(single).mean()
         return losses
 
-    def _single_label_loss(self, proposals: Tensor, cls_logits: Tensor, found: InstanceData) -> Tensor:
+    def _single_label_loss(self, proposals: Tensor, logits: list[Tensor], found: InstanceData) -> Tensor:
+        """Mean over the class branch and the refinement branches."""
         labels = single_labels(proposals, found.bboxes, found.labels, self.bbox_head.num_classes, self.beta)
         if len(found) == 0:  # no pseudo instance must not mean "everything is background"
-            return cls_logits.sum() * 0
-        return F.cross_entropy(cls_logits, labels)
+            return sum(each.sum() for each in logits) * 0
+        return torch.stack([F.cross_entropy(each, labels) for each in logits]).mean()
 
-    def _ranking_scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+    def _ranking_scores(self, cls_logits: Tensor, weight_logits: Tensor, *branches: Tensor) -> Tensor:
         if self.rank == 'class':
-            return self.bbox_head.class_probs(cls_logits)
+            return self.bbox_head.class_probs(branches[-1] if branches else cls_logits)
+        if branches:
+            return self.bbox_head.refinement.scores(branches)
         return self.bbox_head.mil_loss.scores(cls_logits[:, :-1], weight_logits)
 
     def predict_bbox(
@@ -203,8 +224,8 @@ class MILRoIHead(StandardRoIHead):
         """
         proposals = [result.bboxes for result in rpn_results_list]
         results = []
-        for boxes, meta, (cls_logits, weight_logits) in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
-            scores = F.pad(self._ranking_scores(cls_logits, weight_logits), (0, 1))
+        for boxes, meta, logits in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
+            scores = F.pad(self._ranking_scores(*logits), (0, 1))
             boxes = scale_boxes(boxes, [1 / s for s in meta['scale_factor']]) if rescale else boxes
             if rcnn_test_cfg is None:
                 results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))
