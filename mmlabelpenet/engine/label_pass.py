@@ -48,6 +48,21 @@ def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:
         print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
 
 
+def check_maker(store: PseudoLabelStore, model: nn.Module) -> None:
+    """Refuse a store that another checkpoint has made. One that does not say what made it is taken.
+
+    Raises:
+        ValueError: backbone or stage have other weights than the store's maker; says what to do.
+    """
+    stage, weights = store.header.get('stage'), store.header.get('weights')
+    if weights is None or (stage in model.stages and weights == weights_hash(model.backbone, model.stages[stage])):
+        return
+    raise ValueError(
+        f'The store that the phase names in pseudo_labels was made by the {stage} stage of another checkpoint. Give that checkpoint as '
+        'load_from, leave pseudo_labels out to have the labels made, or set any_maker=True in the phase to learn from them all the same.'
+    )
+
+
 class LabelPass:
     """Runs one stage's label generator over the training set and writes the pseudo-label store.
 

@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.engine.label_pass import LabelPass
+from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
 from mmlabelpenet.structures import STAGES
@@ -30,6 +30,7 @@ class Phase:
         directions: what a recurrent iteration runs, one optimizer update each (row L9).
         alternate: one direction per iteration instead, in turn.
         pseudo_labels: store to learn from, in place of the one that the stage before writes.
+        any_maker: take that store even where other weights than those of this run have made it.
 
     Raises:
         ValueError: unknown name or direction, no iteration.
@@ -40,6 +41,7 @@ class Phase:
     directions: Sequence[str] = (FORWARD, BACKWARD)
     alternate: bool = False
     pseudo_labels: str | None = None
+    any_maker: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in (*STAGES, RECURRENT):
@@ -140,7 +142,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         """The store that a phase learns from.
 
         Raises:
-            ValueError: a phase that is resumed began with other labels.
+            ValueError: a phase that is resumed began with other labels, or the store that a phase names is of other weights.
         """
         hub = MessageHub.get_current_instance()
         if phase.teacher:
@@ -148,6 +150,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             store = self.label_pass.run(self.runner, phase.teacher, self.model)
         else:
             store = PseudoLabelStore.load(phase.pseudo_labels) if phase.pseudo_labels else None
+            if store and not resumed and not phase.any_maker:
+                check_maker(store, self.model)
         digest = store.digest() if store else None
         if resumed and hub.get_info('pseudo_labels', digest) != digest:
             raise ValueError(

@@ -1,7 +1,9 @@
 """The training loop: who trains when, and that nothing is lost."""
 
+import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,14 +130,31 @@ def test_a_run_killed_in_a_label_pass_and_resumed_ends_with_the_same_bits(whole,
     assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
 
 
-def test_a_phase_may_stand_alone_on_given_labels(whole, toy_root, tmp_path):
-    config = toy.run_config(toy_root, tmp_path, [('detection', 2)])
-    config.train_cfg.phases[0].pseudo_labels = f'{whole.work_dir}/pseudo_labels/classification.json'
+def test_a_phase_may_stand_alone_on_the_labels_of_the_weights_it_starts_from(toy_root, tmp_path):
+    train(toy_root, tmp_path / 'first', phases=[('classification', 2), ('detection', 1)])
+    config = toy.run_config(toy_root, tmp_path / 'alone', [('detection', 2)])
+    config.train_cfg.phases[0].pseudo_labels = f'{tmp_path}/first/pseudo_labels/classification.json'
+    config.load_from = f'{tmp_path}/first/iter_2.pth'
     runner = toy.build_runner(config)
-    before = toy.weights(runner.model)
     runner.train()
+    before = torch.load(config.load_from, weights_only=False)['state_dict']
     assert parts(toy.different(before, toy.weights(runner.model))) == {'detection'}
-    assert not (tmp_path / 'pseudo_labels').exists()
+    assert not (tmp_path / 'alone/pseudo_labels').exists()
+
+
+def test_a_named_store_of_another_checkpoint_is_refused_unless_any_maker_will_do(whole, toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, [('detection', 2)])
+    phase = config.train_cfg.phases[0]
+    phase.pseudo_labels = f'{whole.work_dir}/pseudo_labels/classification.json'
+    with pytest.raises(ValueError, match='made by the classification stage of another checkpoint.*load_from.*any_maker'):
+        toy.build_runner(config).train()
+    phase.any_maker = True
+    assert toy.build_runner(config).train() is not None
+    content = json.loads(Path(phase.pseudo_labels).read_text())
+    del content['info']['weights']
+    phase.pseudo_labels, phase.any_maker = f'{tmp_path}/elsewhere.json', False
+    Path(phase.pseudo_labels).write_text(json.dumps(content))
+    assert toy.build_runner(config).train() is not None
 
 
 def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
