@@ -165,7 +165,7 @@ class MILRoIHead(StandardRoIHead):
         return self.bbox_head(self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois))
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
-        """Eq. 2 and the losses of refinement branches, averaged over images; where a sample has ``gt_instances``, the single-label loss too.
+        """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss where a sample has ``gt_instances``.
 
         Images without proposals or tags add nothing.
         """
