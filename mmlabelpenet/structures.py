@@ -126,13 +126,31 @@ def _flip(pseudo: InstanceData, metainfo: dict) -> InstanceData:
     """Mirror left and right where the sample is mirrored."""
     if not metainfo.get('flip', False):
         return pseudo
-    if metainfo['flip_direction'] != 'horizontal':
-        raise ValueError(f'Pseudo instances can follow a horizontal flip only, got {metainfo["flip_direction"]!r}.')
-    x1, y1, x2, y2 = pseudo.bboxes.unbind(1)
-    width = metainfo['img_shape'][1]
     return InstanceData(
-        bboxes=torch.stack([width - x2, y1, width - x1, y2], 1),
+        bboxes=upright_boxes(pseudo.bboxes, metainfo),
         labels=pseudo.labels,
         masks=pseudo.masks.flip('horizontal'),
         weights=pseudo.weights,
     )
+
+
+def upright_boxes(bboxes: Tensor, metainfo: dict) -> Tensor:
+    """Mirror boxes left and right where the sample is mirrored; its own inverse.
+
+    Args:
+        bboxes: float (..., 4), in the frame of the network input.
+        metainfo: of the sample: ``img_shape`` (h, w), ``flip``, ``flip_direction``.
+
+    Raises:
+        ValueError: the sample is flipped another way.
+
+    >>> upright_boxes(torch.tensor([[1.0, 2, 4, 5]]), dict(img_shape=(6, 10), flip=True, flip_direction='horizontal')).tolist()
+    [[6.0, 2.0, 9.0, 5.0]]
+    """
+    if not metainfo.get('flip', False):
+        return bboxes
+    if metainfo['flip_direction'] != 'horizontal':
+        raise ValueError(f'Boxes can follow a horizontal flip only, got {metainfo["flip_direction"]!r}.')
+    x1, y1, x2, y2 = bboxes.unbind(-1)
+    width = metainfo['img_shape'][1]
+    return torch.stack([width - x2, y1, width - x1, y2], -1)

@@ -22,6 +22,7 @@ RUNNER = {  # arguments of mmengine's runner, and what Runner.from_cfg and the l
 OURS = {  # key: the file that reads it, and how
     'label_dataloader': ('mmlabelpenet/engine/loops.py', 'cfg.label_dataloader'),
     'allow_test_overlap': ('mmlabelpenet/apis/train.py', "config.get('allow_test_overlap'"),
+    'tta': ('mmlabelpenet/apis/tta.py', 'config.tta.scales'),
     'corloc_dataloader': ('mmlabelpenet/apis/test.py', 'config.corloc_dataloader'),
     'corloc_evaluator': ('mmlabelpenet/apis/test.py', 'config.corloc_evaluator'),
 }

@@ -1,4 +1,4 @@
-"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--out FILE.json] [--dump FILE.json]."""
+"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--tta] [--out FILE.json] [--dump FILE.json]."""
 
 import argparse
 import os
@@ -15,6 +15,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
     parser.add_argument('--stage', choices=STAGES, default='all', help='default all')
     parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation: the config's tta, scales and flips, takes that many times longer"
+    )
     parser.add_argument('--out', metavar='FILE.json', help='write the table here, with values per class')
     parser.add_argument(
         '--dump',
@@ -39,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(args.config, parse_options(args.cfg_options or []))
     config.work_dir = args.work_dir or f'{config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
     config.launcher = args.launcher
-    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump)
+    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump, tta=args.tta)
     if int(os.environ.get('RANK', 0)) == 0:
         print(text_table(table))
 

@@ -1,3 +1,4 @@
+_base_ = ['./tta.py']
 default_scope = 'mmlabelpenet'
 custom_imports = dict(imports=['mmlabelpenet'], allow_failed_imports=False)
 default_hooks = dict(

@@ -16,6 +16,7 @@ from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoi
 from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
+from mmlabelpenet.apis.tta import augment_test
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
@@ -49,6 +50,7 @@ def test(
     out: str | Path | None = None,
     corloc: bool = False,
     dump: str | Path | None = None,
+    tta: bool = False,
 ) -> Table:
     """Score a checkpoint.
 
@@ -60,6 +62,7 @@ def test(
         corloc: also run the config's ``corloc_dataloader`` and ``corloc_evaluator``, if it has them.
         dump: JSON file for the predictions on the test split, COCO-format results; of several stages each gets its own, named by
             :func:`~mmlabelpenet.evaluation.dump.dump_path`.
+        tta: test-time augmentation, as the config's ``tta`` says.
 
     Returns:
         ``{stage: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``; on other ranks than the first all is None.
@@ -77,13 +80,13 @@ def test(
     config.model.test_cfg.stages = chosen
     if dump is not None:
         config.test_evaluator.dump = str(dump)
-    table, protocol = run_test(config, checkpoint, chosen)
+    table, protocol = run_test(config, checkpoint, chosen, tta)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
         second = copy.deepcopy(config)
         second.test_dataloader, second.test_evaluator = config.corloc_dataloader, config.corloc_evaluator
         second.model.test_cfg.with_masks = False  # boxes are enough
-        found, meta['corloc'] = run_test(second, checkpoint, chosen)
+        found, meta['corloc'] = run_test(second, checkpoint, chosen, tta)
         table = merge_tables(table, found)
     table = add_missing(table)
     meta = dict(
@@ -95,6 +98,7 @@ def test(
         iterations=trained.get('iter'),
         planned_iterations=planned_iterations(config),
         stages=chosen,
+        tta=dict(scales=list(config.tta.scales), flip=config.tta.flip) if tta else None,
         **meta,
         **receipt(start),
     )
@@ -103,19 +107,26 @@ def test(
     return {**table, 'meta': meta}
 
 
-def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str]) -> tuple[Table, dict[str, Any]]:
+def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str], tta: bool = False) -> tuple[Table, dict[str, Any]]:
     """One pass over ``test_dataloader``.
+
+    Args:
+        config: left as it is.
+        checkpoint: of the config's model.
+        stages: that get a row.
+        tta: test-time augmentation.
 
     Returns:
         the table, and what it rests on: split, protocol, number of images.
     """
-    config = copy.deepcopy(config)
+    config = augment_test(config) if tta else copy.deepcopy(config)
     config.load_from, config.resume = None, False
     config.test_evaluator.stages = list(stages)
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
-    load_strictly(runner.model.module if is_model_wrapper(runner.model) else runner.model, checkpoint)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_strictly(model.module if tta else model, checkpoint)
     runner.test()
     metric = runner.test_evaluator.metrics[0]
     return metric.table, metric.meta

@@ -42,21 +42,28 @@ def inference(stage: torch.nn.Module) -> Iterator[None]:
         stage.train(training)
 
 
-def read_candidates(stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+def find_proposals(stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+    """What a stage looks at: the proposals of its RPN, or those of the samples where it has none; ``bboxes`` and ``scores`` per image."""
+    if stage.with_rpn:
+        return stage.rpn_head.predict(x, hand_over(samples), rescale=False)
+    return [sample.proposals for sample in samples]
+
+
+def read_candidates(
+    stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample], proposals: Sequence[InstanceData] | None = None
+) -> list[InstanceData]:
     """All proposals of a stage with their boxes and scores, before any suppression.
 
     Args:
         stage: any of the four.
         x: its tail's maps.
         samples: with ``proposals`` where the stage has no RPN.
+        proposals: per image, in place of those that :func:`find_proposals` gives.
 
     Returns:
         per image ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
     """
-    if stage.with_rpn:
-        proposals = stage.rpn_head.predict(x, hand_over(samples), rescale=False)
-    else:
-        proposals = [sample.proposals for sample in samples]
+    proposals = find_proposals(stage, x, samples) if proposals is None else proposals
     metas = [sample.metainfo for sample in samples]
     raw = stage.roi_head.predict_bbox(x, metas, proposals, rcnn_test_cfg=None, rescale=False)
     num_classes = stage.roi_head.bbox_head.num_classes
@@ -202,9 +209,15 @@ class AttentionGenerator(LabelGenerator):
         maps = [paste_attention(*member, size, self.paste) for member in zip(grids.split(sizes), boxes.split(sizes), strict=True)]
         return torch.stack(maps), scores
 
-    def candidates(self, stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+    def candidates(
+        self,
+        stage: TwoStageDetector,
+        x: tuple[Tensor, ...],
+        samples: Sequence[DetDataSample],
+        proposals: Sequence[InstanceData] | None = None,
+    ) -> list[InstanceData]:
         """See :func:`read_candidates`."""
-        return read_candidates(stage, x, samples)
+        return read_candidates(stage, x, samples, proposals)
 
     def member_maps(
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject]
@@ -254,10 +267,16 @@ class ProposalCalibration(AttentionGenerator):
             raise ValueError(f"start must be 'tag', 'argmax' or 'argmax_all', got {start!r}.")
         self.start = start
 
-    def candidates(self, stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+    def candidates(
+        self,
+        stage: TwoStageDetector,
+        x: tuple[Tensor, ...],
+        samples: Sequence[DetDataSample],
+        proposals: Sequence[InstanceData] | None = None,
+    ) -> list[InstanceData]:
         """See :func:`read_candidates`; ``hidden_0``, ``hidden_1`` ... (R, ...) are the head's activations for :meth:`member_maps`."""
         with recorded(stage.roi_head.bbox_head.linear_layers()) as record:
-            found = read_candidates(stage, x, samples)
+            found = read_candidates(stage, x, samples, proposals)
         if record[-1]:  # there is a proposal
             for number, passes in enumerate(record):
                 for candidates, hidden in zip(found, torch.cat(passes).split([len(c) for c in found]), strict=True):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.calibration.generators import find_proposals
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
@@ -198,10 +199,7 @@ class LabelPENet(BaseDetector):
         feature = self.extract_feat(batch_inputs)
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
         predictions = {name: self.predict_stage(name, feature, batch_data_samples, images, rescale) for name in self.predicted}
-        for index, sample in enumerate(batch_data_samples):
-            sample.set_field({name: found[index] for name, found in predictions.items()}, 'stage_predictions')
-            sample.pred_instances = predictions[self.predicted[-1]][index]
-        return batch_data_samples
+        return add_predictions(batch_data_samples, predictions)
 
     def predict_stage(
         self, name: str, feature: Tensor, samples: list[DetDataSample], images: Sequence[np.ndarray], rescale: bool = True
@@ -221,12 +219,19 @@ class LabelPENet(BaseDetector):
         return self.extract_feat(batch_inputs)
 
 
+def add_predictions(samples: list[DetDataSample], predictions: dict[str, list[InstanceData]]) -> list[DetDataSample]:
+    """Give samples the detections of every stage, ``stage_predictions``, and those of the last, ``pred_instances``."""
+    for sample, *found in zip(samples, *predictions.values(), strict=True):
+        sample.set_field(dict(zip(predictions, found, strict=True)), 'stage_predictions')
+        sample.pred_instances = found[-1]
+    return samples
+
+
 def predict_boxes(stage: TwoStageDetector, feature: Tensor, samples: list[DetDataSample]) -> list[InstanceData]:
     """Detections of a stage without the masks that it might have, in the frame of the network input."""
     x = stage.extract_feat(feature)
-    proposals = stage.rpn_head.predict(x, samples, rescale=False) if stage.with_rpn else [sample.proposals for sample in samples]
     metas = [sample.metainfo for sample in samples]
-    return stage.roi_head.predict_bbox(x, metas, proposals, rcnn_test_cfg=stage.roi_head.test_cfg, rescale=False)
+    return stage.roi_head.predict_bbox(x, metas, find_proposals(stage, x, samples), rcnn_test_cfg=stage.roi_head.test_cfg, rescale=False)
 
 
 def share_tails(stages: Iterable[nn.Module]) -> None:

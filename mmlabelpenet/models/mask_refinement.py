@@ -68,10 +68,8 @@ class MaskRefinement:
         return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
 
 
-def calibrated_masks(
-    stage: TwoStageDetector, generator: ProposalCalibration, x: list[Tensor], candidates: InstanceData, found: InstanceData, size: tuple
-) -> np.ndarray:
-    """Attention maps of detections, float32 (n, h, w) in [0, 1]; ``found`` may be shorter than the stage's result."""
+def supported_objects(generator: ProposalCalibration, candidates: InstanceData, found: InstanceData) -> list[FoundObject]:
+    """Detections with the candidates that they suppress; ``found`` may be shorter than the stage's result."""
     objects = []
     for box, label, score in zip(found.bboxes, found.labels.tolist(), found.scores.tolist(), strict=True):
         overlap = bbox_overlaps(box[None], candidates.bboxes[:, label])[0]
@@ -79,7 +77,14 @@ def calibrated_masks(
         members = members[candidates.scores[members, label].argsort(descending=True)[: generator.selection['max_candidates']]]
         best = int(overlap.argmax())
         objects.append(FoundObject(label, box, score, best, torch.unique(torch.cat([members, members.new_tensor([best])])), (label,)))
-    maps, _ = generator.attention_maps(stage, x, candidates, objects, size)
+    return objects
+
+
+def calibrated_masks(
+    stage: TwoStageDetector, generator: ProposalCalibration, x: list[Tensor], candidates: InstanceData, found: InstanceData, size: tuple
+) -> np.ndarray:
+    """Attention maps of detections, float32 (n, h, w) in [0, 1]."""
+    maps, _ = generator.attention_maps(stage, x, candidates, supported_objects(generator, candidates, found), size)
     return class_attention(maps, generator.peak)[1:].cpu().numpy()
 
 
@@ -117,10 +122,12 @@ def add_masks(
             soft.append(maps)
     else:
         return list(results)
-    return [
-        InstanceData(bboxes=r.bboxes, scores=r.scores, labels=r.labels, masks=refinement(image, r, s))
-        for r, image, s in zip(results, images, soft, strict=True)
-    ]
+    return [with_masks(found, refinement(image, found, s)) for found, image, s in zip(results, images, soft, strict=True)]
+
+
+def with_masks(found: InstanceData, masks: np.ndarray) -> InstanceData:
+    """Detections with these masks, as a new object."""
+    return InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels, masks=masks)
 
 
 def rescale_results(results: Sequence[InstanceData], samples: Sequence[DetDataSample]) -> list[InstanceData]:

@@ -1,0 +1,62 @@
+"""Switching a config's test over to test-time augmentation (row L11)."""
+
+import copy
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+
+def augment_test(config: Config) -> Config:
+    """A copy of a config whose test data loaders give the views of ``tta`` and whose model merges them.
+
+    Args:
+        config: with ``tta``: ``model``, the type that merges, ``scales``, relative to the test pipeline's ``Resize``, and ``flip``,
+            whether each scale is also seen mirrored. The first scale, upright, is the frame in which views are merged.
+
+    Raises:
+        ValueError: the config has no ``tta``, or a test pipeline without ``Resize``.
+    """
+    if config.get('tta') is None:
+        raise ValueError("The config has no key 'tta', which says how test images are augmented. Add _base_/tta.py to its _base_.")
+    config = copy.deepcopy(config)
+    for name in ('test_dataloader', 'corloc_dataloader'):
+        if config.get(name) is not None:
+            config[name].dataset.pipeline = view_pipeline(config[name].dataset.pipeline, config.tta.scales, config.tta.flip)
+    config.model = ConfigDict(**config.tta.model, module=config.model)
+    return config
+
+
+def view_pipeline(pipeline: list[dict], scales: list[float], flip: bool) -> list[dict]:
+    """A test pipeline that gives every image once for each scale and, with ``flip``, once more mirrored.
+
+    >>> resize = dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', scale=(400, 300), keep_ratio=True)])
+    >>> steps = view_pipeline([dict(type='LoadImageFromFile'), resize, dict(type='PackTagInputs')], [1.0, 1.5], True)
+    >>> [step['type'] for step in steps], len(steps[1]['transforms'][0])
+    (['LoadImageFromFile', 'TestTimeAug'], 4)
+    >>> steps[1]['transforms'][0][3]['transforms']
+    [{'type': 'Resize', 'scale': (600, 450), 'keep_ratio': True}, {'type': 'RandomFlip', 'prob': 1.0}]
+    """
+    places = [place for place, step in enumerate(pipeline) if any(inner['type'] == 'Resize' for inner in step.get('transforms', ()))]
+    if not places:
+        raise ValueError(
+            f'Test-time augmentation scales what the test pipeline resizes: a ProposalBroadcaster with a Resize. '
+            f'Got {[step["type"] for step in pipeline]}.'
+        )
+    place = places[0]
+    flips = [[], [dict(type='RandomFlip', prob=1.0)]] if flip else [[]]
+    views = [
+        dict(pipeline[place], transforms=[*(_scaled(step, scale) for step in pipeline[place]['transforms']), *mirror])
+        for scale in scales
+        for mirror in flips
+    ]
+    rest = [[step] for step in pipeline[place + 1 :]]
+    return [*pipeline[:place], dict(type='TestTimeAug', transforms=[views, *rest])]
+
+
+def _scaled(step: dict[str, Any], scale: float) -> dict[str, Any]:
+    """A ``Resize`` to so much more; any other step as it is."""
+    if step['type'] != 'Resize':
+        return step
+    if step.get('scale') is None:
+        return dict(step, scale_factor=step['scale_factor'] * scale)
+    return dict(step, scale=tuple(round(side * scale) for side in step['scale']))
