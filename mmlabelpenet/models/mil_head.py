@@ -4,7 +4,7 @@ Shapes: N images, R proposals of one image, C classes, D channels, (p, p) RoI gr
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -72,6 +72,11 @@ class MILBBoxHead(BaseModule):
         """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
         return self.roi_norm(roi_feats.flatten(1))
 
+    def learn_norm(self, parts: Iterable[Tensor]) -> None:
+        """In training, let ``roi_norm`` learn from all RoI features of a batch, in parts (R, D, p, p), before :meth:`forward` uses it."""
+        if self.training and hasattr(self.roi_norm, 'learn'):
+            self.roi_norm.learn(part.flatten(1) for part in parts)
+
     def linear_layers(self) -> list[nn.Linear]:
         """Layers between the RoI grid and the class scores, for excitation backprop."""
         return [*self.shared_fcs, self.fc_cls if self.refinement is None else self.refinement.branches[-1]]
@@ -110,14 +115,19 @@ class CentredUnitNorm(nn.Module):
         self.register_buffer('mean', torch.zeros(channels))
         self.register_buffer('batches', torch.zeros((), dtype=torch.long))
 
+    @torch.no_grad()
+    def learn(self, parts: Iterable[Tensor]) -> None:
+        """Move the mean towards that of a batch, which comes in parts, float (R, channels) each. To be called before :meth:`forward`."""
+        total = self.mean.new_zeros(len(self.mean) + 1)
+        for part in parts:
+            total += torch.cat([part.float().sum(0), total.new_tensor([len(part)])])
+        all_reduce(total)  # a rank without proposals too: the others wait for it
+        if total[-1] > 0:
+            self.batches += 1
+            self.mean.lerp_(total[:-1] / total[-1], max(self.momentum, 1 / int(self.batches)))
+
     def forward(self, x: Tensor) -> Tensor:
-        """Map float (R, channels) to float (R, channels); in training the mean learns from the batch first."""
-        if self.training:
-            total = torch.cat([x.detach().float().sum(0), x.new_full((1,), len(x), dtype=torch.float32)])
-            all_reduce(total)  # a rank without proposals too: the others wait for it
-            if total[-1] > 0:
-                self.batches += 1
-                self.mean.lerp_(total[:-1] / total[-1], max(self.momentum, 1 / int(self.batches)))
+        """Map float (R, channels) to float (R, channels). It learns nothing, so that it may be computed again in the backward pass."""
         return self.length * F.normalize(x - self.mean, dim=1)
 
 
@@ -134,7 +144,7 @@ class MILRoIHead(StandardRoIHead):
         **kwargs: of mmdet's ``StandardRoIHead``.
 
     Raises:
-        ValueError: unknown ``rank``; ``chunk`` below 1, or with a ``roi_norm`` that must see all proposals at once.
+        ValueError: unknown ``rank``, or ``chunk`` below 1.
     """
 
     def __init__(
@@ -143,8 +153,8 @@ class MILRoIHead(StandardRoIHead):
         if rank not in ('product', 'class'):
             raise ValueError(f"rank must be 'product' or 'class', got {rank!r}.")
         super().__init__(**kwargs)
-        if chunk is not None and (chunk < 1 or not isinstance(self.bbox_head.roi_norm, nn.Identity)):
-            raise ValueError(f'chunk must be at least 1, for a head without roi_norm, which learns from all proposals; got {chunk}.')
+        if chunk is not None and chunk < 1:
+            raise ValueError(f'chunk must be at least 1, or None for all proposals at once; got {chunk}.')
         self.chunk = chunk
         self.rank = rank
         self.beta = beta
@@ -154,15 +164,22 @@ class MILRoIHead(StandardRoIHead):
         """What :meth:`MILBBoxHead.forward` returns, per image."""
         rois = bbox2roi(proposals)
         if self.chunk is None or len(rois) <= self.chunk:
-            outputs = self._head(x, rois)
+            feats = self._feats(x, rois)
+            self.bbox_head.learn_norm([feats])
+            outputs = self.bbox_head(feats)
         else:
+            with torch.no_grad():
+                self.bbox_head.learn_norm(self._feats(x, part) for part in rois.split(self.chunk))
             parts = [checkpoint(self._head, x, part, use_reentrant=False) for part in rois.split(self.chunk)]
             outputs = tuple(torch.cat(part) for part in zip(*parts, strict=True))
         sizes = [len(p) for p in proposals]
         return list(zip(*(out.split(sizes) for out in outputs), strict=True))
 
+    def _feats(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        return self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+
     def _head(self, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
-        return self.bbox_head(self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois))
+        return self.bbox_head(self._feats(x, rois))
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
         """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss where a sample has ``gt_instances``.

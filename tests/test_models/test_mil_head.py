@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from mmlabelpenet.models import mil_head
+from mmlabelpenet.models.label_penet import recompute_activations
 from mmlabelpenet.models.mil_head import CentredUnitNorm, MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.structures import hand_over, pseudo_instances
@@ -154,25 +155,25 @@ def test_the_mean_of_all_proposals_is_subtracted_and_every_length_is_the_same():
     torch.manual_seed(0)
     norm, batches = CentredUnitNorm(5, length=3.0), [torch.rand(4, 5) + k for k in range(3)]
     for x in batches:
-        norm(x)
+        norm.learn(x.split(3))
     mean = torch.stack([x.mean(0) for x in batches]).mean(0)
     torch.testing.assert_close(norm.mean, mean)
-    result = norm.eval()(batches[0])
+    result = norm(batches[0])
     torch.testing.assert_close(result, 3 * (batches[0] - mean) / (batches[0] - mean).norm(dim=1, keepdim=True))
-    torch.testing.assert_close(norm.mean, mean)  # testing moves nothing
+    torch.testing.assert_close(norm.mean, mean)  # using it moves nothing
 
 
 def test_the_running_mean_forgets_slowly():
     norm = CentredUnitNorm(2, momentum=0.25)
     for value in (4.0, 4, 4, 4, 0):
-        norm(torch.full((1, 2), value))
+        norm.learn([torch.full((1, 2), value)])
     assert norm.mean.tolist() == [3.0, 3.0]
 
 
 def test_no_gradient_flows_into_the_mean():
     x = torch.rand(3, 2, requires_grad=True)
-    assert not CentredUnitNorm(2)(x).isnan().any() and not CentredUnitNorm(2).mean.requires_grad
     norm = CentredUnitNorm(2)
+    norm.learn([x])
     norm(x)[:, 0].sum().backward()
     assert x.grad.any() and not norm.mean.requires_grad
 
@@ -186,22 +187,25 @@ def test_a_rank_without_proposals_still_meets_the_others(monkeypatch):
 
     monkeypatch.setattr(mil_head, 'all_reduce', all_reduce)
     norm = CentredUnitNorm(2)
+    norm.learn([torch.zeros(0, 2)])
     assert norm(torch.zeros(0, 2)).shape == (0, 2)
     assert met == ['sum'] and norm.mean.tolist() == [3.0, 4.0]
 
 
 def test_without_any_proposal_the_mean_stays():
     norm = CentredUnitNorm(2)
-    norm(torch.ones(3, 2))
-    norm(torch.zeros(0, 2))
+    norm.learn([torch.ones(3, 2)])
+    norm.learn([torch.zeros(0, 2)])
     assert norm.mean.tolist() == [1.0, 1.0] and norm.batches == 1
 
 
 def test_the_roi_norm_stands_before_the_first_layer_and_in_excitation_backprop():
     head = MILBBoxHead(3, 2, 2, (), roi_norm=dict(type='CentredUnitNorm', length=5.0))
     feats = torch.rand(4, 2, 2, 2)
-    head(feats)
-    head.eval()
+    head.eval().learn_norm([feats])
+    assert head.roi_norm.batches == 0  # it learns in training alone
+    head.train().learn_norm([feats])
+    assert head.roi_norm.batches == 1
     first = head.first_input(feats)
     torch.testing.assert_close(first.norm(dim=1), torch.full((4,), 5.0))
     torch.testing.assert_close(head(feats)[0], head.fc_cls(first))
@@ -220,17 +224,22 @@ def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, featur
         mil_head.MILRoIHead(rank='score')
 
 
+@pytest.mark.parametrize('norm', [False, True])
 @pytest.mark.parametrize('chunk', [1, 7, 10_000])
-def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_in_memory(toy_net, toy_batch, chunk):
+def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_in_memory(toy_net, toy_batch, chunk, norm):
     stage, samples, sizes = toy_net.stages['classification'], hand_over(toy_batch[1], keep=KEEP), []
+    width = stage.roi_head.bbox_head.linear_layers()[0].in_features
     stage.roi_head.bbox_head.register_forward_pre_hook(lambda head, args: sizes.append(len(args[0])))
 
     def gradients(chunk):
         stage.roi_head.chunk = chunk
+        if norm:
+            stage.roi_head.bbox_head.roi_norm = CentredUnitNorm(width)
         toy_net.zero_grad()
         loss = stage.loss(toy_net.extract_feat(toy_batch[0]), samples)['loss_mil']
         loss.backward()
-        return [loss.detach(), *(p.grad.clone() for p in toy_net.parameters() if p.grad is not None)]
+        statistics = [buffer.clone().float() for buffer in stage.roi_head.bbox_head.roi_norm.buffers()]
+        return [loss.detach(), *(p.grad.clone() for p in toy_net.parameters() if p.grad is not None), *statistics]
 
     whole = gradients(None)
     total, sizes[:] = max(sizes), []
@@ -240,10 +249,24 @@ def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_
     assert sum(sizes) == total * (2 if chunk < total else 1)  # once forward, once again for the backward pass
 
 
-@pytest.mark.parametrize(('chunk', 'norm'), [(0, None), (5, dict(type='CentredUnitNorm'))])
-def test_chunks_that_cannot_be_are_refused(chunk, norm):
+def test_a_roi_norm_learns_once_where_the_head_is_computed_again_in_the_backward_pass(toy_net, toy_batch):
+    stage, samples = toy_net.stages['classification'], hand_over(toy_batch[1], keep=KEEP)
+    head = stage.roi_head.bbox_head
+    found = []
+    for again in (False, True):
+        head.roi_norm = CentredUnitNorm(head.linear_layers()[0].in_features)
+        if again:
+            recompute_activations([stage], ['roi_head'])
+        toy_net.zero_grad()
+        stage.loss(toy_net.extract_feat(toy_batch[0]), samples)['loss_mil'].backward()
+        found.append([head.fc_cls.weight.grad.clone(), head.roi_norm.mean.clone()])
+        assert head.roi_norm.batches == 1
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_chunk_at_all_is_refused():
     config = toy.stage_config('classification')
-    config['roi_head'].update(chunk=chunk)
-    config['roi_head']['bbox_head'].update(roi_norm=norm)
+    config['roi_head'].update(chunk=0)
     with pytest.raises(ValueError, match='chunk must be at least 1'):
         toy.build(config)
