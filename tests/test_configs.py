@@ -10,7 +10,7 @@ from mmlabelpenet.apis import load_config
 from mmlabelpenet.registry import DATA_SAMPLERS, DATASETS, LOOPS, METRICS, MODELS, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/*.py'))
+LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/*.py') if path.parent.name != 'retrain')
 HEAVY = [leaf for leaf in LEAVES if 'vgg16' in leaf]  # half a billion parameters
 
 RUNNER = {  # arguments of mmengine's runner, and what Runner.from_cfg and the launchers read
