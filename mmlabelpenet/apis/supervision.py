@@ -19,14 +19,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.train import train
+from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.opened import Opened, files_opened
 from mmlabelpenet.registry import DATASETS
 
 MASKS = ('SegmentationClass', 'SegmentationObject')
 WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.caffemodel')
-_NAMES_ONLY = 'datasets.tag_files.tags_from_xml'
+_NAMES_ONLY = {'datasets.tag_files.tags_from_xml', 'datasets.coco.read_names'}
 
 
 @dataclass
@@ -151,16 +151,14 @@ def kind_of(path: str, ways: Iterable[tuple[str, ...]], declared: Iterable[str] 
     parts, suffix = Path(path).parts, Path(path).suffix.lower()
     if set(MASKS) & set(parts):
         return 'masks'
-    if 'Annotations' in parts:
-        return 'names in annotations' if all(_NAMES_ONLY in way for way in ways) else 'boxes'
+    if 'Annotations' in parts or (suffix == '.json' and holds_boxes(path)):
+        return 'names in annotations' if all(_NAMES_ONLY & set(way) for way in ways) else 'boxes'
     if suffix in ('.jpg', '.jpeg', '.png'):
         return 'images'
     if suffix in WEIGHTS:
         return 'weights'
     if suffix == '.npz' and path in declared:
         return 'proposals'
-    if suffix == '.json' and holds_boxes(path):
-        return 'boxes'
     if 'ImageSets' in parts or path in declared:
         return 'image lists and tags'
     system = {'site-packages', '.git', 'YAPF'} & set(parts) or suffix in ('.ttf', '.conf', '.cfg', '.toml', '.ini')
@@ -253,7 +251,7 @@ def image_files(dataset: Mapping[str, Any]) -> list[Path]:
     Raises:
         FileNotFoundError: the list or an image is missing.
     """
-    devkit = VOCDevkit(dataset['data_root'], dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
+    devkit = open_devkit(dataset['data_root'], classes=())
     return [devkit.image_path(image_id) for image_id in devkit.image_ids(dataset['split'])]
 
 

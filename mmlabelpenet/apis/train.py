@@ -10,7 +10,7 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.models.weights import check_input
 
 
@@ -97,7 +97,7 @@ def check_overlap(config: Config) -> None:
 def image_ids(dataset: dict) -> list[str]:
     """Images of a data set's config; none where its list does not exist yet."""
     try:
-        return VOCDevkit(dataset['data_root'], VOC_CLASSES).image_ids(dataset['split'])
+        return open_devkit(dataset['data_root'], classes=()).image_ids(dataset['split'])
     except FileNotFoundError:
         return []
 

@@ -83,11 +83,13 @@ class VOCDevkit:
     def image_ids(self, split: str) -> list[str]:
         """Images of a list in ``ImageSets/Main``, or else in ``ImageSets/Segmentation``, in its order.
 
+        Both folders have a ``val`` and a ``test`` in VOC 2012; ``'Segmentation/val'`` names the folder too.
+
         Raises:
             FileNotFoundError: no such list.
             ValueError: the list is empty or names an image twice.
         """
-        for folder in ('Main', 'Segmentation'):
+        for folder in ('Main', 'Segmentation', ''):
             path = self.data_root / 'ImageSets' / folder / f'{split}.txt'
             if path.is_file():
                 break

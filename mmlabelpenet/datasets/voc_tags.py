@@ -1,4 +1,4 @@
-"""A VOC devkit of which only the tags are known: the data set of training, and of testing.
+"""A VOC devkit, or COCO, of which only the tags are known: the data set of training, and of testing.
 
 Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.datasets.voc.VOCDevkit``).
 """
@@ -11,10 +11,11 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
+from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.registry import DATASETS
 
 
@@ -23,11 +24,12 @@ class VOCTags(BaseDataset):
     """Images, their tags, and what was made from them: proposals and pseudo labels.
 
     Args:
-        data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``).
-        split: list of images, ``ImageSets/Main/<split>.txt``.
+        data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``), or with COCO's ``annotations``.
+        split: list of images, ``ImageSets/Main/<split>.txt``, or COCO's ``train2017``.
         tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file of image and tags.
         use_difficult_tags: whether a tag counts that only difficult objects carry (row C15).
         proposals: proposal file of the split; None if no stage needs one.
+        max_proposals: only so many of an image's best proposals are taken; None for all.
         pseudo_labels: path of a pseudo-label store; the loop sets another from phase to phase.
         keep_untagged: testing keeps images without tags, training skips them with a count.
         max_bad_images: training passes over so many images that cannot be read, with a count in the log, and takes the next one of the
@@ -48,6 +50,7 @@ class VOCTags(BaseDataset):
         tags: str = 'lists',
         use_difficult_tags: bool = False,
         proposals: str | None = None,
+        max_proposals: int | None = None,
         pseudo_labels: str | None = None,
         keep_untagged: bool = False,
         max_bad_images: int = 0,
@@ -55,13 +58,13 @@ class VOCTags(BaseDataset):
     ) -> None:
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()
         self.split, self.tags, self.use_difficult_tags, self.keep_untagged = split, tags, use_difficult_tags, keep_untagged
-        self.proposal_path = proposals
+        self.proposal_path, self.max_proposals = proposals, max_proposals
         super().__init__(data_root=data_root, **kwargs)
         self.use_pseudo_labels(pseudo_labels)
 
     def load_data_list(self) -> list[dict]:
         """One entry per image: ``img_id``, ``img_path``, ``tags`` (class indices)."""
-        devkit = VOCDevkit(self.data_root, self.metainfo['classes'])
+        devkit = open_devkit(self.data_root, self.metainfo['classes'])
         tags = devkit.tags(self.split, source=self.tags, use_difficult=self.use_difficult_tags)
         image_ids = [i for i in devkit.image_ids(self.split) if self.keep_untagged or tags.get(i)]
         skipped = len(devkit.image_ids(self.split)) - len(image_ids)
@@ -90,7 +93,7 @@ class VOCTags(BaseDataset):
             bboxes, scores = self.proposal_file.get(info['img_id'])
             info['proposal_image_size'] = self.proposal_file.size(info['img_id'])
         info['num_classes'] = len(self.metainfo['classes'])
-        info['proposals'] = dict(bboxes=bboxes, scores=scores)
+        info['proposals'] = dict(bboxes=bboxes[: self.max_proposals], scores=scores[: self.max_proposals])  # sorted, best first
         info['instances'] = [] if self.store is None else self.store.instances(info['img_id'])
         return info
 

@@ -14,6 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
+from ..datasets.coco import open_devkit
 from ..datasets.voc import VOCDevkit
 from ..registry import METRICS
 from ..structures import STAGES
@@ -101,7 +102,7 @@ class StageMetric(BaseMetric):
     def _open(self) -> VOCDevkit:
         if self._devkit is None:
             more = {} if self.mask_classes is None else {'mask_classes': tuple(self.mask_classes)}
-            self._devkit = VOCDevkit(self.data_root, self.classes, **more)
+            self._devkit = open_devkit(self.data_root, self.classes, **more)
             self._order = {image_id: index for index, image_id in enumerate(self._devkit.image_ids(self.split))}
         return self._devkit
 

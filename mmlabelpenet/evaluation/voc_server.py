@@ -54,7 +54,7 @@ def write_submission(
         path: ends in ``.tar.gz``.
         competition: 'comp3', 'comp4', 'comp5' or 'comp6'.
         devkit: with VOC's classes; only the image list and the sizes of images are read.
-        split: image list.
+        split: image list; that of comp5 and comp6 on VOC 2012 is ``'Segmentation/test'``.
         results: of all its images.
         year: such as 'VOC2012'; the name of the devkit's folder by default.
         score_thr: score from which on an instance enters a class map.
@@ -77,9 +77,9 @@ def write_submission(
     if competition in SEGMENTATION and results.has_masks is False:
         raise ValueError(f'{competition} needs masks, but {str(results.path)!r} has none.')
     if competition in DETECTION:
-        members = _detection_files(results, devkit.image_ids(split), f'results/{year}/Main/{competition}_det_{split}')
+        members = _detection_files(results, devkit.image_ids(split), f'results/{year}/Main/{competition}_det_{_name(split)}')
     else:
-        members = _class_maps(results, devkit, split, f'results/{year}/Segmentation/{competition}_{split}_cls', score_thr)
+        members = _class_maps(results, devkit, split, f'results/{year}/Segmentation/{competition}_{_name(split)}_cls', score_thr)
     with atomic_write(path, 'wb') as file:
         with gzip.GzipFile(filename='', fileobj=file, mode='wb', mtime=0) as packed, tarfile.open(fileobj=packed, mode='w') as archive:
             for name, content in members:
@@ -133,8 +133,8 @@ def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str
         seen.add(name)
         kind = (match['competition'], match['year'], match['split'])
         first = first or kind
-        if kind != first or match['split'] != split:
-            raise ValueError(f'{name!r} in {str(path)!r} is of {" ".join(kind)}, expected {first[0]} {first[1]} {split}.')
+        if kind != first or match['split'] != _name(split):
+            raise ValueError(f'{name!r} in {str(path)!r} is of {" ".join(kind)}, expected {first[0]} {first[1]} {_name(split)}.')
         if match['competition'] in DETECTION:
             entries += _check_lines(name, match['item'], content, known)
         else:
@@ -142,12 +142,17 @@ def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str
     if first is None:
         raise ValueError(f'{str(path)!r} is empty.')
     wanted = VOC_CLASSES if first[0] in DETECTION else image_ids
-    start = f'{first[0]}_det_{split}_' if first[0] in DETECTION else ''
+    start = f'{first[0]}_det_{_name(split)}_' if first[0] in DETECTION else ''
     present = {PurePosixPath(name).stem for name in seen}
     missing = [item for item in wanted if start + item not in present]
     if missing:
         raise ValueError(f'{str(path)!r} lacks {len(missing)} of {len(wanted)} files, the first for {missing[0]!r}.')
     return Submission(*first, entries)
+
+
+def _name(split: str) -> str:
+    """A split as the server writes it, without the folder of its list."""
+    return PurePosixPath(split).name
 
 
 def _members(path: str | os.PathLike[str]) -> Iterator[tuple[str, bytes]]:

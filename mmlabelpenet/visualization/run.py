@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.checkpoint import load_strictly
 from mmlabelpenet.apis.inferencer import find_run
+from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.models.label_penet import LabelPENet
@@ -62,7 +63,7 @@ class Run:
     def devkit(self, loader: str = 'train') -> VOCDevkit:
         """The data of a loader; annotations may be there or not."""
         evaluator = self.config.get('test_evaluator') or {}
-        return VOCDevkit(self.config[f'{loader}_dataloader'].dataset.data_root, self.classes, evaluator.get('mask_classes'))
+        return open_devkit(self.config[f'{loader}_dataloader'].dataset.data_root, self.classes, evaluator.get('mask_classes'))
 
     @cached_property
     def comparisons(self) -> dict[str, tuple[list[dict], Comparison]]:

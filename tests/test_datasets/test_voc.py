@@ -52,6 +52,13 @@ def test_a_list_of_the_segmentation_task_serves_too(root):
     assert VOCDevkit(root, CLASSES).image_ids('val') == ['a']
 
 
+def test_a_list_that_both_tasks_have_is_named_with_its_folder(root):
+    (root / 'ImageSets/Main/val.txt').write_text('b\nc\n')
+    assert VOCDevkit(root, CLASSES).image_ids('val') == ['b', 'c']
+    assert VOCDevkit(root, CLASSES).image_ids('Segmentation/val') == ['a']
+    assert VOCDevkit(root, CLASSES).tags('Segmentation/val', 'xml') == {'a': [1]}
+
+
 @pytest.mark.parametrize('source', ['lists', 'xml'])
 def test_difficult_objects_give_a_tag_only_where_asked_for(root, source):
     devkit = VOCDevkit(root, CLASSES)

@@ -72,6 +72,14 @@ def test_boxes_and_masks_of_training_images_are_not_read(toy_root, root, tags):
         assert same(clean[Draw(i, i)], poisoned[Draw(i, i)])
 
 
+def test_the_best_proposals_are_taken_where_only_some_are_wanted(toy_root):
+    every, some = build(toy_root, train=False), build(toy_root, train=False, max_proposals=5)
+    for i in range(6):
+        bboxes, scores = (every.get_data_info(i)['proposals'][key] for key in ('bboxes', 'scores'))
+        best = np.argsort(-scores, kind='stable')[:5]
+        assert some.get_data_info(i)['proposals']['bboxes'].tolist() == bboxes[best].tolist()
+
+
 def test_all_sources_of_tags_agree(toy_root):
     datasets = [build(toy_root, tags=tags) for tags in ('lists', 'xml')]
     onehots = [torch.stack([dataset[i]['data_samples'].gt_image_labels.onehot for i in range(6)]) for dataset in datasets]

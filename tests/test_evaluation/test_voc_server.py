@@ -59,6 +59,15 @@ def members(path):
         return {member.name: archive.extractfile(member).read() for member in archive}
 
 
+@pytest.mark.parametrize('competition', ['comp4', 'comp6'])
+def test_a_list_named_with_its_folder_gives_members_named_without_it(tmp_path, devkit, competition):
+    lists = devkit.data_root / 'ImageSets'
+    (lists / 'Segmentation').mkdir(exist_ok=True)
+    (lists / 'Segmentation/test.txt').write_text((lists / 'Main/test.txt').read_text())
+    submission = write_submission(tmp_path / 'a.tar.gz', competition, devkit, 'Segmentation/test', results(tmp_path, devkit, predictions()))
+    assert submission.split == 'test' and all('Segmentation/test' not in name for name in members(tmp_path / 'a.tar.gz'))
+
+
 @pytest.mark.parametrize('competition', ['comp3', 'comp4'])
 def test_detections_come_back_with_their_scores_and_one_based_inclusive_boxes(tmp_path, devkit, competition):
     found = predictions()

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, shrunk_search
 from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
@@ -56,7 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Make the file unless it is there, then report on it."""
     args = parse_args(argv)
-    devkit = VOCDevkit(args.data_root, classes=())
+    devkit = open_devkit(args.data_root, classes=())
     image_ids = devkit.image_ids(args.split)
     search = SelectiveSearchSettings(args.mode, args.min_size, args.max_proposals)
     settings = {'method': 'selective search', 'split': args.split, **asdict(search), 'opencv': cv2.__version__, 'format': _FORMAT}

@@ -1,0 +1,174 @@
+"""COCO in its published layout: tags for training, boxes and masks for metrics."""
+
+import json
+
+import numpy as np
+import pytest
+import toy
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from mmlabelpenet.apis.supervision import kind_of
+from mmlabelpenet.datasets.coco import COCODevkit, open_devkit, read_names
+from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.metrics import StageMetric
+from mmlabelpenet.opened import files_opened
+from mmlabelpenet.registry import DATASETS
+
+CLASSES = ('cat', 'dog')
+SIZE = (20, 30)
+
+
+def square(left, top, right, bottom):
+    return [[left, top, right, top, right, bottom, left, bottom]]
+
+
+def crowd_code():
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, 20:] = 1
+    code = coco_mask.encode(np.asfortranarray(mask))
+    return dict(size=list(SIZE), counts=code['counts'].decode())
+
+
+@pytest.fixture
+def root(tmp_path):
+    for split, numbers in (('train2017', (7, 9)), ('val2017', (8, 5, 3))):
+        (tmp_path / split).mkdir()
+        for number in numbers:
+            Image.new('RGB', SIZE[::-1]).save(tmp_path / f'{split}/{number:012d}.jpg')
+    write(tmp_path, 'train2017', (7, 9), [(7, 17, [1, 2, 5, 6], square(1, 2, 6, 8), 0), (7, 18, [0, 0, 9, 9], crowd_code(), 1)])
+    notes = [
+        (8, 18, [2, 2, 10, 8], square(2, 2, 12, 10), 0),
+        (8, 17, [4, 4, 4, 4], square(4, 4, 8, 8), 0),
+        (8, 44, [0, 0, 3, 3], square(0, 0, 3, 3), 0),
+        (8, 17, [20, 0, 10, 20], crowd_code(), 1),
+        (3, 17, [5, 5, 0, 4], square(5, 5, 5, 9), 0),
+    ]
+    write(tmp_path, 'val2017', (8, 5, 3), notes)
+    return tmp_path
+
+
+def write(root, split, numbers, notes):
+    (root / 'annotations').mkdir(exist_ok=True)
+    content = dict(
+        images=[dict(id=number, file_name=f'{number:012d}.jpg', height=SIZE[0], width=SIZE[1]) for number in numbers],
+        categories=[dict(id=number, name=name) for number, name in ((17, 'cat'), (18, 'dog'), (44, 'bottle'))],
+        annotations=[
+            dict(id=k, image_id=image, category_id=category, bbox=box, segmentation=where, iscrowd=crowd, area=box[2] * box[3])
+            for k, (image, category, box, where, crowd) in enumerate(notes, 1)
+        ],
+    )
+    (root / f'annotations/instances_{split}.json').write_text(json.dumps(content))
+
+
+def test_a_folder_with_annotations_is_coco_and_any_other_is_voc(root, toy_root):
+    assert isinstance(open_devkit(root, CLASSES), COCODevkit)
+    assert type(open_devkit(toy_root, CLASSES)) is VOCDevkit
+
+
+def test_tags_are_the_categories_and_crowds_count_only_where_asked_for(root):
+    devkit = COCODevkit(root, CLASSES)
+    assert devkit.image_ids('train2017') == ['000000000007', '000000000009']
+    assert devkit.tags('train2017') == {'000000000007': [0], '000000000009': []}
+    assert devkit.tags('train2017', use_difficult=True)['000000000007'] == [0, 1]
+    assert devkit.tags('val2017')['000000000008'] == [0, 1]
+
+
+def test_tags_may_come_from_a_file_too(root):
+    (root / 'tags.csv').write_text('image,tags\n000000000007.jpg,dog\n000000000009.jpg,\n')
+    assert COCODevkit(root, CLASSES).tags('train2017', root / 'tags.csv') == {'000000000007': [1], '000000000009': []}
+
+
+def test_boxes_and_masks_are_thrown_away_on_reading(root):
+    read_names.cache_clear()
+    path = root / 'annotations/instances_train2017.json'
+    text = json.dumps(read_names(path)._asdict(), default=sorted)
+    assert 'cat' in text and 'counts' not in text and '20' not in text
+    clean = COCODevkit(root, CLASSES).tags('train2017')
+    path.write_text(path.read_text().replace('"bbox": [', '"bbox": ["poison", ').replace('"counts"', '"poison"'))
+    read_names.cache_clear()
+    assert COCODevkit(root, CLASSES).tags('train2017') == clean
+
+
+def test_the_data_set_of_training_serves_coco_and_opens_no_boxes(root):
+    records = [
+        ProposalRecord(f'{n:012d}', SIZE, np.array([[1, 2, 9, 8], [0, 0, 30, 20]], np.float32), np.ones(2, np.float32)) for n in (7, 9)
+    ]
+    write_proposals(root / 'train.npz', records, dict(split='train2017'))
+    read_names.cache_clear()
+    with files_opened() as opened:
+        config = dict(data_root=str(root), split='train2017', metainfo=dict(classes=CLASSES), proposals=str(root / 'train.npz'))
+        dataset = DATASETS.build(dict(type='VOCTags', pipeline=toy.pipelines()[1], **config))
+        sample = dataset[0]['data_samples']
+    assert len(dataset) == 1  # the other picture has no tag
+    assert sample.img_id == '000000000007' and sample.gt_image_labels.onehot.tolist() == [1, 0] and len(sample.proposals) == 2
+    kinds = {kind_of(path, ways, [str(root / 'train.npz')]) for path, ways in opened.items()}
+    assert 'names in annotations' in kinds and not kinds & {'boxes', 'masks'}
+
+
+def test_boxes_that_a_metric_reads_are_told_from_names(root):
+    devkit = COCODevkit(root, CLASSES)
+    with files_opened() as opened:
+        devkit.objects(devkit.image_ids('val2017')[0])
+    (path,) = [path for path in opened if path.endswith('.json')]
+    assert kind_of(path, opened[path]) == 'boxes'
+
+
+def test_objects_and_masks_are_those_of_pycocotools(root):
+    devkit, reference = COCODevkit(root, CLASSES), COCO(root / 'annotations/instances_val2017.json')
+    devkit.image_ids('val2017')
+    objects, masks = devkit.objects('000000000008'), devkit.instance_masks('000000000008')
+    notes = [note for note in reference.loadAnns(reference.getAnnIds(8)) if note['category_id'] != 44]
+    assert objects.bboxes.tolist() == [[x, y, x + w, y + h] for x, y, w, h in (note['bbox'] for note in notes)]
+    assert objects.labels.tolist() == [1, 0, 0] and objects.difficult.tolist() == [False, False, True]
+    assert masks.labels.tolist() == [1, 0]
+    for mask, note in zip(masks.masks, notes, strict=False):
+        assert np.array_equal(mask, reference.annToMask(note).astype(bool))
+
+
+def test_in_the_class_map_the_smaller_object_is_seen_and_crowds_are_void(root):
+    devkit = COCODevkit(root, CLASSES)
+    devkit.image_ids('val2017')
+    painted = devkit.class_mask('000000000008')
+    assert painted[5, 5] == 1 and painted[3, 3] == 2 and painted[0, 0] == 0 and painted[0, 25] == 255
+
+
+def test_pictures_without_objects_and_boxes_without_width_are_empty(root):
+    devkit = COCODevkit(root, CLASSES)
+    devkit.image_ids('val2017')
+    for image_id in ('000000000005', '000000000003'):
+        assert len(devkit.objects(image_id).bboxes) == 0 and devkit.instance_masks(image_id).masks.shape == (0, *SIZE)
+        assert not devkit.class_mask(image_id).any()
+
+
+def test_perfect_predictions_score_100(root):
+    metric, devkit = StageMetric(str(root), 'val2017', stages=['segmentation']), COCODevkit(root, CLASSES)
+    metric.dataset_meta = dict(classes=CLASSES)
+    for image_id in devkit.image_ids('val2017'):
+        truth, masks = devkit.objects(image_id), devkit.instance_masks(image_id)
+        found = dict(bboxes=truth.bboxes[~truth.difficult], labels=masks.labels, scores=np.ones(len(masks.labels)), masks=masks.masks)
+        metric.process(None, [dict(img_id=image_id, stage_predictions=dict(segmentation=found))])
+    scores = metric.evaluate(3)
+    assert scores['segmentation/bbox_mAP_50_area'] == 100 and scores['segmentation/segm_mAP_75_area'] == 100
+
+
+def test_what_is_missing_is_named(root):
+    devkit = COCODevkit(root, CLASSES)
+    with pytest.raises(FileNotFoundError, match="No split 'test2017'.* Splits there: train2017, val2017"):
+        devkit.image_ids('test2017')
+    with pytest.raises(FileNotFoundError, match='Image .* is missing'):
+        devkit.image_path('000000000007')
+    with pytest.raises(ValueError, match='unicorn are no categories'):
+        COCODevkit(root, ('cat', 'unicorn')).tags('train2017')
+    with pytest.raises(FileNotFoundError, match='Expected COCO'):
+        COCODevkit(root / 'train2017', CLASSES)
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{"images": []}'])
+def test_a_file_of_another_form_is_refused(root, text):
+    (root / 'annotations/instances_train2017.json').write_text(text)
+    read_names.cache_clear()
+    with pytest.raises(ValueError, match='instances_train2017.json'):
+        COCODevkit(root, CLASSES).image_ids('train2017')
