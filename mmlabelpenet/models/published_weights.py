@@ -7,7 +7,8 @@ Each reader turns one published state dict into one of our parts: ``backbone.*``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,7 @@ _TORCHVISION = Preset('rgb', (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 PRESETS: dict[str, dict[str, Preset]] = {
     'vgg16': {'caffe': Preset('bgr', (102.9801, 115.9465, 122.7717), (1, 1, 1)), 'torchvision': _TORCHVISION},
     'resnet50': {'caffe': Preset('bgr', (103.939, 116.779, 123.68), (1, 1, 1)), 'torchvision': _TORCHVISION},
+    'resnet101': {'caffe': Preset('bgr', (103.939, 116.779, 123.68), (1, 1, 1)), 'torchvision': _TORCHVISION},
     'efficientnet_lite0': {'tensorflow': Preset('rgb', (127, 127, 127), (128, 128, 128))},
 }
 _VGG_CONVS = ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '4_1', '4_2', '4_3', '5_1', '5_2', '5_3')
@@ -64,10 +66,10 @@ def rename_published(arch: str, preset: str, state: State) -> State:
     """Rename a published state dict to ours and cast it to float32; the ImageNet classifier is left out.
 
     Args:
-        arch: 'vgg16', 'resnet50' or 'efficientnet_lite0'.
+        arch: 'vgg16', 'resnet50', 'resnet101' or 'efficientnet_lite0'.
         preset: name in ``PRESETS[arch]``.
         state: VGG-16 in torchvision's names (``features.0.weight``, ``classifier.0.weight``) or Caffe's (``conv1_1.weight``,
-            ``fc6.weight``), ResNet-50 in torchvision's names, EfficientNet-Lite0 in those of the wheel.
+            ``fc6.weight``), ResNets in torchvision's names, EfficientNet-Lite0 in those of the wheel.
 
     Returns:
         state dict with the prefixes ``backbone.``, ``tail.`` and, for VGG-16, ``fcs.``.
@@ -97,9 +99,9 @@ def _vgg16_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     return names, {f'{last}.weight', f'{last}.bias'}
 
 
-def _resnet50_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+def _resnet_names(state: Iterable[str], blocks_of_layers: Sequence[int]) -> tuple[dict[str, str], set[str]]:
     names: dict[str, str] = {}
-    for layer, blocks in enumerate((3, 4, 6, 3), 1):
+    for layer, blocks in enumerate(blocks_of_layers, 1):
         part = 'tail' if layer == 4 else 'backbone'
         for block in range(blocks):
             here = f'layer{layer}.{block}'
@@ -128,7 +130,8 @@ def _lite0_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
 _NORM = ('weight', 'bias', 'running_mean', 'running_var')
 _NAMES: dict[str, Callable[[Iterable[str]], tuple[dict[str, str], set[str]]]] = {
     'vgg16': _vgg16_names,
-    'resnet50': _resnet50_names,
+    'resnet50': partial(_resnet_names, blocks_of_layers=(3, 4, 6, 3)),
+    'resnet101': partial(_resnet_names, blocks_of_layers=(3, 4, 23, 3)),
     'efficientnet_lite0': _lite0_names,
 }
 

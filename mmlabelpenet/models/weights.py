@@ -39,7 +39,7 @@ class ImageNetWeights:
     ``own_init`` (new layers) and in ``unused_weights`` (layers left out).
 
     Args:
-        arch: 'vgg16', 'resnet50' or 'efficientnet_lite0'.
+        arch: 'vgg16', 'resnet50', 'resnet101' or 'efficientnet_lite0'.
         preset: 'caffe', 'torchvision' or 'tensorflow'.
         part: 'backbone', 'tail' or 'fcs'.
         checkpoint: published file or one made by ``tools/model_converters``: a path, a URL, ``torchvision://NAME`` or

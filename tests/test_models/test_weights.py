@@ -66,6 +66,16 @@ def test_both_published_layouts_of_vgg_fill_backbone_tail_and_fcs(tmp_path, layo
         assert torch.equal(name.weight, layer.weight) and torch.equal(name.bias, layer.bias)
 
 
+def test_the_longer_resnet_is_told_by_its_blocks():
+    state = {key: value.new_zeros(1) for key, value in torchvision.models.resnet101(weights=None).state_dict().items()}
+    renamed = rename_published('resnet101', 'torchvision', state)
+    assert (
+        'backbone.layer3.22.conv3.weight' in renamed and 'tail.layer4.2.bn3.running_var' in renamed and 'backbone.conv1.weight' in renamed
+    )
+    with pytest.raises(KeyError, match='left over'):
+        rename_published('resnet50', 'torchvision', state)
+
+
 def test_the_converter_writes_a_file_that_a_config_can_use(tmp_path):
     state, layers = vgg_state('caffe')
     torch.save(state, tmp_path / 'vgg.pth')
