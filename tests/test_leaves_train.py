@@ -13,8 +13,7 @@ from mmlabelpenet.apis import load_config
 from mmlabelpenet.structures import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/*.py'))
-PHASES = (*STAGES, 'recurrent')
+LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/*.py') if path.parent.name != 'retrain')
 
 
 def shrink(node):
@@ -45,7 +44,7 @@ def small_config(leaf, toy_root, work_dir, iters=2):
         config[loader].dataset.update({key: toy_data[key] for key in ('data_root', 'split', 'proposals', 'metainfo')})
     config.train_dataloader.batch_size = 2
     config.label_dataloader.batch_size = 3
-    config.train_cfg.phases = [dict(name=name, iters=iters) for name in PHASES]
+    config.train_cfg.phases = [dict(phase, iters=iters) for phase in config.train_cfg.phases]
     config.visualizer = None
     config.work_dir = str(work_dir)
     return Config(config.to_dict(), format_python_code=False)  # formatting would take most of the time
@@ -59,16 +58,17 @@ def test_every_leaf_trains_two_iterations_of_each_phase_and_predicts(leaf, toy_r
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
     runner.train()
     moved = {name.split('.')[1] for name, value in runner.model.state_dict().items() if not torch.equal(value, before[name])}
-    assert set(STAGES) <= moved
+    stages = [name for name in STAGES if name in config.model.stages]
+    assert set(stages) <= moved
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
     batch = next(iter(runner.train_loop.dataloader))
-    runner.model.predicted = list(STAGES)
+    runner.model.predicted = stages
     found = runner.model.test_step(batch)[0].stage_predictions
-    assert list(found) == list(STAGES)
+    assert list(found) == stages
     assert all(result.masks.shape[0] == len(result.bboxes) for result in found.values())
 
 
-@pytest.mark.parametrize('leaf', [leaf for leaf in LEAVES if 'vgg16' in leaf])
+@pytest.mark.parametrize('leaf', [leaf for leaf in LEAVES if 'labelpenet_vgg16' in leaf])
 def test_the_papers_schedule_is_a_saw_tooth(leaf):
     init_default_scope('mmlabelpenet')
     config = load_config(ROOT / leaf)

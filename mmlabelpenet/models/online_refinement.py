@@ -80,7 +80,7 @@ class RefinementBranches(BaseModule):
         num_classes: int,
         num_branches: int = 3,
         iou_thr: float = 0.5,
-        ignore_iou: float = 0.0,
+        ignore_iou: float = 0.1,
         loss_weight: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
