@@ -109,7 +109,8 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     """
     work_dir, noted = Path(work_dir), Path(work_dir, 'last_checkpoint')
     last = work_dir / Path(noted.read_text().strip()).name if noted.is_file() else None
-    found = sorted(work_dir.glob('iter_*.pth'), key=lambda path: (path == last, path.stat().st_mtime), reverse=True)
+    paths = [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]  # schedules in epochs: mmdet's models
+    found = sorted(paths, key=lambda path: (path == last, path.stat().st_mtime), reverse=True)
     for path in found:
         if is_whole(path):
             return path

@@ -72,12 +72,14 @@ def test(
         ValueError: unknown stage, a checkpoint of another model.
     """
     start = time.monotonic()
-    chosen = choose_stages(stages, tuple(config.model.stages))
+    own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
+    chosen = choose_stages(stages, tuple(config.model.stages)) if own else list(config.test_evaluator.stages)
     trained = read_checkpoint(checkpoint)['meta']
     digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
     config = copy.deepcopy(config)
-    config.model.setdefault('test_cfg', {})
-    config.model.test_cfg.stages = chosen
+    if own:
+        config.model.setdefault('test_cfg', {})
+        config.model.test_cfg.stages = chosen
     if dump is not None:
         config.test_evaluator.dump = str(dump)
     table, protocol = run_test(config, checkpoint, chosen, tta)

@@ -1,5 +1,6 @@
 """Training from a config."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -84,22 +85,31 @@ def check_overlap(config: Config) -> None:
     if config.get('allow_test_overlap', False) or config.get('test_dataloader') is None:
         return
     train, test = config.train_dataloader.dataset, config.test_dataloader.dataset
-    if Path(train.data_root).resolve() != Path(test.data_root).resolve():
+    if 'split' in train and Path(train.data_root).resolve() != Path(test.data_root).resolve():
         return
     shared = set(image_ids(train)) & set(image_ids(test))
     if shared:
         raise ValueError(
-            f'{len(shared)} images are in the training split {train.split!r} and in the test split {test.split!r}, for example '
+            f'{len(shared)} images are in the training split {_list_of(train)!r} and in the test split {_list_of(test)!r}, for example '
             f'{min(shared)!r}. Choose other splits, or set allow_test_overlap=True and call no number of it a test result.'
         )
 
 
 def image_ids(dataset: dict) -> list[str]:
-    """Images of a data set's config; none where its list does not exist yet."""
+    """Images of a data set's config, ours or one of mmdet's with a list or a COCO file; none where its list does not exist yet."""
     try:
-        return open_devkit(dataset['data_root'], classes=()).image_ids(dataset['split'])
+        if 'split' in dataset:
+            return open_devkit(dataset['data_root'], classes=()).image_ids(dataset['split'])
+        path = Path(dataset.get('data_root') or '', dataset['ann_file'])
+        if path.suffix == '.json':
+            return [Path(image['file_name']).stem for image in json.loads(path.read_text())['images']]
+        return path.read_text().split()
     except FileNotFoundError:
         return []
+
+
+def _list_of(dataset: dict) -> str:
+    return dataset.get('split') or dataset['ann_file']
 
 
 def allow_cpu_ranks(config: Config) -> None:

@@ -77,8 +77,8 @@ class LabelPENet(BaseDetector):
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         names = tuple(name for name in STAGES if name in stages)
-        if not names or names != STAGES[: len(names)] or len(names) != len(stages):
-            raise ValueError(f'Expected the first stages of {STAGES}, got {tuple(stages)}.')
+        if not names or names != tuple(STAGES[: len(names)]) or len(names) != len(stages):
+            raise ValueError(f'Expected the first stages of {tuple(STAGES)}, got {tuple(stages)}.')
         if missing := [name for name in names[:-1] if name not in generators]:
             raise ValueError(f'Stages {missing} hand labels on and need a generator each.')
         self.backbone = MODELS.build(backbone)
