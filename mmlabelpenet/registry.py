@@ -21,6 +21,13 @@ TRANSFORMS = _child('transform', 'TRANSFORMS', 'mmlabelpenet.datasets.transforms
 LOOPS = _child('loop', 'LOOPS', 'mmlabelpenet.engine')
 HOOKS = _child('hook', 'HOOKS', 'mmlabelpenet.engine', 'mmdet.engine.hooks')
 OPTIM_WRAPPERS = _child('optim_wrapper', 'OPTIM_WRAPPERS', 'mmlabelpenet.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'mmlabelpenet.engine')
+OPTIMIZERS = _child('optimizer', 'OPTIMIZERS', 'mmlabelpenet.engine')
+PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', 'mmlabelpenet.engine')
+LOG_PROCESSORS = _child('log_processor', 'LOG_PROCESSORS', 'mmlabelpenet.engine')
+MODEL_WRAPPERS = _child('model_wrapper', 'MODEL_WRAPPERS', 'mmlabelpenet.models')
+VISUALIZERS = _child('visualizer', 'VISUALIZERS', 'mmdet.visualization')
+VISBACKENDS = _child('vis_backend', 'VISBACKENDS', 'mmdet.visualization')
 METRICS = _child('metric', 'METRICS', 'mmlabelpenet.evaluation.metrics')
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope='mmlabelpenet', locations=['mmlabelpenet.models']
