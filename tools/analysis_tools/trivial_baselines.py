@@ -1,0 +1,49 @@
+"""Score what any method has to beat: python tools/analysis_tools/trivial_baselines.py CONFIG [--methods largest whole random cam].
+
+`largest` takes the largest proposal, `whole` the image, `random` a random proposal; their masks are the boxes filled. `cam` is the class
+activation map of a linear image classifier with a threshold and a dense CRF. That classifier learns from the training tags, on features
+of the config's backbone and, where they are known, ImageNet's last layers; its scores rank the boxes of every method. The threshold of
+`cam` is the one of the best CorLoc on every tenth training image.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+METHODS = ('largest', 'whole', 'random', 'cam')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
+    parser.add_argument('--seed', type=int, default=0, help='of the random proposals')
+    parser.add_argument('--crf', default='small', help="preset of the CRF, or 'none' (default: small)")
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the table here, with values per class')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Learn, score, print, write."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.baselines.score import trivial_baselines
+    from mmlabelpenet.evaluation import text_table
+
+    config = load_config(args.config, parse_options(args.cfg_options or []))
+    table = trivial_baselines(config, args.methods, args.seed, None if args.crf == 'none' else args.crf, args.out)
+    if table['meta']['thresholds']:
+        tried = ', '.join(f'{threshold}: {value:.1f}' for threshold, value in table['meta']['thresholds'].items())
+        print(f'\nCorLoc of cam on every tenth training image by threshold: {tried}')
+    print(f'\n{text_table(table)}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
