@@ -26,7 +26,8 @@ class VOCTags(BaseDataset):
     Args:
         data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``), or with COCO's ``annotations``.
         split: list of images, ``ImageSets/Main/<split>.txt``, or COCO's ``train2017``.
-        tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file of image and tags.
+        tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file of image and tags; None for images
+            that are only tested on and have none.
         use_difficult_tags: whether a tag counts that only difficult objects carry (row C15).
         proposals: proposal file of the split; None if no stage needs one.
         max_proposals: only so many of an image's best proposals are taken; None for all.
@@ -47,7 +48,7 @@ class VOCTags(BaseDataset):
         self,
         data_root: str,
         split: str,
-        tags: str = 'lists',
+        tags: str | None = 'lists',
         use_difficult_tags: bool = False,
         proposals: str | None = None,
         max_proposals: int | None = None,
@@ -65,7 +66,7 @@ class VOCTags(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """One entry per image: ``img_id``, ``img_path``, ``tags`` (class indices)."""
         devkit = open_devkit(self.data_root, self.metainfo['classes'])
-        tags = devkit.tags(self.split, source=self.tags, use_difficult=self.use_difficult_tags)
+        tags = {} if self.tags is None else devkit.tags(self.split, source=self.tags, use_difficult=self.use_difficult_tags)
         image_ids = [i for i in devkit.image_ids(self.split) if self.keep_untagged or tags.get(i)]
         skipped = len(devkit.image_ids(self.split)) - len(image_ids)
         if skipped:

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from numpy.typing import NDArray
 
 from ..datasets.coco import open_devkit
-from ..datasets.voc import VOCDevkit
+from ..datasets.voc import VOCDevkit, VOCObjects
 from ..registry import METRICS
 from ..structures import STAGES
 from .dump import Dump
@@ -34,6 +34,7 @@ class StageMetric(BaseMetric):
 
     Each sample brings ``img_id`` and ``stage_predictions``: a dict stage -> ``InstanceData`` or dict with ``bboxes`` (n, 4),
     ``scores`` (n,), ``labels`` (n,) and, where the stage has them, ``masks`` (bool (n, h, w) or COCO run-length codes), or None.
+    A model without stages, such as mmdet's, brings ``pred_instances`` instead: the row of the last of ``stages``.
     An image is scored as soon as it comes, so that only small arrays are kept and exchanged between ranks.
 
     After :meth:`evaluate` the main process finds the whole table in ``table`` (per class too) and what it rests on in ``meta``.
@@ -43,7 +44,8 @@ class StageMetric(BaseMetric):
         split: list of the images that are scored; it also ranks equal scores.
         stages: stages that get a row.
         protocol: 'test' (box AP, mask AP, ABO, mIoU) or 'corloc' (CorLoc only, for a training split).
-        metrics: groups of metrics, some of the protocol's; all by default.
+        metrics: groups of metrics, some of the protocol's; all by default. With none of them, as for a test list whose annotations lie on
+            a server, no annotation is read and ``dump`` is all that comes out.
         box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
         mask_iou_thrs: thresholds of mask AP.
         semantic_score_thr: score from which on an instance enters the class map of mIoU.
@@ -119,7 +121,9 @@ class StageMetric(BaseMetric):
         """
         devkit, settings = self._open(), self.settings
         for sample in data_samples:
-            image_id, predictions = str(sample['img_id']), sample['stage_predictions']
+            image_id, predictions = str(sample['img_id']), sample.get('stage_predictions')
+            if predictions is None:  # a model without stages
+                predictions = {self.stages[-1]: sample['pred_instances']}
             if image_id not in self._order:
                 raise KeyError(f'Image {image_id!r} is not in split {self.split!r} of {self.data_root}. Test on the split of the metric.')
             truth = read_truth(devkit, image_id, settings)
@@ -197,9 +201,10 @@ def read_truth(devkit: VOCDevkit, image_id: str, settings: Settings) -> Truth:
         settings: what is measured.
 
     Returns:
-        The ground truth; masks are None if the image has none or they are not needed.
+        The ground truth; masks are None if the image has none or they are not needed, boxes are none if nothing is measured.
     """
-    objects = devkit.objects(image_id)
+    nothing = VOCObjects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+    objects = devkit.objects(image_id) if settings.groups else nothing
     instances = devkit.instance_masks(image_id) if {'segm', 'abo'} & set(settings.groups) else None
     return Truth(
         bboxes=objects.bboxes,

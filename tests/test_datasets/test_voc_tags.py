@@ -80,6 +80,14 @@ def test_the_best_proposals_are_taken_where_only_some_are_wanted(toy_root):
         assert some.get_data_info(i)['proposals']['bboxes'].tolist() == bboxes[best].tolist()
 
 
+def test_images_that_are_tested_on_need_no_tags(root):
+    for path in (root / 'ImageSets/Main').glob('*_test.txt'):
+        path.unlink()
+    shutil.rmtree(root / 'Annotations')
+    dataset = build(root, split='test', train=False, tags=None, keep_untagged=True, test_mode=True)
+    assert len(dataset) == 2 and not dataset[0]['data_samples'].gt_image_labels.onehot.any()
+
+
 def test_all_sources_of_tags_agree(toy_root):
     datasets = [build(toy_root, tags=tags) for tags in ('lists', 'xml')]
     onehots = [torch.stack([dataset[i]['data_samples'].gt_image_labels.onehot for i in range(6)]) for dataset in datasets]

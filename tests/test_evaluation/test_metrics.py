@@ -1,5 +1,7 @@
+import json
 import math
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -75,6 +77,16 @@ def test_every_value_of_the_table_equals_the_slow_references(tmp_path, seed):
             np.testing.assert_allclose(per_class, values, atol=1e-9, err_msg=key)
             assert row[key] == pytest.approx(mean(values), abs=1e-9)
             assert flat.get(f'{stage}/{key}') == row[key]
+
+
+def test_without_metrics_predictions_are_written_and_no_annotation_is_read(tmp_path):
+    images = devkit_images(0)
+    root = write_devkit(tmp_path / 'devkit', images)
+    shutil.rmtree(root / 'Annotations')
+    metric, flat = run(root, samples_of(images), metrics=(), dump=tmp_path / 'results.json')
+    assert flat == {} and all(value is None for row in metric.table.values() for key, value in row.items() if key != 'per_class')
+    written = json.loads((tmp_path / 'results.segmentation.json').read_text())
+    assert len(written) == sum(len(image['labels']) for image in images.values())
 
 
 @pytest.mark.parametrize('score_thr', [0.0, 0.125, 0.5, 1.0])

@@ -1,0 +1,29 @@
+"""Join the training lists of several years of VOC into one devkit of links; its test list is that of the first year.
+
+python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevkit/VOC2012 data/VOCdevkit/VOC0712
+"""
+
+import argparse
+import sys
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the folder and say what is in it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('roots', nargs='+', help='devkits, such as data/VOCdevkit/VOC2007')
+    parser.add_argument('out', help='the new folder')
+    parser.add_argument('--joint', default='trainval', help='list that is joined (default: %(default)s)')
+    parser.add_argument('--first', default='test', help='list of the first devkit alone (default: %(default)s)')
+    args = parser.parse_args(argv)
+
+    from mmlabelpenet.datasets.join import join_devkits
+
+    try:
+        counts = join_devkits(args.roots, args.out, args.joint, args.first)
+    except (OSError, ValueError) as error:
+        sys.exit(f'Error: {error}')
+    print(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
+
+
+if __name__ == '__main__':
+    main()
