@@ -1,11 +1,11 @@
-# PASCAL VOC 2012: trainval for training, test for testing (Sec. 4.3). The annotations of test lie on the evaluation server only;
-# to measure at home, train on train and test on val.
+# PASCAL VOC 2012: trainval for training, test for testing (Sec. 4.3). The annotations of test lie on the evaluation server only, so nothing
+# is measured on it: tools/test.py --dump writes what the server takes. To measure at home, train on train and test on val.
 _base_ = './voc.py'
 
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
 __trainval = dict(dataset=dict(data_root=__voc12, split='trainval', proposals='data/proposals/voc12_trainval.npz'))
 
 train_dataloader = label_dataloader = corloc_dataloader = __trainval
-test_dataloader = dict(dataset=dict(data_root=__voc12, split='test', proposals='data/proposals/voc12_test.npz'))
-test_evaluator = dict(data_root=__voc12, split='test')
+test_dataloader = dict(dataset=dict(data_root=__voc12, split='test', tags=None, proposals='data/proposals/voc12_test.npz'))
+test_evaluator = dict(data_root=__voc12, split='test', metrics=())
 corloc_evaluator = dict(data_root=__voc12, split='trainval')

@@ -1,0 +1,23 @@
+# EfficientNet-Lite0 for images of the paper's sizes: anchors, RoIs, heads and CRF of labelpenet_vgg16.py.
+_base_ = './labelpenet_lite0.py'
+
+__train_cfg = dict(rpn_proposal=dict(nms_pre=12000, max_per_img=2000), rcnn=dict(sampler=dict(num=512)))
+__test_cfg = dict(rpn=dict(nms_pre=6000, max_per_img=300), rcnn=dict(score_thr=1e-5, max_per_img=100))
+__detector = dict(
+    rpn_head=dict(anchor_generator=dict(scales=[16, 32, 64])),  # 128, 256 and 512 pixels at stride 8
+    roi_head=dict(bbox_head=dict(fc_out_channels=1024)),
+    train_cfg=__train_cfg,
+    test_cfg=__test_cfg,
+)
+__mask_rcnn = dict(__detector, roi_head=dict(bbox_head=dict(fc_out_channels=1024), mask_head=dict(num_convs=4, conv_out_channels=256)))
+
+model = dict(
+    stages=dict(
+        classification=dict(test_cfg=dict(rcnn=dict(max_per_img=100))),
+        detection=__detector,
+        refinement=__mask_rcnn,
+        segmentation=__mask_rcnn,
+    ),
+    generators=dict(classification=dict(crf='deeplab'), detection=dict(crf='deeplab'), refinement=dict(crf='deeplab')),
+    test_cfg=dict(crf='deeplab', max_masks=100, min_score=0.0),
+)

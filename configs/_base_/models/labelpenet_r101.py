@@ -1,0 +1,12 @@
+# ResNet-101 for images of the paper's sizes, from torchvision's weights.
+_base_ = './labelpenet_r50_large.py'
+
+__imagenet = dict(arch='resnet101', preset='torchvision', checkpoint='torchvision://resnet101')
+__resnet = dict(depth=101, style='pytorch', init_cfg=__imagenet)  # the stride of a stage lies in its 3x3 convolutions
+__tail = dict(backbone=__resnet)
+
+model = dict(
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+    backbone=__resnet,
+    stages=dict(detection=__tail, refinement=__tail, segmentation=__tail),
+)
