@@ -1,4 +1,4 @@
-# The phases of the paper for models with small heads, which learn with AdamW where SGD fails (docs/benchmark.md). Not measured at this length.
+# The phases of the paper for models with small heads: AdamW, with which they learn where SGD fails (docs/benchmark.md). Not measured.
 _base_ = './paper.py'
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01),
