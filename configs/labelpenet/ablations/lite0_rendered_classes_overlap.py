@@ -1,0 +1,8 @@
+# L5: objects of two classes may lie on each other.
+_base_ = '../labelpenet_lite0_rendered.py'
+model = dict(
+    generators=dict(
+        detection=dict(max_overlap=1.0),
+        refinement=dict(max_overlap=1.0),
+    )
+)

@@ -1,0 +1,6 @@
+# Sec. 4.2: five scales in training.
+_base_ = '../labelpenet_lite0_rendered.py'
+__pipeline = _base_.train_dataloader.dataset.pipeline
+__scales = dict(type='RandomChoiceResize', scales=[(240, 180), (320, 240), (360, 270), (400, 300), (480, 360)], keep_ratio=True)
+__augment = dict(type='ProposalBroadcaster', transforms=[__scales, dict(type='RandomFlip', prob=0.5)])
+train_dataloader = dict(dataset=dict(pipeline=[*__pipeline[:-2], __augment, __pipeline[-1]]))

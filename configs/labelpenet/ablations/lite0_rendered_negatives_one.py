@@ -1,0 +1,5 @@
+# L2: every negative counts 1.
+_base_ = '../labelpenet_lite0_rendered.py'
+__one = dict(sampler=dict(negatives='one'))
+__stage = dict(train_cfg=dict(rpn=__one, rcnn=__one))
+model = dict(stages=dict(detection=__stage, refinement=__stage, segmentation=__stage))

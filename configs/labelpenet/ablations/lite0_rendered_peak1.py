@@ -1,0 +1,8 @@
+# C11: attention divided by its maximum, as in the VGG-16 model.
+_base_ = '../labelpenet_lite0_rendered.py'
+model = dict(
+    generators=dict(
+        classification=dict(peak=1.0),
+        detection=dict(peak=1.0),
+    )
+)

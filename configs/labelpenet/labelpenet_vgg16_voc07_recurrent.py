@@ -1,0 +1,7 @@
+# Recurrent mixed fine-tuning alone (Sec. 4.2), from the checkpoint of labelpenet_vgg16_voc07_cascade.py; another one:
+# --cfg-options load_from=CHECKPOINT
+_base_ = './labelpenet_vgg16_voc07.py'
+load_from = 'work_dirs/labelpenet_vgg16_voc07_cascade/iter_200000.pth'
+train_cfg = dict(phases=_base_.train_cfg.phases[4:])
+optim_wrapper = dict(optimizer=dict(lr=0.0001))
+param_scheduler = None

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/voc12masks.py',
+    '../_base_/models/labelpenet_vgg16.py',
+    '../_base_/schedules/paper.py',
+]
