@@ -99,7 +99,7 @@ def proposal_attention(
 
     Args:
         roi_feats: float (R, D, p, p).
-        bbox_head: with ``first_input``, ``linear_layers`` and ``class_probs``.
+        bbox_head: with ``first_input``, ``linear_layers``, ``class_probs``, and ``grid_mass`` to get from the first input to the RoI grid.
         labels: class from which each proposal's excitation starts, int64 (R,).
         hidden: what :func:`recorded` found for these proposals; None runs the layers.
 
@@ -112,4 +112,4 @@ def proposal_attention(
     probs = bbox_head.class_probs(logits)
     start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs.gather(1, labels[:, None]))
     mass = excitation_backprop(inputs, [layer.weight for layer in layers], start)
-    return mass.view(roi_feats.shape).sum(1), probs
+    return bbox_head.grid_mass(roi_feats, mass), probs

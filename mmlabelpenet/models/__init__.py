@@ -2,6 +2,7 @@
 
 from .aspp import ASPPTail, IdentityTail
 from .backbones import *  # noqa: F401,F403
+from .conv_mil_head import ConvMILBBoxHead
 from .data_preprocessor import InvertibleDataPreprocessor
 from .label_penet import LabelPENet
 from .mil_head import CentredUnitNorm, MILBBoxHead, MILRoIHead
@@ -15,6 +16,7 @@ from .weights import ImageNetWeights
 __all__ = [
     'ASPPTail',
     'CentredUnitNorm',
+    'ConvMILBBoxHead',
     'IdentityTail',
     'MILSigmoidLoss',
     'ImageNetWeights',

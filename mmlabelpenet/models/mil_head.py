@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmlabelpenet.models.mil_losses import single_labels
+from mmlabelpenet.models.mil_statistics import summarise_tags, tag_statistics
 from mmlabelpenet.registry import MODELS
 
 
@@ -68,14 +69,22 @@ class MILBBoxHead(BaseModule):
         shape = dict(in_channels=widths[-1], num_classes=num_classes)
         self.refinement = None if refinement is None else MODELS.build(dict(refinement, **shape))
 
+    def pooled(self, roi_feats: Tensor) -> Tensor:
+        """RoI features (R, D, p, p) as vectors, float (R, D p p), before any normalisation."""
+        return roi_feats.flatten(1)
+
     def first_input(self, roi_feats: Tensor) -> Tensor:
         """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
-        return self.roi_norm(roi_feats.flatten(1))
+        return self.roi_norm(self.pooled(roi_feats))
+
+    def grid_mass(self, roi_feats: Tensor, mass: Tensor) -> Tensor:
+        """Mass on what enters the first layer, float (R, D p p), as maps of the RoI grid, float (R, p, p), for excitation backprop."""
+        return mass.view(roi_feats.shape).sum(1)
 
     def learn_norm(self, parts: Iterable[Tensor]) -> None:
         """In training, let ``roi_norm`` learn from all RoI features of a batch, in parts (R, D, p, p), before :meth:`forward` uses it."""
         if self.training and hasattr(self.roi_norm, 'learn'):
-            self.roi_norm.learn(part.flatten(1) for part in parts)
+            self.roi_norm.learn(self.pooled(part) for part in parts)
 
     def linear_layers(self) -> list[nn.Linear]:
         """Layers between the RoI grid and the class scores, for excitation backprop."""
@@ -184,16 +193,19 @@ class MILRoIHead(StandardRoIHead):
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
         """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss where a sample has ``gt_instances``.
 
-        Images without proposals or tags add nothing.
+        Images without proposals or tags add nothing. ``chosen_area`` and ``entropy`` are for the log, see
+        :func:`~mmlabelpenet.models.mil_statistics.tag_statistics`.
         """
         proposals = [result.bboxes for result in rpn_results_list]
-        mil, refined, single = [], [], []
+        mil, refined, single, statistics = [], [], [], []
         for boxes, (cls_logits, weight_logits, *branches), sample in zip(
             proposals, self.logits(x, proposals), batch_data_samples, strict=True
         ):
             onehot = sample.gt_image_labels.onehot
             if len(boxes) and onehot.any():
                 mil.append(self.bbox_head.mil_loss(cls_logits[:, :-1], weight_logits, onehot))
+                scores = self._ranking_scores(cls_logits, weight_logits, *branches)
+                statistics.append(tag_statistics(boxes, scores, weight_logits, onehot, sample.img_shape[:2]))
                 if branches:
                     refined.append(self.bbox_head.refinement.losses(boxes, cls_logits[:, :-1], weight_logits, branches, onehot))
             if len(boxes) and 'gt_instances' in sample:
@@ -202,7 +214,7 @@ class MILRoIHead(StandardRoIHead):
                 mil.append(cls_logits.sum() * 0)
             if branches and not refined:
                 refined.append(torch.stack([logits.sum() * 0 for logits in branches]))
-        losses = dict(loss_mil=torch.stack(mil).sum() / len(proposals))
+        losses = dict(loss_mil=torch.stack(mil).sum() / len(proposals), **summarise_tags(statistics, mil[0]))
         if refined:
             per_branch = torch.stack(refined).sum(0) / len(proposals)
             losses |= {f'loss_refine_{number}': value for number, value in enumerate(per_branch, 1)}

@@ -166,6 +166,11 @@ class WeightedBBoxHead(ConvFCBBoxHead):
         """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
         return roi_feats.flatten(1)
 
+    @staticmethod
+    def grid_mass(roi_feats: Tensor, mass: Tensor) -> Tensor:
+        """Mass on what enters the first layer, float (R, D p p), as maps of the RoI grid, float (R, p, p)."""
+        return mass.view(roi_feats.shape).sum(1)
+
     def linear_layers(self) -> list[nn.Linear]:
         """Layers between the RoI grid and the class scores, for excitation backprop.
 
