@@ -51,8 +51,8 @@ class LabelPENet(BaseDetector):
         frozen_backbone: whether recurrent fine-tuning leaves the backbone alone too (row N10).
         share_tail: stages of one structure share conv5, fc6 and fc7, for small GPUs (row N4).
         refresh_interval: labels of an image serve this many of its visits in recurrent fine-tuning (row L10).
-        recompute: what is computed again in the backward pass instead of being kept in memory: ``'tail'`` (conv5 of every stage),
-            ``'roi_head'`` (its fully connected layers and mask convolutions).
+        recompute: what is computed again in the backward pass instead of being kept in memory: ``'backbone'``, ``'tail'`` (conv5 of
+            every stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
             are settings of :class:`MaskRefinement`.
 
@@ -88,7 +88,7 @@ class LabelPENet(BaseDetector):
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
         self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.label_cache = LabelCache(refresh_interval)
-        recompute_activations(self.stages.values(), recompute)
+        recompute_activations(self.backbone, self.stages.values(), recompute)
         self.received: dict[str, list[InstanceData]] = {}  # labels that stages got last, by direction and stage, to look at
         self.frozen_backbone = frozen_backbone
         test_cfg = dict(test_cfg or {})
@@ -246,22 +246,23 @@ def share_tails(stages: Iterable[nn.Module]) -> None:
         head.shared_fcs = seen.setdefault(repr(head.shared_fcs), head.shared_fcs)
 
 
-def recompute_activations(stages: Iterable[nn.Module], parts: Sequence[str]) -> None:
-    """Compute parts of every stage again in the backward pass instead of keeping their activations.
+def recompute_activations(backbone: nn.Module, stages: Iterable[nn.Module], parts: Sequence[str]) -> None:
+    """Compute the backbone, or parts of every stage, again in the backward pass instead of keeping their activations.
 
     mmengine's ``activation_checkpointing`` would leave the tail without a gradient where the backbone is frozen.
 
     Raises:
-        ValueError: a part is neither ``'tail'`` nor ``'roi_head'``.
+        ValueError: a part is none of ``'backbone'``, ``'tail'`` and ``'roi_head'``.
     """
-    if unknown := set(parts) - {'tail', 'roi_head'}:
-        raise ValueError(f"recompute takes 'tail' and 'roi_head', got {sorted(unknown)}.")
+    if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
+        raise ValueError(f"recompute takes 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")
+    modules = [backbone] if 'backbone' in parts else []
     for stage in stages:
         heads = [stage.roi_head.bbox_head, *([stage.roi_head.mask_head] if stage.roi_head.with_mask else [])]
-        modules = [*([stage.backbone] if 'tail' in parts else []), *(heads if 'roi_head' in parts else [])]
-        for module in modules:
-            if 'forward' not in vars(module):  # a shared one is wrapped once
-                module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+        modules += [*([stage.backbone] if 'tail' in parts else []), *(heads if 'roi_head' in parts else [])]
+    for module in modules:
+        if 'forward' not in vars(module):  # a shared one is wrapped once
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
 def label_statistics(pseudo: Sequence[InstanceData]) -> dict[str, Tensor]:

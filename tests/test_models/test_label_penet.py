@@ -211,7 +211,7 @@ def test_lists_of_losses_are_checked_too():
         check_finite({'a.loss': [torch.zeros(1), torch.tensor([float('nan')])]}, [])
 
 
-@pytest.mark.parametrize('parts', [['tail'], ['roi_head'], ['tail', 'roi_head']])
+@pytest.mark.parametrize('parts', [['tail'], ['roi_head'], ['backbone', 'tail', 'roi_head']])
 @pytest.mark.parametrize('curriculum', ['detection', 'refinement', 'forward'])
 def test_activations_that_are_computed_again_give_the_same_gradients(toy_net, toy_batch, parts, curriculum):
     other = toy.build(toy.model_config(recompute=parts))
@@ -227,16 +227,17 @@ def test_activations_that_are_computed_again_give_the_same_gradients(toy_net, to
 
 
 def test_activations_that_are_computed_again_are_not_kept(toy_batch):
-    def kept(parts):
+    def kept(parts, curriculum='refinement'):
         net = toy.build(toy.model_config(recompute=parts))
-        net.curriculum, sizes = 'refinement', []
+        net.curriculum, sizes = curriculum, []
         with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor):
             net.loss(*toy_batch)
         return sum(sizes)
 
     assert kept(['tail', 'roi_head']) < kept(['tail']) < kept([])
+    assert kept(['backbone'], 'forward') < kept([], 'forward')
 
 
-def test_only_tail_and_roi_head_can_be_computed_again():
-    with pytest.raises(ValueError, match=r"got \['backbone'\]"):
-        toy.build(toy.model_config(recompute=['backbone']))
+def test_other_parts_than_backbone_tail_and_roi_head_cannot_be_computed_again():
+    with pytest.raises(ValueError, match=r"got \['neck'\]"):
+        toy.build(toy.model_config(recompute=['neck']))
