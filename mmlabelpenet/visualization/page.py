@@ -80,7 +80,8 @@ pre.wrap{white-space:pre-wrap;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;font-size:.9rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 @media (max-width:560px){main{padding:1.2rem .8rem 3rem}h1{font-size:1.4rem}dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}
-.tiles,.tiles.five,.facts{grid-template-columns:1fr 1fr;gap:.45rem}}
+.tiles,.tiles.five,.facts{grid-template-columns:1fr 1fr;gap:.45rem}
+.fact b{font-size:1.2rem}}
 @media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--bar:#dbe7f0;color-scheme:light}body{font-size:10pt}
 main{max-width:none;padding:0}figure,.chart,tr,.fact{break-inside:avoid}h2,h3{break-after:avoid}td.v,.key{print-color-adjust:exact}
 .tiles.five{grid-template-columns:repeat(5,1fr)}.tiles{grid-template-columns:repeat(4,1fr)}details>*{display:block}
