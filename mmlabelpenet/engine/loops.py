@@ -131,6 +131,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def enter_phase(self, phase: Phase, start: int) -> None:
         """Make or read the pseudo labels of a phase that begins at iteration ``start``, and draw on from where the run stands."""
         print_log(f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}', 'current')
+        if phase.name == RECURRENT and self._iter > start and self.model.label_cache.refresh_interval > 1:
+            print_log(
+                'Labels that were to be reused are made again: this run ends with other bits than one without interruption.', 'current'
+            )
         self._forget_scalars()
         self.dataloader.dataset.use_pseudo_labels(self._labels_for(phase, resumed=self._iter > start))
         sampler, batch_size = self.dataloader.sampler, self.dataloader.batch_size

@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from training import PHASES, killed, train
 
+from mmlabelpenet.engine import loops
 from mmlabelpenet.engine.loops import LabelPropagationLoop, Phase
 from mmlabelpenet.registry import HOOKS
 
@@ -155,6 +156,18 @@ def test_a_named_store_of_another_checkpoint_is_refused_unless_any_maker_will_do
     phase.pseudo_labels, phase.any_maker = f'{tmp_path}/elsewhere.json', False
     Path(phase.pseudo_labels).write_text(json.dumps(content))
     assert toy.build_runner(config).train() is not None
+
+
+@pytest.mark.parametrize(('interval', 'iteration', 'said'), [(2, 1, True), (2, 0, False), (1, 1, False)])
+def test_resuming_says_that_labels_which_were_to_be_reused_are_made_again(toy_root, tmp_path, monkeypatch, interval, iteration, said):
+    loop = toy.build_runner(toy.run_config(toy_root, tmp_path, [('recurrent', 2)], refresh_interval=interval)).build_train_loop(
+        dict(type='LabelPropagationLoop', phases=[dict(name='recurrent', iters=2)])
+    )
+    lines = []
+    monkeypatch.setattr(loops, 'print_log', lambda message, *args, **kwargs: lines.append(message))
+    loop._iter = iteration
+    loop.enter_phase(loop.phases[0], 0)
+    assert any('made again' in line for line in lines) is said
 
 
 def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
