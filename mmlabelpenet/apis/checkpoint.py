@@ -67,6 +67,21 @@ class _InertPickle:
         return cls.Unpickler(file, **kwargs).load()
 
 
+def read_content(path: str | Path) -> Any:
+    """Everything that a checkpoint holds, on the CPU; tensors and plain containers as they are, all else inert. No code of it runs.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'Checkpoint {path} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=False, pickle_module=_InertPickle())
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f'{path} cannot be read as a checkpoint ({error}). Expected a file that training wrote.') from error
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; no code of it runs.
 
@@ -80,12 +95,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is no checkpoint.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'Checkpoint {path} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=False, pickle_module=_InertPickle())
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f'{path} cannot be read as a checkpoint ({error}). Expected a file that training wrote.') from error
+    content = read_content(path)
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f'{path} holds no state dict of tensors. Expected a file that training wrote.')
@@ -131,12 +141,13 @@ def is_whole(path: str | Path) -> bool:
         return False
 
 
-def load_strictly(model: nn.Module, path: str | Path) -> dict[str, Any]:
+def load_strictly(model: nn.Module, path: str | Path, assign: bool = False) -> dict[str, Any]:
     """Load weights into a model that has exactly these parameters and buffers.
 
     Args:
         model: changed in place, only if everything fits.
         path: checkpoint.
+        assign: take the checkpoint's tensors instead of copying them, for a model without memory (device ``meta``).
 
     Returns:
         the checkpoint's ``meta``.
@@ -162,7 +173,7 @@ def load_strictly(model: nn.Module, path: str | Path) -> dict[str, Any]:
             f'Checkpoint {path} is of another model than the config: of its {len(given)} tensors {"; ".join(differences)}. '
             'Give the config that it was trained with.'
         )
-    model.load_state_dict(given)
+    model.load_state_dict(given, assign=assign)
     return checkpoint['meta']
 
 

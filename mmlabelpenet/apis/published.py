@@ -1,0 +1,184 @@
+"""Checkpoints to give away: what one holds, stripped of what only resuming needs, and as a plain state dict and back.
+
+Every file written here holds tensors and plain Python values alone, so that ``torch.load(file, weights_only=True)`` reads it.
+"""
+
+import ast
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import Tensor
+
+from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint, read_content
+from mmlabelpenet.apis.config import config_hash, recipe_hash
+from mmlabelpenet.apis.receipt import git_commit, package_versions
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.registry import MODELS
+
+FORMAT = 'mmlabelpenet checkpoint'
+NEEDED_TO_RESUME = ('optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict')
+
+
+def publish(source: str | Path, folder: str | Path) -> Path:
+    """Write a checkpoint without what only resuming needs: weights, config, and what both rest on.
+
+    Args:
+        source: what a training wrote.
+        folder: where the file goes, as ``<stem of source>-<first 8 digits of its SHA-256>.pth``.
+
+    Returns:
+        the file. The same checkpoint gives the same file.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it is none.
+    """
+    checkpoint = read_checkpoint(source)
+    meta = {key: checkpoint['meta'][key] for key in ('iter', 'epoch', 'seed', 'experiment_name', 'cfg') if key in checkpoint['meta']}
+    meta |= dict(dataset_meta=_plain(checkpoint['meta'].get('dataset_meta', {})), source_sha256=file_hash(source), **_receipt())
+    unnamed = _write(Path(folder) / f'.{uuid.uuid4().hex}.pth', checkpoint['state_dict'], meta)
+    target = unnamed.with_name(f'{Path(source).stem}-{file_hash(unnamed)[:8]}.pth')
+    os.replace(unnamed, target)
+    return target
+
+
+def to_state_dict(source: str | Path, target: str | Path) -> dict[str, Tensor]:
+    """Write the tensors of a checkpoint, by name, and nothing else.
+
+    Returns:
+        what was written.
+    """
+    state = _compact(read_checkpoint(source)['state_dict'])
+    with atomic_write(target, 'wb') as file:
+        torch.save(state, file)
+    return state
+
+
+def from_state_dict(source: str | Path, config: Config, target: str | Path) -> Path:
+    """Write a checkpoint of a plain state dict, after trying it on the model.
+
+    Args:
+        source: tensors by name.
+        config: of the model that they belong to.
+        target: file to write.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the tensors are not exactly those of the model; says what differs.
+    """
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    with torch.device('meta'):  # shapes are enough
+        model = MODELS.build(config.model)
+    load_strictly(model, source, assign=True)
+    classes = tuple(config.train_dataloader.dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
+    meta = dict(cfg=config.pretty_text, dataset_meta=dict(classes=classes), source_sha256=file_hash(source))
+    hashes = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
+    return _write(Path(target), read_checkpoint(source)['state_dict'], {**meta, **hashes, **_receipt()})
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint holds.
+
+    Returns:
+        ``file``, ``bytes`` and ``sha256``; ``parts``: parameters and bytes of the backbone and of every stage; ``other_bytes``: of what
+        only resuming needs; ``iteration``, ``phase`` (in which that iteration lies), ``seed``, ``classes``, ``experiment`` and ``config``
+        (its text) where the file says so; ``receipt``: commit and versions of a published file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint.
+    """
+    content, checkpoint = read_content(path), read_checkpoint(path)
+    meta, state = checkpoint['meta'], checkpoint['state_dict']
+    text = meta.get('cfg') if isinstance(meta.get('cfg'), str) else None
+    others = {key: size for key in NEEDED_TO_RESUME if 'state_dict' in content and key in content and (size := _bytes(content[key]))}
+    return dict(
+        file=str(path),
+        bytes=Path(path).stat().st_size,
+        sha256=file_hash(path),
+        parts={name: dict(tensors=len(part), parameters=sum(t.numel() for t in part), bytes=_bytes(part)) for name, part in _parts(state)},
+        other_bytes=others,
+        iteration=meta.get('iter'),
+        phase=phase_of(text, meta['iter']) if text and isinstance(meta.get('iter'), int) else None,
+        seed=meta.get('seed'),
+        classes=list(_plain(meta.get('dataset_meta', {})).get('classes', [])),
+        experiment=meta.get('experiment_name'),
+        config=text,
+        receipt={key: meta[key] for key in ('source_sha256', 'commit', 'versions') if key in meta},
+    )
+
+
+def phase_of(config_text: str, iteration: int) -> str | None:
+    """The phase that an iteration lies in, ``'finished'`` after the last; None where the config has no phases.
+
+    The text is read as literals and calls of ``dict``; nothing of it is run.
+
+    >>> text = "train_cfg=dict(phases=[dict(iters=3, name='classification'), dict(iters=2, name='recurrent')])"
+    >>> phase_of(text, 2), phase_of(text, 3), phase_of(text, 5)
+    ('classification', 'recurrent', 'finished')
+    """
+    for node in ast.parse(config_text).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == 'train_cfg':
+            phases = _literal(node.value).get('phases') or []
+            for phase in phases:
+                iteration -= phase['iters']
+                if iteration < 0:
+                    return phase['name']
+            return 'finished' if phases else None
+    return None
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict':
+        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(item) for item in node.elts]
+    return ast.literal_eval(node)
+
+
+def _parts(state: Mapping[str, Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
+    """Tensors of the backbone, of each stage, and of what else there is, in their order."""
+    found: dict[str, list[Tensor]] = {}
+    for key, value in state.items():
+        names = key.split('.')
+        found.setdefault(names[1] if names[0] == 'stages' else names[0], []).append(value)
+    return iter(found.items())
+
+
+def _bytes(value: Any) -> int:
+    """Of all tensors inside."""
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return sum(map(_bytes, inner))
+
+
+def _compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors with storages of their own, no larger than they are."""
+    return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Containers and plain values; whatever else is inside becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def _receipt() -> dict[str, Any]:
+    return dict(commit=git_commit(), versions=package_versions())
+
+
+def _write(target: Path, state: Mapping[str, Tensor], meta: dict[str, Any]) -> Path:
+    with atomic_write(target, 'wb') as file:
+        torch.save(dict(meta=dict(meta, format=FORMAT), state_dict=_compact(state)), file)
+    return target

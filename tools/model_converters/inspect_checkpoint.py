@@ -1,0 +1,54 @@
+"""Say what a checkpoint holds: python tools/model_converters/inspect_checkpoint.py CHECKPOINT [--config] [--json].
+
+No code of the file runs.
+"""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint')
+    parser.add_argument('--config', action='store_true', help='print the config that it was trained with, to be written to a file')
+    parser.add_argument('--json', action='store_true', help='print everything as JSON')
+    args = parser.parse_args(argv)
+    from mmlabelpenet.apis.published import describe
+
+    found = describe(args.checkpoint)
+    if args.json:
+        print(json.dumps(found, indent=1))
+    elif args.config:
+        print(found['config'] or '# this checkpoint carries no config')
+    else:
+        print(text(found))
+
+
+def text(found: dict[str, Any]) -> str:
+    """A few lines for people."""
+    lines = [f'{found["file"]}: {found["bytes"] / 2**20:.1f} MiB, sha256 {found["sha256"]}']
+    for name, part in found['parts'].items():
+        size = f'{part["parameters"]:>13,} numbers  {part["bytes"] / 2**20:8.1f} MiB'
+        lines.append(f'  {name:<16} {part["tensors"]:>5} tensors  {size}')
+    lines += [f'  {name:<16} {"to resume":>13}  {"":>21}  {size / 2**20:8.1f} MiB' for name, size in found['other_bytes'].items()]
+    phase = f', phase {found["phase"]}' if found['phase'] else ''
+    lines.append(f'iteration: {found["iteration"] if found["iteration"] is not None else "not known"}{phase}')
+    classes = found['classes']
+    lines.append(f'classes: {len(classes)} ({", ".join(classes)})' if classes else 'classes: not known')
+    lines.append(f'experiment: {found["experiment"] or "not known"}, seed {found["seed"]}')
+    lines.append(f'config: {len(found["config"].splitlines())} lines, printed by --config' if found['config'] else 'config: none')
+    receipt = found['receipt']
+    if receipt:
+        versions = ', '.join(f'{name} {version}' for name, version in receipt.get('versions', {}).items())
+        lines.append(f'published at commit {receipt.get("commit")} with {versions}; of a checkpoint of sha256 {receipt["source_sha256"]}')
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')

@@ -1,0 +1,36 @@
+"""Turn a checkpoint into a plain state dict (tensors by name, nothing else), and back.
+
+    python tools/model_converters/state_dict.py to CHECKPOINT STATE.pth
+    python tools/model_converters/state_dict.py from STATE.pth CHECKPOINT --config CONFIG
+
+The way back tries the tensors on the config's model, and fails where one is missing, left over or of another shape.
+"""
+
+import argparse
+import sys
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Convert and say what was written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('direction', choices=['to', 'from'])
+    parser.add_argument('source', help='file to read')
+    parser.add_argument('target', help='file to write')
+    parser.add_argument('--config', help='of the model, for "from"')
+    args = parser.parse_args(argv)
+    if (args.direction == 'from') != (args.config is not None):
+        parser.error('"from" needs --config, "to" takes none')
+    from mmlabelpenet.apis import load_config
+    from mmlabelpenet.apis.published import from_state_dict, to_state_dict
+
+    if args.direction == 'to':
+        print(f'{args.target}: {len(to_state_dict(args.source, args.target))} tensors')
+    else:
+        print(f'{from_state_dict(args.source, load_config(args.config), args.target)}: a checkpoint of {args.config}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
