@@ -84,7 +84,7 @@ def top_ranking(scores: Tensor, num_groups: int = 3, max_iters: int = 100) -> Te
     if len(scores) == 0:
         return torch.zeros(0, dtype=torch.long, device=scores.device)
     low, high = scores.aminmax()
-    means = low + (high - low) * torch.linspace(0, 1, num_groups, device=scores.device)
+    means = low + (high - low) * (torch.arange(num_groups, dtype=scores.dtype, device=scores.device) / max(num_groups - 1, 1))
     group = None
     for _ in range(max_iters):
         nearest = (scores[:, None] - means).abs().argmin(1)
