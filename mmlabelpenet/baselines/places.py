@@ -17,13 +17,15 @@ from mmlabelpenet.calibration.crf import DenseCRF
 from mmlabelpenet.calibration.objects import largest_component
 
 METHODS = ('largest', 'whole', 'random', 'cam')
+WHOLE = 0.99  # a box that covers more of the image counts as the whole image
 
 
 def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: int, key: str = '', seed: int = 0) -> Tensor:
     """Boxes of a method that does not look at the image, float (count, 4).
 
     Args:
-        method: ``'whole'`` image, ``'largest'`` proposal, or ``'random'``, one proposal for each class on its own.
+        method: ``'whole'`` image, ``'largest'`` proposal but for the whole image, which selective search always proposes, or ``'random'``,
+            one proposal for each class on its own.
         proposals: float (R, 4); an image without any is boxed as a whole.
         size: (h, w).
         count: K.
@@ -33,7 +35,7 @@ def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: i
     Raises:
         ValueError: another method.
 
-    >>> chosen_boxes('largest', torch.tensor([[0.0, 0, 2, 2], [1, 1, 5, 5]]), (6, 6), 1).tolist()
+    >>> chosen_boxes('largest', torch.tensor([[0.0, 0, 6, 6], [1, 1, 5, 5], [0, 0, 2, 2]]), (6, 6), 1).tolist()
     [[1.0, 1.0, 5.0, 5.0]]
     """
     if method not in ('whole', 'largest', 'random'):
@@ -42,7 +44,8 @@ def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: i
         return torch.tensor([[0.0, 0.0, size[1], size[0]]]).expand(count, 4)
     if method == 'largest':
         area = (proposals[:, 2] - proposals[:, 0]) * (proposals[:, 3] - proposals[:, 1])
-        return proposals[area.argmax()].expand(count, 4)
+        part = area < WHOLE * size[0] * size[1]
+        return proposals[(area * part if part.any() else area).argmax()].expand(count, 4)
     picked = np.random.default_rng([seed, zlib.crc32(key.encode())]).integers(len(proposals), size=count)
     return proposals[torch.from_numpy(picked)]
 
