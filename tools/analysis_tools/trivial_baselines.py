@@ -1,9 +1,9 @@
 """Score what any method has to beat: python tools/analysis_tools/trivial_baselines.py CONFIG [--methods largest whole random cam].
 
 `largest` takes the largest proposal but for the whole image, `whole` the image, `random` a random proposal; their masks are the boxes
-filled. `cam` is the class activation map of a linear image classifier with a threshold and a dense CRF. That classifier learns from the training tags, on features
-of the config's backbone and, where they are known, ImageNet's last layers; its scores rank the boxes of every method. The threshold of
-`cam` is the one of the best CorLoc on every tenth training image.
+filled. `cam` is the class activation map of a linear image classifier with a threshold and a dense CRF. That classifier learns from the
+training tags, on features of the config's backbone and, where they are known, ImageNet's last layers; its scores rank the boxes of every
+method. The threshold of `cam` is the one of the best CorLoc on every tenth training image.
 """
 
 import argparse
