@@ -271,6 +271,13 @@ def build_runner(config):
     return Runner.from_cfg(config)
 
 
+def hurry(patch):
+    """Runners that neither ask compilers for their versions nor format their config's text, which take seconds."""
+    patch.setattr('mmengine.runner.runner.collect_env', dict)
+    text = property(lambda config: '\n'.join(f'{key} = {value!r}' for key, value in config.to_dict().items()))
+    patch.setattr('mmengine.config.Config.pretty_text', text)
+
+
 def weights(module):
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
