@@ -3,11 +3,14 @@
 import ast
 import hashlib
 import json
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+from mmlabelpenet.apis.config_files import config_files, nearest_file, shown
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -32,17 +35,42 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with its bases and apply overrides.
+    """Read a config with its bases and apply overrides. What it says is not judged: :func:`~.config_check.check_config` does that.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or a base is missing.
+        ValueError: a file is no config, or an override does not fit.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'Config {path} does not exist. Configs lie in configs/labelpenet/.')
-    # mmengine writes the config out with every checkpoint; formatting the text with yapf takes seconds each time.
-    config = Config(Config.fromfile(str(path)).to_dict(), filename=str(path), format_python_code=False)
-    config.merge_from_dict(dict(overrides or {}))
+        near = nearest_file(Path(path).absolute())
+        raise FileNotFoundError(f'Config {path} does not exist.' + (f' Did you mean {shown(near)}?' if near else ' They lie in configs/.'))
+    files = config_files(path)
+    config = _read(files)
+    for key, value in (overrides or {}).items():
+        try:
+            config.merge_from_dict({key: value})
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
     return config
+
+
+def _read(files: Sequence[Path]) -> Config:
+    """The config that is the first of these files.
+
+    Raises:
+        ValueError: a file cannot be read; names the one whose bases all can.
+    """
+    try:
+        # mmengine writes the config out with every checkpoint; formatting the text with yapf takes seconds each time.
+        return Config(Config.fromfile(str(files[0])).to_dict(), filename=str(files[0]), format_python_code=False)
+    except (ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
+        frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        known = {file.resolve(): file for file in files}
+        places = [f'{shown(known[file.resolve()])}:{line}' for file, line in frames if file.resolve() in known]
+        if not places:  # no line of a config is at fault, but how it meets its bases
+            for base in reversed(files[1:]):
+                _read(config_files(base))
+        raise ValueError(f'{places[-1] if places else shown(files[0])}: {type(error).__name__}: {str(error).splitlines()[0]}') from error
 
 
 def config_hash(config: Config) -> str:

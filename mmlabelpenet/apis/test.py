@@ -14,9 +14,10 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash
+from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
-from mmlabelpenet.apis.tta import augment_test
+from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
@@ -69,9 +70,10 @@ def test(
 
     Raises:
         FileNotFoundError: no checkpoint, data or proposals.
-        ValueError: unknown stage, a checkpoint of another model.
+        ValueError: unknown stage, a checkpoint of another model, a config with misspelt keys or names.
     """
     start = time.monotonic()
+    check_config(config)
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
     chosen = choose_stages(stages, tuple(config.model.stages)) if own else list(config.test_evaluator.stages)
     trained = read_checkpoint(checkpoint)['meta']

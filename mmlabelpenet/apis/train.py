@@ -11,6 +11,7 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
+from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.models.weights import check_input
 
@@ -32,8 +33,10 @@ def train(
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: the checkpoint is of another model, or an image is in the training and in the test split.
+        ValueError: the config has a key that no code reads or a name that is not registered, the checkpoint is of another model, or an
+            image is in the training and in the test split.
     """
+    check_config(config)
     if amp:
         config.optim_wrapper.merge(dict(type='MixedPrecisionWrapper', dtype=amp))
     if auto_scale_lr:

@@ -16,3 +16,36 @@ def test_a_config_writes_itself_without_yapf_and_reads_back_as_it_was(monkeypatc
     (tmp_path / 'dumped.py').write_text(config.pretty_text)
     dumped = Config.fromfile(str(tmp_path / 'dumped.py'))
     assert dumped.to_dict() == config.to_dict() and dumped.randomness.seed == 7
+
+
+def test_a_config_that_is_not_there_is_named_with_the_nearest_one(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r'labelpenet_lite0_rendred.py does not exist. Did you mean .*labelpenet_lite0_rendered.py\?'
+    ):
+        load_config(CONFIGS / 'labelpenet_lite0_rendred.py')
+    with pytest.raises(FileNotFoundError, match='They lie in configs/'):
+        load_config(tmp_path / 'a.py')
+
+
+@pytest.mark.parametrize(
+    ('leaf', 'error'),
+    [
+        ("_base_ = 'root.py'\nb = 1", r'root.py:2: NameError: name .unknown. is not defined'),
+        ("_base_ = 'fine.py'\n\nb = _base_.c", r"leaf.py:3: AttributeError: .* has no attribute 'c'"),
+        ("_base_ = 'fine.py'\na = dict(x=dict(y=1))", r'leaf.py: TypeError: .*You may set `_delete_=True`'),
+        ("_base_ = ['fine.py', 'again.py']", r'leaf.py: KeyError: .*Duplicate keys'),
+        ("custom_imports = dict(imports=['no_such_module'], allow_failed_imports=False)", r'leaf.py: ImportError: .*no_such_module'),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, monkeypatch, leaf, error):
+    monkeypatch.chdir(tmp_path)
+    for name, text in dict(leaf=leaf, root='a = 1\nb = unknown', fine='a = dict(x=[1])', again='a = 2').items():
+        (tmp_path / f'{name}.py').write_text(text)
+    with pytest.raises(ValueError, match=error) as raised:
+        load_config('leaf.py')
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_an_option_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match=r'The option train_cfg.phases.9.iters=1 does not fit the config'):
+        load_config(CONFIGS / 'labelpenet_lite0_rendered.py', {'train_cfg.phases.9.iters': 1})

@@ -1,0 +1,109 @@
+"""Which arguments a class or function takes, those included that it passes on."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import cache
+
+
+@cache
+def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
+    """Names of the arguments, and whether any other is taken too.
+
+    ``**kwargs`` are followed to where they go: to the constructor of the next base, to another class or function, to
+    ``kwargs.get('name')``, or nowhere. Where they are kept or go elsewhere, any argument is taken.
+
+    Args:
+        target: a class or a function.
+
+    >>> class First:
+    ...     def __init__(self, a, b=1): ...
+    >>> arguments(First), arguments(dict)
+    ((('a', 'b'), False), ((), True))
+    """
+    if not inspect.isclass(target):
+        return _arguments([target])
+    inits = [vars(base)['__init__'] for base in inspect.getmro(target) if '__init__' in vars(base) and base is not object]
+    found, anything = _arguments(inits)
+    kept = _kept(target) if anything else None
+    return (tuple(dict.fromkeys((*found, *arguments(kept)[0]))), arguments(kept)[1]) if kept else (found, anything)
+
+
+def _kept(target: type) -> Callable | None:
+    """What a class that keeps further arguments hands them to later."""
+    from mmcv.transforms import RandomChoiceResize
+    from mmdet.datasets.transforms import Resize
+    from mmengine.hooks import CheckpointHook
+    from mmengine.runner import Runner
+
+    return next(
+        (later for base, later in ((CheckpointHook, Runner.save_checkpoint), (RandomChoiceResize, Resize)) if issubclass(target, base)),
+        None,
+    )
+
+
+def _arguments(steps: list[Callable]) -> tuple[tuple[str, ...], bool]:
+    """Arguments of the first step; the others are the bases' constructors, in turn."""
+    if not steps:
+        return (), False
+    try:
+        parameters = list(inspect.signature(steps[0]).parameters.values())
+    except ValueError:  # written in C
+        return (), True
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != 'self']
+    extra = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+    if extra is None:
+        return tuple(names), False
+    anything = False
+    for use in _uses(steps[0], extra):
+        if callable(use) or use == 'super':
+            found, more = arguments(use) if callable(use) else _arguments(steps[1:])
+            names, anything = [*names, *found], anything or more
+        elif use == 'kept':
+            anything = True
+        else:
+            names.append(use)
+    return tuple(dict.fromkeys(names)), anything
+
+
+def _uses(step: Callable, extra: str) -> Iterator[Callable | str]:
+    """Where a function's ``**extra`` go.
+
+    Yields:
+        ``'super'`` (the next base), a class or function, ``'kept'`` for what cannot be followed, or the name of a single argument.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
+    except (OSError, TypeError, SyntaxError):
+        yield 'kept'
+        return
+    uses: set[ast.expr] = {node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == extra}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr in ('get', 'pop', 'setdefault') and node.func.value in uses:
+                uses.discard(node.func.value)
+                yield _constant(node.args[0])
+            for word in node.keywords:
+                if word.arg is None and word.value in uses:
+                    uses.discard(word.value)
+                    yield _callee(step, node.func)
+        elif isinstance(node, ast.Subscript) and node.value in uses:
+            uses.discard(node.value)
+            yield _constant(node.slice)
+        elif isinstance(node, ast.Compare) and node.comparators[0] in uses:  # 'name' in kwargs
+            uses.discard(node.comparators[0])
+            yield _constant(node.left)
+    if uses:
+        yield 'kept'
+
+
+def _constant(node: ast.expr) -> str:
+    return str(node.value) if isinstance(node, ast.Constant) else 'kept'
+
+
+def _callee(step: Callable, func: ast.expr) -> Callable | str:
+    if isinstance(func, ast.Attribute) and func.attr == '__init__':
+        return 'super'
+    found = inspect.unwrap(step).__globals__.get(func.id) if isinstance(func, ast.Name) else None
+    return found if callable(found) else 'kept'

@@ -1,0 +1,263 @@
+"""Finding what is misspelt in a config before anything is built: keys that nobody reads, names that nobody registered."""
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmlabelpenet.apis.arguments import arguments
+from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text, shown
+from mmlabelpenet.structures import STAGES
+
+KeyPath = tuple[str | int, ...]
+READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
+    *('auto_scale_lr', 'custom_imports', 'default_scope', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level'),
+    *('log_processor', 'model_wrapper_cfg', 'randomness', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'visualizer', 'work_dir'),
+    *('allow_test_overlap', 'corloc_dataloader', 'corloc_evaluator', 'label_dataloader', 'tta'),
+}
+ANYWHERE = {'type', '_scope_', '_delete_'}
+READ_BY_BUILDERS = {  # keys that whoever builds the parts below this key reads before the part itself
+    'hooks': {'priority'},
+    'param_scheduler': {'begin', 'by_epoch', 'convert_to_iter_based', 'end', 'epoch_length', 'last_step', 'verbose'},
+    'optim_wrapper': {'constructor', 'paramwise_cfg'},
+    'init_cfg': {'bias', 'layer', 'name', 'override'},
+    'model_wrapper_cfg': {'device_ids', 'output_device', 'static_graph'},
+}
+LAYERS = (
+    'act_cfg',
+    'clip_grad',
+    'conv_cfg',
+    'nms',
+    'norm_cfg',
+    'padding_cfg',
+    'roi_layer',
+    'upsample_cfg',
+)  # not built by a registry alone
+TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
+    'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
+    'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
+    'train_cfg.rpn_proposal': {'max_per_img', 'min_bbox_size', 'nms', 'nms_pre'},
+    'train_cfg.rcnn': {'assigner', 'debug', 'mask_size', 'mask_thr_binary', 'match_low_quality', 'pos_weight', 'sampler'},
+    'test_cfg': {'rpn', 'rcnn'},
+    'test_cfg.rpn': {'max_per_img', 'min_bbox_size', 'nms', 'nms_pre'},
+    'test_cfg.rcnn': {'mask_thr_binary', 'max_per_img', 'nms', 'score_thr'},
+}
+
+
+def check_config(config: Config) -> None:
+    """Refuse keys that no code reads, arguments that a registered class does not take, and names that are not registered.
+
+    Nothing is built. Classes that take any argument are followed to their bases; where these do too, every argument passes.
+
+    Args:
+        config: as :func:`~mmlabelpenet.apis.config.load_config` returns it, with options of the command line or without.
+
+    Raises:
+        ValueError: one line for each fault, with file and line, path of the key, and the nearest right name.
+
+    >>> check_config(Config(dict(randomness=dict(seeed=1))))
+    Traceback (most recent call last):
+    ValueError: randomness.seeed: no code reads this key. Did you mean 'seed'?
+    """
+    files = config_files(config.filename) if config.filename and Path(config.filename).is_file() else []
+    content = config.to_dict()
+    own = [file for file in files if '.mim' not in file.parts]  # what another package says is its own business
+    lines = []
+    for fault in [*unread_keys(content, own), *wrong_parts(content)]:
+        place = fault.place(own) or (fault.place(files) and 'elsewhere') or (shown(Path(config.filename)) if config.filename else '')
+        if place != 'elsewhere':
+            lines.append(f'{place}{": " if place else ""}{".".join(map(str, fault.path))}: {fault.what}')
+    if lines:
+        raise ValueError('\n'.join(lines))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong in a config: ``path`` of the key, ``what``, and how to find it: ``beside`` which keys, or by which ``text``."""
+
+    path: KeyPath
+    what: str
+    beside: tuple[str, ...] = ()
+    text: str = ''
+
+    def place(self, files: Sequence[Path]) -> str:
+        """``file:line`` of the fault in the first of the files that has it; empty if none has (an option of the command line)."""
+        return place_of_text(files, self.text) if self.text else place_of_key(files, str(self.path[-1]), self.beside)
+
+
+def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:
+    """Keys at the top that neither the runner nor a tool reads and that are no shorthand of the files either.
+
+    A name that a base has for its children passes, unless it is nearly one that is read.
+    """
+    from mmengine.runner import Runner
+
+    known = READ | set(arguments(Runner)[0])
+    shorthands = names_read(files)
+    for key in content:
+        if key in known or key in shorthands:
+            continue
+        near = nearest(key, known, cutoff=0.8)
+        others = [value for other, value in content.items() if other != key]
+        if near or not (place_of_key(files[1:], key) or occurs(content[key], others)):
+            yield Fault((key,), f'no code reads this key.{hint(near or nearest(key, known))}')
+
+
+def occurs(value: Any, where: Any) -> bool:
+    """Whether a value stands somewhere in another one, as in configs that were written out with their shorthands.
+
+    >>> occurs('data', [dict(root='data/pictures')]), occurs([1, 2], dict(a=[[1, 2]])), occurs('b', dict(a=1))
+    (True, True, False)
+    """
+    if isinstance(where, str) and isinstance(value, str):
+        return value in where
+    if where == value:
+        return True
+    inner = where.values() if isinstance(where, Mapping) else where if isinstance(where, list | tuple) else ()
+    return any(occurs(value, item) for item in inner)
+
+
+def wrong_parts(content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Unregistered types, arguments that a type does not take, and keys that no code reads of dicts without a type."""
+    find = Registered(content.get('default_scope') or 'mmlabelpenet')
+    for path, node, scope in dicts_within(content):
+        kind = node.get('type')
+        if set(path) & {'metainfo', 'paramwise_cfg', 'dist_cfg'} or (path and path[-1] in LAYERS):
+            continue
+        if isinstance(kind, str):
+            target = find(kind, scope)
+            if target is None:
+                yield Fault((*path, 'type'), f'nothing is registered as {kind!r}.{hint(find.nearest(kind))}', text=kind)
+                continue
+            names, anything = arguments(target)
+            allowed = None if anything else {*names, *ANYWHERE, *read_by_builders(path)}
+            whose = f'{kind} takes no such argument.'
+        else:
+            allowed, whose = allowed_keys(path, content), 'no code reads this key.'
+        if allowed is None:
+            continue
+        for key in (key for key in node if key not in allowed):
+            yield Fault((*path, key), f'{whose}{hint(nearest(key, allowed - ANYWHERE))}', tuple(node))
+
+
+def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> Iterator[tuple[KeyPath, Mapping[str, Any], str | None]]:
+    """All dicts in a value with the way to them and the scope that a base of another package gives them."""
+    if isinstance(value, Mapping):
+        scope = value.get('_scope_', scope)
+        yield path, value, scope
+        for key, inner in value.items():
+            yield from dicts_within(inner, (*path, key), scope)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from dicts_within(inner, (*path, index), scope)
+
+
+def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
+    """Keys that are read of a dict without a type; None where that is not known."""
+    dotted = '.'.join(map(str, path))
+    if dotted in ('randomness', 'env_cfg', 'auto_scale_lr'):
+        return {
+            'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
+            'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+            'auto_scale_lr': {'enable', 'base_batch_size'},
+        }[dotted]
+    if len(path) == 1 and dotted.endswith('_dataloader'):
+        from torch.utils.data import DataLoader
+
+        return {*arguments(DataLoader)[0], 'num_batch_per_epoch'}
+    if path and path[-1] == 'crf':
+        from mmlabelpenet.calibration.crf import DenseCRF
+
+        return set(arguments(DenseCRF)[0])
+    if re.fullmatch(r'train_cfg\.phases\.\d+', dotted):
+        from mmlabelpenet.engine.loops import Phase
+
+        return set(arguments(Phase)[0])
+    return _allowed_of_model(dotted) if content.get('model', {}).get('type') == 'LabelPENet' else None
+
+
+def _allowed_of_model(dotted: str) -> set[str] | None:
+    """As :func:`allowed_keys`, for the dicts without a type in a ``LabelPENet``."""
+    if dotted in ('model.stages', 'model.generators'):
+        return set(STAGES)
+    if dotted == 'model.test_cfg':
+        from mmlabelpenet.models.mask_refinement import MaskRefinement
+
+        return {'stages', 'with_masks', *arguments(MaskRefinement)[0]}
+    stage = re.fullmatch(r'model\.stages\.\w+\.((?:train|test)_cfg(?:\.\w+)?)', dotted)
+    return TWO_STAGE.get(stage[1]) if stage else None
+
+
+def read_by_builders(path: KeyPath) -> set[str]:
+    """Keys of a part that are read before its class sees the others."""
+    return {key for name, keys in READ_BY_BUILDERS.items() for key in keys if any(str(step).endswith(name) for step in path[-2:])}
+
+
+class Registered:
+    """What is registered, by name, in every registry that a config can reach.
+
+    Args:
+        default_scope: of the config; names without a scope are looked for there first.
+    """
+
+    def __init__(self, default_scope: str) -> None:
+        self.scopes = list(dict.fromkeys([default_scope, 'mmlabelpenet', 'mmdet', 'mmengine']))
+        self.tables = self._tables('mmlabelpenet.registry')
+
+    def __call__(self, kind: str, scope: str | None = None) -> Callable | None:
+        """The class or function of a name; None if there is none."""
+        found = self._find(kind, scope)
+        if found is None:
+            self.tables = self._tables('mmlabelpenet.registry', 'mmdet.registry', 'mmengine.registry')
+            found = self._find(kind, scope)
+        return found
+
+    def nearest(self, kind: str) -> str:
+        """The registered name that is most like an unknown one, empty if none is."""
+        *scope, name = kind.split('.')
+        prefix = f'{nearest(scope[0], self.scopes) or scope[0]}.' if scope else ''
+        near = nearest(name, {name for scope in self.scopes for name in self.tables.get(scope, {})})
+        return near and prefix + near
+
+    def _find(self, kind: str, scope: str | None) -> Callable | None:
+        first, dot, name = kind.partition('.')
+        if dot and (found := self.tables.get(first, {}).get(name)):
+            return found
+        if dot:  # maybe a class by its place
+            from mmengine.utils import get_object_from_string
+
+            return get_object_from_string(kind)
+        return next((table[kind] for s in [scope or self.scopes[0], *self.scopes] if kind in (table := self.tables.get(s, {}))), None)
+
+    @staticmethod
+    def _tables(*imported: str) -> dict[str, dict[str, Callable]]:
+        """``scope -> name -> class`` of all registries; what the modules' registries register is imported first."""
+        from mmengine.registry import Registry
+
+        tables: dict[str, dict[str, Callable]] = {}
+        for module in ('mmlabelpenet.registry', 'mmdet.registry', 'mmengine.registry'):
+            for registry in vars(importlib.import_module(module)).values():
+                if isinstance(registry, Registry):
+                    if module in imported:
+                        registry.import_from_location()
+                    tables.setdefault(registry.scope, {}).update(registry.module_dict)
+        return tables
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """The name most like another one, empty if none is."""
+    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)), '')
+
+
+def hint(near: str) -> str:
+    """How an error ends.
+
+    >>> hint('seed'), hint('')
+    (" Did you mean 'seed'?", '')
+    """
+    return f' Did you mean {near!r}?' if near else ''

@@ -1,0 +1,201 @@
+"""What is misspelt in a config is found before anything is built."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toy
+from mmengine.config import Config
+
+from mmlabelpenet.apis import load_config, train
+from mmlabelpenet.apis.config_check import check_config, occurs
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py'))
+RENDERED = 'configs/labelpenet/labelpenet_lite0_rendered.py'
+FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the nearest right name
+    ('train_dataloder = dict(batch_size=2)', 'train_dataloder', 'no code reads this key', 'train_dataloader'),
+    ('resum = True', 'resum', 'no code reads this key', 'resume'),
+    ('randomness = dict(seeed=1)', 'randomness.seeed', 'no code reads this key', 'seed'),
+    ('train_dataloader = dict(batch_sise=2)', 'train_dataloader.batch_sise', 'no code reads this key', 'batch_size'),
+    ("model = dict(type='LabelPENett')", 'model.type', "nothing is registered as 'LabelPENett'", 'LabelPENet'),
+    ('model = dict(frozen_backbon=True)', 'model.frozen_backbon', 'LabelPENet takes no such argument', 'frozen_backbone'),
+    ('model = dict(test_cfg=dict(max_mask=1))', 'model.test_cfg.max_mask', 'no code reads this key', 'max_masks'),
+    ('model = dict(stages=dict(detecton=dict()))', 'model.stages.detecton', 'no code reads this key', 'detection'),
+    (
+        "model = dict(stages=dict(detection=dict(type='mmdet.FasterRCN')))",
+        'model.stages.detection.type',
+        "nothing is registered as 'mmdet.FasterRCN'",
+        'mmdet.FasterRCNN',
+    ),
+    (
+        "model = dict(stages=dict(detection=dict(type='mdet.FasterRCNN')))",
+        'model.stages.detection.type',
+        "nothing is registered as 'mdet.FasterRCNN'",
+        'mmdet.FasterRCNN',
+    ),
+    (
+        'model = dict(stages=dict(detection=dict(rpn_head=dict(feat_chanels=1))))',
+        'model.stages.detection.rpn_head.feat_chanels',
+        'WeightedRPNHead takes no such argument',
+        'feat_channels',
+    ),
+    (
+        'model = dict(stages=dict(detection=dict(test_cfg=dict(rcnn=dict(score_thrr=0.1)))))',
+        'model.stages.detection.test_cfg.rcnn.score_thrr',
+        'no code reads this key',
+        'score_thr',
+    ),
+    (
+        'model = dict(generators=dict(detection=dict(crf=dict(_delete_=True, iteration=1))))',
+        'model.generators.detection.crf.iteration',
+        'no code reads this key',
+        'iterations',
+    ),
+    ("train_cfg = dict(phases=[dict(name='detection', iter=5)])", 'train_cfg.phases.0.iter', 'no code reads this key', 'iters'),
+    ('train_cfg = dict(val_intervall=5)', 'train_cfg.val_intervall', 'LabelPropagationLoop takes no such argument', 'val_interval'),
+    (
+        'default_hooks = dict(checkpoint=dict(intervall=5))',
+        'default_hooks.checkpoint.intervall',
+        'AtomicCheckpointHook takes no such argument',
+        'interval',
+    ),
+    (
+        "label_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFil')]))",
+        'label_dataloader.dataset.pipeline.0.type',
+        "nothing is registered as 'LoadImageFromFil'",
+        'LoadImageFromFile',
+    ),
+    (
+        "label_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomChoiceResize', scale_list=[(1, 1)])]))",
+        'label_dataloader.dataset.pipeline.0.scale_list',
+        'RandomChoiceResize takes no such argument',
+        'scales',
+    ),
+    (
+        'optim_wrapper = dict(optimizer=dict(learning_rate=1))',
+        'optim_wrapper.optimizer.learning_rate',
+        'AdamW takes no such argument',
+        '',
+    ),
+]
+
+
+@pytest.mark.parametrize(('text', 'key', 'what', 'near'), FAULTS, ids=[fault[1] for fault in FAULTS])
+def test_one_line_names_file_key_and_the_nearest_right_name(tmp_path, monkeypatch, text, key, what, near):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'leaf.py').write_text(f'_base_ = {str(ROOT / RENDERED)!r}\n{text}\n')
+    with pytest.raises(ValueError) as raised:
+        check_config(load_config('leaf.py'))
+    lines = [line for line in str(raised.value).splitlines() if near in line]  # a renamed class takes other arguments too
+    expected = f'leaf.py:2: {key}: {what}.' + (f' Did you mean {near!r}?' if near else '')
+    assert expected in lines and (len(lines) == 1 or key.endswith('type'))
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_no_config_of_the_project_is_refused(leaf):
+    check_config(load_config(ROOT / leaf))
+
+
+def test_a_fault_of_a_base_names_the_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'base.py').write_text(f'_base_ = {str(ROOT / RENDERED)!r}\n\nmodel = dict(num_clases=3)\n')
+    (tmp_path / 'leaf.py').write_text("_base_ = 'base.py'\nmodel = dict(num_classes=3)\n")
+    with pytest.raises(ValueError, match=r"^base.py:3: model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'\?$"):
+        check_config(load_config('leaf.py'))
+
+
+def test_an_option_of_the_command_line_names_the_config(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ValueError, match=rf"^{RENDERED}: model.share_tails: .*Did you mean 'share_tail'\?$"):
+        check_config(load_config(RENDERED, {'model.share_tails': True}))
+
+
+def test_several_faults_are_told_at_once():
+    with pytest.raises(ValueError) as raised:
+        check_config(Config(dict(randomness=dict(seeed=1), train_dataloader=dict(batchsize=1))))
+    assert len(str(raised.value).splitlines()) == 2
+
+
+def test_shorthands_of_the_files_pass_and_names_that_nobody_uses_do_not(tmp_path):
+    base = f'_base_ = {str(ROOT / RENDERED)!r}\n'
+    (tmp_path / 'used.py').write_text(
+        f"{base}folder = 'x'\nmy_size = 2\ntrain_dataloader = dict(dataset=dict(data_root=folder), batch_size=my_size)\n"
+    )
+    check_config(load_config(tmp_path / 'used.py'))
+    (tmp_path / 'unused.py').write_text(f'{base}my_folder = "somewhere"\n')
+    with pytest.raises(ValueError, match='unused.py:2: my_folder: no code reads this key.$'):
+        check_config(load_config(tmp_path / 'unused.py'))
+
+
+@pytest.mark.parametrize('leaf', [leaf for leaf in LEAVES if '_lite0_rendered' in leaf][:3])
+def test_a_config_that_was_written_out_passes_again(tmp_path, leaf):
+    (tmp_path / 'dumped.py').write_text(load_config(ROOT / leaf).pretty_text)
+    check_config(load_config(tmp_path / 'dumped.py'))
+
+
+def test_a_name_that_a_base_has_for_its_children_passes_unless_it_is_nearly_one_that_is_read(tmp_path):
+    for name, right in dict(my_crop=True, test_evaluatr=False).items():
+        (tmp_path / 'base.py').write_text(f"_base_ = {str(ROOT / RENDERED)!r}\n{name} = dict(mine='here')\n")
+        (tmp_path / 'leaf.py').write_text("_base_ = 'base.py'\n")
+        if right:
+            check_config(load_config(tmp_path / 'leaf.py'))
+        else:
+            with pytest.raises(ValueError, match="base.py:2: test_evaluatr: no code reads this key. Did you mean 'test_evaluator'"):
+                check_config(load_config(tmp_path / 'leaf.py'))
+
+
+def test_what_a_config_of_another_package_says_passes_and_what_a_leaf_adds_to_it_does_not(tmp_path):
+    base = "_base_ = 'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py'\n"  # gives its head strides that nobody reads
+    (tmp_path / 'leaf.py').write_text(base)
+    check_config(load_config(tmp_path / 'leaf.py'))
+    (tmp_path / 'leaf.py').write_text(f'{base}model = dict(panoptic_head=dict(feat_chanels=1))\n')
+    with pytest.raises(ValueError, match="leaf.py:2: model.panoptic_head.feat_chanels: .*Did you mean 'feat_channels'"):
+        check_config(load_config(tmp_path / 'leaf.py'))
+
+
+def test_a_class_that_a_user_registers_or_names_by_its_place_is_known(tmp_path):
+    config = load_config(ROOT / RENDERED)
+    config.model.backbone = dict(type='ToyBackbone')  # registered by the toy network
+    config.custom_hooks = [dict(type='mmengine.hooks.EMAHook', momentum=0.1)]
+    check_config(config)
+    config.custom_hooks = [dict(type='mmengine.hooks.EMAHok')]
+    with pytest.raises(ValueError, match='custom_hooks.0.type: nothing is registered'):
+        check_config(config)
+
+
+def test_the_configs_of_the_toy_network_pass(toy_root, tmp_path):
+    check_config(toy.run_config(toy_root, tmp_path, [('classification', 1)]))
+
+
+def test_training_refuses_before_it_builds(toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
+    config.model.frozen_backbones = True
+    with pytest.raises(ValueError, match="model.frozen_backbones: LabelPENet takes no such argument. Did you mean 'frozen_backbone'"):
+        train(config)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('tool', ['tools/train.py', pytest.param('tools/test.py', marks=pytest.mark.slow)])
+def test_tools_end_with_the_one_line(tool):
+    command = [sys.executable, ROOT / tool, RENDERED, *(['none.pth'] if 'test' in tool else []), '--cfg-options', 'model.num_clases=3']
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: {RENDERED}: model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'?"
+    )
+    assert 'Traceback' not in result.stderr
+
+
+def test_checking_is_cheap():
+    config = load_config(ROOT / RENDERED)
+    check_config(config)  # imports
+    start = time.process_time()
+    check_config(config)
+    assert time.process_time() - start < 0.5
+
+
+def test_values_are_found_within_values():
+    assert occurs((1, 2), dict(a=[(1, 2)])) and occurs('a', ['data']) and not occurs(dict(a=1), [dict(a=1, b=2)])
