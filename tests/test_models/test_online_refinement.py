@@ -294,3 +294,13 @@ def test_the_whole_network_trains_and_hands_on_labels_with_branches_in_its_first
         assert {'classification.loss_refine_1', 'classification.loss_refine_2'} <= set(losses)
         assert ('detection.loss_cls' in losses) == (net.curriculum == 'forward')
     assert all(len(labels) for labels in net.received['forward.detection'])
+
+
+def test_a_first_stage_alone_trains_the_shared_layers_in_a_forward_phase(toy_batch):
+    config = toy.model_config(stages=('classification',))
+    config['stages']['classification']['roi_head']['bbox_head']['refinement'] = dict(type='PCLBranches')
+    net = toy.build(config)
+    for net.curriculum, trained in (('classification', False), ('forward', True)):
+        net.zero_grad()
+        sum(value for name, value in net.loss(*toy_batch).items() if 'loss' in name).backward()
+        assert (net.backbone.first.weight.grad is not None) == trained
