@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=5000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     health=dict(type='HealthHook'),
+    collapse=dict(type='CollapseHook'),
     part_times=dict(type='PartTimesHook'),
     label_samples=dict(type='LabelSamplesHook', interval=1000),
     progress=dict(type='LiveProgress'),

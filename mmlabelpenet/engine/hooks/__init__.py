@@ -1,6 +1,7 @@
 """What watches over a training."""
 
 from .atomic_checkpoint import AtomicCheckpointHook
+from .collapse import CollapseHook
 from .health import HealthHook
 from .idle_stages import IdleStagesHook
 from .label_samples import LabelSamplesHook
@@ -10,6 +11,7 @@ from .sample_panels import SamplePanels
 
 __all__ = [
     'AtomicCheckpointHook',
+    'CollapseHook',
     'HealthHook',
     'IdleStagesHook',
     'LabelSamplesHook',

@@ -1,0 +1,54 @@
+"""Say it in the log where multiple-instance learning looks at ever smaller boxes."""
+
+import logging
+from collections import deque
+from statistics import median
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmlabelpenet.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CollapseHook(Hook):
+    """Warn where the boxes that the classification stage scores best have become small.
+
+    The loss does not show it: a head, a wheel or a patch of grass can tell a class from the others as well as the whole object can.
+
+    Args:
+        threshold: share of the image that the median best box of a tag should cover; for data of small objects choose a smaller one.
+        window: so many iterations make the median; nothing is said before.
+        interval: iterations between two warnings.
+
+    Raises:
+        ValueError: the threshold is outside [0, 1], or a number of iterations is below 1.
+    """
+
+    KEY = 'classification.chosen_area'
+
+    def __init__(self, threshold: float = 0.03, window: int = 100, interval: int = 500) -> None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f'The threshold is a share of the image in [0, 1], got {threshold}.')
+        if min(window, interval) < 1:
+            raise ValueError(f'window and interval are numbers of iterations from 1 on, got {window} and {interval}.')
+        self.threshold, self.interval = threshold, interval
+        self.areas: deque[float] = deque(maxlen=window)
+        self.next_warning = 0
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
+        """Note the area of this iteration, and warn."""
+        self.areas.extend(float(value) for key, value in (outputs or {}).items() if key.endswith(self.KEY))
+        if len(self.areas) < self.areas.maxlen or batch_idx < self.next_warning:
+            return
+        middle = median(self.areas)
+        if middle < self.threshold:
+            self.next_warning = batch_idx + self.interval
+            print_log(
+                f'The median selected box covers {100 * middle:.2g} % of the image: multiple-instance learning has collapsed to parts or '
+                'background; see docs/mil.md',
+                'current',
+                logging.WARNING,
+            )
+        self.areas.clear()
