@@ -52,19 +52,6 @@ class Recipe:
     iters: dict[str, int]
     lr: float = 1e-3
 
-    def milestones(self) -> tuple[list[int], list[int]]:
-        """Where the rate drops by ten, and where it comes back: each stage after the first ends with a twelfth at the low rate.
-
-        >>> phases = dict(classification=100, detection=240, refinement=240, segmentation=240, recurrent=8)
-        >>> Recipe(4, 1, ((4, 3), (8, 6)), phases).milestones()
-        ([320, 560, 800], [340, 580])
-        """
-        names, ends, total = list(self.iters), {}, 0
-        for name, count in self.iters.items():
-            total += count
-            ends[name] = total
-        return [ends[name] - self.iters[name] // 12 for name in names[1:4]], [ends[name] for name in names[1:3]]
-
 
 def choose_recipe(images: int, hardware: Hardware) -> Recipe:
     """Iterations by the number of images, sizes by the hardware.
@@ -107,8 +94,7 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
 
 
 def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
-    drops, returns = recipe.milestones()
-    phases = '\n'.join(f'        dict(name={name!r}, iters={count}),' for name, count in recipe.iters.items())
+    iters = ', '.join(f'{name}={count}' for name, count in recipe.iters.items())
     pictures = f'{len(data.splits["train"])} pictures of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
     return f"""# Written by tools/own_data.py for {pictures} and {hardware}. It is yours: edit what you like.
 _base_ = [
@@ -120,19 +106,18 @@ work_dir = data_root + '/work_dir'
 classes = {_tuple(data.classes)}
 {_model(data, recipe)}
 
-# A phase is a stage that learns; more iterations take longer and mostly help. The last one trains all stages together.
-train_cfg = dict(
-    type='LabelPropagationLoop',
-    phases=[
-{phases}
-    ],
-)
-# The learning rate halves after the first stage, drops by ten at the end of each later one, and returns for the next.
+# Iterations of each stage in turn, and at last of all together. More take longer and mostly help.
+__iters = dict({iters})
+train_cfg = dict(type='LabelPropagationLoop', phases=[dict(name=name, iters=count) for name, count in __iters.items()])
+
+# The learning rate halves after the first stage, drops by ten in the last twelfth of each later one, and returns for the next.
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01), clip_grad=dict(max_norm=10))
+__counts = list(__iters.values())
+__ends = [sum(__counts[:number]) for number in (1, 2, 3, 4)]
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[{recipe.iters['classification']}], gamma=0.5),
-    dict(type='MultiStepLR', by_epoch=False, milestones={drops}, gamma=0.1),
-    dict(type='MultiStepLR', by_epoch=False, milestones={returns}, gamma=10.0),
+    dict(type='MultiStepLR', by_epoch=False, milestones=__ends[:1], gamma=0.5),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[__ends[k] - __counts[k] // 12 for k in (1, 2, 3)], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=False, milestones=__ends[1:3], gamma=10.0),
 ]
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20), sample_panels=dict(interval=100))
 

@@ -1,6 +1,7 @@
 import pytest
 from mmengine.registry import init_default_scope
 
+from mmlabelpenet.apis import load_config
 from mmlabelpenet.apis.own_config import Hardware, choose_recipe, write_config
 from mmlabelpenet.datasets.own_data import OwnData
 from mmlabelpenet.registry import MODELS
@@ -46,18 +47,26 @@ def test_more_pictures_and_better_hardware_mean_more_iterations():
     assert choose_recipe(10**6, LAPTOP).iters['detection'] <= 3000
 
 
-def test_the_rate_drops_within_each_phase_and_returns():
-    recipe = choose_recipe(5000, SERVER)
-    drops, returns = recipe.milestones()
-    ends = [sum(list(recipe.iters.values())[: k + 1]) for k in range(5)]
+@pytest.mark.parametrize('edited', [False, True])
+def test_the_rate_drops_within_each_phase_and_returns_also_when_the_iterations_are_edited(tmp_path, edited):
+    path = tmp_path / 'config.py'
+    write_config(own(tmp_path), LAPTOP, path)
+    if edited:
+        path.write_text(path.read_text().replace('detection=240', 'detection=600'))
+    config = load_config(path)
+    counts = [phase.iters for phase in config.train_cfg.phases]
+    ends = [sum(counts[: k + 1]) for k in range(5)]
+    assert counts[1] == (600 if edited else 240) and [phase.name for phase in config.train_cfg.phases][0] == 'classification'
     rate, rates = 1.0, {}
     for iteration in range(ends[-1]):
-        rate *= 0.1 ** drops.count(iteration) * 10.0 ** returns.count(iteration)
+        for schedule in config.param_scheduler:
+            rate *= schedule.gamma ** schedule.milestones.count(iteration)
         rates[iteration] = rate
+    assert rates[ends[0] - 1] == 1
     for phase in (1, 2, 3):
-        assert rates[ends[phase - 1]] == pytest.approx(1)
-        assert rates[ends[phase] - 1] == pytest.approx(0.1)
-    assert rates[ends[-1] - 1] == pytest.approx(0.1)
+        assert rates[ends[phase - 1]] == pytest.approx(0.5)
+        assert rates[ends[phase] - 1] == pytest.approx(0.05)
+    assert rates[ends[-1] - 1] == pytest.approx(0.05)
 
 
 def test_this_machine_can_be_described():
