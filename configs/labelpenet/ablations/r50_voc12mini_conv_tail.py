@@ -1,0 +1,31 @@
+# Sec. 4.1, N9: in the place of fc6 and fc7, ImageNet's layer4 on crops of 14x14 and average pooling; calibration goes through it.
+_base_ = '../labelpenet_r50_voc12mini.py'
+
+__tail = dict(
+    type='ResNetC5',
+    stride=2,
+    dilation=1,
+    init_cfg=dict(
+        type='ImageNetWeights',
+        arch='resnet50',
+        preset='caffe',
+        part='tail',
+        checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
+    ),
+)
+__head = dict(
+    _delete_=True,
+    type='ConvMILBBoxHead',
+    tail=__tail,
+    roi_norm=dict(type='CentredUnitNorm'),
+    mil_loss=dict(type='MILSoftmaxLoss'),
+)
+model = dict(
+    stages=dict(
+        classification=dict(
+            roi_head=dict(chunk=100, bbox_roi_extractor=dict(roi_layer=dict(output_size=14)), bbox_head=__head),
+        )
+    ),
+    generators=dict(classification=dict(max_candidates=50)),
+)
+train_dataloader = label_dataloader = test_dataloader = corloc_dataloader = dict(dataset=dict(max_proposals=100))
