@@ -2,6 +2,6 @@
 _base_ = './labelpenet_r50.py'
 
 model = dict(
-    stages=dict(_delete_=True, classification={{_base_.model.stages.classification}}),
-    generators=dict(_delete_=True, classification={{_base_.model.generators.classification}}),
+    stages=dict(_delete_=True, classification=_base_.model.stages.classification),
+    generators=dict(_delete_=True, classification=_base_.model.generators.classification),
 )
