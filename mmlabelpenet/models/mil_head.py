@@ -204,7 +204,7 @@ class MILRoIHead(StandardRoIHead):
             onehot = sample.gt_image_labels.onehot
             if len(boxes) and onehot.any():
                 mil.append(self.bbox_head.mil_loss(cls_logits[:, :-1], weight_logits, onehot))
-                scores = self._ranking_scores(cls_logits, weight_logits, *branches)
+                scores = self.ranking_scores(cls_logits, weight_logits, *branches)
                 statistics.append(tag_statistics(boxes, scores, weight_logits, onehot, sample.img_shape[:2]))
                 if branches:
                     refined.append(self.bbox_head.refinement.losses(boxes, cls_logits[:, :-1], weight_logits, branches, onehot))
@@ -229,7 +229,8 @@ class MILRoIHead(StandardRoIHead):
             return sum(each.sum() for each in logits) * 0
         return torch.stack([F.cross_entropy(each, labels) for each in logits]).mean()
 
-    def _ranking_scores(self, cls_logits: Tensor, weight_logits: Tensor, *branches: Tensor) -> Tensor:
+    def ranking_scores(self, cls_logits: Tensor, weight_logits: Tensor, *branches: Tensor) -> Tensor:
+        """What ranks the proposals of an image, float (R, C), from what the head returns for them."""
         if self.rank == 'class':
             return self.bbox_head.class_probs(branches[-1] if branches else cls_logits)
         if branches:
@@ -254,7 +255,7 @@ class MILRoIHead(StandardRoIHead):
         proposals = [result.bboxes for result in rpn_results_list]
         results = []
         for boxes, meta, logits in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
-            scores = F.pad(self._ranking_scores(*logits), (0, 1))
+            scores = F.pad(self.ranking_scores(*logits), (0, 1))
             boxes = scale_boxes(boxes, [1 / s for s in meta['scale_factor']]) if rescale else boxes
             if rcnn_test_cfg is None:
                 results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))

@@ -1,0 +1,55 @@
+"""Measure where multiple-instance learning looks: python tools/analysis_tools/mil_mass.py CONFIG CHECKPOINT... [--plot mil.svg].
+
+For each checkpoint, on the training list, whose boxes are read for this alone: the area of the best box of each tag, the weight of
+proposals (Eq. 1) that lies on object pixels, the entropy of these weights, the overlap of the best box with the object, and CorLoc.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoints', nargs='+', help='what training wrote; several show how it went on')
+    parser.add_argument('--images', type=int, help='only so many, evenly spread over the list (default: all)')
+    parser.add_argument('--name', help="of the run in the plot (default: the config's)")
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers here')
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='draw them over iterations: .svg, .png or .pdf')
+    parser.add_argument('--beside', nargs='+', type=Path, default=[], metavar='FILE.json', help='draw these runs in the same plot')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure, print, write, draw."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis.mil_mass import mil_mass
+    from mmlabelpenet.evaluation.mil_mass import KEYS
+    from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.visualization.mil_plot import plot_mil_mass
+
+    config = load_config(args.config, parse_options(args.cfg_options or []))
+    result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)
+    print('\n' + '  '.join(['iteration', *(f'{key:>17}' for key in KEYS)]))
+    for row in result['checkpoints']:
+        print('  '.join([f'{row["iteration"] if row["iteration"] is not None else "-":>9}', *(f'{row[key]:17.1f}' for key in KEYS)]))
+    if args.out:
+        with atomic_write(args.out) as file:
+            file.write(json.dumps(result, indent=2) + '\n')
+    if args.plot:
+        others = [json.loads(path.read_text()) for path in args.beside]
+        print(f'Wrote {plot_mil_mass({run["name"]: run for run in (*others, result)}, args.plot)}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
