@@ -1,17 +1,22 @@
 """Every config: what it says is read, and it builds."""
 
+import re
+from functools import cache
 from pathlib import Path
 
+import mmdet
 import pytest
 import torch
 
 import mmlabelpenet  # noqa: F401  registers everything
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.registry import DATA_SAMPLERS, DATASETS, LOOPS, METRICS, MODELS, TRANSFORMS
+from mmlabelpenet.structures import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/*.py') if path.parent.name != 'retrain')
-HEAVY = [leaf for leaf in LEAVES if 'vgg16' in leaf]  # half a billion parameters
+LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py') if path.parent.name != 'retrain')
+ABLATIONS = [leaf for leaf in LEAVES if '/ablations/' in leaf]
+LOADERS = ('train_dataloader', 'label_dataloader', 'test_dataloader', 'corloc_dataloader')
 
 RUNNER = {  # arguments of mmengine's runner, and what Runner.from_cfg and the launchers read
     *('model', 'work_dir', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'auto_scale_lr'),
@@ -22,19 +27,32 @@ RUNNER = {  # arguments of mmengine's runner, and what Runner.from_cfg and the l
 OURS = {  # key: the file that reads it, and how
     'label_dataloader': ('mmlabelpenet/engine/loops.py', 'cfg.label_dataloader'),
     'allow_test_overlap': ('mmlabelpenet/apis/train.py', "config.get('allow_test_overlap'"),
-    'tta': ('mmlabelpenet/apis/tta.py', 'config.tta.scales'),
+    'tta': ('mmlabelpenet/apis/augment.py', 'config.tta.scales'),
     'corloc_dataloader': ('mmlabelpenet/apis/test.py', 'config.corloc_dataloader'),
     'corloc_evaluator': ('mmlabelpenet/apis/test.py', 'config.corloc_evaluator'),
 }
-SHORTHANDS = {'data_root', 'metainfo', 'train_pipeline', 'test_pipeline'}  # a base file's own names, used in the same file
+SHORTHANDS = {'metainfo'}  # a base file's own name, used in the same file
 
 
+@cache
 def load(leaf):
+    """To be read only."""
     return load_config(ROOT / leaf)
 
 
-def leaves(*heavy_marks):
-    return [pytest.param(leaf, marks=heavy_marks if leaf in HEAVY else ()) for leaf in LEAVES]
+def base_of(leaf):
+    """The leaf that an ablation changes."""
+    (base,) = re.findall(r"^_base_ = '(.+)'$", (ROOT / leaf).read_text(), flags=re.MULTILINE)
+    return (ROOT / leaf).parent.joinpath(base).resolve().relative_to(ROOT).as_posix()
+
+
+def rate(config, iteration):
+    """Learning rate of an iteration, under schedulers that multiply it at milestones."""
+    rate = config.optim_wrapper.optimizer.lr
+    for scheduler in config.param_scheduler or ():
+        assert scheduler.type == 'MultiStepLR' and not scheduler.by_epoch
+        rate *= scheduler.gamma ** sum(iteration >= milestone for milestone in scheduler.milestones)
+    return rate
 
 
 def types(node):
@@ -68,19 +86,30 @@ def test_our_own_keys_have_the_reader_they_claim(reader, how):
 def test_shorthands_reach_the_data_they_name(leaf):
     """A child that overrides a base's shorthand changes nothing; so each must still agree with what was made of it."""
     config = load(leaf)
-    for name, value in config.items():
-        if name in ('data_root', 'metainfo'):
-            for loader in ('train_dataloader', 'label_dataloader', 'test_dataloader'):
-                assert config[loader].dataset[name] == value, f'{loader}.dataset.{name} does not follow {name}'
-        elif name in ('train_pipeline', 'test_pipeline'):
-            loader = 'train_dataloader' if name == 'train_pipeline' else 'test_dataloader'
-            assert config[loader].dataset.pipeline == value
+    for name in SHORTHANDS & set(config):
+        for loader in LOADERS:
+            assert config[loader].dataset[name] == config[name], f'{loader}.dataset.{name} does not follow {name}'
+
+
+def test_settings_of_detectors_are_read_by_mmdet():
+    """Dicts without a type are nobody's arguments, so that an unread key in them would go unnoticed."""
+    folder = Path(mmdet.__file__).parent
+    files = [folder / 'models/detectors/two_stage.py', folder / 'structures/mask/mask_target.py']
+    files += [*folder.glob('models/dense_heads/*head.py'), *folder.glob('models/roi_heads/**/*head.py')]
+    source = ''.join(path.read_text() for path in files)
+    keys = set()
+    for leaf in LEAVES:
+        for stage in load(leaf).model.stages.values():
+            for settings in (stage.train_cfg, stage.test_cfg):
+                keys |= {*settings, *(key for part in settings.values() if part for key in part)}
+    unread = [key for key in sorted(keys) if not re.search(rf"(\.|\['|get\('){key}\b", source)]
+    assert 'sampler' in keys and not unread, f'mmdet reads none of {unread}'
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
 def test_the_model_has_as_many_classes_as_the_data(leaf):
     config = load(leaf)
-    for loader in ('train_dataloader', 'label_dataloader', 'test_dataloader'):
+    for loader in LOADERS:
         dataset = config[loader].dataset
         metainfo = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
         assert len(metainfo['classes']) == config.model.num_classes
@@ -103,6 +132,26 @@ def test_no_test_image_is_trained_on(leaf):
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
+def test_metrics_score_the_images_that_are_tested(leaf):
+    config = load(leaf)
+    for name in ('test', 'corloc'):
+        dataset, evaluator = config[f'{name}_dataloader'].dataset, config[f'{name}_evaluator']
+        assert (evaluator.data_root, evaluator.split) == (dataset.data_root, dataset.split)
+        assert dataset.keep_untagged and dataset.test_mode
+    assert config.corloc_dataloader.dataset.split == config.train_dataloader.dataset.split
+    assert config.corloc_dataloader.dataset.proposals == config.train_dataloader.dataset.proposals
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_proposals_are_named_by_their_data_and_list(leaf):
+    files = {(config.data_root, config.split): set() for config in (load(leaf)[loader].dataset for loader in LOADERS)}
+    for loader in LOADERS:
+        dataset = load(leaf)[loader].dataset
+        files[dataset.data_root, dataset.split].add(dataset.proposals)
+    assert all(len(paths) == 1 for paths in files.values()) and len(set.union(*files.values())) == len(files)
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
 def test_loop_sampler_metric_and_pipelines_are_registered(leaf):
     config = load(leaf)
     for registry, name in (
@@ -111,7 +160,7 @@ def test_loop_sampler_metric_and_pipelines_are_registered(leaf):
         (METRICS, config.test_evaluator.type),
     ):
         assert registry.get(name) is not None, name
-    for loader in ('train_dataloader', 'label_dataloader', 'test_dataloader'):
+    for loader in LOADERS:
         for step in config[loader].dataset.pipeline:
             TRANSFORMS.build(step)
 
@@ -125,19 +174,51 @@ def test_phases_come_in_order_and_train_stages_of_the_model(leaf):
     assert names == sorted(names, key=order.index)
 
 
-@pytest.mark.parametrize('leaf', leaves(pytest.mark.slow))
-def test_the_model_builds_with_all_its_stages(leaf):
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_the_rate_drops_in_every_later_phase_and_stays_low_in_the_last(leaf):
+    """A shorter schedule must take its milestones with it."""
+    config, start, rates = load(leaf), 0, {}
+    for phase in config.train_cfg.phases:
+        rates[phase.name] = [rate(config, start), rate(config, start + phase.iters - 1)]
+        start += phase.iters
+    last = rates.pop('recurrent', None)
+    later = list(rates.values())[1:]
+    assert all((begin, end) == pytest.approx((later[0][0], later[0][0] / 10)) for begin, end in later)
+    if last is not None:
+        assert last == pytest.approx([later[0][0] / 10] * 2 if later else [1e-4] * 2)
+
+
+def test_the_papers_rate_is_a_saw_tooth():
+    config = load('configs/labelpenet/labelpenet_vgg16_voc07.py')
+    assert [(phase.name, phase.iters) for phase in config.train_cfg.phases] == [*((name, 50000) for name in STAGES), ('recurrent', 80000)]
+    expected = {0: 1e-3, 39999: 1e-3, 40000: 1e-4, 50000: 1e-3, 95000: 1e-4, 100000: 1e-3, 195000: 1e-4, 200000: 1e-4, 279999: 1e-4}
+    assert {iteration: rate(config, iteration) for iteration in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_every_model_builds_without_memory_and_without_download(leaf):
     config = load(leaf)
     before = config.model.to_dict()
-    model = MODELS.build(config.model)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
     assert model.names == tuple(config.model.stages) and config.model.to_dict() == before
     assert set(model.generators) >= set(model.names[:-1])
     for stage in model.stages.values():
         assert stage.roi_head.bbox_head.num_classes == config.model.num_classes
 
 
-@pytest.mark.parametrize('leaf', HEAVY)
-def test_a_large_model_builds_without_memory(leaf):
-    with torch.device('meta'):
-        model = MODELS.build(load(leaf).model)
-    assert model.names == tuple(load(leaf).model.stages)
+@pytest.mark.parametrize('leaf', ABLATIONS)
+def test_an_ablation_is_named_by_its_base_and_changes_it(leaf):
+    base = base_of(leaf)
+    assert Path(leaf).stem.startswith(Path(base).stem.removeprefix('labelpenet_'))
+    assert load(leaf).to_dict() != load(base).to_dict()
+
+
+@pytest.mark.parametrize('leaf', ABLATIONS)
+def test_an_ablation_says_first_which_row_or_section_it_is_about(leaf):
+    assert re.match(r'# ((([NCLT]\d+|Sec\. \d\.\d|Table \d), )*([NCLT]\d+|Sec\. \d(\.\d)?|Table \d)): \w', (ROOT / leaf).read_text())
+
+
+def test_two_ablations_of_a_base_differ():
+    contents = [(base_of(leaf), str(load(leaf).to_dict())) for leaf in ABLATIONS]
+    assert len(set(contents)) == len(contents)

@@ -45,7 +45,6 @@ __train_cfg = dict(
         sampler=dict(type='WeightedRandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
         allowed_border=-1,
         pos_weight=-1,
-        debug=False,
     ),
     rpn_proposal=dict(nms_pre=1000, max_per_img=300, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
     rcnn=dict(
@@ -53,7 +52,6 @@ __train_cfg = dict(
         sampler=dict(type='WeightedRandomSampler', num=64, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
         mask_size=28,
         pos_weight=-1,
-        debug=False,
     ),
 )
 __test_cfg = dict(

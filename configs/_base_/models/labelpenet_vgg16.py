@@ -36,7 +36,6 @@ __train_cfg = dict(
         sampler=dict(type='WeightedRandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
         allowed_border=-1,
         pos_weight=-1,
-        debug=False,
     ),
     rpn_proposal=dict(nms_pre=12000, max_per_img=2000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
     rcnn=dict(
@@ -44,7 +43,6 @@ __train_cfg = dict(
         sampler=dict(type='WeightedRandomSampler', num=512, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
         mask_size=28,
         pos_weight=-1,
-        debug=False,
     ),
 )
 __test_cfg = dict(
