@@ -29,6 +29,8 @@ SERVED = (
     'roi_align_backward',
     'roi_pool_forward',
     'roi_pool_backward',
+    'ms_deform_attn_forward',
+    'ms_deform_attn_backward',
     'get_compiler_version',
     'get_compiling_cuda_version',
 )
@@ -60,8 +62,8 @@ def kernels() -> str:
         return f'Nothing serves mmcv.ops: {EXTENSION} is missing and mmlabelpenet.ops.install() has not been called.'
     if isinstance(spec.loader, _Loader):
         return (
-            f"torchvision {torchvision.__version__} serves mmcv.ops (NMS, soft-NMS, RoIAlign, RoIPool), since mmcv's compiled extension "
-            'is missing; its other ops raise NotImplementedError.'
+            f'torchvision {torchvision.__version__} serves mmcv.ops (NMS, soft-NMS, RoIAlign, RoIPool, deformable attention), since '
+            "mmcv's compiled extension is missing; its other ops raise NotImplementedError."
         )
     return f"mmcv's compiled extension serves mmcv.ops ({spec.origin})."
 
@@ -108,7 +110,7 @@ class _StandIn(ModuleType):
         def missing(*args: Any, **kwargs: Any) -> Any:
             raise NotImplementedError(
                 f"The op {name!r} needs mmcv's compiled extension ({EXTENSION}), which is not installed. Without it only "
-                f'{", ".join(SERVED[:6])} are served (from torchvision). Build mmcv with its ops, or choose a model without {name!r}.'
+                f'{", ".join(SERVED[:-2])} are served (from torchvision). Build mmcv with its ops, or choose a model without {name!r}.'
             )
 
         missing.__name__ = name

@@ -1,7 +1,8 @@
-"""The functions of ``mmcv._ext`` that two-stage detectors need, computed by torchvision.
+"""The functions of ``mmcv._ext`` that two-stage detectors and Mask2Former need, computed by torchvision and PyTorch.
 
-Names and arguments are those with which ``mmcv/ops/{nms,roi_align,roi_pool}.py`` call the extension: results are written into the
-tensors they pass. CPU tensors stay on the CPU and CUDA tensors on the GPU. float16 and bfloat16 are computed in float32 and cast back.
+Names and arguments are those with which ``mmcv/ops/{nms,roi_align,roi_pool,multi_scale_deform_attn}.py`` call the extension: results are
+written into the tensors they pass. CPU tensors stay on the CPU and CUDA tensors on the GPU. float16 and bfloat16 are computed in float32
+and cast back.
 
 Shapes: N maps of C channels and size (h, w), R RoIs as (image index, x1, y1, x2, y2), (ph, pw) RoI grid.
 """
@@ -155,6 +156,47 @@ def roi_pool_backward(
             grad_output.to(dtype), rois.to(dtype), argmax, spatial_scale, pooled_height, pooled_width, *grad_input.shape
         )
     )
+
+
+def ms_deform_attn_forward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int,
+) -> Tensor:
+    """Multi-scale deformable attention on a GPU, by bilinear sampling as mmcv does it on the CPU; slower than a kernel of its own.
+
+    Args:
+        value: float (N, keys, heads, d).
+        spatial_shapes: int64 (levels, 2), sizes (h, w).
+        level_start_index: not needed.
+        sampling_locations: float (N, queries, heads, levels, points, 2), xy in [0, 1].
+        attention_weights: float (N, queries, heads, levels, points).
+        im2col_step: not needed.
+
+    Returns:
+        float (N, queries, heads * d).
+    """
+    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
+
+    dtype = _compute_dtype(value)
+    arguments = value.to(dtype), spatial_shapes, sampling_locations.to(dtype), attention_weights.to(dtype)
+    return multi_scale_deformable_attn_pytorch(*arguments).to(value.dtype)
+
+
+def ms_deform_attn_backward(
+    value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor, sampling_locations: Tensor, attention_weights: Tensor,
+    grad_output: Tensor, grad_value: Tensor, grad_sampling_loc: Tensor, grad_attn_weight: Tensor, im2col_step: int,
+) -> None:  # fmt: skip
+    """Gradients of :func:`ms_deform_attn_forward`, written into the three tensors that are passed; the attention is computed again."""
+    with torch.enable_grad():
+        value, locations, weights = (t.detach().requires_grad_() for t in (value, sampling_locations, attention_weights))
+        output = ms_deform_attn_forward(value, spatial_shapes, level_start_index, locations, weights, im2col_step)
+    found = torch.autograd.grad(output, (value, locations, weights), grad_output)
+    for target, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), found, strict=True):
+        target.copy_(gradient)
 
 
 def get_compiler_version() -> str:

@@ -293,3 +293,25 @@ def test_torchvision_kernels_equal_the_compiled_extension():
 
 def test_the_package_has_a_version():
     assert mmlabelpenet.__version__
+
+
+@pytest.mark.skipif(compiled_extension() is not None, reason='mmcv has its compiled extension')
+@pytest.mark.parametrize('device', DEVICES)
+def test_deformable_attention_and_its_gradients_are_those_of_pytorch(device):
+    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction, multi_scale_deformable_attn_pytorch
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = torch.tensor([[6, 8], [3, 4]], device=device)
+    sizes = dict(value=(2, 60, 2, 4), locations=(2, 5, 2, 2, 3, 2), weights=(2, 5, 2, 2, 3))
+    first = {name: torch.rand(size, generator=generator, dtype=torch.float64).to(device).requires_grad_() for name, size in sizes.items()}
+    second = {name: value.detach().clone().requires_grad_() for name, value in first.items()}
+    starts = torch.tensor([0, 48], device=device)
+    ours = MultiScaleDeformableAttnFunction.apply(first['value'], shapes, starts, first['locations'], first['weights'], 64)
+    plain = multi_scale_deformable_attn_pytorch(second['value'], shapes, second['locations'], second['weights'])
+    torch.testing.assert_close(ours, plain)
+    pull = torch.rand(ours.shape, generator=generator, dtype=torch.float64).to(device)
+    ours.backward(pull)
+    plain.backward(pull)
+    for name, value in first.items():
+        assert value.grad.abs().sum() > 0
+        torch.testing.assert_close(value.grad, second[name].grad)

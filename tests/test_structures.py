@@ -6,7 +6,8 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, LabelData
 
-from mmlabelpenet.structures import check_stage, hand_over, pseudo_instances, to_original
+from mmlabelpenet import structures
+from mmlabelpenet.structures import add_stage, check_stage, hand_over, pseudo_instances, to_original, upright_boxes
 
 
 def three(weights=(0.2, 0.5, 1.0)):
@@ -90,3 +91,31 @@ def test_original_pixels_undo_the_scale_of_each_axis():
     assert pseudo.bboxes[1].tolist() == [2, 2, 6, 8] and pseudo.masks.masks.shape == (3, 10, 12)
     none = pseudo_instances(torch.zeros(0, 4), torch.zeros(0), np.zeros((0, 10, 12)), torch.zeros(0))
     assert to_original(none, dict(scale_factor=(0.5, 2.0), ori_shape=(5, 24))).masks.masks.shape == (0, 5, 24)
+
+
+def test_a_stage_of_ones_own_comes_last_and_once(monkeypatch):
+    monkeypatch.setattr(structures, 'STAGES', list(structures.STAGES))
+    with pytest.raises(ValueError, match='Unknown stage'):
+        check_stage('polish')
+    for name in ('polish', 'detection', 'polish'):
+        add_stage(name)
+    assert structures.STAGES == ['classification', 'detection', 'refinement', 'segmentation', 'polish']
+    assert check_stage('polish') == 'polish'
+
+
+@pytest.mark.parametrize('name', ['recurrent', 'forward', 'all', 'my stage', 'a.b', 'lossless', ''])
+def test_a_name_that_means_something_else_is_no_stage(name):
+    before = list(structures.STAGES)
+    with pytest.raises(ValueError, match='name of its own'):
+        add_stage(name)
+    assert before == structures.STAGES
+
+
+def test_mirrored_boxes_return_and_upright_ones_stay():
+    boxes, meta = torch.rand(3, 2, 4) * 9, dict(img_shape=(9, 11), flip=True, flip_direction='horizontal')
+    mirrored = upright_boxes(boxes, meta)
+    torch.testing.assert_close(mirrored[..., 0], 11 - boxes[..., 2])
+    torch.testing.assert_close(upright_boxes(mirrored, meta), boxes)
+    assert upright_boxes(boxes, dict(meta, flip=False)) is boxes
+    with pytest.raises(ValueError, match="'vertical'"):
+        upright_boxes(boxes, dict(meta, flip_direction='vertical'))

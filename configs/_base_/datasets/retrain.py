@@ -1,0 +1,21 @@
+# What a model learns from that is retrained on pseudo labels of VOC 2007, and what it is scored on. The names are its own, since a key
+# may stand in one base only: configs that inherit one of mmdet's take them up as they are.
+__classes = (
+    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
+    *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor'),
+)
+__voc07 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2007'
+
+custom_imports = dict(imports=['mmlabelpenet'], allow_failed_imports=False)
+pseudo_labels = dict(  # as tools/export_pseudo_labels.py --format coco writes them
+    data_root='data/retrain/voc07/', ann_file='train.json', data_prefix=dict(img='images/'), metainfo=dict(classes=__classes)
+)
+annotated = dict(
+    _delete_=True,
+    type='mmdet.VOCDataset',
+    ann_file=__voc07 + '/ImageSets/Main/test.txt',
+    data_prefix=dict(sub_data_root=__voc07 + '/'),
+    metainfo=dict(classes=__classes),
+    test_mode=True,
+)
+measures = dict(_delete_=True, type='mmlabelpenet.StageMetric', data_root=__voc07, split='test', stages=['retrained'])
