@@ -1,0 +1,89 @@
+"""Train and test configs over seeds, then put them beside a base in one table.
+
+    python tools/analysis_tools/ablate.py configs/labelpenet/ablations/lite0_rendered_no_*.py --seeds 0 1 2 \\
+        --base configs/labelpenet/labelpenet_lite0_rendered.py --out work_dirs/ablations
+
+Each config and seed has a folder OUT/<config name>/seed<k>. A finished one is skipped, an interrupted one goes on; one that fails is named
+with its last error, and the others go on. The table is written to OUT/ablations.md, .json and .svg: mean and sample standard deviation over
+seeds, and the difference from the base. With --slurm all runs are handed to Slurm at once, and the table is made when they have ended.
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+', help='config files')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='default: 0')
+    parser.add_argument('--base', help='the config that the others are compared with (default: the first); run as the others are')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all runs (default: %(default)s)')
+    parser.add_argument('--metrics', nargs='+', metavar='KEY', help='metrics of the table')
+    parser.add_argument('--gpus', type=int, default=1, help='of each training (default: 1)')
+    parser.add_argument('--slurm', metavar='PARTITION', help='run on this partition of Slurm, all at once')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config keys of every run')
+    parser.add_argument('--dry-run', action='store_true', help='print the commands only')
+    parser.add_argument('--collect', action='store_true', help='run nothing, make the table of what is done')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, report, collect; 1 if a run failed."""
+    args = parse_args(argv)
+    from mmlabelpenet.apis.ablation import Launch, carry_out_all, make_runs
+
+    base = args.base or args.configs[0]
+    runs = make_runs([base, *args.configs], args.seeds, args.out, args.cfg_options)
+    launch = Launch(args.gpus, args.slurm)
+    if args.dry_run:
+        for run in runs:
+            commands = run.commands(launch)
+            print(f'# {run}{"" if commands else ": done"}', *map(shlex.join, commands), sep='\n')
+        return 0
+    failed = []
+    for outcome in [] if args.collect else carry_out_all(runs, launch):
+        print(outcome, flush=True)
+        failed += [outcome] if outcome.status == 'failed' else []
+    collect(runs, Path(base).stem, args)
+    for outcome in failed:
+        print(outcome, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def collect(runs: list, base: str, args: argparse.Namespace) -> None:
+    """Write and print the table of the runs that have results."""
+    import json
+
+    from mmlabelpenet.evaluation.differences import METRICS, compare_configs, comparison_markdown
+    from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.visualization.differences_plot import plot_differences
+
+    results: dict[str, list] = {}
+    for run in runs:
+        try:
+            found = run.result()
+        except (ValueError, FileNotFoundError) as error:
+            print(f'left out: {run}: {error}', file=sys.stderr)
+            continue
+        results.setdefault(run.name, []).extend([found] if found else [])
+    comparison = compare_configs(results, base, args.metrics or METRICS)
+    text = comparison_markdown(comparison)
+    for suffix, content in (('.md', text), ('.json', json.dumps(comparison, indent=1) + '\n')):
+        with atomic_write(args.out / f'ablations{suffix}') as file:
+            file.write(content)
+    drawn = plot_differences(comparison, args.out / 'ablations.svg')
+    print(f'\n{text}\nWrote {args.out / "ablations.md"}, .json{" and .svg" if drawn else ""}')
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. Give the same command again to go on.')
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
