@@ -222,3 +222,31 @@ def test_an_ablation_says_first_which_row_or_section_it_is_about(leaf):
 def test_two_ablations_of_a_base_differ():
     contents = [(base_of(leaf), str(load(leaf).to_dict())) for leaf in ABLATIONS]
     assert len(set(contents)) == len(contents)
+
+
+def rows_of_choices():
+    """``id -> (what else there is, names of configs)``."""
+    lines = (ROOT / 'docs/choices.md').read_text(encoding='utf-8').splitlines()
+    cells = [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in lines if re.match(r'\| [NCLT]\d+ \|', line)]
+    return {row[0]: (row[4], set(re.findall(r'`(\w+)`', row[5]))) for row in cells}
+
+
+def rows_of_leaves():
+    """``id -> names of configs`` whose first line names the row."""
+    rows = {}
+    for leaf in LEAVES:
+        first = re.match(r'# ([^:\n]+): ', (ROOT / leaf).read_text())
+        for row in re.findall(r'\b[NCLT]\d+\b', first[1]) if first else ():
+            rows.setdefault(row, set()).add(Path(leaf).stem)
+    return rows
+
+
+def test_each_choice_that_can_be_made_otherwise_has_a_config():
+    without = {row for row, (instead, _) in rows_of_choices().items() if re.match('not offered|beside it', instead)}
+    assert len(without) < 8 and set(rows_of_choices()) - without <= set(rows_of_leaves()) <= set(rows_of_choices())
+
+
+def test_the_choices_name_the_configs_of_each_row_and_all_ablations():
+    assert {row: names for row, (_, names) in rows_of_choices().items() if names} == rows_of_leaves()
+    text = (ROOT / 'docs/choices.md').read_text(encoding='utf-8')
+    assert not [leaf for leaf in ABLATIONS if f'`{Path(leaf).stem}`' not in text]
