@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmlabelpenet'
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
 YOURS = {'configs/pictures.py'}  # files that a reader is to write
+WRAPPED = {'tools/quickstart.sh': 'mmlabelpenet/quickstart.py', 'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py'}  # take its options
 PAPER_TO_CODE = 'docs/paper_to_code.md'
 CHOICES = 'docs/choices.md'
 PAPER_CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
@@ -165,7 +166,7 @@ def test_every_option_of_a_command_is_one_of_the_tool(page, text):
         command = re.match(r'(?:python|bash) (tools/\S+)', line)
         for option in re.findall(r' (--[\w-]+)', line.split('#')[0]) if command else ():
             source = read(command[1])
-            source += read('mmlabelpenet/quickstart.py') if command[1] == 'tools/quickstart.sh' else ''
+            source += read(WRAPPED[command[1]]) if command[1] in WRAPPED else ''
             assert f"'{option}'" in source, f'{page}: {command[1]} has no option {option}'
 
 
