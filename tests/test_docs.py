@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmlabelpenet'
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
 YOURS = {'configs/pictures.py'}  # files that a reader is to write
-WRAPPED = {'tools/quickstart.sh': 'mmlabelpenet/quickstart.py', 'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py'}  # take its options
+WRAPPED = {  # take the options of these
+    'tools/quickstart.sh': 'mmlabelpenet/quickstart.py',
+    'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py',
+}
 PAPER_TO_CODE = 'docs/paper_to_code.md'
 CHOICES = 'docs/choices.md'
 PAPER_CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
