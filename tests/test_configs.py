@@ -250,3 +250,43 @@ def test_the_choices_name_the_configs_of_each_row_and_all_ablations():
     assert {row: names for row, (_, names) in rows_of_choices().items() if names} == rows_of_leaves()
     text = (ROOT / 'docs/choices.md').read_text(encoding='utf-8')
     assert not [leaf for leaf in ABLATIONS if f'`{Path(leaf).stem}`' not in text]
+
+
+def the_config_on_the_page():
+    """The block that ``docs/configs.md`` explains line by line."""
+    page = (ROOT / 'docs/configs.md').read_text(encoding='utf-8')
+    return re.search(r'```python\n(default_scope.*?)```', page, flags=re.DOTALL)[1]
+
+
+def plain(value):
+    """Tuples as lists."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def test_the_config_on_the_page_is_that_of_the_paper(monkeypatch):
+    monkeypatch.delenv('MMLABELPENET_DATA', raising=False)
+    names = {}
+    exec(compile(the_config_on_the_page(), 'docs/configs.md', 'exec'), {}, names)
+    shown = {key: plain(value) for key, value in names.items() if not key.startswith('__')}
+    actual = plain(load_config(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py').to_dict())
+    assert shown.keys() == actual.keys()
+    for key in actual:
+        assert shown[key] == actual[key], f'docs/configs.md tells another {key}'
+
+
+def test_every_line_of_the_config_on_the_page_has_a_comment():
+    lines = [line for line in the_config_on_the_page().splitlines() if line.strip(' ()[],') and not line.startswith('#')]
+    bare = [line for line in lines if '  # ' not in line and not line.endswith(('(', '['))]
+    assert len(lines) > 200 and not bare
+
+
+def test_the_table_of_data_and_backbones_is_that_of_the_folder():
+    page = (ROOT / 'docs/configs.md').read_text(encoding='utf-8')
+    rows = [[cell.strip() for cell in line.split('|')] for line in page.splitlines() if line.endswith((' x |', ' | |'))]
+    told = {f'{model}_{row[2][1:-1]}' for row in rows for model, mark in zip(('vgg16', 'r50', 'r101', 'lite0'), row[5:9]) if mark}
+    models = '|'.join(('vgg16', 'r50', 'r101', 'lite0'))
+    there = {m[1] for leaf in LEAVES if (m := re.fullmatch(rf'configs/labelpenet/labelpenet_((?:{models})_\w+)\.py', leaf))}
+    variants = {name for name in there if name.count('_') > 1}
+    assert told == there - variants
