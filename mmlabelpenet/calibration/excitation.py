@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_ROWS = 256  # of a weight matrix whose positive part is made at a time: the whole of fc6's takes 0.4 GB, and a seventh of the time
+
 
 def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], start: Tensor) -> Tensor:
     """Propagate probabilities from the last layer to the first layer's input.
@@ -42,10 +44,14 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
         raise ValueError(f'Expected one input per layer, got {len(inputs)} inputs and {len(weights)} layers.')
     probability = start.float()
     for x, weight in zip(reversed(inputs), reversed(weights), strict=True):
-        x, positive = x.float().clamp(min=0), weight.float().clamp(min=0)
-        excitation = F.linear(x, positive)
-        share = torch.where(excitation > 0, probability / excitation, torch.zeros_like(excitation))
-        probability = x * (share @ positive)
+        x = x.float().clamp(min=0)
+        passed = torch.zeros_like(x)
+        for rows, winners in zip(weight.split(_ROWS), probability.split(_ROWS, 1), strict=True):
+            positive = rows.float().clamp(min=0)
+            excitation = F.linear(x, positive)
+            share = torch.where(excitation > 0, winners / excitation, torch.zeros_like(excitation))
+            passed.addmm_(share, positive)
+        probability = passed.mul_(x)
     return probability
 
 

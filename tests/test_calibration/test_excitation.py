@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmlabelpenet.calibration import excitation
 from mmlabelpenet.calibration.excitation import excitation_backprop, layer_inputs, proposal_attention
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.weighted_heads import WeightedBBoxHead
@@ -60,8 +61,10 @@ def test_it_equals_an_autograd_form(seed):
     torch.testing.assert_close(excitation_backprop(inputs, weights, start), autograd_excitation(inputs, weights, start))
 
 
+@pytest.mark.parametrize('rows', [1, 3, 256])
 @pytest.mark.parametrize('seed', range(4))
-def test_it_equals_a_slow_loop_over_neurons(seed):
+def test_it_equals_a_slow_loop_over_neurons_whatever_number_is_taken_at_a_time(seed, rows, monkeypatch):
+    monkeypatch.setattr(excitation, '_ROWS', rows)
     inputs, weights, start = random_stack(seed)
     inputs = [x - 0.4 for x in inputs]  # some negative
     weights[1][2] = -weights[1][2].abs()  # a neuron that nothing excites
