@@ -1,5 +1,6 @@
 """Every config: what it says is read, and it builds."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 import mmlabelpenet  # noqa: F401  registers everything
 from mmlabelpenet.apis import load_config
+from mmlabelpenet.apis.config import planned_iterations
 from mmlabelpenet.registry import DATA_SAMPLERS, DATASETS, LOOPS, METRICS, MODELS, TRANSFORMS
 from mmlabelpenet.structures import STAGES
 
@@ -290,3 +292,22 @@ def test_the_table_of_data_and_backbones_is_that_of_the_folder():
     there = {m[1] for leaf in LEAVES if (m := re.fullmatch(rf'configs/labelpenet/labelpenet_((?:{models})_\w+)\.py', leaf))}
     variants = {name for name in there if name.count('_') > 1}
     assert told == there - variants
+
+
+def test_the_rows_to_reproduce_are_those_of_the_paper():
+    page = (ROOT / 'docs/reproduce.md').read_text(encoding='utf-8')
+    rows = [[cell.strip(' `') for cell in line.split('|')[1:-1]] for line in page.splitlines() if re.match(r'\| \d \|', line)]
+    server = {'2': 'bbox_mAP_50_area', '5': 'mIoU'}  # what VOC's server measures
+    told = {(int(row[0]), row[1], row[2], server.get(row[0], row[4]), float(row[5])) for row in rows}
+    tables = json.loads((ROOT / 'mmlabelpenet/evaluation/paper_tables.json').read_text())['tables']
+    own = [(table['number'], row) for table in tables for row in table['rows'] if row['own']]
+    assert len(told) == len(rows)
+    assert told == {(number, row['stage'], row['phase'], key, value) for number, row in own for key, value in row['values'].items()}
+
+
+def test_the_last_checkpoints_to_test_are_those_of_the_schedules():
+    page = (ROOT / 'docs/reproduce.md').read_text(encoding='utf-8')
+    found = re.findall(r'tools/test.py (configs/\S+\.py) work_dirs/(\w+)/iter_(\d+)\.pth', page)
+    assert len(found) >= 5
+    for leaf, folder, iteration in found:
+        assert (Path(leaf).stem, planned_iterations(load(leaf))) == (folder, int(iteration))
