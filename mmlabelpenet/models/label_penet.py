@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from mmdet.models.detectors import BaseDetector, TwoStageDetector
 from mmdet.structures import DetDataSample
+from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -82,7 +83,7 @@ class LabelPENet(BaseDetector):
         if missing := [name for name in names[:-1] if name not in generators]:
             raise ValueError(f'Stages {missing} hand labels on and need a generator each.')
         self.backbone = MODELS.build(backbone)
-        self.stages = nn.ModuleDict({name: MODELS.build(_with_classes(stages[name], num_classes)) for name in names})
+        self.stages = ModuleDict({name: MODELS.build(_with_classes(stages[name], num_classes)) for name in names})
         if share_tail:
             share_tails(self.stages.values())
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}

@@ -180,6 +180,17 @@ def test_a_missing_generator_is_named():
         toy.build(config)
 
 
+def test_every_stage_is_initialised_as_its_config_says():
+    config = toy.model_config()
+    for stage in config['stages'].values():
+        stage['roi_head']['bbox_head']['init_cfg'] = dict(type='Constant', val=0.25, layer='Linear')
+    net = toy.build(config)
+    net.init_weights()
+    for name, stage in net.stages.items():
+        layers = [module for module in stage.roi_head.bbox_head.modules() if isinstance(module, torch.nn.Linear)]
+        assert layers and all((layer.weight == 0.25).all() for layer in layers), name
+
+
 def test_building_leaves_the_config_as_it_was():
     config = toy.model_config()
     before = copy.deepcopy(config)
