@@ -31,6 +31,7 @@ class VOCTags(BaseDataset):
         use_difficult_tags: whether a tag counts that only difficult objects carry (row C15).
         proposals: proposal file of the split; None if no stage needs one.
         max_proposals: only so many of an image's best proposals are taken; None for all.
+        min_proposal_area: proposals below this share of the image's area are left out, unless all are.
         pseudo_labels: path of a pseudo-label store; the loop sets another from phase to phase.
         keep_untagged: testing keeps images without tags, training skips them with a count.
         max_bad_images: training passes over so many images that cannot be read, with a count in the log, and takes the next one of the
@@ -52,6 +53,7 @@ class VOCTags(BaseDataset):
         use_difficult_tags: bool = False,
         proposals: str | None = None,
         max_proposals: int | None = None,
+        min_proposal_area: float = 0.0,
         pseudo_labels: str | None = None,
         keep_untagged: bool = False,
         max_bad_images: int = 0,
@@ -59,7 +61,7 @@ class VOCTags(BaseDataset):
     ) -> None:
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()
         self.split, self.tags, self.use_difficult_tags, self.keep_untagged = split, tags, use_difficult_tags, keep_untagged
-        self.proposal_path, self.max_proposals = proposals, max_proposals
+        self.proposal_path, self.max_proposals, self.min_proposal_area = proposals, max_proposals, min_proposal_area
         super().__init__(data_root=data_root, **kwargs)
         self.use_pseudo_labels(pseudo_labels)
 
@@ -88,15 +90,22 @@ class VOCTags(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Tags, proposals (R, 4) and pseudo instances of one image, in pixels of the original image."""
         info = super().get_data_info(idx)
-        if self.proposal_file is None:
-            bboxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        else:
-            bboxes, scores = self.proposal_file.get(info['img_id'])
+        if self.proposal_file is not None:
             info['proposal_image_size'] = self.proposal_file.size(info['img_id'])
         info['num_classes'] = len(self.metainfo['classes'])
-        info['proposals'] = dict(bboxes=bboxes[: self.max_proposals], scores=scores[: self.max_proposals])  # sorted, best first
+        info['proposals'] = self._proposals(info['img_id'])
         info['instances'] = [] if self.store is None else self.store.instances(info['img_id'])
         return info
+
+    def _proposals(self, image_id: str) -> dict[str, np.ndarray]:
+        """``bboxes`` (R, 4) and ``scores`` (R,) of an image, best first."""
+        if self.proposal_file is None:
+            return dict(bboxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
+        bboxes, scores = self.proposal_file.get(image_id)
+        height, width = self.proposal_file.size(image_id)
+        large = (bboxes[:, 2:] - bboxes[:, :2]).prod(1) >= self.min_proposal_area * height * width
+        taken = np.flatnonzero(large if large.any() else ~large)[: self.max_proposals]
+        return dict(bboxes=bboxes[taken], scores=scores[taken])
 
     def __getitem__(self, key: int | Draw) -> dict:
         """One packed sample. A ``Draw`` seeds the augmentation, so that it does not depend on what was loaded before."""

@@ -8,6 +8,7 @@ from .label_penet import LabelPENet
 from .mil_head import CentredUnitNorm, MILBBoxHead, MILRoIHead
 from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches
+from .pooled_mil_head import PooledMILBBoxHead
 from .roi_extractors import LastMapRoIExtractor
 from .tta import LabelPENetTTA
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
@@ -30,6 +31,7 @@ __all__ = [
     'OICRBranches',
     'ObjectnessLoss',
     'PCLBranches',
+    'PooledMILBBoxHead',
     'WSDDNLoss',
     'WeightedBBoxHead',
     'WeightedMaskHead',

@@ -1,0 +1,36 @@
+# Label-PEnet on EfficientNet-Lite0 for a few hundred photographs: every stage reads what the last blocks know from ImageNet.
+_base_ = './labelpenet_lite0.py'
+
+__imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow', part='tail')
+__frozen = dict(_delete_=True, type='EfficientNetLite0Tail', frozen=True, init_cfg=__imagenet)
+__tail = dict(__frozen, with_head=False, with_input=True, aspp=dict(channels=64, out_channels=128))
+__rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
+__extractor = dict(featmap_strides=[16, 16])
+__mask_rcnn = dict(
+    backbone=__tail,
+    rpn_head=__rpn_head,
+    roi_head=dict(bbox_roi_extractor=__extractor, mask_roi_extractor=__extractor),
+)
+model = dict(
+    backbone=dict(out_stride=16),
+    stages=dict(
+        classification=dict(
+            backbone=__frozen,
+            roi_head=dict(
+                bbox_roi_extractor=dict(roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=1280, featmap_strides=[16]),
+                bbox_head=dict(
+                    _delete_=True,
+                    type='PooledMILBBoxHead',
+                    in_channels=1280,
+                    roi_norm=dict(type='CentredUnitNorm'),
+                    mil_loss=dict(type='MILSoftmaxLoss'),
+                ),
+            ),
+        ),
+        detection=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor)),
+        refinement=__mask_rcnn,
+        segmentation=__mask_rcnn,
+    ),
+    # All proposals that touch the best one belong to it; a low peak lets the attention cover the object.
+    generators=dict(classification=dict(nms_thr=0.0, peak=0.75, min_iou=0.0)),
+)
