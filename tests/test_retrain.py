@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.stem for path in ROOT.glob('configs/retrain/*.py'))
 PICTURES = dict(img_scale=(96, 64), crop_size=(64, 64), size=(64, 64), scale=(128, 96), scales=[(128, 96)])
 LAYERS = dict(num_points=64, num_queries=6, num_layers=1, num=64, nms_pre=50, max_per_img=20, max_per_image=20, fc_out_channels=32)
-LAYERS |= dict(feedforward_channels=32)
+LAYERS |= dict(feedforward_channels=32, size=(64, 64))
 
 
 @pytest.fixture(autouse=True, scope='module')

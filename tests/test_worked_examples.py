@@ -62,8 +62,8 @@ def test_an_example_has_forty_lines_at_most(page):
 def on_toy_data(config, toy_root, work_dir, phases):
     for loader in ('train_dataloader', 'label_dataloader', 'test_dataloader'):
         data = toy.dataset_config(toy_root, split='test' if loader == 'test_dataloader' else 'train')
-        config[loader].update(batch_size=2, num_workers=0)
-        config[loader].dataset.update({key: data[key] for key in ('data_root', 'split', 'proposals')})
+        config[loader].update(batch_size=1, num_workers=0)
+        config[loader].dataset.update({key: data[key] for key in ('data_root', 'split', 'proposals')}, indices=2)
     config.train_cfg.phases = [dict(name=name, iters=1) for name in phases]
     config.test_evaluator.update(data_root=str(toy_root))
     config.update(visualizer=None, work_dir=str(work_dir), experiment_name=work_dir.name, log_level='WARNING', corloc_dataloader=None)
@@ -83,7 +83,7 @@ def test_a_fifth_stage_learns_from_the_fourth_and_in_recurrent_fine_tuning(examp
     moved = {name.split('.')[1] for name, value in model.state_dict().items() if not torch.equal(value, seen[name])}
     assert 'polish' in moved
     store = PseudoLabelStore.load(folder / 'run/pseudo_labels/segmentation.json')
-    assert store.header['stage'] == 'segmentation' and len(store) == 6
+    assert store.header['stage'] == 'segmentation' and len(store) == 2
     assert {'backward.segmentation', 'forward.polish'} <= set(model.received)
     table = apis.test(small, folder / 'run/iter_2.pth', stages='polish')
     assert 0 <= table['polish']['segm_mAP_50_area'] <= 100
@@ -98,10 +98,11 @@ def test_grabcut_draws_the_outlines(example, toy_root):
     image = np.full((60, 80, 3), 30, np.uint8)
     image[20:40, 30:50] = (220, 40, 40)
     rows, columns = torch.meshgrid(torch.arange(60), torch.arange(80), indexing='ij')
-    soft = torch.exp(-((rows - 27) ** 2 + (columns - 37) ** 2) / 288)[None]  # three pixels off, and too wide
+    soft = torch.exp(-((rows - 29) ** 2 + (columns - 39) ** 2) / 200)[None]  # round, and a pixel off
+    soft = torch.where(soft < 0.05, 0.0, soft)
     (mask,) = generator.segment(image, soft)
     truth, cut = image[..., 0] > 100, soft[0].numpy() > 0.5
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.95 > 0.7 > (cut & truth).sum() / (cut | truth).sum()
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.95 > 0.9 > (cut & truth).sum() / (cut | truth).sum()
     assert generator.segment(image, soft[:0]).shape == (0, 60, 80)
     both = generator.segment(image, torch.cat([soft, soft.roll(8, 2)]))
     assert not (both[0] & both[1]).any()
