@@ -1,4 +1,4 @@
-"""The commands of docs/evaluation.md say what they do at once, without loading a framework first."""
+"""The commands that measure say what they do at once, without loading a framework first."""
 
 import subprocess
 import sys
@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[2] / 'tools'
-NAMES = ('eval_predictions', 'voc_submission', 'collect_results', 'pseudo_label_quality', 'audit_supervision')
+NAMES = (
+    'eval_predictions',
+    'voc_submission',
+    'collect_results',
+    'pseudo_label_quality',
+    'audit_supervision',
+    'trivial_baselines',
+    'mil_mass',
+)
 
 
 @pytest.mark.parametrize('name', NAMES)
