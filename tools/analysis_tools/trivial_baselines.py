@@ -30,10 +30,13 @@ def main(argv: list[str] | None = None) -> None:
     """Learn, score, print, write."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from mmengine.logging import MMLogger
+
     from mmlabelpenet.apis import load_config, parse_options
     from mmlabelpenet.baselines.score import trivial_baselines
     from mmlabelpenet.evaluation import text_table
 
+    MMLogger.get_instance('trivial_baselines', log_level='WARNING')  # the name of every weight that is loaded would hide the table
     config = load_config(args.config, parse_options(args.cfg_options or []))
     table = trivial_baselines(config, args.methods, args.seed, None if args.crf == 'none' else args.crf, args.out)
     if table['meta']['thresholds']:
