@@ -127,6 +127,14 @@ def test_the_last_checkpoint_is_the_one_that_is_noted_else_the_newest(saved):
         assert find_checkpoint(saved).name == 'iter_10.pth'
 
 
+def test_checkpoints_of_schedules_in_epochs_are_found_too(tmp_path):
+    for number in (9, 10):
+        path = tmp_path / f'epoch_{number}.pth'
+        torch.save(dict(state_dict=network().state_dict()), path)
+        os.utime(path, (number, number))
+    assert find_checkpoint(tmp_path).name == 'epoch_10.pth'
+
+
 def test_without_checkpoints_there_is_none(tmp_path):
     assert find_checkpoint(tmp_path) is None and find_checkpoint(tmp_path / 'nowhere') is None
 
