@@ -9,9 +9,13 @@ Shapes: N maps of C channels and size (h, w), R RoIs as (image index, x1, y1, x2
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
+
+_ROIS_PER_THREAD = 32  # fewer are pooled faster than threads start
 
 
 def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -133,11 +137,24 @@ def roi_pool_forward(
     """Write RoIPool of ``input`` (N, C, h, w) at ``rois`` (R, 5) into ``output`` and the maxima's places into ``argmax`` (R, C, ph, pw).
 
     ``argmax`` is the index into the (h * w) cells of the channel, -1 where the bin is empty; :func:`roi_pool_backward` reads it.
+
+    torchvision's CPU kernel uses one thread; here as many as PyTorch may use share out the RoIs.
     """
     dtype = _compute_dtype(input)
-    pooled, where = torch.ops.torchvision.roi_pool(input.to(dtype), rois.to(dtype), spatial_scale, pooled_height, pooled_width)
-    output.copy_(pooled)
-    argmax.copy_(where)
+    input, rois = input.to(dtype), rois.to(dtype)
+
+    @torch.no_grad()  # a thread does not know the mode of the one that starts it
+    def pool(part: slice) -> None:
+        pooled, where = torch.ops.torchvision.roi_pool(input, rois[part], spatial_scale, pooled_height, pooled_width)
+        output[part].copy_(pooled)
+        argmax[part].copy_(where)
+
+    threads = torch.get_num_threads() if input.device.type == 'cpu' else 1
+    if threads == 1 or len(rois) < _ROIS_PER_THREAD * threads:
+        return pool(slice(None))
+    step = -(-len(rois) // threads)
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(pool, [slice(start, start + step) for start in range(0, len(rois), step)]))
 
 
 def roi_pool_backward(

@@ -202,6 +202,25 @@ def test_roi_align_has_no_maximum():
         RoIAlign(2, pool_mode='max')(random_map(0), random_rois(1, 0))
 
 
+@pytest.mark.parametrize('count', [3, 70, 131])
+def test_threads_of_roi_pool_share_out_the_rois_without_changing_a_bit(count):
+    from mmcv.ops import RoIPool
+
+    rois, found = random_rois(count, seed=5), []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):
+        feats = random_map(4).requires_grad_()
+        torch.set_num_threads(threads)
+        try:
+            pooled = RoIPool(7, 0.25)(feats, rois)
+            pooled.square().sum().backward()
+        finally:
+            torch.set_num_threads(before)
+        found.append((pooled.detach(), feats.grad))
+    for pooled, grad in found[1:]:
+        assert torch.equal(pooled, found[0][0]) and torch.allclose(grad, found[0][1]) and grad.any()
+
+
 @pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('deterministic', [False, True])
 def test_roi_pool_and_its_gradient_equal_those_of_torchvision(device, deterministic):
