@@ -9,6 +9,7 @@ import pytest
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.rendered import RenderSettings, render_dataset
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
+from mmlabelpenet.datasets.voc import read_boxes
 
 TOOL = 'dataset_converters/selective_search.py'
 
@@ -136,7 +137,7 @@ def test_recall_counts_objects_that_a_proposal_covers(tool, root, tmp_path, caps
     best = []
     for image_id in devkit.image_ids('train'):
         bboxes = ProposalFile(tmp_path / 'p.npz').get(image_id)[0]
-        best += [max(slow_iou(target, box) for box in bboxes) for target in tool.read_boxes(root / f'Annotations/{image_id}.xml').bboxes]
+        best += [max(slow_iou(target, box) for box in bboxes) for target in read_boxes(root / f'Annotations/{image_id}.xml').bboxes]
     expected = ', '.join(f'at {t}: {100 * np.mean(np.array(best) >= t):.1f} %' for t in (0.5, 0.7))
     assert f'recall of {len(best)} objects in 6 annotated images (difficult ones left out), IoU {expected}' in capsys.readouterr().out
 

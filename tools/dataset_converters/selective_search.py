@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, shrunk_search
-from mmlabelpenet.datasets.voc import VOCDevkit, read_boxes
-from mmlabelpenet.evaluation.functional import proposal_quality
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.processes import end_with
 
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
         write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
         shutil.rmtree(parts)
-    report(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))
+    print(*describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split)), sep='\n')
 
 
 def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> bool:
@@ -154,29 +154,6 @@ def read_part(parts: Path, image_id: str) -> ProposalRecord:
     """The proposals that :func:`search_one` left."""
     part = np.load(parts / f'{image_id}.npy', allow_pickle=False)
     return ProposalRecord(image_id, (int(part[0, 0]), int(part[0, 1])), part[1:], np.ones(len(part) - 1, np.float32))
-
-
-def report(devkit: VOCDevkit, image_ids: list[str], proposals: ProposalFile) -> None:
-    """Print how many proposals an image has and, where boxes exist, how many objects they find."""
-    counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
-    print(
-        f'{proposals.path}: {len(counts)} images, proposals an image: mean {counts.mean():.0f}, '
-        f'least {counts.min()}, median {np.median(counts):.0f}, most {counts.max()}'
-    )
-    best = []
-    for image_id in image_ids:
-        annotation = devkit.data_root / 'Annotations' / f'{image_id}.xml'
-        if annotation.is_file():
-            objects = read_boxes(annotation)
-            best.append(pairwise_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
-    overlaps = np.concatenate(best) if best else np.zeros(0)
-    if len(overlaps):
-        quality = proposal_quality(overlaps, np.zeros(len(overlaps), int), num_classes=1, iou_thrs=(0.5, 0.7))
-        shares = ', '.join(f'at {threshold}: {100 * quality[f"recall_{100 * threshold:g}"]:.1f} %' for threshold in (0.5, 0.7))
-        print(
-            f'recall of {len(overlaps)} objects in {len(best)} annotated images (difficult ones left out), IoU {shares}; '
-            f'average best overlap {100 * quality["average_best_overlap"]:.1f} %'
-        )
 
 
 if __name__ == '__main__':

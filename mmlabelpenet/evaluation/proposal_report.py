@@ -1,0 +1,40 @@
+"""What there is to say of a proposal file: how many proposals an image has and, where boxes are annotated, how many objects they find."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..datasets.proposals import ProposalFile
+from ..datasets.selective_search import pairwise_iou
+from ..datasets.voc import VOCDevkit, read_boxes
+from .functional import proposal_quality
+
+
+def describe_proposals(devkit: VOCDevkit, image_ids: Sequence[str], proposals: ProposalFile) -> list[str]:
+    """Counts, recall and average best overlap, in a line or two.
+
+    Args:
+        devkit: of the images; annotations are read where it has VOC's, difficult objects are left out.
+        image_ids: at least one.
+        proposals: of these images.
+    """
+    counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
+    lines = [
+        f'{proposals.path}: {len(counts)} images, proposals an image: mean {counts.mean():.0f}, '
+        f'least {counts.min()}, median {np.median(counts):.0f}, most {counts.max()}'
+    ]
+    best = []
+    for image_id in image_ids:
+        annotation = devkit.data_root / 'Annotations' / f'{image_id}.xml'
+        if annotation.is_file():
+            objects = read_boxes(annotation)
+            best.append(pairwise_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
+    overlaps = np.concatenate(best) if best else np.zeros(0)
+    if len(overlaps):
+        quality = proposal_quality(overlaps, np.zeros(len(overlaps), int), num_classes=1, iou_thrs=(0.5, 0.7))
+        shares = ', '.join(f'at {threshold}: {100 * quality[f"recall_{100 * threshold:g}"]:.1f} %' for threshold in (0.5, 0.7))
+        lines.append(
+            f'recall of {len(overlaps)} objects in {len(best)} annotated images (difficult ones left out), IoU {shares}; '
+            f'average best overlap {100 * quality["average_best_overlap"]:.1f} %'
+        )
+    return lines

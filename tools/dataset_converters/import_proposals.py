@@ -1,0 +1,75 @@
+"""Make our proposal file of one that another program wrote: selective search, Edge Boxes, MCG, ...
+
+    python tools/dataset_converters/import_proposals.py SelectiveSearchVOC2007trainval.mat data/VOCdevkit/VOC2007 trainval \\
+        data/proposals/voc07_trainval.npz --method "selective search"
+
+Sources: a MATLAB file with one cell of boxes for each image, a .npz with one array for each image, a JSON file, or a folder with one .mat
+or .npz for each image. Boxes are read as their kind of file usually has them: .mat as y1 x1 y2 x2 from pixel 1 with the last pixel inside
+(`bbs` of Edge Boxes as x y w h), .npz and JSON as x1 y1 x2 y2 from 0, lists of COCO results as x y w h from 0. --order, --first-pixel and
+--last-pixel say otherwise. Boxes that do not lie in their images are an error.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='file or folder of the other program')
+    parser.add_argument('data_root', help='folder of the images, as for selective_search.py')
+    parser.add_argument('split', help='image list')
+    parser.add_argument('out', type=Path, help='the proposal file to write, .npz')
+    parser.add_argument('--method', default='unknown', help='what made the proposals; stands in the file and on supervision cards')
+    parser.add_argument('--order', choices=('yxyx', 'xyxy', 'xywh'), help='of the four numbers of a box')
+    parser.add_argument('--first-pixel', type=int, choices=(0, 1), help='number of the first pixel of an image')
+    parser.add_argument(
+        '--last-pixel', choices=('inside', 'outside'), help='whether the second corner is the last pixel or the one after it'
+    )
+    parser.add_argument('--boxes', metavar='NAME', help='variable of a .mat, or key in JSON, that holds the boxes')
+    parser.add_argument('--images', metavar='NAME', help='variable that holds the image names')
+    parser.add_argument('--scores', metavar='NAME', help='variable or key that holds the scores')
+    parser.add_argument('--min-size', type=float, default=0, help='drop proposals with a shorter side in pixels (default: 0, none)')
+    parser.add_argument('--overwrite', action='store_true', help='replace the file')
+    args = parser.parse_args(argv)
+    if args.out.suffix != '.npz':
+        parser.error(f'the proposal file must end in .npz, got {args.out}')
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read, check, write, report."""
+    args = parse_args(argv)
+    from mmlabelpenet.datasets.coco import open_devkit
+    from mmlabelpenet.datasets.foreign_proposals import read_foreign
+    from mmlabelpenet.datasets.proposal_import import Tidied, import_record
+    from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+    from mmlabelpenet.evaluation.proposal_report import describe_proposals
+
+    if args.out.exists() and not args.overwrite:
+        raise ValueError(f'{str(args.out)!r} is there already. Choose another file or add --overwrite.')
+    devkit = open_devkit(args.data_root, classes=())
+    image_ids = devkit.image_ids(args.split)
+    foreign = read_foreign(args.source, image_ids, args.boxes, args.images, args.scores)
+    said = dict(
+        order=args.order, first_pixel=args.first_pixel, last_inside=None if args.last_pixel is None else args.last_pixel == 'inside'
+    )
+    layout = replace(foreign.layout, **{key: value for key, value in said.items() if value is not None})
+    settings = dict(method=args.method, split=args.split, source=args.source.name, min_size=args.min_size, **vars(layout))
+    tidied = Tidied()
+    records = (import_record(i, devkit.image_size(i), foreign, layout, args.min_size, tidied) for i in image_ids)
+    write_proposals(args.out, records, settings)
+    corner = '' if layout.order == 'xywh' else f', last pixel {"inside" if layout.last_inside else "outside"}'
+    print(f'boxes read as {layout.order} from pixel {layout.first_pixel}{corner}; {tidied}')
+    if not foreign.named:
+        print(f'The file does not name its images: they were taken in the order of {args.split!r}. A low recall means that this is wrong.')
+    print(*describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split)), sep='\n')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
