@@ -80,6 +80,19 @@ def test_the_best_proposals_are_taken_where_only_some_are_wanted(toy_root):
         assert some.get_data_info(i)['proposals']['bboxes'].tolist() == bboxes[best].tolist()
 
 
+def test_small_proposals_are_left_out_unless_all_are_small(toy_root):
+    every, large, none = (build(toy_root, train=False, min_proposal_area=share) for share in (0.0, 0.1, 2.0))
+    left_out = 0
+    for i in range(6):
+        bboxes = every.get_data_info(i)['proposals']['bboxes']
+        height, width = every.get_data_info(i)['proposal_image_size']
+        kept = [box for box in bboxes.tolist() if (box[2] - box[0]) * (box[3] - box[1]) >= 0.1 * height * width]
+        assert large.get_data_info(i)['proposals']['bboxes'].tolist() == kept
+        assert none.get_data_info(i)['proposals']['bboxes'].tolist() == bboxes.tolist()
+        left_out += len(bboxes) - len(kept)
+    assert left_out
+
+
 def test_images_that_are_tested_on_need_no_tags(root):
     for path in (root / 'ImageSets/Main').glob('*_test.txt'):
         path.unlink()

@@ -1,0 +1,10 @@
+# The classification stage reads the shared map instead of the last blocks.
+_base_ = '../labelpenet_lite0_animals.py'
+model = dict(
+    stages=dict(
+        classification=dict(
+            backbone=dict(_delete_=True, type='IdentityTail'),
+            roi_head=dict(bbox_roi_extractor=dict(out_channels=112), bbox_head=dict(in_channels=112)),
+        )
+    )
+)

@@ -1,0 +1,6 @@
+# Proposals of any size, also below a hundredth of the image.
+_base_ = '../labelpenet_lite0_animals.py'
+train_dataloader = dict(dataset=dict(min_proposal_area=0.0))
+label_dataloader = dict(dataset=dict(min_proposal_area=0.0))
+test_dataloader = dict(dataset=dict(min_proposal_area=0.0))
+corloc_dataloader = dict(dataset=dict(min_proposal_area=0.0))
