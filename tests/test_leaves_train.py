@@ -26,6 +26,9 @@ ON_TWO_RANKS = (
 )
 
 
+TRAINED: dict[str, str] = {}
+
+
 def leaves():
     return [leaf if leaf.removeprefix('configs/')[:-3] in SAMPLE else pytest.param(leaf, marks=pytest.mark.slow) for leaf in LEAVES]
 
@@ -71,6 +74,9 @@ def small_config(leaf, toy_root, work_dir, iters=1):
 def test_every_leaf_trains_an_iteration_of_each_phase_and_predicts(leaf, toy_root, tmp_path):
     config = small_config(leaf, toy_root, tmp_path)
     config.default_hooks.checkpoint = None  # hundreds of megabytes
+    content = {key: config.get(key) for key in ('model', 'train_dataloader', 'label_dataloader', 'train_cfg', 'optim_wrapper')}
+    if TRAINED.setdefault(repr(content), leaf) != leaf:
+        return  # on toy data it is another leaf, which has trained
     runner = Runner.from_cfg(config)
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
     runner.train()
