@@ -34,7 +34,7 @@ def test_attention_lies_where_the_exciting_channel_is():
     net, feats, label = head(), torch.rand(1, 6, 2, 2), 1
     with torch.no_grad():
         maps, probs = proposal_attention(feats, net, torch.tensor([label]))
-    weight, mean = net.fc_cls.weight[label].clamp(min=0), feats[0].mean((1, 2))
+    weight, mean = net.fc_cls.weight[label].detach().clamp(min=0), feats[0].mean((1, 2))
     total = sum(float(weight[d] * mean[d]) for d in range(6))
     for y in range(2):
         for x in range(2):
