@@ -1,4 +1,4 @@
-# The classification stage reads the shared map instead of the last blocks.
+# docs/mil.md: the classification stage reads the shared map instead of the last blocks.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(
     stages=dict(
