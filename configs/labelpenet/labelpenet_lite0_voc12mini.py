@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/voc12mini.py',
-    '../_base_/models/labelpenet_lite0.py',
+    '../_base_/models/labelpenet_lite0_photo.py',
     '../_base_/schedules/voc12mini.py',
 ]
 default_hooks = dict(checkpoint=dict(interval=50))

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/voc12mini.py',
-    '../_base_/models/labelpenet_r50.py',
+    '../_base_/models/labelpenet_r50_photo.py',
     '../_base_/schedules/voc12mini.py',
 ]

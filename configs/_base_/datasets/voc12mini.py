@@ -2,8 +2,8 @@
 _base_ = './voc.py'
 
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
-__train = dict(data_root=__voc12, split='mini_train', proposals='data/proposals/voc12mini_mini_train.npz')
-__test = dict(data_root=__voc12, split='mini_test', proposals='data/proposals/voc12mini_mini_test.npz')
+__train = dict(data_root=__voc12, split='mini_train', proposals='data/proposals/voc12mini_mini_train.npz', min_proposal_area=0.01)
+__test = dict(data_root=__voc12, split='mini_test', proposals='data/proposals/voc12mini_mini_test.npz', min_proposal_area=0.01)
 __load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
 __pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 __augment = [

@@ -83,6 +83,7 @@ class ResNetC5(BaseModule):
         style: as in :class:`ResNetC4`.
         with_input: return the input map too, before the other.
         aspp: arguments of :class:`LabelPEASPP` on the last map, or None for none.
+        frozen: layer4 keeps its ImageNet weights; only ``aspp`` trains.
         frozen_bn: weights and biases of batch normalisation never train.
         init_cfg: how to initialise; Kaiming if None.
 
@@ -100,6 +101,7 @@ class ResNetC5(BaseModule):
         style: str = 'caffe',
         with_input: bool = False,
         aspp: dict | None = None,
+        frozen: bool = False,
         frozen_bn: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -109,6 +111,8 @@ class ResNetC5(BaseModule):
         block, blocks = ResNet.arch_settings[depth]
         norm_cfg = dict(type='BN', requires_grad=not frozen_bn)
         self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=norm_cfg)
+        if frozen:
+            self.layer4.requires_grad_(False)
         self.with_input = with_input
         self.aspp = None if aspp is None else LabelPEASPP(2048, **aspp)
         last = 2048 if self.aspp is None else self.aspp.out_channels

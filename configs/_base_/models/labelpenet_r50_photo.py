@@ -1,0 +1,32 @@
+# Label-PEnet on ResNet-50 for a few hundred photographs: every stage reads what layer4 knows from ImageNet.
+_base_ = './labelpenet_r50.py'
+
+__imagenet = dict(
+    type='ImageNetWeights',
+    arch='resnet50',
+    preset='caffe',
+    part='tail',
+    checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
+)
+__frozen = dict(backbone=dict(frozen=True))
+model = dict(
+    stages=dict(
+        classification=dict(
+            backbone=dict(_delete_=True, type='ResNetC5', frozen=True, init_cfg=__imagenet),
+            roi_head=dict(
+                bbox_roi_extractor=dict(roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=2048),
+                bbox_head=dict(
+                    _delete_=True,
+                    type='PooledMILBBoxHead',
+                    in_channels=2048,
+                    roi_norm=dict(type='CentredUnitNorm'),
+                    mil_loss=dict(type='MILSoftmaxLoss'),
+                ),
+            ),
+        ),
+        detection=__frozen,
+        refinement=__frozen,
+        segmentation=__frozen,
+    ),
+    generators=dict(classification=dict(nms_thr=0.0, peak=0.75, min_iou=0.0)),
+)
