@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/voc12mini.py',
-    '../_base_/models/mil_lite0.py',
-    '../_base_/schedules/mil_quick.py',
+    '../_base_/models/mil_lite0_photo.py',
+    '../_base_/schedules/mil_photo.py',
 ]
 model = dict(stages=dict(classification=dict(roi_head=dict(bbox_head=dict(mil_loss=dict(type='WSDDNLoss'))))))

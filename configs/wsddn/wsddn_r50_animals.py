@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/animals.py',
-    '../_base_/models/mil_r50.py',
-    '../_base_/schedules/mil_animals.py',
+    '../_base_/models/mil_r50_photo.py',
+    '../_base_/schedules/mil_photo.py',
 ]
 model = dict(num_classes=5, stages=dict(classification=dict(roi_head=dict(bbox_head=dict(mil_loss=dict(type='WSDDNLoss'))))))

@@ -1,5 +1,5 @@
-# The classification stage of Label-PEnet on ResNet-50 alone: what WSDDN, OICR and PCL begin with.
-_base_ = './labelpenet_r50.py'
+# The classification stage of Label-PEnet on ResNet-50 for photographs alone: what WSDDN, OICR and PCL begin with.
+_base_ = './labelpenet_r50_photo.py'
 
 model = dict(
     stages=dict(_delete_=True, classification=_base_.model.stages.classification),
