@@ -1,0 +1,100 @@
+"""The metafiles of the model zoo: their form, the files they name, and whose numbers they hold."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmlabelpenet.apis.config import load_config, planned_iterations
+from mmlabelpenet.evaluation.collected_tables import paper_tables
+from mmlabelpenet.structures import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+FILES = INDEX['Import']
+META = {file: yaml.safe_load((ROOT / file).read_text()) for file in FILES}
+COLLECTIONS = [(file, entry) for file, meta in META.items() for entry in meta['Collections']]
+MODELS = [(file, entry) for file, meta in META.items() for entry in meta['Models']]
+OURS = [(entry['Name'], result) for _, entry in MODELS for result in entry['Results']]
+PAPER = [(entry['Name'], result) for _, entry in MODELS for result in entry.get('Paper Results', [])]
+KEYS = {'Name', 'In Collection', 'Config', 'Metadata', 'Results', 'Paper Results', 'Weights'}
+
+
+def names(pairs):
+    return [entry['Name'] for _, entry in pairs]
+
+
+def test_every_folder_of_a_method_has_a_metafile_and_the_index_names_each():
+    folders = {path.parent for path in ROOT.glob('configs/[!_]*/*.py')}
+    assert sorted(FILES) == sorted((folder / 'metafile.yml').relative_to(ROOT).as_posix() for folder in folders)
+    assert list(INDEX) == ['Import'] and all(list(meta) == ['Collections', 'Models'] for meta in META.values())
+
+
+@pytest.mark.parametrize(('file', 'entry'), COLLECTIONS, ids=names(COLLECTIONS))
+def test_a_collection_names_paper_architecture_and_files_that_exist(file, entry):
+    assert set(entry) <= {'Name', 'Metadata', 'Paper', 'README', 'Code'} and isinstance(entry['Name'], str)
+    for key in ('Training Data', 'Training Techniques', 'Architecture'):
+        assert entry['Metadata'][key] and all(isinstance(value, str) for value in entry['Metadata'][key]), key
+    assert entry['Paper']['URL'].startswith('https://') and isinstance(entry['Paper']['Title'], str)
+    assert (ROOT / entry['README']).is_file() and (ROOT / entry.get('Code', {}).get('Path', 'README.md')).exists()
+
+
+@pytest.mark.parametrize(('file', 'entry'), MODELS, ids=names(MODELS))
+def test_a_model_names_its_config_data_and_collection(file, entry):
+    assert set(entry) <= KEYS and {'Name', 'In Collection', 'Config', 'Metadata', 'Results'} <= set(entry)
+    path = ROOT / entry['Config']
+    assert path.is_file() and path.stem == entry['Name'] and path.parent == (ROOT / file).parent
+    assert entry['In Collection'] in [collection['Name'] for other, collection in COLLECTIONS if other == file]
+    assert isinstance(entry['Metadata']['Training Data'], str)
+    if 'Iterations' in entry['Metadata']:
+        assert entry['Metadata']['Iterations'] == planned_iterations(load_config(path))
+
+
+def test_names_are_given_once():
+    for pairs in (COLLECTIONS, MODELS):
+        assert len(set(names(pairs))) == len(pairs)
+
+
+@pytest.mark.parametrize(('name', 'result'), [*OURS, *PAPER])
+def test_a_result_has_a_task_a_data_set_numbers_and_a_source(name, result):
+    assert isinstance(result['Task'], str) and isinstance(result['Dataset'], str) and isinstance(result['Source'], dict)
+    assert result['Metrics'] and all(isinstance(value, float) and 0 <= value <= 100 for value in result['Metrics'].values())
+    assert set(result.get('Standard Deviation', result['Metrics'])) == set(result['Metrics'])
+
+
+def test_no_number_of_the_paper_stands_among_ours():
+    assert {result['Source']['Measured By'] for _, result in OURS} == {'this project'}
+    assert {result['Source']['Measured By'] for _, result in PAPER} == {'the paper'}
+
+
+def rows_of(section):
+    """stage -> metric -> cell of the first table in a section of the page of measurements."""
+    parts = re.split(r'^## (.+)$', (ROOT / 'docs/benchmark.md').read_text(), flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2]))
+    assert section in sections, f'docs/benchmark.md has no section {section!r}; it has {list(sections)}'
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in sections[section].splitlines() if line.startswith('|')]
+    return sections[section], {row[0]: dict(zip(cells[0][1:], row[1:])) for row in cells[2:] if row[0] in STAGES}
+
+
+@pytest.mark.parametrize(('name', 'result'), OURS, ids=[f'{name}-{result["Stage"]}' for name, result in OURS])
+def test_our_numbers_are_those_of_the_page_of_measurements_with_all_that_made_them(name, result):
+    source = result['Source']
+    assert all(isinstance(source[key], str) for key in ('Page', 'Commits', 'Command', 'Log', 'Machine'))
+    assert source['Seeds'] and all(isinstance(seed, int) for seed in source['Seeds'])
+    text, rows = rows_of(source['Section'])
+    assert f'{name}.py' in text, f'{source["Section"]} is about another config'
+    for metric, mean in result['Metrics'].items():
+        deviation = result.get('Standard Deviation', {}).get(metric)
+        written = f'{mean:.1f}' if deviation is None else f'{mean:.1f} ± {deviation:.1f}'
+        assert rows[result['Stage']][metric] == written, f'{metric} of {result["Stage"]}: write the number of docs/benchmark.md'
+    assert ('Standard Deviation' in result) == (len(source['Seeds']) > 1)
+
+
+@pytest.mark.parametrize(('name', 'result'), PAPER, ids=[f'{name}-table{result["Source"]["Table"]}' for name, result in PAPER])
+def test_the_papers_numbers_are_those_it_prints(name, result):
+    source = result['Source']
+    table = next(table for table in paper_tables()['tables'] if table['number'] == source['Table'])
+    method, _, phase = source['Row'].partition(', ')
+    rows = [row for row in table['rows'] if row['method'] == method and phase in ('', row['phase'])]
+    assert [{metric: row['values'][metric] for metric in result['Metrics']} for row in rows] == [result['Metrics']]
