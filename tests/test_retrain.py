@@ -117,7 +117,7 @@ def test_models_with_rois_have_the_recipe_of_retraining():
 
 @pytest.mark.parametrize(
     'name',
-    [pytest.param(name, marks=() if name.startswith('mask-rcnn') else pytest.mark.slow) for name in LEAVES if name.endswith('voc07')],
+    [pytest.param(name, marks=() if name.startswith('rtmdet') else pytest.mark.slow) for name in LEAVES if name.endswith('voc07')],
 )
 def test_a_model_trains_an_iteration_on_exported_labels_and_is_scored(name, exported, toy_root, tmp_path):
     runner = apis.train(small_config(name, exported, toy_root, tmp_path))

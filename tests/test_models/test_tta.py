@@ -19,6 +19,11 @@ from mmlabelpenet.structures import hand_over
 FIELDS = ('bboxes', 'scores', 'labels', 'masks')
 
 
+def stages(*slow):
+    """All stages, some of them in the slow run only."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in toy.STAGES]
+
+
 @pytest.fixture
 def net(toy_net):
     """In evaluation mode, all stages asked for, mask heads that find something."""
@@ -59,7 +64,7 @@ def mirrored(data):
     return data
 
 
-@pytest.mark.parametrize('copies', [1, 2])
+@pytest.mark.parametrize('copies', [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_identical_views_give_what_one_view_gives_without_augmentation(net, toy_root, copies):
     expected = plain(net, toy_root)
     found = augmented(net, views_of(toy_root, [1.0] * copies, False))
@@ -74,7 +79,7 @@ def test_identical_views_give_what_one_view_gives_without_augmentation(net, toy_
         assert one.pred_instances is one.stage_predictions['segmentation']
 
 
-@pytest.mark.parametrize('name', toy.STAGES)
+@pytest.mark.parametrize('name', stages('detection', 'refinement'))
 def test_a_mirrored_picture_has_mirrored_results_where_each_view_is_seen_mirrored_too(net, toy_root, name):
     net.predicted = [name]
     data = views_of(toy_root, [1.0], True)
@@ -117,7 +122,7 @@ def slow_candidates(net, name, views):
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
-@pytest.mark.parametrize('name', toy.STAGES[1:])  # scores of the first stage depend on all proposals of an image
+@pytest.mark.parametrize('name', stages('detection', 'refinement')[1:])  # scores of the first stage depend on all proposals of an image
 def test_scores_and_boxes_are_the_mean_of_all_views_before_suppression(net, toy_root, name, monkeypatch):
     seen = []
     monkeypatch.setattr(tta, 'suppress', lambda candidates, cfg: seen.append(candidates) or suppress(candidates, cfg))
