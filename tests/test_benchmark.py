@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -108,6 +109,17 @@ def test_time_is_that_of_the_call():
     from comparison import timed
 
     assert 0.03 <= timed(lambda: time.sleep(0.03), CPU) < 0.3
+
+
+def test_with_cpu_time_waiting_takes_none(monkeypatch):
+    import benchmark
+    import comparison
+
+    monkeypatch.setattr(comparison, 'clocks', [time.perf_counter])
+    nap = partial(time.sleep, 0.1)
+    assert comparison.timed(nap, CPU) >= 0.1
+    assert benchmark.use_cpu_time() == {'clock': 'processor'}
+    assert comparison.timed(nap, CPU) < 0.05
 
 
 def test_results_are_written_as_a_list_of_objects(tmp_path, monkeypatch, capsys):

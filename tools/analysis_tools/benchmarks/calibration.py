@@ -1,6 +1,5 @@
 """One image through proposal calibration: what its parts take, and what is left beside the CRF and matrix products."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 import torch
 from _scenes import ROOT, build_model
-from comparison import Comparison
+from comparison import Comparison, clock
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, LabelData
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -78,7 +77,7 @@ def scene(
 class Stopwatch:
     """Seconds that a function takes, over its calls, by some clock."""
 
-    def __init__(self, function: Callable, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, function: Callable, clock: Callable[[], float] = clock) -> None:
         self.function, self.clock, self.seconds = function, clock, 0.0
 
     def __call__(self, *args: Any) -> Any:
@@ -106,11 +105,11 @@ class ProductWatch(TorchDispatchMode):
             return function(*args, **(kwargs or {}))
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
-        start = time.perf_counter()
+        start = clock()
         out = function(*args, **(kwargs or {}))
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
-        self.seconds += time.perf_counter() - start
+        self.seconds += clock() - start
         return out
 
     def take(self) -> float:
