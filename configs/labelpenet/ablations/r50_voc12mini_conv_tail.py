@@ -23,7 +23,12 @@ __head = dict(
 model = dict(
     stages=dict(
         classification=dict(
-            roi_head=dict(chunk=100, bbox_roi_extractor=dict(roi_layer=dict(output_size=14)), bbox_head=__head),
+            backbone=dict(_delete_=True, type='IdentityTail'),
+            roi_head=dict(
+                chunk=100,
+                bbox_roi_extractor=dict(roi_layer=dict(output_size=14, sampling_ratio=2), out_channels=1024),
+                bbox_head=__head,
+            ),
         )
     ),
     generators=dict(classification=dict(max_candidates=50)),
