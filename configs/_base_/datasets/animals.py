@@ -3,8 +3,16 @@ _base_ = './voc.py'
 
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
 metainfo = dict(classes=('cat', 'cow', 'dog', 'horse', 'sheep'))
-__train = dict(data_root=__voc12, split='animals_train', metainfo=metainfo, proposals='data/proposals/animals_animals_train.npz', min_proposal_area=0.01)
-__test = dict(data_root=__voc12, split='animals_test', metainfo=metainfo, proposals='data/proposals/animals_animals_test.npz', min_proposal_area=0.01)
+__train = dict(
+    data_root=__voc12,
+    split='animals_train',
+    metainfo=metainfo,
+    proposals='data/proposals/animals_animals_train.npz',
+    min_proposal_area=0.01,
+)
+__test = dict(
+    data_root=__voc12, split='animals_test', metainfo=metainfo, proposals='data/proposals/animals_animals_test.npz', min_proposal_area=0.01
+)
 __load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
 __pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 __augment = [
