@@ -112,7 +112,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     count = predict(args)
-    sys.stdout.write(f'{count} instances, in {args.out}\n')
+    hint = '' if count else f'; none has a score of {args.min_score:g}: give a lower --min-score, or train for longer'
+    sys.stdout.write(f'{count} instances, in {args.out}{hint}\n')
 
 
 if __name__ == '__main__':
