@@ -1,31 +1,13 @@
 # Five animal classes of VOC 2012: 1,427 training images with tags alone, 301 test images, for development at CPU size.
-_base_ = './voc.py'
+_base_ = './voc12mini.py'
 
-__voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
 metainfo = dict(classes=('cat', 'cow', 'dog', 'horse', 'sheep'))
-__train = dict(
-    data_root=__voc12,
-    split='animals_train',
-    metainfo=metainfo,
-    proposals='data/proposals/animals_animals_train.npz',
-    min_proposal_area=0.01,
-)
-__test = dict(
-    data_root=__voc12, split='animals_test', metainfo=metainfo, proposals='data/proposals/animals_animals_test.npz', min_proposal_area=0.01
-)
-__load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
-__pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
-__augment = [
-    dict(type='RandomChoiceResize', scales=[(400, 300), (480, 360)], keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-]
-__resize = [dict(type='Resize', scale=(400, 300), keep_ratio=True)]
-__train_pipeline = [*__load, __pseudo_labels, dict(type='ProposalBroadcaster', transforms=__augment), dict(type='PackTagInputs')]
-__test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
+__train = dict(split='animals_train', metainfo=metainfo, proposals='data/proposals/animals_animals_train.npz')
+__test = dict(split='animals_test', metainfo=metainfo, proposals='data/proposals/animals_animals_test.npz')
 
-train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__train_pipeline))
-label_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
-test_dataloader = dict(num_workers=1, dataset=dict(__test, pipeline=__test_pipeline))
-test_evaluator = dict(data_root=__voc12, split='animals_test')
-corloc_dataloader = dict(num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
-corloc_evaluator = dict(data_root=__voc12, split='animals_train')
+train_dataloader = dict(dataset=__train)
+label_dataloader = dict(dataset=__train)
+test_dataloader = dict(dataset=__test)
+test_evaluator = dict(split='animals_test')
+corloc_dataloader = dict(dataset=__train)
+corloc_evaluator = dict(split='animals_train')
