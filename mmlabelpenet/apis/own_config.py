@@ -99,7 +99,7 @@ def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
     return f"""# Written by tools/own_data.py for {pictures} and {hardware}. It is yours: edit what you like.
 _base_ = [
     {str(CONFIGS / '_base_/default_runtime.py')!r},
-    {str(CONFIGS / '_base_/models/labelpenet_lite0.py')!r},
+    {str(CONFIGS / '_base_/models/labelpenet_lite0_photo.py')!r},
 ]
 data_root = {str(data.root.resolve())!r}
 work_dir = data_root + '/work_dir'
@@ -111,7 +111,13 @@ __iters = dict({iters})
 train_cfg = dict(type='LabelPropagationLoop', phases=[dict(name=name, iters=count) for name, count in __iters.items()])
 
 # The learning rate halves after the first stage, drops by ten in the last twelfth of each later one, and returns for the next.
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01), clip_grad=dict(max_norm=10))
+# Class scores of the first stage learn faster than the weights of its proposals (docs/mil.md).
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01),
+    clip_grad=dict(max_norm=10),
+    paramwise_cfg=dict(custom_keys={{'classification.roi_head.bbox_head.fc_cls': dict(lr_mult=10)}}),
+)
 __counts = list(__iters.values())
 __ends = [sum(__counts[:number]) for number in (1, 2, 3, 4)]
 param_scheduler = [
@@ -137,7 +143,14 @@ __train_pipeline = [
     dict(type='PackTagInputs'),
 ]
 __test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
-__data = dict(type='VOCTags', data_root=data_root, tags=data_root + '/tags.csv', metainfo=dict(classes=classes))
+# Proposals below a hundredth of the picture are left out: lower it for small things.
+__data = dict(
+    type='VOCTags',
+    data_root=data_root,
+    tags=data_root + '/tags.csv',
+    metainfo=dict(classes=classes),
+    min_proposal_area=0.01,
+)
 __train = dict(__data, split='train', proposals=data_root + '/proposals/train.npz')
 __test = dict(__data, split={shown!r}, proposals=data_root + '/proposals/{shown}.npz', keep_untagged=True, test_mode=True)
 
@@ -163,7 +176,7 @@ test_cfg = dict(type='TestLoop')
 def _model(data: OwnData, recipe: Recipe) -> str:
     if max(recipe.scales[0]) <= 400:
         return f'model = dict(num_classes={len(data.classes)})'
-    return f"""# Anchors of 32 to 256 pixels; the model's own end at 128, for smaller pictures.
+    return f"""# Anchors of 64 to 512 pixels; the model's own end at 320, for smaller pictures.
 __anchors = dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32])))
 model = dict(num_classes={len(data.classes)}, stages=dict(detection=__anchors, refinement=__anchors, segmentation=__anchors))"""
 
