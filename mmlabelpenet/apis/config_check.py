@@ -20,6 +20,9 @@ READ = {  # keys at the top, beside the arguments of mmengine's runner: those of
     *('log_processor', 'model_wrapper_cfg', 'randomness', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'visualizer', 'work_dir'),
     *('allow_test_overlap', 'corloc_dataloader', 'corloc_evaluator', 'label_dataloader', 'tta'),
 }
+USUAL = {  # shorthands that configs written out keep although nobody uses them any more
+    *('backend_args', 'classes', 'data_root', 'dataset_type', 'metainfo', 'train_pipeline', 'val_pipeline', 'test_pipeline'),
+}
 ANYWHERE = {'type', '_scope_', '_delete_'}
 READ_BY_BUILDERS = {  # keys that whoever builds the parts below this key reads before the part itself
     'hooks': {'priority'},
@@ -28,16 +31,8 @@ READ_BY_BUILDERS = {  # keys that whoever builds the parts below this key reads 
     'init_cfg': {'bias', 'layer', 'name', 'override'},
     'model_wrapper_cfg': {'device_ids', 'output_device', 'static_graph'},
 }
-LAYERS = (
-    'act_cfg',
-    'clip_grad',
-    'conv_cfg',
-    'nms',
-    'norm_cfg',
-    'padding_cfg',
-    'roi_layer',
-    'upsample_cfg',
-)  # not built by a registry alone
+# Not built by a registry alone.
+LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'padding_cfg', 'roi_layer', 'upsample_cfg')
 TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
     'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
     'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
@@ -93,33 +88,20 @@ class Fault:
 def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:
     """Keys at the top that neither the runner nor a tool reads and that are no shorthand of the files either.
 
-    A name that a base has for its children passes, unless it is nearly one that is read.
+    A name that a base has for its children passes, and one in a file that uses no name at all, such as a config that was written out,
+    unless it is nearly one that is read.
     """
     from mmengine.runner import Runner
 
     known = READ | set(arguments(Runner)[0])
     shorthands = names_read(files)
+    written_out = len(files) < 2 and shorthands <= {'dict', 'set'}
     for key in content:
-        if key in known or key in shorthands:
+        if key in known | shorthands | USUAL:
             continue
         near = nearest(key, known, cutoff=0.8)
-        others = [value for other, value in content.items() if other != key]
-        if near or not (place_of_key(files[1:], key) or occurs(content[key], others)):
+        if near or not (written_out or place_of_key(files[1:], key)):
             yield Fault((key,), f'no code reads this key.{hint(near or nearest(key, known))}')
-
-
-def occurs(value: Any, where: Any) -> bool:
-    """Whether a value stands somewhere in another one, as in configs that were written out with their shorthands.
-
-    >>> occurs('data', [dict(root='data/pictures')]), occurs([1, 2], dict(a=[[1, 2]])), occurs('b', dict(a=1))
-    (True, True, False)
-    """
-    if isinstance(where, str) and isinstance(value, str):
-        return value in where
-    if where == value:
-        return True
-    inner = where.values() if isinstance(where, Mapping) else where if isinstance(where, list | tuple) else ()
-    return any(occurs(value, item) for item in inner)
 
 
 def wrong_parts(content: Mapping[str, Any]) -> Iterator[Fault]:
