@@ -12,12 +12,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmlabelpenet import ops
+from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
-from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
