@@ -73,7 +73,8 @@ def rows_of(section):
     parts = re.split(r'^## (.+)$', (ROOT / 'docs/benchmark.md').read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2]))
     assert section in sections, f'docs/benchmark.md has no section {section!r}; it has {list(sections)}'
-    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in sections[section].splitlines() if line.startswith('|')]
+    table = re.search(r'(?:^\|.*\n)+', sections[section], flags=re.MULTILINE).group()
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
     return sections[section], {row[0]: dict(zip(cells[0][1:], row[1:])) for row in cells[2:] if row[0] in STAGES}
 
 
