@@ -82,6 +82,8 @@ def test_identical_views_give_what_one_view_gives_without_augmentation(net, toy_
 @pytest.mark.parametrize('name', stages('detection', 'refinement'))
 def test_a_mirrored_picture_has_mirrored_results_where_each_view_is_seen_mirrored_too(net, toy_root, name):
     net.predicted = [name]
+    if net.stages[name].roi_head.with_mask:  # the CRF does not see the same from both sides
+        net.refinement.crf = None
     data = views_of(toy_root, [1.0], True)
     found, other = augmented(net, data), augmented(net, mirrored(data))
     for one, two in zip(found, other, strict=True):
@@ -93,7 +95,8 @@ def test_a_mirrored_picture_has_mirrored_results_where_each_view_is_seen_mirrore
             same = int((back - box).abs().sum(1).add(1e3 * (two.labels != label)).argmin())
             torch.testing.assert_close(back[same], box, rtol=1e-4, atol=1e-2)
             torch.testing.assert_close(two.scores[same], score, rtol=1e-4, atol=1e-5)
-            assert (two.masks[same][:, ::-1] != mask).mean() < 0.05  # the CRF does not see the same from both sides
+            differing = (two.masks[same][:, ::-1] != mask).sum()
+            assert differing <= (0.1 * mask.sum() + 2 if net.refinement.crf is None else 0.05 * mask.size)
 
 
 def slow_candidates(net, name, views):
