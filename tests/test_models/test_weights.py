@@ -12,6 +12,7 @@ import torchvision
 from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
+from mmlabelpenet.apis import load_config
 from mmlabelpenet.models.backbones import VGG16C4, EfficientNetLite0C4, EfficientNetLite0Tail, ResNetC4, ResNetC5, VGG16Tail
 from mmlabelpenet.models.published_weights import rename_published
 from mmlabelpenet.models.weights import ImageNetWeights, check_input, convert_imagenet, load_imagenet
@@ -258,3 +259,14 @@ def test_lite0_has_the_input_of_its_preset():
     check_input(model)
     with pytest.raises(ValueError, match='RGB'):
         check_input(model, preprocessor(mean=[127] * 3, std=[128] * 3, bgr_to_rgb=False))
+
+
+def test_every_stage_of_a_whole_network_begins_with_imagenets_weights():
+    config = load_config(Path(__file__).parents[2] / 'configs/labelpenet/labelpenet_lite0_animals.py')
+    net = MODELS.build(config.model)
+    net.init_weights()
+    imagenet = load_imagenet('efficientnet_lite0', 'tensorflow', None)
+    for name, stage in net.stages.items():
+        own = {f'tail.{key}': value for key, value in stage.backbone.state_dict().items()}
+        shared = own.keys() & imagenet.keys()
+        assert len(shared) > 50 and all(torch.equal(own[key], imagenet[key]) for key in shared), name
