@@ -9,12 +9,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # toy
 
 
-@pytest.fixture(scope='session', autouse=True)
-def _scope():
-    """Configs name our parts without a prefix."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Configs name our parts without a prefix, also after a test that ran a config of mmdet's."""
     from mmengine.registry import DefaultScope
 
-    DefaultScope.get_instance('tests', scope_name='mmlabelpenet')
+    if getattr(DefaultScope.get_current_instance(), 'scope_name', None) != 'mmlabelpenet':
+        DefaultScope.get_instance(f'before {item.nodeid}', scope_name='mmlabelpenet')
 
 
 @pytest.fixture(scope='session', autouse=True)
