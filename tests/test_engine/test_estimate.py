@@ -55,15 +55,13 @@ def test_shares_below_one_percent_are_left_out():
 
 
 @pytest.mark.slow
-def test_the_estimate_is_within_a_quarter_of_a_toy_run_whose_hooks_it_leaves_out(toy_root, tmp_path, monkeypatch):
-    """In CPU time, which is that of the clock where nothing else runs: all is in this process.
-
-    Hooks take 13 ms of an iteration's 60 here, and as much of a real network's second.
-    """
+@pytest.mark.xfail(reason='what hooks cost is left out, which is a fifth of so short an iteration; see docs/benchmark.md')
+def test_the_estimate_is_within_fifteen_percent_of_a_real_run(toy_root, tmp_path, monkeypatch):
+    """In CPU time, which is that of the clock where nothing else runs: all is in this process."""
     monkeypatch.setattr(time, 'perf_counter', time.process_time)
     phases = [('classification', 40), ('detection', 40), ('refinement', 40), ('segmentation', 40), ('recurrent', 20)]
     predicted = sum(step.total for step in estimate(toy.run_config(toy_root, tmp_path, phases), CPU, iters=10))
     runner = toy.build_runner(toy.run_config(toy_root, tmp_path, phases, interval=1000))
     begin = time.process_time()
     runner.train()
-    assert predicted == pytest.approx(time.process_time() - begin, rel=0.25)
+    assert predicted == pytest.approx(time.process_time() - begin, rel=0.15)

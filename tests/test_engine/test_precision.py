@@ -65,7 +65,7 @@ def test_on_the_same_rois_each_of_20_losses_is_within_a_percent_of_float32_and_w
     record = fixed_rois(amp)
     mine, theirs = ([log['loss'] for log in logs] for logs in (record.logs, exact))
     assert len(mine) == 60 and mine == pytest.approx(theirs, rel=0.01)
-    assert sum(a != b for a, b in zip(mine, theirs, strict=True)) > 30  # it was another precision
+    assert sum(a != b for a, b in zip(mine, theirs, strict=True)) > 55  # it was another precision; two numbers may meet by chance
     assert all(torch.isfinite(value).all() and value.dtype != torch.bfloat16 for value in record.weights[-1].values())
 
 
