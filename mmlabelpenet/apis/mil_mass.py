@@ -20,7 +20,7 @@ from torch import Tensor
 from mmlabelpenet.apis.checkpoint import file_hash, read_checkpoint
 from mmlabelpenet.apis.config import config_hash
 from mmlabelpenet.apis.receipt import receipt
-from mmlabelpenet.calibration.generators import inference
+from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.engine.label_pass import weights_hash
 from mmlabelpenet.evaluation.mil_mass import painted, summarise_mass, tag_mass

@@ -7,8 +7,7 @@ Shapes: N images, R proposals of one image, C classes, K pseudo instances, (p, p
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,67 +16,17 @@ import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
-from mmengine.device import get_device
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
+from mmlabelpenet.calibration.belief import head_masks, inference, predict_boxes, read_candidates
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import hand_over, pseudo_instances
 from mmlabelpenet.timing import timed
-
-
-@contextmanager
-def inference(stage: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients (row N9: labels carry none) and without mixed precision, then as before."""
-    training = stage.training
-    stage.eval()
-    try:
-        with torch.no_grad(), torch.autocast(get_device(), enabled=False):
-            yield
-    finally:
-        stage.train(training)
-
-
-def find_proposals(stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> list[InstanceData]:
-    """What a stage looks at: the proposals of its RPN, or those of the samples where it has none; ``bboxes`` and ``scores`` per image."""
-    if stage.with_rpn:
-        return stage.rpn_head.predict(x, hand_over(samples), rescale=False)
-    return [sample.proposals for sample in samples]
-
-
-def read_candidates(
-    stage: TwoStageDetector, x: tuple[Tensor, ...], samples: Sequence[DetDataSample], proposals: Sequence[InstanceData] | None = None
-) -> list[InstanceData]:
-    """All proposals of a stage with their boxes and scores, before any suppression.
-
-    Args:
-        stage: any of the four.
-        x: its tail's maps.
-        samples: with ``proposals`` where the stage has no RPN.
-        proposals: per image, in place of those that :func:`find_proposals` gives.
-
-    Returns:
-        per image ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
-    """
-    proposals = find_proposals(stage, x, samples) if proposals is None else proposals
-    metas = [sample.metainfo for sample in samples]
-    raw = stage.roi_head.predict_bbox(x, metas, proposals, rcnn_test_cfg=None, rescale=False)
-    num_classes = stage.roi_head.bbox_head.num_classes
-    candidates = []
-    for proposal, result in zip(proposals, raw, strict=True):
-        bboxes = result.bboxes.view(len(proposal), result.bboxes.shape[1] // 4, 4).expand(-1, num_classes, 4)
-        candidates.append(InstanceData(rois=proposal.bboxes, bboxes=bboxes, scores=result.scores[:, :num_classes]))
-    return candidates
-
-
-def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:
-    """Soft masks of a mask head, float32 (n, h, w); mmdet returns them as uint8 0..255 for ``mask_thr_binary=-1``."""
-    masks = found.masks.cpu().numpy()[:, : size[0], : size[1]]
-    return masks.astype(np.float32) / (255 if masks.dtype == np.uint8 else 1)
 
 
 class LabelGenerator:
@@ -341,20 +290,26 @@ class DetectionLabels(LabelGenerator):
     ) -> list[InstanceData]:
         """Pseudo instances per image, weight 1."""
         with inference(stage):
-            results = stage.predict(feature.float(), hand_over(samples), rescale=False)
-        return [self._label_image(r.pred_instances, s, i) for r, s, i in zip(results, samples, images, strict=True)]
+            x, fresh = stage.extract_feat(feature.float()), hand_over(samples)
+            found = [self._choose(*pair) for pair in zip(predict_boxes(stage, x, fresh), samples, strict=True)]
+            if stage.with_mask:  # of those alone that become labels: masks take most of the time
+                found = stage.roi_head.predict_mask(x, [sample.metainfo for sample in fresh], found, rescale=False)
+        return [self._as_labels(*pair) for pair in zip(found, images, strict=True)]
 
     def finish(self, job: InstanceData) -> InstanceData:
         """Nothing is left to do."""
         return job
 
-    def _label_image(self, found: InstanceData, sample: DetDataSample, image: np.ndarray) -> InstanceData:
+    def _choose(self, found: InstanceData, sample: DetDataSample) -> InstanceData:
         tagged = sample.gt_image_labels.onehot.bool()[found.labels]
         found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
         first = torch.ones_like(found.labels, dtype=torch.bool)
         for index, label in enumerate(found.labels):
             first[index] = not (found.labels[:index] == label).any()
-        found = found[first | (found.scores >= self.min_score)]
+        return found[first | (found.scores >= self.min_score)]
+
+    @staticmethod
+    def _as_labels(found: InstanceData, image: np.ndarray) -> InstanceData:
         masks = np.zeros((len(found), *image.shape[:2]), bool)
         if 'masks' in found:
             masks = head_masks(found, image.shape[:2]) > 0.5

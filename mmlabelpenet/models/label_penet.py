@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.models.detectors import BaseDetector, TwoStageDetector
+from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmlabelpenet.calibration.belief import predict_boxes
 from mmlabelpenet.calibration.cache import LabelCache
-from mmlabelpenet.calibration.generators import find_proposals
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
@@ -212,7 +212,7 @@ class LabelPENet(BaseDetector):
             results = [r.pred_instances for r in stage.predict(feature, fresh, rescale=False)]
             results = add_masks(stage, self.generators.get(name), feature, samples, results, images, self.refinement)
         else:
-            results = predict_boxes(stage, feature, fresh)
+            results = predict_boxes(stage, stage.extract_feat(feature), fresh)
         return rescale_results(results, samples) if rescale else results
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> Tensor:
@@ -226,13 +226,6 @@ def add_predictions(samples: list[DetDataSample], predictions: dict[str, list[In
         sample.set_field(dict(zip(predictions, found, strict=True)), 'stage_predictions')
         sample.pred_instances = found[-1]
     return samples
-
-
-def predict_boxes(stage: TwoStageDetector, feature: Tensor, samples: list[DetDataSample]) -> list[InstanceData]:
-    """Detections of a stage without the masks that it might have, in the frame of the network input."""
-    x = stage.extract_feat(feature)
-    metas = [sample.metainfo for sample in samples]
-    return stage.roi_head.predict_bbox(x, metas, find_proposals(stage, x, samples), rcnn_test_cfg=stage.roi_head.test_cfg, rescale=False)
 
 
 def share_tails(stages: Iterable[nn.Module]) -> None:

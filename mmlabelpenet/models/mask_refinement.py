@@ -16,8 +16,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention
+from mmlabelpenet.calibration.belief import head_masks
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration, head_masks
+from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration
 from mmlabelpenet.calibration.objects import FoundObject
 
 

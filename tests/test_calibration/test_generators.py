@@ -8,13 +8,12 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
+from mmlabelpenet.calibration.belief import head_masks, inference
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import (
     DetectionLabels,
     MaskAggregation,
     ProposalCalibration,
-    head_masks,
-    inference,
 )
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
 from mmlabelpenet.models.label_penet import LabelPENet
@@ -217,17 +216,37 @@ def test_unknown_settings_are_refused():
 
 
 class Detector(torch.nn.Module):
-    """Detects what it is told to."""
+    """Detects what it is told to; is its own RPN and RoI head."""
 
-    def __init__(self, **fields):
+    with_rpn, test_cfg = True, {}
+
+    def __init__(self, masks=None, **fields):
         super().__init__()
-        self.fields = fields
+        self.fields, self.masks, self.with_mask = fields, masks, masks is not None
 
-    def predict(self, feature, samples, rescale):
+    @property
+    def roi_head(self):
+        return self
+
+    @property
+    def rpn_head(self):
+        return self
+
+    def extract_feat(self, feature):
+        return (feature,)
+
+    def predict(self, x, samples, rescale):
         assert not rescale and not self.training and all(sample.keys() == [] for sample in samples)
-        for sample in samples:
-            sample.pred_instances = InstanceData(**self.fields)
-        return samples
+        return [InstanceData() for _ in samples]
+
+    def predict_bbox(self, x, metas, proposals, rcnn_test_cfg, rescale):
+        return [InstanceData(**self.fields) for _ in metas]
+
+    def predict_mask(self, x, metas, results, rescale):
+        """The mask of a detection is found by the left side of its box, a fourth of it."""
+        for result in results:
+            result.masks = self.masks[(result.bboxes[:, 0] / 4).long()]
+        return results
 
 
 def detected(scores, labels, **fields):
@@ -256,6 +275,17 @@ def test_masks_of_detections_go_along(scene):
     (pseudo,) = DetectionLabels()(detected([0.5], [0], masks=masks), scene[1], scene[2][:1], scene[3][:1])
     assert pseudo.masks.masks.shape == (1, 96, 128)
     assert pseudo.masks.masks.sum() == 100 and pseudo.masks.masks[0, 15, 15] == 1
+
+
+def test_only_detections_that_become_labels_get_a_mask(scene):
+    scene[2][0].gt_image_labels.onehot = torch.tensor([1.0, 0, 0, 0])
+    masks = torch.zeros(3, 98, 128, dtype=torch.uint8)
+    masks[1, :5, :5] = 255
+    stage, asked = detected([0.9, 0.5, 0.2], [1, 0, 0], masks=masks), []
+    predict = stage.predict_mask
+    stage.predict_mask = lambda x, metas, results, rescale: asked.extend(map(len, results)) or predict(x, metas, results, rescale)
+    (pseudo,) = DetectionLabels()(stage, scene[1], scene[2][:1], scene[3][:1])
+    assert asked == [1] and pseudo.masks.masks.sum() == 25
 
 
 def test_without_detections_there_are_no_labels(scene):

@@ -4,8 +4,9 @@ import pytest
 import torch
 import toy
 
+from mmlabelpenet.calibration.belief import read_candidates
 from mmlabelpenet.calibration.excitation import proposal_attention
-from mmlabelpenet.calibration.generators import ProposalCalibration, read_candidates
+from mmlabelpenet.calibration.generators import ProposalCalibration
 from mmlabelpenet.models.conv_mil_head import ConvMILBBoxHead
 from mmlabelpenet.structures import hand_over
 

@@ -10,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.apis.augment import view_pipeline
-from mmlabelpenet.calibration.generators import read_candidates
+from mmlabelpenet.calibration.belief import read_candidates
 from mmlabelpenet.models import tta
 from mmlabelpenet.models.tta import LabelPENetTTA, View, merge_candidates, merge_proposals, move_boxes, suppress, upright_maps
 from mmlabelpenet.registry import DATASETS
