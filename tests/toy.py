@@ -250,12 +250,16 @@ def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), 
             model=model_config(**model),
             train_dataloader=dict(loader, sampler=dict(type='ResumableSampler'), dataset=dataset_config(data_root, **dataset)),
             label_dataloader=dict(loader, dataset=dataset_config(data_root, train=False, **dataset)),
-            train_cfg=dict(type='LabelPropagationLoop', phases=[dict(name=name, iters=iters) for name, iters in phases]),
+            train_cfg=dict(type='LabelPropagationLoop', phases=[p if isinstance(p, dict) else dict(name=p[0], iters=p[1]) for p in phases]),
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-3), clip_grad=dict(max_norm=10)
             ),
             param_scheduler=[dict(type='MultiStepLR', by_epoch=False, milestones=[3], gamma=0.5)],
-            default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=interval), health=dict(type='HealthHook')),
+            default_hooks=dict(
+                checkpoint=dict(type='AtomicCheckpointHook', interval=interval),
+                health=dict(type='HealthHook'),
+                reused_labels=dict(type='ReusedLabelsHook'),
+            ),
             custom_hooks=list(hooks),
             log_processor=dict(type='LogProcessor', window_size=1, by_epoch=False),
             randomness=dict(seed=3),

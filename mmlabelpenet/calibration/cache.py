@@ -1,18 +1,18 @@
 """Reuse an image's labels for a while in recurrent fine-tuning (row L10): the CRF is the slow part of making them."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.structures import from_original, to_original
+from mmlabelpenet.structures import from_original, pseudo_instances, to_original
 
 
 class LabelCache:
     """Labels by stage and image, in pixels of the original image.
-
-    It lives in memory only: a resumed run makes all labels anew, so with an interval above 1 it is not bit-identical with the
-    uninterrupted one.
 
     Args:
         refresh_interval: labels of an image serve this many of its visits; 1 makes them every time.
@@ -27,16 +27,53 @@ class LabelCache:
         self.refresh_interval = refresh_interval
         self._labels: dict[tuple[str, str], tuple[InstanceData, int]] = {}
 
-    def __call__(self, stage: str, samples: Sequence[DetDataSample], make: Callable[[], list[InstanceData]]) -> list[InstanceData]:
-        """Labels of a batch in the frame of its network input; ``make`` is called unless all of them can be reused."""
+    def __call__(
+        self, stage: str, samples: Sequence[DetDataSample], begin: Callable[[], Callable[[], list[InstanceData]]]
+    ) -> Callable[[], list[InstanceData]]:
+        """Labels of a batch, to be waited for.
+
+        Args:
+            stage: whose labels they are, and in which direction.
+            samples: of the batch.
+            begin: starts to make labels; what it returns waits for them. Called unless all of them can be reused.
+
+        Returns:
+            a function that gives the pseudo instances per image in the frame of the network input.
+        """
         if self.refresh_interval == 1:
-            return make()
+            return begin()
         keys = [(stage, sample.img_id) for sample in samples]
         if all(self._labels.get(key, (None, 0))[1] > 0 for key in keys):
-            pseudo = [from_original(self._labels[key][0], sample.metainfo) for key, sample in zip(keys, samples, strict=True)]
+            reused = [from_original(self._labels[key][0], sample.metainfo) for key, sample in zip(keys, samples, strict=True)]
             self._labels.update({key: (self._labels[key][0], self._labels[key][1] - 1) for key in keys})
+            return lambda: reused
+        wait = begin()
+
+        def keep() -> list[InstanceData]:
+            pseudo = wait()
+            for key, sample, made in zip(keys, samples, pseudo, strict=True):
+                self._labels[key] = (to_original(made, sample.metainfo), self.refresh_interval - 1)
             return pseudo
-        pseudo = make()
-        for key, sample, made in zip(keys, samples, pseudo, strict=True):
-            self._labels[key] = (to_original(made, sample.metainfo), self.refresh_interval - 1)
-        return pseudo
+
+        return keep
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """All that is kept, as numbers, strings and tensors; for a checkpoint."""
+        return [
+            dict(
+                key=key,
+                left=left,
+                shape=labels.masks.masks.shape,
+                masks=torch.from_numpy(np.packbits(labels.masks.masks)),
+                **{name: labels[name].cpu() for name in ('bboxes', 'labels', 'weights')},
+            )
+            for key, (labels, left) in self._labels.items()
+        ]
+
+    def load_state_dict(self, state: Sequence[dict[str, Any]], device: torch.device | str = 'cpu') -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self._labels = {}
+        for item in state:
+            masks = np.unpackbits(item['masks'].numpy(), count=int(np.prod(item['shape']))).reshape(item['shape'])
+            labels = pseudo_instances(item['bboxes'], item['labels'], masks, item['weights']).to(device)
+            self._labels[tuple(item['key'])] = (labels, item['left'])

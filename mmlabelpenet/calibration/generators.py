@@ -7,7 +7,7 @@ Shapes: N images, R proposals of one image, C classes, K pseudo instances, (p, p
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from mmlabelpenet.calibration.belief import head_masks, inference, predict_boxes
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
+from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import hand_over, pseudo_instances
 from mmlabelpenet.timing import timed
@@ -43,7 +44,18 @@ class LabelGenerator:
             samples: with ``gt_image_labels``, and ``proposals`` for the classification stage.
             images: RGB uint8 (h, w, 3) of the network input, for the CRF.
         """
-        return [self.finish(job).to(feature.device) for job in self.ask(stage, feature, samples, images)]
+        return self.begin(stage, feature, samples, images, Workers())()
+
+    def begin(
+        self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray], workers: Workers
+    ) -> Callable[[], list[InstanceData]]:
+        """Ask now, finish in other processes beside what follows; arguments as for a call.
+
+        Returns:
+            a function that waits for the pseudo instances per image.
+        """
+        wait = workers.begin(self.finish, self.ask(stage, feature, samples, images))
+        return lambda: [pseudo.to(feature.device) for pseudo in wait()]
 
     def ask(self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]) -> list[Any]:
         """What :meth:`finish` needs, per image, picklable; arguments as for a call."""

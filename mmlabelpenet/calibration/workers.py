@@ -49,6 +49,20 @@ class Workers:
         while waiting:
             yield waiting.popleft().result()
 
+    def begin(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Callable[[], list[Result]]:
+        """Have jobs done beside what follows. Without processes they are done when their results are asked for.
+
+        Returns:
+            a function that waits for the results, in the order of the jobs.
+
+        >>> Workers().begin(abs, [-2, 1])()
+        [2, 1]
+        """
+        if self.processes == 0:
+            return lambda: [function(job) for job in jobs]
+        futures = [self._start().submit(function, job) for job in jobs]
+        return lambda: [future.result() for future in futures]
+
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context('fork')

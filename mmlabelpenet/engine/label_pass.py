@@ -68,12 +68,13 @@ class LabelPass:
 
     Args:
         dataloader: config; its data set is the training split at test scale, without augmentation. Beside its ``num_workers`` processes
-            that load images, as many run the CRF while the network goes on.
+            that load images, ``num_workers`` others run the CRF while the network goes on.
         folder: where stores lie, ``<folder>/<stage>.json``.
     """
 
     def __init__(self, dataloader: dict, folder: str | Path) -> None:
         self.dataloader = copy.deepcopy(dataloader)
+        self.num_workers = int(dataloader.get('num_workers', 0))
         self.folder = Path(folder)
 
     def run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
@@ -144,7 +145,7 @@ class LabelPass:
                 for sample, job in zip(samples, model.label_jobs(stage, data['inputs'], samples), strict=True):
                     yield generator, job, DetDataSample(metainfo=sample.metainfo)
 
-        with Workers(self.dataloader.get('num_workers', 0)) as workers:
+        with Workers(self.num_workers) as workers:
             for sample, pseudo in workers.map(finish, ask()):
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 if bar is not None:

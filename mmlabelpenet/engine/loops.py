@@ -11,6 +11,7 @@ from mmengine.logging import MessageHub, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
@@ -31,9 +32,11 @@ class Phase:
         alternate: one direction per iteration instead, in turn.
         pseudo_labels: store to learn from, in place of the one that the stage before writes.
         any_maker: take that store even where other weights than those of this run have made it.
+        warm_start: the stage begins with the weights of the one before it, wherever both have a tensor of one name and shape. A short
+            schedule then goes on instead of beginning anew; the paper's stages all begin from ImageNet.
 
     Raises:
-        ValueError: unknown name or direction, no iteration.
+        ValueError: unknown name or direction, no iteration, or no stage to take weights from.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Phase:
     alternate: bool = False
     pseudo_labels: str | None = None
     any_maker: bool = False
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in (*STAGES, RECURRENT):
@@ -50,6 +54,8 @@ class Phase:
             raise ValueError(f'Phase {self.name!r} needs at least one iteration, got {self.iters}.')
         if unknown := set(self.directions) - {FORWARD, BACKWARD}:
             raise ValueError(f'Unknown directions {sorted(unknown)}. Choose from {FORWARD!r}, {BACKWARD!r}.')
+        if self.warm_start and self.name not in STAGES[1:]:
+            raise ValueError(f'Phase {self.name!r} has no stage before it whose weights it could begin with. Leave warm_start out.')
 
     def curricula(self, iteration: int) -> tuple[str, ...]:
         """What to train in the phase's iteration number ``iteration``, one update each.
@@ -122,7 +128,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         for phase in self.phases:
             if self._iter < start + phase.iters and not self.stop_training:
                 self.enter_phase(phase, start)
-                self.run_phase(phase, start)
+                with Workers(self.label_pass.num_workers if phase.name == RECURRENT else 0) as self.model.workers:
+                    self.run_phase(phase, start)
             start += phase.iters
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
@@ -131,12 +138,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def enter_phase(self, phase: Phase, start: int) -> None:
         """Make or read the pseudo labels of a phase that begins at iteration ``start``, and draw on from where the run stands."""
         print_log(f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}', 'current')
-        if phase.name == RECURRENT and self._iter > start and self.model.label_cache.refresh_interval > 1:
-            print_log(
-                'Labels that were to be reused are made again: this run ends with other bits than one without interruption.', 'current'
-            )
         self._forget_scalars()
         self.dataloader.dataset.use_pseudo_labels(self._labels_for(phase, resumed=self._iter > start))
+        if phase.warm_start and self._iter == start:
+            take_weights(self.model.stages[phase.name], self.model.stages[STAGES[STAGES.index(phase.name) - 1]])
         sampler, batch_size = self.dataloader.sampler, self.dataloader.batch_size
         sampler.batch_size, sampler.start = batch_size, self._iter * self.batches_per_update * batch_size
         self.runner.call_hook('before_phase', phase=phase)
@@ -207,6 +212,25 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         scalars, finished = MessageHub.get_current_instance().log_scalars, (*STAGES, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)
+
+
+def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
+    """Copy into ``stage`` all parameters and buffers of ``teacher`` that it has too, by name and shape.
+
+    Raises:
+        ValueError: there are none.
+
+    >>> old, new = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    >>> take_weights(new, old)
+    >>> torch.equal(old.weight, new.weight)
+    True
+    """
+    own = stage.state_dict()
+    shared = {name: value for name, value in teacher.state_dict().items() if name in own and own[name].shape == value.shape}
+    if not shared:
+        raise ValueError('warm_start: the two stages have no tensor of one name and shape. Leave it out, or give them one structure.')
+    stage.load_state_dict(own | shared)
+    print_log(f'{len(shared)} of {len(own)} tensors begin with the values of the stage before.', 'current')
 
 
 def mean_logs(logs: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

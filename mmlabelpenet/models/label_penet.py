@@ -12,7 +12,7 @@ Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmlabelpenet.calibration.belief import predict_boxes
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.calibration.generators import LabelGenerator
+from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
@@ -89,6 +91,7 @@ class LabelPENet(BaseDetector):
         self.generators = {name: LABEL_GENERATORS.build(generators[name]) for name in names if name in generators}
         self.validator = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.label_cache = LabelCache(refresh_interval)
+        self.workers = Workers()  # processes for the CRF of recurrent fine-tuning; the loop brings some
         recompute_activations(self.backbone, self.stages.values(), recompute)
         self.received: dict[str, list[InstanceData]] = {}  # labels that stages got last, by direction and stage, to look at
         self.frozen_backbone = frozen_backbone
@@ -152,13 +155,14 @@ class LabelPENet(BaseDetector):
     def _forward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
         """Forward curriculum: each stage learns from the labels that the one before it has just made (Sec. 3.3)."""
         feature, images = self._shared(inputs), self.data_preprocessor.images(inputs, samples)
+        # All are asked first, so that the CRF runs beside the losses of the stages before.
+        made = {
+            name: self._begin_labels(name, self.generators[name], name, feature, samples, images, self.workers) for name in self.names[:-1]
+        }
         losses, pseudo = {}, None
         for name in self.names:
             losses |= self.stage_losses(name, feature, samples, pseudo)
-            if name != self.names[-1]:
-                make = partial(self.generators[name], self.stages[name], feature.detach(), samples, images)
-                with timed('labels'):
-                    pseudo = self.label_cache(name, samples, make)
+            pseudo = self._wait_for(made[name]) if name in made else None
         return losses
 
     def _backward_losses(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
@@ -166,11 +170,28 @@ class LabelPENet(BaseDetector):
         feature, images = self._shared(inputs), self.data_preprocessor.images(inputs, samples)
         losses = {}
         for teacher, name in zip(self.names[:0:-1], self.names[-2::-1], strict=True):
-            make = partial(self.validator, self.stages[teacher], feature.detach(), samples, images)
-            with timed('labels'):
-                pseudo = self.label_cache(f'{teacher} {BACKWARD}', samples, make)
-            losses |= self.stage_losses(name, feature, samples, pseudo)
+            made = self._begin_labels(f'{teacher} {BACKWARD}', self.validator, teacher, feature, samples, images, Workers())
+            losses |= self.stage_losses(name, feature, samples, self._wait_for(made))
         return losses
+
+    def _begin_labels(
+        self,
+        key: str,
+        generator: LabelGenerator,
+        teacher: str,
+        feature: Tensor,
+        samples: list[DetDataSample],
+        images: Sequence[np.ndarray],
+        workers: Workers,
+    ) -> Callable[[], list[InstanceData]]:
+        begin = partial(generator.begin, self.stages[teacher], feature.detach(), samples, images, workers)
+        with timed('labels'):
+            return self.label_cache(key, samples, begin)
+
+    @staticmethod
+    def _wait_for(made: Callable[[], list[InstanceData]]) -> list[InstanceData]:
+        with timed('labels'):
+            return made()
 
     def _shared(self, inputs: Tensor) -> Tensor:
         with torch.set_grad_enabled(not self.frozen_backbone and torch.is_grad_enabled()):

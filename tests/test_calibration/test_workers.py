@@ -44,6 +44,22 @@ def wait(number):
     return number
 
 
+@pytest.mark.parametrize('processes', [0, 2])
+def test_jobs_are_done_beside_what_follows(processes, tmp_path):
+    paths = [tmp_path / str(number) for number in range(4)]
+    with Workers(processes) as workers:
+        results = workers.begin(touch, paths)
+        while processes and not all(path.exists() for path in paths):
+            time.sleep(0.01)
+        assert processes or not any(path.exists() for path in paths)
+        assert results() == ['0', '1', '2', '3'] and all(path.exists() for path in paths)
+
+
+def touch(path):
+    path.touch()
+    return path.name
+
+
 def fail(number):
     raise ValueError(f'job {number}')
 

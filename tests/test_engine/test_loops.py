@@ -12,7 +12,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from training import PHASES, killed, train
 
-from mmlabelpenet.engine import loops
 from mmlabelpenet.engine.loops import LabelPropagationLoop, Phase
 from mmlabelpenet.registry import HOOKS
 
@@ -123,6 +122,15 @@ def test_a_run_killed_in_any_phase_and_resumed_ends_with_the_same_bits(whole, to
         assert torch.equal(mine['momentum_buffer'], theirs['momentum_buffer'])
 
 
+def test_labels_that_were_to_be_reused_are_still_there_after_a_kill(toy_root, tmp_path):
+    settings = dict(phases=[('recurrent', 10)], refresh_interval=3)
+    whole = train(toy_root, tmp_path / 'whole', **settings)
+    assert any(left < 2 for left in (item['left'] for item in whole.model.label_cache.state_dict()))  # some were reused
+    assert killed(toy_root, tmp_path / 'killed', hooks=[dict(type='KillAt', iteration=7)], **settings)
+    resumed = train(toy_root, tmp_path / 'killed', resume=True, **settings)
+    assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
+
+
 @pytest.mark.parametrize(('stage', 'images'), [('classification', 3), ('refinement', None)])
 def test_a_run_killed_in_a_label_pass_and_resumed_ends_with_the_same_bits(whole, toy_root, tmp_path, stage, images):
     assert killed(toy_root, tmp_path, stage=stage, images=images)
@@ -143,6 +151,26 @@ def test_a_phase_may_stand_alone_on_the_labels_of_the_weights_it_starts_from(toy
     assert not (tmp_path / 'alone/pseudo_labels').exists()
 
 
+def test_a_warm_start_begins_with_the_weights_of_the_stage_before(toy_root, tmp_path):
+    phases = [('classification', 1), ('detection', 2), dict(name='refinement', iters=1, warm_start=True)]
+    config = toy.run_config(toy_root, tmp_path, phases)
+    config.optim_wrapper.optimizer.lr = 0.0
+    model = toy.build_runner(config).train()
+    detection, refinement = (toy.weights(model.stages[name]) for name in ('detection', 'refinement'))
+    alike = {name for name, value in detection.items() if name in refinement and value.shape == refinement[name].shape}
+    assert {'rpn_head.rpn_conv.weight', 'roi_head.bbox_head.fc_cls.weight'} < alike < set(refinement)
+    assert toy.different({n: detection[n] for n in alike}, {n: refinement[n] for n in alike}) == []
+
+
+@pytest.mark.parametrize('iteration', [3, 5])  # the last checkpoint is of before the phase, or of its middle
+def test_a_run_killed_in_a_phase_with_a_warm_start_ends_with_the_same_bits(toy_root, tmp_path, iteration):
+    phases = [('classification', 1), ('detection', 2), dict(name='refinement', iters=4, warm_start=True)]
+    whole = train(toy_root, tmp_path / 'whole', phases)
+    assert killed(toy_root, tmp_path / 'killed', phases=phases, hooks=[dict(type='KillAt', iteration=iteration)])
+    resumed = train(toy_root, tmp_path / 'killed', phases, resume=True)
+    assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
+
+
 def test_a_named_store_of_another_checkpoint_is_refused_unless_any_maker_will_do(whole, toy_root, tmp_path):
     config = toy.run_config(toy_root, tmp_path, [('detection', 2)])
     phase = config.train_cfg.phases[0]
@@ -156,18 +184,6 @@ def test_a_named_store_of_another_checkpoint_is_refused_unless_any_maker_will_do
     phase.pseudo_labels, phase.any_maker = f'{tmp_path}/elsewhere.json', False
     Path(phase.pseudo_labels).write_text(json.dumps(content))
     assert toy.build_runner(config).train() is not None
-
-
-@pytest.mark.parametrize(('interval', 'iteration', 'said'), [(2, 1, True), (2, 0, False), (1, 1, False)])
-def test_resuming_says_that_labels_which_were_to_be_reused_are_made_again(toy_root, tmp_path, monkeypatch, interval, iteration, said):
-    loop = toy.build_runner(toy.run_config(toy_root, tmp_path, [('recurrent', 2)], refresh_interval=interval)).build_train_loop(
-        dict(type='LabelPropagationLoop', phases=[dict(name='recurrent', iters=2)])
-    )
-    lines = []
-    monkeypatch.setattr(loops, 'print_log', lambda message, *args, **kwargs: lines.append(message))
-    loop._iter = iteration
-    loop.enter_phase(loop.phases[0], 0)
-    assert any('made again' in line for line in lines) is said
 
 
 def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
@@ -197,6 +213,7 @@ def test_phases_say_what_trains_in_which_iteration():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
+        (dict(name='classification', iters=1, warm_start=True), 'no stage before it whose weights'),
         (dict(name='segmentaton', iters=1), "Unknown phase 'segmentaton'. Choose one of classification.*recurrent"),
         (dict(name='detection', iters=0), 'at least one iteration, got 0'),
         (dict(name='recurrent', iters=1, directions=['upward']), r"Unknown directions \['upward'\]"),

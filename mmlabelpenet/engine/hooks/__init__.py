@@ -7,6 +7,7 @@ from .idle_stages import IdleStagesHook
 from .label_samples import LabelSamplesHook
 from .live_progress import LiveProgress
 from .part_times import PartTimesHook
+from .reused_labels import ReusedLabelsHook
 from .sample_panels import SamplePanels
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'LabelSamplesHook',
     'LiveProgress',
     'PartTimesHook',
+    'ReusedLabelsHook',
     'SamplePanels',
 ]

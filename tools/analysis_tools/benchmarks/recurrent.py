@@ -9,6 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
 
 
@@ -18,11 +19,11 @@ class Given:
     def __init__(self) -> None:
         self.labels: dict[str, list[InstanceData]] = {}
 
-    def __call__(self, stage: str, samples: Sequence[DetDataSample], make: Callable[[], list[InstanceData]]) -> list[InstanceData]:
+    def __call__(self, stage: str, samples: Sequence[DetDataSample], begin: Callable) -> Callable[[], list[InstanceData]]:
         """Labels of the batch."""
         if stage not in self.labels:
-            self.labels[stage] = make()
-        return self.labels[stage]
+            self.labels[stage] = begin()()
+        return lambda: self.labels[stage]
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
@@ -32,6 +33,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     size = config.train_dataloader.batch_size
     batch, optimizer = draw_batch(training_set(config, labels=False), 0, size), optimizer_of(config, model, lr=0.0)
     made, given = LabelCache(), Given()
+    processes = config.label_dataloader.num_workers
 
     def iterate(labels: Callable) -> None:
         model.label_cache = labels
@@ -40,5 +42,6 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
             model.train_step(batch, optim_wrapper=optimizer)
 
     variants = {'labels made': lambda: iterate(made), 'labels given': lambda: iterate(given)}
-    shapes = f'{size} images of 320 x 240 or 400 x 300, EfficientNet-Lite0, four stages, both directions'
-    yield Comparison('whole iteration', variants, reach=1.25, shapes=shapes, runs=5)
+    shapes = f'{size} images of 320 x 240 or 400 x 300, EfficientNet-Lite0, four stages, both directions, {processes} processes for the CRF'
+    with Workers(processes) as model.workers:
+        yield Comparison('whole iteration', variants, reach=1.25, shapes=shapes, runs=5)

@@ -1,0 +1,41 @@
+"""Labels that wait to be reused belong to the state of a training."""
+
+import logging
+from typing import Any
+
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.registry import HOOKS
+
+KEY = 'reused_labels'
+
+
+@HOOKS.register_module()
+class ReusedLabelsHook(Hook):
+    """With ``model.refresh_interval`` above 1, checkpoints hold the labels that each rank would reuse, and resuming reads them back."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add the labels of all ranks; called on every rank."""
+        if (cache := label_cache(runner)).refresh_interval > 1:
+            checkpoint[KEY] = all_gather_object(cache.state_dict())
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take this rank's labels back where a run is resumed."""
+        cache, ranks = label_cache(runner), checkpoint.get(KEY)
+        if not runner._resume or cache.refresh_interval == 1 or ranks is None:
+            return
+        if len(ranks) != get_world_size():
+            message = f'Labels that were to be reused are of {len(ranks)} ranks, and now there are {get_world_size()}: they are made anew.'
+            print_log(message, 'current', level=logging.WARNING)
+            return
+        cache.load_state_dict(ranks[get_rank()], next(runner.model.parameters()).device)
+
+
+def label_cache(runner: Runner) -> LabelCache:
+    """That of the runner's network."""
+    return (runner.model.module if is_model_wrapper(runner.model) else runner.model).label_cache
