@@ -10,6 +10,7 @@ from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches
 from .pooled_mil_head import PooledMILBBoxHead
 from .roi_extractors import LastMapRoIExtractor
+from .roi_means import MeanRoIExtractor
 from .tta import LabelPENetTTA
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
@@ -29,6 +30,7 @@ __all__ = [
     'MILRoIHead',
     'MILSoftmaxLoss',
     'OICRBranches',
+    'MeanRoIExtractor',
     'ObjectnessLoss',
     'PCLBranches',
     'PooledMILBBoxHead',

@@ -185,7 +185,8 @@ class MILRoIHead(StandardRoIHead):
         return list(zip(*(out.split(sizes) for out in outputs), strict=True))
 
     def _feats(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        return self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        extract = getattr(self.bbox_roi_extractor, 'means', self.bbox_roi_extractor)  # means alone where scores need no more
+        return extract(x[: self.bbox_roi_extractor.num_inputs], rois)
 
     def _head(self, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
         return self.bbox_head(self._feats(x, rois))

@@ -17,7 +17,9 @@ model = dict(
         classification=dict(
             backbone=__frozen,
             roi_head=dict(
-                bbox_roi_extractor=dict(roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=1280, featmap_strides=[16]),
+                bbox_roi_extractor=dict(
+                    type='MeanRoIExtractor', roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=1280, featmap_strides=[16]
+                ),
                 bbox_head=dict(
                     _delete_=True,
                     type='PooledMILBBoxHead',

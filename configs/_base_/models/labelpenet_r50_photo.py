@@ -14,7 +14,7 @@ model = dict(
         classification=dict(
             backbone=dict(_delete_=True, type='ResNetC5', frozen=True, init_cfg=__imagenet),
             roi_head=dict(
-                bbox_roi_extractor=dict(roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=2048),
+                bbox_roi_extractor=dict(type='MeanRoIExtractor', roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=2048),
                 bbox_head=dict(
                     _delete_=True,
                     type='PooledMILBBoxHead',

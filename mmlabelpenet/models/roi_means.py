@@ -1,0 +1,80 @@
+"""Means of RoI features without the features: RoIAlign and the average over its grid as one matrix product.
+
+RoIAlign's samples lie on a grid, and bilinear interpolation is a product of two axes. The mean over all samples of a RoI is therefore
+
+    mean_r = sum_yx a_r(y) b_r(x) F(y, x)
+
+with a_r and b_r the means of the samples' interpolation weights along each axis: with all RoIs in the rows of a matrix, one product.
+
+Shapes: N images, R RoIs, D channels, (H, W) map, (p, p) RoI grid. RoIs: float (R, 5), image index and xyxy in pixels of the network input.
+"""
+
+import torch
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from torch import Tensor
+
+from mmlabelpenet.registry import MODELS
+
+
+def sample_weights(low: Tensor, high: Tensor, samples: int, size: int, aligned: bool = False) -> Tensor:
+    """Mean bilinear weight of each of ``size`` cells along one axis, float (R, size).
+
+    Args:
+        low: start of each RoI in cells, float (R,), as RoIAlign counts them.
+        high: end, float (R,).
+        samples: evenly spaced samples along the axis.
+        size: cells.
+        aligned: whether cell centres lie at half-integers, as RoIAlign's ``aligned``.
+
+    >>> sample_weights(torch.tensor([0.0]), torch.tensor([2.0]), samples=2, size=3).tolist()
+    [[0.25, 0.5, 0.25]]
+    """
+    length = high - low if aligned else (high - low).clamp(min=1)
+    centres = (torch.arange(samples, device=low.device, dtype=low.dtype) + 0.5) / samples
+    places = low[:, None] + length[:, None] * centres - (0.5 if aligned else 0.0)
+    inside = (places >= -1) & (places <= size)  # beyond, RoIAlign reads zero
+    places = places.clamp(0, size - 1)
+    distance = (places[..., None] - torch.arange(size, device=low.device, dtype=low.dtype)).abs()
+    return ((1 - distance).clamp(min=0) * inside[..., None]).mean(1)
+
+
+@MODELS.register_module()
+class MeanRoIExtractor(SingleRoIExtractor):
+    """mmdet's extractor on one map, which also gives the means of its RoIs, in a small part of the time.
+
+    Args:
+        **kwargs: of mmdet's ``SingleRoIExtractor``.
+
+    Raises:
+        ValueError: more than one map, or no RoIAlign of a fixed sampling ratio that averages.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        layer = self.roi_layers[0]
+        if len(self.roi_layers) != 1 or getattr(layer, 'sampling_ratio', 0) < 1 or layer.pool_mode != 'avg':
+            raise ValueError(
+                'MeanRoIExtractor takes one map and a RoIAlign that averages with a sampling_ratio of at least 1, got '
+                f'{len(self.roi_layers)} maps and {layer}.'
+            )
+
+    def means(self, feats: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        """Means over the grid of :meth:`forward`'s result, float (R, D, 1, 1).
+
+        Args:
+            feats: one map, float (N, D, H, W).
+            rois: float (R, 5).
+        """
+        (feature,), layer = feats, self.roi_layers[0]
+        boxes = rois[:, 1:].to(feature.dtype) * layer.spatial_scale
+        rows, columns = (
+            sample_weights(boxes[:, axis], boxes[:, axis + 2], bins * layer.sampling_ratio, size, layer.aligned)
+            for axis, bins, size in zip((1, 0), layer.output_size, feature.shape[2:], strict=True)
+        )
+        weights = (rows[:, :, None] * columns[:, None, :]).flatten(1)
+        cells = feature.flatten(2).transpose(1, 2)
+        means = feature.new_zeros(len(rois), feature.shape[1])
+        for image in rois[:, 0].unique().long().tolist():
+            own = (rois[:, 0] == image).nonzero().flatten()
+            means = means.index_copy(0, own, weights[own] @ cells[image])
+        return means[..., None, None]
