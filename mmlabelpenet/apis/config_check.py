@@ -170,7 +170,7 @@ def _allowed_of_model(dotted: str) -> set[str] | None:
     if dotted == 'model.test_cfg':
         from mmlabelpenet.models.mask_refinement import MaskRefinement
 
-        return {'stages', 'with_masks', *arguments(MaskRefinement)[0]}
+        return {'stages', 'with_masks', 'image_evidence', *arguments(MaskRefinement)[0]}
     stage = re.fullmatch(r'model\.stages\.\w+\.((?:train|test)_cfg(?:\.\w+)?)', dotted)
     return TWO_STAGE.get(stage[1]) if stage else None
 

@@ -29,6 +29,7 @@ from mmlabelpenet.calibration.belief import predict_boxes
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
+from mmlabelpenet.models.image_evidence import image_evidence, weigh_by_evidence
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
@@ -57,7 +58,8 @@ class LabelPENet(BaseDetector):
         recompute: what is computed again in the backward pass instead of being kept in memory: ``'backbone'``, ``'tail'`` (conv5 of
             every stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
-            are settings of :class:`MaskRefinement`.
+            are settings of :class:`MaskRefinement`. With ``image_evidence`` the classification stage's score of the whole image weighs
+            the detections of all others, see :mod:`~mmlabelpenet.models.image_evidence`.
 
     Raises:
         ValueError: stages are not the first ones of ``STAGES``, or a generator is missing.
@@ -98,6 +100,7 @@ class LabelPENet(BaseDetector):
         test_cfg = dict(test_cfg or {})
         self.predicted = [check_stage(name) for name in test_cfg.pop('stages', names[-1:])]
         self.with_masks = bool(test_cfg.pop('with_masks', True))
+        self.image_evidence = bool(test_cfg.pop('image_evidence', False))
         self.refinement = MaskRefinement(**test_cfg)
         self.curriculum = names[0]
 
@@ -221,7 +224,16 @@ class LabelPENet(BaseDetector):
         feature = self.extract_feat(batch_inputs)
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
         predictions = {name: self.predict_stage(name, feature, batch_data_samples, images, rescale) for name in self.predicted}
-        return add_predictions(batch_data_samples, predictions)
+        return add_predictions(batch_data_samples, self.weigh(predictions, feature, batch_data_samples))
+
+    def weigh(
+        self, predictions: dict[str, list[InstanceData]], feature: Tensor, samples: list[DetDataSample]
+    ) -> dict[str, list[InstanceData]]:
+        """Detections of the later stages weighed by the evidence of the whole image, where ``test_cfg`` asks for it."""
+        if not self.image_evidence:
+            return predictions
+        evidence = image_evidence(self.stages['classification'], feature, samples)
+        return {name: found if name == 'classification' else weigh_by_evidence(found, evidence) for name, found in predictions.items()}
 
     def predict_stage(
         self, name: str, feature: Tensor, samples: list[DetDataSample], images: Sequence[np.ndarray], rescale: bool = True

@@ -4,8 +4,8 @@ train_cfg = dict(
     phases=[
         dict(name='classification', iters=400),
         dict(name='detection', iters=800),
-        dict(name='refinement', iters=350),
-        dict(name='segmentation', iters=350),
+        dict(name='refinement', iters=350, warm_start=True),
+        dict(name='segmentation', iters=350, warm_start=True),
         dict(name='recurrent', iters=10),
     ]
 )
