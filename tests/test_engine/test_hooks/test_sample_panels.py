@@ -1,8 +1,8 @@
 import cv2
+import numpy as np
 import pytest
 import toy
 from mmengine.registry import init_default_scope
-from mmengine.visualization import TensorboardVisBackend
 
 from mmlabelpenet.engine.hooks.sample_panels import SamplePanels, begun
 
@@ -37,20 +37,23 @@ def test_panels_of_the_same_images_come_every_interval(toy_root, tmp_path):
     assert late.shape[0] * late.shape[1] > early.shape[0] * early.shape[1]  # a stage more has begun to learn
 
 
-def test_tensorboard_gets_the_panels_where_there_is_one(toy_root, tmp_path):
-    class Recorder(TensorboardVisBackend):
-        def __init__(self):
-            self.seen = []
+def test_tensorboard_gets_panels_and_losses(toy_root, tmp_path):
+    from tensorboard.backend.event_processing import event_accumulator
 
-        def add_image(self, name, image, step=0, **kwargs):
-            self.seen.append((name, step, image.shape[2]))
-
-    runner = toy.build_runner(toy.run_config(toy_root, tmp_path, PHASES))
-    backend = runner.visualizer._vis_backends['tensorboard'] = Recorder()
-    hook = SamplePanels(interval=1, images=1)
-    toy_image = cv2.imread(str(next((toy_root / 'JPEGImages').iterdir())))
-    hook._save(runner, 'train_00000', toy_image)
-    assert backend.seen == [('panel/train_00000', 1, 3)]
+    config = toy.run_config(toy_root, tmp_path, PHASES, hooks=[dict(type='SamplePanels', interval=2, images=1)])
+    config.visualizer = dict(type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='TensorboardVisBackend')], name=str(tmp_path))
+    config.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    runner = toy.build_runner(config)
+    runner.train()
+    runner.visualizer.close()
+    (folder,) = {path.parent for path in tmp_path.rglob('events.out.tfevents*')}
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    (panel,) = (events.Images(name) for name in events.Tags()['images'])
+    assert events.Tags()['images'] == ['panel/train_00000'] and [event.step for event in panel] == [2, 4]
+    picture = cv2.imdecode(np.frombuffer(panel[1].encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    written = cv2.imread(str(tmp_path / 'vis/train_00000_iter_000004.webp'))
+    assert picture.shape == written.shape and np.abs(picture.astype(int) - written).mean() < 4  # the file is compressed
+    assert {'classification.loss_mil', 'detection.loss_cls'} <= set(events.Tags()['scalars'])
 
 
 def test_stages_that_have_not_begun_are_not_shown(toy_net):
