@@ -14,6 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
+from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.engine.label_pass import finish
 from mmlabelpenet.engine.loops import RECURRENT, Phase
@@ -78,7 +79,8 @@ def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 
     for phase in (Phase(**phase) for phase in config.train_cfg.phases):
         if phase.teacher:
             yield _label_pass(model, phase.teacher, still, config.label_dataloader, -(-len(still) // ranks), iters)
-        step = _phase(model, optimizer, phase, data, config.train_dataloader, iters)
+        with Workers(config.label_dataloader.get('num_workers', 0) if phase.name == RECURRENT else 0) as model.workers:
+            step = _phase(model, optimizer, phase, data, config.train_dataloader, iters)
         step.seconds *= batches
         if ranks > 1:
             step.parts['gradients'] = _sending(model, phase, ranks) / bandwidth

@@ -55,13 +55,18 @@ def test_shares_below_one_percent_are_left_out():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason='what hooks cost is left out, which is a fifth of so short an iteration; see docs/benchmark.md')
 def test_the_estimate_is_within_fifteen_percent_of_a_real_run(toy_root, tmp_path, monkeypatch):
-    """In CPU time, which is that of the clock where nothing else runs: all is in this process."""
+    """In CPU time, which is that of the clock where nothing else runs: all is in this process.
+
+    With 16 images a batch, an iteration takes about as long as one of the smallest real network; hooks and what else comes once an iteration
+    are not in the estimate.
+    """
     monkeypatch.setattr(time, 'perf_counter', time.process_time)
-    phases = [('classification', 40), ('detection', 40), ('refinement', 40), ('segmentation', 40), ('recurrent', 20)]
-    predicted = sum(step.total for step in estimate(toy.run_config(toy_root, tmp_path, phases), CPU, iters=10))
-    runner = toy.build_runner(toy.run_config(toy_root, tmp_path, phases, interval=1000))
+    phases = [('classification', 15), ('detection', 15), ('refinement', 15), ('segmentation', 15), ('recurrent', 10)]
+    config = toy.run_config(toy_root, tmp_path, phases, interval=1000)
+    config.train_dataloader.batch_size = 16
+    predicted = sum(step.total for step in estimate(config, CPU, iters=6))
+    runner = toy.build_runner(config)
     begin = time.process_time()
     runner.train()
     assert predicted == pytest.approx(time.process_time() - begin, rel=0.15)
