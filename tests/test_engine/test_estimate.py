@@ -58,8 +58,8 @@ def test_shares_below_one_percent_are_left_out():
 def test_the_estimate_is_within_fifteen_percent_of_a_real_run(toy_root, tmp_path, monkeypatch):
     """In CPU time, which is that of the clock where nothing else runs: all is in this process.
 
-    With 16 images a batch, an iteration takes about as long as one of the smallest real network; hooks and what else comes once an iteration
-    are not in the estimate.
+    With 16 images a batch, an iteration takes about as long as one of the smallest real network; hooks and what else comes once an
+    iteration are not in the estimate.
     """
     monkeypatch.setattr(time, 'perf_counter', time.process_time)
     phases = [('classification', 15), ('detection', 15), ('refinement', 15), ('segmentation', 15), ('recurrent', 10)]

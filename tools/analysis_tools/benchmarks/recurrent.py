@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from _scenes import build_model, draw_batch, optimizer_of, rendered_config, rendered_data, training_set
+from _scenes import RENDERED_CONFIG, build_model, draw_batch, optimizer_of, rendered_config, rendered_data, training_set
 from comparison import Comparison
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
@@ -33,7 +34,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     size = config.train_dataloader.batch_size
     batch, optimizer = draw_batch(training_set(config, labels=False), 0, size), optimizer_of(config, model, lr=0.0)
     made, given = LabelCache(), Given()
-    processes = config.label_dataloader.num_workers
+    processes = load_config(RENDERED_CONFIG).label_dataloader.num_workers
 
     def iterate(labels: Callable) -> None:
         model.label_cache = labels
