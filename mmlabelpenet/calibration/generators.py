@@ -23,7 +23,7 @@ from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.belief import head_masks, inference, predict_boxes, read_candidates
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.excitation import proposal_attention, recorded
-from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox
+from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox, mask_inside
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import hand_over, pseudo_instances
@@ -93,6 +93,8 @@ class AttentionGenerator(LabelGenerator):
         weights: what W holds: ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by
             the image's best; ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
+        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c itself, and the mask
+            ends at its border.
         min_iou: of a mask's box with R^c; below it the object is R^c itself, without a mask (row C13).
         peak: what a map is divided by, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
@@ -109,6 +111,7 @@ class AttentionGenerator(LabelGenerator):
         max_overlap: float = 1.0,
         weights: str = 'class',
         crf: dict | str | None = None,
+        box: str = 'mask',
         min_iou: float = 0.1,
         peak: float = 1.0,
         paste: str = 'bilinear',
@@ -122,6 +125,9 @@ class AttentionGenerator(LabelGenerator):
         )
         self.weights = weights
         self.crf = build_crf(crf)
+        if box not in ('mask', 'proposal'):
+            raise ValueError(f"box must be 'mask' or 'proposal', got {box!r}.")
+        self.box = box
         self.min_iou = min_iou
         self.peak = peak
         self.paste = paste
@@ -151,7 +157,11 @@ class AttentionGenerator(LabelGenerator):
     def finish(self, job: AttentionJob) -> InstanceData:
         """CRF, and the box of each mask."""
         masks = self.segment(job.image, torch.from_numpy(job.maps))
-        refined = [mask_bbox(mask, bbox, self.min_iou) for mask, bbox in zip(masks, torch.from_numpy(job.proposals), strict=True)]
+        proposals = torch.from_numpy(job.proposals)
+        if self.box == 'proposal':
+            masks = np.stack([mask_inside(*pair) for pair in zip(masks, proposals, strict=True)]) if len(masks) else masks
+            return pseudo_instances(proposals, torch.from_numpy(job.labels), masks, torch.from_numpy(job.weights))
+        refined = [mask_bbox(mask, bbox, self.min_iou) for mask, bbox in zip(masks, proposals, strict=True)]
         return pseudo_instances(
             torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
             torch.from_numpy(job.labels),

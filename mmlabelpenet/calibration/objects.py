@@ -131,3 +131,16 @@ def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple
     if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:
         return proposal, np.zeros_like(mask)
     return bbox, mask
+
+
+def mask_inside(mask: np.ndarray, bbox: Tensor) -> np.ndarray:
+    """What of a mask bool (h, w) lies in a box float (4,), widened to whole pixels.
+
+    >>> mask_inside(np.ones((2, 4), bool), torch.tensor([0.5, 0.0, 2.2, 1.0])).astype(int).tolist()
+    [[1, 1, 1, 0], [0, 0, 0, 0]]
+    """
+    left, top = bbox[:2].floor().clamp(min=0).int().tolist()
+    right, bottom = bbox[2:].ceil().int().tolist()
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = mask[top:bottom, left:right]
+    return inside

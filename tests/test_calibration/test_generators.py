@@ -215,6 +215,27 @@ def test_unknown_settings_are_refused():
         ProposalCalibration(start='own')
 
 
+@pytest.mark.parametrize('name', ['detection', 'refinement'])
+def test_with_the_proposal_as_box_an_object_is_its_best_candidate_and_the_mask_ends_there(scene, name):
+    plain, boxed = (labels_of(scene, name, min_iou=0.0, box=box) for box in ('mask', 'proposal'))
+    x, candidates = candidates_of(scene, name)
+    for before, after, found, sample in zip(plain, boxed, candidates, scene[2], strict=True):
+        tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+        objects = find_objects(found, tags)
+        torch.testing.assert_close(after.bboxes, torch.stack([item.bbox for item in objects]))
+        assert torch.equal(before.labels, after.labels) and torch.equal(before.weights, after.weights)
+        for (x1, y1, x2, y2), first, second in zip(after.bboxes.tolist(), before.masks.masks, after.masks.masks, strict=True):
+            expected = np.zeros_like(first)
+            rows, columns = slice(max(0, int(y1)), int(np.ceil(y2))), slice(max(0, int(x1)), int(np.ceil(x2)))
+            expected[rows, columns] = first[rows, columns]
+            assert (second == expected).all()
+
+
+def test_an_unknown_box_is_refused():
+    with pytest.raises(ValueError, match="'mask' or 'proposal', got 'tight'"):
+        ProposalCalibration(box='tight')
+
+
 class Detector(torch.nn.Module):
     """Detects what it is told to; is its own RPN and RoI head."""
 

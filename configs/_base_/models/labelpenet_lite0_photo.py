@@ -34,5 +34,9 @@ model = dict(
         segmentation=__mask_rcnn,
     ),
     # All proposals that touch the best one belong to it; a low peak lets the attention cover the object.
-    generators=dict(classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0), detection=dict(peak=0.85)),
+    generators=dict(
+        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0),
+        detection=dict(box='proposal', peak=0.95),
+        refinement=dict(peak=0.85),
+    ),
 )

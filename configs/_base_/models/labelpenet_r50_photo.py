@@ -28,5 +28,9 @@ model = dict(
         refinement=__frozen,
         segmentation=__frozen,
     ),
-    generators=dict(classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0), detection=dict(peak=0.85)),
+    generators=dict(
+        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0),
+        detection=dict(box='proposal', peak=0.95),
+        refinement=dict(peak=0.85),
+    ),
 )
