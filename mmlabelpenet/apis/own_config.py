@@ -108,7 +108,10 @@ classes = {_tuple(data.classes)}
 
 # Iterations of each stage in turn, and at last of all together. More take longer and mostly help.
 __iters = dict({iters})
-train_cfg = dict(type='LabelPropagationLoop', phases=[dict(name=name, iters=count) for name, count in __iters.items()])
+# The two mask stages go on from the weights of the stage before, which shortens their way.
+__warm = ('refinement', 'segmentation')
+__phases = [dict(name=name, iters=count, warm_start=name in __warm) for name, count in __iters.items()]
+train_cfg = dict(type='LabelPropagationLoop', phases=__phases)
 
 # The learning rate halves after the first stage, drops by ten in the last twelfth of each later one, and returns for the next.
 # Class scores of the first stage learn faster than the weights of its proposals (docs/mil.md).
