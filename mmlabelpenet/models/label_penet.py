@@ -12,7 +12,7 @@ Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,8 +22,7 @@ from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor
 
 from mmlabelpenet.calibration.belief import predict_boxes
 from mmlabelpenet.calibration.cache import LabelCache
@@ -31,6 +30,7 @@ from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.image_evidence import image_evidence, weigh_by_evidence
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
+from mmlabelpenet.models.memory_options import recompute_activations, share_tails
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
 from mmlabelpenet.timing import timed
@@ -259,37 +259,6 @@ def add_predictions(samples: list[DetDataSample], predictions: dict[str, list[In
         sample.set_field(dict(zip(predictions, found, strict=True)), 'stage_predictions')
         sample.pred_instances = found[-1]
     return samples
-
-
-def share_tails(stages: Iterable[nn.Module]) -> None:
-    """Let all stages use the first tail, and the first fc6 and fc7, of their structure.
-
-    Idle stages then move with the stage that trains.
-    """
-    seen: dict[str, nn.Module] = {}
-    for stage in stages:
-        stage.backbone = seen.setdefault(repr(stage.backbone), stage.backbone)
-        head = stage.roi_head.bbox_head
-        head.shared_fcs = seen.setdefault(repr(head.shared_fcs), head.shared_fcs)
-
-
-def recompute_activations(backbone: nn.Module, stages: Iterable[nn.Module], parts: Sequence[str]) -> None:
-    """Compute the backbone, or parts of every stage, again in the backward pass instead of keeping their activations.
-
-    mmengine's ``activation_checkpointing`` would leave the tail without a gradient where the backbone is frozen.
-
-    Raises:
-        ValueError: a part is none of ``'backbone'``, ``'tail'`` and ``'roi_head'``.
-    """
-    if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
-        raise ValueError(f"recompute takes 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")
-    modules = [backbone] if 'backbone' in parts else []
-    for stage in stages:
-        heads = [stage.roi_head.bbox_head, *([stage.roi_head.mask_head] if stage.roi_head.with_mask else [])]
-        modules += [*([stage.backbone] if 'tail' in parts else []), *(heads if 'roi_head' in parts else [])]
-    for module in modules:
-        if 'forward' not in vars(module):  # a shared one is wrapped once
-            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
 def label_statistics(pseudo: Sequence[InstanceData]) -> dict[str, Tensor]:

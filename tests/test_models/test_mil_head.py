@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from mmlabelpenet.models import mil_head
-from mmlabelpenet.models.label_penet import recompute_activations
+from mmlabelpenet.models.memory_options import recompute_activations
 from mmlabelpenet.models.mil_head import CentredUnitNorm, MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.structures import hand_over, pseudo_instances
