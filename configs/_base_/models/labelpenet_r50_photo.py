@@ -31,7 +31,7 @@ model = dict(
     generators=dict(
         classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0),
         detection=dict(box='proposal', peak=0.95),
-        refinement=dict(box='proposal', peak=0.95),
+        refinement=dict(box='proposal', peak=0.75),
     ),
     test_cfg=dict(image_evidence=True),  # few images teach a detector classes less well than they teach the first stage
 )
