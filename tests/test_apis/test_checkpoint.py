@@ -154,7 +154,8 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(saved, monkeypatch, 
 
 
 def test_nothing_but_damaged_checkpoints_is_an_error(saved):
-    for path in saved.glob('*.pth'):
-        path.write_bytes(b'')
+    for number in (1, 2, 10):
+        (saved / f'iter_{number}.pth').write_bytes(b'')
+        os.utime(saved / f'iter_{number}.pth', (number, number))
     with pytest.raises(ValueError, match='All checkpoints .* are damaged: iter_10.pth, iter_2.pth, iter_1.pth'):
         find_checkpoint(saved)
