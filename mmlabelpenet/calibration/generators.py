@@ -157,17 +157,16 @@ class AttentionGenerator(LabelGenerator):
     def finish(self, job: AttentionJob) -> InstanceData:
         """CRF, and the box of each mask."""
         masks = self.segment(job.image, torch.from_numpy(job.maps))
-        proposals = torch.from_numpy(job.proposals)
-        if self.box == 'proposal':
-            masks = np.stack([mask_inside(*pair) for pair in zip(masks, proposals, strict=True)]) if len(masks) else masks
-            return pseudo_instances(proposals, torch.from_numpy(job.labels), masks, torch.from_numpy(job.weights))
-        refined = [mask_bbox(mask, bbox, self.min_iou) for mask, bbox in zip(masks, proposals, strict=True)]
+        refined = [self._box_and_mask(mask, proposal) for mask, proposal in zip(masks, torch.from_numpy(job.proposals), strict=True)]
         return pseudo_instances(
             torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
             torch.from_numpy(job.labels),
             np.stack([mask for _, mask in refined]) if refined else masks,
             torch.from_numpy(job.weights),
         )
+
+    def _box_and_mask(self, mask: np.ndarray, proposal: Tensor) -> tuple[Tensor, np.ndarray]:
+        return (proposal, mask_inside(mask, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
 
     def attention_maps(
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject], size: tuple[int, int]
