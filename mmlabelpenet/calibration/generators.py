@@ -22,6 +22,7 @@ from torch import Tensor
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.belief import head_masks, inference, predict_boxes, read_candidates
 from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox, mask_inside
 from mmlabelpenet.calibration.workers import Workers
@@ -95,6 +96,8 @@ class AttentionGenerator(LabelGenerator):
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
         box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c itself, and the mask
             ends at its border.
+        cut: settings of :class:`GrabCut`, which cuts each object out by its colours, starting from that box and mask; its box is then tight
+            around the cut. None leaves them.
         min_iou: of a mask's box with R^c; below it the object is R^c itself, without a mask (row C13).
         peak: what a map is divided by, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
@@ -112,6 +115,7 @@ class AttentionGenerator(LabelGenerator):
         weights: str = 'class',
         crf: dict | str | None = None,
         box: str = 'mask',
+        cut: dict | None = None,
         min_iou: float = 0.1,
         peak: float = 1.0,
         paste: str = 'bilinear',
@@ -128,6 +132,7 @@ class AttentionGenerator(LabelGenerator):
         if box not in ('mask', 'proposal'):
             raise ValueError(f"box must be 'mask' or 'proposal', got {box!r}.")
         self.box = box
+        self.cut = None if cut is None else GrabCut(**cut)
         self.min_iou = min_iou
         self.peak = peak
         self.paste = paste
@@ -155,9 +160,12 @@ class AttentionGenerator(LabelGenerator):
         return AttentionJob(image, maps.cpu().numpy(), proposals.cpu().numpy(), labels, weights.cpu().numpy())
 
     def finish(self, job: AttentionJob) -> InstanceData:
-        """CRF, and the box of each mask."""
+        """CRF, the box of each mask, and the cut by colours."""
         masks = self.segment(job.image, torch.from_numpy(job.maps))
-        refined = [self._box_and_mask(mask, proposal) for mask, proposal in zip(masks, torch.from_numpy(job.proposals), strict=True)]
+        refined = [self._box_and_mask(*pair) for pair in zip(masks, torch.from_numpy(job.proposals), strict=True)]
+        if self.cut is not None:
+            claimed = masks.any(0)
+            refined = [self._cut_out(job.image, *pair, claimed & ~mask) for pair, mask in zip(refined, masks, strict=True)]
         return pseudo_instances(
             torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
             torch.from_numpy(job.labels),
@@ -167,6 +175,12 @@ class AttentionGenerator(LabelGenerator):
 
     def _box_and_mask(self, mask: np.ndarray, proposal: Tensor) -> tuple[Tensor, np.ndarray]:
         return (proposal, mask_inside(mask, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
+
+    def _cut_out(self, image: np.ndarray, bbox: Tensor, mask: np.ndarray, others: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        with timed('cut'):
+            cut = self.cut(image, mask, bbox.tolist(), others)
+        tight, found = mask_bbox(cut, bbox)
+        return (tight, found) if found.any() else (bbox, mask)
 
     def attention_maps(
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject], size: tuple[int, int]

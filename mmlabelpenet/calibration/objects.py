@@ -3,6 +3,8 @@
 Shapes: R proposals of one image, C classes, (h, w) image.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -133,14 +135,20 @@ def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple
     return bbox, mask
 
 
-def mask_inside(mask: np.ndarray, bbox: Tensor) -> np.ndarray:
-    """What of a mask bool (h, w) lies in a box float (4,), widened to whole pixels.
+def inside_box(size: tuple[int, int], bbox: Sequence[float], margin: float = 0.0) -> np.ndarray:
+    """Pixels of an image (h, w) that lie in a box, widened by a share of its sides and then to whole pixels; bool (h, w).
 
-    >>> mask_inside(np.ones((2, 4), bool), torch.tensor([0.5, 0.0, 2.2, 1.0])).astype(int).tolist()
+    >>> inside_box((2, 4), (0.5, 0.0, 2.2, 1.0)).astype(int).tolist()
     [[1, 1, 1, 0], [0, 0, 0, 0]]
     """
-    left, top = bbox[:2].floor().clamp(min=0).int().tolist()
-    right, bottom = bbox[2:].ceil().int().tolist()
-    inside = np.zeros_like(mask)
-    inside[top:bottom, left:right] = mask[top:bottom, left:right]
+    x1, y1, x2, y2 = (float(side) for side in bbox)
+    dx, dy = margin * (x2 - x1), margin * (y2 - y1)
+    left, top = max(0, math.floor(x1 - dx)), max(0, math.floor(y1 - dy))
+    inside = np.zeros(size, bool)
+    inside[top : max(0, math.ceil(y2 + dy)), left : max(0, math.ceil(x2 + dx))] = True
     return inside
+
+
+def mask_inside(mask: np.ndarray, bbox: Tensor) -> np.ndarray:
+    """What of a mask bool (h, w) lies in a box float (4,), widened to whole pixels."""
+    return mask & inside_box(mask.shape, bbox)

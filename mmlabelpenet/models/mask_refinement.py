@@ -1,4 +1,4 @@
-"""Masks in testing: from the mask head, or from the calibration of a stage that has none; refined by the CRF (row L11).
+"""Masks in testing: of a mask head, or calibrated for a stage that has none; refined by the CRF (row L11) and cut by colours.
 
 Shapes: n detections of one image, R proposals, C classes, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input; of the original image where ``rescale`` is set.
@@ -18,6 +18,7 @@ from torch import Tensor
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.belief import head_masks
 from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration
 from mmlabelpenet.calibration.objects import FoundObject
 
@@ -31,10 +32,14 @@ class MaskRefinement:
             a calibrated one is left empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
+        cut: settings of :class:`GrabCut`, which cuts these masks out by their colours; None leaves them.
     """
 
-    def __init__(self, crf: dict | str | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25) -> None:
+    def __init__(
+        self, crf: dict | str | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25, cut: dict | None = None
+    ) -> None:
         self.crf = build_crf(crf)
+        self.cut = None if cut is None else GrabCut(**cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> np.ndarray:
@@ -49,16 +54,16 @@ class MaskRefinement:
             bool (n, h, w).
         """
         masks = soft > 0.5
-        if self.crf is None:
-            return masks
         for index, box in enumerate(found.bboxes[: self.max_masks].tolist()):
-            if found.scores[index] < self.min_score:
-                continue
             rows, columns = self._surroundings(box, image.shape[:2])
-            if soft[index, rows, columns].any():
-                inside = soft[index, rows, columns]
+            inside = soft[index, rows, columns]
+            if found.scores[index] < self.min_score or not inside.any():
+                continue
+            if self.crf is not None:
                 masks[index] = False
                 masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
+            if self.cut is not None:
+                masks[index] = self.cut(image, masks[index], box)
         return masks
 
     def _surroundings(self, box: list[float], size: tuple[int, int]) -> tuple[slice, slice]:

@@ -37,7 +37,18 @@ def test_without_a_crf_masks_are_cut_at_one_half():
 @pytest.mark.parametrize('limit', [dict(max_masks=0), dict(min_score=0.95)])
 def test_beyond_the_limits_masks_are_only_cut(limit):
     image, found, soft = picture()
-    np.testing.assert_array_equal(MaskRefinement(crf=toy.CRF, **limit)(image, found, soft), soft > 0.5)
+    np.testing.assert_array_equal(MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft), soft > 0.5)
+
+
+@pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
+def test_masks_are_cut_by_their_colours_after_the_crf(crf):
+    image, found, soft = picture()
+    soft[0, :, 40:] = 0
+    expected = image[..., 0] > 0
+    plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft)[0] for cut in (None, dict()))
+    assert (cut & expected).sum() / (cut | expected).sum() > 0.95
+    if crf is None:
+        assert (plain & expected).sum() / (plain | expected).sum() < 0.5
 
 
 def test_outside_the_surroundings_of_its_box_a_mask_is_empty():

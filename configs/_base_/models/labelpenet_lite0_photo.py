@@ -34,12 +34,13 @@ model = dict(
         refinement=__mask_rcnn,
         segmentation=__mask_rcnn,
     ),
-    # All proposals that touch the best one belong to it; a low peak lets the attention cover the object. The detection stage's own
-    # boxes are better than those of its calibrated masks.
+    # All proposals that touch the best one belong to it; a low peak lets the attention cover the object. What a stage finds is then cut
+    # out by its colours, and the box of the cut is better than the one that the stage detects.
     generators=dict(
-        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0),
-        detection=dict(box='proposal', peak=0.95),
-        refinement=dict(box='proposal', peak=0.75),
+        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
+        detection=dict(box='proposal', peak=0.95, cut=dict()),
+        refinement=dict(box='proposal', peak=0.95, cut=dict(), weights='class'),
     ),
-    test_cfg=dict(image_evidence=True),  # few images teach a detector classes less well than they teach the first stage
+    # Few images teach a detector classes less well than they teach the first stage.
+    test_cfg=dict(image_evidence=True, cut=dict()),
 )

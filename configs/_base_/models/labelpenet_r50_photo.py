@@ -29,10 +29,11 @@ model = dict(
         refinement=__frozen,
         segmentation=__frozen,
     ),
+    # As for EfficientNet-Lite0.
     generators=dict(
-        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0),
-        detection=dict(box='proposal', peak=0.95),
-        refinement=dict(box='proposal', peak=0.75),
+        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
+        detection=dict(box='proposal', peak=0.95, cut=dict()),
+        refinement=dict(box='proposal', peak=0.95, cut=dict(), weights='class'),
     ),
-    test_cfg=dict(image_evidence=True),  # few images teach a detector classes less well than they teach the first stage
+    test_cfg=dict(image_evidence=True, cut=dict()),
 )

@@ -1,3 +1,3 @@
-# C13: the boxes that the detection stage hands on are those of its calibrated masks.
+# C13: objects of the detection and refinement stages begin as the boxes of their calibrated masks, before they are cut out.
 _base_ = '../labelpenet_lite0_animals.py'
-model = dict(generators=dict(detection=dict(box='mask', peak=0.85)))
+model = dict(generators=dict(detection=dict(box='mask', peak=0.85), refinement=dict(box='mask', peak=0.85)))

@@ -1,0 +1,84 @@
+"""Cutting an object out by its colours (GrabCut: Rother, Kolmogorov and Blake, SIGGRAPH 2004), on OpenCV.
+
+The dense CRF (Fig. 2c) lets neighbours of one colour agree; it does not know which colours the object has. GrabCut fits two mixtures of
+Gaussians to the colours inside and outside a first mask, and cuts between them where the image has an edge.
+
+Shapes: (h, w) image. Boxes: float xyxy in its pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mmlabelpenet.calibration.objects import inside_box
+
+COMPONENTS = 5  # Gaussians of either mixture in OpenCV; it cannot fit them to fewer pixels
+
+
+@dataclass(frozen=True)
+class GrabCut:
+    """One object's mask from a first guess of it.
+
+    Args:
+        iterations: of fitting and cutting.
+        margin: how far beyond its box an object may reach, as a share of the box's sides; all beyond is background.
+        max_size: longer images are reduced to this longer side; None keeps the size.
+
+    Raises:
+        ValueError: no iteration, or a negative margin.
+    """
+
+    iterations: int = 3
+    margin: float = 0.1
+    max_size: int | None = 300
+
+    def __post_init__(self) -> None:
+        """Refuse what OpenCV would take without a word."""
+        if self.iterations < 1 or self.margin < 0:
+            raise ValueError(f'GrabCut needs iterations >= 1 and margin >= 0, got {self.iterations} and {self.margin}.')
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
+        """Cut.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            mask: first guess, bool (h, w); an empty one stands for the whole box.
+            bbox: of the object.
+            others: bool (h, w), pixels that belong to other objects.
+
+        Returns:
+            bool (h, w); the guess itself, within its bounds, where it leaves no colours to tell apart.
+
+        >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
+        >>> guess = np.zeros((20, 30), bool); guess[5:12, 9:17] = True
+        >>> cut = GrabCut()(image, guess, (9, 4, 21, 16))
+        >>> bool(cut[5:15, 10:20].all()), int(cut.sum())
+        (True, 100)
+        """
+        seeds = self._seeds(mask, bbox, others)
+        ratio = min(1.0, (self.max_size or max(mask.shape)) / max(mask.shape))
+        small = tuple(max(1, round(side * ratio)) for side in mask.shape[::-1])
+        if small != mask.shape[::-1]:
+            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+            seeds = cv2.resize(seeds, small, interpolation=cv2.INTER_NEAREST)
+        cut = self._cut(np.ascontiguousarray(image), seeds)
+        return cut if cut.shape == mask.shape else cv2.resize(cut.astype(np.float32), mask.shape[::-1]) > 0.5
+
+    def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:
+        """What OpenCV starts from, uint8 (h, w): probably object, probably background, surely background."""
+        guess = mask if mask.any() else inside_box(mask.shape, bbox)
+        seeds = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        if others is not None:
+            seeds[others] = cv2.GC_BGD
+        seeds[~inside_box(mask.shape, bbox, self.margin)] = cv2.GC_BGD
+        return seeds
+
+    def _cut(self, image: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        count = int((seeds == cv2.GC_PR_FGD).sum())
+        if min(count, seeds.size - count) >= COMPONENTS:
+            cv2.setRNGSeed(0)  # the mixtures start from random pixels
+            models = np.zeros((2, 1, 65))
+            cv2.grabCut(image, seeds, None, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
+        return seeds == cv2.GC_PR_FGD
