@@ -25,6 +25,7 @@ def main() -> None:
     """Build the runner from the config and train."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # threads that wait leave the processor to the processes of the CRF
     from mmlabelpenet.apis import load_config, parse_options, train
 
     config = load_config(args.config, parse_options(args.cfg_options or []))

@@ -19,7 +19,7 @@ from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import Subset
 
-from mmlabelpenet.calibration.generators import LabelGenerator
+from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags

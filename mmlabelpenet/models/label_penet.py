@@ -26,7 +26,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.belief import predict_boxes
 from mmlabelpenet.calibration.cache import LabelCache
-from mmlabelpenet.calibration.generators import LabelGenerator
+from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.image_evidence import image_evidence, weigh_by_evidence
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results

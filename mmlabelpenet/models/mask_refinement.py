@@ -16,10 +16,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention
+from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import head_masks
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
-from mmlabelpenet.calibration.generators import AttentionGenerator, ProposalCalibration
+from mmlabelpenet.calibration.generators import ProposalCalibration
 from mmlabelpenet.calibration.objects import FoundObject
 
 

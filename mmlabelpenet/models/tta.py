@@ -29,8 +29,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
+from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import find_proposals, head_masks, read_candidates
-from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.models.label_penet import LabelPENet, add_predictions
 from mmlabelpenet.models.mask_refinement import rescale_results, supported_objects, with_masks
 from mmlabelpenet.registry import MODELS

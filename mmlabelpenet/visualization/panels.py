@@ -17,8 +17,8 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from mmlabelpenet.apis.results import worth_showing
+from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import inference
-from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import find_objects
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit

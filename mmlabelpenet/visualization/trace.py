@@ -14,8 +14,9 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import inference
-from mmlabelpenet.calibration.generators import AttentionGenerator, MaskAggregation
+from mmlabelpenet.calibration.generators import MaskAggregation
 from mmlabelpenet.calibration.objects import FoundObject, find_objects
 from mmlabelpenet.datasets.pictures import read_picture
 from mmlabelpenet.datasets.voc import VOCDevkit

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmlabelpenet.calibration.attention_generator import AttentionJob
 from mmlabelpenet.calibration.cut import GrabCut
-from mmlabelpenet.calibration.generators import AttentionJob, ProposalCalibration
+from mmlabelpenet.calibration.generators import ProposalCalibration
 
 
 def disc(h=90, w=120, noise=12):

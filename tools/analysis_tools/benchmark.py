@@ -10,6 +10,7 @@ ratio is not reached. With --json FILE all is written as a list of objects, one 
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Run the suites; results appear as they come, and the file after every comparison."""
     args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as tools/train.py
     import torch
 
     from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops

@@ -36,7 +36,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         at_least=True,
         prepare=remove,
         shapes=f'{IMAGES} images of {WIDTH} x {HEIGHT}, mode fast',
-        runs=2,
+        runs=3,
         warmup=0,
     )
 

@@ -8,7 +8,7 @@ from _scenes import build_model, rendered_config, rendered_data, run_label_pass
 from comparison import Comparison
 from mmengine.config import Config
 
-IMAGES, WORKERS = 32, 2
+IMAGES, WORKERS = 96, 2
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
