@@ -17,15 +17,16 @@ from mmengine.utils import track_iter_progress
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.checkpoint import file_hash, read_checkpoint
+from mmlabelpenet.apis.checkpoint import file_hash
 from mmlabelpenet.apis.config import config_hash
+from mmlabelpenet.apis.leading_stages import load_leading_stages
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.engine.label_pass import weights_hash
 from mmlabelpenet.evaluation.mil_mass import painted, summarise_mass, tag_mass
 from mmlabelpenet.models import LabelPENet
-from mmlabelpenet.registry import DATASETS, MODELS
+from mmlabelpenet.registry import DATASETS
 
 STAGE = 'classification'
 
@@ -48,7 +49,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
     """
     start = time.monotonic()
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    nets, iterations = zip(*(load_first_stage(config, path) for path in checkpoints), strict=True)
+    nets, metas = zip(*(load_leading_stages(config, path, STAGE) for path in checkpoints), strict=True)
     dataset = DATASETS.build(copy.deepcopy(config.corloc_dataloader.dataset))
     devkit = VOCDevkit(dataset.data_root, dataset.metainfo['classes'], config.corloc_evaluator.get('mask_classes'))
     backbones = [weights_hash(net.backbone) for net in nets]
@@ -67,29 +68,11 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
                 found.extend(look(net, features[backbone], sample, truth).values())
         labels.extend(truth)
     rows = [
-        dict(path=str(path), sha256=file_hash(path), iteration=iteration, **summarise_mass(found, labels, len(devkit.classes)))
-        for path, iteration, found in zip(checkpoints, iterations, records, strict=True)
+        dict(path=str(path), sha256=file_hash(path), iteration=about.get('iter'), **summarise_mass(found, labels, len(devkit.classes)))
+        for path, about, found in zip(checkpoints, metas, records, strict=True)
     ]
     meta = dict(config=config.filename, config_sha256=config_hash(config), split=dataset.split, images=len(indices), tags=len(labels))
     return dict(checkpoints=sorted(rows, key=lambda row: row['iteration'] or 0), meta={**meta, **receipt(start)})
-
-
-def load_first_stage(config: Config, path: str | Path) -> tuple[LabelPENet, int | None]:
-    """Backbone and classification stage of a checkpoint, and its iteration.
-
-    Raises:
-        ValueError: the checkpoint lacks weights of the config's model.
-    """
-    model = copy.deepcopy(config.model)
-    model.stages, model.generators = {STAGE: model.stages[STAGE]}, {}
-    model.test_cfg = dict(stages=[STAGE])
-    net, content = MODELS.build(model), read_checkpoint(path)
-    wanted, given = net.state_dict(), content['state_dict']
-    wrong = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
-    if wrong:
-        raise ValueError(f'{path} lacks {len(wrong)} weights of the config ({", ".join(wrong[:3])}). Give the config it was trained with.')
-    net.load_state_dict({key: given[key] for key in wanted})
-    return net.eval(), content['meta'].get('iter')
 
 
 def objects_of(devkit: VOCDevkit, sample: DetDataSample) -> dict[int, tuple[NDArray, NDArray[np.bool_]]]:

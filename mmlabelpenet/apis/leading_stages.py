@@ -1,0 +1,35 @@
+"""The first stages of a trained network, for measurements that need no others."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmlabelpenet.apis.checkpoint import read_checkpoint
+from mmlabelpenet.models import LabelPENet
+from mmlabelpenet.registry import MODELS
+from mmlabelpenet.structures import STAGES
+
+
+def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[LabelPENet, dict[str, Any]]:
+    """Backbone and the stages up to ``last`` with the weights of a checkpoint, in evaluation mode, and the checkpoint's ``meta``.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        ValueError: the config has no such stage, or the checkpoint lacks weights of its model.
+    """
+    model = copy.deepcopy(config.model)
+    if last not in model.stages:
+        raise ValueError(f'There is no stage {last!r} in {config.filename}, only {", ".join(model.stages)}.')
+    names = STAGES[: list(STAGES).index(last) + 1]
+    model.stages = {name: model.stages[name] for name in names}
+    model.generators = {name: model.generators[name] for name in names if name in model.generators}
+    model.test_cfg = dict(stages=[last])
+    net, content = MODELS.build(model), read_checkpoint(path)
+    wanted, given = net.state_dict(), content['state_dict']
+    wrong = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
+    if wrong:
+        raise ValueError(f'{path} lacks {len(wrong)} weights of the config ({", ".join(wrong[:3])}). Give the config it was trained with.')
+    net.load_state_dict({key: given[key] for key in wanted})
+    return net.eval(), content['meta']

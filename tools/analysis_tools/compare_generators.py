@@ -1,0 +1,51 @@
+"""Compare label generators without training: python tools/analysis_tools/compare_generators.py CONFIG... --checkpoints CHECKPOINT...
+
+Each config's label generator reads the same stage of the same networks, one checkpoint of each seed of the first config. Its labels of the
+training list are compared with the annotations, which are read for this alone: the share of right boxes, mean box IoU, mean mask IoU.
+
+    cd configs/labelpenet
+    python ../../tools/analysis_tools/compare_generators.py labelpenet_lite0_rendered.py ablations/lite0_rendered_no_crf.py
+        --checkpoints work_dirs/seed0/iter_828.pth work_dirs/seed1/iter_828.pth --stage detection
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+', help='config files; the first is the base')
+    parser.add_argument('--checkpoints', nargs='+', required=True, help='networks of the base, one of each seed')
+    parser.add_argument('--stage', default='classification', help='whose labels (default: classification)')
+    parser.add_argument('--images', type=int, help='only so many, evenly spread over the list (default: all)')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/generators'), help='folder of the labels and of the table')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys of all')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Label, compare, print, write."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as tools/train.py
+    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis.generator_comparison import METRICS, compare_generators
+    from mmlabelpenet.evaluation.differences import compare_configs, comparison_markdown
+    from mmlabelpenet.files import atomic_write
+
+    options = parse_options(args.cfg_options or [])
+    configs = [load_config(path, options) for path in args.configs]
+    results = compare_generators(configs, args.checkpoints, args.stage, args.out, args.images)
+    text = comparison_markdown(compare_configs(results, Path(args.configs[0]).stem, METRICS))
+    with atomic_write(args.out / f'{args.stage}.md') as file:
+        file.write(text)
+    print(f'\n{text}\nWrote {args.out / args.stage}.md')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')
