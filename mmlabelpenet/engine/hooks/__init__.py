@@ -7,6 +7,7 @@ from .idle_stages import IdleStagesHook
 from .label_samples import LabelSamplesHook
 from .live_progress import LiveProgress
 from .part_times import PartTimesHook
+from .planned_rates import PlannedRatesHook
 from .reused_labels import ReusedLabelsHook
 from .sample_panels import SamplePanels
 
@@ -18,6 +19,7 @@ __all__ = [
     'LabelSamplesHook',
     'LiveProgress',
     'PartTimesHook',
+    'PlannedRatesHook',
     'ReusedLabelsHook',
     'SamplePanels',
 ]
