@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 from training import recorded
 
 from mmlabelpenet.apis import train
-from mmlabelpenet.calibration import generators
+from mmlabelpenet.calibration import attention_generator, generators
 from mmlabelpenet.engine.precision import MixedPrecisionWrapper
 from mmlabelpenet.models.weighted_heads import WeightedRPNHead
 
@@ -91,7 +91,8 @@ def test_every_phase_runs_in_mixed_precision_and_resumes_with_the_same_bits(toy_
 def test_excitation_and_attention_are_float32_under_mixed_precision(toy_net, toy_batch, monkeypatch):
     seen = []
     for name in ('proposal_attention', 'paste_attention'):
-        real = getattr(generators, name)
+        module = generators if hasattr(generators, name) else attention_generator
+        real = getattr(module, name)
 
         def look(*args, _real=real, **kwargs):
             out = _real(*args, **kwargs)
@@ -99,7 +100,7 @@ def test_excitation_and_attention_are_float32_under_mixed_precision(toy_net, toy
             seen.extend(t.dtype for t in [*args, probe, *(out if isinstance(out, tuple) else [out])] if torch.is_tensor(t))
             return out
 
-        monkeypatch.setattr(generators, name, look)
+        monkeypatch.setattr(module, name, look)
     images = toy_net.data_preprocessor.images(*toy_batch)
     with torch.autocast(get_device(), torch.bfloat16):
         feature = toy_net.extract_feat(toy_batch[0])
