@@ -90,8 +90,7 @@ def test_every_phase_runs_in_mixed_precision_and_resumes_with_the_same_bits(toy_
 
 def test_excitation_and_attention_are_float32_under_mixed_precision(toy_net, toy_batch, monkeypatch):
     seen = []
-    for name in ('proposal_attention', 'paste_attention'):
-        module = generators if hasattr(generators, name) else attention_generator
+    for module, name in ((generators, 'proposal_attention'), (attention_generator, 'paste_attention')):
         real = getattr(module, name)
 
         def look(*args, _real=real, **kwargs):

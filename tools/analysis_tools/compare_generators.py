@@ -3,9 +3,7 @@
 Each config's label generator reads the same stage of the same networks, one checkpoint of each seed of the first config. Its labels of the
 training list are compared with the annotations, which are read for this alone: the share of right boxes, mean box IoU, mean mask IoU.
 
-    cd configs/labelpenet
-    python ../../tools/analysis_tools/compare_generators.py labelpenet_lite0_rendered.py ablations/lite0_rendered_no_crf.py
-        --checkpoints work_dirs/seed0/iter_828.pth work_dirs/seed1/iter_828.pth --stage detection
+    python tools/analysis_tools/compare_generators.py CONFIG ABLATION --checkpoints SEED0.pth SEED1.pth --stage detection
 """
 
 import argparse
