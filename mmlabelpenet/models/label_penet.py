@@ -224,15 +224,16 @@ class LabelPENet(BaseDetector):
         feature = self.extract_feat(batch_inputs)
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
         predictions = {name: self.predict_stage(name, feature, batch_data_samples, images, rescale) for name in self.predicted}
-        return add_predictions(batch_data_samples, self.weigh(predictions, feature, batch_data_samples))
+        return add_predictions(batch_data_samples, self.weigh(predictions, (feature, batch_data_samples)))
 
     def weigh(
-        self, predictions: dict[str, list[InstanceData]], feature: Tensor, samples: list[DetDataSample]
+        self, predictions: dict[str, list[InstanceData]], *views: tuple[Tensor, list[DetDataSample]]
     ) -> dict[str, list[InstanceData]]:
-        """Detections of the later stages weighed by the evidence of the whole image, where ``test_cfg`` asks for it."""
+        """Detections of the later stages weighed by the evidence of the whole image, where ``test_cfg`` asks for it; views: their mean."""
         if not self.image_evidence:
             return predictions
-        evidence = image_evidence(self.stages['classification'], feature, samples)
+        stage = self.stages['classification']
+        evidence = torch.stack([image_evidence(stage, feature, samples) for feature, samples in views]).mean(0)
         return {name: found if name == 'classification' else weigh_by_evidence(found, evidence) for name, found in predictions.items()}
 
     def predict_stage(

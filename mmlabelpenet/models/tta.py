@@ -87,7 +87,7 @@ class LabelPENetTTA(BaseTTAModel):
         if any(sample.get('flip', False) for sample in samples):
             raise ValueError('The first view is mirrored. Merged boxes and masks lie in its frame: put an upright one first.')
         found = {name: rescale_results(self.predict_stage(name, views, images), samples) for name in self.module.predicted}
-        return add_predictions(samples, self.module.weigh(found, views[0].feature, samples))
+        return add_predictions(samples, self.module.weigh(found, *views))
 
     def predict_stage(self, name: str, views: Sequence[View], images: Sequence[np.ndarray]) -> list[InstanceData]:
         """Detections of one stage in the frame of the first view, with masks where it has them and they are asked for."""

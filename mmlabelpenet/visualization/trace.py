@@ -58,6 +58,7 @@ def trace(
     devkit: VOCDevkit | None = None,
     min_score: float = 0.3,
     scale: float = 1.0,
+    blank: bool = False,
 ) -> dict[str, list[Tile]]:
     """Rows of pictures by what they show.
 
@@ -68,6 +69,7 @@ def trace(
         devkit: with annotations of the image; None for none.
         min_score: detections below are not drawn.
         scale: of the pictures.
+        blank: draw on a blank page, where the photograph itself may not be shown.
 
     Returns:
         ``'input'`` (picture with tags, proposals, ground truth), then one row for each stage: scores and attention of each tag, what the
@@ -77,7 +79,10 @@ def trace(
     sample = batch['data_samples'][0]
     images = model.data_preprocessor.images(batch['inputs'], [sample])
     colours = class_colours(len(classes))
-    scene = _Scene(read_picture(sample.img_path), sample, model.extract_feat(batch['inputs']), images[0], classes, colours, scale)
+    original = read_picture(sample.img_path)
+    if blank:
+        original = np.full_like(original, 225)
+    scene = _Scene(original, sample, model.extract_feat(batch['inputs']), images[0], classes, colours, scale)
     rows = {'input': _input_tiles(scene, devkit)}
     for name in model.names:
         found = model.predict_stage(name, scene.feature, [sample], images, rescale=True)[0]

@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from mmlabelpenet.apis.augment import view_pipeline
 from mmlabelpenet.calibration.belief import read_candidates
 from mmlabelpenet.models import tta
+from mmlabelpenet.models.image_evidence import image_evidence
 from mmlabelpenet.models.tta import LabelPENetTTA, View, merge_candidates, merge_proposals, move_boxes, suppress, upright_maps
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import hand_over
@@ -77,6 +78,22 @@ def test_identical_views_give_what_one_view_gives_without_augmentation(net, toy_
                 torch.testing.assert_close(got[field], wanted[field], rtol=1e-5, atol=1e-4)
             assert (got.masks != wanted.masks).mean() < 1e-3
         assert one.pred_instances is one.stage_predictions['segmentation']
+
+
+def test_the_evidence_of_the_whole_image_is_the_mean_of_all_views(net, toy_root):
+    net.with_masks, data = False, views_of(toy_root, [1.0], True)
+    plain, net.image_evidence = augmented(net, data), True
+    shares = []
+    for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
+        batch = net.data_preprocessor(copy.deepcopy(dict(inputs=inputs, data_samples=samples)), False)
+        with torch.no_grad():
+            shares.append(image_evidence(net.stages['classification'], net.extract_feat(batch['inputs']), batch['data_samples']))
+    assert not torch.allclose(*shares)
+    for before, after, evidence in zip(plain, augmented(net, data), (shares[0] + shares[1]) / 2, strict=True):
+        for name in toy.STAGES:
+            one, two = before.stage_predictions[name], after.stage_predictions[name]
+            expected = one.scores if name == 'classification' else one.scores * evidence[one.labels]
+            torch.testing.assert_close(two.scores, expected.sort(descending=True).values)
 
 
 @pytest.mark.parametrize('name', stages('detection', 'refinement'))

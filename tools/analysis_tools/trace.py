@@ -17,12 +17,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='what training wrote')
     parser.add_argument('image', help='image name, or a file')
     parser.add_argument('--tags', nargs='+', metavar='CLASS', help="of a file, or in place of the image's own")
-    parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png for one picture, .html for a page (default: trace.png)')
+    parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png, .webp, or .html for a page (default: trace.png)')
     parser.add_argument('--width', type=int, default=320, help='of each picture (default: 320)')
     parser.add_argument('--min-score', type=float, default=0.3, help='detections below are not drawn (default: 0.3)')
+    parser.add_argument('--blank', action='store_true', help='leave the photograph out, to show the picture where that may not be shown')
     args = parser.parse_args(argv)
-    if args.out.suffix not in ('.png', '.html'):
-        parser.error(f'--out ends in .png or .html, got {args.out}')
+    if args.out.suffix not in ('.png', '.webp', '.html'):
+        parser.error(f'--out ends in .png, .webp or .html, got {args.out}')
     return args
 
 
@@ -73,12 +74,12 @@ def main(argv: list[str] | None = None) -> None:
     inferencer = LabelPENetInferencer(args.config, args.checkpoint)
     data, devkit = find_data(inferencer, args.image, args.tags)
     scale = args.width / data['data_samples'].ori_shape[1]
-    rows = trace(inferencer.model, data, inferencer.classes, devkit, args.min_score, scale)
+    rows = trace(inferencer.model, data, inferencer.classes, devkit, args.min_score, scale, args.blank)
     if args.out.suffix == '.html':
         body = page.colour_legend(inferencer.classes) + ''.join(page.tile_row(name, tiles) for name, tiles in rows.items())
         content = page.page(f'Trace of {data["data_samples"].img_id}', body).encode()
     else:
-        content = cv2.imencode('.png', stack(list(rows.values()))[..., ::-1])[1].tobytes()
+        content = cv2.imencode(args.out.suffix, stack(list(rows.values()))[..., ::-1])[1].tobytes()
     with atomic_write(args.out, 'wb') as file:
         file.write(content)
     print(f'Wrote {args.out}')
