@@ -33,7 +33,7 @@ class MaskRefinement:
             a calibrated one is left empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
-        cut: settings of :class:`GrabCut`, which cuts these masks out by their colours; None leaves them.
+        cut: settings of :class:`GrabCut`, which cuts these masks out by their colours where it finds anything; None leaves them.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class MaskRefinement:
             if self.crf is not None:
                 masks[index] = False
                 masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
-            if self.cut is not None:
-                masks[index] = self.cut(image, masks[index], box)
+            if self.cut is not None and (cut := self.cut(image, masks[index], box)).any():
+                masks[index] = cut
         return masks
 
     def _surroundings(self, box: list[float], size: tuple[int, int]) -> tuple[slice, slice]:

@@ -7,6 +7,7 @@ import toy
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results, resize_masks
 from mmlabelpenet.structures import hand_over
 
@@ -49,6 +50,12 @@ def test_masks_are_cut_by_their_colours_after_the_crf(crf):
     assert (cut & expected).sum() / (cut | expected).sum() > 0.95
     if crf is None:
         assert (plain & expected).sum() / (plain | expected).sum() < 0.5
+
+
+def test_where_the_cut_finds_nothing_the_mask_stays(monkeypatch):
+    image, found, soft = picture()
+    monkeypatch.setattr(GrabCut, '__call__', lambda self, image, mask, bbox, others=None: np.zeros_like(mask))
+    np.testing.assert_array_equal(MaskRefinement(cut=dict())(image, found, soft), soft > 0.5)
 
 
 def test_outside_the_surroundings_of_its_box_a_mask_is_empty():
