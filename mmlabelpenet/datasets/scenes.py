@@ -22,16 +22,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlabelpenet.datasets.painting import PALETTE, bright, fill, light, muted, paint, pattern, pick, random_polygon
+
 RENDERED_CLASSES = ('lolly', 'cone', 'tree', 'kite')
 
 _HEADS = ('disc', 'triangle')
 _FEET = ('bar', 'point')
-# BGR around the colour circle, of nearly equal strength, so that no colour is an outlier.
-_PALETTE = np.array(
-    [(50, 50, 215), (40, 150, 240), (50, 215, 235), (70, 180, 60), (215, 190, 50), (215, 90, 50), (190, 70, 190)], np.float32
-)
 _SCALE = 2  # drawing size / image size
-_SHIFT = 4  # fractional bits of the polygon points
 
 
 @dataclass(frozen=True)
@@ -162,87 +159,28 @@ def render_scene(rng: np.random.Generator, settings: RenderSettings) -> Scene:
     """
     size = (settings.height * _SCALE, settings.width * _SCALE)
     # Figures and background take their patterns from the same few, so that no texture marks a figure.
-    patterns = [_pattern(rng, size, settings.texture) for _ in range(5)]
+    patterns = [pattern(rng, size, settings.texture) for _ in range(5)]
     canvas = np.zeros((*size, 3), np.uint8)
     _draw_background(rng, settings, canvas, patterns)
     for _ in range(int(rng.integers(settings.num_fragments + 1))):
         _draw_fragment(rng, settings, canvas, patterns)
     figures, owner = _draw_figures(rng, settings, canvas, patterns)
     _draw_occluders(rng, settings, canvas, owner, figures, patterns)
-    image = _light(rng, settings, cv2.resize(canvas, (settings.width, settings.height), interpolation=cv2.INTER_AREA))
+    image = light(rng, cv2.resize(canvas, (settings.width, settings.height), interpolation=cv2.INTER_AREA), settings.light, settings.noise)
     visible = [np.count_nonzero(owner == k + 1) / np.count_nonzero(figure.regions[0]) for k, figure in enumerate(figures)]
     labels = np.array([figure.label for figure in figures], np.int64)
     return Scene(image, labels, owner[::_SCALE, ::_SCALE].copy(), np.array(visible, np.float32))
-
-
-def _fill(outline: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = np.zeros(size, np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * (1 << _SHIFT)).astype(np.int32)], 1, shift=_SHIFT)
-    return mask.view(bool)
-
-
-def _paint(canvas: NDArray[np.uint8], outline: NDArray[np.float32], colour: NDArray[np.float32], shade: NDArray[np.float32]) -> None:
-    """Fill an outline with a colour times the shade, both in place and only in the outline's own window."""
-    h, w = canvas.shape[:2]
-    x1, y1 = np.clip(np.floor(outline.min(0)) - 1, 0, (w, h)).astype(int)
-    x2, y2 = np.clip(np.ceil(outline.max(0)) + 2, 0, (w, h)).astype(int)
-    if x1 >= x2 or y1 >= y2:
-        return
-    mask = _fill(outline - np.array([x1, y1], np.float32), (y2 - y1, x2 - x1))
-    canvas[y1:y2, x1:x2][mask] = np.clip(colour[None, :] * shade[y1:y2, x1:x2][mask][:, None], 0, 255).astype(np.uint8)
-
-
-def _muted(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A dull colour, BGR."""
-    grey = rng.uniform(40, 190)
-    return np.clip(grey + rng.uniform(-28, 28, 3), 0, 255).astype(np.float32)
-
-
-def _bright(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A colour of the figures with some jitter, BGR."""
-    return np.clip(_PALETTE[rng.integers(len(_PALETTE))] + rng.uniform(-22, 22, 3), 0, 255).astype(np.float32)
-
-
-def _pattern(rng: np.random.Generator, size: tuple[int, int], strength: float) -> NDArray[np.float32]:
-    """A brightness factor per pixel, float32 (h, w): a slope, and often stripes, checks or blots."""
-    h, w = size
-    y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
-    slope = (rng.uniform(-0.3, 0.3, 2) * strength).astype(np.float32)
-    factor = 1 + slope[0] * (x / w - 0.5) + slope[1] * (y / h - 0.5)
-    kind = rng.integers(4)
-    depth = np.float32(rng.uniform(0.05, 0.22) * strength)
-    period = rng.uniform(8, 26)
-    angle = rng.uniform(0, math.pi)
-    c, s = np.float32(math.cos(angle) / period), np.float32(math.sin(angle) / period)
-    if kind == 1:
-        factor += depth * (np.floor(x * c + y * s).astype(np.int32) % 2)
-    elif kind == 2:
-        factor += depth * ((np.floor(x * c + y * s) + np.floor(y * c - x * s)).astype(np.int32) % 2)
-    elif kind == 3:
-        coarse = rng.integers(0, 256, (max(2, int(h / period)), max(2, int(w / period))), dtype=np.uint8)
-        factor += depth * (cv2.resize(coarse, (w, h), interpolation=cv2.INTER_LINEAR) / np.float32(255))
-    return factor.astype(np.float32)
-
-
-def _pick(rng: np.random.Generator, patterns: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return patterns[int(rng.integers(len(patterns)))]
-
-
-def _random_polygon(rng: np.random.Generator, centre: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
-    angles = np.sort(rng.uniform(0, 2 * math.pi, int(rng.integers(3, 8))))
-    reach = radius * rng.uniform(0.5, 1.2, len(angles))
-    return (centre + np.stack([np.cos(angles), np.sin(angles)], 1) * reach[:, None]).astype(np.float32)
 
 
 def _draw_background(
     rng: np.random.Generator, settings: RenderSettings, canvas: NDArray[np.uint8], patterns: list[NDArray[np.float32]]
 ) -> None:
     h, w = canvas.shape[:2]
-    _paint(canvas, np.array([(-9, -9), (w + 9, -9), (w + 9, h + 9), (-9, h + 9)], np.float32), _muted(rng), _pick(rng, patterns))
+    paint(canvas, np.array([(-9, -9), (w + 9, -9), (w + 9, h + 9), (-9, h + 9)], np.float32), muted(rng), pick(rng, patterns))
     for _ in range(settings.num_polygons):
-        outline = _random_polygon(rng, rng.uniform(0, 1, 2) * (w, h), rng.uniform(10, 75) * _SCALE)
-        colour = _bright(rng) if rng.uniform() < settings.bright_clutter else _muted(rng)
-        _paint(canvas, outline, colour, _pick(rng, patterns))
+        outline = random_polygon(rng, rng.uniform(0, 1, 2) * (w, h), rng.uniform(10, 75) * _SCALE)
+        colour = bright(rng) if rng.uniform() < settings.bright_clutter else muted(rng)
+        paint(canvas, outline, colour, pick(rng, patterns))
 
 
 def _pose(rng: np.random.Generator, settings: RenderSettings, height: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -265,9 +203,9 @@ def _draw_fragment(
     parts = [(*_HEADS, *_FEET)[rng.integers(4)]]
     if rng.uniform() < 0.5:
         parts.append('collar')
-    shade = _pick(rng, patterns)
+    shade = pick(rng, patterns)
     for part in parts:
-        _paint(canvas, part_outline(part) @ matrix.T + shift, _bright(rng), shade)
+        paint(canvas, part_outline(part) @ matrix.T + shift, bright(rng), shade)
 
 
 def _draw_figures(
@@ -281,13 +219,13 @@ def _draw_figures(
         for _ in range(20):
             matrix, shift = _pose(rng, settings, rng.uniform(settings.min_size, settings.max_size) * _SCALE)
             outlines = [part_outline(part) @ matrix.T + shift for part in class_parts(label)]
-            head, foot, collar = (_fill(outline, owner.shape) for outline in outlines)
+            head, foot, collar = (fill(outline, owner.shape) for outline in outlines)
             whole = head | foot | collar
             after = np.where(whole, np.uint8(len(figures) + 1), owner)
             if _all_visible(after, figures, settings.min_visible):
                 figures.append(_Figure(label, (whole, head & ~collar, foot & ~collar)))
                 owner = after
-                _paint_figure(rng, canvas, outlines, _pick(rng, patterns))
+                _paint_figure(rng, canvas, outlines, pick(rng, patterns))
                 break
     return figures, owner
 
@@ -305,10 +243,10 @@ def _paint_figure(
     rng: np.random.Generator, canvas: NDArray[np.uint8], outlines: list[NDArray[np.float32]], shade: NDArray[np.float32]
 ) -> None:
     """Two well distinct colours, dealt without regard to the class: one for head and collar, one for the foot."""
-    first = int(rng.integers(len(_PALETTE)))
-    second = (first + int(rng.integers(2, len(_PALETTE) - 1))) % len(_PALETTE)
+    first = int(rng.integers(len(PALETTE)))
+    second = (first + int(rng.integers(2, len(PALETTE) - 1))) % len(PALETTE)
     for outline, k in zip(outlines, (first, second, first)):
-        _paint(canvas, outline, np.clip(_PALETTE[k] + rng.uniform(-18, 18, 3), 0, 255).astype(np.float32), shade)
+        paint(canvas, outline, np.clip(PALETTE[k] + rng.uniform(-18, 18, 3), 0, 255).astype(np.float32), shade)
 
 
 def _draw_occluders(
@@ -326,28 +264,10 @@ def _draw_occluders(
         ys, xs = np.nonzero(owner == k + 1)
         at = rng.integers(len(xs))
         middle = np.array([xs.mean(), ys.mean()])
-        outline = _random_polygon(
+        outline = random_polygon(
             rng, middle + 1.4 * (np.array([xs[at], ys[at]]) - middle), 0.42 * math.sqrt(np.count_nonzero(figure.regions[0]))
         )
-        after = np.where(_fill(outline, owner.shape), np.uint8(0), owner)
+        after = np.where(fill(outline, owner.shape), np.uint8(0), owner)
         if _all_visible(after, figures, settings.min_visible):
             owner[...] = after
-            _paint(canvas, outline, _muted(rng), _pick(rng, patterns))
-
-
-def _light(rng: np.random.Generator, settings: RenderSettings, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Brightness, tint, a slope of light, a shadow with a soft rim, and noise."""
-    h, w = image.shape[:2]
-    power = settings.light
-    gain = 1 + power * rng.uniform(-0.5, 0.25)
-    tint = 1 + power * rng.uniform(-0.12, 0.12, 3)
-    y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
-    slope = (power * rng.uniform(-0.4, 0.4, 2)).astype(np.float32)
-    field = 1 + slope[0] * (x / w - 0.5) + slope[1] * (y / h - 0.5)
-    shadow = np.zeros((h, w), np.uint8)
-    cv2.fillPoly(shadow, [np.round(_random_polygon(rng, rng.uniform(0, 1, 2) * (w, h), 0.5 * w)).astype(np.int32)], 255)
-    field = field * (1 - np.float32(power * rng.uniform(0, 0.4) / 255) * cv2.blur(shadow, (21, 21)))
-    amplitude = int(rng.integers(settings.noise + 1))
-    grain = rng.integers(-amplitude, amplitude + 1, image.shape, dtype=np.int16)
-    lit = image * ((gain * tint).astype(np.float32) * field[..., None].astype(np.float32)) + grain
-    return np.clip(np.floor(lit + 0.5), 0, 255).astype(np.uint8)
+            paint(canvas, outline, muted(rng), pick(rng, patterns))
