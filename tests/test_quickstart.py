@@ -14,7 +14,8 @@ import pytest
 
 from mmlabelpenet import quickstart
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
-from mmlabelpenet.quickstart import Plan, Steps, check_unchanged, collect_log, fingerprint, is_stale, parse_args, run_command, words
+from mmlabelpenet.quickstart import Plan, check_unchanged, collect_log, is_stale, parse_args, words
+from mmlabelpenet.steps import Steps, fingerprint, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -140,7 +141,7 @@ def test_a_command_does_not_outlive_an_interrupted_run(tmp_path, monkeypatch):
     def interrupt(text):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(quickstart, 'say', interrupt)
+    monkeypatch.setattr('mmlabelpenet.steps.say', interrupt)
     code = f'import os, time; open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid())); print("Phase x", flush=True); time.sleep(60)'
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
