@@ -3,10 +3,8 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -15,7 +13,7 @@ import pytest
 from mmlabelpenet import quickstart
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 from mmlabelpenet.quickstart import Plan, check_unchanged, collect_log, is_stale, parse_args, words
-from mmlabelpenet.steps import Steps, fingerprint, run_command
+from mmlabelpenet.steps import Steps, fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -86,72 +84,8 @@ def test_a_second_run_does_nothing_again_and_another_seed_is_refused(done):
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-@pytest.fixture
-def steps(tmp_path):
-    return Steps(tmp_path, 3)
-
-
-def test_a_step_is_done_again_only_where_settings_or_outputs_ask_for_it(steps, tmp_path):
-    calls, output = [], tmp_path / 'output'
-
-    def work():
-        calls.append(1)
-        output.write_text('x')
-
-    def run(settings):
-        Steps(tmp_path, 1).run('work', settings, [output], work, 'the command')
-
-    run({'a': 1})
-    run({'a': 1})
-    assert len(calls) == 1
-    run({'a': 2})
-    assert len(calls) == 2
-    output.unlink()
-    run({'a': 2})
-    assert len(calls) == 3
-    assert json.loads(steps.path.read_text())['work']['command'] == 'the command'
-
-
-def test_a_step_that_failed_is_not_done_and_its_time_counts(steps, tmp_path):
-    def fail():
-        time.sleep(0.05)
-        raise ValueError('no')
-
-    for _ in range(2):
-        with pytest.raises(ValueError, match='no'):
-            Steps(tmp_path, 1).run('work', 1, [], fail, 'c')
-    Steps(tmp_path, 1).run('work', 1, [], lambda: None, 'c')
-    assert json.loads(steps.path.read_text())['work']['seconds'] >= 0.1
-
-
-def test_a_command_writes_all_to_its_log_and_what_matters_to_the_terminal(tmp_path, capsys):
-    run_command([sys.executable, '-c', 'print("secret"); print("x - mmengine - INFO - Phase detection: 3")'], tmp_path / 'a.log')
-    assert capsys.readouterr().out == '    INFO - Phase detection: 3\n'
-    assert (tmp_path / 'a.log').read_text() == 'secret\nx - mmengine - INFO - Phase detection: 3\n'
-
-
-def test_a_command_that_fails_is_an_error_with_its_last_lines(tmp_path):
-    with pytest.raises(RuntimeError, match='exit status 3') as error:
-        run_command([sys.executable, '-c', 'import sys; print("the reason"); sys.exit(3)'], tmp_path / 'a.log')
-    assert 'the reason' in str(error.value)
-    assert 'a.log' in str(error.value)
-
-
-def test_a_command_does_not_outlive_an_interrupted_run(tmp_path, monkeypatch):
-    def interrupt(text):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr('mmlabelpenet.steps.say', interrupt)
-    code = f'import os, time; open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid())); print("Phase x", flush=True); time.sleep(60)'
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        run_command([sys.executable, '-c', code], tmp_path / 'a.log')
-    assert time.monotonic() - start < 30
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / 'pid').read_text()), signal.SIG_DFL)
-
-
-def test_a_training_of_other_settings_is_not_touched(steps, tmp_path):
+def test_a_training_of_other_settings_is_not_touched(tmp_path):
+    steps = Steps(tmp_path, 3)
     steps.done['train'] = dict(settings=fingerprint({'seed': 0}))
     check_unchanged(steps, 'train', {'seed': 1}, tmp_path)  # nothing was trained yet
     (tmp_path / 'last_checkpoint').write_text('iter_1.pth')
