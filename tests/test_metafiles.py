@@ -99,3 +99,15 @@ def test_the_papers_numbers_are_those_it_prints(name, result):
     method, _, phase = source['Row'].partition(', ')
     rows = [row for row in table['rows'] if row['method'] == method and phase in ('', row['phase'])]
     assert [{metric: row['values'][metric] for metric in result['Metrics']} for row in rows] == [result['Metrics']]
+
+
+def test_the_readme_shows_the_last_stage_of_each_model_that_was_measured():
+    text = (ROOT / 'README.md').read_text()
+    lines = re.search(r'(?:^\|.*\n)+', text[text.index('## Results') :], flags=re.MULTILINE).group().splitlines()
+    header, shown = lines[0], {re.search(r'`(\w+)\.py`', line).group(1): line for line in lines[2:]}
+    last = {name: result for name, result in OURS if result['Stage'] == STAGES[-1]}
+    assert set(shown) == set(last)
+    metrics = [cell.strip() for cell in header.strip('|').split('|')][2:]
+    for name, line in shown.items():
+        _, row = rows_of(last[name]['Source']['Section'])
+        assert [cell.strip() for cell in line.strip('|').split('|')][2:] == [row[STAGES[-1]][metric] for metric in metrics]

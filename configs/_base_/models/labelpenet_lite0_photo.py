@@ -12,7 +12,7 @@ __mask_rcnn = dict(
     roi_head=dict(bbox_roi_extractor=__extractor, mask_roi_extractor=__extractor),
 )
 model = dict(
-    frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md tells why, and what was not measured
+    frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
     backbone=dict(out_stride=16),
     stages=dict(
         classification=dict(

@@ -10,7 +10,7 @@ __imagenet = dict(
 )
 __frozen = dict(backbone=dict(frozen=True))
 model = dict(
-    frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md tells why, and what was not measured
+    frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
     stages=dict(
         classification=dict(
             backbone=dict(_delete_=True, type='ResNetC5', frozen=True, init_cfg=__imagenet),
