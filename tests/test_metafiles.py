@@ -68,13 +68,18 @@ def test_no_number_of_the_paper_stands_among_ours():
     assert {result['Source']['Measured By'] for _, result in PAPER} == {'the paper'}
 
 
+def first_table(text):
+    """Rows of cells, the heading and the line below it included."""
+    table = re.search(r'(?:^\|.*\n)+', text, flags=re.MULTILINE).group()
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
+
+
 def rows_of(section):
     """stage -> metric -> cell of the first table in a section of the page of measurements."""
     parts = re.split(r'^## (.+)$', (ROOT / 'docs/benchmark.md').read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2]))
     assert section in sections, f'docs/benchmark.md has no section {section!r}; it has {list(sections)}'
-    table = re.search(r'(?:^\|.*\n)+', sections[section], flags=re.MULTILINE).group()
-    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
+    cells = first_table(sections[section])
     return sections[section], {row[0]: dict(zip(cells[0][1:], row[1:])) for row in cells[2:] if row[0] in STAGES}
 
 
@@ -103,11 +108,9 @@ def test_the_papers_numbers_are_those_it_prints(name, result):
 
 def test_the_readme_shows_the_last_stage_of_each_model_that_was_measured():
     text = (ROOT / 'README.md').read_text()
-    lines = re.search(r'(?:^\|.*\n)+', text[text.index('## Results') :], flags=re.MULTILINE).group().splitlines()
-    header, shown = lines[0], {re.search(r'`(\w+)\.py`', line).group(1): line for line in lines[2:]}
+    (_, _, *metrics), _, *rows = first_table(text[text.index('## Results') :])
     last = {name: result for name, result in OURS if result['Stage'] == STAGES[-1]}
-    assert set(shown) == set(last)
-    metrics = [cell.strip() for cell in header.strip('|').split('|')][2:]
-    for name, line in shown.items():
-        _, row = rows_of(last[name]['Source']['Section'])
-        assert [cell.strip() for cell in line.strip('|').split('|')][2:] == [row[STAGES[-1]][metric] for metric in metrics]
+    assert {config for config, *_ in rows} == {f'`{name}.py`' for name in last}
+    for config, _, *values in rows:
+        _, measured = rows_of(last[config.strip('`').removesuffix('.py')]['Source']['Section'])
+        assert values == [measured[STAGES[-1]][metric] for metric in metrics]
