@@ -90,7 +90,7 @@ class LabelPENetInferencer:
             stage: which predicts; None the last one.
             min_score: detections below are left out; of the classification stage, those below this share of the picture's best.
             max_instances: of a picture at most.
-            with_masks: False for boxes alone, which is faster.
+            with_masks: False for boxes alone, as they are detected, which is faster.
             batch_size: pictures per pass.
 
         Yields:

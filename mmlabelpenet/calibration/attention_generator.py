@@ -122,7 +122,8 @@ class AttentionGenerator(LabelGenerator):
         refined = [self._box_and_mask(*pair) for pair in zip(masks, torch.from_numpy(job.proposals), strict=True)]
         if self.cut is not None:
             claimed = masks.any(0)
-            refined = [self._cut_out(job.image, *pair, claimed & ~mask) for pair, mask in zip(refined, masks, strict=True)]
+            others = [claimed & ~mask for mask in masks]
+            refined = [self.cut.box_and_mask(job.image, mask, bbox, rest) for (bbox, mask), rest in zip(refined, others, strict=True)]
         return pseudo_instances(
             torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
             torch.from_numpy(job.labels),
@@ -132,12 +133,6 @@ class AttentionGenerator(LabelGenerator):
 
     def _box_and_mask(self, mask: np.ndarray, proposal: Tensor) -> tuple[Tensor, np.ndarray]:
         return (proposal, mask_inside(mask, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
-
-    def _cut_out(self, image: np.ndarray, bbox: Tensor, mask: np.ndarray, others: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        with timed('cut'):
-            cut = self.cut(image, mask, bbox.tolist(), others)
-        tight, found = mask_bbox(cut, bbox)
-        return (tight, found) if found.any() else (bbox, mask)
 
     def attention_maps(
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject], size: tuple[int, int]

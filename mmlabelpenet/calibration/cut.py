@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from torch import Tensor
 
-from mmlabelpenet.calibration.objects import inside_box
+from mmlabelpenet.calibration.objects import inside_box, mask_bbox
+from mmlabelpenet.timing import timed
 
 COMPONENTS = 5  # Gaussians of either mixture in OpenCV; it cannot fit them to fewer pixels
 
@@ -65,6 +67,28 @@ class GrabCut:
             seeds = cv2.resize(seeds, small, interpolation=cv2.INTER_NEAREST)
         cut = self._cut(np.ascontiguousarray(image), seeds)
         return cut if cut.shape == mask.shape else cv2.resize(cut.astype(np.float32), mask.shape[::-1]) > 0.5
+
+    def box_and_mask(
+        self, image: np.ndarray, mask: np.ndarray, bbox: Tensor, others: np.ndarray | None = None
+    ) -> tuple[Tensor, np.ndarray]:
+        """Cut, and the box of its largest piece; both as they were where the cut is empty or its box lies elsewhere (IoU below 0.1).
+
+        Args:
+            image, mask, others: as above.
+            bbox: float (4,).
+
+        Returns:
+            box float (4,), mask bool (h, w).
+
+        >>> import torch
+        >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
+        >>> box, mask = GrabCut().box_and_mask(image, image[..., 0] > 0, torch.tensor([8.0, 3, 21, 16]))
+        >>> box.tolist(), int(mask.sum())
+        ([10.0, 5.0, 20.0, 15.0], 100)
+        """
+        with timed('cut'):
+            tight, found = mask_bbox(self(image, mask, bbox.tolist(), others), bbox)
+        return (tight, found) if found.any() else (bbox, mask)
 
     def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:
         """What OpenCV starts from, uint8 (h, w): probably object, probably background, surely background."""

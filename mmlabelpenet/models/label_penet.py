@@ -57,9 +57,9 @@ class LabelPENet(BaseDetector):
         refresh_interval: labels of an image serve this many of its visits in recurrent fine-tuning (row L10).
         recompute: what is computed again in the backward pass instead of being kept in memory: ``'backbone'``, ``'tail'`` (conv5 of
             every stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
-        test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, which is faster); the rest
-            are settings of :class:`MaskRefinement`. With ``image_evidence`` the classification stage's score of the whole image weighs
-            the detections of all others, see :mod:`~mmlabelpenet.models.image_evidence`.
+        test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, as they are detected, which is
+            faster); the rest are settings of :class:`MaskRefinement`. With ``image_evidence`` the classification stage's score of the whole
+            image weighs the detections of all others, see :mod:`~mmlabelpenet.models.image_evidence`.
 
     Raises:
         ValueError: stages are not the first ones of ``STAGES``, or a generator is missing.

@@ -1,4 +1,4 @@
-"""Masks in testing: of a mask head, or calibrated for a stage that has none; refined by the CRF (row L11) and cut by colours.
+"""Masks in testing: of a mask head, or calibrated for a stage that has none; refined by the CRF (row L11) and cut by colours, with boxes.
 
 Shapes: n detections of one image, R proposals, C classes, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input; of the original image where ``rescale`` is set.
@@ -25,7 +25,7 @@ from mmlabelpenet.calibration.objects import FoundObject
 
 
 class MaskRefinement:
-    """Turns soft masks of the best detections into masks that follow the image.
+    """Turns soft masks of the best detections into masks, and boxes, that follow the image.
 
     Args:
         crf: settings of :class:`DenseCRF` or the name of a preset, run on each detection's surroundings; None thresholds at 0.5.
@@ -33,7 +33,7 @@ class MaskRefinement:
             a calibrated one is left empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
-        cut: settings of :class:`GrabCut`, which cuts these masks out by their colours where it finds anything; None leaves them.
+        cut: settings of :class:`GrabCut`, which cuts these objects, mask and box, out by their colours, as labels are; None leaves them.
     """
 
     def __init__(
@@ -43,29 +43,29 @@ class MaskRefinement:
         self.cut = None if cut is None else GrabCut(**cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
-    def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> np.ndarray:
-        """Binary masks.
+    def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
+        """Detections with binary masks, as a new object.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            found: ``bboxes`` (n, 4), ``scores`` (n,), best first.
+            found: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), best first.
             soft: float (n, h, w) in [0, 1].
 
         Returns:
-            bool (n, h, w).
+            the same detections with ``masks`` bool (n, h, w); ``bboxes`` of what was cut out are those of the cuts.
         """
-        masks = soft > 0.5
-        for index, box in enumerate(found.bboxes[: self.max_masks].tolist()):
-            rows, columns = self._surroundings(box, image.shape[:2])
+        bboxes, masks = found.bboxes.cpu().clone(), soft > 0.5
+        for index, bbox in enumerate(found.bboxes[: self.max_masks].cpu()):
+            rows, columns = self._surroundings(bbox.tolist(), image.shape[:2])
             inside = soft[index, rows, columns]
             if found.scores[index] < self.min_score or not inside.any():
                 continue
             if self.crf is not None:
                 masks[index] = False
                 masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
-            if self.cut is not None and (cut := self.cut(image, masks[index], box)).any():
-                masks[index] = cut
-        return masks
+            if self.cut is not None:
+                bboxes[index], masks[index] = self.cut.box_and_mask(image, masks[index], bbox)
+        return InstanceData(bboxes=bboxes.to(found.bboxes.device), scores=found.scores, labels=found.labels, masks=masks)
 
     def _surroundings(self, box: list[float], size: tuple[int, int]) -> tuple[slice, slice]:
         x1, y1, x2, y2 = box
@@ -129,12 +129,7 @@ def add_masks(
             soft.append(maps)
     else:
         return list(results)
-    return [with_masks(found, refinement(image, found, s)) for found, image, s in zip(results, images, soft, strict=True)]
-
-
-def with_masks(found: InstanceData, masks: np.ndarray) -> InstanceData:
-    """Detections with these masks, as a new object."""
-    return InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels, masks=masks)
+    return [refinement(image, found, s) for found, image, s in zip(results, images, soft, strict=True)]
 
 
 def rescale_results(results: Sequence[InstanceData], samples: Sequence[DetDataSample]) -> list[InstanceData]:

@@ -32,7 +32,7 @@ from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import find_proposals, head_masks, read_candidates
 from mmlabelpenet.models.label_penet import LabelPENet, add_predictions
-from mmlabelpenet.models.mask_refinement import rescale_results, supported_objects, with_masks
+from mmlabelpenet.models.mask_refinement import rescale_results, supported_objects
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.structures import upright_boxes
 
@@ -106,8 +106,7 @@ class LabelPENetTTA(BaseTTAModel):
         else:
             return results
         soft = [maps[:, : sample.img_shape[0], : sample.img_shape[1]] for maps, sample in zip(soft, samples, strict=True)]
-        refine = self.module.refinement
-        return [with_masks(found, refine(image, found, maps)) for found, image, maps in zip(results, images, soft, strict=True)]
+        return [self.module.refinement(image, found, maps) for found, image, maps in zip(results, images, soft, strict=True)]
 
 
 def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> Tensor:

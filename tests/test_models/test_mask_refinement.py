@@ -18,12 +18,13 @@ def picture():
     image[20:40, 30:50] = 230
     soft = np.zeros((1, 60, 80), np.float32)
     soft[0, 23:43, 33:53] = 0.8
-    return image, InstanceData(bboxes=torch.tensor([[28.0, 18, 54, 44]]), scores=torch.tensor([0.9])), soft
+    found = InstanceData(bboxes=torch.tensor([[28.0, 18, 54, 44]]), scores=torch.tensor([0.9]), labels=torch.tensor([2]))
+    return image, found, soft
 
 
 def test_masks_snap_to_the_picture():
     image, found, soft = picture()
-    mask = MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft)[0]
+    mask = MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).masks[0]
     expected = np.zeros((60, 80), bool)
     expected[20:40, 30:50] = True
     assert (mask & expected).sum() / (mask | expected).sum() > 0.95
@@ -32,13 +33,15 @@ def test_masks_snap_to_the_picture():
 def test_without_a_crf_masks_are_cut_at_one_half():
     image, found, soft = picture()
     soft[0, 0, 0] = 0.5
-    np.testing.assert_array_equal(MaskRefinement()(image, found, soft), soft > 0.6)
+    np.testing.assert_array_equal(MaskRefinement()(image, found, soft).masks, soft > 0.6)
 
 
 @pytest.mark.parametrize('limit', [dict(max_masks=0), dict(min_score=0.95)])
 def test_beyond_the_limits_masks_are_only_cut(limit):
     image, found, soft = picture()
-    np.testing.assert_array_equal(MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft), soft > 0.5)
+    result = MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft)
+    np.testing.assert_array_equal(result.masks, soft > 0.5)
+    assert torch.equal(result.bboxes, found.bboxes)
 
 
 @pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
@@ -46,29 +49,57 @@ def test_masks_are_cut_by_their_colours_after_the_crf(crf):
     image, found, soft = picture()
     soft[0, :, 40:] = 0
     expected = image[..., 0] > 0
-    plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft)[0] for cut in (None, dict()))
+    plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft).masks[0] for cut in (None, dict()))
     assert (cut & expected).sum() / (cut | expected).sum() > 0.95
     if crf is None:
         assert (plain & expected).sum() / (plain | expected).sum() < 0.5
 
 
-def test_where_the_cut_finds_nothing_the_mask_stays(monkeypatch):
+def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
     image, found, soft = picture()
-    monkeypatch.setattr(GrabCut, '__call__', lambda self, image, mask, bbox, others=None: np.zeros_like(mask))
-    np.testing.assert_array_equal(MaskRefinement(cut=dict())(image, found, soft), soft > 0.5)
+    detected = found.bboxes.clone()
+    assert torch.equal(MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).bboxes, detected)
+    result = MaskRefinement(cut=dict())(image, found, soft)
+    assert result.bboxes.tolist() == [[30, 20, 50, 40]] and result.bboxes.dtype == detected.dtype
+    assert torch.equal(found.bboxes, detected) and 'masks' not in found  # a new object
+    assert torch.equal(result.scores, found.scores) and torch.equal(result.labels, found.labels)
+
+
+def test_only_the_best_boxes_are_cut():
+    image, one, soft = picture()
+    found = InstanceData.cat([one, one])
+    result = MaskRefinement(cut=dict(), max_masks=1)(image, found, np.repeat(soft, 2, 0))
+    assert result.bboxes.tolist() == [[30, 20, 50, 40], one.bboxes[0].tolist()]
+
+
+@pytest.mark.parametrize('piece', [None, (0, 0)])
+def test_where_the_cut_finds_nothing_or_something_elsewhere_box_and_mask_stay(monkeypatch, piece):
+    image, found, soft = picture()
+
+    def nothing(self, image, mask, bbox, others=None):
+        cut = np.zeros_like(mask)
+        if piece is not None:
+            cut[piece] = True
+        return cut
+
+    monkeypatch.setattr(GrabCut, '__call__', nothing)
+    result = MaskRefinement(cut=dict())(image, found, soft)
+    np.testing.assert_array_equal(result.masks, soft > 0.5)
+    assert torch.equal(result.bboxes, found.bboxes)
 
 
 def test_outside_the_surroundings_of_its_box_a_mask_is_empty():
     image, found, soft = picture()
     soft[0, :5, :5] = 0.9
-    mask = MaskRefinement(crf=toy.CRF, margin=0.1)(image, found, soft)[0]
+    mask = MaskRefinement(crf=toy.CRF, margin=0.1)(image, found, soft).masks[0]
     assert mask.any() and not mask[:10].any()
 
 
 def test_boxes_at_and_beyond_the_border_do_no_harm():
     image, _, soft = picture()
     boxes = torch.tensor([[0.0, 0, 80, 60], [80, 60, 80, 60], [-10, -10, -5, -5], [79.5, 59.5, 80, 60]])
-    masks = MaskRefinement(crf=toy.CRF)(image, InstanceData(bboxes=boxes, scores=torch.ones(4)), np.repeat(soft, 4, 0))
+    found = InstanceData(bboxes=boxes, scores=torch.ones(4), labels=torch.zeros(4))
+    masks = MaskRefinement(crf=toy.CRF)(image, found, np.repeat(soft, 4, 0)).masks
     assert masks.shape == (4, 60, 80) and masks.dtype == bool
 
 

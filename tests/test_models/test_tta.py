@@ -223,7 +223,7 @@ def test_a_mask_is_the_mean_over_the_views_of_the_mask_heads_probabilities(net, 
     constants = iter([1.0, -3.0])
     monkeypatch.setattr(head, 'forward', lambda x: torch.full((len(x), 4, 14, 14), next(constants)))
     given = []
-    monkeypatch.setattr(net.refinement, '__class__', type('Spy', (), {'__call__': lambda s, i, f, soft: given.append(soft) or soft > 0.5}))
+    monkeypatch.setattr(net.refinement, '__class__', type('Spy', (), {'__call__': lambda s, i, f, soft: given.append(soft) or f}))
     net.refinement.max_masks = 3
     augmented(net, views_of(toy_root, [1.0], True))
     mean = (1 / (1 + np.exp(-1)) + 1 / (1 + np.exp(3))) / 2

@@ -41,6 +41,6 @@ model = dict(
         detection=dict(box='proposal', peak=0.95, cut=dict()),
         refinement=dict(box='proposal', peak=0.95, cut=dict(), weights='class'),
     ),
-    # Few images teach a detector classes less well than they teach the first stage.
+    # Few images teach a detector classes less well than they teach the first stage; in testing too, boxes and masks are those of the cuts.
     test_cfg=dict(image_evidence=True, cut=dict()),
 )
