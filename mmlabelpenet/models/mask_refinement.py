@@ -54,8 +54,8 @@ class MaskRefinement:
         Returns:
             the same detections with ``masks`` bool (n, h, w); ``bboxes`` of what was cut out are those of the cuts.
         """
-        bboxes, masks = found.bboxes.cpu().clone(), soft > 0.5
-        for index, bbox in enumerate(found.bboxes[: self.max_masks].cpu()):
+        bboxes, masks = found.bboxes.to('cpu', copy=True), soft > 0.5
+        for index, bbox in enumerate(bboxes[: self.max_masks]):
             rows, columns = self._surroundings(bbox.tolist(), image.shape[:2])
             inside = soft[index, rows, columns]
             if found.scores[index] < self.min_score or not inside.any():
