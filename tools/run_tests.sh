@@ -5,4 +5,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
 ruff check .
 ruff format --check .
-python -m pytest -q "$@"
+python -m pytest -q -rs "$@"

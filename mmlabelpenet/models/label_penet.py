@@ -28,6 +28,7 @@ from mmlabelpenet.calibration.belief import predict_boxes
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
+from mmlabelpenet.models.finite import check_finite
 from mmlabelpenet.models.image_evidence import image_evidence, weigh_by_evidence
 from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.models.memory_options import recompute_activations, share_tails
@@ -280,28 +281,3 @@ def _with_classes(stage: dict, num_classes: int) -> dict:
         if stage['roi_head'].get(head) is not None:
             stage['roi_head'][head]['num_classes'] = num_classes
     return stage
-
-
-def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
-    """Stop before a NaN reaches the weights.
-
-    Args:
-        losses: tensors, or lists of tensors, by name ``<stage>.loss_…``.
-        samples: of the batch, with ``img_id``.
-
-    Raises:
-        FloatingPointError: a loss is NaN or infinite.
-
-    >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
-    Traceback (most recent call last):
-    FloatingPointError: detection.loss_cls is not finite in images []. The last checkpoint is unharmed;
-        lower the learning rate, clip gradients, or look at these images.
-    """
-    for name, value in losses.items():
-        values = value if isinstance(value, (list, tuple)) else [value]
-        if not all(torch.isfinite(v).all() for v in values):
-            ids = [sample.img_id for sample in samples]
-            raise FloatingPointError(
-                f'{name} is not finite in images {ids}. The last checkpoint is unharmed; lower the learning rate, '
-                'clip gradients, or look at these images.'
-            )
