@@ -1,0 +1,10 @@
+# docs/mil.md: the first stage's branches take steps in proportion to the gradient, as SGD does; AdamW does so far below its eps.
+_base_ = '../labelpenet_lite0_voc12mini.py'
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={
+            'classification.roi_head.bbox_head.fc_cls': dict(lr_mult=100, decay_mult=0.01, eps=1.0),
+            'classification.roi_head.bbox_head.fc_weight': dict(lr_mult=10, decay_mult=0.01, eps=1.0),
+        }
+    )
+)
