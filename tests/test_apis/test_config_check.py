@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+import torch
 import toy
 from mmengine.config import Config
 
@@ -197,9 +197,10 @@ def test_tools_end_with_the_one_line(tool):
     assert 'Traceback' not in result.stderr
 
 
-def test_checking_is_cheap():
+def test_checking_is_cheap_for_it_builds_nothing(monkeypatch):
+    def built(*args, **kwargs):
+        raise AssertionError('checking a config built a part of the network')
+
     config = load_config(ROOT / RENDERED)
-    check_config(config)  # imports
-    start = time.process_time()
+    monkeypatch.setattr(torch.nn.Module, '__init__', built)
     check_config(config)
-    assert time.process_time() - start < 0.5
