@@ -52,8 +52,8 @@ def predict(args: argparse.Namespace) -> int:
 
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.apis.inferencer import expand
-    from mmlabelpenet.apis.labelling import store_prediction
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+    from mmlabelpenet.workbench.own_data.labelling import store_prediction
 
     pictures = expand(args.pictures)
     twice = [stem for stem, count in Counter(path.stem for path in pictures).items() if count > 1]
@@ -97,8 +97,8 @@ def write_pictures(found: 'Prediction', out: Path, formats: list[str]) -> None:
 
 def write_labelme_files(store: 'PseudoLabelStore', sources: dict[str, Path], out: Path) -> None:
     """One LabelMe file for each picture with instances, beside a link to it."""
-    from mmlabelpenet.datasets.exports import choose_labels, write_labelme
     from mmlabelpenet.datasets.pictures import link_or_copy
+    from mmlabelpenet.workbench.exports.formats import choose_labels, write_labelme
 
     labels = choose_labels(store)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,8 @@
 """Toy data and a toy network for every test that wants them."""
 
+import importlib.util
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +10,15 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # toy
+sys.path.insert(0, str(Path(__file__).parent / 'test_evaluation'))  # slow_references, random_images, tiny_devkit
+sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_experiments'))  # test_collect
+sys.path.insert(0, str(Path(__file__).parent / 'test_engine'))  # training
+
+TOOLS = Path(__file__).resolve().parents[1] / 'tools'
+FLAGS = (
+    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update '
+    '--disable-sync --hide-scrollbars'
+).split()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -70,3 +82,33 @@ def toy_batch(_toy_batch, toy_net):
             mask[y1 : (y1 + y2 + 1) // 2, x1:x2] = 1
         sample.pseudo_instances = pseudo_instances(bboxes, labels, masks, torch.linspace(0.3, 0.9, len(bboxes)))
     return data['inputs'], data['data_samples']
+
+
+@pytest.fixture
+def load_tool(monkeypatch):
+    """Import a script of tools/ by its path there."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f'tool_{Path(name).stem}', TOOLS / name)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # worker processes look their functions up there
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def chromium(tmp_path):
+    """Run a real browser on a page: ``chromium(address, '--dump-dom')`` returns what it prints; skips where there is none."""
+    program = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+    if program is None:
+        pytest.skip('no chromium is installed')
+
+    def run(address, *options, size=(1400, 900)):
+        profile = tmp_path / 'profile'
+        shutil.rmtree(profile, ignore_errors=True)
+        command = [program, *FLAGS, f'--user-data-dir={profile}', f'--window-size={size[0]},{size[1]}', *options, address]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+
+    return run

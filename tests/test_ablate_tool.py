@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import toy
 
-from mmlabelpenet.apis import ablation
+from mmlabelpenet.workbench.experiments import ablation
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = itertools.count()

@@ -16,7 +16,7 @@ PACKAGE = ROOT / 'mmlabelpenet'
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
 YOURS = {'configs/pictures.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
-    'tools/quickstart.sh': 'mmlabelpenet/quickstart.py',
+    'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',
     'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py',
 }
 PAPER_TO_CODE = 'docs/paper_to_code.md'

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from mmlabelpenet.apis.config import load_config, planned_iterations
-from mmlabelpenet.evaluation.collected_tables import paper_tables
 from mmlabelpenet.structures import STAGES
+from mmlabelpenet.workbench.experiments.collected_tables import paper_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())

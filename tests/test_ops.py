@@ -9,7 +9,8 @@ import torch
 import torchvision.ops as tv
 
 import mmlabelpenet
-from mmlabelpenet import ops, torchvision_kernels
+from mmlabelpenet import ops
+from mmlabelpenet.ops import torchvision_kernels
 
 DEVICES = ['cpu', pytest.param('cuda', marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')])]
 

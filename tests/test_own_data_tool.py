@@ -14,8 +14,8 @@ from pycocotools.coco import COCO
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 PHASES = [dict(name=name, iters=1) for name in (*toy.STAGES, 'recurrent')]
@@ -115,7 +115,7 @@ def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, 
 
 def test_no_step_opens_an_annotation(tool, folder):
     """The data set of the steps holds pictures, lists and tags; what training reads is in its config."""
-    text = (ROOT / 'tools/own_data.py').read_text() + (ROOT / 'mmlabelpenet/datasets/own_data.py').read_text()
+    text = (ROOT / 'tools/own_data.py').read_text() + (ROOT / 'mmlabelpenet/workbench/own_data/dataset.py').read_text()
     assert 'bndbox' not in text and 'read_boxes' not in text and '.objects(' not in text and 'instance_masks' not in text
 
 

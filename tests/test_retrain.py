@@ -12,10 +12,10 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet import apis
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.train import check_overlap, image_ids
-from mmlabelpenet.datasets.exports import choose_labels, write_coco
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.rendered import RENDERED_CLASSES
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.workbench.exports.formats import choose_labels, write_coco
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.stem for path in ROOT.glob('configs/retrain/*.py'))

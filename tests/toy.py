@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
-from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 HEIGHT, WIDTH = 96, 128
 SETTINGS = RenderSettings(

@@ -39,20 +39,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Choose, write, and say what was left out."""
     args = parse_args(argv)
-    from mmlabelpenet.datasets import exports
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.workbench.exports import formats
 
     needs_mask = args.need_mask or (args.format == 'yolo' and not args.boxes)
     store = PseudoLabelStore.load(args.store)
-    labels = exports.choose_labels(store, args.min_weight, args.top_k, needs_mask, args.keep_empty)
-    exports.remove_export(args.out)
+    labels = formats.choose_labels(store, args.min_weight, args.top_k, needs_mask, args.keep_empty)
+    formats.remove_export(args.out)
     divided = dict(val_share=args.val_share, seed=args.seed)
     if args.format == 'labelme':
-        written = exports.write_labelme(labels, args.out, args.images)
+        written = formats.write_labelme(labels, args.out, args.images)
     elif args.format == 'yolo':
-        written = exports.write_yolo(labels, args.out, args.images, **divided, boxes=args.boxes)
+        written = formats.write_yolo(labels, args.out, args.images, **divided, boxes=args.boxes)
     else:
-        write = exports.write_coco if args.format == 'coco' else exports.write_voc
+        write = formats.write_coco if args.format == 'coco' else formats.write_voc
         written = write(labels, args.out, args.images, **divided)
     count = sum(map(len, labels.annotations.values()))
     print(f'{count} instances of {len(labels.classes)} classes in {len(labels.images)} images: {written[0]}')

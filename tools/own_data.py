@@ -53,7 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def init(args: argparse.Namespace) -> None:
     """Make the data set and say what is in it."""
-    from mmlabelpenet.datasets.own_data import make_own_data
+    from mmlabelpenet.workbench.own_data.dataset import make_own_data
 
     data, warnings = make_own_data(args.dir, args.images, args.tags, args.test_share, args.seed, args.max_side, args.skip)
     tags = read_tags(args.dir)
@@ -72,8 +72,8 @@ def init(args: argparse.Namespace) -> None:
 
 def read_tags(root: Path) -> dict[str, list[int]]:
     """Labels of every picture of a data set."""
-    from mmlabelpenet.datasets.own_data import OwnData
     from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(root)
     devkit = VOCDevkit(root, data.classes)
@@ -83,7 +83,7 @@ def read_tags(root: Path) -> dict[str, list[int]]:
 
 def proposals(args: argparse.Namespace) -> None:
     """Search every split that has pictures."""
-    from mmlabelpenet.datasets.own_data import OwnData
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(args.dir)
     for split in [name for name, members in data.splits.items() if members]:
@@ -94,7 +94,7 @@ def proposals(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Write the config unless there is one, then train, or go on with training."""
-    from mmlabelpenet.datasets.own_data import OwnData
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data, path = OwnData.load(args.dir), args.dir / 'config.py'
     missing = [split for split, members in data.splits.items() if members and not data.proposals(split).is_file()]
@@ -103,7 +103,7 @@ def train(args: argparse.Namespace) -> None:
             f'There are no proposals of {", ".join(missing)}. Give first: python tools/own_data.py proposals {args.dir}'
         )
     from mmlabelpenet import apis
-    from mmlabelpenet.apis.own_config import Hardware, write_config
+    from mmlabelpenet.workbench.own_data.config import Hardware, write_config
 
     if path.exists():
         print(f'Using {path}')
@@ -120,8 +120,8 @@ def train(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Label all pictures and write the labels."""
-    from mmlabelpenet.datasets.own_data import OwnData
     from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(args.dir)
     devkit = VOCDevkit(args.dir, data.classes)
@@ -129,7 +129,7 @@ def export(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from mmlabelpenet.apis import LabelPENetInferencer
-    from mmlabelpenet.apis.labelling import label_pictures
+    from mmlabelpenet.workbench.own_data.labelling import label_pictures
 
     inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
     store = args.dir / 'labels.json'

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
-python -m mmlabelpenet.quickstart "$@"
+python -m mmlabelpenet.workbench.quickstart "$@"

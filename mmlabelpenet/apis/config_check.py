@@ -168,7 +168,7 @@ def _allowed_of_model(dotted: str) -> set[str] | None:
     if dotted in ('model.stages', 'model.generators'):
         return set(STAGES)
     if dotted == 'model.test_cfg':
-        from mmlabelpenet.models.mask_refinement import MaskRefinement
+        from mmlabelpenet.models.inference.mask_refinement import MaskRefinement
 
         return {'stages', 'with_masks', 'image_evidence', *arguments(MaskRefinement)[0]}
     stage = re.fullmatch(r'model\.stages\.\w+\.((?:train|test)_cfg(?:\.\w+)?)', dotted)

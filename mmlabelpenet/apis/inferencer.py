@@ -23,7 +23,7 @@ from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.pictures import list_pictures, read_picture
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
-from mmlabelpenet.models.mask_refinement import rescale_results
+from mmlabelpenet.models.inference.mask_refinement import rescale_results
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.structures import check_stage
 

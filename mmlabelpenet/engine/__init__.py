@@ -1,6 +1,6 @@
 """Who trains when, and what watches over it."""
 
-from .hooks import AtomicCheckpointHook, HealthHook, IdleStagesHook, LabelSamplesHook, PartTimesHook
+from .hooks import AtomicCheckpointHook, HealthHook, IdleStagesHook, PartTimesHook
 from .label_pass import LabelPass
 from .loops import LabelPropagationLoop, Phase
 from .precision import MixedPrecisionWrapper
@@ -11,7 +11,6 @@ __all__ = [
     'IdleStagesHook',
     'LabelPass',
     'LabelPropagationLoop',
-    'LabelSamplesHook',
     'MixedPrecisionWrapper',
     'PartTimesHook',
     'Phase',

@@ -4,6 +4,7 @@ from .aspp import ASPPTail, IdentityTail
 from .backbones import *  # noqa: F401,F403
 from .conv_mil_head import ConvMILBBoxHead
 from .data_preprocessor import InvertibleDataPreprocessor
+from .inference.tta import LabelPENetTTA
 from .label_penet import LabelPENet
 from .mil_head import CentredUnitNorm, MILBBoxHead, MILRoIHead
 from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
@@ -11,7 +12,6 @@ from .online_refinement import OICRBranches, PCLBranches
 from .pooled_mil_head import PooledMILBBoxHead
 from .roi_extractors import LastMapRoIExtractor
 from .roi_means import MeanRoIExtractor
-from .tta import LabelPENetTTA
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
 

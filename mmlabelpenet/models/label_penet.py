@@ -29,8 +29,8 @@ from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.finite import check_finite
-from mmlabelpenet.models.image_evidence import image_evidence, weigh_by_evidence
-from mmlabelpenet.models.mask_refinement import MaskRefinement, add_masks, rescale_results
+from mmlabelpenet.models.inference.image_evidence import image_evidence, weigh_by_evidence
+from mmlabelpenet.models.inference.mask_refinement import MaskRefinement, add_masks, rescale_results
 from mmlabelpenet.models.memory_options import recompute_activations, share_tails
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import STAGES, check_stage, hand_over
@@ -60,7 +60,7 @@ class LabelPENet(BaseDetector):
             every stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         test_cfg: ``stages`` to predict (the last is the result), ``with_masks`` (False predicts boxes alone, as they are detected, which is
             faster); the rest are settings of :class:`MaskRefinement`. With ``image_evidence`` the classification stage's score of the whole
-            image weighs the detections of all others, see :mod:`~mmlabelpenet.models.image_evidence`.
+            image weighs the detections of all others, see :mod:`~mmlabelpenet.models.inference.image_evidence`.
 
     Raises:
         ValueError: stages are not the first ones of ``STAGES``, or a generator is missing.

@@ -1,4 +1,4 @@
-"""Pictures of what the network believes, and the report of a run."""
+"""Drawing of images, boxes, masks and maps."""
 
 from .drawing import class_colours, data_uri, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
 

@@ -9,13 +9,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmlabelpenet.apis.supervision import kind_of
 from mmlabelpenet.datasets.coco import COCODevkit, open_devkit, read_names
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.metrics import StageMetric
-from mmlabelpenet.opened import files_opened
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.supervision.audit import kind_of
+from mmlabelpenet.workbench.supervision.opened import files_opened
 
 CLASSES = ('cat', 'dog')
 SIZE = (20, 30)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.rendered import RenderSettings, render_dataset
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.datasets.voc import read_boxes
+from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
 TOOL = 'dataset_converters/selective_search.py'
 

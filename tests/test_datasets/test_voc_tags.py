@@ -13,10 +13,10 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.rendered import RENDERED_CLASSES
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run, report, collect; 1 if a run failed."""
     args = parse_args(argv)
-    from mmlabelpenet.apis.ablation import Launch, carry_out_all, make_runs
+    from mmlabelpenet.workbench.experiments.ablation import Launch, carry_out_all, make_runs
 
     base = args.base or args.configs[0]
     runs = make_runs([base, *args.configs], args.seeds, args.out, args.cfg_options)
@@ -58,9 +58,9 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
     """Write and print the table of the runs that have results."""
     import json
 
-    from mmlabelpenet.evaluation.differences import METRICS, compare_configs, comparison_markdown
     from mmlabelpenet.files import atomic_write
-    from mmlabelpenet.visualization.differences_plot import plot_differences
+    from mmlabelpenet.workbench.experiments.differences import METRICS, compare_configs, comparison_markdown
+    from mmlabelpenet.workbench.report.differences_plot import plot_differences
 
     results: dict[str, list] = {}
     for run in runs:

@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # log and bars of training, which keep the stream they find when they are imported
             from mmlabelpenet.apis import load_config, parse_options
-            from mmlabelpenet.apis.supervision import audit
             from mmlabelpenet.files import atomic_write
+            from mmlabelpenet.workbench.supervision.audit import audit
 
             config = load_config(args.config, parse_options(args.cfg_options or []))
             config.log_level = logging.getLevelName(logging.WARNING)

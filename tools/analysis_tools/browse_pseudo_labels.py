@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.datasets.voc import VOCDevkit
-    from mmlabelpenet.visualization.browser import write_browser
+    from mmlabelpenet.workbench.report.browser import write_browser
 
     stores = {stage: PseudoLabelStore.load(path) for stage, path in files.items()}
     first = next(iter(stores.values()))

@@ -27,10 +27,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Gather, print, write."""
     args = parse_args(argv)
-    from mmlabelpenet.evaluation.collect import find_results, group_results
-    from mmlabelpenet.evaluation.collected_tables import PER_CLASS, as_csv, group_markdown, paper_markdown, paper_tables
     from mmlabelpenet.evaluation.table import COLUMNS
     from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.workbench.experiments.collect import find_results, group_results
+    from mmlabelpenet.workbench.experiments.collected_tables import PER_CLASS, as_csv, group_markdown, paper_markdown, paper_tables
 
     try:
         results, left_out = find_results(args.paths)

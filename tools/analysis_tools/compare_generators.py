@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as tools/train.py
     from mmlabelpenet.apis import load_config, parse_options
-    from mmlabelpenet.apis.generator_comparison import METRICS, compare_generators
-    from mmlabelpenet.evaluation.differences import compare_configs, comparison_markdown
     from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.workbench.experiments.differences import compare_configs, comparison_markdown
+    from mmlabelpenet.workbench.experiments.generator_comparison import METRICS, compare_generators
 
     options = parse_options(args.cfg_options or [])
     configs = [load_config(path, options) for path in args.configs]

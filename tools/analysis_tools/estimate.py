@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.registry import init_default_scope
 
     from mmlabelpenet.apis import load_config, parse_options
-    from mmlabelpenet.engine.estimate import estimate
+    from mmlabelpenet.workbench.experiments.estimate import estimate
 
     MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmlabelpenet')

@@ -18,7 +18,7 @@ def main() -> None:
     """Measure and print a table."""
     args = parse_args()
     from mmlabelpenet.apis import load_config, parse_options
-    from mmlabelpenet.engine.memory import measure_phases
+    from mmlabelpenet.workbench.experiments.memory import measure_phases
 
     config = load_config(args.config, parse_options(args.cfg_options or []))
     print(f'{"phase":15}{"parameters":>12}{"trained":>12}{"optimizer":>12}{"peak":>12}   in GB', flush=True)

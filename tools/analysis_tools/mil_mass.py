@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmlabelpenet.apis import load_config, parse_options
-    from mmlabelpenet.apis.mil_mass import mil_mass
-    from mmlabelpenet.evaluation.mil_mass import KEYS
     from mmlabelpenet.files import atomic_write
-    from mmlabelpenet.visualization.mil_plot import plot_mil_mass
+    from mmlabelpenet.workbench.experiments.mil_mass import mil_mass
+    from mmlabelpenet.workbench.experiments.mil_mass_measures import KEYS
+    from mmlabelpenet.workbench.report.mil_plot import plot_mil_mass
 
     config = load_config(args.config, parse_options(args.cfg_options or []))
     result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)

@@ -47,8 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     from mmlabelpenet.apis.receipt import receipt
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.datasets.voc import VOCDevkit
-    from mmlabelpenet.evaluation.store_quality import store_quality
     from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
+    from mmlabelpenet.workbench.experiments.store_quality import store_quality
 
     start, table, stores = time.monotonic(), {}, {}
     try:

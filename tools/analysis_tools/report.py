@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--train-images', type=int, default=5, help='shown (default: 5)')
     args = parser.parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from mmlabelpenet.visualization.report import write_report
+    from mmlabelpenet.workbench.report.report import write_report
 
     print(f'Wrote {write_report(args.work_dir, args.test_images, args.train_images)}')
 

@@ -67,9 +67,9 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.files import atomic_write
-    from mmlabelpenet.visualization import page
-    from mmlabelpenet.visualization.panels import stack
-    from mmlabelpenet.visualization.trace import trace
+    from mmlabelpenet.workbench.report import page
+    from mmlabelpenet.workbench.report.panels import stack
+    from mmlabelpenet.workbench.report.trace import trace
 
     inferencer = LabelPENetInferencer(args.config, args.checkpoint)
     data, devkit = find_data(inferencer, args.image, args.tags)

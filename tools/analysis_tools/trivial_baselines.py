@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.logging import MMLogger
 
     from mmlabelpenet.apis import load_config, parse_options
-    from mmlabelpenet.baselines.score import trivial_baselines
     from mmlabelpenet.evaluation import text_table
+    from mmlabelpenet.workbench.baselines.score import trivial_baselines
 
     MMLogger.get_instance('trivial_baselines', log_level='WARNING')  # the name of every weight that is loaded would hide the table
     config = load_config(args.config, parse_options(args.cfg_options or []))

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
     from mmlabelpenet.evaluation.coco_results import ResultsFile
-    from mmlabelpenet.evaluation.voc_server import check_submission, write_submission
+    from mmlabelpenet.workbench.exports.voc_server import check_submission, write_submission
 
     try:
         devkit = VOCDevkit(args.devkit, VOC_CLASSES)

@@ -43,10 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     """Read, check, write, report."""
     args = parse_args(argv)
     from mmlabelpenet.datasets.coco import open_devkit
-    from mmlabelpenet.datasets.foreign_proposals import read_foreign
-    from mmlabelpenet.datasets.proposal_import import Tidied, import_record
     from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
+    from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record
+    from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
 
     if args.out.exists() and not args.overwrite:
         raise ValueError(f'{str(args.out)!r} is there already. Choose another file or add --overwrite.')

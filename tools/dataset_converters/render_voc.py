@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 import sys
 
-from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[str, RenderSettings]:

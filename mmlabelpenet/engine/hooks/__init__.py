@@ -4,22 +4,18 @@ from .atomic_checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook
 from .health import HealthHook
 from .idle_stages import IdleStagesHook
-from .label_samples import LabelSamplesHook
 from .live_progress import LiveProgress
 from .part_times import PartTimesHook
 from .planned_rates import PlannedRatesHook
 from .reused_labels import ReusedLabelsHook
-from .sample_panels import SamplePanels
 
 __all__ = [
     'AtomicCheckpointHook',
     'CollapseHook',
     'HealthHook',
     'IdleStagesHook',
-    'LabelSamplesHook',
     'LiveProgress',
     'PartTimesHook',
     'PlannedRatesHook',
     'ReusedLabelsHook',
-    'SamplePanels',
 ]

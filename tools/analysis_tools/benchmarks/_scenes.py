@@ -19,12 +19,12 @@ from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.objects import largest_component
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
-from mmlabelpenet.datasets.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.engine import LabelPass
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 RENDERED_CONFIG = ROOT / 'configs/labelpenet/labelpenet_lite0_rendered.py'

@@ -1,0 +1,1 @@
+"""From a trained network to results: masks, test-time augmentation, evidence of the whole image."""

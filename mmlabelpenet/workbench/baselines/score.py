@@ -1,0 +1,198 @@
+"""Score the trivial baselines by the metrics, and in the table, of the trained stages.
+
+The classifier of images learns from tags alone. Training boxes serve one purpose beside measuring: the threshold of the class activation
+maps is the one with the best CorLoc on every tenth training image.
+
+Shapes: C classes, K boxes, D channels, (h', w') feature map. Boxes: float32 xyxy in pixels of the network input.
+"""
+
+import copy
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from mmengine.utils import track_iter_progress
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmlabelpenet.apis.config import config_hash
+from mmlabelpenet.apis.receipt import receipt
+from mmlabelpenet.apis.test import add_missing
+from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.datasets.voc_tags import VOCTags
+from mmlabelpenet.evaluation.metrics import StageMetric
+from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
+from mmlabelpenet.models.inference.mask_refinement import rescale_results
+from mmlabelpenet.registry import DATASETS, METRICS
+from mmlabelpenet.workbench.baselines.image_classifier import FeatureMaps, ImageClassifier, fit_image_classifier
+from mmlabelpenet.workbench.baselines.places import METHODS, activation_masks, box_masks, chosen_boxes, mask_boxes
+
+STEP_OF_CHOICE = 10  # every tenth training image
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What a classifier says of an image.
+
+    Attributes:
+        scores: of the classes, float (C,).
+        maps: class activation maps, float (C, h', w').
+    """
+
+    scores: Tensor
+    maps: Tensor
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A classifier and the features it reads."""
+
+    reader: FeatureMaps
+    classifier: ImageClassifier
+
+    def __call__(self, data: dict) -> Belief:
+        """The belief about a batch of one."""
+        feature = self.reader(data)
+        return Belief(self.classifier.probs(feature.mean((1, 2))[None])[0], self.classifier.activation_maps(feature))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One way to place the classes of an image.
+
+    Attributes:
+        method: one of ``METHODS``.
+        seed: of random proposals.
+        threshold: of class activation maps, share of their maximum.
+        crf: as in configs, for class activation maps.
+        min_score: class activation maps of less probable classes skip the CRF, as masks do in testing.
+    """
+
+    method: str
+    seed: int = 0
+    threshold: float = 0.2
+    crf: dict | str | None = 'small'
+    min_score: float = 0.05
+
+    def predict(self, sample: DetDataSample, image: NDArray[np.uint8], belief: Belief, labels: Tensor) -> InstanceData:
+        """One instance a class, in pixels of the original image.
+
+        Args:
+            sample: with ``proposals``.
+            image: RGB uint8 (h, w, 3), the network input.
+            belief: what the classifier says of the image.
+            labels: the classes that get an instance, int64 (K,).
+        """
+        size = tuple(sample.img_shape[:2])
+        if self.method == 'cam':
+            crf = build_crf(self.crf)
+            crfs = [crf if score >= self.min_score else None for score in belief.scores[labels]]
+            masks = activation_masks(image, belief.maps[labels], self.threshold, crfs)
+            bboxes = mask_boxes(masks)
+        else:
+            bboxes = chosen_boxes(self.method, sample.proposals.bboxes, size, len(labels), sample.img_id, self.seed)
+            masks = box_masks(bboxes, size)
+        found = InstanceData(bboxes=bboxes, scores=belief.scores[labels], labels=labels, masks=masks)
+        return rescale_results([found], [sample])[0]
+
+
+def trivial_baselines(
+    config: Config, methods: Sequence[str] = METHODS, seed: int = 0, crf: dict | str | None = 'small', out: str | Path | None = None
+) -> Table:
+    """Box and mask metrics on the test list, CorLoc on the training list.
+
+    On the test list every class gets one instance, scored by the classifier; on the training list each tag gets one.
+
+    Args:
+        config: with ``test_dataloader``, ``corloc_dataloader`` (the training list without augmentation) and their evaluators.
+        methods: some of ``METHODS``.
+        seed: of random proposals.
+        crf: of class activation maps; None for none.
+        out: JSON file for the table, with ``meta``.
+
+    Returns:
+        ``{method: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``.
+
+    Raises:
+        ValueError: an unknown method.
+        FileNotFoundError: no data, proposals or weights.
+    """
+    if unknown := sorted(set(methods) - set(METHODS)):
+        raise ValueError(f'Trivial baselines are {", ".join(METHODS)}, got {", ".join(unknown)}.')
+    start = time.monotonic()
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    train, test = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('corloc', 'test'))
+    reader = FeatureMaps(config.model)
+    judge = Judge(reader, learn(reader, train))
+    baselines = {method: Baseline(method, seed, crf=crf) for method in methods}
+    meta: dict = dict(config=config.filename, config_sha256=config_hash(config), seed=seed, crf=crf, thresholds=None)
+    if 'cam' in methods:
+        tried = {f'{thr:g}': replace(baselines['cam'], threshold=thr) for thr in THRESHOLDS}
+        found, _ = measure(config.corloc_evaluator, tried, judge, train, range(0, len(train), STEP_OF_CHOICE))
+        meta['thresholds'] = {thr: row['CorLoc_50'] for thr, row in found.items()}
+        baselines['cam'] = tried[max(tried, key=lambda thr: meta['thresholds'][thr] or 0.0)]
+        meta['threshold'] = baselines['cam'].threshold
+    table, meta['test'] = measure(config.test_evaluator, baselines, judge, test)
+    located, meta['corloc'] = measure(config.corloc_evaluator, baselines, judge, train)
+    table = add_missing(merge_tables(table, located))
+    meta |= receipt(start)
+    if out is not None:
+        write_metrics(out, table, meta)
+    return {**table, 'meta': meta}
+
+
+def learn(reader: FeatureMaps, dataset: VOCTags) -> ImageClassifier:
+    """The classifier of images, from the tags of a list."""
+    pooled, onehots = [], []
+    for index in track_iter_progress(range(len(dataset)), file=sys.stderr):
+        data = reader.data_preprocessor(pseudo_collate([dataset[index]]))
+        pooled.append(reader(data).mean((1, 2)))
+        onehots.append(data['data_samples'][0].gt_image_labels.onehot)
+    return fit_image_classifier(torch.stack(pooled), torch.stack(onehots))
+
+
+def measure(
+    evaluator: dict, baselines: dict[str, Baseline], judge: Judge, dataset: VOCTags, indices: Sequence[int] | None = None
+) -> tuple[Table, dict]:
+    """Score baselines on images of a data set.
+
+    Where CorLoc is measured each tag gets an instance, else every class: nobody says what a test image shows. Only class activation maps
+    of tags need the classifier.
+
+    Args:
+        evaluator: config of the metric.
+        baselines: by the name of their row.
+        judge: the classifier.
+        dataset: the list.
+        indices: of images; None all.
+
+    Returns:
+        the table, and what it rests on.
+    """
+    metric: StageMetric = METRICS.build(dict(evaluator, stages=list(baselines)))
+    metric.dataset_meta = dataset.metainfo
+    indices = range(len(dataset)) if indices is None else indices
+    located = metric.protocol == 'corloc'
+    blind = located and all(baseline.method != 'cam' for baseline in baselines.values())
+    preprocessor = judge.reader.data_preprocessor
+    for index in track_iter_progress(indices, file=sys.stderr):
+        data = preprocessor(pseudo_collate([dataset[index]]))
+        (sample,), (image,) = data['data_samples'], preprocessor.images(data['inputs'], data['data_samples'])
+        onehot = sample.gt_image_labels.onehot
+        labels = onehot.nonzero().flatten() if located else torch.arange(len(onehot))
+        belief = Belief(onehot, onehot[:, None, None]) if blind else judge(data)
+        belief = replace(belief, scores=onehot) if located else belief
+        found = {name: baseline.predict(sample, image, belief, labels) for name, baseline in baselines.items()}
+        metric.process(None, [dict(img_id=sample.img_id, stage_predictions=found)])
+    metric.evaluate(len(indices))
+    return metric.table, metric.meta

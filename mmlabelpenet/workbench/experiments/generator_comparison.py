@@ -1,0 +1,74 @@
+"""Compare label generators on trained networks, without training: what each config's generator makes of the same stage's belief."""
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mmlabelpenet.apis.config import recipe_hash
+from mmlabelpenet.apis.receipt import receipt
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.engine.label_pass import LabelPass
+from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.experiments.collect import Result
+from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
+from mmlabelpenet.workbench.experiments.store_quality import store_quality
+
+METRICS = ('precision_50', 'box_iou', 'mask_iou')
+
+
+def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: str | Path, max_images: int | None = None) -> Result:
+    """Label the training list with one stage of a checkpoint and compare the labels with the annotations.
+
+    Args:
+        config: whose generator makes labels; with ``label_dataloader``, and ``corloc_evaluator`` for the classes of masks.
+        checkpoint: of a network of the same structure, whatever its own generators.
+        stage: that hands labels on.
+        folder: where the store lies; one that these weights and this generator have already written is read.
+        max_images: only so many, evenly spread over the list; None takes all.
+
+    Returns:
+        a result with one row, see :func:`~mmlabelpenet.workbench.experiments.store_quality.store_quality`.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, data or proposals.
+        ValueError: a checkpoint of another model, no such stage, or the last one.
+    """
+    start = time.monotonic()
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    net, about = load_leading_stages(config, checkpoint, stage)
+    if stage not in net.generators:
+        raise ValueError(f'The stage {stage} hands no labels on; compare one of {", ".join(config.model.generators)}.')
+    loader = copy.deepcopy(config.label_dataloader)
+    dataset = DATASETS.build(copy.deepcopy(loader.dataset))
+    loader.dataset.indices = list(range(0, len(dataset), -(-len(dataset) // (max_images or len(dataset)))))
+    devkit = VOCDevkit(dataset.data_root, dataset.metainfo['classes'], config.corloc_evaluator.get('mask_classes'))
+    row, counts = store_quality(LabelPass(loader, folder).run(Runner, stage, net), devkit)
+    measured_on = dict(protocol='pseudo labels', data=Path(dataset.data_root).name, split=dataset.split, images=counts['images'])
+    made_by = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=about.get('seed'), checkpoint=str(checkpoint))
+    return Result(Path(checkpoint), {stage: row}, {**measured_on, **made_by, **receipt(start)})
+
+
+def compare_generators(
+    configs: Sequence[Config], checkpoints: Sequence[str | Path], stage: str, out: str | Path, max_images: int | None = None
+) -> dict[str, list[Result]]:
+    """Results of every config with every checkpoint, by the config's name; arguments as for :func:`measure_labels`.
+
+    Args:
+        configs: the base first.
+        checkpoints: of the base, one of each seed.
+        stage: that hands labels on.
+        out: folder of all stores, ``<out>/<config name>/<number of the checkpoint>/<stage>.json``.
+        max_images: as above.
+    """
+    results: dict[str, list[Result]] = {}
+    for config in configs:
+        name = Path(config.filename).stem
+        results[name] = [
+            measure_labels(config, path, stage, Path(out) / name / str(number), max_images) for number, path in enumerate(checkpoints)
+        ]
+    return results

@@ -1,0 +1,1 @@
+"""Proposals made by other programs."""

@@ -1,0 +1,284 @@
+"""Proposals of other programs: selective search, Edge Boxes, MCG and others, in ``.mat``, ``.npz`` and JSON files.
+
+How boxes are written down cannot be seen from the numbers alone, so it is said (:class:`BoxLayout`) and then checked against the images
+(:mod:`~mmlabelpenet.workbench.foreign_proposals.importing`).
+
+Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
+"""
+
+import itertools
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDERS = ('yxyx', 'xyxy', 'xywh')
+BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # names that programs give them, tried in this order
+IMAGES = ('images', 'image_ids', 'names', 'ids')
+SCORES = ('scores', 'boxScores', 'bboxes_scores')
+_PICTURES = ('.jpg', '.jpeg', '.png')
+
+
+@dataclass(frozen=True)
+class BoxLayout:
+    """How a program writes boxes down.
+
+    Attributes:
+        order: ``'yxyx'``, ``'xyxy'`` or ``'xywh'``.
+        first_pixel: number of the first pixel of an image, 1 in MATLAB.
+        last_inside: whether x2 and y2 name the last pixel of a box, not the one after it. Widths and heights count pixels anyway.
+
+    Raises:
+        ValueError: another order or first pixel.
+    """
+
+    order: str = 'yxyx'
+    first_pixel: int = 1
+    last_inside: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody writes."""
+        if self.order not in ORDERS or self.first_pixel not in (0, 1):
+            raise ValueError(f'Boxes come as {", ".join(ORDERS)} from pixel 0 or 1, got {self.order!r} from {self.first_pixel!r}.')
+
+    def xyxy(self, values: NDArray) -> NDArray[np.float64]:
+        """Boxes as we keep them, not checked, float64 (R, 4).
+
+        Args:
+            values: numbers (R, 4).
+
+        >>> BoxLayout().xyxy(np.array([[1, 1, 10, 20]])).tolist(), BoxLayout('xywh', 0).xyxy(np.array([[2, 3, 10, 20]])).tolist()
+        ([[0.0, 0.0, 20.0, 10.0]], [[2.0, 3.0, 12.0, 23.0]])
+        """
+        boxes = np.asarray(values, np.float64) - [self.first_pixel, self.first_pixel, 0, 0]
+        if self.order == 'xywh':
+            return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+        boxes[:, 2:] += self.last_inside - self.first_pixel
+        return boxes[:, [1, 0, 3, 2]] if self.order == 'yxyx' else boxes
+
+
+MATLAB, MATLAB_XYWH, PLAIN, COCO = BoxLayout(), BoxLayout('xywh'), BoxLayout('xyxy', 0, False), BoxLayout('xywh', 0, False)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Proposals as a file has them.
+
+    Attributes:
+        boxes: numbers (R, 4) by image name.
+        scores: numbers (R,) by image name; images without have none.
+        layout: in which files of the kind usually come.
+        named: whether the file names its images; otherwise they were taken in the order of the list.
+    """
+
+    boxes: dict[str, NDArray]
+    scores: dict[str, NDArray]
+    layout: BoxLayout
+    named: bool = True
+
+
+def read_foreign(
+    path: str | Path, image_ids: Sequence[str], boxes: str | None = None, images: str | None = None, scores: str | None = None
+) -> Foreign:
+    """Read proposals of another program.
+
+    Args:
+        path: ``.mat`` (v7 or older) with a cell for each image, ``.npz`` with an array for each image, JSON, or a folder with a ``.mat`` or
+            ``.npz`` for each image. Arrays are (R, 4), or (R, 5) with the score last.
+        image_ids: the image list; where the file does not name its images they are taken in this order. Images beside it are left out.
+        boxes: name of the boxes in a ``.mat``; None tries those of ``BOXES``.
+        images: name of the image names; None tries those of ``IMAGES``.
+        scores: name of the scores; None tries those of ``SCORES``.
+
+    Raises:
+        FileNotFoundError: no such file, or a folder without a file for some images.
+        ValueError: the file is of another kind or shape, or has no proposals for some images.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f'Expected proposals at {str(path)!r}, but there is nothing.')
+    names = _Names(boxes, images, scores)
+    if path.is_dir():
+        found = _read_folder(path, image_ids, names)
+    elif path.suffix in _READERS:
+        found = _READERS[path.suffix](path, image_ids, names)
+    else:
+        raise ValueError(f'Proposals are read from {", ".join(_READERS)} files and folders of them, got {str(path)!r}.')
+    if missing := [image_id for image_id in image_ids if image_id not in found.boxes]:
+        known = ', '.join(itertools.islice(found.boxes, 3))
+        raise ValueError(
+            f'{str(path)!r} has no proposals for {len(missing)} of {len(image_ids)} images, the first: {", ".join(missing[:3])}; it has '
+            f'{len(found.boxes)} images ({known}, ...). Is it for another image list?'
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names of variables in a file, None to try the usual ones."""
+
+    boxes: str | None
+    images: str | None
+    scores: str | None
+
+    def pick(self, content: Mapping[str, Any], wanted: str | None, usual: Iterable[str], path: Path) -> Any:
+        if wanted is not None and wanted not in content:
+            raise ValueError(f'{str(path)!r} has no {wanted!r}, only {", ".join(sorted(content)) or "nothing"}.')
+        return next((content[name] for name in ([wanted] if wanted else usual) if name in content), None)
+
+
+def _load_mat(path: Path) -> dict[str, NDArray]:
+    """Variables of a ``.mat`` file, and those in its structs."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = {name: value for name, value in loadmat(path).items() if not name.startswith('__')}
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{str(path)!r} is a MATLAB v7.3 file, which is HDF5. Save it again in MATLAB or Octave: load('{path.name}'), then "
+            f"save('{path.stem}_v7.mat', '-v7')."
+        ) from error
+    except (MatReadError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {error}.') from error
+    for value in list(content.values()):
+        if value.dtype.names and value.size == 1:
+            content |= {name: value[name].item() for name in value.dtype.names if name not in content}
+    return content
+
+
+def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
+    content = _load_mat(path)
+    cells = names.pick(content, names.boxes, BOXES, path)
+    if cells is None:
+        raise ValueError(f'{str(path)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Say which holds the boxes.')
+    if cells.dtype != object:
+        raise ValueError(
+            f'The boxes of {str(path)!r} are one array {cells.shape}, expected a cell for each image. Give the folder of such files.'
+        )
+    cells = cells.ravel()
+    known = names.pick(content, names.images, IMAGES, path)
+    ids = list(image_ids) if known is None else [_image_id(name) for name in known.ravel()]
+    if len(ids) != len(cells):
+        what = 'the image list has' if known is None else 'it names'
+        raise ValueError(f'{str(path)!r} has boxes of {len(cells)} images, but {what} {len(ids)}. Is it for another image list?')
+    scores = names.pick(content, names.scores, SCORES, path)
+    rows = {
+        image_id: _split(cell, None if scores is None else scores.ravel()[k], path) for k, (image_id, cell) in enumerate(zip(ids, cells))
+    }
+    return _foreign(
+        rows,
+        MATLAB_XYWH if names.boxes == 'bbs' or not {'boxes', 'bboxes'} & set(content) and 'bbs' in content else MATLAB,
+        known is not None,
+    )
+
+
+def _read_npz(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
+    content = _load_npz(path)
+    if {'image_ids', 'offsets', 'checksum'} <= set(content):
+        raise ValueError(f'{str(path)!r} is a proposal file of ours already. Name it in the config as it is.')
+    return _foreign({_image_id(name): _split(value, None, path) for name, value in content.items()}, PLAIN)
+
+
+def _load_npz(path: Path) -> dict[str, NDArray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f'{str(path)!r} cannot be read as arrays without pickle ({error}). Save one array for each image: '
+            'np.savez(path, **{image: boxes for image, boxes in ...}).'
+        ) from error
+
+
+def _read_json(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{str(path)!r} is no JSON file: {error}.') from error
+    try:
+        if isinstance(content, list):  # COCO's results
+            return _coco_results(content, image_ids, path)
+        rows = {}
+        for name, value in content.items():
+            boxes, scores = value, None
+            if isinstance(value, dict):
+                boxes, scores = names.pick(value, names.boxes, BOXES, path), names.pick(value, names.scores, SCORES, path)
+            rows[_image_id(name)] = _split(np.array(boxes, np.float64), None if scores is None else np.array(scores, np.float64), path)
+        return _foreign(rows, PLAIN)
+    except (TypeError, KeyError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f'{str(path)!r} is neither {{image: [[x1, y1, x2, y2], ...]}}, nor {{image: {{"boxes": ..., "scores": ...}}}}, nor a list of '
+            f'{{"image_id", "bbox", "score"}} ({error!r}).'
+        ) from error
+
+
+def _coco_results(content: list[dict], image_ids: Sequence[str], path: Path) -> Foreign:
+    numbers = {int(image_id): image_id for image_id in image_ids if image_id.isdigit()}
+    rows: dict[str, list[list[float]]] = {image_id: [] for image_id in image_ids}
+    for entry in content:
+        key = entry['image_id']
+        rows.setdefault(numbers.get(key, str(key)) if isinstance(key, int) else _image_id(key), []).append(
+            [*entry['bbox'], entry.get('score', 1.0)]
+        )
+    return _foreign({image_id: _split(np.array(found, np.float64), None, path) for image_id, found in rows.items() if found}, COCO)
+
+
+_READERS: dict[str, Callable[[Path, Sequence[str], _Names], Foreign]] = {'.mat': _read_mat, '.npz': _read_npz, '.json': _read_json}
+
+
+def _read_folder(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
+    rows, layout = {}, MATLAB
+    for image_id in image_ids:
+        file = next((path / f'{image_id}{suffix}' for suffix in ('.mat', '.npz') if (path / f'{image_id}{suffix}').is_file()), None)
+        if file is None:
+            raise FileNotFoundError(
+                f'{str(path)!r} has no {image_id}.mat or {image_id}.npz. One file for each image of the list is needed.'
+            )
+        content = _load_mat(file) if file.suffix == '.mat' else _load_npz(file)
+        boxes = names.pick(content, names.boxes, BOXES, file)
+        if boxes is None:
+            raise ValueError(
+                f'{str(file)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Say which holds the boxes.'
+            )
+        rows[image_id] = _split(boxes, names.pick(content, names.scores, SCORES, file), file)
+        plain = MATLAB_XYWH if boxes is content.get('bbs') else MATLAB
+        layout = plain if file.suffix == '.mat' else PLAIN
+    return _foreign(rows, layout)
+
+
+def _foreign(rows: Mapping[str, tuple[NDArray, NDArray | None]], layout: BoxLayout, named: bool = True) -> Foreign:
+    scores = {image_id: score for image_id, (_, score) in rows.items() if score is not None}
+    return Foreign({image_id: boxes for image_id, (boxes, _) in rows.items()}, scores, layout, named)
+
+
+def _split(values: NDArray, scores: NDArray | None, path: Path) -> tuple[NDArray, NDArray | None]:
+    """Boxes (R, 4) and scores (R,) or None of an array that may have them in a fifth column."""
+    values = np.asarray(values)
+    if values.size == 0:
+        return np.zeros((0, 4)), None if scores is None else np.zeros(0)
+    if values.ndim != 2 or values.shape[1] not in (4, 5) or values.dtype.kind not in 'iuf':
+        raise ValueError(
+            f'Boxes of an image are numbers (R, 4), or (R, 5) with the score last, got {values.dtype} {values.shape} in {str(path)!r}.'
+        )
+    if scores is None and values.shape[1] == 5:
+        scores = values[:, 4]
+    if scores is not None and np.size(scores) != len(values):
+        raise ValueError(f'{str(path)!r} has {np.size(scores)} scores for {len(values)} boxes of an image.')
+    return values[:, :4], None if scores is None else np.asarray(scores, np.float64).ravel()
+
+
+def _image_id(name: Any) -> str:
+    """Image name of what a file has for one: an array around it, a path, a suffix."""
+    while isinstance(name, np.ndarray) and name.size == 1:
+        name = name.item()
+    return (
+        PurePosixPath(str(name).strip()).with_suffix('').name
+        if PurePosixPath(str(name)).suffix.lower() in _PICTURES
+        else PurePosixPath(str(name)).name
+    )

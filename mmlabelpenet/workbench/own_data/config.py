@@ -1,0 +1,188 @@
+"""A config for one's own pictures, chosen by their number and the hardware, and written where people can edit it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmlabelpenet.apis.config import load_config
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.workbench.own_data.dataset import OwnData
+
+_LEAST = dict(classification=200, detection=240, refinement=240, segmentation=240)  # iterations
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What training may use: ``gpu_gib`` of the first GPU (0 without one) and ``cores``."""
+
+    gpu_gib: float
+    cores: int
+
+    @classmethod
+    def here(cls) -> 'Hardware':
+        """Of this machine."""
+        import torch
+
+        gib = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0.0
+        return cls(gib, len(os.sched_getaffinity(0)))
+
+    def __str__(self) -> str:
+        return f'a GPU of {self.gpu_gib:.0f} GiB' if self.gpu_gib else f'{self.cores} CPU {"core" if self.cores == 1 else "cores"}'
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        batch_size: images an iteration.
+        workers: processes that load images.
+        scales: (w, h) of training images, the smaller one in testing.
+        iters: of each phase, in order.
+        lr: learning rate of the first stage; the others start at half of it.
+    """
+
+    batch_size: int
+    workers: int
+    scales: tuple[tuple[int, int], tuple[int, int]]
+    iters: dict[str, int]
+    lr: float = 1e-3
+
+
+def choose_recipe(images: int, hardware: Hardware) -> Recipe:
+    """Iterations by the number of images, sizes by the hardware.
+
+    On a CPU the first stage sees an image about five times and the others about twice, on a GPU four times as often. No phase is shorter
+    than a small data set needs, and none is longer than a person waits.
+
+    Args:
+        images: in the training list.
+        hardware: to train on.
+
+    >>> choose_recipe(12, Hardware(0, 2)).iters['detection'], choose_recipe(5000, Hardware(24, 16)).iters['detection']
+    (240, 5625)
+    """
+    gpu = hardware.gpu_gib >= 6
+    batch = 8 if hardware.gpu_gib >= 16 else 4
+    seen, most = images * (4 if gpu else 1) / batch, 20000 if gpu else 3000
+    visits = dict(classification=5, detection=2.25, refinement=2, segmentation=2)
+    iters = {name: max(_LEAST[name], round(min(often * seen, most))) for name, often in visits.items()}
+    scales = ((640, 480), (800, 600)) if gpu else ((400, 300), (480, 360))
+    return Recipe(batch, max(1, min(4, hardware.cores - 1)), scales, iters | dict(recurrent=max(10, round(seen / 2) if gpu else 10)))
+
+
+def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
+    """Write the config of a data set.
+
+    Args:
+        data: with proposals of ``train`` and, where it has any, of ``test`` and ``new``.
+        hardware: to train on.
+        path: of the config; what stands there is replaced.
+
+    Returns:
+        the config, read back.
+    """
+    recipe = choose_recipe(len(data.splits['train']), hardware)
+    shown = next((split for split in ('test', 'new') if data.splits[split]), 'train')
+    with atomic_write(path) as file:
+        file.write(_text(data, recipe, hardware, shown))
+    return load_config(path)
+
+
+def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
+    iters = ', '.join(f'{name}={count}' for name, count in recipe.iters.items())
+    pictures = f'{len(data.splits["train"])} pictures of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
+    return f"""# Written by tools/own_data.py for {pictures} and {hardware}. It is yours: edit what you like.
+_base_ = [
+    {str(CONFIGS / '_base_/default_runtime.py')!r},
+    {str(CONFIGS / '_base_/models/labelpenet_lite0_photo.py')!r},
+]
+data_root = {str(data.root.resolve())!r}
+work_dir = data_root + '/work_dir'
+classes = {_tuple(data.classes)}
+{_model(data, recipe)}
+
+# Iterations of each stage in turn, and at last of all together. More take longer and mostly help.
+__iters = dict({iters})
+# The two mask stages go on from the weights of the stage before, which shortens their way.
+__warm = ('refinement', 'segmentation')
+__phases = [dict(name=name, iters=count, warm_start=name in __warm) for name, count in __iters.items()]
+train_cfg = dict(type='LabelPropagationLoop', phases=__phases)
+
+# The learning rate halves after the first stage, drops by ten in the last twelfth of each later one, and returns for the next.
+# Class scores of the first stage learn faster than the weights of its proposals (docs/mil.md).
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01),
+    clip_grad=dict(max_norm=10),
+    paramwise_cfg=dict(custom_keys={{'classification.roi_head.bbox_head.fc_cls': dict(lr_mult=10)}}),
+)
+__counts = list(__iters.values())
+__ends = [sum(__counts[:number]) for number in (1, 2, 3, 4)]
+param_scheduler = [
+    dict(type='MultiStepLR', by_epoch=False, milestones=__ends[:1], gamma=0.5),
+    dict(type='MultiStepLR', by_epoch=False, milestones=[__ends[k] - __counts[k] // 12 for k in (1, 2, 3)], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=False, milestones=__ends[1:3], gamma=10.0),
+]
+default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20), sample_panels=dict(interval=100))
+
+
+# Larger pictures show smaller things, and take longer.
+__load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
+__augment = [
+    dict(type='RandomChoiceResize', scales={list(recipe.scales)}, keep_ratio=True),
+    dict(type='RandomFlip', prob=0.5),
+]
+__resize = [dict(type='Resize', scale={recipe.scales[0]}, keep_ratio=True)]
+__pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+__train_pipeline = [
+    *__load,
+    __pseudo_labels,
+    dict(type='ProposalBroadcaster', transforms=__augment),
+    dict(type='PackTagInputs'),
+]
+__test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
+# Proposals below a hundredth of the picture are left out: lower it for small things.
+__data = dict(
+    type='VOCTags',
+    data_root=data_root,
+    tags=data_root + '/tags.csv',
+    metainfo=dict(classes=classes),
+    min_proposal_area=0.01,
+)
+__train = dict(__data, split='train', proposals=data_root + '/proposals/train.npz')
+__test = dict(__data, split={shown!r}, proposals=data_root + '/proposals/{shown}.npz', keep_untagged=True, test_mode=True)
+
+train_dataloader = dict(
+    batch_size={recipe.batch_size},
+    num_workers={recipe.workers},
+    sampler=dict(type='ResumableSampler'),
+    dataset=dict(__train, pipeline=__train_pipeline),
+)
+label_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(__test, pipeline=__test_pipeline),
+)
+# Read by tools/test.py only, which needs annotations of the split.
+test_evaluator = dict(type='StageMetric', data_root=data_root, split={shown!r}, mask_classes=classes)
+test_cfg = dict(type='TestLoop')
+"""
+
+
+def _model(data: OwnData, recipe: Recipe) -> str:
+    if max(recipe.scales[0]) <= 400:
+        return f'model = dict(num_classes={len(data.classes)})'
+    return f"""# Anchors of 64 to 512 pixels; the model's own end at 320, for smaller pictures.
+__anchors = dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32])))
+model = dict(num_classes={len(data.classes)}, stages=dict(detection=__anchors, refinement=__anchors, segmentation=__anchors))"""
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return '(' + ''.join(f'{name!r}, ' for name in names).rstrip() + ')'

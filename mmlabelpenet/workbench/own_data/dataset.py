@@ -1,0 +1,198 @@
+"""A data set of one's own pictures and tags, in VOC's layout and without any box.
+
+DIR/JPEGImages/            plain pictures: linked where every program reads them alike, else converted
+DIR/ImageSets/Main/        train.txt, test.txt (set aside), new.txt (pictures without a tag)
+DIR/tags.csv               the tags, checked
+DIR/own_data.json          classes, counts, and where each picture came from
+"""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, link_or_copy, list_pictures, picture_size, read_picture, unusable
+from mmlabelpenet.workbench.own_data.splits import stratified_split
+from mmlabelpenet.workbench.own_data.tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
+
+RECORD = 'own_data.json'
+_FEW = 10  # pictures of a class below which its learning is doubtful
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What ``own_data.json`` says.
+
+    Attributes:
+        root: the data set's folder.
+        classes: names in label order.
+        splits: image ids of ``train``, ``test`` and ``new``.
+        sources: original path of each image id.
+        converted: ids of the pictures that are copies in another form, and why.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: Mapping[str, list[str]]
+    sources: Mapping[str, str]
+    converted: Mapping[str, str]
+
+    @classmethod
+    def load(cls, root: str | Path) -> 'OwnData':
+        """Read the record of a data set.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        path = Path(root) / RECORD
+        if not path.is_file():
+            raise FileNotFoundError(f'{str(root)!r} is no data set of own pictures: it has no {RECORD}. Make it with  own_data.py init.')
+        content = json.loads(path.read_text(encoding='utf-8'))
+        return cls(Path(root), tuple(content['classes']), content['splits'], content['sources'], content['converted'])
+
+    def proposals(self, split: str) -> Path:
+        """Where the split's proposals lie."""
+        return self.root / 'proposals' / f'{split}.npz'
+
+
+def make_own_data(
+    root: str | Path, images: str | Path, tags: str | Path, test_share: float = 0.1, seed: int = 0, max_side: int = 1600, skip: bool = False
+) -> tuple[OwnData, list[str]]:
+    """Check pictures and tags and make a data set of them; it appears whole or not at all.
+
+    Args:
+        root: the new folder.
+        images: folder of pictures, with or without subfolders.
+        tags: of :func:`read_entries`, or ``'folder-per-class'``.
+        test_share: of the tagged pictures, set aside class by class.
+        seed: of the division.
+        max_side: longer pictures are stored reduced to this many pixels; 0 stores them as they are.
+        skip: leave out what does not fit instead of refusing.
+
+    Returns:
+        the data set, and warnings.
+
+    Raises:
+        FileNotFoundError: no such folder or file, or no picture in it.
+        FileExistsError: ``root`` holds something.
+        ValueError: pictures without entry, entries without picture, unreadable pictures, two pictures of one name: all in one list.
+    """
+    root, images = Path(root), Path(images)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise FileExistsError(f'{str(root)!r} is not empty. Choose a new folder, or remove this one.')
+    pictures = list_pictures(images)
+    if str(tags) == FOLDERS:
+        entries, pictures = folder_entries(images, pictures)
+    else:
+        entries = read_entries(tags)
+    found, unknown, ambiguous = match_pictures(entries, images, pictures)
+    broken = unusable(pictures)
+    missing = [path for path in pictures if path not in found and path not in broken]
+    ids, clashes = image_ids(images, [path for path in found if path not in broken])
+    problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes)
+    if problems and not skip:
+        raise ValueError('\n'.join(['Pictures and tags do not fit together:', *problems, 'Mend this, or leave it all out with --skip.']))
+    classes, labels = merge_classes({path: found[path] for path in ids})
+    if not classes:
+        raise ValueError(f'No picture of {str(images)!r} has a tag. Training learns from tags alone; give some.')
+    names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
+    data = _write(root, classes, names, {ids[path]: path for path in ids}, test_share, seed, max_side)
+    return data, [*problems, *advice(classes, names)]
+
+
+def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """A name for each picture that image lists can hold: its own without suffix, spaces as underscores, its folder in front if needed.
+
+    Returns:
+        names, and the pictures that share one even so.
+    """
+    short = {path: '_'.join(path.stem.split()) for path in paths}
+    often = Counter(short.values())
+    ids = {p: short[p] if often[short[p]] == 1 else '_'.join('_'.join(p.relative_to(root).with_suffix('').parts).split()) for p in paths}
+    taken = Counter(ids.values())
+    clashes = [path.relative_to(root).as_posix() for path in paths if taken[ids[path]] > 1]
+    return {path: name for path, name in ids.items() if taken[name] == 1}, clashes
+
+
+def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[str]:
+    """What may keep the network from learning, one sentence each."""
+    tagged = {name: set(found) for name, found in labels.items() if found}
+    holders = [{name for name, found in tagged.items() if label in found} for label in range(len(classes))]
+    sentences = [
+        f'{classes[label]!r} is in {len(held)} {"picture" if len(held) == 1 else "pictures"} only; {_FEW} or more are needed to learn it.'
+        for label, held in enumerate(holders)
+        if len(held) < _FEW
+    ]
+    if len(classes) == 1:
+        sentences.append('There is one class only: nothing tells it from its surroundings. Add pictures with other things and their tags.')
+    elif any(len(held) == len(tagged) for held in holders):
+        always = [classes[label] for label, held in enumerate(holders) if len(held) == len(tagged)]
+        sentences.append(f'{listed(always)} stands in every picture: nothing tells it from the surroundings. Add pictures without it.')
+    for label, held in enumerate(holders):
+        twins = [classes[k] for k in range(label + 1, len(classes)) if holders[k] == held and len(held) > 1]
+        if twins:
+            sentences.append(f'{classes[label]!r} and {listed(twins)} always stand together: tags cannot tell one from the other.')
+    return sentences
+
+
+def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str]) -> list[str]:
+    kinds = {
+        'entries of the tag file that name no picture': unknown,
+        'entries that fit several pictures, give their paths': ambiguous,
+        'pictures without an entry in the tag file, which may be one without tags': missing,
+        'pictures that share a name but for the suffix, rename them': clashes,
+        'pictures that cannot be used': list(broken.values()),
+    }
+    return [f'  {what} ({len(items)}): {listed(items)}' for what, items in kinds.items() if items]
+
+
+def _write(
+    root: Path, classes: list[str], labels: Mapping[str, list[int]], sources: Mapping[str, Path], share: float, seed: int, max_side: int
+) -> OwnData:
+    names = list(labels)
+    train, test = stratified_split([labels[name] for name in names], share, seed)
+    splits = dict(train=[names[k] for k in train], test=[names[k] for k in test], new=[name for name in names if not labels[name]])
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
+    try:
+        (partial / 'JPEGImages').mkdir()
+        (partial / 'ImageSets/Main').mkdir(parents=True)
+        converted = {name: why for name in names if (why := _store(sources[name], partial / 'JPEGImages', name, max_side))}
+        for split, members in splits.items():
+            (partial / f'ImageSets/Main/{split}.txt').write_text(''.join(f'{name}\n' for name in members), encoding='utf-8')
+        with (partial / 'tags.csv').open('w', encoding='utf-8', newline='') as file:
+            table = csv.writer(file, lineterminator='\n')
+            table.writerows([('image', 'tags'), *((name, ';'.join(classes[k] for k in labels[name])) for name in names)])
+        record = dict(
+            classes=classes, seed=seed, test_share=share, splits=splits, converted=converted, sources={n: str(sources[n]) for n in names}
+        )
+        (partial / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+        partial.chmod(0o777 & ~_umask())
+        partial.replace(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return OwnData.load(root)
+
+
+def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
+    """Link a plain picture, convert another; returns why, or nothing."""
+    size = picture_size(source)
+    large = max_side and max(size) > max_side
+    if is_plain(source) and not large:
+        with source.open('rb') as file:
+            suffix = '.png' if file.read(4) == b'\x89PNG' else '.jpg'
+        link_or_copy(source, folder / f'{name}{suffix}')
+        return ''
+    (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_picture(source, max_side)))
+    return f'reduced from {size[0]} x {size[1]} pixels' if large else 'turned upright, or stored as 8-bit RGB'
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

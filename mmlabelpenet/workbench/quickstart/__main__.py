@@ -1,0 +1,222 @@
+"""The whole method on a small data set made on the spot: render, propose, train, test, report.
+
+    python -m mmlabelpenet.workbench.quickstart [--work-dir work_dirs/quickstart] [--seed 0] [--data data/rendered] [--quick-check]
+
+A step that is done with the same settings is skipped, and an interrupted training goes on, when the same command is given again.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmlabelpenet.workbench.quickstart.steps import ROOT, Steps, clock, fingerprint, say
+
+if TYPE_CHECKING:
+    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
+
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: spinning threads slow the data loader's workers down
+
+CONFIG = 'configs/labelpenet/labelpenet_lite0_rendered.py'
+DATA = 'data/rendered'
+SPLITS = ('train', 'test')
+CHECK_ITERS = dict(classification=3, detection=2, refinement=2, segmentation=2, recurrent=1)
+CHECK_IMAGES = dict(num_train=4, num_test=2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        work_dir: where results go.
+        seed: of training.
+        data: where the data set is, or is to be.
+        check: a few images and iterations only, to see that everything works.
+    """
+
+    work_dir: Path
+    seed: int
+    data: Path
+    check: bool
+
+    @property
+    def images(self) -> dict[str, int]:
+        """Settings of the renderer that differ from its defaults."""
+        return CHECK_IMAGES if self.check else {}
+
+    def proposals(self, split: str) -> Path:
+        """The proposal file of a split."""
+        return self.data.parent / 'proposals' / f'{self.data.name}_{split}.npz'
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """Config keys that lead to the data, where it is not at the config's own place."""
+        if self.data == Path(DATA):
+            return {}
+        options: dict[str, Any] = {}
+        for loader, split in (('train', 'train'), ('label', 'train'), ('test', 'test'), ('corloc', 'train')):
+            options[f'{loader}_dataloader.dataset.data_root'] = str(self.data)
+            options[f'{loader}_dataloader.dataset.proposals'] = str(self.proposals(split))
+        return options | {f'{name}_evaluator.data_root': str(self.data) for name in ('test', 'corloc')}
+
+    @property
+    def train_options(self) -> dict[str, Any]:
+        """Config keys of training."""
+        options = {'randomness.seed': self.seed, 'default_hooks.checkpoint.interval': 100}
+        if self.check:
+            options['train_cfg.phases'] = [dict(name=name, iters=iters) for name, iters in CHECK_ITERS.items()]
+            options |= {f'{name}_dataloader.num_workers': 0 for name in ('train', 'label')}
+            options |= {'default_hooks.logger.interval': 1, 'train_dataloader.batch_size': 2}
+        return options | self.data_options
+
+
+def words(options: dict[str, Any]) -> list[str]:
+    """Options as words of a command line.
+
+    >>> words({'a.b': 1, 'c': 'x'})
+    ['--cfg-options', 'a.b=1', 'c=x']
+    """
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
+
+
+def file_mark(path: Path) -> str:
+    """Hash of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tool(name: str) -> list[str]:
+    """The beginning of a command that runs a script of ``tools``."""
+    path = ROOT / 'tools' / name
+    return [sys.executable, os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)]
+
+
+def side_by_side(command: list[str]) -> list[str]:
+    """The same in as many processes as there are GPUs, or in two on a CPU."""
+    ranks = 'gpu' if Path('/dev/nvidiactl').exists() else '2'
+    return [command[0], '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', ranks, *command[1:]]
+
+
+def quickstart(plan: Plan) -> dict[str, Any]:
+    """Do everything that is not done yet.
+
+    Returns:
+        the content of ``metrics.json``.
+
+    Raises:
+        ValueError: the work dir holds a training with other settings.
+        RuntimeError: a step failed.
+    """
+    from mmlabelpenet.apis.config import config_hash, load_config
+    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
+    from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
+
+    work, config_path = plan.work_dir, ROOT / CONFIG
+    shown_config = os.path.relpath(config_path) if config_path.is_relative_to(Path.cwd()) else str(config_path)
+    config = load_config(config_path, plan.train_options)
+    checkpoint = work / f'iter_{sum(phase["iters"] for phase in config.train_cfg.phases)}.pth'
+    steps = Steps(work, 4 + len(SPLITS))
+
+    render = RenderSettings(**plan.images)
+    flags = [word for key, value in plan.images.items() for word in (f'--{key.removeprefix("num_")}', str(value))]
+    command = shlex.join(['python', *tool('dataset_converters/render_voc.py')[1:], str(plan.data), *flags])
+    steps.run('render', asdict(render), [plan.data], lambda: render_dataset(plan.data, render), command)
+    render_dataset(plan.data, render)  # says so where it has become another data set
+    search = SelectiveSearchSettings(min_size=28)  # no figure is smaller
+    for split in SPLITS:
+        images = [file_mark(path) for path in sorted((plan.data / 'JPEGImages').glob(f'{split}_*'))]
+        more = ['--overwrite'] if is_stale(plan, split, search) else []
+        action = [*tool('dataset_converters/selective_search.py'), str(plan.data), split, str(plan.proposals(split))]
+        action += ['--min-size', str(search.min_size), '--workers', '2']
+        steps.run(f'proposals {split}', [images, asdict(search)], [plan.proposals(split)], [*action, *more])
+
+    training = [config_hash(config), *(file_mark(plan.proposals(split)) for split in SPLITS[:1])]
+    check_unchanged(steps, 'train', training, work)
+    action = [*tool('train.py'), shown_config, '--work-dir', str(work), '--resume', *words(plan.train_options)]
+    steps.run('train', training, [checkpoint], action)
+    collect_log(work)
+
+    metrics = work / 'metrics.json'
+    action = [*side_by_side(tool('test.py')), shown_config, str(checkpoint), '--corloc', '--out', str(metrics)]
+    action += ['--launcher', 'pytorch', '--work-dir', str(work / 'test')]
+    tested = [file_mark(checkpoint), config_hash(config), file_mark(plan.proposals('test'))]
+    steps.run('test', tested, [metrics], [*action, *words({'default_hooks.logger.interval': 50} | plan.data_options)])
+    report = work / 'report.html'
+    steps.run('report', [file_mark(metrics), file_mark(checkpoint)], [report], [*tool('analysis_tools/report.py'), str(work)])
+    return json.loads(metrics.read_text())
+
+
+def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> bool:
+    """Whether the proposals that are there were made of other images or settings; the first image's are made again to see."""
+    import cv2
+    import numpy as np
+
+    from mmlabelpenet.datasets.proposals import ProposalFile
+    from mmlabelpenet.datasets.selective_search import selective_search
+
+    if not plan.proposals(split).exists():
+        return False
+    names = sorted(path.stem for path in (plan.data / 'JPEGImages').glob(f'{split}_*'))
+    try:
+        present = ProposalFile(plan.proposals(split))
+    except ValueError:
+        return True
+    image = cv2.imread(str(plan.data / 'JPEGImages' / f'{names[0]}.jpg'))
+    return present.image_ids != names or not np.array_equal(present.get(names[0])[0], selective_search(image, settings)[0])
+
+
+def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> None:
+    """Do not go on with a training of other settings, and do not overwrite it.
+
+    Raises:
+        ValueError: the work dir holds one.
+    """
+    known = steps.done.get(name)
+    other = known['settings'] != fingerprint(settings) if known else True
+    if (work_dir / 'last_checkpoint').exists() and other:
+        raise ValueError(f'{work_dir} holds a training with other settings. Choose another --work-dir, or remove that one.')
+
+
+def collect_log(work_dir: Path) -> None:
+    """Write the logs of all training runs, one after the other, as ``train.log``."""
+    logs = sorted(path for path in work_dir.glob('*/*.log') if path.stem == path.parent.name)
+    (work_dir / 'train.log').write_text(''.join(path.read_text(errors='replace') for path in logs))
+
+
+def parse_args(argv: list[str] | None = None) -> Plan:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog='python -m mmlabelpenet.workbench.quickstart', description=(__doc__ or '').splitlines()[0])
+    parser.add_argument('--work-dir', type=Path, help='default work_dirs/quickstart')
+    parser.add_argument('--seed', type=int, default=0, help='of training (default: 0)')
+    parser.add_argument('--data', type=Path, help=f'where the data set is or is to be (default: {DATA})')
+    parser.add_argument('--quick-check', action='store_true', help='a few images and iterations: does everything work? No useful numbers.')
+    args = parser.parse_args(argv)
+    end = '_check' if args.quick_check else ''
+    return Plan(args.work_dir or Path(f'work_dirs/quickstart{end}'), args.seed, args.data or Path(DATA + end), args.quick_check)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run, print the table and where everything is."""
+    plan = parse_args(argv)
+    start = time.monotonic()
+    table = quickstart(plan)
+    from mmlabelpenet.evaluation.table import text_table
+
+    say('\n' + text_table(table) + f'\n\nAll in {clock(time.monotonic() - start)}. Open {plan.work_dir / "report.html"}')
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. Give the same command again to go on.')
+    except (ValueError, FileNotFoundError, RuntimeError) as problem:
+        sys.exit(f'Error: {problem}')

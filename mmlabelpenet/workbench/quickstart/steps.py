@@ -1,0 +1,129 @@
+"""A command made of steps: each is done once with its settings, and shown while it runs.
+
+A step is another command, whose output goes to a log and in part to the terminal, or a function. What is done is written down in the work
+dir, so that the same command goes on where it was interrupted.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmlabelpenet.files import atomic_write
+
+ROOT = Path(__file__).resolve().parents[3]
+SHOWN = ('Iter(train)', 'Iter(test)', 'Phase ', 'pseudo instances', 'recall of', 'images, proposals', 'WARNING', 'Resumed', 'Error')
+SILENT = ('Failed to search registry', 'FileClient', 'HardDiskBackend', 'prefix is not set', 'FutureWarning', 'UserWarning')
+
+
+def say(text: str) -> None:
+    """Write a line to the terminal at once."""
+    sys.stdout.write(text + '\n')
+    sys.stdout.flush()
+
+
+class Steps:
+    """Runs steps and remembers, in ``<work dir>/quickstart.json``, which are done with which settings.
+
+    Args:
+        work_dir: made if missing.
+        total: number of steps.
+    """
+
+    def __init__(self, work_dir: Path, total: int) -> None:
+        self.path, self.total, self.number = work_dir / 'quickstart.json', total, 0
+        self.logs = work_dir / 'steps'
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.done: dict[str, dict[str, Any]] = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def run(self, name: str, settings: Any, outputs: list[Path], action: list[str] | Callable[[], None], command: str = '') -> None:
+        """Do a step, unless it was done with these settings and its outputs are there.
+
+        Args:
+            name: of the step.
+            settings: all it depends on, storable as JSON.
+            outputs: files or folders that it leaves.
+            action: a command, or a function that does what ``command`` would.
+            command: shown for a function.
+        """
+        self.number += 1
+        mark = fingerprint(settings)
+        known = self.done.get(name, {})
+        title = f'[{self.number}/{self.total}] {name}'
+        if known.get('settings') == mark and known.get('seconds') is not None and all(path.exists() for path in outputs):
+            say(f'{title}: done before, in {clock(known["seconds"])}')
+            return
+        command = command or shlex.join(['python', *action[1:]])  # type: ignore[index]
+        say(f'{title}: {command}')
+        start, spent = time.monotonic(), known.get('spent', 0.0) if known.get('settings') == mark else 0.0
+        record = dict(settings=mark, command=command, seconds=None, spent=spent)
+        self._remember(name, record)
+        try:
+            action() if callable(action) else run_command(action, self.logs / f'{name.replace(" ", "_")}.log')
+        finally:
+            record['spent'] = spent + time.monotonic() - start
+            self._remember(name, record)
+        self._remember(name, dict(record, seconds=record['spent']))
+        say(f'{title}: done in {clock(record["spent"])}')
+
+    def _remember(self, name: str, record: dict[str, Any]) -> None:
+        self.done[name] = record
+        with atomic_write(self.path) as file:
+            file.write(json.dumps(self.done, indent=1) + '\n')
+
+
+def fingerprint(settings: Any) -> str:
+    """Short hash of anything that can be stored as JSON.
+
+    >>> fingerprint({'a': 1}) == fingerprint({'a': 1}) != fingerprint({'a': 2})
+    True
+    """
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> clock(75.2), clock(4.26)
+    ('1 min 15 s', '4.3 s')
+    """
+    return f'{int(seconds) // 60} min {int(seconds) % 60} s' if seconds >= 60 else f'{seconds:.1f} s'
+
+
+def run_command(command: list[str], log: Path) -> None:
+    """Run a command; all that it writes goes to ``log``, what matters to the terminal too.
+
+    Raises:
+        RuntimeError: it fails; with the last lines.
+    """
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')])), PYTHONUNBUFFERED='1')
+    last: list[str] = []
+    with log.open('a') as file, child(command, env) as process:
+        for line in process.stdout:  # type: ignore[union-attr]
+            file.write(line)
+            last = [*last[-29:], line]
+            if any(word in line for word in SHOWN) and not any(word in line for word in SILENT):
+                say('    ' + line.split(' - mmengine - ')[-1].strip()[:150])
+    if process.returncode:
+        raise RuntimeError(f'Failed with exit status {process.returncode}; the whole output is in {log}. Its end:\n{"".join(last)}')
+
+
+@contextmanager
+def child(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """A process that does not outlive this one."""
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', bufsize=1
+    ) as process:
+        try:
+            yield process
+            process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()

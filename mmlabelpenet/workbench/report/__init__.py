@@ -1,0 +1,9 @@
+"""Panels, pages and plots of a run: report, browser, trace, curves.
+
+Importing this package registers the hooks that draw while a training runs; the registry of hooks knows the place.
+"""
+
+from .label_samples_hook import LabelSamplesHook
+from .sample_panels_hook import SamplePanels
+
+__all__ = ['LabelSamplesHook', 'SamplePanels']

@@ -1,0 +1,166 @@
+"""A page to look through pseudo labels: one HTML file with small pictures, for thousands of images.
+
+Pictures lie in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.visualization.drawing import class_colours, enlarge
+from mmlabelpenet.workbench.report.comparison import compare, disagreement, is_annotated
+
+TEMPLATE = Path(__file__).with_name('browser.html')
+CHUNK = 100  # pictures that are unpacked together
+
+
+def write_browser(
+    out: str | Path,
+    stores: Mapping[str, PseudoLabelStore],
+    images: str | Path,
+    devkit: VOCDevkit | None = None,
+    tags: Mapping[str, Sequence[int]] | None = None,
+    width: int = 256,
+    progress: Iterable | None = None,
+) -> Path:
+    """Write the page; it appears whole or not at all.
+
+    Args:
+        out: of the page.
+        stores: by the stage that made them, in order; of the same classes.
+        images: folder of the pictures.
+        devkit: with annotations of some images; None shows none.
+        tags: labels by image id, to be shown.
+        width: of the pictures in the page, in pixels.
+        progress: a bar with ``update``, told of every image.
+
+    Raises:
+        ValueError: no store, or stores of different classes.
+        FileNotFoundError: a picture is missing.
+    """
+    classes = _classes(stores)
+    first = next(iter(stores.values()))
+    entries, pictures = [], []
+    for image in first.content['images']:
+        path = Path(images) / image['file_name']
+        picture = read_picture(path)
+        scale = width / picture.shape[1]
+        small = enlarge(picture, scale)
+        pictures.append(_webp(small))
+        entries.append(image_entry(image, stores, small.shape[:2], scale, devkit, (tags or {}).get(image['img_id'], ())))
+        if progress is not None:
+            progress.update(1)
+    truth = any('o' in instance for entry in entries for instance in entry['i'])
+    colours = ['#' + ''.join(f'{value:02x}' for value in colour) for colour in class_colours(len(classes)).tolist()]
+    meta = dict(classes=classes, colours=colours, stages=list(stores), truth=truth, chunk=CHUNK, images=entries)
+    with atomic_write(out) as file:
+        file.write(fill_page(meta, pictures))
+    return Path(out)
+
+
+def fill_page(meta: Mapping, pictures: Sequence[str]) -> str:
+    """The page with its data.
+
+    Args:
+        meta: what the page's script reads.
+        pictures: WebP files in base64.
+    """
+    parts = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    chunks = '\n'.join(f'<script type="application/json" id="c{k}">{json.dumps(part)}</script>' for k, part in enumerate(parts))
+    head, rest = TEMPLATE.read_text(encoding='utf-8').split('META')
+    middle, end = rest.split('CHUNKS')
+    return ''.join([head, _safe(meta), middle, chunks, end])
+
+
+def image_entry(
+    image: Mapping,
+    stores: Mapping[str, PseudoLabelStore],
+    size: tuple[int, int],
+    scale: float,
+    devkit: VOCDevkit | None = None,
+    tags: Sequence[int] = (),
+) -> dict:
+    """What the page knows of an image: name ``n``, size, tags ``t``, instances ``i``, disagreement of its stages ``d``, objects ``g``.
+
+    An instance has a stage ``s``, class ``c``, weight ``w``, box ``b`` (xywh), mask ``p`` (an SVG path) and, with annotations, the IoU
+    ``o`` of its box with the nearest object of its class. All in pixels of the small picture.
+
+    Args:
+        image: the store's entry.
+        stores: by stage.
+        size: (h, w) of the small picture.
+        scale: from the picture to the small one.
+        devkit: with annotations; None for none.
+        tags: of the image.
+    """
+    name = image['img_id']
+    found = [_known(store, name) for store in stores.values()]
+    annotated = is_annotated(devkit, name)
+    instances = []
+    for stage, items in enumerate(found):
+        overlaps = compare(items, devkit, name).box_iou.tolist() if annotated and devkit is not None else [None] * len(items)
+        for item, overlap in zip(items, overlaps, strict=True):
+            entry = dict(s=stage, c=item['bbox_label'], w=round(item['weight'], 4), b=_box(item['bbox'], scale))
+            entry |= dict(p=_path(coco_mask.decode(item['mask']), size))
+            instances.append(entry if overlap is None else entry | dict(o=round(overlap, 3)))
+    apart = [disagreement(a, b) for a, b in zip(found, found[1:])]
+    entry = dict(n=name, h=size[0], w=size[1], t=list(tags), i=instances, d=round(float(np.mean(apart)), 3) if apart else 0.0)
+    return entry | dict(g=_truth(devkit, name, size, scale)) if annotated and devkit is not None else entry
+
+
+def _known(store: PseudoLabelStore, name: str) -> list[dict]:
+    try:
+        return store.instances(name)
+    except KeyError:  # a store of fewer images
+        return []
+
+
+def _classes(stores: Mapping[str, PseudoLabelStore]) -> list[str]:
+    if not stores:
+        raise ValueError('There is nothing to show: give at least one pseudo-label store.')
+    lists = {stage: [category['name'] for category in store.content['categories']] for stage, store in stores.items()}
+    first = next(iter(lists.values()))
+    if other := [stage for stage, names in lists.items() if names != first]:
+        raise ValueError(f'The stores are of different classes: {first} and, of {other[0]!r}, {lists[other[0]]}.')
+    return first
+
+
+def _truth(devkit: VOCDevkit, name: str, size: tuple[int, int], scale: float) -> list[dict]:
+    objects, truth = devkit.objects(name), devkit.instance_masks(name)
+    boxes = [dict(c=int(label), b=_box(box.tolist(), scale)) for box, label in zip(objects.bboxes, objects.labels, strict=True)]
+    if truth is None:
+        return boxes
+    hidden = [-9.0, -9.0, 0.0, 0.0]  # masks and boxes of VOC are not matched to each other
+    return [dict(c=int(c), b=hidden, p=_path(m, size)) for c, m in zip(truth.labels, truth.masks, strict=True)] + boxes
+
+
+def _box(xyxy: Sequence[float], scale: float) -> list[float]:
+    x1, y1, x2, y2 = (round(value * scale, 1) for value in xyxy)
+    return [x1, y1, round(x2 - x1, 1), round(y2 - y1, 1)]
+
+
+def _path(mask: NDArray, size: tuple[int, int]) -> str:
+    """An SVG path of a mask at the small size, corners of less than a pixel left out."""
+    small = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_AREA if size[0] < mask.shape[0] else cv2.INTER_NEAREST)
+    outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    corners = [cv2.approxPolyDP(outline, 0.8, True)[:, 0] for outline in outlines]
+    return ''.join('M' + 'L'.join(f'{x} {y}' for x, y in part.tolist()) + 'Z' for part in corners if len(part) > 2)
+
+
+def _webp(image: NDArray[np.uint8], quality: int = 60) -> str:
+    return base64.b64encode(cv2.imencode('.webp', image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()).decode()
+
+
+def _safe(content: Mapping) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(content, ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')

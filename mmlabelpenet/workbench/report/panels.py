@@ -1,0 +1,234 @@
+"""What every part of the network believes about one image, as a row of pictures.
+
+Shapes: n instances, C classes, (h, w) image. Images: RGB uint8 (h, w, 3) of the original size times ``scale``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.dataset import pseudo_collate
+from mmengine.structures import InstanceData
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from mmlabelpenet.apis.results import worth_showing
+from mmlabelpenet.calibration.attention_generator import AttentionGenerator
+from mmlabelpenet.calibration.belief import inference
+from mmlabelpenet.calibration.objects import find_objects
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.models.label_penet import LabelPENet
+from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
+from mmlabelpenet.workbench.report.comparison import is_annotated
+
+_STRIP = 22  # height of a title, in pixels
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a panel: ``kind`` (input, proposals, attention, labels, prediction, truth), ``title``, ``image``, ``note``."""
+
+    kind: str
+    title: str
+    image: NDArray[np.uint8]
+    note: str = ''
+
+
+@torch.no_grad()
+def panel(
+    model: LabelPENet,
+    data: Mapping,
+    classes: Sequence[str],
+    stores: Mapping[str, PseudoLabelStore] | None = None,
+    devkit: VOCDevkit | None = None,
+    kinds: Sequence[str] = ('input', 'attention', 'labels', 'prediction', 'truth'),
+    min_score: float = 0.3,
+    scale: float = 1.0,
+    stages: Sequence[str] | None = None,
+) -> list[Tile]:
+    """Pictures of one image, in the order in which labels travel.
+
+    Args:
+        model: in evaluation mode.
+        data: one item of a data set at test scale: ``inputs``, ``data_samples``.
+        classes: C names.
+        stores: pseudo labels by the stage that made them; images they do not know are passed over.
+        devkit: ground truth, shown of images that have an annotation file.
+        kinds: which pictures; also ``'proposals'``.
+        min_score: detections below are not drawn.
+        scale: of the pictures.
+        stages: whose predictions are shown; None all.
+
+    Returns:
+        tiles.
+    """
+    batch = model.data_preprocessor(pseudo_collate([data]), False)
+    sample = batch['data_samples'][0]
+    original = cv2.imread(sample.img_path)[..., ::-1]
+    feature = model.extract_feat(batch['inputs'])
+    images = model.data_preprocessor.images(batch['inputs'], [sample])
+    colours = class_colours(len(classes))
+    tiles = []
+    if 'input' in kinds:
+        tags = [classes[k] for k in sample.gt_image_labels.onehot.nonzero().flatten().tolist()]
+        tiles.append(Tile('input', 'input', enlarge(original, scale), f'tags: {", ".join(tags) or "none"}'))
+    if 'proposals' in kinds:
+        bboxes = sample.proposals.bboxes.cpu().numpy() / np.tile(sample.scale_factor, 2)
+        tiles.append(Tile('proposals', 'proposals', draw_proposals(original, bboxes, scale), f'{len(bboxes)}, at most 300 drawn'))
+    if 'attention' in kinds and 'classification' in model.generators:
+        for label, heat in tag_attention(model, feature, sample):
+            tiles.append(Tile('attention', f'attention: {classes[label]}', draw_heat(original, heat, scale), 'classification stage'))
+    if 'labels' in kinds:
+        tiles += label_tiles(original, sample.img_id, classes, colours, stores or {}, scale)
+    if 'prediction' in kinds:
+        for name in model.names if stages is None else stages:
+            found = model.predict_stage(name, feature, [sample], images, rescale=True)[0]
+            tiles.append(prediction_tile(name, original, found, classes, colours, min_score, scale))
+    if 'truth' in kinds and devkit is not None and is_annotated(devkit, sample.img_id):
+        tiles.append(truth_tile(original, devkit, sample.img_id, colours, scale))
+    return tiles
+
+
+def tag_attention(model: LabelPENet, feature: Tensor, sample: DetDataSample) -> list[tuple[int, NDArray[np.float32]]]:
+    """The classification stage's attention (Fig. 2) for each tag: label and map, float32 (h, w) of the network input.
+
+    Args:
+        model: with a generator after its first stage.
+        feature: shared map, float (1, D, h', w').
+        sample: with tags and proposals.
+
+    Returns:
+        one pair for each tag, maps of several objects of a tag added up.
+    """
+    stage, generator = model.stages['classification'], model.generators['classification']
+    if not isinstance(generator, AttentionGenerator):
+        return []
+    tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+    with inference(stage):
+        x = stage.extract_feat(feature)
+        candidates = generator.candidates(stage, x, [sample])[0]
+        objects = find_objects(candidates, tags, **generator.selection)
+        maps, _ = generator.attention_maps(stage, x, candidates, objects, tuple(sample.img_shape[:2]))
+    heats: dict[int, NDArray[np.float32]] = {}
+    for found, heat in zip(objects, maps.cpu().numpy(), strict=True):
+        heats[found.label] = heats.get(found.label, 0) + heat
+    return sorted(heats.items())
+
+
+def label_tiles(
+    image: NDArray[np.uint8], img_id: str, classes: Sequence[str], colours: NDArray, stores: Mapping[str, PseudoLabelStore], scale: float
+) -> list[Tile]:
+    """One picture for each hand-over: pseudo instances with their weights."""
+    tiles = []
+    for name, store in stores.items():
+        try:
+            instances = store.instances(img_id)
+        except KeyError:
+            continue
+        labels = [instance['bbox_label'] for instance in instances]
+        masks = np.array([coco_mask.decode(instance['mask']) for instance in instances], bool).reshape(len(instances), *image.shape[:2])
+        picture = draw_instances(
+            image,
+            np.array([instance['bbox'] for instance in instances]).reshape(-1, 4),
+            colours[labels],
+            [f'{classes[label]} w {instance["weight"]:.2f}' for label, instance in zip(labels, instances, strict=True)],
+            masks,
+            scale,
+        )
+        tiles.append(Tile('labels', f'labels of {name}', picture, counted(len(instances), 'pseudo instance')))
+    return tiles
+
+
+def prediction_tile(
+    name: str, image: NDArray[np.uint8], found: InstanceData, classes: Sequence[str], colours: NDArray, min_score: float, scale: float
+) -> Tile:
+    """A stage's detections, with masks where it has them.
+
+    Those of :func:`worth_showing` are drawn.
+    """
+    scores = found.scores.cpu().numpy()
+    shown = worth_showing(name, scores, min_score)
+    labels = found.labels.cpu().numpy()[shown]
+    masks = np.asarray(found.masks)[shown].astype(bool) if 'masks' in found else None
+    captions = [f'{classes[label]} {score:.2f}' for label, score in zip(labels, scores[shown], strict=True)]
+    picture = draw_instances(image, found.bboxes.cpu().numpy()[shown], colours[labels], captions, masks, scale)
+    return Tile('prediction', name, picture, f'{len(shown)} shown')
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, 'object'), counted(0, 'object')
+    ('1 object', '0 objects')
+    """
+    return f'{number} {noun}{"" if number == 1 else "s"}'
+
+
+def truth_tile(image: NDArray[np.uint8], devkit: VOCDevkit, img_id: str, colours: NDArray, scale: float) -> Tile:
+    """Annotated boxes and instance masks."""
+    objects, annotated = devkit.objects(img_id), devkit.instance_masks(img_id)
+    captions = [devkit.classes[label] for label in objects.labels]
+    canvas = enlarge(image, scale)
+    if annotated is not None:
+        canvas = draw_masks(image, annotated.masks, colours[annotated.labels], scale)
+    picture = draw_instances(canvas, objects.bboxes * scale, colours[objects.labels], captions)
+    return Tile('truth', 'ground truth', picture, counted(len(objects.labels), 'object'))
+
+
+def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = False) -> NDArray[np.uint8]:
+    """All pictures of a panel in one, row by row, on white.
+
+    Args:
+        tiles: in order.
+        columns: pictures in a row at most.
+        gap: between pictures, in pixels.
+        titles: write title and note above each picture.
+
+    Raises:
+        ValueError: no tile.
+
+    >>> join([Tile('input', 'a', np.zeros((4, 6, 3), np.uint8))] * 3, columns=2, gap=1).shape
+    (9, 13, 3)
+    """
+    if not tiles:
+        raise ValueError('A panel needs at least one tile, got none.')
+    pictures = [titled(tile) if titles else tile.image for tile in tiles]
+    h, w = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (h + gap), index % columns * (w + gap)
+        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return canvas
+
+
+def stack(rows: Sequence[Sequence[Tile]], gap: int = 8) -> NDArray[np.uint8]:
+    """Rows of titled pictures below each other, on white.
+
+    >>> tile = Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))
+    >>> stack([[tile], [tile, tile]], gap=2).shape
+    (54, 122, 3)
+    """
+    joined = [join(row, columns=len(row), gap=gap, titles=True) for row in rows if row]
+    width = max(picture.shape[1] for picture in joined)
+    padded = [np.pad(picture, ((0, gap), (0, width - picture.shape[1]), (0, 0)), constant_values=255) for picture in joined]
+    return np.concatenate(padded)[:-gap]
+
+
+def titled(tile: Tile) -> NDArray[np.uint8]:
+    """The picture under its title and note.
+
+    >>> titled(Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))).shape
+    (26, 60, 3)
+    """
+    strip = np.full((_STRIP, tile.image.shape[1], 3), 255, np.uint8)
+    text = f'{tile.title} ({tile.note})' if tile.note else tile.title
+    size = min(0.48, 0.44 * (strip.shape[1] - 4) / max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.48, 1)[0][0], 1))
+    cv2.putText(strip, text, (2, _STRIP - 7), cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 1, cv2.LINE_AA)
+    return np.concatenate([strip, tile.image])

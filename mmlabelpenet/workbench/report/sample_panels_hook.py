@@ -1,0 +1,105 @@
+"""Pictures of what the network believes, while it learns."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from mmengine.visualization import TensorboardVisBackend
+from torch import nn
+
+from mmlabelpenet.engine.hooks.live_progress import where
+from mmlabelpenet.files import atomic_write
+from mmlabelpenet.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SamplePanels(Hook):
+    """Every so often a panel of the same few training images: tags, attention, and what the stages that have begun to learn find.
+
+    ``<work dir>/vis/<image>_iter_<n>.webp``; to TensorBoard too, where the visualizer has such a backend. Weights, modes and random
+    numbers are left as they were. Stages that wait on another device than the backbone are passed over.
+
+    Args:
+        interval: iterations between two panels.
+        images: how many, spread over the training images.
+        width: of one picture, in pixels.
+        folder: in the work dir.
+
+    Raises:
+        ValueError: an interval or a number below 1.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, interval: int = 500, images: int = 2, width: int = 320, folder: str = 'vis') -> None:
+        if interval < 1 or images < 1:
+            raise ValueError(f'SamplePanels needs an interval and a number of images of at least 1, got {interval} and {images}.')
+        self.interval, self.images, self.width, self.folder = interval, images, width, folder
+        self.samples: list[dict] | None = None
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Draw, on the first rank."""
+        if not self.every_n_train_iters(runner, self.interval) or not is_main_process():
+            return
+        from mmlabelpenet.workbench.report.panels import join, panel
+
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        phases = [(phase.name, phase.iters) for phase in runner.train_loop.phases]
+        stages = begun(model, where(phases, runner.iter + 1)[0])
+        with left_as_it_was(model):
+            for data in self._samples(runner):
+                sample = data['data_samples']
+                scale = self.width / sample.ori_shape[1]
+                tiles = panel(model, data, classes, kinds=('input', 'attention', 'prediction'), scale=scale, stages=stages)
+                self._save(runner, sample.img_id, join(tiles, titles=True))
+
+    def _samples(self, runner: Runner) -> list[dict]:
+        if self.samples is None:
+            dataset = DATASETS.build(runner.cfg.label_dataloader['dataset'])
+            indices = np.linspace(0, len(dataset) - 1, min(self.images, len(dataset))).round()
+            self.samples = [dataset[int(index)] for index in indices]
+        return self.samples
+
+    def _save(self, runner: Runner, name: str, picture: np.ndarray) -> None:
+        path = Path(runner.work_dir) / self.folder / f'{Path(name).name}_iter_{runner.iter + 1:06d}.webp'
+        with atomic_write(path, 'wb') as file:
+            file.write(cv2.imencode('.webp', picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 85])[1].tobytes())
+        for backend in runner.visualizer._vis_backends.values():
+            if isinstance(backend, TensorboardVisBackend):
+                backend.add_image(f'panel/{name}', picture, step=runner.iter + 1)
+
+
+def begun(model: nn.Module, phase: str) -> list[str]:
+    """Stages that have begun to learn in a phase and are where the backbone is."""
+    names = list(model.names)
+    names = names[: names.index(phase) + 1] if phase in names else names
+    device = next(model.backbone.parameters()).device
+    return [name for name in names if all(parameter.device == device for parameter in model.stages[name].parameters())]
+
+
+@contextmanager
+def left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each module's mode and all random numbers are as before."""
+    modes = {module: module.training for module in model.modules()}
+    states = random.getstate(), np.random.get_state()
+    devices = [parameter.device for parameter in model.parameters() if parameter.device.type == 'cuda'][:1]
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        random.setstate(states[0])
+        np.random.set_state(states[1])

@@ -1,0 +1,156 @@
+"""Masks in testing."""
+
+import numpy as np
+import pytest
+import torch
+import toy
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mmlabelpenet.calibration.cut import GrabCut
+from mmlabelpenet.models.inference.mask_refinement import MaskRefinement, add_masks, rescale_results, resize_masks
+from mmlabelpenet.structures import hand_over
+
+
+def picture():
+    """A bright square on black, and a soft mask that is 3 pixels off."""
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:40, 30:50] = 230
+    soft = np.zeros((1, 60, 80), np.float32)
+    soft[0, 23:43, 33:53] = 0.8
+    found = InstanceData(bboxes=torch.tensor([[28.0, 18, 54, 44]]), scores=torch.tensor([0.9]), labels=torch.tensor([2]))
+    return image, found, soft
+
+
+def test_masks_snap_to_the_picture():
+    image, found, soft = picture()
+    mask = MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).masks[0]
+    expected = np.zeros((60, 80), bool)
+    expected[20:40, 30:50] = True
+    assert (mask & expected).sum() / (mask | expected).sum() > 0.95
+
+
+def test_without_a_crf_masks_are_cut_at_one_half():
+    image, found, soft = picture()
+    soft[0, 0, 0] = 0.5
+    np.testing.assert_array_equal(MaskRefinement()(image, found, soft).masks, soft > 0.6)
+
+
+@pytest.mark.parametrize('limit', [dict(max_masks=0), dict(min_score=0.95)])
+def test_beyond_the_limits_masks_are_only_cut(limit):
+    image, found, soft = picture()
+    result = MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft)
+    np.testing.assert_array_equal(result.masks, soft > 0.5)
+    assert torch.equal(result.bboxes, found.bboxes)
+
+
+@pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
+def test_masks_are_cut_by_their_colours_after_the_crf(crf):
+    image, found, soft = picture()
+    soft[0, :, 40:] = 0
+    expected = image[..., 0] > 0
+    plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft).masks[0] for cut in (None, dict()))
+    assert (cut & expected).sum() / (cut | expected).sum() > 0.95
+    if crf is None:
+        assert (plain & expected).sum() / (plain | expected).sum() < 0.5
+
+
+def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
+    image, found, soft = picture()
+    detected = found.bboxes.clone()
+    assert torch.equal(MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).bboxes, detected)
+    result = MaskRefinement(cut=dict())(image, found, soft)
+    assert result.bboxes.tolist() == [[30, 20, 50, 40]] and result.bboxes.dtype == detected.dtype
+    assert torch.equal(found.bboxes, detected) and 'masks' not in found  # a new object
+    assert torch.equal(result.scores, found.scores) and torch.equal(result.labels, found.labels)
+
+
+def test_only_the_best_boxes_are_cut():
+    image, one, soft = picture()
+    found = InstanceData.cat([one, one])
+    result = MaskRefinement(cut=dict(), max_masks=1)(image, found, np.repeat(soft, 2, 0))
+    assert result.bboxes.tolist() == [[30, 20, 50, 40], one.bboxes[0].tolist()]
+
+
+@pytest.mark.parametrize('piece', [None, (0, 0)])
+def test_where_the_cut_finds_nothing_or_something_elsewhere_box_and_mask_stay(monkeypatch, piece):
+    image, found, soft = picture()
+
+    def nothing(self, image, mask, bbox, others=None):
+        cut = np.zeros_like(mask)
+        if piece is not None:
+            cut[piece] = True
+        return cut
+
+    monkeypatch.setattr(GrabCut, '__call__', nothing)
+    result = MaskRefinement(cut=dict())(image, found, soft)
+    np.testing.assert_array_equal(result.masks, soft > 0.5)
+    assert torch.equal(result.bboxes, found.bboxes)
+
+
+def test_outside_the_surroundings_of_its_box_a_mask_is_empty():
+    image, found, soft = picture()
+    soft[0, :5, :5] = 0.9
+    mask = MaskRefinement(crf=toy.CRF, margin=0.1)(image, found, soft).masks[0]
+    assert mask.any() and not mask[:10].any()
+
+
+def test_boxes_at_and_beyond_the_border_do_no_harm():
+    image, _, soft = picture()
+    boxes = torch.tensor([[0.0, 0, 80, 60], [80, 60, 80, 60], [-10, -10, -5, -5], [79.5, 59.5, 80, 60]])
+    found = InstanceData(bboxes=boxes, scores=torch.ones(4), labels=torch.zeros(4))
+    masks = MaskRefinement(crf=toy.CRF)(image, found, np.repeat(soft, 4, 0)).masks
+    assert masks.shape == (4, 60, 80) and masks.dtype == bool
+
+
+def predicted(net, batch, name):
+    feature = net.eval().extract_feat(batch[0]).detach()
+    keep = ('proposals',) if name == 'classification' else ()
+    results = [r.pred_instances for r in net.stages[name].predict(feature, hand_over(batch[1], keep=keep), rescale=False)]
+    return feature, results
+
+
+@pytest.mark.parametrize('name', toy.STAGES)
+def test_every_stage_gets_masks_and_keeps_its_detections(toy_net, toy_batch, name):
+    stage, generator = toy_net.stages[name], toy_net.generators.get(name)
+    if stage.with_mask:
+        torch.nn.init.constant_(stage.roi_head.mask_head.conv_logits.bias, 3)
+    feature, results = predicted(toy_net, toy_batch, name)
+    images = toy_net.data_preprocessor.images(*toy_batch)
+    masked = add_masks(stage, generator, feature, toy_batch[1], results, images, MaskRefinement(max_masks=2))
+    for before, after in zip(results, masked, strict=True):
+        assert len(after) > 2 and torch.equal(before.bboxes, after.bboxes) and torch.equal(before.scores, after.scores)
+        assert after.masks.shape == (len(after), 96, 128) and after.masks[:2].any((1, 2)).any()
+        if name in ('classification', 'detection'):
+            assert not after.masks[2:].any()
+
+
+def test_a_stage_without_mask_head_and_generator_has_no_masks(toy_net, toy_batch):
+    feature, results = predicted(toy_net, toy_batch, 'detection')
+    masked = add_masks(toy_net.stages['detection'], None, feature, toy_batch[1], results, [], MaskRefinement())
+    assert all('masks' not in found for found in masked)
+
+
+@pytest.mark.parametrize('name', toy.STAGES)
+def test_images_without_detections_have_no_masks(toy_net, toy_batch, name):
+    feature, results = predicted(toy_net, toy_batch, name)
+    images = toy_net.data_preprocessor.images(*toy_batch)
+    none = [found[:0] for found in results]
+    masked = add_masks(toy_net.stages[name], toy_net.generators.get(name), feature, toy_batch[1], none, images, MaskRefinement(crf=toy.CRF))
+    assert [found.masks.shape for found in masked] == [(0, 96, 128)] * 2
+
+
+def test_results_leave_the_frame_of_the_network_as_new_objects():
+    bboxes, masks = torch.tensor([[4.0, 4, 8, 8]]), np.ones((1, 10, 20), bool)
+    found = InstanceData(bboxes=bboxes, scores=torch.ones(1), labels=torch.zeros(1), masks=masks)
+    sample = DetDataSample(metainfo=dict(scale_factor=(2.0, 0.5), ori_shape=(20, 10)))
+    (new,) = rescale_results([found], [sample])
+    assert new.bboxes.tolist() == [[2, 8, 4, 16]] and new.masks.shape == (1, 20, 10)
+    assert found.bboxes.tolist() == [[4, 4, 8, 8]] and found.masks.shape == (1, 10, 20)
+
+
+def test_masks_change_size_to_the_nearest_pixel():
+    mask = np.array([[[True, False], [False, True]]])
+    np.testing.assert_array_equal(resize_masks(mask, (4, 4))[0], np.kron(mask[0], np.ones((2, 2))) > 0)
+    assert resize_masks(mask, (2, 2)) is mask
+    assert resize_masks(mask[:0], (5, 6)).shape == (0, 5, 6)

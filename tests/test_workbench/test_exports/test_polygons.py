@@ -1,0 +1,74 @@
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmlabelpenet.workbench.exports.polygons import mask_outlines, pulled_in, single_polygon
+
+
+def filled(polygons, size):
+    """COCO's filling, as pycocotools does it."""
+    codes = coco_mask.frPyObjects([polygon.astype(float).flatten().tolist() for polygon in polygons], *size)
+    return coco_mask.decode(coco_mask.merge(codes)).astype(bool)
+
+
+def area(polygon):
+    x, y = polygon.astype(float).T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+def blobs(seed, size=(40, 50), smooth=2.5):
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=size), (0, 0), smooth)
+    return noise > np.quantile(noise, 0.7)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_outlines_enclose_exactly_the_pixels(seed):
+    mask = blobs(seed) if seed % 2 else np.random.default_rng(seed).random((12, 15)) > 0.5
+    assert sum(map(area, mask_outlines(mask))) == mask.sum()
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_one_polygon_filled_by_pycocotools_is_the_mask(seed):
+    mask = blobs(seed)
+    found = filled([single_polygon(mask_outlines(mask))], mask.shape)
+    assert (found & mask).sum() / (found | mask).sum() >= 0.97
+    assert np.array_equal(found, mask)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_a_polygon_pulled_in_is_the_mask_for_programs_that_cut_coordinates(seed):
+    mask = blobs(seed, (120, 150), 6)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    mask = parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+    polygon = single_polygon([pulled_in(outline) for outline in mask_outlines(mask)])
+    assert np.array_equal(filled([polygon], mask.shape), mask)
+    cut = cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon.astype(np.int32)], 1).astype(bool)
+    assert (cut & mask).sum() / (cut | mask).sum() >= 0.99  # bridges to holes are as wide as a pixel there
+
+
+def test_a_hole_stays_open():
+    mask = np.ones((20, 20), bool)
+    mask[5:10, 6:12] = False
+    outlines = mask_outlines(mask)
+    assert [area(outline) for outline in outlines] == [400, -30]
+    assert np.array_equal(filled([single_polygon(outlines)], mask.shape), mask)
+
+
+@pytest.mark.parametrize('mask', [np.ones((1, 1)), np.ones((1, 9)), np.eye(6), np.ones((7, 7)), 1 - np.eye(5)])
+def test_small_and_odd_masks_keep_their_pixels(mask):
+    mask = mask.astype(bool)
+    assert sum(map(area, mask_outlines(mask))) == mask.sum()
+
+
+def test_an_empty_mask_has_no_outline():
+    assert mask_outlines(np.zeros((5, 6), bool)) == []
+
+
+def test_outlines_turn_at_every_corner_and_are_the_same_each_time():
+    mask = blobs(3)
+    for outline, again in zip(mask_outlines(mask), mask_outlines(mask), strict=True):
+        steps = np.roll(outline, -1, 0) - outline
+        assert ((steps == 0).sum(1) == 1).all()
+        assert (np.roll(steps, -1, 0) * steps == 0).all()
+        assert np.array_equal(outline, again)

@@ -1,0 +1,85 @@
+import json
+import math
+from xml.etree import ElementTree
+
+import pytest
+
+from mmlabelpenet.workbench.report.curves import HEIGHT, WIDTH, legend, line_chart, nice_ticks, phase_curves, read_scalars
+
+PHASES = [dict(name='classification', iters=3), dict(name='detection', iters=2), dict(name='recurrent', iters=2)]
+
+
+def write_run(work_dir, name, lines):
+    folder = work_dir / name / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text(''.join(line if isinstance(line, str) else json.dumps(line) + '\n' for line in lines))
+
+
+def test_a_resumed_run_takes_the_place_of_what_it_did_again(tmp_path):
+    write_run(tmp_path, '20260101_000000', [dict(step=k, loss=1.0) for k in (1, 2, 3)])
+    write_run(tmp_path, '20260102_000000', [dict(step=k, loss=2.0) for k in (3, 4)])
+    assert [(line['step'], line['loss']) for line in read_scalars(tmp_path)] == [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0)]
+
+
+def test_lines_cut_short_and_lines_of_tests_are_passed_over(tmp_path):
+    write_run(tmp_path, '20260101_000000', [dict(step=1, loss=1.0), dict(step=9, **{'detection/mIoU': 3.0}), '{"step": 2, "lo'])
+    assert [line['step'] for line in read_scalars(tmp_path)] == [1]
+
+
+def test_a_work_dir_without_log_has_no_lines(tmp_path):
+    assert read_scalars(tmp_path) == []
+
+
+def test_each_phase_has_the_losses_of_its_own_stage_and_iterations():
+    scalars = [{'step': k, 'classification.loss_mil': 1.0 * k, 'detection.loss_cls': 2.0 * k, 'loss': 9.0, 'lr': 1.0} for k in range(1, 8)]
+    curves = dict(phase_curves(scalars, PHASES))
+    assert curves['classification'] == {'loss_mil': [(1, 1.0), (2, 2.0), (3, 3.0)]}
+    assert curves['detection'] == {'loss_cls': [(4, 8.0), (5, 10.0)]}
+    assert curves['recurrent'] == {}
+
+
+def test_recurrent_losses_are_summed_by_stage_and_direction():
+    line = {
+        'step': 6,
+        'forward.detection.loss_cls': 1.0,
+        'forward.detection.loss_bbox': 2.0,
+        'forward.loss': 3.0,
+        'forward.detection.acc': 50.0,
+    }
+    line['backward.detection.loss_cls'] = 4.0
+    assert dict(phase_curves([line], PHASES))['recurrent'] == {'detection, forward': [(6, 3.0)], 'detection, backward': [(6, 4.0)]}
+
+
+def test_losses_that_are_no_numbers_are_left_out():
+    lines = [{'step': 1, 'classification.loss_mil': math.nan}, {'step': 2, 'classification.loss_mil': 1.0}]
+    assert dict(phase_curves(lines, PHASES))['classification'] == {'loss_mil': [(2, 1.0)]}
+
+
+@pytest.mark.parametrize(('low', 'high'), [(0, 1), (0, 0.003), (3, 4000), (0, 2.77), (-2, 5), (5, 5)])
+def test_ticks_are_few_round_and_within(low, high):
+    ticks = nice_ticks(low, high)
+    assert len(ticks) <= 6
+    assert all(low - 1e-6 <= tick <= high + 1e-6 for tick in ticks)
+
+
+def test_a_chart_is_well_formed_and_all_of_it_lies_within():
+    series = {'a & b': [(1, 0.5), (10, 2.5), (20, 1.0)], 'c': [(1, 7.0), (20, 0.1)], 'one': [(5, 1.0)]}
+    svg = ElementTree.fromstring(line_chart(series, 'x < "y"'))
+    lines = svg.findall('polyline')
+    assert [line.get('class') for line in lines] == ['s0', 's1']
+    assert len(svg.findall('circle')) == 1
+    points = [tuple(map(float, point.split(','))) for line in lines for point in line.get('points').split()]
+    assert len(points) == 5
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
+    assert svg.get('aria-label') == 'x < "y"'
+
+
+def test_higher_values_lie_higher_and_later_ones_further_right():
+    line = ElementTree.fromstring(line_chart({'a': [(1, 0.5), (10, 2.5), (20, 1.0)]})).find('polyline')
+    (x1, y1), (x2, y2), (x3, y3) = [tuple(map(float, point.split(','))) for point in line.get('points').split()]
+    assert x1 < x2 < x3
+    assert y2 < y3 < y1
+
+
+def test_a_legend_escapes_names():
+    assert '<b>' not in legend(['<b>'])
