@@ -300,7 +300,7 @@ def test_the_rows_to_reproduce_are_those_of_the_paper():
     rows = [[cell.strip(' `') for cell in line.split('|')[1:-1]] for line in page.splitlines() if re.match(r'\| \d \|', line)]
     server = {'2': 'bbox_mAP_50_area', '5': 'mIoU'}  # what VOC's server measures
     told = {(int(row[0]), row[1], row[2], server.get(row[0], row[4]), float(row[5])) for row in rows}
-    tables = json.loads((ROOT / 'mmlabelpenet/evaluation/paper_tables.json').read_text())['tables']
+    tables = json.loads((ROOT / 'mmlabelpenet/workbench/experiments/paper_tables.json').read_text())['tables']
     own = [(table['number'], row) for table in tables for row in table['rows'] if row['own']]
     assert len(told) == len(rows)
     assert told == {(number, row['stage'], row['phase'], key, value) for number, row in own for key, value in row['values'].items()}

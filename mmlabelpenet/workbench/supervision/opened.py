@@ -36,7 +36,7 @@ def files_opened() -> Iterator[Opened]:
         innermost first (``datasets.tag_files.parse_xml``); empty where none was. Code, and what belongs to the system, is left out.
 
     >>> with files_opened() as opened:
-    ...     _ = Path(__file__).with_name('files.py').read_text(), open('pyproject.toml').close()
+    ...     _ = Path(mmlabelpenet.__file__).read_text(), open('pyproject.toml').close()
     >>> [Path(path).name for path in opened]
     ['pyproject.toml']
     """
