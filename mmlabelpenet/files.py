@@ -1,11 +1,82 @@
-"""Files that are there whole or not at all."""
+"""What is written appears whole or not at all, by one process at a time; names that come from a file stay below their root."""
 
 import os
+import shutil
+import socket
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePosixPath
 from typing import IO
+
+from filelock import FileLock, Timeout
+
+_LONGEST = 255  # bytes of one part of a path
+_END = '.partial'
+
+
+def checked_name(name: object, where: str = '') -> str:
+    """The name of a file below some folder, as it stands in an image list, a tag file, a COCO file, a store or an archive.
+
+    Args:
+        name: with ``/`` between folders.
+        where: where the name was read, such as ``"line 3 of 'train.txt'"``; it begins the error message.
+
+    Returns:
+        the name without ``.`` and doubled ``/``.
+
+    Raises:
+        ValueError: the name is absolute, leaves its folder, is not a string, or cannot be the name of a file.
+
+    >>> checked_name('./day//0001.jpg')
+    'day/0001.jpg'
+    >>> checked_name('../secret.txt', "line 3 of 'train.txt'")
+    Traceback (most recent call last):
+    ValueError: Line 3 of 'train.txt': '../secret.txt' is not the name of a file below its folder (it contains '..').
+    """
+    path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    if not isinstance(name, str):
+        problem = 'expected a string'
+    elif not path.parts:
+        problem = 'it is empty'
+    elif path.is_absolute():
+        problem = 'it is absolute'
+    elif '..' in path.parts:
+        problem = "it contains '..'"
+    elif any(ord(character) < 32 or ord(character) == 127 for character in name):
+        problem = 'it contains a control character'
+    elif name != name.rstrip():
+        problem = 'it ends in a blank'
+    elif any(len(_bytes(part) or b'.' * 256) > _LONGEST for part in path.parts) or len(name) > 4 * _LONGEST:
+        problem = f'each part must be text of at most {_LONGEST} bytes'
+    else:
+        return str(path)
+    text = repr(name) if len(repr(name)) <= 80 else f'{repr(name)[:77]}...'
+    message = f'{text} is not the name of a file below its folder ({problem}).'
+    raise ValueError(f'{where[0].upper()}{where[1:]}: {message}' if where else message)
+
+
+def below(root: str | os.PathLike[str], name: object, where: str = '', links: bool = True) -> Path:
+    """The path of a name below a root. Every name that was read from a file passes here before it is opened.
+
+    Args:
+        root: the folder.
+        name: see :func:`checked_name`.
+        where: where the name was read.
+        links: whether symbolic links below the root may lead out of it, as those to another disk do; False where the path is written.
+
+    Raises:
+        ValueError: the name leaves the root or cannot be the name of a file.
+
+    >>> below('data', 'day/0001.jpg').as_posix()
+    'data/day/0001.jpg'
+    """
+    path = Path(root) / checked_name(name, where)
+    if not links and not path.parent.resolve().is_relative_to(Path(root).resolve()):
+        raise ValueError(f'{where or "Name"}: {name!r} leads out of {str(root)!r} through a symbolic link. Remove the link.')
+    return path
 
 
 @contextmanager
@@ -35,9 +106,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     """
     if mode not in ('w', 'wb'):
         raise ValueError(f"Files are written in mode 'w' or 'wb', got {mode!r}.")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')
+    temporary = _temporary(Path(path))
     try:
         with open(temporary, mode, encoding='utf-8' if mode == 'w' else None) as file:
             yield file
@@ -47,3 +116,117 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder that appears, by renaming, only when the block ends without an error.
+
+    Args:
+        path: the folder; it must not exist, or be empty, when the block ends.
+
+    Yields:
+        The folder to be filled, beside it.
+
+    Raises:
+        OSError: it cannot be written, or something stands at the path.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     with atomic_folder(f'{root}/set') as folder:
+    ...         _ = (folder / 'a.txt').write_text('a')
+    ...     [path.name for path in Path(root).rglob('*')]
+    ['set', 'a.txt']
+    """
+    temporary = _temporary(Path(path))
+    try:
+        temporary.mkdir()
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(place: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep every other process from writing a place, and remove what killed processes left half written there.
+
+    The lock is a hidden file beside the place, or in it where the folder around cannot be written. It ends with the process.
+
+    Args:
+        place: a file or a folder, which need not exist yet.
+
+    Raises:
+        ValueError: another process holds the place; says which one and since when.
+        OSError: the lock cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, locked(f'{folder}/a.npz'):
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['.a.npz.lock']
+    """
+    place = Path(os.path.abspath(place))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path = place.with_name(f'.{_cut(place.name)}.lock') if os.access(place.parent, os.W_OK) else place / '.lock'
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = path.read_text(encoding='utf-8', errors='replace') or 'another process'
+        raise ValueError(f'{str(place)!r} is being written by {holder}. Wait until that has ended, or choose another place.') from None
+    try:
+        path.write_text(f'{_this_process()}, since {datetime.now():%Y-%m-%d %H:%M:%S}', encoding='utf-8')
+        remove_partial(place)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the release: a process that has opened it meanwhile sees that it is gone
+        lock.release()
+
+
+def remove_partial(place: Path) -> None:
+    """Remove temporary files and folders of :func:`atomic_write` and :func:`atomic_folder` whose process was killed.
+
+    Args:
+        place: a file or a folder; what lies beside it under its name, and in the folder, is looked at.
+    """
+    beside = (path for path in place.parent.iterdir() if path.name.startswith(f'.{_cut(place.name)}.'))
+    inside = (Path(folder) / name for folder, folders, files in os.walk(place) for name in (*folders, *files))
+    for path in [path for found in (beside, inside) for path in found if path.name.endswith(_END)]:
+        process = path.name.removesuffix(_END).rpartition('.')[2].partition('-')[0]
+        if not process.isdigit() or _is_alive(int(process)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}{_END}')
+
+
+def _cut(name: str) -> str:
+    """As much of a name as leaves room for what a temporary file's name has beside it."""
+    return os.fsencode(name)[: _LONGEST - 48].decode(errors='ignore')
+
+
+def _bytes(text: str) -> bytes | None:
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return None
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _this_process() -> str:
+    return f'{Path(sys.argv[0]).name or "python"} (process {os.getpid()} on {socket.gethostname()})'

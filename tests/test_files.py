@@ -1,9 +1,11 @@
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_folder, atomic_write, below, locked
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -47,7 +49,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     # The system refuses to let a file grow beyond 10,000 bytes, as a full disk would.
     code = f"""
 import resource, signal
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_folder, atomic_write, below, locked
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 with atomic_write({str(path)!r}, 'wb') as file:
@@ -70,3 +72,105 @@ def test_the_file_has_the_rights_of_any_new_file(tmp_path):
 def test_another_mode_is_refused(tmp_path):
     with pytest.raises(ValueError, match="got 'a'"), atomic_write(tmp_path / 'a', 'a'):
         pass
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path):
+    path = tmp_path / ('ä' * 125 + '.json')
+    with locked(path), atomic_write(path) as file:
+        file.write('a')
+    assert path.read_text() == 'a'
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(KeyError), atomic_folder(tmp_path / 'set') as folder:
+        (folder / 'a.txt').write_text('a')
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(tmp_path / 'set') as folder:
+        (folder / 'a.txt').write_text('a')
+        assert not (tmp_path / 'set').exists()
+    assert (tmp_path / 'set/a.txt').read_text() == 'a'
+
+
+@pytest.mark.parametrize(
+    'name', ['/etc/passwd', '../a.jpg', 'a/../../b.jpg', '..', '.', '', 'a\0.jpg', 'a\nb', 'a ', 'x' * 300, '\ud800.jpg', 7, None, ['a']]
+)
+def test_names_that_leave_their_folder_or_name_no_file_are_refused_with_their_place(tmp_path, name):
+    with pytest.raises(ValueError, match="^Line 3 of 'list.txt': .* is not the name of a file below its folder"):
+        below(tmp_path, name, "line 3 of 'list.txt'")
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'day/a b.jpg', '...', 'a..b.jpg', ' a', 'ä' * 127, '{{$HOME}}', 'a;b', 'C:\\x'])
+def test_other_names_keep_their_letters(tmp_path, name):
+    assert below(tmp_path, name) == tmp_path / name
+
+
+def test_a_link_out_of_the_root_is_followed_for_reading_but_not_for_writing(tmp_path):
+    for folder in ('root', 'disk2'):
+        (tmp_path / folder).mkdir()
+    (tmp_path / 'root/bird').symlink_to(tmp_path / 'disk2', target_is_directory=True)
+    assert below(tmp_path / 'root', 'bird/a.jpg').parent.is_dir()
+    with pytest.raises(ValueError, match="'bird/a.jpg' leads out of"):
+        below(tmp_path / 'root', 'bird/a.jpg', links=False)
+    assert below(tmp_path / 'root', 'new/a.jpg', links=False) == tmp_path / 'root/new/a.jpg'
+
+
+HOLD = 'import sys, time; from mmlabelpenet.files import locked\nwith locked(sys.argv[1]): print("held", flush=True); time.sleep(600)'
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen([sys.executable, '-B', '-c', HOLD, tmp_path / 'run'], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'held\n'
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_second_process_is_told_who_holds_the_place_and_since_when(tmp_path, holder):
+    message = rf'run. is being written by .*process {holder.pid} on .*, since 20\d\d-.*\. Wait'
+    with pytest.raises(ValueError, match=message), locked(tmp_path / 'run'):
+        pass
+
+
+def test_a_lock_ends_with_its_process_and_leaves_nothing(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path / 'run'):
+        pass
+    with locked(tmp_path / 'run'):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_path):
+    fork = 'import os; worker = os.fork(); worker and print(worker, flush=True)'
+    code = HOLD.replace('print("held", flush=True)', fork)
+    process = subprocess.Popen([sys.executable, '-B', '-c', code, tmp_path / 'run'], stdout=subprocess.PIPE, text=True)
+    worker = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    try:
+        with locked(tmp_path / 'run'):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_places_that_differ_are_locked_by_themselves(tmp_path):
+    with locked(tmp_path / 'a'), locked(tmp_path / 'b'), locked(tmp_path / 'a.npz'):
+        pass
+
+
+def test_a_lock_removes_what_killed_processes_left_and_nothing_else(tmp_path):
+    gone = subprocess.run(
+        [sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    kept = ['run/a.partial', f'run/.a.{os.getpid()}-0.partial', f'.other.{gone}-0.partial', 'run/sub/a.txt']
+    left = [f'run/.a.{gone}-0.partial', f'run/sub/.b.pth.{gone}-0.partial', f'.run.{gone}-0.partial', f'.run.{gone}-1.partial/sub/a.txt']
+    for name in (*kept, *left):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with locked(tmp_path / 'run'):
+        pass
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*') if path.is_file()) == sorted(kept)
