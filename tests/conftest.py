@@ -45,6 +45,14 @@ def toy_root(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def workspace(tmp_path_factory):
+    """Folder with small data of every official layout below ``data``, where configs look for it. Only proposals are added to it."""
+    import standin
+
+    return standin.write_workspace(tmp_path_factory.mktemp('workspace'))
+
+
+@pytest.fixture(scope='session')
 def _toy_batch(toy_root):
     import toy
     from mmengine.dataset import pseudo_collate

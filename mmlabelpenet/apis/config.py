@@ -73,6 +73,30 @@ def _read(files: Sequence[Path]) -> Config:
         raise ValueError(f'{places[-1] if places else shown(files[0])}: {type(error).__name__}: {str(error).splitlines()[0]}') from error
 
 
+def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The ``StageMetric`` of an evaluator.
+
+    Args:
+        evaluator: a metric, a list of metrics, or an ``Evaluator`` with ``metrics``, as mmengine's runner takes them.
+
+    Returns:
+        The dict of the metric itself; what is written into it reaches the evaluator.
+
+    Raises:
+        ValueError: no ``StageMetric``, or more than one.
+
+    >>> stage_metric([dict(type='mmdet.VOCMetric'), dict(type='StageMetric', split='val')])['split']
+    'val'
+    """
+    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
+    metrics = [metrics] if isinstance(metrics, Mapping) else list(metrics)
+    found = [metric for metric in metrics if str(metric.get('type')).rpartition('.')[2] == 'StageMetric']
+    if len(found) != 1:
+        kinds = ', '.join(str(metric.get('type')) for metric in metrics) or 'none'
+        raise ValueError(f"An evaluator needs one metric with type='StageMetric', got the metrics {kinds}.")
+    return found[0]
+
+
 def config_hash(config: Config) -> str:
     """SHA-256 of a config's content, hexadecimal.
 

@@ -14,10 +14,11 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash
+from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash, stage_metric
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
+from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.structures import STAGES, check_stage
@@ -56,7 +57,8 @@ def test(
     """Score a checkpoint.
 
     Args:
-        config: with ``test_dataloader`` and ``test_evaluator``, and ``work_dir`` for the log.
+        config: with ``test_dataloader`` and ``test_evaluator``, which holds a ``StageMetric``, alone or in a list, and ``work_dir`` for the
+            log.
         checkpoint: of the config's model.
         stages: ``'all'``, or one name or several.
         out: JSON file for the table, with ``meta``.
@@ -75,7 +77,7 @@ def test(
     start = time.monotonic()
     check_config(config)
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
-    chosen = choose_stages(stages, tuple(config.model.stages)) if own else list(config.test_evaluator.stages)
+    chosen = choose_stages(stages, tuple(config.model.stages)) if own else list(stage_metric(config.test_evaluator).stages)
     trained = read_checkpoint(checkpoint)['meta']
     digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
     config = copy.deepcopy(config)
@@ -83,7 +85,7 @@ def test(
         config.model.setdefault('test_cfg', {})
         config.model.test_cfg.stages = chosen
     if dump is not None:
-        config.test_evaluator.dump = str(dump)
+        stage_metric(config.test_evaluator).dump = str(dump)
     table, protocol = run_test(config, checkpoint, chosen, tta)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
@@ -125,14 +127,14 @@ def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str], tta:
     """
     config = augment_test(config) if tta else copy.deepcopy(config)
     config.load_from, config.resume = None, False
-    config.test_evaluator.stages = list(stages)
+    stage_metric(config.test_evaluator).stages = list(stages)
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_strictly(model.module if tta else model, checkpoint)
     runner.test()
-    metric = runner.test_evaluator.metrics[0]
+    metric = next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, StageMetric))
     return metric.table, metric.meta
 
 

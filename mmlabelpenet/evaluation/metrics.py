@@ -44,8 +44,8 @@ class StageMetric(BaseMetric):
         split: list of the images that are scored; it also ranks equal scores.
         stages: stages that get a row.
         protocol: 'test' (box AP, mask AP, ABO, mIoU) or 'corloc' (CorLoc only, for a training split).
-        metrics: groups of metrics, some of the protocol's; all by default. With none of them, as for a test list whose annotations lie on
-            a server, no annotation is read and ``dump`` is all that comes out.
+        metric: groups of metrics, one name or several of the protocol's; None for all. With none of them, ``()``, as for a test list
+            whose annotations are on a server, no annotation is read and ``dump`` is all that comes out.
         box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
         mask_iou_thrs: thresholds of mask AP.
         semantic_score_thr: score from which on an instance enters the class map of mIoU.
@@ -61,7 +61,7 @@ class StageMetric(BaseMetric):
     """
 
     def __init__(
-        self, data_root: str, split: str, stages: Sequence[str] = STAGES, protocol: str = 'test', metrics: Sequence[str] | None = None,
+        self, data_root: str, split: str, stages: Sequence[str] = STAGES, protocol: str = 'test', metric: str | Sequence[str] | None = None,
         box_iou_thrs: Sequence[float] = (0.5,), mask_iou_thrs: Sequence[float] = (0.25, 0.5, 0.7, 0.75),
         semantic_score_thr: float = 0.3, legacy: bool = False, mask_classes: Sequence[str] | None = None, dump: str | None = None,
         collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None,
@@ -69,7 +69,7 @@ class StageMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if protocol not in PROTOCOLS:
             raise ValueError(f'The protocol is one of {tuple(PROTOCOLS)}, got {protocol!r}.')
-        groups = PROTOCOLS[protocol] if metrics is None else tuple(metrics)
+        groups = PROTOCOLS[protocol] if metric is None else (metric,) if isinstance(metric, str) else tuple(metric)
         unknown = sorted(set(groups) - set(PROTOCOLS[protocol]))
         if unknown:
             raise ValueError(f'Protocol {protocol!r} measures {PROTOCOLS[protocol]}, got {unknown}.')

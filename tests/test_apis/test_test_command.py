@@ -96,6 +96,21 @@ def test_one_stage_scores_the_same_alone_and_corloc_is_null_where_not_asked_for(
     assert all(value == together[key] for key, value in table['detection'].items() if 'CorLoc' not in key and key != 'per_class')
 
 
+def test_the_stages_metric_may_stand_in_a_list_beside_others(tested, toy_root, checkpoint, tmp_path):
+    config = make_config(toy_root, tmp_path)
+    config.test_evaluator = [dict(type='mmengine.DumpResults', out_file_path=str(tmp_path / 'all.pkl')), config.test_evaluator]
+    table = apis.test(config, checkpoint, stages='detection', dump=tmp_path / 'results.json')
+    assert table['detection']['bbox_mAP_50_area'] == tested[0]['detection']['bbox_mAP_50_area']
+    assert (tmp_path / 'all.pkl').is_file() and (tmp_path / 'results.json').is_file()
+
+
+def test_an_evaluator_without_the_stages_metric_is_an_error(toy_root, checkpoint, tmp_path):
+    config = make_config(toy_root, tmp_path)
+    config.test_evaluator = [dict(type='mmdet.VOCMetric')]
+    with pytest.raises(ValueError, match="one metric with type='StageMetric', got the metrics mmdet.VOCMetric"):
+        apis.test(config, checkpoint)
+
+
 def test_a_config_without_corloc_loader_gives_null_and_config_and_checkpoint_stay_as_they_were(toy_root, checkpoint, tmp_path):
     config = make_config(toy_root, tmp_path)
     config.pop('corloc_dataloader')

@@ -83,10 +83,16 @@ def test_without_metrics_predictions_are_written_and_no_annotation_is_read(tmp_p
     images = devkit_images(0)
     root = write_devkit(tmp_path / 'devkit', images)
     shutil.rmtree(root / 'Annotations')
-    metric, flat = run(root, samples_of(images), metrics=(), dump=tmp_path / 'results.json')
+    metric, flat = run(root, samples_of(images), metric=(), dump=tmp_path / 'results.json')
     assert flat == {} and all(value is None for row in metric.table.values() for key, value in row.items() if key != 'per_class')
     written = json.loads((tmp_path / 'results.segmentation.json').read_text())
     assert len(written) == sum(len(image['labels']) for image in images.values())
+
+
+def test_one_group_of_metrics_may_be_given_by_its_name(tmp_path):
+    images = devkit_images(0)
+    metric, flat = run(write_devkit(tmp_path, images), samples_of(images), metric='bbox')
+    assert flat and all('bbox' in key for key in flat)
 
 
 @pytest.mark.parametrize('score_thr', [0.0, 0.125, 0.5, 1.0])
@@ -236,7 +242,7 @@ def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
     with pytest.raises(ValueError, match="got 'coco'"):
         StageMetric(str(tmp_path), 'val', protocol='coco')
     with pytest.raises(ValueError, match=r"measures \('corloc',\), got \['segm'\]"):
-        StageMetric(str(tmp_path), 'val', protocol='corloc', metrics=['segm'])
+        StageMetric(str(tmp_path), 'val', protocol='corloc', metric=['segm'])
     with pytest.raises(ValueError, match='got 50'):
         StageMetric(str(tmp_path), 'val', box_iou_thrs=[50])
 
@@ -244,7 +250,7 @@ def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
 def test_groups_and_thresholds_of_the_config_decide_what_is_measured(tmp_path):
     images = devkit_images(11)
     metric, flat = run(
-        write_devkit(tmp_path, images), samples_of(images), metrics=['bbox', 'segm'], box_iou_thrs=[0.75], mask_iou_thrs=[0.125]
+        write_devkit(tmp_path, images), samples_of(images), metric=['bbox', 'segm'], box_iou_thrs=[0.75], mask_iou_thrs=[0.125]
     )
     assert {key.split('/')[1] for key in flat} == {
         'bbox_mAP_75_11point', 'bbox_mAP_75_area', 'segm_mAP_12.5_area', 'segm_mAP_12.5_11point', 'segm_mAP_12.5_coco101',

@@ -7,5 +7,5 @@ __trainval = dict(dataset=dict(data_root=__voc12, split='trainval', proposals='d
 
 train_dataloader = label_dataloader = corloc_dataloader = __trainval
 test_dataloader = dict(dataset=dict(data_root=__voc12, split='test', tags=None, proposals='data/proposals/voc12_test.npz'))
-test_evaluator = dict(data_root=__voc12, split='test', metrics=())
+test_evaluator = dict(data_root=__voc12, split='test', metric=())
 corloc_evaluator = dict(data_root=__voc12, split='trainval')

@@ -24,7 +24,7 @@ from mmengine.utils import track_iter_progress
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.config import config_hash
+from mmlabelpenet.apis.config import config_hash, stage_metric
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.test import add_missing
 from mmlabelpenet.calibration.crf import build_crf
@@ -179,7 +179,7 @@ def measure(
     Returns:
         the table, and what it rests on.
     """
-    metric: StageMetric = METRICS.build(dict(evaluator, stages=list(baselines)))
+    metric: StageMetric = METRICS.build(dict(stage_metric(evaluator), stages=list(baselines)))
     metric.dataset_meta = dataset.metainfo
     indices = range(len(dataset)) if indices is None else indices
     located = metric.protocol == 'corloc'
