@@ -9,8 +9,8 @@ from pathlib import Path
 import mmdet
 import pytest
 import standin
-import toy
 import torch
+import toy
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
