@@ -1,10 +1,9 @@
 """Several years of VOC as one devkit of links, for training on all of them (VOC 2007 and 2012: "07+12")."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files import atomic_folder, locked
 from .pictures import link_or_copy
 from .voc import VOC_CLASSES, VOCDevkit
 
@@ -38,17 +37,13 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f'Image {twice!r} stands in two of the lists. Join lists that share no image.')
-    partial = out.with_name(f'.{out.name}.partial{os.getpid()}')
-    try:
+    with locked(out), atomic_folder(out) as partial:
         for folder in (*_FOLDERS, 'ImageSets/Main'):
             (partial / folder).mkdir(parents=True)
         for split, parts in lists.items():
             _write_lists(partial / 'ImageSets/Main', split, parts)
             for devkit, ids in parts:
                 _link(devkit, ids, partial)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return {split: sum(len(ids) for _, ids in parts) for split, parts in lists.items()}
 
 

@@ -1,5 +1,8 @@
 import json
 import multiprocessing
+import os
+import shutil
+import signal
 import time
 
 import cv2
@@ -9,6 +12,7 @@ import pytest
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.datasets.voc import read_boxes
+from mmlabelpenet.files import locked
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
 TOOL = 'dataset_converters/selective_search.py'
@@ -164,6 +168,32 @@ def test_a_killed_run_goes_on_where_it_stopped(tool, root, tmp_path, monkeypatch
     assert len(searched) == 6 - len(done) and not {f'{name}.npy' for name in searched} & set(done)
     assert (tmp_path / 'p.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
     assert not parts.exists()
+
+
+def test_a_killed_search_process_ends_the_command_with_one_line(tool, root, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, 'search_one', kill_this_process)
+    with pytest.raises(ValueError, match='One of 2 search processes was killed.* --workers'):
+        run_tool(tool, root, tmp_path / 'p.npz', '--workers', '2')
+
+
+def kill_this_process(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_second_of_two_searches_for_one_file_is_refused(tool, root, tmp_path):
+    with locked(tmp_path / 'p.npz'), pytest.raises(ValueError, match=r'p\.npz. is being written by'):
+        run_tool(tool, root, tmp_path / 'p.npz')
+    run_tool(tool, root, tmp_path / 'p.npz')
+    assert len(ProposalFile(tmp_path / 'p.npz')) == 6
+
+
+def test_an_image_list_cannot_make_the_tool_write_beside_its_parts(tool, root, tmp_path):
+    shutil.copytree(root, tmp_path / 'a/kit')
+    (tmp_path / 'a/kit/photo.jpg').write_bytes((root / 'JPEGImages/train_00000.jpg').read_bytes())
+    (tmp_path / 'a/kit/ImageSets/Main/train.txt').write_text('../photo\n')
+    with pytest.raises(ValueError, match=r"'\.\./photo.* is not the name of a file below its folder"):
+        run_tool(tool, tmp_path / 'a/kit', tmp_path / 'out/p.npz')
+    assert not [path for path in tmp_path.rglob('*.npy')]
 
 
 def test_a_complete_file_is_left_alone_and_other_settings_need_overwrite(tool, root, tmp_path):

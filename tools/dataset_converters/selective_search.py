@@ -8,11 +8,12 @@ on the images and the settings alone.
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_write, below, locked
 from mmlabelpenet.processes import end_with
 
 _FORMAT = 1  # raise it when the same settings give other proposals
@@ -62,11 +63,12 @@ def main(argv: list[str] | None = None) -> None:
     search = SelectiveSearchSettings(args.mode, args.min_size, args.max_proposals)
     settings = {'method': 'selective search', 'split': args.split, **asdict(search), 'opencv': cv2.__version__, 'format': _FORMAT}
     settings |= {'max_side': args.max_side} if args.max_side else {}
-    if not is_complete(args, image_ids, settings):
-        parts = open_parts(args, settings)
-        make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
-        write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
-        shutil.rmtree(parts)
+    with locked(args.out):
+        if not is_complete(args, image_ids, settings):
+            parts = open_parts(args, settings)
+            make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
+            write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
+            shutil.rmtree(parts)
     print(*describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split)), sep='\n')
 
 
@@ -109,7 +111,7 @@ def make_parts(
     devkit: VOCDevkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0
 ) -> None:
     """Search every image that has no part yet, with a bar of progress."""
-    todo = [image_id for image_id in image_ids if not (parts / f'{image_id}.npy').exists()]
+    todo = [image_id for image_id in image_ids if not part_path(parts, image_id).exists()]
     jobs = [(image_id, devkit.image_path(image_id), search, parts, max_side) for image_id in todo]
     bar = tqdm(total=len(image_ids), initial=len(image_ids) - len(todo), unit='image', mininterval=0.5 if sys.stderr.isatty() else 20)
     with bar:
@@ -118,13 +120,25 @@ def make_parts(
 
 
 def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], workers: int) -> Iterator[str]:
-    """Search images in this process or in several."""
+    """Search images in this process or in several.
+
+    Raises:
+        ValueError: a process was killed, as a system without memory does.
+    """
     if workers <= 1:
         cv2.setNumThreads(1)
         yield from map(search_one, jobs)
         return
-    with multiprocessing.Pool(workers, start_worker, (os.getpid(),)) as pool:
-        yield from pool.imap_unordered(search_one, jobs)
+    pool = ProcessPoolExecutor(workers, initializer=start_worker, initargs=(os.getpid(),))
+    try:
+        yield from pool.map(search_one, jobs)
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f'One of {workers} search processes was killed, maybe because memory ran out. What is done is kept: give the same command '
+            'again, with fewer --workers.'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def start_worker(parent: int) -> None:
@@ -145,14 +159,19 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
         raise ValueError(f'Image {str(path)!r} is not readable. Restore it; what is done so far is kept in {str(parts)!r}.')
     bboxes, _ = shrunk_search(image, search, max_side)
     part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
-    with atomic_write(parts / f'{image_id}.npy', 'wb') as file:
+    with atomic_write(part_path(parts, image_id), 'wb') as file:
         np.save(file, part)
     return image_id
 
 
+def part_path(parts: Path, image_id: str) -> Path:
+    """Where the proposals of an image lie until all are found."""
+    return below(parts, f'{image_id}.npy', links=False)
+
+
 def read_part(parts: Path, image_id: str) -> ProposalRecord:
     """The proposals that :func:`search_one` left."""
-    part = np.load(parts / f'{image_id}.npy', allow_pickle=False)
+    part = np.load(part_path(parts, image_id), allow_pickle=False)
     return ProposalRecord(image_id, (int(part[0, 0]), int(part[0, 1])), part[1:], np.ones(len(part) - 1, np.float32))
 
 

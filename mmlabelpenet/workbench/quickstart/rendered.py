@@ -8,7 +8,6 @@ Seeded; the same settings give the same bytes. See :mod:`mmlabelpenet.workbench.
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmlabelpenet.files import atomic_folder, locked
 from mmlabelpenet.workbench.quickstart.scenes import RENDERED_CLASSES, RenderSettings, Scene, render_scene
 
 __all__ = ['RENDERED_CLASSES', 'RENDERED_SPLITS', 'RenderSettings', 'render_dataset', 'voc_palette']
@@ -48,19 +48,11 @@ def render_dataset(
     settings = settings or RenderSettings()
     if _is_complete(root, settings):
         return
-    partial = root.with_name(f'.{root.name}.partial{os.getpid()}')
-    if partial.exists():
-        shutil.rmtree(partial)
-    for folder in _FOLDERS:
-        (partial / folder).mkdir(parents=True)
-    try:
+    with locked(root), atomic_folder(root) as partial:
+        for folder in _FOLDERS:
+            (partial / folder).mkdir(parents=True)
         _write_all(partial, settings, progress)
         (partial / _MARKER).write_text(json.dumps(_marker(settings), indent=1) + '\n')
-        if root.exists():
-            root.rmdir()  # empty: _is_complete refused anything else
-        partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def voc_palette() -> list[int]:
