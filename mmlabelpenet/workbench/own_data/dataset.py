@@ -8,15 +8,13 @@ DIR/own_data.json          classes, counts, and where each picture came from
 
 import csv
 import json
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, link_or_copy, list_pictures, picture_size, read_picture, unusable
+from mmlabelpenet.files import atomic_folder, locked
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
 
@@ -157,9 +155,7 @@ def _write(
     names = list(labels)
     train, test = stratified_split([labels[name] for name in names], share, seed)
     splits = dict(train=[names[k] for k in train], test=[names[k] for k in test], new=[name for name in names if not labels[name]])
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
-    try:
+    with locked(root), atomic_folder(root) as partial:
         (partial / 'JPEGImages').mkdir()
         (partial / 'ImageSets/Main').mkdir(parents=True)
         converted = {name: why for name in names if (why := _store(sources[name], partial / 'JPEGImages', name, max_side))}
@@ -172,10 +168,6 @@ def _write(
             classes=classes, seed=seed, test_share=share, splits=splits, converted=converted, sources={n: str(sources[n]) for n in names}
         )
         (partial / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-        partial.chmod(0o777 & ~_umask())
-        partial.replace(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return OwnData.load(root)
 
 
@@ -190,9 +182,3 @@ def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
         return ''
     (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_picture(source, max_side)))
     return f'reduced from {size[0]} x {size[1]} pixels' if large else 'turned upright, or stored as 8-bit RGB'
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
