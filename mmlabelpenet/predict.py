@@ -48,11 +48,10 @@ def predict(args: argparse.Namespace) -> int:
         FileNotFoundError: no such picture or model.
         ValueError: two pictures of one name, a picture that cannot be read, a checkpoint of another model.
     """
-    from tqdm import tqdm
-
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.apis.inferencer import expand
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+    from mmlabelpenet.progress import track
     from mmlabelpenet.workbench.own_data.labelling import store_prediction
 
     pictures = expand(args.pictures)
@@ -65,7 +64,7 @@ def predict(args: argparse.Namespace) -> int:
     writer = PseudoLabelWriter(store, dict(stage=args.stage or inferencer.stages[-1], min_score=args.min_score))
     options = dict(stage=args.stage, min_score=args.min_score, batch_size=args.batch_size)
     count = 0
-    for found in tqdm(inferencer.stream(pictures, **options), total=len(pictures), unit='picture'):
+    for found in track(inferencer.stream(pictures, **options), 'images', len(pictures)):
         store_prediction(writer, found, range(len(found)))
         write_pictures(found, args.out, args.format)
         count += len(found)

@@ -126,16 +126,13 @@ def export(args: argparse.Namespace) -> None:
     data = OwnData.load(args.dir)
     devkit = VOCDevkit(args.dir, data.classes)
     pictures = [devkit.image_path(name) for names in data.splits.values() for name in names]
-    from tqdm import tqdm
-
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.workbench.own_data.labelling import label_pictures
 
     inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
     store = args.dir / 'labels.json'
     tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
-    with tqdm(total=len(pictures), unit='picture', mininterval=0.5 if sys.stderr.isatty() else 20) as bar:
-        label_pictures(inferencer, pictures, store, tags, args.stage, args.min_score, progress=bar)
+    label_pictures(inferencer, pictures, store, tags, args.stage, args.min_score)
     out = args.dir / 'export' / args.format
     words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']
     run_tool('export_pseudo_labels.py', words + ([] if args.format == 'labelme' else ['--val-share', args.val_share]))

@@ -15,7 +15,6 @@ from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
-from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import Subset
 
@@ -23,6 +22,7 @@ from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags
+from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import pseudo_instances, to_original
 
@@ -136,7 +136,7 @@ class LabelPass:
         loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
         training = model.training
         model.eval()
-        generator, bar = model.generators[stage], ProgressBar(len(remaining)) if is_main_process() and remaining else None
+        generator = model.generators[stage]
 
         def ask() -> Iterator[tuple[LabelGenerator, Any, DetDataSample]]:
             for batch in loader:
@@ -145,11 +145,10 @@ class LabelPass:
                 for sample, job in zip(samples, model.label_jobs(stage, data['inputs'], samples), strict=True):
                     yield generator, job, DetDataSample(metainfo=sample.metainfo)
 
-        with Workers(self.num_workers) as workers:
+        with Workers(self.num_workers) as workers, ProgressBar(f'labels of {stage}', len(remaining)) as bar:
             for sample, pseudo in workers.map(finish, ask()):
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
-                if bar is not None:
-                    bar.update()
+                bar.advance()
         model.train(training)
 
 

@@ -53,8 +53,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     files = find_stores(args.store)
-    from tqdm import tqdm
-
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.workbench.report.browser import write_browser
@@ -69,8 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     devkit = VOCDevkit(root, [category['name'] for category in first.content['categories']]) if root else None
     tags = devkit.tags(dataset.split, dataset.get('tags', 'lists')) if devkit and dataset else None
     out = args.out or (args.store if args.store.is_dir() else args.store.parent) / 'browse.html'
-    with tqdm(total=len(first), unit='image', mininterval=0.5 if sys.stderr.isatty() else 20) as bar:
-        write_browser(out, stores, images, devkit, tags, args.width, bar)
+    write_browser(out, stores, images, devkit, tags, args.width)
     print(f'Wrote {out} ({out.stat().st_size / 2**20:.1f} MiB). Open it in a browser.')
 
 

@@ -38,8 +38,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score image by image; return the table and what it rests on."""
-    from mmengine.utils import track_iter_progress
-
     from mmlabelpenet.apis.checkpoint import file_hash
     from mmlabelpenet.apis.receipt import receipt
     from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
@@ -47,6 +45,7 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     from mmlabelpenet.evaluation.metrics import PROTOCOLS, read_truth
     from mmlabelpenet.evaluation.scoring import Settings, score_image, summarise
     from mmlabelpenet.evaluation.table import make_row
+    from mmlabelpenet.progress import track
 
     start = time.monotonic()
     measured = {name: getattr(args, name) for name in ('semantic_score_thr', 'legacy')}
@@ -57,7 +56,7 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     image_ids = devkit.image_ids(args.split)
     results = ResultsFile(args.predictions, classes, image_ids, devkit.image_size)
     records, masked, mapped = [], 0, 0
-    for image_id in track_iter_progress(image_ids, file=sys.stderr):
+    for image_id in track(image_ids, 'images'):
         truth = read_truth(devkit, image_id, settings)
         masked, mapped = masked + (truth.masks is not None), mapped + (truth.class_mask is not None)
         records.append(score_image(results.prediction(image_id), truth, settings))

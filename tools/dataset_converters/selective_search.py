@@ -19,7 +19,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
@@ -28,6 +27,7 @@ from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, below, locked
 from mmlabelpenet.processes import end_with
+from mmlabelpenet.progress import ProgressBar
 
 _FORMAT = 1  # raise it when the same settings give other proposals
 
@@ -113,10 +113,9 @@ def make_parts(
     """Search every image that has no part yet, with a bar of progress."""
     todo = [image_id for image_id in image_ids if not part_path(parts, image_id).exists()]
     jobs = [(image_id, devkit.image_path(image_id), search, parts, max_side) for image_id in todo]
-    bar = tqdm(total=len(image_ids), initial=len(image_ids) - len(todo), unit='image', mininterval=0.5 if sys.stderr.isatty() else 20)
-    with bar:
+    with ProgressBar('images', len(image_ids), done=len(image_ids) - len(todo)) as bar:
         for _ in run_jobs(jobs, min(workers, len(jobs))):
-            bar.update()
+            bar.advance()
 
 
 def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], workers: int) -> Iterator[str]:

@@ -1,20 +1,19 @@
 """One line at the end of the terminal that says where training stands."""
 
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from numbers import Real
+from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rich.console import Console
 
+from mmlabelpenet.progress import LiveLine, clock
 from mmlabelpenet.registry import HOOKS
 
-# Time of an iteration against that of the classification stage, as usual; only for phases that have not run yet.
-_USUAL = dict(classification=1.0, detection=1.8, refinement=2.2, segmentation=2.2, recurrent=20.0)
 _REFRESH = 0.2  # seconds
 
 
@@ -22,32 +21,29 @@ _REFRESH = 0.2  # seconds
 class LiveProgress(Hook):
     """Phase, iteration, time left of the whole schedule and losses of what trains, on a line that is written over and over.
 
-    Nothing is written where the stream is no terminal. The time left counts the current phase at its own pace and phases to come at the
-    usual ratio to it; labelling between phases is not in it.
+    Nothing is written where standard error is not a terminal; the log has the same numbers. The time left counts the current phase at
+    its own pace and later phases at the usual ratio to it; labelling between phases is not included.
 
     Args:
-        stream: None is stderr.
-        always: write although the stream is no terminal.
+        console: where the line is shown; None is standard error.
     """
 
     priority = 'NORMAL'  # before the logger, which then has a clean line
 
-    def __init__(self, stream: IO[str] | None = None, always: bool = False) -> None:
-        self.stream = stream or sys.stderr
-        self.shown = always or self.stream.isatty()
+    def __init__(self, console: Console | None = None) -> None:
+        self.line = LiveLine(console)
         self.pace: float | None = None
         self.started = self.written = -math.inf
         self.phase, self.text = '', ''
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Show where it stands while the iteration runs."""
-        if self.shown and is_main_process() and self.text:
-            self.stream.write(f'\r\x1b[2K{self.text}')
-            self.stream.flush()
+        """Show the line while the iteration runs."""
+        if self.text:
+            self.line.show(self.text)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None) -> None:
         """Clear the line for the logger, and prepare the next."""
-        if not self.shown or not is_main_process():
+        if not self.line.shown:
             return
         phases = [(phase.name, phase.iters) for phase in runner.train_loop.phases]
         name, done, total = where(phases, runner.iter + 1)
@@ -55,9 +51,11 @@ class LiveProgress(Hook):
         if time.monotonic() - self.written > _REFRESH or done == total:
             self.written = time.monotonic()
             self._clear()
-            left = None if self.pace is None else time_left(phases, runner.iter + 1, self.pace)
-            all_iters = sum(count for _, count in phases)
-            self.text = f'{name} {done}/{total} | {runner.iter + 1}/{all_iters} | left {clock(left)} | {losses_text(outputs or {})}'[:159]
+            costs = relative_costs(runner.train_loop.model.names, [name for name, _ in phases])
+            left = None if self.pace is None else time_left(phases, costs, runner.iter + 1, self.pace)
+            iters, losses = sum(count for _, count in phases), loss_values(outputs or {})
+            parts = [f'{name} {done}/{total}', f'{runner.iter + 1}/{iters}', f'left {clock(left)}']
+            self.text = ' | '.join([*parts, '  '.join(f'{key} {value:.3f}' for key, value in losses.items())])
 
     def before_label_pass(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Leave the line to the labelling."""
@@ -68,9 +66,8 @@ class LiveProgress(Hook):
         self._clear()
 
     def _clear(self) -> None:
-        if self.shown and self.text and is_main_process():
-            self.stream.write('\r\x1b[2K')
-            self.stream.flush()
+        if self.text:
+            self.line.clear()
         self.text = ''
 
     def _measure(self, phase: str) -> None:
@@ -97,54 +94,58 @@ def where(phases: Sequence[tuple[str, int]], iteration: int) -> tuple[str, int, 
     return phases[-1][0], iteration, phases[-1][1]
 
 
-def time_left(phases: Sequence[tuple[str, int]], iteration: int, pace: float) -> float:
+def relative_costs(stages: Sequence[str], phases: Sequence[str]) -> list[float]:
+    """Time of an iteration of each phase against that of the first stage, as usual.
+
+    Later stages take about twice as long, since they find their own proposals; a phase that trains all stages in both directions and
+    labels on the way takes about three times their sum.
+
+    Args:
+        stages: of the model, in order.
+        phases: names; those that are not a stage train all of them.
+
+    >>> relative_costs(['classification', 'detection'], ['classification', 'detection', 'recurrent'])
+    [1.0, 2.0, 9.0]
+    """
+    costs = {name: 2.0 if number else 1.0 for number, name in enumerate(stages)}
+    return [costs.get(phase, 3 * sum(costs.values())) for phase in phases]
+
+
+def time_left(phases: Sequence[tuple[str, int]], costs: Sequence[float], iteration: int, pace: float) -> float:
     """Seconds to the end of the schedule after ``iteration``.
 
     Args:
         phases: names and iterations.
-        iteration: that are done.
+        costs: of an iteration of each phase, see :func:`relative_costs`.
+        iteration: that are done, at least 1.
         pace: seconds of an iteration in the current phase.
 
-    >>> time_left([('classification', 10), ('recurrent', 2)], 4, pace=1.0)
+    >>> time_left([('classification', 10), ('recurrent', 2)], [1.0, 20.0], 4, pace=1.0)
     46.0
     """
-    current, left, done = where(phases, max(iteration, 1))[0], 0.0, iteration
-    for name, count in phases:
-        rest = max(0, count - max(0, done))
-        done -= count
-        left += rest * pace * _USUAL[name] / _USUAL[current]
-    return left
+    left, current, end = 0.0, None, 0
+    for (_, count), cost in zip(phases, costs, strict=True):
+        end += count
+        rest = min(count, max(0, end - iteration))
+        current = cost if current is None and iteration <= end else current
+        left += rest * cost
+    return left * pace / (current or costs[-1])
 
 
-def clock(seconds: float | None) -> str:
-    """Hours, minutes and seconds.
+def loss_values(values: Mapping[str, Any]) -> dict[str, float]:
+    """Losses of what trains: each loss where that is one stage, sums where there are several.
 
-    >>> clock(3725), clock(65.4), clock(None)
-    ('1:02:05', '1:05', '?')
+    Args:
+        values: logged, with keys ``[<direction>.]<stage>.<name>``; other keys are ignored.
+
+    >>> loss_values({'loss': 3.0, 'detection.loss_cls': 1.0, 'detection.loss_bbox': 0.5, 'detection.acc': 9.0})
+    {'loss_cls': 1.0, 'loss_bbox': 0.5}
+    >>> loss_values({'forward.a.loss_x': 1.0, 'forward.a.loss_y': 2.0, 'forward.b.loss_x': 5.0})
+    {'forward.a': 3.0, 'forward.b': 5.0}
     """
-    if seconds is None:
-        return '?'
-    minutes, rest = divmod(round(seconds), 60)
-    return f'{minutes // 60}:{minutes % 60:02d}:{rest:02d}' if minutes >= 60 else f'{minutes}:{rest:02d}'
-
-
-def losses_text(outputs: Mapping[str, Any]) -> str:
-    """Losses of what has just trained: of one stage each, of several their sums.
-
-    >>> losses_text({'loss': 3.0, 'detection.loss_cls': 1.0, 'detection.loss_bbox': 0.5, 'detection.acc': 9.0})
-    'loss_cls 1.000  loss_bbox 0.500'
-    """
-    found = {key: _number(value) for key, value in outputs.items() if 'loss' in key.split('.')[-1] and key.count('.')}
-    found = {key: value for key, value in found.items() if key.split('.')[-1] != 'loss'}
-    stages = {key.rsplit('.', 1)[0] for key in found}
-    if len(stages) > 1:
-        sums: dict[str, float] = {}
-        for key, value in found.items():
-            name = key.rsplit('.', 1)[0]
-            sums[name] = sums.get(name, 0.0) + value
-        found = sums
-    return '  '.join(f'{key.rsplit(".", 1)[-1] if len(stages) == 1 else key} {value:.3f}' for key, value in found.items())
-
-
-def _number(value: Any) -> float:
-    return float(value.detach()) if torch.is_tensor(value) else float(value)
+    found: dict[str, dict[str, float]] = {}
+    for key, value in values.items():
+        part, _, name = key.rpartition('.')
+        if part and 'loss' in name and name != 'loss' and isinstance(value, Real | torch.Tensor):
+            found.setdefault(part, {})[name] = value.item() if torch.is_tensor(value) else float(value)
+    return {part: sum(losses.values()) for part, losses in found.items()} if len(found) > 1 else next(iter(found.values()), {})

@@ -7,7 +7,6 @@ Shapes: C classes, K boxes, D channels, (h', w') feature map. Boxes: float32 xyx
 """
 
 import copy
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-from mmengine.utils import track_iter_progress
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +30,7 @@ from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.models.inference.mask_refinement import rescale_results
+from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS, METRICS
 from mmlabelpenet.workbench.baselines.image_classifier import FeatureMaps, ImageClassifier, fit_image_classifier
 from mmlabelpenet.workbench.baselines.places import METHODS, activation_masks, box_masks, chosen_boxes, mask_boxes
@@ -154,7 +153,7 @@ def trivial_baselines(
 def learn(reader: FeatureMaps, dataset: VOCTags) -> ImageClassifier:
     """The classifier of images, from the tags of a list."""
     pooled, onehots = [], []
-    for index in track_iter_progress(range(len(dataset)), file=sys.stderr):
+    for index in track(range(len(dataset)), 'images'):
         data = reader.data_preprocessor(pseudo_collate([dataset[index]]))
         pooled.append(reader(data).mean((1, 2)))
         onehots.append(data['data_samples'][0].gt_image_labels.onehot)
@@ -185,7 +184,7 @@ def measure(
     located = metric.protocol == 'corloc'
     blind = located and all(baseline.method != 'cam' for baseline in baselines.values())
     preprocessor = judge.reader.data_preprocessor
-    for index in track_iter_progress(indices, file=sys.stderr):
+    for index in track(indices, 'images'):
         data = preprocessor(pseudo_collate([dataset[index]]))
         (sample,), (image,) = data['data_samples'], preprocessor.images(data['inputs'], data['data_samples'])
         onehot = sample.gt_image_labels.onehot

@@ -1,7 +1,6 @@
 """Measure on checkpoints where the classification stage looks (:mod:`~mmlabelpenet.workbench.experiments.mil_mass_measures`)."""
 
 import copy
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmengine.utils import track_iter_progress
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +22,7 @@ from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.engine.label_pass import weights_hash
 from mmlabelpenet.models import LabelPENet
+from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 from mmlabelpenet.workbench.experiments.mil_mass_measures import painted, summarise_mass, tag_mass
@@ -57,7 +56,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
     labels: list[int] = []
     every = max(1, -(-len(dataset) // (max_images or len(dataset))))
     indices = range(0, len(dataset), every)
-    for index in track_iter_progress(indices, file=sys.stderr):
+    for index in track(indices, 'images'):
         data = nets[0].data_preprocessor(pseudo_collate([dataset[index]]), False)
         (sample,), features = data['data_samples'], {}
         truth = objects_of(devkit, sample)

@@ -1,6 +1,6 @@
 """Labels of pictures from a trained network, as a pseudo-label store that every exporter reads."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from mmlabelpenet.apis.checkpoint import file_hash
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.structures import pseudo_instances
 
 
@@ -22,7 +23,6 @@ def label_pictures(
     stage: str | None = None,
     min_score: float = 0.3,
     batch_size: int = 1,
-    progress: Iterable | None = None,
 ) -> PseudoLabelStore:
     """Predict and store; an interrupted run goes on where it stopped.
 
@@ -34,7 +34,6 @@ def label_pictures(
         stage: which predicts; None the last one.
         min_score: detections below are left out.
         batch_size: pictures per pass.
-        progress: a bar with ``update``, told of every picture.
 
     Returns:
         the store; an instance's weight is its score.
@@ -45,13 +44,11 @@ def label_pictures(
     writer = PseudoLabelWriter(out, header)
     names = [path.stem for path in pictures]
     todo = [path for path in pictures if path.stem not in writer.done]
-    if progress is not None:
-        progress.update(len(pictures) - len(todo))
     lowest = 0.0 if tags else min_score
-    for found in inferencer.stream(todo, stage=stage, min_score=lowest, batch_size=batch_size):
-        store_prediction(writer, found, chosen(found, tags.get(found.image_id, ()), min_score))
-        if progress is not None:
-            progress.update(1)
+    with ProgressBar('images', len(pictures), done=len(pictures) - len(todo)) as bar:
+        for found in inferencer.stream(todo, stage=stage, min_score=lowest, batch_size=batch_size):
+            store_prediction(writer, found, chosen(found, tags.get(found.image_id, ()), min_score))
+            bar.advance()
     return writer.finish(names, inferencer.classes)
 
 

@@ -5,7 +5,7 @@ Pictures lie in the page in chunks that the browser unpacks when one of them is 
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ from mmlabelpenet.datasets.pictures import read_picture
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.files import atomic_write
+from mmlabelpenet.progress import track
 from mmlabelpenet.visualization.drawing import class_colours, enlarge
 from mmlabelpenet.workbench.report.comparison import compare, disagreement, is_annotated
 
@@ -31,7 +32,6 @@ def write_browser(
     devkit: VOCDevkit | None = None,
     tags: Mapping[str, Sequence[int]] | None = None,
     width: int = 256,
-    progress: Iterable | None = None,
 ) -> Path:
     """Write the page; it appears whole or not at all.
 
@@ -42,7 +42,6 @@ def write_browser(
         devkit: with annotations of some images; None shows none.
         tags: labels by image id, to be shown.
         width: of the pictures in the page, in pixels.
-        progress: a bar with ``update``, told of every image.
 
     Raises:
         ValueError: no store, or stores of different classes.
@@ -51,15 +50,13 @@ def write_browser(
     classes = _classes(stores)
     first = next(iter(stores.values()))
     entries, pictures = [], []
-    for image in first.content['images']:
+    for image in track(first.content['images'], 'images'):
         path = Path(images) / image['file_name']
         picture = read_picture(path)
         scale = width / picture.shape[1]
         small = enlarge(picture, scale)
         pictures.append(_webp(small))
         entries.append(image_entry(image, stores, small.shape[:2], scale, devkit, (tags or {}).get(image['img_id'], ())))
-        if progress is not None:
-            progress.update(1)
     truth = any('o' in instance for entry in entries for instance in entry['i'])
     colours = ['#' + ''.join(f'{value:02x}' for value in colour) for colour in class_colours(len(classes)).tolist()]
     meta = dict(classes=classes, colours=colours, stages=list(stores), truth=truth, chunk=CHUNK, images=entries)

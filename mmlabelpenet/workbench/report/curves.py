@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from mmlabelpenet.engine.hooks.live_progress import loss_values
+
 Points = list[tuple[float, float]]
 
 WIDTH, HEIGHT = 360, 190
@@ -41,8 +43,8 @@ def phase_curves(scalars: Sequence[Mapping], phases: Sequence[Mapping]) -> list[
         phases: of the config, ``name`` and ``iters``.
 
     Returns:
-        for each phase its name and ``{loss: [(iteration, value), ...]}``. A cascade phase has the losses of its stage; the recurrent
-        one has each stage's sum, by direction.
+        for each phase its name and ``{loss: [(iteration, value), ...]}``, with losses as in
+        :func:`~mmlabelpenet.engine.hooks.live_progress.loss_values`.
 
     >>> phase_curves([{'step': 1, 'detection.loss_cls': 2.0}], [{'name': 'detection', 'iters': 3}])
     [('detection', {'loss_cls': [(1, 2.0)]})]
@@ -53,27 +55,12 @@ def phase_curves(scalars: Sequence[Mapping], phases: Sequence[Mapping]) -> list[
         series: dict[str, Points] = {}
         for line in scalars:
             if start < line['step'] <= end:
-                for name, value in _losses(line, phase['name']).items():
-                    series.setdefault(name, []).append((line['step'], value))
+                for name, value in loss_values(line).items():
+                    if math.isfinite(value):
+                        series.setdefault(name, []).append((line['step'], value))
         curves.append((phase['name'], series))
         start = end
     return curves
-
-
-def _losses(line: Mapping, phase: str) -> dict[str, float]:
-    sums: dict[str, float] = {}
-    for key, value in line.items():
-        parts = key.split('.')
-        if 'loss' not in parts[-1] or not isinstance(value, (int, float)) or not math.isfinite(value):
-            continue
-        if phase == 'recurrent' and len(parts) == 3:
-            name = f'{parts[1]}, {parts[0]}'
-        elif phase != 'recurrent' and len(parts) == 2 and parts[0] == phase:
-            name = parts[1]
-        else:
-            continue
-        sums[name] = sums.get(name, 0.0) + value
-    return sums
 
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:

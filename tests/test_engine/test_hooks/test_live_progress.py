@@ -6,8 +6,10 @@ import torch
 import toy
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
+from rich.console import Console
 
-from mmlabelpenet.engine.hooks.live_progress import LiveProgress, clock, losses_text, time_left, where
+from mmlabelpenet.engine.hooks.live_progress import LiveProgress, loss_values, relative_costs, time_left, where
+from mmlabelpenet.progress import LiveLine
 from mmlabelpenet.registry import HOOKS
 
 PHASES = [('classification', 10), ('detection', 20), ('recurrent', 2)]
@@ -15,16 +17,15 @@ PHASES = [('classification', 10), ('detection', 20), ('recurrent', 2)]
 
 @HOOKS.register_module(force=True)
 class ToTheLine(Hook):
-    """Makes the progress write into memory, at every iteration."""
+    """Makes the progress write to a terminal in memory, at every iteration."""
 
     priority = 'VERY_HIGH'
+    stream = io.StringIO()
 
     def before_train(self, runner):
         (hook,) = (hook for hook in runner.hooks if isinstance(hook, LiveProgress))
-        hook.stream, hook.shown = self.stream, True
         self.stream.truncate(0)
-
-    stream = io.StringIO()
+        hook.line = LiveLine(Console(file=self.stream, force_terminal=True, width=200))
 
 
 def test_the_line_tells_phase_iterations_time_left_and_losses(toy_root, tmp_path, monkeypatch):
@@ -42,13 +43,16 @@ def test_the_line_tells_phase_iterations_time_left_and_losses(toy_root, tmp_path
     assert heads[0][2] == 'left ?' and heads[1][2] != 'left ?'
     assert 'loss_mil' in heads[0][3] and 'loss_rpn_cls' in heads[2][3]
     assert 'forward.classification' in heads[-1][3] and 'backward.' in heads[-1][3]
-    assert all(len(line) < 160 and '\n' not in line for line in lines)
+    assert all(len(line) <= 200 and '\n' not in line for line in lines)
 
 
 def test_nothing_is_written_where_there_is_no_terminal():
-    hook = LiveProgress(stream=io.StringIO())
-    assert not hook.shown
-    assert LiveProgress(stream=io.StringIO(), always=True).shown
+    stream = io.StringIO()
+    hook = LiveProgress(Console(file=stream))
+    hook.text = 'detection 1/3'
+    hook.before_train_iter(None, 0)
+    hook.after_train_iter(None, 0)
+    assert stream.getvalue() == ''
 
 
 @pytest.mark.parametrize(
@@ -60,19 +64,19 @@ def test_an_iteration_lies_in_its_phase(iteration, expected):
 
 
 def test_the_time_left_falls_to_nought():
-    times = [time_left(PHASES, k, 1.0) for k in range(1, 11)]
+    costs = [1.0, 1.8, 20.0]
+    times = [time_left(PHASES, costs, k, 1.0) for k in range(1, 11)]
     assert times == sorted(times, reverse=True)
-    assert time_left(PHASES, 10, 1.0) == pytest.approx(20 * 1.8 + 2 * 20)
-    assert time_left(PHASES, 31, 40.0) == pytest.approx(40)
-    assert time_left(PHASES, 32, 40.0) == 0
+    assert time_left(PHASES, costs, 10, 1.0) == pytest.approx(20 * 1.8 + 2 * 20)
+    assert time_left(PHASES, costs, 31, 40.0) == pytest.approx(40)
+    assert time_left(PHASES, costs, 32, 40.0) == 0
 
 
-@pytest.mark.parametrize(('seconds', 'text'), [(0, '0:00'), (59.6, '1:00'), (3600, '1:00:00'), (None, '?')])
-def test_a_clock_reads_like_one(seconds, text):
-    assert clock(seconds) == text
+def test_phases_of_any_name_have_a_usual_time():
+    assert relative_costs(['tags', 'boxes', 'polishing'], ['tags', 'polishing', 'together']) == [1, 2, 15]
 
 
 def test_losses_of_several_stages_are_summed():
     outputs = {'forward.loss': 9.0, 'forward.detection.loss_cls': torch.tensor(1.0), 'forward.detection.loss_bbox': 2.0}
     outputs |= {'backward.detection.loss_cls': 0.5, 'backward.detection.acc': 70.0, 'forward.backbone.grad_norm': 3.0}
-    assert losses_text(outputs) == 'forward.detection 3.000  backward.detection 0.500'
+    assert loss_values(outputs) == {'forward.detection': 3.0, 'backward.detection': 0.5}

@@ -31,10 +31,11 @@ def test_a_work_dir_without_log_has_no_lines(tmp_path):
 
 
 def test_each_phase_has_the_losses_of_its_own_stage_and_iterations():
-    scalars = [{'step': k, 'classification.loss_mil': 1.0 * k, 'detection.loss_cls': 2.0 * k, 'loss': 9.0, 'lr': 1.0} for k in range(1, 8)]
+    named = {1: 'classification.loss_mil', 2: 'classification.loss_mil', 3: 'classification.loss_mil', 4: 'detection.loss_cls'}
+    scalars = [{'step': k, named.get(k, 'detection.loss_cls'): 1.0 * k, 'loss': 9.0, 'lr': 1.0} for k in range(1, 6)]
     curves = dict(phase_curves(scalars, PHASES))
     assert curves['classification'] == {'loss_mil': [(1, 1.0), (2, 2.0), (3, 3.0)]}
-    assert curves['detection'] == {'loss_cls': [(4, 8.0), (5, 10.0)]}
+    assert curves['detection'] == {'loss_cls': [(4, 4.0), (5, 5.0)]}
     assert curves['recurrent'] == {}
 
 
@@ -47,7 +48,16 @@ def test_recurrent_losses_are_summed_by_stage_and_direction():
         'forward.detection.acc': 50.0,
     }
     line['backward.detection.loss_cls'] = 4.0
-    assert dict(phase_curves([line], PHASES))['recurrent'] == {'detection, forward': [(6, 3.0)], 'detection, backward': [(6, 4.0)]}
+    assert dict(phase_curves([line], PHASES))['recurrent'] == {'forward.detection': [(6, 3.0)], 'backward.detection': [(6, 4.0)]}
+
+
+def test_stages_and_phases_of_any_name_have_curves():
+    phases = [dict(name='first', iters=1), dict(name='polishing', iters=1), dict(name='together', iters=1)]
+    lines = [{'step': 1, 'first.loss_a': 1.0}, {'step': 2, 'polishing.loss_b': 2.0}]
+    lines.append({'step': 3, 'forward.first.loss_a': 3.0, 'forward.polishing.loss_b': 4.0})
+    curves = dict(phase_curves(lines, phases))
+    assert curves['first'] == {'loss_a': [(1, 1.0)]} and curves['polishing'] == {'loss_b': [(2, 2.0)]}
+    assert curves['together'] == {'forward.first': [(3, 3.0)], 'forward.polishing': [(3, 4.0)]}
 
 
 def test_losses_that_are_no_numbers_are_left_out():

@@ -2,9 +2,7 @@
 
 import copy
 import functools
-import io
 import tempfile
-import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.runner import Runner
-from mmengine.utils import ProgressBar
 
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.objects import largest_component
@@ -106,7 +103,6 @@ def draw_batch(dataset: torch.utils.data.Dataset, number: int, size: int) -> dic
 
 
 def run_label_pass(loader: dict, model: torch.nn.Module, stage: str) -> None:
-    """A whole label pass into a folder that goes again, without a bar."""
-    silent = functools.partial(ProgressBar, file=io.StringIO())
-    with tempfile.TemporaryDirectory() as folder, unittest.mock.patch('mmlabelpenet.engine.label_pass.ProgressBar', silent):
+    """A whole label pass into a folder that goes again."""
+    with tempfile.TemporaryDirectory() as folder:
         LabelPass(loader, folder).run(Runner, stage, model)

@@ -1,0 +1,130 @@
+"""Progress of work that takes a while, on standard error: a bar on a terminal, elsewhere a line every 20 seconds.
+
+Only the first rank shows anything. Nothing runs in the background, so that processes can be forked meanwhile.
+"""
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from datetime import timedelta
+from types import TracebackType
+from typing import TypeVar
+
+from mmengine.dist import is_main_process
+from rich.console import Console
+from rich.control import Control
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import ControlType
+from rich.text import Text
+
+REFRESH, LINES = 0.1, 20.0  # seconds between two updates of a bar and between two lines
+
+T = TypeVar('T')
+
+
+class ProgressBar:
+    """Shows how much of something is done, while its ``with`` block runs.
+
+    Args:
+        text: what is being done.
+        total: number of items.
+        done: how many of them were done before.
+        console: where to show it; None is standard error.
+
+    >>> with ProgressBar('images', total=2) as bar:
+    ...     for _ in range(2):
+    ...         bar.advance()
+    """
+
+    def __init__(self, text: str, total: int, done: int = 0, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        columns = (
+            TextColumn('{task.description}', markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        fixed = dict(auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self.shown = is_main_process()
+        self.bar = Progress(*columns, console=self.console, disable=not (self.shown and self.console.is_terminal), **fixed)
+        self.bar.add_task(text, total=total, completed=done)
+        (self.task,) = self.bar.tasks
+        self.updated = time.monotonic()
+
+    def __enter__(self) -> 'ProgressBar':
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def advance(self, count: int = 1) -> None:
+        """Count items that have been done."""
+        self.bar.advance(self.task.id, count)
+        now = time.monotonic()
+        if self.shown and now - self.updated > (LINES if self.bar.disable else REFRESH):
+            self.updated = now
+            if self.bar.disable:
+                self.console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+            else:
+                self.bar.refresh()
+
+    def _line(self) -> str:
+        left = self.task.time_remaining
+        text = f'{self.task.description}: {self.task.completed:.0f} of {self.task.total:.0f}, {clock(self.task.elapsed)} elapsed'
+        return text if left is None else f'{text}, {clock(left)} left'
+
+
+def track(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar.
+
+    Args:
+        items: to iterate over.
+        text: what is being done.
+        total: number of items; None is their length.
+
+    >>> list(track([1, 2], 'images'))
+    [1, 2]
+    """
+    if total is None:
+        total = len(items) if isinstance(items, Collection) else 0
+    with ProgressBar(text, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+class LiveLine:
+    """One line at the end of a terminal that is written over and over; nothing where there is no terminal.
+
+    Args:
+        console: None is standard error.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+
+    @property
+    def shown(self) -> bool:
+        """Whether anything is written."""
+        return self.console.is_terminal and is_main_process()
+
+    def show(self, text: str) -> None:
+        """Replace the line; what does not fit is cut off."""
+        self.clear()
+        if self.shown:
+            self.console.print(Text(text), end='', no_wrap=True, overflow='ellipsis')
+
+    def clear(self) -> None:
+        """Leave an empty line, for others to write on."""
+        if self.shown:
+            self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+
+
+def clock(seconds: float | None) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(3725), clock(65.4), clock(None)
+    ('1:02:05', '0:01:05', '?')
+    """
+    return '?' if seconds is None else str(timedelta(seconds=round(seconds)))
