@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmlabelpenet.options import ConfigOptions
+
 TOOLS = Path(__file__).resolve().parent
 STAGES = ('classification', 'detection', 'refinement', 'segmentation')
 FORMATS = ('coco', 'yolo', 'voc', 'labelme')
@@ -40,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     train = steps.add_parser('train', help='write a config if there is none, and train')
     train.add_argument('dir', type=Path)
     train.add_argument('--write-only', action='store_true', help='write the config, to edit it first')
-    train.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override config keys')
+    train.add_argument('--cfg-options', action=ConfigOptions)
     export = steps.add_parser('export', help='label all pictures')
     export.add_argument('dir', type=Path)
     export.add_argument('--format', choices=FORMATS, required=True)
@@ -113,7 +115,7 @@ def train(args: argparse.Namespace) -> None:
         print(f'Wrote {path} for {len(data.splits["train"])} pictures and {hardware}: {sum(p["iters"] for p in phases)} iterations.')
     if args.write_only:
         return
-    config = apis.load_config(path, apis.parse_options(args.cfg_options))
+    config = apis.load_config(path, args.cfg_options)
     apis.train(config, resume='auto' if (Path(config.work_dir) / 'last_checkpoint').exists() else None)
     print(f'\nNext: python tools/own_data.py export {args.dir} --format coco')
 

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from mmlabelpenet.options import ConfigOptions
+
 STAGES = ('classification', 'detection', 'refinement', 'segmentation', 'all')
 
 
@@ -25,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='write the predictions here, COCO-format results as eval_predictions.py reads them; of several stages as FILE.<stage>.json',
     )
     parser.add_argument('--work-dir', help='where the log goes; default work_dirs/<config name>/test')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser.parse_args(argv)
@@ -36,10 +38,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # spinning threads slow the data loader's workers down
-    from mmlabelpenet.apis import load_config, parse_options, test
+    from mmlabelpenet.apis import load_config, test
     from mmlabelpenet.evaluation import text_table
 
-    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config = load_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or f'{config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
     config.launcher = args.launcher
     table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump, tta=args.tta)

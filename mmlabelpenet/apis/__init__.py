@@ -1,6 +1,8 @@
 """What the tools call."""
 
-from .config import load_config, parse_options
+from mmlabelpenet.options import parse_options
+
+from .config import load_config
 from .inferencer import LabelPENetInferencer
 from .results import Prediction
 from .test import test

@@ -1,6 +1,5 @@
 """Reading configs: one error that names file and key."""
 
-import ast
 import hashlib
 import json
 import traceback
@@ -8,30 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mmlabelpenet.apis.config_files import config_files, nearest_file, shown
-
-
-def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Turn ``KEY=VALUE`` words into config overrides; values are Python literals where they can be, else text.
-
-    Raises:
-        ValueError: a word has no ``=``.
-
-    >>> parse_options(['randomness.seed=1', 'work_dir=out', 'a.b=[1, 2]'])
-    {'randomness.seed': 1, 'work_dir': 'out', 'a.b': [1, 2]}
-    """
-    parsed = {}
-    for option in options:
-        key, sign, value = option.partition('=')
-        if not sign:
-            raise ValueError(f'Config options are KEY=VALUE, got {option!r}.')
-        try:
-            parsed[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parsed[key] = value
-    return parsed
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -47,11 +25,30 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     files = config_files(path)
     config = _read(files)
     for key, value in (overrides or {}).items():
+        first, *steps = key.split('.')
         try:
-            config.merge_from_dict({key: value})
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            config[first] = ConfigDict(value=_overridden(config.get(first, {} if steps else None), steps, value)).value
+        except (TypeError, IndexError) as error:
             raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
     return config
+
+
+def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
+    """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merging it steps into every list and tuple."""
+    if not steps:
+        if node is None or not isinstance(value, Mapping):
+            return value
+        merged = Config(dict(value=node))
+        merged.merge_from_dict(dict(value=value))
+        return merged.value
+    step, *rest = steps
+    if isinstance(node, list | tuple):
+        if not step.isdigit() or int(step) >= len(node):
+            raise IndexError(f'{step!r} is not an index of a list of {len(node)}')
+        return type(node)(_overridden(item, rest, value) if index == int(step) else item for index, item in enumerate(node))
+    if not isinstance(node, Mapping):
+        raise TypeError(f'{step!r} would be a key of {node!r}, which is not a dict')
+    return {**node, step: _overridden(node.get(step, {} if rest else None), rest, value)}
 
 
 def _read(files: Sequence[Path]) -> Config:

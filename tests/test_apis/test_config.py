@@ -49,3 +49,32 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
 def test_an_option_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r'The option train_cfg.phases.9.iters=1 does not fit the config'):
         load_config(CONFIGS / 'labelpenet_lite0_rendered.py', {'train_cfg.phases.9.iters': 1})
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        ({'x.0.y': 3}, dict(x=[dict(y=3), dict(z=[1, 2])])),
+        ({'x.0': 3}, dict(x=[3, dict(z=[1, 2])])),
+        ({'x.1.z.0': 9}, dict(x=[dict(y=1), dict(z=[9, 2])])),
+        ({'t.1.a': 9}, dict(t=(1, dict(a=9)))),
+        ({'d': dict(b=9)}, dict(d=dict(a=1, b=9))),
+        ({'d': dict(_delete_=True, b=9)}, dict(d=dict(b=9))),
+        ({'d.new.deep': 9}, dict(d=dict(a=1, b=2, new=dict(deep=9)))),
+        ({'fresh.deep': 9}, dict(fresh=dict(deep=9))),
+        ({'n': dict(a=1)}, dict(n=dict(a=1))),
+    ],
+)
+def test_an_option_reaches_into_dicts_lists_and_tuples(tmp_path, options, expected):
+    (tmp_path / 'a.py').write_text('x = [dict(y=1), dict(z=[1, 2])]\nt = (1, dict(a=1))\nd = dict(a=1, b=2)\nn = None\n')
+    config, before = load_config(tmp_path / 'a.py', options), load_config(tmp_path / 'a.py')
+    assert config.to_dict() == before.to_dict() | expected
+    assert Config.fromstring(config.pretty_text, '.py').to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize('option', ['x.5.y', 'x.-1.y', 'n.a', 'd.a.b', 'x.first'])
+def test_an_option_beside_the_config_is_one_line(tmp_path, option):
+    (tmp_path / 'a.py').write_text('x = [dict(y=1)]\nd = dict(a=1)\nn = None\n')
+    with pytest.raises(ValueError, match=f'The option {option}=1 does not fit the config') as raised:
+        load_config(tmp_path / 'a.py', {option: 1})
+    assert '\n' not in str(raised.value)

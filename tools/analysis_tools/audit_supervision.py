@@ -14,6 +14,8 @@ import logging
 import os
 import sys
 
+from mmlabelpenet.options import ConfigOptions
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -22,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--images', type=int, default=4, help='images of the training split that go through training (default: 4)')
     parser.add_argument('--data-only', action='store_true', help='load the images as training does, but build no network')
     parser.add_argument('--out', metavar='FILE.md', help='write the card to this file too')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys, as for tools/train.py')
+    parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys, as for tools/train.py')
     return parser.parse_args(argv)
 
 
@@ -32,11 +34,11 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
         with contextlib.redirect_stdout(sys.stderr):  # log and bars of training, which keep the stream they find when they are imported
-            from mmlabelpenet.apis import load_config, parse_options
+            from mmlabelpenet.apis import load_config
             from mmlabelpenet.files import atomic_write
             from mmlabelpenet.workbench.supervision.audit import audit
 
-            config = load_config(args.config, parse_options(args.cfg_options or []))
+            config = load_config(args.config, args.cfg_options)
             config.log_level = logging.getLevelName(logging.WARNING)
             card = audit(config, args.images, args.data_only)
     except (ValueError, FileNotFoundError) as error:

@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from mmlabelpenet.options import ConfigOptions
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -20,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--stage', default='classification', help='whose labels (default: classification)')
     parser.add_argument('--images', type=int, help='only so many, evenly spread over the list (default: all)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/generators'), help='folder of the labels and of the table')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys of all')
+    parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys of all')
     return parser.parse_args(argv)
 
 
@@ -28,13 +30,12 @@ def main(argv: list[str] | None = None) -> None:
     """Label, compare, print, write."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as tools/train.py
-    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.workbench.experiments.differences import compare_configs, comparison_markdown
     from mmlabelpenet.workbench.experiments.generator_comparison import METRICS, compare_generators
 
-    options = parse_options(args.cfg_options or [])
-    configs = [load_config(path, options) for path in args.configs]
+    configs = [load_config(path, args.cfg_options) for path in args.configs]
     results = compare_generators(configs, args.checkpoints, args.stage, args.out, args.images)
     text = comparison_markdown(compare_configs(results, Path(args.configs[0]).stem, METRICS))
     with atomic_write(args.out / f'{args.stage}.md') as file:

@@ -6,6 +6,9 @@ machine it is made on; with --gpus N it holds for N of them, each with the confi
 """
 
 import argparse
+import sys
+
+from mmlabelpenet.options import ConfigOptions
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -16,7 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--iters', type=int, default=5, help='measured iterations of each phase, after one to warm up (default: 5)')
     parser.add_argument('--bandwidth', type=float, default=10.0, help='of the gradients between GPUs, in GB/s, assumed (default: 10)')
     parser.add_argument('--device', help='cpu or cuda (default: cuda if there is one)')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
     args = parser.parse_args(argv)
     if args.gpus < 1 or args.iters < 1:
         parser.error(f'--gpus and --iters must be at least 1, got {args.gpus} and {args.iters}')
@@ -30,12 +33,12 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
 
-    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis import load_config
     from mmlabelpenet.workbench.experiments.estimate import estimate
 
     MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmlabelpenet')
-    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config = load_config(args.config, args.cfg_options)
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     print(f'{"":24}{"times":>9}{"seconds each":>14}{"hours":>9}{"GB":>7}   where the time goes')
     total, peak = 0.0, 0.0
@@ -47,4 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')

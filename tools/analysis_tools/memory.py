@@ -1,6 +1,9 @@
 """Memory that a training needs, phase by phase: python tools/analysis_tools/memory.py CONFIG [--size H W] [--proposals N]."""
 
 import argparse
+import sys
+
+from mmlabelpenet.options import ConfigOptions
 
 
 def parse_args() -> argparse.Namespace:
@@ -10,21 +13,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), default=(900, 1200), help='of the images; default 900 1200')
     parser.add_argument('--proposals', type=int, default=2000, help='of an image; default 2000')
     parser.add_argument('--batch-size', type=int, default=1, help='images; default 1')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure and print a table."""
     args = parse_args()
-    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis import load_config
     from mmlabelpenet.workbench.experiments.memory import measure_phases
 
-    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config = load_config(args.config, args.cfg_options)
     print(f'{"phase":15}{"parameters":>12}{"trained":>12}{"optimizer":>12}{"peak":>12}   in GB', flush=True)
     for phase, *sizes in measure_phases(config, tuple(args.size), args.proposals, args.batch_size):
         print(f'{phase:15}' + ''.join(f'{size / 1e9:12.2f}' for size in sizes), flush=True)
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'Error: {error}')

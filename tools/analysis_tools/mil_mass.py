@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from mmlabelpenet.options import ConfigOptions
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -21,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers here')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='draw them over iterations: .svg, .png or .pdf')
     parser.add_argument('--beside', nargs='+', type=Path, default=[], metavar='FILE.json', help='draw these runs in the same plot')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 
 
@@ -29,13 +31,13 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, print, write, draw."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.workbench.experiments.mil_mass import mil_mass
     from mmlabelpenet.workbench.experiments.mil_mass_measures import KEYS
     from mmlabelpenet.workbench.report.mil_plot import plot_mil_mass
 
-    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config = load_config(args.config, args.cfg_options)
     result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)
     print('\n' + '  '.join(['iteration', *(f'{key:>17}' for key in KEYS)]))
     for row in result['checkpoints']:

@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from mmlabelpenet.options import ConfigOptions
+
 METHODS = ('largest', 'whole', 'random', 'cam')
 
 
@@ -22,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='of the random proposals')
     parser.add_argument('--crf', default='small', help="preset of the CRF, or 'none' (default: small)")
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the table here, with values per class')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override config keys')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 
 
@@ -32,12 +34,12 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmengine.logging import MMLogger
 
-    from mmlabelpenet.apis import load_config, parse_options
+    from mmlabelpenet.apis import load_config
     from mmlabelpenet.evaluation import text_table
     from mmlabelpenet.workbench.baselines.score import trivial_baselines
 
     MMLogger.get_instance('trivial_baselines', log_level='WARNING')  # the name of every weight that is loaded would hide the table
-    config = load_config(args.config, parse_options(args.cfg_options or []))
+    config = load_config(args.config, args.cfg_options)
     table = trivial_baselines(config, args.methods, args.seed, None if args.crf == 'none' else args.crf, args.out)
     if table['meta']['thresholds']:
         tried = ', '.join(f'{threshold}: {value:.1f}' for threshold, value in table['meta']['thresholds'].items())

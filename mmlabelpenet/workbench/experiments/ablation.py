@@ -18,8 +18,9 @@ from typing import Literal
 
 from mmengine.config import Config
 
-from mmlabelpenet.apis.config import load_config, parse_options, planned_iterations, recipe_hash
+from mmlabelpenet.apis.config import load_config, planned_iterations, recipe_hash
 from mmlabelpenet.files import atomic_write
+from mmlabelpenet.options import parse_options
 from mmlabelpenet.workbench.experiments.collect import Result, read_result
 
 TOOLS = Path(__file__).resolve().parents[3] / 'tools'
@@ -163,11 +164,12 @@ def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path
     """All runs of configs and seeds; the first seed of every config comes first.
 
     Raises:
-        ValueError: two different configs of one name, which would share a folder.
+        ValueError: two different configs of one name, which would share a folder, or an option that is not ``KEY=VALUE``.
 
     >>> [str(run) for run in make_runs(['x/a.py', 'x/b.py', 'x/a.py'], [0, 1], 'out')]
     ['a seed 0', 'b seed 0', 'a seed 1', 'b seed 1']
     """
+    parse_options(options)
     unique = list(dict.fromkeys(map(Path, paths)))
     for path in unique:
         twins = [str(other) for other in unique if other.stem == path.stem]

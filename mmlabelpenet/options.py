@@ -1,0 +1,145 @@
+"""Options of the command line: ``KEY=VALUE`` words, and switches that may stand before a config. Imports no framework."""
+
+import argparse
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_CONSTANTS = {'true': True, 'false': False, 'none': None, 'null': None}
+_BRACKETS = {'(': ')', '[': ']', '{': '}'}
+
+
+class ConfigOptions(argparse.Action):
+    """What ``--cfg-options KEY=VALUE ...`` does: ``args.cfg_options`` becomes the dict of :func:`parse_options`.
+
+    Given twice, both count, as with mmengine's ``DictAction``.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> _ = parser.add_argument('--cfg-options', action=ConfigOptions)
+    >>> parser.parse_args(['--cfg-options', 'a.b=1', 'c=[x,y]', '--cfg-options', 'd=none']).cfg_options
+    {'a.b': 1, 'c': ['x', 'y'], 'd': None}
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str = 'override config keys, e.g. randomness.seed=1') -> None:
+        super().__init__(option_strings, dest, nargs='+', default={}, metavar='KEY=VALUE', help=help)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Add the words of one ``--cfg-options``."""
+        try:
+            setattr(namespace, self.dest, getattr(namespace, self.dest) | parse_options(values))
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+
+
+def before_config(words: Sequence[str], switches: Mapping[str, str]) -> list[str]:
+    """Let options whose value may be left out stand before a config, which argparse would take for the value.
+
+    Args:
+        words: of the command line.
+        switches: value of each such option where none is given.
+
+    >>> before_config(['--amp', 'config.py', '--amp', 'fp16'], {'--amp': 'bf16'})
+    ['--amp=bf16', 'config.py', '--amp', 'fp16']
+    """
+    following = [*words[1:], '']
+    return [f'{word}={switches[word]}' if word in switches and after.endswith('.py') else word for word, after in zip(words, following)]
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Turn ``KEY=VALUE`` words into config overrides; values as :func:`parse_value` reads them.
+
+    Raises:
+        ValueError: a word is not ``KEY=VALUE``, or the brackets or quotes of its value do not match.
+
+    >>> parse_options(['randomness.seed=1', 'work_dir=out', 'model.share_tail=false', 'a.b=[1, 2]'])
+    {'randomness.seed': 1, 'work_dir': 'out', 'model.share_tail': False, 'a.b': [1, 2]}
+    """
+    parsed = {}
+    for option in options:
+        key, sign, value = option.partition('=')
+        if not sign or not all(key.strip().split('.')):
+            raise ValueError(f'Config options are KEY=VALUE, such as randomness.seed=1, got {option!r}.')
+        try:
+            parsed[key.strip()] = parse_value(value)
+        except ValueError as error:
+            raise ValueError(f'The option {option} cannot be read: {error}') from error
+    return parsed
+
+
+def parse_value(text: str) -> Any:
+    """Read a value of the command line, as mmengine's ``DictAction`` does and with dicts.
+
+    Numbers are numbers; ``true``, ``false``, ``none`` and ``null`` are constants in upper and lower case; ``a,b`` and ``[a,b]`` are lists,
+    ``(a,b)`` is a tuple, ``dict(a=b)`` and ``{a: b}`` are dicts; the rest is text. Quotes keep a text as it is.
+
+    Raises:
+        ValueError: brackets or quotes do not match.
+
+    >>> parse_value('1,2.5,x'), parse_value('(null, False)'), parse_value("[dict(type='ToyHook', ids=[1])]")
+    ([1, 2.5, 'x'], (None, False), [{'type': 'ToyHook', 'ids': [1]}])
+    >>> parse_value('data/VOC2007'), parse_value("'false'"), parse_value("'a,b'")
+    ('data/VOC2007', 'false', 'a,b')
+    """
+    text = text.strip()
+    if text.endswith(',') or len(list(_split(text))) > 1:
+        return _items(text)
+    if _encloses(text, '['):
+        return _items(text[1:-1])
+    if _encloses(text, '('):
+        return tuple(_items(text[1:-1]))
+    if text.startswith('dict') and _encloses(text[4:], '('):
+        return {key: parse_value(value) for key, value in _pairs(text[5:-1], '=')}
+    if _encloses(text, '{'):
+        return {parse_value(key): parse_value(value) for key, value in _pairs(text[1:-1], ':')}
+    return _parse_word(text)
+
+
+def _parse_word(text: str) -> Any:
+    if text.lower() in _CONSTANTS:
+        return _CONSTANTS[text.lower()]
+    for read in [ast.literal_eval] if text[:1] in ('"', "'") else [int, float]:
+        try:
+            return read(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text
+
+
+def _encloses(text: str, bracket: str) -> bool:
+    return text.startswith(bracket) and text.endswith(_BRACKETS[bracket])
+
+
+def _items(text: str) -> list[Any]:
+    return [parse_value(item) for item in _split(text)]
+
+
+def _pairs(text: str, sign: str) -> Iterator[tuple[str, str]]:
+    for item in _split(text):
+        key, *value = _split(item, sign)
+        if not value:
+            raise ValueError(f'expected KEY{sign}VALUE in a dict, got {item.strip()!r}.')
+        yield key.strip(), sign.join(value)
+
+
+def _split(text: str, sign: str = ',') -> Iterator[str]:
+    """Pieces of a text between signs that stand in no brackets and no quotes; nothing after the last sign is no piece."""
+    closing: list[str] = []
+    quote, start = '', 0
+    for index, char in enumerate(text):
+        if quote:
+            quote = '' if char == quote else quote
+        elif char in '\'"' and (text[:index].rstrip() or ',')[-1] in '([{=:,':  # else an apostrophe
+            quote = char
+        elif char in _BRACKETS:
+            closing.append(_BRACKETS[char])
+        elif closing and char == closing[-1]:
+            closing.pop()
+        elif char == sign and not closing:
+            yield text[start:index]
+            start = index + 1
+    if closing or quote:
+        raise ValueError(f'{quote or closing[-1]} is missing. Put text with brackets, commas or quotes into quotes of its own.')
+    if text[start:].strip():
+        yield text[start:]
