@@ -1,14 +1,7 @@
-"""Reading weights without running code, and loading them without silence.
+"""Checkpoints: the last whole one of a training, and weights that are loaded completely or not at all."""
 
-mmengine's checkpoints hold log buffers beside the tensors, so that ``torch.load(weights_only=True)`` refuses them, and a plain
-``torch.load`` runs whatever a file asks for. Here every object of a file that is not a tensor or a plain container becomes an inert
-stand-in: it is neither imported nor called.
-"""
-
-import collections
 import hashlib
 import logging
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,69 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-_REAL = {
-    ('collections', 'OrderedDict'): collections.OrderedDict,
-    ('torch', 'Size'): torch.Size,
-    ('torch', 'device'): torch.device,
-    ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
-    ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
-}
-
-
-class Inert:
-    """Stands where a file asks for anything but tensors and containers; takes every argument and does nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> 'Inert':
-        """Ignore what the object would have been made of."""
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def __call__(self, *args: Any, **kwargs: Any) -> 'Inert':
-        """A function of the file: not run."""
-        return Inert()
-
-    def __setstate__(self, state: Any) -> None:
-        """Drop the state."""
-
-
-class _InertPickle:
-    """A pickle module for ``torch.load`` that imports nothing."""
-
-    __name__ = 'inert_pickle'
-
-    class Unpickler(pickle.Unpickler):
-        """Knows how tensors are rebuilt; all else is inert."""
-
-        def find_class(self, module: str, name: str) -> Any:
-            """The class or function of a global, or its stand-in."""
-            if (module, name) in _REAL:
-                return _REAL[module, name]
-            if module in ('torch', 'torch.storage') and name.endswith('Storage'):
-                return getattr(torch.storage if module == 'torch.storage' else torch, name)
-            value = getattr(torch, name, None) if module == 'torch' else None
-            return value if isinstance(value, torch.dtype) else Inert
-
-    @classmethod
-    def load(cls, file: Any, **kwargs: Any) -> Any:
-        """As ``pickle.load``."""
-        return cls.Unpickler(file, **kwargs).load()
-
-
-def read_content(path: str | Path) -> Any:
-    """Everything that a checkpoint holds, on the CPU; tensors and plain containers as they are, all else inert. No code of it runs.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'Checkpoint {path} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
-    try:
-        return torch.load(path, map_location='cpu', weights_only=False, pickle_module=_InertPickle())
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(f'{path} cannot be read as a checkpoint ({error}). Expected a file that training wrote.') from error
+from mmlabelpenet.tensor_files import read_tensors
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -95,12 +26,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is no checkpoint.
     """
-    content = read_content(path)
+    content = read_tensors(path)
     state = content.get('state_dict', content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state or not all(isinstance(key, str) and is_plain(value) for key, value in state.items()):
         raise ValueError(f'{path} holds no state dict of tensors. Expected a file that training wrote.')
     meta = content.get('meta') if 'state_dict' in content else None
     return dict(state_dict=dict(state), meta=meta if isinstance(meta, dict) else {})
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a dense tensor with a memory of its size: one of 10^9 x 10^9 numbers may stand on a single stored one."""
+    dense = isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized and not value.is_meta
+    return dense and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def find_checkpoint(work_dir: str | Path) -> Path | None:

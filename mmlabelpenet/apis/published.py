@@ -15,12 +15,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint, read_content
+from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.tensor_files import read_tensors
 
 FORMAT = 'mmlabelpenet checkpoint'
 NEEDED_TO_RESUME = ('optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict')
@@ -95,7 +96,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is no checkpoint.
     """
-    content, checkpoint = read_content(path), read_checkpoint(path)
+    content, checkpoint = read_tensors(path), read_checkpoint(path)
     meta, state = checkpoint['meta'], checkpoint['state_dict']
     text = meta.get('cfg') if isinstance(meta.get('cfg'), str) else None
     others = {key: size for key in NEEDED_TO_RESUME if 'state_dict' in content and key in content and (size := _bytes(content[key]))}

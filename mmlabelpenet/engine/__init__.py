@@ -1,6 +1,5 @@
 """Who trains when, and what watches over it."""
 
-from . import checkpoint_loader
 from .hooks import AtomicCheckpointHook, HealthHook, IdleStagesHook, PartTimesHook
 from .label_pass import LabelPass
 from .loops import LabelPropagationLoop, Phase
@@ -15,5 +14,4 @@ __all__ = [
     'MixedPrecisionWrapper',
     'PartTimesHook',
     'Phase',
-    'checkpoint_loader',
 ]

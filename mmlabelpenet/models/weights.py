@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
-from mmengine.runner.checkpoint import get_external_models, get_torchvision_models
 from torch import Tensor, nn
 
 from mmlabelpenet.registry import WEIGHT_INITIALIZERS
+from mmlabelpenet.tensor_files import read_tensors
 
 from .published_weights import Preset, State, preset_of, rename_published
 
@@ -186,18 +186,13 @@ def _fill_linears(module: nn.Module, part: State) -> None:
 
 def _read(checkpoint: str) -> dict[str, Any]:
     """Load a file or URL without running any code in it."""
-    for scheme, models in (('torchvision://', get_torchvision_models), ('open-mmlab://', get_external_models)):
-        if checkpoint.startswith(scheme):
-            checkpoint = models()[checkpoint.removeprefix(scheme)]
-    if checkpoint.startswith(('http://', 'https://')):
-        return torch.hub.load_state_dict_from_url(checkpoint, map_location='cpu', weights_only=True)
-    path = Path(checkpoint).expanduser()
-    if not path.is_file():
+    try:
+        return read_tensors(checkpoint)
+    except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'ImageNet weights {str(path)!r} do not exist. Put the published file there (or convert it with '
+            f'ImageNet weights {checkpoint!r} do not exist. Put the published file there (or convert it with '
             'tools/model_converters), or change checkpoint in the init_cfg of backbone, tails and heads.'
-        )
-    return torch.load(path, map_location='cpu', weights_only=True)
+        ) from error
 
 
 def _lite0_wheel() -> Path:

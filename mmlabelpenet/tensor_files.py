@@ -1,0 +1,109 @@
+"""Checkpoints and weights are data: nothing that a file asks for is run, whatever kind of archive it is.
+
+``torch.load(weights_only=True)`` takes tensors and plain containers; beside them mmengine stores its log buffers, which hold NumPy arrays.
+Importing this module also makes every reader of mmengine (``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``) read that way.
+Its own differ by release: 0.10.7 leaves ``weights_only`` to PyTorch, whose releases from 2.6 on then refuse the log buffers;
+onedl-mmengine falls back to a plain ``torch.load``, which runs code, where the safe one refuses a file.
+"""
+
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_torchvision_models
+
+
+def _statistic(owner: object, name: str) -> Any:
+    """What stands for ``getattr``, which a log buffer asks for its methods with."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise ValueError(f'it asks for the attribute {name!r}, which is not data')
+    return getattr(owner, name)
+
+
+_core = np.core if np.__version__ < '2' else np._core
+_ARRAYS = [
+    (getattr(_core.multiarray, name), f'numpy.{module}.multiarray.{name}')
+    for module, name in product(('core', '_core'), ('_reconstruct', 'scalar'))
+]
+_DTYPES = [type(np.dtype(name)) for name in ('bool', 'float32', 'float64', 'int32', 'int64', 'uint32')]
+SAFE = [HistoryBuffer, np.ndarray, np.dtype, *_DTYPES, *_ARRAYS, (_statistic, 'builtins.getattr')]
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+
+
+def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
+    """What a file of tensors holds: tensors, plain containers, text, numbers, and mmengine's log buffers.
+
+    Args:
+        source: a file, or an address: ``https://...``, ``torchvision://resnet50``, ``open-mmlab://...``.
+        map_location: where the tensors go, as for ``torch.load``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, asks for anything but data, or would take more memory than its size.
+    """
+    path = _local(str(source))
+    if not path.is_file():
+        raise FileNotFoundError(f'Checkpoint {source} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
+    try:
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
+        with torch.serialization.safe_globals(SAFE), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of what is refused anyway
+            content = torch.load(path, map_location=map_location, weights_only=True)
+    except (*_MALFORMED, pickle.PickleError, struct.error, zipfile.BadZipFile) as error:
+        raise ValueError(f'{source} cannot be read as a checkpoint ({_reason(error)}). Expected a file that training wrote.') from error
+    if isinstance(content, dict) and isinstance(content.get('meta'), dict):
+        content['meta'].pop('config', None)  # mmengine runs this text, of formats before its own, when it resumes
+    return content
+
+
+def _local(source: str) -> Path:
+    """The file of an address, downloaded once."""
+    for scheme, models in (('torchvision://', get_torchvision_models), ('open-mmlab://', get_external_models)):
+        if source.startswith(scheme):
+            name, known = source.removeprefix(scheme), models()
+            if name not in known:
+                raise ValueError(f'{source!r} does not name published weights. Known after {scheme}: {", ".join(sorted(known))}.')
+            source = known[name]
+    if not source.startswith(('http://', 'https://')):
+        return Path(source).expanduser()
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(source).path).name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = torch.hub.HASH_REGEX.search(path.name)
+        torch.hub.download_url_to_file(source, str(path), digest.group(1) if digest else None)
+    return path
+
+
+def _check_archive(path: Path) -> None:
+    """Torch stores what it writes as it is; a compressed member can be a thousand times the file's size."""
+    with zipfile.ZipFile(path) as archive:
+        packed = [member.filename for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
+        claimed = sum(member.file_size for member in archive.infolist())
+    if packed or claimed > path.stat().st_size:
+        raise ValueError(f'its archive claims {claimed} bytes in a file of {path.stat().st_size}' + (', compressed' if packed else ''))
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong, in one line; torch's own messages are pages that tell how to run the file's code."""
+    if found := re.search(r'(?:GLOBAL|global):? (?:GLOBAL )?([\w.]+)', str(error)):
+        return f'it asks for {found.group(1)}, which is not data'
+    text = str(error).replace('Weights only load failed', 'it is not data alone')
+    return re.split(r'\. |\n', text)[0] or type(error).__name__
+
+
+def load_from_data(filename: str, map_location: Any = None) -> Any:
+    """mmengine's reader of every address."""
+    return read_tensors(filename, map_location)
+
+
+CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), load_from_data, force=True)

@@ -1,0 +1,157 @@
+"""Files of tensors are data: none of these containers runs what it asks for, through none of the readers."""
+
+import io
+import os
+import pickle
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import load_checkpoint
+
+from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
+from mmlabelpenet.apis.published import describe, publish, to_state_dict
+from mmlabelpenet.apis.train import train
+from mmlabelpenet.models.weights import ImageNetWeights
+from mmlabelpenet.tensor_files import SAFE, read_tensors
+
+
+class Attribute:
+    """Unpickling it asks for an attribute of a class."""
+
+    def __init__(self, owner, name):
+        self.arguments = owner, name
+
+    def __reduce__(self):
+        return getattr, self.arguments
+
+
+class Harmful:
+    """Unpickling it the usual way makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def as_zip(content, path):
+    torch.save(content, path)
+
+
+def as_legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def as_pickle(content, path):
+    path.write_bytes(pickle.dumps(content))
+
+
+def as_tar(content, path):
+    with tarfile.open(path, 'w') as archive:
+        for name in ('storages', 'tensors', 'pickle'):
+            member = tarfile.TarInfo(name)
+            data = pickle.dumps(content, protocol=2)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+def as_script(content, path):
+    """A TorchScript archive whose own data is replaced."""
+    torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in members.items():
+            archive.writestr(name, pickle.dumps(content, protocol=2) if name.endswith('data.pkl') else data)
+
+
+CONTAINERS = (as_zip, as_legacy, as_pickle, as_tar, as_script)
+READERS = dict(
+    read_tensors=read_tensors,
+    read_checkpoint=read_checkpoint,
+    describe=describe,
+    publish=lambda path: publish(path, path.parent),
+    to_state_dict=lambda path: to_state_dict(path, path.with_name('state.pth')),
+    load_strictly=lambda path: load_strictly(torch.nn.Linear(2, 2), path),
+    mmengine=lambda path: load_checkpoint(torch.nn.Linear(2, 2), str(path)),
+    imagenet=lambda path: ImageNetWeights('resnet50', 'torchvision', 'backbone', str(path))(torch.nn.Linear(2, 2)),
+)
+
+
+@pytest.mark.parametrize('container', CONTAINERS)
+@pytest.mark.parametrize('reader', READERS.values(), ids=READERS)
+def test_a_file_that_asks_for_code_is_refused_in_one_line_and_runs_nothing(tmp_path, container, reader):
+    path = tmp_path / 'downloaded.pth'
+    container(dict(state_dict=dict(weight=torch.ones(2, 2), bias=torch.ones(2)), extra=Harmful(tmp_path / 'made')), path)
+    with pytest.raises(ValueError, match='downloaded.pth cannot be read as a checkpoint') as error:
+        reader(path)
+    assert '\n' not in str(error.value) and 'weights_only` set' not in str(error.value)
+    assert not (tmp_path / 'made').exists()
+
+
+@pytest.mark.parametrize('key', ['resume', 'load_from', 'init_cfg'])
+def test_training_runs_no_code_of_a_checkpoint(toy_root, tmp_path, key):
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), meta=dict(iter=1), extra=Harmful(tmp_path / 'made')), tmp_path / 'downloaded.pth')
+    config = toy.run_config(toy_root, tmp_path / 'run', [('classification', 1)])
+    if key == 'load_from':
+        config.load_from = str(tmp_path / 'downloaded.pth')
+    if key == 'init_cfg':
+        config.model.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'downloaded.pth'))
+    with pytest.raises(ValueError, match='downloaded.pth cannot be read .*posix.mkdir, which is not data'):
+        train(config, resume=str(tmp_path / 'downloaded.pth') if key == 'resume' else None)
+    assert not (tmp_path / 'made').exists()
+
+
+def test_a_config_text_in_a_checkpoint_is_not_run_when_mmengine_resumes_from_it(toy_root, tmp_path):
+    toy.build_runner(toy.run_config(toy_root, tmp_path / 'first', [('classification', 1)])).train()
+    content = read_tensors(tmp_path / 'first/iter_1.pth')
+    content['meta']['config'] = f'import os\nos.mkdir({str(tmp_path / "made")!r})'
+    torch.save(content, tmp_path / 'downloaded.pth')
+    train(toy.run_config(toy_root, tmp_path / 'second', [('classification', 2)]), resume=str(tmp_path / 'downloaded.pth'))
+    assert not (tmp_path / 'made').exists() and (tmp_path / 'second/iter_2.pth').is_file()
+
+
+def test_what_mmengine_stores_is_read_unchanged(tmp_path):
+    buffer = HistoryBuffer([1.0, 2.5], [1, 3])
+    content = dict(message_hub=dict(log_scalars={'train/loss': buffer}), meta=dict(rate=np.float64(0.5), seed=3), list=[(1, 'ä', None)])
+    torch.save(content, tmp_path / 'a.pth')
+    found = read_tensors(tmp_path / 'a.pth')
+    assert found['meta'] == content['meta'] and found['list'] == content['list']
+    read = found['message_hub']['log_scalars']['train/loss']
+    assert [values.tolist() for values in read.data] == [[1.0, 2.5], [1, 3]] and read.statistics('mean') == buffer.mean()
+
+
+@pytest.mark.parametrize('owner, name', [(HistoryBuffer, '__mro__'), (np.ndarray, 'tofile'), (dict, 'get')])
+def test_no_attribute_but_the_statistics_of_a_log_buffer_can_be_asked_for(tmp_path, owner, name):
+    torch.save(dict(a=Attribute(owner, name)), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='a.pth cannot be read .*, which is not data'):
+        read_tensors(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('core', ['core', '_core'])
+def test_arrays_written_under_numpy_1_and_2_may_be_read(core):
+    named = {item[1] for item in SAFE if isinstance(item, tuple)}
+    assert {f'numpy.{core}.multiarray._reconstruct', f'numpy.{core}.multiarray.scalar'} <= named
+
+
+@pytest.mark.parametrize('kind', [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_compressed_archive_is_refused_before_memory_is_taken(tmp_path, kind):
+    torch.save(dict(a=torch.zeros(4)), tmp_path / 'small.pth')
+    with zipfile.ZipFile(tmp_path / 'small.pth') as old, zipfile.ZipFile(tmp_path / 'a.pth', 'w', kind) as new:
+        for name in old.namelist():
+            new.writestr(name, bytes(10**7) if name.endswith('data/0') else old.read(name))
+    with pytest.raises(ValueError, match=r'a.pth cannot be read .* claims 1000\d+ bytes in a file of \d+, compressed'):
+        read_tensors(tmp_path / 'a.pth')
+
+
+def test_addresses_that_name_nothing_are_errors(tmp_path):
+    with pytest.raises(ValueError, match="'torchvision://resnet49' does not name published weights"):
+        read_tensors('torchvision://resnet49')
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        read_tensors('s3://bucket/a.pth')
