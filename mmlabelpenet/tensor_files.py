@@ -29,7 +29,7 @@ def _statistic(owner: object, name: str) -> Any:
     return getattr(owner, name)
 
 
-_core = np.core if np.__version__ < '2' else np._core
+_core = np._core if hasattr(np, '_core') else np.core
 _ARRAYS = [
     (getattr(_core.multiarray, name), f'numpy.{module}.multiarray.{name}')
     for module, name in product(('core', '_core'), ('_reconstruct', 'scalar'))
