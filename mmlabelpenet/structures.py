@@ -59,7 +59,7 @@ def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights:
         ``bboxes``, ``labels``, ``masks`` (BitmapMasks), ``weights``; every field exists also when K is 0.
 
     Raises:
-        ValueError: lengths differ, a box is not finite, or a weight is outside (0, 1].
+        ValueError: lengths differ, a box is not finite or has no area, or a weight is outside (0, 1].
 
     >>> pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, 8, 9)), torch.zeros(0)).masks.masks.shape
     (0, 8, 9)
@@ -69,6 +69,7 @@ def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights:
         raise ValueError(f'Pseudo instances need as many boxes as labels, masks and weights, got {lengths}.')
     if not torch.isfinite(bboxes).all():
         raise ValueError('Pseudo instances need finite boxes, got NaN or infinity. The stage that made them has diverged.')
+    _refuse_empty(bboxes.reshape(-1, 4))
     if len(weights) and not (weights.min() > 0 and weights.max() <= 1):
         raise ValueError(
             f'Pseudo instances need weights in (0, 1], got min {weights.min():.3g}, max {weights.max():.3g}. '
@@ -80,6 +81,35 @@ def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights:
         masks=BitmapMasks(np.ascontiguousarray(masks, dtype=np.uint8), *masks.shape[1:]),
         weights=weights.float(),
     )
+
+
+def clip_boxes(bboxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Boxes float (..., 4) cut off at the border of an image of a size (h, w).
+
+    >>> clip_boxes(torch.tensor([[-2.0, 1, 4, 9], [12, 0, 15, 5]]), (8, 10)).tolist()
+    [[0.0, 1.0, 4.0, 8.0], [10.0, 0.0, 10.0, 5.0]]
+    """
+    h, w = size[:2]
+    return bboxes.clamp(min=0).minimum(bboxes.new_tensor([w, h, w, h]))
+
+
+def have_area(bboxes: Tensor) -> Tensor:
+    """Which boxes float (..., 4) have a width and a height, bool (...); NaN counts as some, for checks of finite numbers to find it.
+
+    >>> have_area(torch.tensor([[0.0, 1, 4, 8], [160, 28.5, 160, 42.1]])).tolist()
+    [True, False]
+    """
+    return ~(bboxes[..., 2:] <= bboxes[..., :2]).any(-1)
+
+
+def _refuse_empty(bboxes: Tensor) -> None:
+    """Raise a ValueError for boxes (K, 4) without an area: the loss of a regressed box would be infinite."""
+    empty = bboxes[~have_area(bboxes)]
+    if len(empty):
+        raise ValueError(
+            f'Pseudo instances need boxes with a width and a height, got {len(empty)} without, the first {empty[0].tolist()}. '
+            'Leave out those for which mmlabelpenet.structures.have_area is False.'
+        )
 
 
 def hand_over(
@@ -96,7 +126,7 @@ def hand_over(
         keep: names of fields that the receiver does need (the classification stage: proposals and tags).
 
     Raises:
-        ValueError: not one entry of pseudo instances per image.
+        ValueError: not one entry of pseudo instances per image, or a box without an area.
     """
     if pseudo is not None and len(pseudo) != len(samples):
         raise ValueError(f'Expected pseudo instances for {len(samples)} images, got {len(pseudo)}.')
@@ -106,13 +136,14 @@ def hand_over(
         for name in keep:
             setattr(new, name, getattr(sample, name).clone())
         if pseudo is not None:
+            _refuse_empty(pseudo[index].bboxes)
             new.gt_instances = InstanceData(**dict(pseudo[index].items()))
         fresh.append(new)
     return fresh
 
 
 def to_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
-    """Pseudo instances in pixels of the original image, flip undone.
+    """Pseudo instances in pixels of the original image, flip undone; boxes of which nothing is left within its border are dropped.
 
     Args:
         pseudo: in the frame of the network input.
@@ -130,11 +161,13 @@ def from_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
 
 
 def _resize(pseudo: InstanceData, scale: Tensor, size: Sequence[int]) -> InstanceData:
+    bboxes = clip_boxes(pseudo.bboxes * scale, size)
+    kept = have_area(bboxes)  # rounding may take the last of a thin box
     return InstanceData(
-        bboxes=pseudo.bboxes * scale,
-        labels=pseudo.labels,
-        masks=pseudo.masks.resize(tuple(size[:2])),
-        weights=pseudo.weights,
+        bboxes=bboxes[kept],
+        labels=pseudo.labels[kept],
+        masks=pseudo.masks[kept.nonzero().flatten().cpu().numpy()].resize(tuple(size[:2])),
+        weights=pseudo.weights[kept],
     )
 
 

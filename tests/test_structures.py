@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, LabelData
 
 from mmlabelpenet import structures
-from mmlabelpenet.structures import add_stage, check_stage, hand_over, pseudo_instances, to_original, upright_boxes
+from mmlabelpenet.structures import add_stage, check_stage, from_original, hand_over, pseudo_instances, to_original, upright_boxes
 
 
 def three(weights=(0.2, 0.5, 1.0)):
@@ -50,6 +50,36 @@ def test_boxes_that_are_not_finite_are_refused():
 def test_fields_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r'\(2, 1, 2, 2\)'):
         pseudo_instances(torch.zeros(2, 4), torch.zeros(1), np.zeros((2, 4, 4)), torch.ones(2))
+
+
+BORDER = [160, 28.5, 160, 42.1]
+
+
+def test_boxes_without_width_or_height_are_refused_and_named():
+    for box in (BORDER, [3, 9, 7, 9], [5, 2, 4, 8]):
+        with pytest.raises(ValueError, match=r'width and a height, got 1 without, the first \[.*have_area'):
+            pseudo_instances(torch.tensor([[0, 0, 4, 4], box]), torch.zeros(2), np.zeros((2, 9, 9)), torch.ones(2))
+
+
+def test_the_hand_over_refuses_boxes_without_width():
+    pseudo = three()
+    pseudo.bboxes[1] = torch.tensor(BORDER)
+    with pytest.raises(ValueError, match=r'first \[160.0, 28.5, 160.0'):
+        hand_over([sample()], [pseudo])
+
+
+def test_what_rounding_leaves_of_a_thin_box_at_the_border_is_dropped_with_all_its_fields():
+    nearly = np.nextafter(np.float32(12), np.float32(0))  # a width of one bit
+    bboxes = torch.tensor([[nearly, 2, 12, 8], [1, 0, 9, 9], [11, 4, 14, 9]])
+    pseudo = pseudo_instances(
+        bboxes, torch.tensor([0, 1, 2]), np.arange(3)[:, None, None] * np.ones((3, 10, 12)), torch.tensor([0.1, 0.2, 0.3])
+    )
+    meta = dict(scale_factor=(12 / 37, 10 / 31), ori_shape=(31, 37), img_shape=(10, 12))
+    original = to_original(pseudo, meta)
+    assert original.labels.tolist() == [1, 2] and original.weights.tolist() == pytest.approx([0.2, 0.3])
+    assert original.masks.masks.max(axis=(1, 2)).tolist() == [1, 2] and original.bboxes[:, 2].max() == 37
+    back = from_original(original, meta)
+    assert len(back) == 2 and (back.bboxes[:, 2:] > back.bboxes[:, :2]).all() and back.bboxes[1, 2].item() == pytest.approx(12)
 
 
 def test_only_metainfo_and_pseudo_instances_reach_the_next_stage():

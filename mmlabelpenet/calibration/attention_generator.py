@@ -20,7 +20,7 @@ from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox, mask_inside
-from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.structures import clip_boxes, pseudo_instances
 from mmlabelpenet.timing import timed
 
 
@@ -109,6 +109,7 @@ class AttentionGenerator(LabelGenerator):
         self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, sample: DetDataSample, image: np.ndarray
     ) -> AttentionJob:
         tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+        candidates.bboxes = clip_boxes(candidates.bboxes, image.shape)
         objects = find_objects(candidates, tags, **self.selection)
         maps, class_scores = self.attention_maps(stage, x, candidates, objects, image.shape[:2])
         proposals = torch.stack([found.bbox for found in objects]) if objects else candidates.rois.new_zeros(0, 4)

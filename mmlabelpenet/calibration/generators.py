@@ -23,7 +23,7 @@ from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.calibration.label_generator import LabelGenerator
 from mmlabelpenet.calibration.objects import FoundObject
 from mmlabelpenet.registry import LABEL_GENERATORS
-from mmlabelpenet.structures import hand_over, pseudo_instances
+from mmlabelpenet.structures import clip_boxes, hand_over, have_area, pseudo_instances
 
 
 @LABEL_GENERATORS.register_module()
@@ -127,7 +127,8 @@ class DetectionLabels(LabelGenerator):
         return job
 
     def _choose(self, found: InstanceData, sample: DetDataSample) -> InstanceData:
-        tagged = sample.gt_image_labels.onehot.bool()[found.labels]
+        found.bboxes = clip_boxes(found.bboxes, sample.img_shape)
+        tagged = sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
         found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
         first = torch.ones_like(found.labels, dtype=torch.bool)
         for index, label in enumerate(found.labels):

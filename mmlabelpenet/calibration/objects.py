@@ -15,6 +15,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlabelpenet.structures import have_area
+
 
 class FoundObject(NamedTuple):
     """An object candidate R^c and its supporters.
@@ -57,14 +59,15 @@ def find_objects(
         max_overlap: of objects of two classes that overlap more than this, only the better one stays; 1 keeps both.
 
     Returns:
-        objects, class by class, best first; none for an image without proposals.
+        objects, class by class, best first; none for an image without proposals. A box without an area is no object.
     """
     found = []
-    if len(candidates) == 0:
-        return found
     for label in labels:
-        scores, order = candidates.scores[:, label].sort(descending=True, stable=True)
-        scores, order = scores[:max_candidates], order[:max_candidates]
+        boxes = have_area(candidates.bboxes[:, label]).nonzero().flatten()
+        if not len(boxes):
+            continue
+        scores, order = candidates.scores[boxes, label].sort(descending=True, stable=True)
+        scores, order = scores[:max_candidates], boxes[order[:max_candidates]]
         bboxes = candidates.bboxes[order, label]
         _, kept = nms(bboxes, scores, nms_thr)
         kept = kept.sort().values
@@ -79,7 +82,7 @@ def find_objects(
 
 def _owners(overlaps: Tensor, kept: Tensor, nms_thr: float) -> Tensor:
     """Which object each box belongs to, int64 (R,), from overlaps (R, K) with the boxes that were kept."""
-    overlaps[kept, torch.arange(len(kept), device=kept.device)] = 2  # an empty box has no overlap, not even with itself
+    overlaps[kept, torch.arange(len(kept), device=kept.device)] = 2  # a tiny box has little overlap even with itself
     first = (overlaps > nms_thr).float().argmax(1)
     # NMS and this overlap may round differently at the threshold; a box without owner joins its nearest.
     return torch.where(overlaps.amax(1) > nms_thr, first, overlaps.argmax(1))

@@ -7,10 +7,12 @@ one line per image, so that an interrupted pass goes on where it stopped.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
@@ -20,7 +22,7 @@ VERSION = 1
 
 
 class PseudoLabelStore:
-    """Read access by image id.
+    """Read access by image id. Annotations without an area within their image are left out, with a warning.
 
     Args:
         content: parsed JSON.
@@ -28,11 +30,11 @@ class PseudoLabelStore:
 
     def __init__(self, content: dict) -> None:
         self.header: dict = content['info']
-        self.content = content
+        self.content = content | dict(annotations=_with_area(content['images'], content['annotations']))
         names = {image['id']: image['img_id'] for image in content['images']}
         self._pictures = {image['img_id']: image['sha256'] for image in content['images'] if image.get('sha256')}
         self._by_image: dict[str, list[dict]] = {name: [] for name in names.values()}
-        for annotation in content['annotations']:
+        for annotation in self.content['annotations']:
             self._by_image[names[annotation['image_id']]].append(annotation)
 
     @classmethod
@@ -175,6 +177,22 @@ class PseudoLabelWriter:
         """Lines of all ranks by image; a file with another header is what a larger run with other weights left behind."""
         found = [_complete_lines(part) for part in self._parts()]
         return {line['img_id']: line for lines in found if lines and lines[0] == self.header for line in lines[1:]}
+
+
+def _with_area(images: list[dict], annotations: list[dict]) -> list[dict]:
+    """Annotations whose box has a width and a height within its image."""
+    sizes = {image['id']: (image.get('width', np.inf), image.get('height', np.inf)) for image in images}
+
+    def has_area(annotation: dict) -> bool:
+        x, y, width, height = annotation['bbox']
+        right, bottom = sizes[annotation['image_id']]
+        return min(x + width, right) > max(x, 0) and min(y + height, bottom) > max(y, 0)
+
+    kept = [annotation for annotation in annotations if has_area(annotation)]
+    if len(kept) < len(annotations):
+        message = f'{len(annotations) - len(kept)} of {len(annotations)} pseudo labels have no area within their image and are left out.'
+        print_log(message, 'current', level=logging.WARNING)
+    return kept
 
 
 def picture_hash(path: str | Path) -> str:

@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, LabelData
 
 from mmlabelpenet.registry import TRANSFORMS
-from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
 
 
 @TRANSFORMS.register_module()
@@ -62,9 +62,11 @@ class PackTagInputs(BaseTransform):
         size = results['img'].shape[:2]
         if 'gt_bboxes' not in results:
             return pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, *size)), torch.zeros(0))
+        bboxes = clip_boxes(results['gt_bboxes'].tensor, size)
+        kept = have_area(bboxes)  # resizing may have taken the last of a thin box
         return pseudo_instances(
-            results['gt_bboxes'].tensor,
-            torch.as_tensor(results['gt_bboxes_labels']),
-            results['gt_masks'].masks.reshape(-1, *size),
-            torch.tensor([instance['weight'] for instance in results['instances']]),
+            bboxes[kept],
+            torch.as_tensor(results['gt_bboxes_labels'])[kept],
+            results['gt_masks'].masks.reshape(-1, *size)[kept.numpy()],
+            torch.tensor([instance['weight'] for instance in results['instances']])[kept],
         )

@@ -309,6 +309,35 @@ def test_only_detections_that_become_labels_get_a_mask(scene):
     assert asked == [1] and pseudo.masks.masks.sum() == 25
 
 
+def test_a_detection_without_area_becomes_no_label_and_the_next_best_does(scene):
+    sample = scene[2][0]
+    sample.gt_image_labels.onehot = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    stage = detected([0.9, 0.8, 0.2, 0.7], [0, 0, 0, 1])
+    border = float(sample.img_shape[1])
+    stage.fields['bboxes'] = torch.tensor(
+        [[border, 28.5, border, 42.1], [border + 3, 5, border + 9, 9], [100.0, 5, border + 9, 9], [4, -8, 9, -2]]
+    )
+    (pseudo,) = DetectionLabels()(stage, scene[1], [sample], scene[3][:1])
+    assert (pseudo.labels.tolist(), pseudo.bboxes.tolist()) == ([0], [[100, 5, border, 9]])
+
+
+def move_right(head, label, num_classes=4):
+    """Let a head regress all boxes of a class out of the image, so that clipping leaves them without width."""
+    with torch.no_grad():
+        head.fc_reg.bias.view(num_classes, 4)[label, 0] = 1e4
+
+
+@pytest.mark.parametrize('name', ['detection', 'refinement', 'validator'])
+def test_boxes_that_clipping_empties_become_no_labels(scene, name):
+    stage = 'detection' if name == 'validator' else name
+    tagged = scene[2][0].gt_image_labels.onehot.nonzero().flatten().tolist()
+    scene[2][0].gt_image_labels.onehot[(tagged[0] + 1) % 4] = 1  # a tag beside it
+    move_right(scene[0].stages[stage].roi_head.bbox_head, tagged[0])
+    scene[0].stages[stage].roi_head.test_cfg.max_per_img = -1  # suppression keeps all boxes without area
+    found = labels_of(scene, stage, DetectionLabels() if name == 'validator' else None)[0]
+    assert len(found) and tagged[0] not in found.labels and (found.bboxes[:, 2:] > found.bboxes[:, :2]).all()
+
+
 def test_without_detections_there_are_no_labels(scene):
     (pseudo,) = DetectionLabels()(detected([], []), scene[1], scene[2][:1], scene[3][:1])
     assert len(pseudo) == 0

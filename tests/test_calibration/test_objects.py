@@ -72,10 +72,11 @@ def test_without_proposals_or_tags_nothing_is_found():
     assert find_objects(random_candidates(0), []) == []
 
 
-def test_an_empty_box_supports_itself_and_nothing_else():
-    boxes = [[0, 0, 9, 9], [128, 5, 128, 9], [0, 0, 9, 8]]
-    found = find_objects(candidates_of(boxes, [[0.9], [0.8], [0.7]]), [0])
-    assert [(o.best, o.members.tolist()) for o in found] == [(0, [0, 2]), (1, [1])]
+def test_an_empty_box_is_no_object_and_the_best_box_takes_its_place():
+    boxes = [[128, 5, 128, 9], [0, 0, 9, 9], [20, 96, 30, 96], [0, 0, 9, 8]]
+    found = find_objects(candidates_of(boxes, [[0.9], [0.2], [0.8], [0.1]]), [0], max_per_label=1)
+    assert [(o.best, o.members.tolist()) for o in found] == [(1, [1, 3])]
+    assert find_objects(candidates_of(boxes[:1], [[0.9]]), [0]) == []
 
 
 def test_the_largest_component_wins_over_the_larger_box():

@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.workbench.exports.formats import choose_labels
 
 HEADER = dict(stage='detection', weights='abc', split='train')
 
@@ -40,6 +41,19 @@ def test_what_was_written_is_read(tmp_path):
             assert instance['bbox'] == pytest.approx(expected.bboxes[k].tolist(), abs=1e-5)
             assert instance['bbox_label'] == expected.labels[k] and instance['weight'] == pytest.approx(expected.weights[k].item())
             np.testing.assert_array_equal(coco_mask.decode(instance['mask']), expected.masks.masks[k])
+
+
+def test_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path):
+    path = tmp_path / 'detection.json'
+    write(path, 'a')
+    content = json.loads(path.read_text())
+    (one,) = content['annotations'][:1]
+    boxes = ([30, 8.5, 0, 6], [31, 2, 9, 9], [2, -9, 5, 9], [4, 4, 5, 0], [29, 2, 9, 9])
+    content['annotations'] = [dict(one, bbox=box, id=k) for k, box in enumerate(boxes, 1)]
+    path.write_text(json.dumps(content))
+    store = PseudoLabelStore.load(path)
+    assert [instance['bbox'] for instance in store.instances('a')] == [[29, 2, 38, 11]]
+    assert list(choose_labels(store).annotations.values()) == [store.content['annotations']] and len(store.content['annotations']) == 1
 
 
 def test_other_programs_read_it_as_coco(tmp_path, capsys):

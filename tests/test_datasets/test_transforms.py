@@ -78,3 +78,13 @@ def test_proposals_of_another_image_size_are_refused_by_name():
     PackTagInputs()(results(proposal_image_size=(10, 12)))
     with pytest.raises(ValueError, match=r"'a'.*\(12, 10\).*\(10, 12\)"):
         PackTagInputs()(results(proposal_image_size=(12, 10)))
+
+
+def test_pseudo_instances_that_resizing_leaves_without_area_are_dropped():
+    boxes = torch.tensor([[6.0, 1, 6, 3], [1, 1, 3, 3], [5, 5, 6, 8]])
+    masks = BitmapMasks(np.arange(3)[:, None, None] * np.ones((3, 5, 6)), 5, 6)
+    many = dict(gt_bboxes=HorizontalBoxes(boxes), gt_bboxes_labels=np.array([0, 2, 1]), gt_masks=masks)
+    weights = [dict(weight=weight) for weight in (0.1, 0.2, 0.3)]
+    pseudo = PackTagInputs()(results(**many, instances=weights))['data_samples'].pseudo_instances
+    assert pseudo.bboxes.tolist() == [[1, 1, 3, 3]] and pseudo.labels.tolist() == [2]
+    assert pseudo.weights.tolist() == pytest.approx([0.2]) and pseudo.masks.masks.max() == 1

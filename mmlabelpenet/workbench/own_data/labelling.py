@@ -12,7 +12,7 @@ from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.progress import ProgressBar
-from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.structures import have_area, pseudo_instances
 
 
 def label_pictures(
@@ -60,12 +60,12 @@ def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[
         tags: labels that the picture is known to have; none if nothing is known.
         min_score: a tag's best detection is taken below it too.
     """
-    enough = found.scores >= min_score
+    possible, enough = have_area(torch.as_tensor(found.bboxes)).numpy(), found.scores >= min_score
     if not len(tags):
-        return np.flatnonzero(enough)
-    first = np.zeros(len(found), bool)
-    first[np.unique(found.labels, return_index=True)[1]] = True
-    return np.flatnonzero(np.isin(found.labels, list(tags)) & (enough | first) & (found.scores > 0))
+        return np.flatnonzero(possible & enough)
+    possible &= np.isin(found.labels, list(tags)) & (found.scores > 0)
+    first = np.unique(found.labels[possible], return_index=True)[1]
+    return np.union1d(np.flatnonzero(possible)[first], np.flatnonzero(possible & enough))
 
 
 def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDArray[np.int64]) -> None:

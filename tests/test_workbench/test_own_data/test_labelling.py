@@ -19,6 +19,13 @@ def test_tags_choose_the_classes_and_the_best_of_each_stays(tags, expected):
     assert chosen(prediction(), tags, 0.3).tolist() == expected
 
 
+def test_a_detection_without_width_is_no_label():
+    found = prediction()
+    found.bboxes[0, 2] = found.bboxes[0, 0]
+    assert chosen(found, (), 0.3).tolist() == [1]
+    assert chosen(found, (0, 1, 2), 0.3).tolist() == [1, 2, 4]
+
+
 def test_scores_become_weights(tmp_path):
     writer = PseudoLabelWriter(tmp_path / 'a.json', dict(stage='segmentation'))
     store_prediction(writer, prediction(), np.array([0, 4]))
