@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mmlabelpenet.files import atomic_folder, atomic_write, below, locked
+from mmlabelpenet.files import atomic_folder, atomic_write, below, copy_file, locked
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -174,3 +174,16 @@ def test_a_lock_removes_what_killed_processes_left_and_nothing_else(tmp_path):
     with locked(tmp_path / 'run'):
         pass
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*') if path.is_file()) == sorted(kept)
+
+
+def test_a_copy_is_a_file_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / 'a').write_bytes(bytes(range(256)) * 5000)
+    copy_file(tmp_path / 'a', tmp_path / 'b')
+    monkeypatch.delattr(os, 'copy_file_range', raising=False)
+    copy_file(tmp_path / 'a', tmp_path / 'c')
+    for name in 'bc':
+        assert (tmp_path / name).read_bytes() == (tmp_path / 'a').read_bytes()
+        (tmp_path / name).write_bytes(b'changed')
+    assert (tmp_path / 'a').stat().st_size == 256 * 5000 and (tmp_path / 'a').stat().st_nlink == 1
+    with pytest.raises(FileExistsError):
+        copy_file(tmp_path / 'a', tmp_path / 'b')

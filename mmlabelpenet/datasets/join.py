@@ -1,10 +1,9 @@
-"""Several years of VOC as one devkit of links, for training on all of them (VOC 2007 and 2012: "07+12")."""
+"""Several years of VOC as one devkit, for training on all of them (VOC 2007 and 2012: "07+12")."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import atomic_folder, locked
-from .pictures import link_or_copy
+from ..files import atomic_folder, copy_file, locked
 from .voc import VOC_CLASSES, VOCDevkit
 
 _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.png', 'SegmentationObject': '.png'}
@@ -13,7 +12,7 @@ _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.pn
 def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'trainval', first: str = 'test') -> dict[str, int]:
     """Write a devkit whose list ``joint`` holds that of all roots, and whose list ``first`` is that of the first root.
 
-    Files are linked, or copied where links do not work. The folder appears whole or not at all.
+    Files are copied (file systems that can share the content). The folder appears whole or not at all.
 
     Args:
         roots: devkits with other image names from each other, such as ``VOC2007`` and ``VOC2012``.
@@ -43,16 +42,16 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
         for split, parts in lists.items():
             _write_lists(partial / 'ImageSets/Main', split, parts)
             for devkit, ids in parts:
-                _link(devkit, ids, partial)
+                _copy(devkit, ids, partial)
     return {split: sum(len(ids) for _, ids in parts) for split, parts in lists.items()}
 
 
-def _link(devkit: VOCDevkit, ids: Sequence[str], out: Path) -> None:
+def _copy(devkit: VOCDevkit, ids: Sequence[str], out: Path) -> None:
     for image_id in ids:
         for folder, suffix in _FOLDERS.items():
             source = devkit.image_path(image_id) if suffix is None else devkit.data_root / folder / f'{image_id}{suffix}'
             if source.is_file():
-                link_or_copy(source, out / folder / source.name)
+                copy_file(source, out / folder / source.name)
 
 
 def _write_lists(folder: Path, split: str, parts: Sequence[tuple[VOCDevkit, Sequence[str]]]) -> None:

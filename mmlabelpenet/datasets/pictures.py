@@ -4,8 +4,6 @@ Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 """
 
 import io
-import os
-import shutil
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,29 +36,37 @@ def list_pictures(folder: str | Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def is_plain(path: str | Path) -> bool:
+def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
     """Whether every program reads the file alike: an upright 8-bit grey or RGB JPEG or PNG. Only the header is read.
+
+    Args:
+        path: of the file.
+        min_side: images with a shorter side in pixels are refused.
 
     Raises:
         ValueError: the file is no picture, too small or too large.
     """
-    with _opened(Path(path)) as image:
+    with _opened(Path(path), min_side) as image:
         if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:
             return False
         return _orientation(image, path) in (0, 1)
 
 
-def picture_size(path: str | Path) -> tuple[int, int]:
+def picture_size(path: str | Path, min_side: int = MIN_SIDE) -> tuple[int, int]:
     """(h, w) of the upright picture; only the header is read.
+
+    Args:
+        path: of the file.
+        min_side: images with a shorter side in pixels are refused.
 
     Raises:
         ValueError: as for :func:`read_picture`.
     """
-    with _opened(Path(path)) as image:
+    with _opened(Path(path), min_side) as image:
         return image.size if _orientation(image, path) in (5, 6, 7, 8) else image.size[::-1]
 
 
-def read_picture(path: str | Path, max_side: int = 0) -> NDArray[np.uint8]:
+def read_picture(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> NDArray[np.uint8]:
     """Read any picture as RGB, upright.
 
     Plain JPEG and PNG files are decoded by OpenCV, as in training. 16-bit values lose their lower byte, transparent places become white,
@@ -69,6 +75,7 @@ def read_picture(path: str | Path, max_side: int = 0) -> NDArray[np.uint8]:
     Args:
         path: of the file.
         max_side: a longer side is reduced to this many pixels; 0 keeps the size.
+        min_side: images with a shorter side in pixels are refused.
 
     Returns:
         uint8 (h, w, 3).
@@ -78,12 +85,12 @@ def read_picture(path: str | Path, max_side: int = 0) -> NDArray[np.uint8]:
         ValueError: the file is no picture, damaged, below 16 pixels a side or above 200 megapixels.
     """
     path = Path(path)
-    if is_plain(path):
+    if is_plain(path, min_side):
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError(f'Picture {str(path)!r} is damaged: its header is fine, its pixels cannot be read.')
         return shrink(image[..., ::-1], max_side)
-    with _opened(path) as image:
+    with _opened(path, min_side) as image:
         try:
             return shrink(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), max_side)
         except (OSError, SyntaxError, ValueError) as error:
@@ -114,17 +121,6 @@ def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
     return buffer.getvalue()
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """The file at another place too: a hard link, or a copy where links do not work; what stood there is replaced."""
-    if target.exists() and target.samefile(source):
-        return
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def unusable(paths: Iterable[Path]) -> dict[Path, str]:
     """Which files cannot be used, and why; headers only."""
     problems = {}
@@ -136,7 +132,7 @@ def unusable(paths: Iterable[Path]) -> dict[Path, str]:
     return problems
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path, min_side: int) -> Image.Image:
     if not path.is_file():
         raise FileNotFoundError(f'Expected a picture at {str(path)!r}, but there is none.')
     try:
@@ -146,9 +142,9 @@ def _opened(path: Path) -> Image.Image:
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'{str(path)!r} is no readable picture ({error}). Replace it or leave it out.') from error
     w, h = image.size
-    if min(h, w) < MIN_SIDE or h * w > MAX_PIXELS:
+    if min(h, w) < min_side or h * w > MAX_PIXELS:
         image.close()
-        limits = f'at least {MIN_SIDE} pixels a side and at most {MAX_PIXELS // 1_000_000} megapixels'
+        limits = f'at least {min_side} pixels a side and at most {MAX_PIXELS // 1_000_000} megapixels'
         raise ValueError(f'Picture {str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
     return image
 

@@ -1,4 +1,4 @@
-"""Join the training lists of several years of VOC into one devkit of links; its test list is that of the first year.
+"""Join the training lists of several years of VOC into one devkit; its test list is that of the first year.
 
 python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevkit/VOC2012 data/VOCdevkit/VOC0712
 """

@@ -1,6 +1,6 @@
 """A data set of one's own pictures and tags, in VOC's layout and without any box.
 
-DIR/JPEGImages/            plain pictures: linked where every program reads them alike, else converted
+DIR/JPEGImages/            plain pictures: copied where every program reads them alike, else converted
 DIR/ImageSets/Main/        train.txt, test.txt (set aside), new.txt (pictures without a tag)
 DIR/tags.csv               the tags, checked
 DIR/own_data.json          classes, counts, and where each picture came from
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, link_or_copy, list_pictures, picture_size, read_picture, unusable
-from mmlabelpenet.files import atomic_folder, locked
+from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, unusable
+from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
 
@@ -172,13 +172,13 @@ def _write(
 
 
 def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
-    """Link a plain picture, convert another; returns why, or nothing."""
+    """Copy a plain picture, convert another; returns why, or nothing."""
     size = picture_size(source)
     large = max_side and max(size) > max_side
     if is_plain(source) and not large:
         with source.open('rb') as file:
             suffix = '.png' if file.read(4) == b'\x89PNG' else '.jpg'
-        link_or_copy(source, folder / f'{name}{suffix}')
+        copy_file(source, folder / f'{name}{suffix}')
         return ''
     (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_picture(source, max_side)))
     return f'reduced from {size[0]} x {size[1]} pixels' if large else 'turned upright, or stored as 8-bit RGB'
