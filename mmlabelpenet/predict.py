@@ -10,12 +10,12 @@ import argparse
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmlabelpenet.apis import Prediction
-    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.apis import LabelPENetInferencer, Prediction
 
 FORMATS = ('coco', 'png', 'labelme', 'drawn')
 STAGES = ('classification', 'detection', 'refinement', 'segmentation')
@@ -38,50 +38,72 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def predict(args: argparse.Namespace) -> int:
-    """Predict every picture and write what was asked for.
+def predict(args: argparse.Namespace) -> tuple[int, list[str]]:
+    """Predict every image and write what was asked for; files of an earlier call are replaced when all is done.
 
     Returns:
-        the number of instances.
+        the number of instances, and names of LabelMe files that were corrected by hand and are kept.
 
     Raises:
-        FileNotFoundError: no such picture or model.
-        ValueError: two pictures of one name, a picture that cannot be read, a checkpoint of another model.
+        FileExistsError: something of somebody else stands where a file is to be written.
+        FileNotFoundError: no such image or model.
+        ValueError: an image that cannot be read, a checkpoint of another model.
     """
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.apis.inferencer import expand
+    from mmlabelpenet.workbench.exports.folder import replace_files
+
+    inferencer, counts = LabelPENetInferencer(args.model, args.checkpoint, args.device), []
+    images = list(dict.fromkeys(expand(args.pictures)))
+    kept = replace_files(
+        args.out, lambda folder: counts.append(write_all(args, inferencer, images, folder)), lambda name: name.startswith('labelme/')
+    )
+    return counts[0], kept
+
+
+def write_all(args: argparse.Namespace, inferencer: 'LabelPENetInferencer', images: list[Path], out: Path) -> int:
+    """Predict into an empty folder; returns the number of instances."""
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
     from mmlabelpenet.progress import track
+    from mmlabelpenet.workbench.exports.labelme import write_labelme
+    from mmlabelpenet.workbench.exports.labels import choose_labels
     from mmlabelpenet.workbench.own_data.labelling import store_prediction
 
-    pictures = expand(args.pictures)
-    twice = [stem for stem, count in Counter(path.stem for path in pictures).items() if count > 1]
-    if twice:
-        raise ValueError(f'{len(twice)} names stand for several pictures, the first: {twice[0]!r}. Predict their folders one by one.')
-    inferencer = LabelPENetInferencer(args.model, args.checkpoint, args.device)
-    store = args.out / 'labels.json'
-    store.with_suffix('.part0').unlink(missing_ok=True)  # what an interrupted run left
+    root, names = names_below(images)
+    store, count = out / 'labels.json', 0
     writer = PseudoLabelWriter(store, dict(stage=args.stage or inferencer.stages[-1], min_score=args.min_score))
-    options = dict(stage=args.stage, min_score=args.min_score, batch_size=args.batch_size)
-    count = 0
-    for found in track(inferencer.stream(pictures, **options), 'images', len(pictures)):
-        store_prediction(writer, found, range(len(found)))
-        write_pictures(found, args.out, args.format)
+    predictions = inferencer.stream(images, stage=args.stage, min_score=args.min_score, batch_size=args.batch_size)
+    for found, (image_id, name) in zip(track(predictions, 'images', len(images)), names.items(), strict=True):
+        found = replace(found, image_id=image_id)
+        store_prediction(writer, found, range(len(found)), name)
+        write_drawings(found, out, args.format)
         count += len(found)
-    finished = writer.finish([path.stem for path in pictures], inferencer.classes)
+    finished = writer.finish(names, inferencer.classes)
     if 'labelme' in args.format and count:
-        write_labelme_files(finished, {path.name: path for path in pictures}, args.out / 'labelme')
+        write_labelme(choose_labels(finished), out / 'labelme', root)
     if 'coco' not in args.format:
         store.unlink()
     return count
 
 
-def write_pictures(found: 'Prediction', out: Path, formats: list[str]) -> None:
-    """Masks and drawings of one picture: ``masks/<name>_instances.png`` (16 bits), ``masks/<name>_classes.png``, ``drawn/<name>.jpg``."""
+def names_below(images: list[Path]) -> tuple[Path, dict[str, str]]:
+    """The folder that holds all images, and their paths below it by id; an id is a path without suffix where no two images share it.
+
+    >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
+    {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
+    """
+    paths = [Path(os.path.abspath(path)) for path in images]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    names = [path.relative_to(root) for path in paths]
+    often = Counter(name.with_suffix('') for name in names)
+    return root, {(name if often[name.with_suffix('')] > 1 else name.with_suffix('')).as_posix(): name.as_posix() for name in names}
+
+
+def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
+    """Masks and drawings of one image: ``masks/<id>_instances.png`` (16 bits), ``masks/<id>_classes.png``, ``drawn/<id>.jpg``."""
     import cv2
 
     from mmlabelpenet.datasets.pictures import jpeg_bytes
-    from mmlabelpenet.files import atomic_write
 
     files = {}
     if 'png' in formats:
@@ -90,29 +112,19 @@ def write_pictures(found: 'Prediction', out: Path, formats: list[str]) -> None:
     if 'drawn' in formats:
         files[f'drawn/{found.image_id}.jpg'] = jpeg_bytes(found.draw(), quality=90)
     for name, content in files.items():
-        with atomic_write(out / name, 'wb') as file:
-            file.write(content)
-
-
-def write_labelme_files(store: 'PseudoLabelStore', sources: dict[str, Path], out: Path) -> None:
-    """One LabelMe file for each picture with instances, beside a link to it."""
-    from mmlabelpenet.datasets.pictures import link_or_copy
-    from mmlabelpenet.workbench.exports.formats import choose_labels, write_labelme
-
-    labels = choose_labels(store)
-    out.mkdir(parents=True, exist_ok=True)
-    for image in labels.images:
-        link_or_copy(sources[image['file_name']], out / image['file_name'])
-    write_labelme(labels, out, out)
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Predict, and say where the results are."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    count = predict(args)
+    count, kept = predict(args)
     hint = '' if count else f'; none has a score of {args.min_score:g}: give a lower --min-score, or train for longer'
     sys.stdout.write(f'{count} instances, in {args.out}{hint}\n')
+    if kept:
+        sys.stdout.write(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}\n')
 
 
 if __name__ == '__main__':
@@ -120,5 +132,5 @@ if __name__ == '__main__':
         main()
     except KeyboardInterrupt:
         sys.exit('Interrupted.')
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'Error: {error}')

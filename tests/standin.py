@@ -18,7 +18,8 @@ from mmlabelpenet.datasets.join import join_devkits
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
-from mmlabelpenet.workbench.exports.formats import choose_labels, write_coco
+from mmlabelpenet.workbench.exports.coco import write_coco
+from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.quickstart.rendered import render_dataset, voc_palette
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,5 +1,6 @@
 import json
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -61,11 +62,34 @@ def test_no_instance_still_gives_files_and_says_what_may_help(model, pictures, t
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').content['annotations'] == []
 
 
-def test_two_pictures_of_one_name_are_an_error(model, pictures, tmp_path):
+def test_images_of_one_name_in_two_folders_are_told_apart(model, pictures, tmp_path):
     (tmp_path / 'other').mkdir()
-    Image.new('RGB', (40, 40)).save(tmp_path / 'other/ü 0.png')
-    with pytest.raises(ValueError, match='one by one'):
-        predict.main([str(pictures), str(tmp_path / 'other'), *model])
+    shutil.copy(pictures / 'ü 0.jpg', tmp_path / 'other')
+    Image.open(pictures / 'ü 0.jpg').save(tmp_path / 'other/ü 0.png')
+    out = tmp_path / 'out'
+    predict.main(
+        [str(pictures), str(tmp_path / 'other'), *model, '--out', str(out), '--min-score', '0.26', '--format', 'coco', 'png', 'labelme']
+    )
+    images = PseudoLabelStore.load(out / 'labels.json').content['images']
+    assert [(image['img_id'], image['file_name']) for image in images] == [
+        ('pictures/ü 0', 'pictures/ü 0.jpg'), ('pictures/ü 1', 'pictures/ü 1.jpg'),
+        ('other/ü 0.jpg', 'other/ü 0.jpg'), ('other/ü 0.png', 'other/ü 0.png'),
+    ]  # fmt: skip
+    assert len(list(out.rglob('*_instances.png'))) == 4
+
+
+def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_hand(model, pictures, tmp_path, capsys):
+    words = [str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'labelme']
+    predict.main(words)
+    path = sorted((tmp_path / 'out/labelme').glob('*.json'))[0]
+    path.write_text(path.read_text().replace('weight', 'corrected'))
+    corrected = path.read_text()
+    predict.main(words)
+    assert path.read_text() == corrected and 'corrected by hand: 1 files' in capsys.readouterr().out
+    (tmp_path / 'out/labels.json').write_text('mine')
+    with pytest.raises(FileExistsError, match='labels.json. was changed since it was written'):
+        predict.main(words)
+    assert (tmp_path / 'out/labels.json').read_text() == 'mine'
 
 
 def test_an_empty_folder_and_a_missing_model_are_one_line(tmp_path):

@@ -14,7 +14,8 @@ from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.train import check_overlap, image_ids
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
-from mmlabelpenet.workbench.exports.formats import choose_labels, write_coco
+from mmlabelpenet.workbench.exports.coco import write_coco
+from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 FORMATS = ('coco', 'yolo', 'voc', 'labelme')
+_POLYGONS = ('coco', 'labelme')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -15,7 +16,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('store', type=Path, help='pseudo-label store')
     parser.add_argument('--format', choices=FORMATS, required=True)
-    parser.add_argument('--out', type=Path, required=True, help='folder to write; an earlier export there is replaced')
+    parser.add_argument('--out', type=Path, required=True, help='folder to write; unchanged files of an earlier export are replaced')
     parser.add_argument(
         '--images', type=Path, help='folder of the pictures, such as data/VOCdevkit/VOC2012/JPEGImages (coco: may be absent)'
     )
@@ -26,11 +27,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--val-share', type=float, default=0.0, help='share of the images for validation (default: 0; not for labelme)')
     parser.add_argument('--seed', type=int, default=0, help='of the division (default: 0)')
     parser.add_argument('--boxes', action='store_true', help='yolo: boxes for detectors in place of polygons')
+    parser.add_argument(
+        '--masks',
+        choices=('pixels', 'polygon'),
+        default='pixels',
+        help='coco, labelme: masks pixel by pixel (run lengths in coco), or as polygons, which all programs read (default: pixels)',
+    )
     args = parser.parse_args(argv)
     if args.images is None and args.format != 'coco':
         parser.error(f'--format {args.format} needs the pictures: give --images')
     if args.images is not None and args.images.resolve().is_relative_to(args.out.resolve()):
-        parser.error('--images lies in --out, which is replaced: choose another --out')
+        parser.error('--images lies in --out: choose another --out')
+    if args.masks == 'polygon' and args.format not in _POLYGONS:
+        parser.error(f'--masks polygon is for {" and ".join(_POLYGONS)}')
     if args.top_k < 0 or not 0 <= args.val_share < 1:
         parser.error('--top-k is at least 0 and --val-share in [0, 1)')
     return args
@@ -40,22 +49,21 @@ def main(argv: list[str] | None = None) -> None:
     """Choose, write, and say what was left out."""
     args = parse_args(argv)
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-    from mmlabelpenet.workbench.exports import formats
+    from mmlabelpenet.workbench.exports.formats import write_export
+    from mmlabelpenet.workbench.exports.labels import choose_labels
 
     needs_mask = args.need_mask or (args.format == 'yolo' and not args.boxes)
-    store = PseudoLabelStore.load(args.store)
-    labels = formats.choose_labels(store, args.min_weight, args.top_k, needs_mask, args.keep_empty)
-    formats.remove_export(args.out)
-    divided = dict(val_share=args.val_share, seed=args.seed)
-    if args.format == 'labelme':
-        written = formats.write_labelme(labels, args.out, args.images)
+    labels = choose_labels(PseudoLabelStore.load(args.store), args.min_weight, args.top_k, needs_mask, args.keep_empty)
+    options = {} if args.format == 'labelme' else dict(val_share=args.val_share, seed=args.seed)
+    if args.format in _POLYGONS:
+        options['polygons'] = args.masks == 'polygon'
     elif args.format == 'yolo':
-        written = formats.write_yolo(labels, args.out, args.images, **divided, boxes=args.boxes)
-    else:
-        write = formats.write_coco if args.format == 'coco' else formats.write_voc
-        written = write(labels, args.out, args.images, **divided)
+        options['boxes'] = args.boxes
+    kept = write_export(args.format, labels, args.out, args.images, **options)
     count = sum(map(len, labels.annotations.values()))
-    print(f'{count} instances of {len(labels.classes)} classes in {len(labels.images)} images: {written[0]}')
+    print(f'{count} instances of {len(labels.classes)} classes in {len(labels.images)} images: {args.out}')
+    if kept:
+        print(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
     if labels.left_out:
         print('left out: ' + ', '.join(f'{number} {what}' for what, number in labels.left_out.items()))
 
@@ -63,5 +71,5 @@ def main(argv: list[str] | None = None) -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'Error: {error}')

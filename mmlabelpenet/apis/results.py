@@ -48,13 +48,13 @@ class Prediction:
         return [self.classes[label] for label in self.labels]
 
     @property
-    def semantic(self) -> NDArray[np.uint8]:
-        """uint8 (h, w): 0 background, 1 + k class k; of several instances the best decides.
+    def semantic(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """uint8 (h, w), uint16 for more than 254 classes: 0 background, 1 + k class k; of several instances the best decides.
 
         Raises:
             ValueError: there are no masks.
         """
-        labels = np.zeros(self.size, np.uint8)
+        labels = np.zeros(self.size, np.uint8 if len(self.classes) <= 254 else np.uint16)
         for mask, label in zip(self._masks()[::-1], self.labels[::-1], strict=True):
             labels[mask] = label + 1
         return labels

@@ -74,8 +74,8 @@ def tags_from_lists(
                 f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Give it, or take the tags from XML, CSV or JSON.'
             )
         flags: dict[str, str] = {}
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            words = line.split()
+        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+            words = line.rsplit(maxsplit=1)
             if not words:
                 continue
             if len(words) != 2 or words[1] not in ('1', '0', '-1'):

@@ -98,7 +98,7 @@ class VOCDevkit:
                 f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
                 f'Splits there: {", ".join(self._splits()) or "none"}.'
             )
-        image_ids = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        image_ids = [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
         if not image_ids:
             raise ValueError(f'The image list {str(path)!r} is empty.')
         twice = [image_id for image_id, count in Counter(image_ids).items() if count > 1]

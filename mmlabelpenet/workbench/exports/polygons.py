@@ -3,8 +3,9 @@
 Shapes: (h, w) image, P corners. Coordinates: xy in pixels, corners of pixels are integers, so that a polygon covers whole pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,25 +46,55 @@ def mask_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     return outlines
 
 
-def single_polygon(outlines: Sequence[NDArray]) -> NDArray:
-    """One polygon of several outlines, joined at their nearest corners by bridges without width, for formats with one polygon an object.
+def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = lambda outline: outline) -> list[NDArray]:
+    """One closed polygon for each part of a mask, largest first; its holes hang on bridges without width.
 
     Args:
-        outlines: of :func:`mask_outlines`, at least one.
+        mask: bool (h, w).
+        move: :func:`pulled_in` or :func:`inner`, for programs that do not count from the corners of pixels.
 
     Returns:
-        (P, 2). Filled by the even-odd or the winding rule it covers what the outlines cover.
+        (P, 2) each. Filled by the even-odd or the winding rule they cover the mask.
 
-    >>> single_polygon([np.array([[0, 0], [1, 0], [1, 1]])]).tolist()
-    [[0, 0], [1, 0], [1, 1]]
+    >>> [polygon.tolist() for polygon in mask_polygons(np.array([[1, 0, 1]], bool))]
+    [[[0, 0], [1, 0], [1, 1], [0, 1]], [[2, 0], [3, 0], [3, 1], [2, 1]]]
     """
-    polygon = np.asarray(outlines[0])
-    for outline in map(np.asarray, outlines[1:]):
-        apart = np.abs(polygon[:, None] - outline[None]).sum(2)
-        here, there = np.unravel_index(apart.argmin(), apart.shape)
-        around = np.roll(outline, -there, 0)
-        polygon = np.concatenate([polygon[: here + 1], around, around[:1], polygon[here:]])
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=4)
+    polygons = []
+    for number in sorted(range(1, count), key=lambda number: -stats[number, cv2.CC_STAT_AREA]):
+        x, y, w, h = stats[number, :4]
+        outlines = mask_outlines(parts[y : y + h, x : x + w] == number)
+        polygon, *holes = sorted((move(outline) for outline in outlines), key=lambda outline: -np.ptp(outline, 0).prod())
+        while holes:  # the nearest hole first, so that no bridge crosses another one
+            places = [_nearest(polygon, hole) for hole in holes]
+            chosen = min(range(len(holes)), key=lambda index: places[index][0])
+            polygon = _bridged(polygon, holes.pop(chosen), *places[chosen][1:])
+        polygons.append(polygon + [x, y])
+    return polygons
+
+
+def joined_parts(polygons: Sequence[NDArray]) -> NDArray:
+    """One polygon of several parts, for formats with one polygon for each object.
+
+    Programs draw the bridge between two parts one pixel wide, so a part is taken only if it has more pixels than its bridge.
+
+    Args:
+        polygons: of :func:`mask_polygons`, moved by :func:`inner`.
+    """
+    polygon, rest = polygons[0], list(polygons[1:])
+    while rest:
+        places = [_nearest(polygon, part) for part in rest]
+        chosen = min(range(len(rest)), key=lambda index: places[index][0])
+        (length, here, there), part = places[chosen], rest.pop(chosen)
+        if filled_pixels(part) > length - 1:
+            polygon = _bridged(polygon, part, here, there)
     return polygon
+
+
+def filled_pixels(polygon: NDArray) -> int:
+    """How many pixels OpenCV fills of a polygon of :func:`inner` coordinates."""
+    corners = np.floor(polygon - np.floor(polygon.min(0))).astype(np.int32)
+    return int(cv2.fillPoly(np.zeros(corners.max(0)[::-1] + 1, np.uint8), [corners], 1).sum())
 
 
 def pulled_in(outline: NDArray, amount: float = 0.05) -> NDArray[np.float64]:
@@ -80,6 +111,34 @@ def pulled_in(outline: NDArray, amount: float = 0.05) -> NDArray[np.float64]:
     behind = np.roll(ahead, 1, 0)
     inwards = np.stack([-ahead[:, 1] - behind[:, 1], ahead[:, 0] + behind[:, 0]], 1)
     return outline + amount * inwards
+
+
+def inner(outline: NDArray) -> NDArray[np.float64]:
+    """An outline moved into the first half of the object's outermost pixels.
+
+    Rounded or truncated, its corners are the pixels that the object ends with, so that OpenCV and Pillow fill the object.
+
+    Args:
+        outline: of :func:`mask_outlines`.
+
+    >>> inner(np.array([[0, 0], [2, 0], [2, 1], [0, 1]])).tolist()
+    [[0.1, 0.1], [1.4, 0.1], [1.4, 0.4], [0.1, 0.4]]
+    """
+    moved = pulled_in(outline)
+    first = np.floor(moved)
+    return first + np.where(moved - first < 0.5, 0.1, 0.4)
+
+
+def _nearest(polygon: NDArray, outline: NDArray) -> tuple[float, int, int]:
+    """Distance of the nearest corners (in king's moves) and their places."""
+    apart = np.abs(polygon[:, None] - outline[None]).max(2)
+    here, there = np.unravel_index(apart.argmin(), apart.shape)
+    return float(apart[here, there]), int(here), int(there)
+
+
+def _bridged(polygon: NDArray, outline: NDArray, here: int, there: int) -> NDArray:
+    around = np.roll(outline, -there, 0)
+    return np.concatenate([polygon[: here + 1], around, around[:1], polygon[here:]])
 
 
 def _ways(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:

@@ -46,8 +46,9 @@ def label_pictures(
     todo = [path for path in pictures if path.stem not in writer.done]
     lowest = 0.0 if tags else min_score
     with ProgressBar('images', len(pictures), done=len(pictures) - len(todo)) as bar:
-        for found in inferencer.stream(todo, stage=stage, min_score=lowest, batch_size=batch_size):
-            store_prediction(writer, found, chosen(found, tags.get(found.image_id, ()), min_score))
+        predictions = inferencer.stream(todo, stage=stage, min_score=lowest, batch_size=batch_size)
+        for path, found in zip(todo, predictions, strict=False):
+            store_prediction(writer, found, chosen(found, tags.get(found.image_id, ()), min_score), path.name)
             bar.advance()
     return writer.finish(names, inferencer.classes)
 
@@ -68,8 +69,15 @@ def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[
     return np.union1d(np.flatnonzero(possible)[first], np.flatnonzero(possible & enough))
 
 
-def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDArray[np.int64]) -> None:
-    """Add detections of a picture to a store that is being written; their scores become weights."""
+def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDArray[np.int64], name: str) -> None:
+    """Add detections of an image to a store that is being written; their scores become weights.
+
+    Args:
+        writer: of the store.
+        found: detections of the image.
+        indices: those that are stored.
+        name: path of the image below its folder.
+    """
     masks = np.zeros((len(found), *found.size), bool) if found.masks is None else found.masks
     pseudo = pseudo_instances(
         torch.as_tensor(found.bboxes[indices]),
@@ -77,4 +85,4 @@ def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDAr
         masks[indices],
         torch.as_tensor(found.scores[indices]).clamp(1e-6, 1),
     )
-    writer.add(found.image_id, found.path.name if found.path else found.image_id, found.size, pseudo)
+    writer.add(found.image_id, name, found.size, pseudo)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.workbench.exports.polygons import mask_outlines, pulled_in, single_polygon
+from mmlabelpenet.workbench.exports.polygons import inner, joined_parts, mask_outlines, mask_polygons, pulled_in
 
 
 def filled(polygons, size):
@@ -29,9 +29,9 @@ def test_outlines_enclose_exactly_the_pixels(seed):
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_one_polygon_filled_by_pycocotools_is_the_mask(seed):
+def test_polygons_filled_by_pycocotools_are_the_mask(seed):
     mask = blobs(seed)
-    found = filled([single_polygon(mask_outlines(mask))], mask.shape)
+    found = filled(mask_polygons(mask), mask.shape)
     assert (found & mask).sum() / (found | mask).sum() >= 0.97
     assert np.array_equal(found, mask)
 
@@ -39,12 +39,26 @@ def test_one_polygon_filled_by_pycocotools_is_the_mask(seed):
 @pytest.mark.parametrize('seed', range(20))
 def test_a_polygon_pulled_in_is_the_mask_for_programs_that_cut_coordinates(seed):
     mask = blobs(seed, (120, 150), 6)
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    mask = parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-    polygon = single_polygon([pulled_in(outline) for outline in mask_outlines(mask)])
-    assert np.array_equal(filled([polygon], mask.shape), mask)
-    cut = cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon.astype(np.int32)], 1).astype(bool)
+    polygons = mask_polygons(mask, pulled_in)
+    assert np.array_equal(filled(polygons, mask.shape), mask)
+    cut = np.any([cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon.astype(np.int32)], 1) for polygon in polygons], 0)
     assert (cut & mask).sum() / (cut | mask).sum() >= 0.99  # bridges to holes are as wide as a pixel there
+
+
+@pytest.mark.parametrize('whole', [np.trunc, np.round])
+@pytest.mark.parametrize('seed', range(10))
+def test_inner_polygons_are_the_mask_for_programs_that_round_or_truncate(seed, whole):
+    mask = blobs(seed)
+    drawn = [cv2.fillPoly(np.zeros(mask.shape, np.uint8), [whole(polygon).astype(np.int32)], 1) for polygon in mask_polygons(mask, inner)]
+    assert np.array_equal(np.any(drawn, 0), mask)
+
+
+def test_parts_are_joined_where_they_bring_more_pixels_than_the_bridge_costs():
+    mask = np.zeros((20, 60), bool)
+    mask[2:12, 2:12] = mask[4:9, 20:25] = mask[15, 50] = True  # 25 pixels over a bridge of 8, one pixel over one of 24
+    polygon = np.floor(joined_parts(mask_polygons(mask, inner))).astype(np.int32)
+    found = cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon], 1) > 0
+    assert found[mask][:-1].all() and not found[15, 50] and found.sum() == 125 + 8
 
 
 def test_a_hole_stays_open():
@@ -52,7 +66,7 @@ def test_a_hole_stays_open():
     mask[5:10, 6:12] = False
     outlines = mask_outlines(mask)
     assert [area(outline) for outline in outlines] == [400, -30]
-    assert np.array_equal(filled([single_polygon(outlines)], mask.shape), mask)
+    assert np.array_equal(filled(mask_polygons(mask), mask.shape), mask)
 
 
 @pytest.mark.parametrize('mask', [np.ones((1, 1)), np.ones((1, 9)), np.eye(6), np.ones((7, 7)), 1 - np.eye(5)])

@@ -28,7 +28,7 @@ def test_a_detection_without_width_is_no_label():
 
 def test_scores_become_weights(tmp_path):
     writer = PseudoLabelWriter(tmp_path / 'a.json', dict(stage='segmentation'))
-    store_prediction(writer, prediction(), np.array([0, 4]))
+    store_prediction(writer, prediction(), np.array([0, 4]), 'a.jpg')
     store = writer.finish(['a'], ('x', 'y', 'z'))
     assert [i['weight'] for i in store.instances('a')] == pytest.approx([0.9, 0.05])
     assert [i['bbox_label'] for i in store.instances('a')] == [0, 2]

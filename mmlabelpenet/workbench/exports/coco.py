@@ -1,0 +1,56 @@
+"""Pseudo labels as COCO: one JSON for each part of the images."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmlabelpenet.workbench.exports.images import export_names, place_images
+from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask
+from mmlabelpenet.workbench.exports.polygons import mask_polygons, pulled_in
+
+
+def write_coco(
+    labels: Labels, out: Path, images: Path | None = None, val_share: float = 0.0, seed: int = 0, polygons: bool = False
+) -> list[Path]:
+    """``train.json`` and, with a share, ``val.json``; images in ``images/`` where their folder is given.
+
+    Weight and stage stay on each annotation; other programs pass over them. An object that has a box only keeps the area of its box:
+    programs leave out objects without area.
+
+    Args:
+        labels: to write.
+        out: folder.
+        images: where the images are; None writes labels only.
+        val_share: of the images, for ``val.json``.
+        seed: of the division.
+        polygons: write masks as polygons in place of run-length codes, which some programs do not read.
+
+    Returns:
+        the files.
+    """
+    written, names = [], export_names(labels.images, images)
+    categories = [dict(id=index, name=name) for index, name in enumerate(labels.classes, 1)]
+    for split, members in divide(labels, val_share, seed).items():
+        notes = [_annotation(annotation, polygons) for image in members for annotation in labels.annotations[image['id']]]
+        entries = [_image(image, names[image['id']]) for image in members]
+        out.mkdir(parents=True, exist_ok=True)
+        written.append(out / f'{split}.json')
+        with written[-1].open('w', encoding='utf-8') as file:
+            json.dump(dict(info={}, images=entries, annotations=notes, categories=categories), file, ensure_ascii=False)
+        place_images(members, images, out / 'images', names)
+    return written
+
+
+def _image(image: Mapping, name: str) -> dict:
+    """The store's entry under the exported name; the hash of a file that may have been converted is left out."""
+    return {key: value for key, value in image.items() if key != 'sha256'} | dict(file_name=name)
+
+
+def _annotation(annotation: Mapping, polygons: bool) -> dict:
+    if not has_mask(annotation):
+        width, height = annotation['bbox'][2:]
+        return dict(annotation, area=width * height) | (dict(segmentation=[]) if polygons else {})
+    if not polygons:
+        return dict(annotation)
+    parts = mask_polygons(decode(annotation), pulled_in)
+    return dict(annotation, segmentation=[part.flatten().round(2).tolist() for part in parts])

@@ -1,0 +1,114 @@
+"""A folder that is written again and again, beside things of other people: only our own unchanged files are ever replaced."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+from mmlabelpenet.apis.checkpoint import file_hash
+from mmlabelpenet.files import atomic_write, below, locked
+
+RECEIPT = 'written.sha256'
+
+
+def replace_files(
+    out: str | os.PathLike[str], write: Callable[[Path], object], keep: Callable[[str], bool] = lambda name: False
+) -> list[str]:
+    """Write files into a folder, in place of those of an earlier call.
+
+    The files are written beside the folder and moved at the end, so that a failure leaves everything as it was. The receipt
+    ``written.sha256`` lists what was written (``sha256sum -c`` reads it). Files that an earlier receipt lists are replaced, or removed if
+    there is no new one, as long as nobody has changed them; nothing else is replaced or removed.
+
+    Args:
+        out: the folder.
+        write: writes the files into the empty folder that it is given.
+        keep: of the names of earlier files that have been changed, those that stay as they are where a new file would take their place.
+
+    Returns:
+        names of the changed files that were kept.
+
+    Raises:
+        FileExistsError: something that is not ours, or was changed, stands where a file is to be written.
+        ValueError: another process writes there, or the receipt is malformed.
+    """
+    out = Path(os.path.abspath(out))
+    with locked(out):
+        partial = Path(mkdtemp(prefix=f'.{out.name}.{os.getpid()}-', suffix='.partial', dir=out.parent))
+        try:
+            write(partial)
+            return _move(partial, out, keep)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def written_files(out: Path) -> dict[str, set[str]]:
+    """What the receipt of a folder lists: SHA-256 by name, several where the last call was killed; nothing without a receipt.
+
+    Raises:
+        ValueError: the receipt is malformed.
+    """
+    receipt, found = out / RECEIPT, {}
+    if not receipt.is_file():
+        return {}
+    try:
+        for line in receipt.read_text(encoding='utf-8').splitlines():
+            digest, name = line.split('  ', 1)
+            found.setdefault(name, set()).add(digest)
+    except ValueError as error:
+        raise ValueError(f'{str(receipt)!r} is malformed ({error}). Choose another folder.') from error
+    return found
+
+
+def is_unchanged(path: Path, digests: set[str]) -> bool:
+    """Whether a file is one that a receipt lists."""
+    return path.is_file() and not path.is_symlink() and file_hash(path) in digests
+
+
+def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
+    new = {path.relative_to(partial).as_posix(): file_hash(path) for path in sorted(partial.rglob('*')) if path.is_file()}
+    earlier = written_files(out)
+    ours = {name for name, digests in earlier.items() if is_unchanged(below(out, name, RECEIPT, links=False), digests)}
+    changed = {name for name in earlier if name not in ours and (out / name).exists()}
+    kept = sorted(name for name in changed & set(new) if keep(name))
+    _check_free(out, [name for name in new if name not in ours and name not in kept], changed)
+    out.mkdir(mode=0o777, parents=True, exist_ok=True)
+    listed = [(digest, name) for name, digest in new.items() if name not in kept]
+    listed += [(digest, name) for name in sorted(changed - set(new) | set(kept)) for digest in sorted(earlier[name])]
+    before = [(digest, name) for name in sorted(ours) for digest in sorted(earlier[name])]
+    _write_receipt(out, {*listed, *before})  # a kill between here and the end leaves nothing that is not listed
+    for name in new:
+        if name not in kept:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(partial / name, out / name)
+    for name in ours - set(new):
+        (out / name).unlink()
+        for folder in (out / name).parents:
+            if folder == out or any(folder.iterdir()):
+                break
+            folder.rmdir()
+    _write_receipt(out, set(listed))
+    return kept
+
+
+def _check_free(out: Path, names: list[str], changed: set[str]) -> None:
+    """Refuse to write where something stands that is not ours."""
+    for name in names:
+        below(out, name, links=False)
+    taken = [name for name in names if os.path.lexists(out / name)]
+    taken += [name for name in names if any(os.path.lexists(folder) and not folder.is_dir() for folder in _folders(out, name))]
+    if taken or (os.path.lexists(out) and not out.is_dir()):
+        first = taken[0] if taken else '.'
+        why = 'was changed since it was written' if first in changed else 'is not of an earlier run'
+        more = f', like {len(taken) - 1} other files' if len(taken) > 1 else ''
+        raise FileExistsError(f'{str(out / first)!r} {why}{more}, so it is not replaced. Choose another folder.')
+
+
+def _folders(out: Path, name: str) -> list[Path]:
+    return [folder for folder in (out / name).parents if folder.is_relative_to(out) and folder != out]
+
+
+def _write_receipt(out: Path, listed: set[tuple[str, str]]) -> None:
+    with atomic_write(out / RECEIPT) as file:
+        file.writelines(f'{digest}  {name}\n' for digest, name in sorted(listed, key=lambda entry: entry[::-1]))

@@ -1,0 +1,98 @@
+"""Images of an export: copies that every program reads alike, upright, under names that no two of them share."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, picture_size, read_picture
+from mmlabelpenet.files import below, copy_file
+from mmlabelpenet.workbench.exports.labels import image_name
+
+_JPEG = ('.jpg', '.jpeg')
+
+
+def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = False, flat: bool = False) -> dict[int, str]:
+    """Names of the exported images, by the ids of the entries.
+
+    A name is the image's path below its folder. It gets another suffix where the file is converted, and a longer stem where two images
+    would share theirs (``a.jpg`` and ``a.png``), for one file of labels belongs to each stem.
+
+    Args:
+        images: entries of a store.
+        source: folder of the images; None if they are not exported, then nothing is converted.
+        jpeg: all become ``.jpg``.
+        flat: put ``_`` in place of ``/``.
+
+    Raises:
+        FileNotFoundError: some are not in the source folder.
+        ValueError: an image has another size than its labels, cannot be read, or is named twice.
+
+    >>> export_names([dict(id=7, img_id='day/a', file_name='a.JPG', height=3, width=4)], None, flat=True)
+    {7: 'day_a.JPG'}
+    """
+    wanted = {image['id']: image_name(image) for image in images}
+    if source is not None:
+        missing = [name for name in wanted.values() if not below(source, name).is_file()]
+        if missing:
+            raise FileNotFoundError(f'{len(missing)} of {len(images)} images are not in {str(source)!r}, the first: {missing[0]!r}.')
+    names: dict[int, str] = {}
+    stems: set[str] = set()
+    for image in images:
+        name = wanted[image['id']]
+        path = PurePosixPath(name.replace('/', '_') if flat else name)
+        suffix = path.suffix if source is None else _suffix(below(source, name), image, jpeg)
+        stem = _free(str(path.with_suffix('')), path.suffix, stems)
+        stems.add(stem.casefold())
+        names[image['id']] = stem + suffix
+    if len(set(wanted.values())) < len(wanted):
+        raise ValueError('Two images of the store have one name, and the export cannot tell them apart. Name images by their paths.')
+    return names
+
+
+def place_images(images: Sequence[Mapping], source: Path | None, target: Path, names: Mapping[int, str]) -> None:
+    """Write images into a folder: plain upright files byte for byte, others as 8-bit JPEG or PNG of the same pixels.
+
+    Args:
+        images: entries of a store.
+        source: their folder; None writes nothing.
+        target: the folder to write.
+        names: of :func:`export_names`.
+    """
+    for image in images if source is not None else ():
+        original, path = below(source, image_name(image)), target / names[image['id']]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_plain(original, 1) and _is_jpeg(original) == (path.suffix.lower() in _JPEG):
+            copy_file(original, path)
+        elif path.suffix.lower() in _JPEG:
+            path.write_bytes(jpeg_bytes(read_picture(original, min_side=1)))
+        else:
+            buffer = io.BytesIO()
+            Image.fromarray(read_picture(original, min_side=1)).save(buffer, 'PNG')
+            path.write_bytes(buffer.getvalue())
+
+
+def _suffix(path: Path, image: Mapping, jpeg: bool) -> str:
+    size, wanted = picture_size(path, 1), (image['height'], image['width'])
+    if size != wanted:
+        raise ValueError(
+            f'Labels of {image["file_name"]!r} are for {wanted[0]} x {wanted[1]} pixels (h x w), {str(path)!r} has {size[0]} x {size[1]}. '
+            'Give the folder of the images that were labelled.'
+        )
+    if jpeg:
+        return '.jpg'
+    if _is_jpeg(path):
+        return path.suffix if path.suffix.lower() in _JPEG else '.jpg'
+    return path.suffix if path.suffix.lower() == '.png' else '.png'
+
+
+def _is_jpeg(path: Path) -> bool:
+    with path.open('rb') as file:
+        return file.read(3) == b'\xff\xd8\xff'
+
+
+def _free(stem: str, suffix: str, taken: set[str]) -> str:
+    """The stem, or a longer one that is not taken in any letter case."""
+    tries = [stem, f'{stem}_{suffix[1:].lower()}', *(f'{stem}_{number}' for number in range(2, len(taken) + 3))]
+    return next(name for name in tries if name.casefold() not in taken)
