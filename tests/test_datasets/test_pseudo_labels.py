@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.structures import pseudo_instances
-from mmlabelpenet.workbench.exports.formats import choose_labels
+from mmlabelpenet.workbench.exports.labels import choose_labels
 
 HEADER = dict(stage='detection', weights='abc', split='train')
 
