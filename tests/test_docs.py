@@ -13,7 +13,7 @@ from mmlabelpenet.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmlabelpenet'
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/*.md')])
 YOURS = {'configs/pictures.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
     'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',

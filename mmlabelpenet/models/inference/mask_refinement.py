@@ -146,7 +146,7 @@ def rescale_results(results: Sequence[InstanceData], samples: Sequence[DetDataSa
 
 
 def resize_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Nearest-neighbour masks of another size, bool (n, *size).
+    """Nearest-neighbour masks of another size, bool ``(n, *size)``.
 
     >>> resize_masks(np.ones((2, 3, 4), bool), (6, 8)).shape
     (2, 6, 8)
