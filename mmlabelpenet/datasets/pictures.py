@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+from .image_names import SUFFIXES, find_images
+
 MIN_SIDE = 16
 MAX_PIXELS = 200_000_000
 _ORIENTATION = 0x0112
@@ -21,7 +22,7 @@ _DEEP = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')  # 16-bit grey as Pillow names 
 
 
 def list_pictures(folder: str | Path) -> list[Path]:
-    """All pictures below a folder by their suffix, sorted by path; hidden files and folders are passed over.
+    """All pictures below a folder by their suffix, sorted by path, linked folders included; hidden files and folders are passed over.
 
     Raises:
         FileNotFoundError: there is no such folder, or no picture in it.
@@ -29,11 +30,10 @@ def list_pictures(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'Expected a folder of pictures at {str(folder)!r}, but there is none.')
-    found = [path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES and path.is_file()]
-    found = [path for path in found if not any(part.startswith('.') for part in path.relative_to(folder).parts)]
+    found, _ = find_images(folder)
     if not found:
         raise FileNotFoundError(f'{str(folder)!r} holds no picture. Expected files that end in {", ".join(SUFFIXES)}.')
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    return [folder / name for name in found]
 
 
 def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:

@@ -5,13 +5,24 @@ Tags are the only annotation that training reads. Nothing here parses a box. An 
 
 import csv
 import difflib
+import io
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-_IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
+import msgspec
+from defusedxml.ElementTree import parse as parse_safely
+
+from ..files import below, checked_name
+from ..schema import decode_json, read_text
+from .image_names import without_suffix
+
+_LARGEST_XML = 1 << 26  # bytes
+_SPECIAL = re.compile(r'[;,|"\r\n]')
+_FLAG = re.compile(r'(.+?)\s+(-1|0|1)')
 
 
 def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueError:
@@ -31,13 +42,15 @@ def parse_xml(path: Path) -> ElementTree.Element:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is no XML; the message names it.
+        ValueError: the file is no XML, is too large or declares a document type, which could fetch or blow up anything.
     """
     if not path.is_file():
         raise FileNotFoundError(f'Expected the annotation file {str(path)!r}, but it is missing.')
     try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
+        if path.stat().st_size > _LARGEST_XML:
+            raise ValueError(f'it has {path.stat().st_size} bytes')
+        return parse_safely(path, forbid_dtd=True).getroot()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ValueError(f'Annotation file {str(path)!r} is not readable as XML: {error}. Restore it from the data set.') from error
 
 
@@ -74,15 +87,16 @@ def tags_from_lists(
                 f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Give it, or take the tags from XML, CSV or JSON.'
             )
         flags: dict[str, str] = {}
-        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
-            words = line.rsplit(maxsplit=1)
-            if not words:
+        for number, line in enumerate(read_text(path).split('\n'), 1):
+            if not line.strip():
                 continue
-            if len(words) != 2 or words[1] not in ('1', '0', '-1'):
+            found = _FLAG.fullmatch(line.rstrip())
+            if found is None:
                 raise ValueError(f"Line {number} of {str(path)!r} should be 'image 1', 'image 0' or 'image -1', got {line!r}.")
-            if words[0] in flags:
-                raise ValueError(f'Image {words[0]!r} stands twice in {str(path)!r}. Leave one line.')
-            flags[words[0]] = words[1]
+            image_id = checked_name(found[1], f'line {number} of {str(path)!r}')
+            if image_id in flags:
+                raise ValueError(f'Image {image_id!r} stands twice in {str(path)!r}. Leave one line.')
+            flags[image_id] = found[2]
         _check_complete(image_ids, flags, path)
         for image_id in image_ids:
             if flags[image_id] in wanted:
@@ -112,7 +126,7 @@ def tags_from_xml(
     index = {name: label for label, name in enumerate(classes)}
     tags = {}
     for image_id in image_ids:
-        path = folder / f'{image_id}.xml'
+        path = below(folder, f'{image_id}.xml')
         found = set()
         for element in parse_xml(path).iter('object'):
             name = (element.findtext('name') or '').strip()
@@ -127,7 +141,7 @@ def tags_from_xml(
 def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str]) -> dict[str, list[int]]:
     """Tags from a CSV or JSON file; images of other splits may stand in it too.
 
-    CSV has the header ``image,tags`` and separates an image's tags by ``;``. JSON is ``{image: [tag, ...]}`` or
+    CSV has the header ``image,tags``; a cell of tags is as :func:`join_tags` writes it. JSON is ``{image: [tag, ...]}`` or
     ``[{"image": ..., "tags": [...]}, ...]``. An image may be given with its file suffix.
 
     Args:
@@ -149,8 +163,10 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
         raise FileNotFoundError(f'Expected image tags in {str(path)!r}, but it is missing.')
     index = {name: label for label, name in enumerate(classes)}
     tags: dict[str, list[int]] = {}
+    wanted = set(image_ids)
     for image, names, where in readers[path.suffix.lower()](path):
-        image_id = _without_suffix(image)
+        image = checked_name(image, f'{where} of {str(path)!r}')
+        image_id = image if image in wanted else without_suffix(image)
         if image_id in tags:
             raise ValueError(f'Image {image_id!r} stands twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
         for name in names:
@@ -161,19 +177,35 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
     return {image_id: tags[image_id] for image_id in image_ids}
 
 
-def _without_suffix(image: str) -> str:
-    return image.rsplit('.', 1)[0] if image.lower().endswith(_IMAGE_SUFFIXES) else image
-
-
 def _check_complete(image_ids: Sequence[str], found: Collection[str], path: Path) -> None:
     missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise ValueError(f'{len(missing)} images of the split have no entry in {str(path)!r}, the first: {", ".join(missing[:3])}.')
 
 
+def join_tags(names: Iterable[str]) -> str:
+    """Tags as one cell of a CSV file, separated by ``;``; names that hold a separator or a quotation mark are quoted.
+
+    >>> join_tags(['cat', 'cup; mug', '5" screen'])
+    'cat;"cup; mug";"5"" screen"'
+    """
+    return ';'.join('"{}"'.format(name.replace('"', '""')) if _SPECIAL.search(name) else name for name in names)
+
+
+def split_tags(cell: str, separators: str = ';') -> list[str]:
+    """Tags of a cell, as :func:`join_tags` writes them; blanks around them do not count.
+
+    >>> split_tags('cat; dog;;"cup; mug";"5"" screen"')
+    ['cat', 'dog', 'cup; mug', '5" screen']
+    """
+    parts = re.findall(rf'\s*"((?:[^"]|"")*)"\s*(?=[{separators}]|\Z)|([^{separators}]+)', cell)
+    tags = [(quoted.replace('""', '"') or plain).strip() for quoted, plain in parts]
+    return [tag for tag in tags if tag]
+
+
 def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        rows = csv.reader(file)
+    rows = csv.reader(io.StringIO(read_text(path), newline=''))
+    try:
         header = [cell.strip().lower() for cell in next(rows, [])]
         if header != ['image', 'tags']:
             raise ValueError(f"Expected the header 'image,tags' in {str(path)!r}, got {','.join(header)!r}.")
@@ -182,7 +214,16 @@ def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
                 continue
             if len(row) != 2:
                 raise ValueError(f"Line {rows.line_num} of {str(path)!r} should be 'image,tag;tag;...', got {','.join(row)!r}.")
-            yield row[0].strip(), [tag.strip() for tag in row[1].split(';') if tag.strip()], f'line {rows.line_num}'
+            yield row[0].strip(), split_tags(row[1]), f'line {rows.line_num}'
+    except csv.Error as error:
+        raise ValueError(f'Line {rows.line_num} of {str(path)!r} is not readable as CSV: {error}.') from error
+
+
+class TaggedImage(msgspec.Struct):
+    """An entry of a JSON list of tags."""
+
+    image: str
+    tags: list[str]
 
 
 def _read_json(path: Path) -> Iterable[tuple[str, list[str], str]]:
@@ -192,15 +233,10 @@ def _read_json(path: Path) -> Iterable[tuple[str, list[str], str]]:
             raise ValueError(f'{twice[0]!r} stands twice in {str(path)!r}. Leave one entry with all its tags.')
         return dict(pairs)
 
-    try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'), object_pairs_hook=no_repetition)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{str(path)!r} is not readable as JSON: {error}.') from error
-    entries = [{'image': image, 'tags': names} for image, names in content.items()] if isinstance(content, dict) else content
-    wanted = f'{str(path)!r} should hold {{image: [tag, ...]}} or [{{"image": ..., "tags": [...]}}, ...]'
-    if not isinstance(entries, list):
-        raise ValueError(f'{wanted}, got {type(content).__name__}.')
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or not isinstance(entry.get('image'), str) or not isinstance(entry.get('tags'), list):
-            raise ValueError(f'{wanted}, got {entry!r} as entry {number}.')
-        yield entry['image'], entry['tags'], f'entry {number}'
+    problem = f'{str(path)!r} should hold {{image: [tag, ...]}} or [{{"image": ..., "tags": [...]}}, ...]'
+    content = decode_json(path.read_bytes(), dict[str, list[str]] | list[TaggedImage], problem)
+    if isinstance(content, dict):
+        json.loads(read_text(path), object_pairs_hook=no_repetition)
+        content = [TaggedImage(image, tags) for image, tags in content.items()]
+    for number, entry in enumerate(content, 1):
+        yield entry.image, [tag.strip() for tag in entry.tags if tag.strip()], f'entry {number}'

@@ -9,7 +9,7 @@ plain IoU equals the devkit's "+1" IoU.
 
 import math
 import os
-from collections import Counter
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ..files import below, checked_name
+from .image_names import identities, is_image_name, read_image_list
 from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml
 
 VOC_CLASSES = (
@@ -27,6 +29,7 @@ VOC_CLASSES = (
 )  # fmt: skip
 
 VOID = 255
+_FLAGGED = re.compile(r'\S\s+(-1|0|1)$')
 _EXIF_ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 
@@ -79,6 +82,7 @@ class VOCDevkit:
         if not set(self.classes) <= set(self.mask_classes):
             extra = sorted(set(self.classes) - set(self.mask_classes))
             raise ValueError(f'Every class must be in mask_classes, but {", ".join(extra)} are not.')
+        self._folders: dict[str, dict[str, str]] = {}
 
     def image_ids(self, split: str) -> list[str]:
         """Images of a list in ``ImageSets/Main``, or else in ``ImageSets/Segmentation``, in its order.
@@ -87,7 +91,7 @@ class VOCDevkit:
 
         Raises:
             FileNotFoundError: no such list.
-            ValueError: the list is empty or names an image twice.
+            ValueError: the list is empty, names an image twice, or is that of one class.
         """
         for folder in ('Main', 'Segmentation', ''):
             path = self.data_root / 'ImageSets' / folder / f'{split}.txt'
@@ -98,29 +102,34 @@ class VOCDevkit:
                 f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
                 f'Splits there: {", ".join(self._splits()) or "none"}.'
             )
-        image_ids = [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
-        if not image_ids:
-            raise ValueError(f'The image list {str(path)!r} is empty.')
-        twice = [image_id for image_id, count in Counter(image_ids).items() if count > 1]
-        if twice:
-            raise ValueError(
-                f'{len(twice)} images stand twice in {str(path)!r}, the first: {", ".join(twice[:3])}. Leave one line of each.'
-            )
-        return image_ids
+        names = read_image_list(path)
+        if all(_FLAGGED.search(name) for name in names) and not self._knows(names[0]):
+            raise ValueError(f'{str(path)!r} is the list of one class: its lines end in 1, 0 or -1. Give the list of a split.')
+        return names
 
     def image_path(self, image_id: str) -> Path:
-        """The image file, ``.jpg``, ``.jpeg`` or ``.png``.
+        """The image file.
+
+        Args:
+            image_id: path below ``JPEGImages`` without the suffix of an image, or with it where files differ in that alone.
 
         Raises:
             FileNotFoundError: there is none.
+            ValueError: the name leaves ``JPEGImages``.
         """
-        for suffix in ('.jpg', '.jpeg', '.png', '.JPG', '.JPEG', '.PNG'):
-            path = self.data_root / 'JPEGImages' / f'{image_id}{suffix}'
-            if path.is_file():
-                return path
-        raise FileNotFoundError(
-            f'Image {image_id!r} is missing: no {image_id}.jpg, .jpeg or .png in {str(self.data_root / "JPEGImages")!r}.'
-        )
+        folder = self.data_root / 'JPEGImages'
+        if not self._knows(checked_name(image_id)):
+            raise FileNotFoundError(f'Image {image_id!r} is missing: no {image_id}.jpg, .jpeg or .png in {str(folder)!r}.')
+        parent, _, name = image_id.rpartition('/')
+        return folder / parent / self._folders[parent][name]
+
+    def _knows(self, image_id: str) -> bool:
+        parent, _, name = image_id.rpartition('/')
+        if parent not in self._folders:
+            folder = self.data_root / 'JPEGImages' / parent
+            names = [entry.name for entry in os.scandir(folder) if is_image_name(entry.name)] if folder.is_dir() else []
+            self._folders[parent] = identities(sorted(names))
+        return name in self._folders[parent]
 
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
         """Image tags of a split; an image without any has an empty list.
@@ -168,7 +177,7 @@ class VOCDevkit:
             FileNotFoundError: the annotation file is missing.
             ValueError: the file is unreadable or a box is none.
         """
-        path = self.data_root / 'Annotations' / f'{image_id}.xml'
+        path = below(self.data_root / 'Annotations', f'{image_id}.xml')
         index = {name: label for label, name in enumerate(self.classes)}
         found = [element for element in parse_xml(path).iter('object') if (element.findtext('name') or '').strip() in index]
         return VOCObjects(
@@ -231,7 +240,7 @@ class VOCDevkit:
         return table
 
     def _indices(self, folder: str, image_id: str) -> NDArray[np.uint8] | None:
-        path = self.data_root / folder / f'{image_id}.png'
+        path = below(self.data_root / folder, f'{image_id}.png')
         if not path.is_file():
             return None
         try:

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from mmlabelpenet.datasets.tag_files import join_tags, split_tags
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit, read_boxes
 
 CLASSES = ('cat', 'dog', 'sheep')
@@ -150,7 +153,12 @@ def test_an_image_without_an_entry_is_named(root, name):
         ('tags.csv', 'image,tags\na,dog,cat\n', 'Line 2'),
         ('tags.json', '{"a": "dog"}', 'should hold'),
         ('tags.json', '3', 'should hold'),
-        ('tags.json', '{', 'not readable as JSON'),
+        ('tags.json', '{', r'should hold .*Input data was truncated'),
+        ('tags.json', '{"a": ' + 3000 * '[' + 3000 * ']' + '}', 'should hold'),
+        ('tags.json', '{"a": ["dog", NaN]}', r'should hold .*byte 14'),
+        ('tags.json', '{"../a": ["dog"]}', 'Entry 1 of .*tags.json.: .* is not the name of a file below'),
+        ('tags.csv', 'image,tags\n/a,dog\n', 'Line 2 of .*tags.csv.: .* is not the name of a file below'),
+        ('tags.csv', 'image,tags\na,"dog', 'no entry'),
         ('tags.txt', '', "'lists', 'xml' or a .csv or .json"),
     ],
 )
@@ -205,6 +213,87 @@ def test_a_bad_image_list_is_refused(root, content, message):
     (root / 'ImageSets/Main/train.txt').write_text(content)
     with pytest.raises(ValueError, match=message):
         VOCDevkit(root, CLASSES).image_ids('train')
+
+
+@pytest.fixture
+def named(root):
+    """A function that adds images of given names."""
+
+    def add(*names):
+        for name in names:
+            (root / 'JPEGImages' / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / 'JPEGImages' / name).write_bytes((root / 'JPEGImages/a.jpg').read_bytes())
+
+    return add
+
+
+def test_names_with_blanks_and_folders_are_whole(root, named):
+    named('street.jpg', 'street at night.jpg', 'day/0001.jpg', 'night/0001.jfif', 'a.b.JPEG')
+    written = ['street at night', 'day/0001', 'night/0001', 'a.b']
+    (root / 'ImageSets/Main/train.txt').write_text(''.join(f'{name}\n' for name in written))
+    devkit = VOCDevkit(root, CLASSES)
+    found = [devkit.image_path(name).relative_to(root / 'JPEGImages').as_posix() for name in devkit.image_ids('train')]
+    assert found == ['street at night.jpg', 'day/0001.jpg', 'night/0001.jfif', 'a.b.JPEG']
+
+
+def test_class_lists_take_names_with_blanks_and_folders(root, named):
+    named('street.jpg', 'street 1.jpg', 'night/street 1.jpg')
+    names = ['street', 'street 1', 'night/street 1']
+    (root / 'ImageSets/Main/train.txt').write_text(''.join(f'{name}\n' for name in names))
+    for label, name in enumerate(CLASSES):
+        lines = [f'{image} {1 if number == label else -1:2d}\n' for number, image in enumerate(names)]
+        (root / f'ImageSets/Main/{name}_train.txt').write_text(''.join(lines))
+    assert VOCDevkit(root, CLASSES).tags('train') == {'street': [0], 'street 1': [1], 'night/street 1': [2]}
+
+
+def test_files_that_differ_in_the_suffix_alone_keep_it_in_their_names(root, named):
+    named('a.png')
+    devkit = VOCDevkit(root, CLASSES)
+    assert [devkit.image_path(f'a.{suffix}').name for suffix in ('jpg', 'png')] == ['a.jpg', 'a.png']
+    with pytest.raises(FileNotFoundError, match="Image 'a' is missing"):
+        devkit.image_path('a')
+
+
+def test_the_list_of_a_class_is_not_taken_for_a_list_of_images(root, named):
+    with pytest.raises(ValueError, match=r'dog_train.txt. is the list of one class'):
+        VOCDevkit(root, CLASSES).image_ids('dog_train')
+    named('street 1.jpg', 'street 0.jpg')
+    (root / 'ImageSets/Main/streets.txt').write_text('street 1\nstreet 0\n')
+    assert VOCDevkit(root, CLASSES).image_ids('streets') == ['street 1', 'street 0']
+
+
+@pytest.mark.parametrize('name', ['../secret', '/etc/passwd', 'a/../../secret'])
+@pytest.mark.parametrize('what', ['image_path', 'objects', 'class_mask', 'image_size', 'image_ids', 'tags'])
+def test_no_name_leads_out_of_its_folder(root, name, what):
+    devkit = VOCDevkit(root, CLASSES)
+    for folder in ('', 'JPEGImages/a', 'Annotations/a'):
+        (root / folder).mkdir(exist_ok=True)
+        (root / folder / 'secret.jpg').touch()
+    (root / 'ImageSets/Main/train.txt').write_text(f'{name}\n')
+    with pytest.raises(ValueError, match='is not the name of a file below its folder'):
+        getattr(devkit, what)('train' if what in ('image_ids', 'tags') else name)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation><object><name>&b;</name></object></annotation>',
+        '<!DOCTYPE a [<!ENTITY b "cat"><!ENTITY c "&b;&b;&b;">]><annotation><object><name>&c;</name></object></annotation>',
+        '<!DOCTYPE a SYSTEM "http://localhost/a.dtd"><annotation/>',
+        '<?xml version="1.0" encoding="klingon"?><annotation/>',
+        '<annotation>\0</annotation>',
+        '',
+    ],
+)
+def test_an_annotation_file_that_declares_a_document_type_or_is_damaged_is_refused(root, text):
+    (root / 'Annotations/a.xml').write_text(text)
+    with pytest.raises(ValueError, match=r'a\.xml.* not readable as XML'):
+        VOCDevkit(root, CLASSES).objects('a')
+
+
+@given(st.lists(st.text(st.characters(codec='utf-8'), min_size=1).map(str.strip).filter(bool), max_size=5))
+def test_tags_of_any_name_are_read_as_they_are_written(names):
+    assert split_tags(join_tags(names)) == names == split_tags(join_tags(names), ';,|')
 
 
 def test_classes_are_checked(root):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, unusable
+from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
@@ -163,7 +164,7 @@ def _write(
             (partial / f'ImageSets/Main/{split}.txt').write_text(''.join(f'{name}\n' for name in members), encoding='utf-8')
         with (partial / 'tags.csv').open('w', encoding='utf-8', newline='') as file:
             table = csv.writer(file, lineterminator='\n')
-            table.writerows([('image', 'tags'), *((name, ';'.join(classes[k] for k in labels[name])) for name in names)])
+            table.writerows([('image', 'tags'), *((name, join_tags(classes[k] for k in labels[name])) for name in names)])
         record = dict(
             classes=classes, seed=seed, test_share=share, splits=splits, converted=converted, sources={n: str(sources[n]) for n in names}
         )

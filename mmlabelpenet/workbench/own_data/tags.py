@@ -6,12 +6,15 @@ is not. Of COCO files only image names and categories are read, no box and no ma
 
 import csv
 import hashlib
+import io
 import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from mmlabelpenet.datasets.tag_files import split_tags
 
 FOLDERS = 'folder-per-class'
 _IMAGE = ('image', 'images', 'file', 'filename', 'file_name', 'path', 'name', 'picture')
@@ -158,10 +161,9 @@ def _lookups(tables: dict[str, dict[str, list[Path]]], name: str) -> Iterable[tu
 
 
 def _csv(text: str, path: str) -> Iterable[Entry]:
-    lines = text.splitlines()
-    head = next((line for line in lines if line.strip()), '')
+    head = next((line for line in text.splitlines() if line.strip()), '')
     delimiter = max(',;\t', key=head.count) if any(sign in head for sign in ',;\t') else ','
-    rows = csv.reader(lines, delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     header: list[str] = next(([cell.strip().lower() for cell in row] for row in rows if any(cell.strip() for cell in row)), [])
     image, tags = (next((header.index(name) for name in names if name in header), None) for names in (_IMAGE, _TAGS))
     if image is None or tags is None:
@@ -172,7 +174,7 @@ def _csv(text: str, path: str) -> Iterable[Entry]:
         if len(row) <= image or not row[image].strip():
             raise ValueError(f'Line {rows.line_num} of {path!r} names no picture: {delimiter.join(row)!r}.')
         cells = row[tags:] if tags == len(header) - 1 else row[tags : tags + 1]  # tags may spill over into further cells
-        names = [name for cell in cells for name in cell.replace('|', ';').replace(',', ';').split(';')]
+        names = [name for cell in cells for name in split_tags(cell, ';,|')]
         yield Entry(row[image], tuple(names), f'line {rows.line_num}')
 
 

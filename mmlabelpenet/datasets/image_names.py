@@ -1,0 +1,114 @@
+"""Names of images: an image is known by its path below the folder of images, without the suffix.
+
+Where files differ in the suffix alone (``a.jpg`` and ``a.png``), each keeps its own in the name.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..files import checked_name
+from ..schema import read_text
+
+SUFFIXES = (
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm', '.pgm', '.jp2', '.jxl', '.avif', '.heic',
+    '.heif',
+)  # fmt: skip
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a name ends as those of images do, readable or not.
+
+    >>> is_image_name('a.JPG'), is_image_name('a.txt')
+    (True, False)
+    """
+    return name.lower().endswith(SUFFIXES)
+
+
+def without_suffix(name: str) -> str:
+    """A name without the suffix of an image; it stays where nothing, or a blank, would be left at the end.
+
+    >>> without_suffix('day/0001.jpg'), without_suffix('a.jpg.jpg'), without_suffix('v1.5'), without_suffix('a .png')
+    ('day/0001', 'a.jpg', 'v1.5', 'a .png')
+    """
+    stem, dot, suffix = name.rpartition('.')
+    usual = dot and f'.{suffix.lower()}' in SUFFIXES and stem == stem.rstrip() and stem.rpartition('/')[2] not in ('', '.', '..')
+    return stem if usual else name
+
+
+def identities(names: Iterable[str]) -> dict[str, str]:
+    """The identity of each file, which no other has.
+
+    Args:
+        names: different paths below the folder of images.
+
+    Returns:
+        name by identity, in the order given.
+
+    >>> identities(['day/1.jpg', 'night/1.jpg', 'a.jpg', 'a.png'])
+    {'day/1': 'day/1.jpg', 'night/1': 'night/1.jpg', 'a.jpg': 'a.jpg', 'a.png': 'a.png'}
+    """
+    names, whole = list(names), set[str]()
+    while True:
+        found: dict[str, list[str]] = {}
+        for name in names:
+            found.setdefault(name if name in whole else without_suffix(name), []).append(name)
+        shared = {name for same in found.values() if len(same) > 1 for name in same}
+        if shared <= whole:
+            return {image_id: same[0] for image_id, same in found.items()}
+        whole |= shared
+
+
+def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]:
+    """Names of all files below a folder: those of images, and the others; hidden ones are passed over.
+
+    Args:
+        folder: to be searched; symbolic links to folders are followed, in circles only once.
+        links: False passes over linked folders.
+
+    Returns:
+        two sorted lists of paths below the folder.
+    """
+    images, others = [], []
+    above = {str(folder): (os.path.realpath(folder),)}
+    for path, folders, files in os.walk(folder, followlinks=links):
+        chain = above.pop(path)
+        for name in list(folders):
+            real = os.path.realpath(os.path.join(path, name))
+            if name.startswith('.') or real in chain:
+                folders.remove(name)
+            else:
+                above[os.path.join(path, name)] = (*chain, real)
+        for name in files:
+            if not name.startswith('.'):
+                relative = Path(path, name).relative_to(folder).as_posix()
+                (images if is_image_name(name) else others).append(relative)
+    return sorted(images), sorted(others)
+
+
+def read_image_list(path: Path) -> list[str]:
+    """Names of images, one a line, blanks within them included.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the list is empty, names an image twice, or holds what cannot be the name of an image.
+    """
+    lines = read_text(path).split('\n')
+    names = [checked_name(line.rstrip(), f'line {number} of {str(path)!r}') for number, line in enumerate(lines, 1) if line.strip()]
+    if not names:
+        raise ValueError(f'The image list {str(path)!r} is empty.')
+    check_distinct(names, str(path))
+    return names
+
+
+def check_distinct(names: Sequence[str], source: str) -> None:
+    """Refuse a list that names an image twice.
+
+    >>> check_distinct(['a', 'b', 'a'], 'train.txt')
+    Traceback (most recent call last):
+    ValueError: 1 images stand twice in 'train.txt', the first: a. Leave one line of each.
+    """
+    seen: set[str] = set()
+    twice = [name for name in names if name in seen or seen.add(name)]
+    if twice:
+        raise ValueError(f'{len(twice)} images stand twice in {source!r}, the first: {", ".join(twice[:3])}. Leave one line of each.')

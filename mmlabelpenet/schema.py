@@ -1,0 +1,88 @@
+"""Files of text that somebody else may have written: read as UTF-8, compared with a declared schema, and named where they do not fit.
+
+The schema of a format is a ``msgspec.Struct`` beside its reader. Fields that no schema names are skipped, not built.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+T = TypeVar('T')
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+"""Height or width in pixels."""
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Text of a file, without a byte-order mark.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not UTF-8, or holds NUL characters as UTF-16 does.
+    """
+    path, content = Path(path), Path(path).read_bytes()
+    try:
+        text = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = content.count(b'\n', 0, error.start) + 1
+        raise ValueError(f'Line {line} of {str(path)!r} is not UTF-8 text. Save the file as UTF-8.') from error
+    if '\0' in text:
+        line = text.count('\n', 0, text.index('\0')) + 1
+        raise ValueError(f'Line {line} of {str(path)!r} holds a NUL character. Save the file as UTF-8 text.')
+    return text
+
+
+def read_json(path: str | os.PathLike[str], kind: type[T], what: str, todo: str = '') -> T:
+    """Content of a JSON file.
+
+    Args:
+        path: the file.
+        kind: its schema, as for ``msgspec.json.decode``.
+        what: the format, for messages: ``'a pseudo-label store'``.
+        todo: what to do about a file that is another one, a sentence.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not of this kind; the message names file and place.
+    """
+    return decode_json(Path(path).read_bytes(), kind, f'{str(path)!r} is not {what}', todo)
+
+
+def decode_json(content: bytes, kind: type[T], problem: str, todo: str = '') -> T:
+    """A JSON text of a declared schema.
+
+    Args:
+        content: UTF-8, with or without a byte-order mark.
+        kind: its schema.
+        problem: begins the error message.
+        todo: ends it.
+
+    Raises:
+        ValueError: the content does not fit; the message names the place.
+
+    >>> decode_json(b'{"a": [1, 2]}', dict[str, list[int]], "'a.json' is not a list of numbers")
+    {'a': [1, 2]}
+    >>> decode_json(b'{"a": [1, "x"]}', dict[str, list[int]], "'a.json' is not a table of numbers", 'Write it again.')
+    Traceback (most recent call last):
+    ValueError: 'a.json' is not a table of numbers (Expected `int`, got `str` - at `$[...][1]`). Write it again.
+    """
+    try:
+        return msgspec.json.decode(content.removeprefix(b'\xef\xbb\xbf'), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MemoryError) as error:
+        reason = 'it is nested too deep' if isinstance(error, RecursionError) else str(error) or 'it does not fit in memory'
+        raise ValueError(f'{problem} ({reason}). {todo}'.rstrip()) from error
+
+
+def convert(content: Any, kind: type[T], problem: str, todo: str = '') -> T:
+    """As :func:`decode_json`, of what is parsed already.
+
+    >>> convert({'a': 1}, dict[str, str], 'The header is malformed')
+    Traceback (most recent call last):
+    ValueError: The header is malformed (Expected `str`, got `int` - at `$[...]`).
+    """
+    try:
+        return msgspec.convert(content, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ValueError(f'{problem} ({error}). {todo}'.rstrip()) from error
