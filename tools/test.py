@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions
 
@@ -39,10 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # spinning threads slow the data loader's workers down
     from mmlabelpenet.apis import load_config, test
+    from mmlabelpenet.apis.config import default_work_dir
     from mmlabelpenet.evaluation import text_table
 
     config = load_config(args.config, args.cfg_options)
-    config.work_dir = args.work_dir or f'{config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"}/test'
+    config.work_dir = args.work_dir or f'{default_work_dir(config)}/test'
     config.launcher = args.launcher
     table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump, tta=args.tta)
     if int(os.environ.get('RANK', 0)) == 0:

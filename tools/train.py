@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, before_config
 
@@ -29,9 +28,10 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # threads that wait leave the processor to the processes of the CRF
     from mmlabelpenet.apis import load_config, train
+    from mmlabelpenet.apis.config import default_work_dir
 
     config = load_config(args.config, args.cfg_options)
-    config.work_dir = args.work_dir or config.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    config.work_dir = args.work_dir or default_work_dir(config)
     config.launcher = args.launcher
     train(config, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr, tensorboard=args.tensorboard)
 

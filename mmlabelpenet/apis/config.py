@@ -112,7 +112,7 @@ def recipe_hash(config: Config) -> str:
     """
     content = config.to_dict()
     content['randomness'] = {key: value for key, value in content.get('randomness', {}).items() if key != 'seed'}
-    for key in ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume'):
+    for key in ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume', 'data_sources'):
         content.pop(key, None)
     return config_hash(Config(content))
 
@@ -126,3 +126,31 @@ def planned_iterations(config: Config) -> int | None:
     train_cfg = config.get('train_cfg') or {}
     phases = train_cfg.get('phases')
     return sum(phase['iters'] for phase in phases) if phases else train_cfg.get('max_iters')
+
+
+def last_checkpoint(config: Config) -> Path:
+    """The checkpoint that a training of the config ends with.
+
+    Args:
+        config: with ``work_dir``.
+
+    Raises:
+        ValueError: the config does not say how long it trains.
+
+    >>> last_checkpoint(Config(dict(work_dir='out', train_cfg=dict(max_epochs=24)))).as_posix()
+    'out/epoch_24.pth'
+    """
+    if (iterations := planned_iterations(config)) is not None:
+        return Path(config.work_dir, f'iter_{iterations}.pth')
+    if epochs := (config.get('train_cfg') or {}).get('max_epochs'):
+        return Path(config.work_dir, f'epoch_{epochs}.pth')
+    raise ValueError(f'{config.filename} does not say how long it trains: train_cfg has no phases, max_iters or max_epochs.')
+
+
+def default_work_dir(config: Config) -> str:
+    """Where the config's training writes unless it is told otherwise: its ``work_dir``, or ``work_dirs/<config name>``.
+
+    >>> default_work_dir(Config(dict(work_dir='out')))
+    'out'
+    """
+    return config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'

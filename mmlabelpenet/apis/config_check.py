@@ -18,7 +18,7 @@ KeyPath = tuple[str | int, ...]
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
     *('auto_scale_lr', 'custom_imports', 'default_scope', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level'),
     *('log_processor', 'model_wrapper_cfg', 'randomness', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'visualizer', 'work_dir'),
-    *('allow_test_overlap', 'corloc_dataloader', 'corloc_evaluator', 'label_dataloader', 'tta'),
+    *('allow_test_overlap', 'corloc_dataloader', 'corloc_evaluator', 'data_sources', 'label_dataloader', 'tta'),
 }
 USUAL = {  # shorthands that configs written out keep although nobody uses them any more
     *('backend_args', 'classes', 'data_root', 'dataset_type', 'metainfo', 'train_pipeline', 'val_pipeline', 'test_pipeline'),

@@ -16,6 +16,7 @@ from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash, stage_metric
 from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.metrics import StageMetric
@@ -76,6 +77,7 @@ def test(
     """
     start = time.monotonic()
     check_config(config)
+    check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
     chosen = choose_stages(stages, tuple(config.model.stages)) if own else list(stage_metric(config.test_evaluator).stages)
     trained = read_checkpoint(checkpoint)['meta']

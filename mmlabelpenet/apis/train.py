@@ -1,6 +1,8 @@
 """Training from a config."""
 
 import json
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -11,9 +13,14 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
+from mmlabelpenet.apis.config import recipe_hash
 from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.files import atomic_write
 from mmlabelpenet.models.weights import check_input
+
+RUN_FILE = 'run.json'
 
 
 def train(
@@ -32,24 +39,17 @@ def train(
         the runner, after training.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: the config has a key that no code reads or a name that is not registered, the checkpoint is of another model, or an
-            image is in the training and in the test split.
+        FileNotFoundError, ValueError: see :func:`check_training`; also for a checkpoint of another model.
     """
-    check_config(config)
+    start_from(config, resume)
+    check_training(config)
+    note_run(config)
     if amp:
         config.optim_wrapper.merge(dict(type='MixedPrecisionWrapper', dtype=amp))
     if auto_scale_lr:
         scale_learning_rate(config)
     if tensorboard:
         config.visualizer.vis_backends = [*config.visualizer.vis_backends, dict(type='TensorboardVisBackend')]
-    if resume is not None:
-        config.resume = True
-        config.load_from = None if resume == 'auto' else resume
-    if config.get('resume') and not config.get('load_from'):
-        last = find_checkpoint(config.work_dir)
-        config.resume, config.load_from = last is not None, last and str(last)
-    check_overlap(config)
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
@@ -59,6 +59,51 @@ def train(
         check_checkpoint(model, config.load_from, whole=config.get('resume', False))
     runner.train()
     return runner
+
+
+def start_from(config: Config, resume: str | None) -> None:
+    """Set where a training begins: ``resume`` and ``load_from`` of the config.
+
+    Args:
+        config: with ``work_dir``; changed.
+        resume: as for :func:`train`. ``'auto'`` without any checkpoint begins as the config says, be it with its ``load_from``.
+
+    Raises:
+        ValueError: all checkpoints of the work dir are damaged.
+    """
+    if resume not in (None, 'auto'):
+        config.resume, config.load_from = True, resume
+    elif resume == 'auto' or (config.get('resume') and not config.get('load_from')):
+        last = find_checkpoint(config.work_dir)
+        config.resume = last is not None
+        config.load_from = str(last) if last else config.get('load_from')
+
+
+def check_training(config: Config, promised: Collection[Path] = ()) -> None:
+    """All that is checked of a training before anything is built; the data itself is not read.
+
+    Args:
+        config: with ``work_dir``, and ``load_from`` of where it begins.
+        promised: files that will be there when it begins; resolved paths.
+
+    Raises:
+        FileNotFoundError: data, proposals, weights or labels are missing; names all, with the commands that make them.
+        ValueError: the config has a key that no code reads, a name that is not registered or no training, or an image is in the training
+            and in the test split.
+    """
+    check_config(config)
+    if lacking := [key for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper') if not config.get(key)]:
+        raise ValueError(f'{config.filename} is not the config of a training: it has no {", ".join(lacking)}.')
+    check_inputs(config, TRAINED_ON, promised)
+    check_overlap(config)
+
+
+def note_run(config: Config) -> None:
+    """Write down in ``run.json`` of the work dir what it is for: config, seed, and the hash that runs of one recipe share."""
+    if int(os.environ.get('RANK', 0)) == 0:
+        run = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=config.get('randomness', {}).get('seed'))
+        with atomic_write(Path(config.work_dir) / RUN_FILE) as file:
+            file.write(json.dumps(run, indent=1) + '\n')
 
 
 def scale_learning_rate(config: Config) -> None:

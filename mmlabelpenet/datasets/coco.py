@@ -74,7 +74,12 @@ class COCODevkit(VOCDevkit):
         self._places: dict[str, Path] = {}
         self._notes: dict[str, list[dict]] = {}
 
-    def _file(self, split: str) -> Path:
+    def list_file(self, split: str) -> Path:
+        """The annotation file of a split.
+
+        Raises:
+            FileNotFoundError: no such split.
+        """
         path = self.data_root / 'annotations' / f'instances_{split}.json'
         if not path.is_file():
             known = sorted(file.stem.removeprefix('instances_') for file in path.parent.glob('instances_*.json'))
@@ -88,7 +93,7 @@ class COCODevkit(VOCDevkit):
             FileNotFoundError: no such split.
             ValueError: its file is no COCO annotation file.
         """
-        images = read_names(self._file(split)).images
+        images = read_names(self.list_file(split)).images
         self._places |= {image_id: self.data_root / split / name for image_id, name in images.items()}
         return list(images)
 
@@ -117,10 +122,10 @@ class COCODevkit(VOCDevkit):
         """
         if source not in ('lists', 'xml'):
             return tags_from_file(Path(source), self.image_ids(split), self.classes)
-        names = read_names(self._file(split))
+        names = read_names(self.list_file(split))
         if unknown := [name for name in self.classes if name not in names.categories]:
             raise ValueError(
-                f'{", ".join(unknown)} are no categories of {str(self._file(split))!r}: {", ".join(sorted(names.categories))}.'
+                f'{", ".join(unknown)} are no categories of {str(self.list_file(split))!r}: {", ".join(sorted(names.categories))}.'
             )
         found = {i: names.present[i] | (names.crowds[i] if use_difficult else set()) for i in names.images}
         return {image_id: [label for label, name in enumerate(self.classes) if name in shown] for image_id, shown in found.items()}
@@ -154,7 +159,7 @@ class COCODevkit(VOCDevkit):
         """Annotations of an image, boxes and masks included: for metrics only."""
         if image_id not in self._notes:
             split = self.image_path(image_id).parent.name
-            content = _read(self._file(split), names_only=False)
+            content = _read(self.list_file(split), names_only=False)
             ids = {image['id']: Path(image['file_name']).stem for image in content['images']}
             names = {category['id']: category['name'] for category in content['categories']}
             self._notes |= {name: [] for name in ids.values()}

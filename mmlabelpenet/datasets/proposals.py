@@ -45,6 +45,18 @@ def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | 
     return shlex.join(['python', _TOOL, os.fspath(data_root), split, os.fspath(path)])
 
 
+def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[str], split: str) -> Path:
+    """The proposal file of a split; not read.
+
+    Raises:
+        FileNotFoundError: no such file; the message carries the command that makes it.
+    """
+    if not Path(path).is_file():
+        command = proposal_command(data_root, split, path)
+        raise FileNotFoundError(f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Make it with\n    {command}')
+    return Path(path)
+
+
 def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """An order that depends on the proposals alone, not on how they came.
 
@@ -122,10 +134,8 @@ class ProposalFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], data_root: str | os.PathLike[str] = 'DATA_ROOT', split: str = 'SPLIT') -> None:
-        self.path = Path(path)
+        self.path = find_proposals(path, data_root, split)
         self.command = proposal_command(data_root, split, path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f'Expected proposals in {str(path)!r}, but the file is missing. Make it with\n    {self.command}')
         arrays = self._load()
         self.image_ids: list[str] = arrays['image_ids'].tolist()
         self.settings: dict[str, object] = json.loads(str(arrays['settings']))

@@ -84,24 +84,31 @@ class VOCDevkit:
             raise ValueError(f'Every class must be in mask_classes, but {", ".join(extra)} are not.')
         self._folders: dict[str, dict[str, str]] = {}
 
-    def image_ids(self, split: str) -> list[str]:
-        """Images of a list in ``ImageSets/Main``, or else in ``ImageSets/Segmentation``, in its order.
+    def list_file(self, split: str) -> Path:
+        """The file that lists the images of a split, in ``ImageSets/Main`` or else in ``ImageSets/Segmentation``.
 
         Both folders have a ``val`` and a ``test`` in VOC 2012; ``'Segmentation/val'`` names the folder too.
 
         Raises:
             FileNotFoundError: no such list.
-            ValueError: the list is empty, names an image twice, or is that of one class.
         """
         for folder in ('Main', 'Segmentation', ''):
             path = self.data_root / 'ImageSets' / folder / f'{split}.txt'
             if path.is_file():
-                break
-        else:
-            raise FileNotFoundError(
-                f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
-                f'Splits there: {", ".join(self._splits()) or "none"}.'
-            )
+                return path
+        raise FileNotFoundError(
+            f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
+            f'Splits there: {", ".join(self._splits()) or "none"}.'
+        )
+
+    def image_ids(self, split: str) -> list[str]:
+        """Images of a list, in its order.
+
+        Raises:
+            FileNotFoundError: no such list.
+            ValueError: the list is empty, names an image twice, or is that of one class.
+        """
+        path = self.list_file(split)
         names = read_image_list(path)
         if all(_FLAGGED.search(name) for name in names) and not self._knows(names[0]):
             raise ValueError(f'{str(path)!r} is the list of one class: its lines end in 1, 0 or -1. Give the list of a split.')

@@ -13,6 +13,7 @@ makes of an image, since a model fed with the wrong channel order or scale train
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,7 @@ from mmlabelpenet.tensor_files import read_tensors
 
 from .published_weights import Preset, State, preset_of, rename_published
 
+_CONVERTED = ('resnet50', 'vgg16')  # tools/model_converters has a script for each
 PARTS = ('backbone', 'tail', 'fcs')
 
 
@@ -89,9 +91,8 @@ def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
         ValueError: the file was converted from another arch or preset.
         FileNotFoundError: there is no such file.
     """
-    if checkpoint is None:
-        checkpoint = _lite0_wheel()
-    loaded = _read(str(checkpoint))
+    checkpoint = find_imagenet(arch, preset, checkpoint)
+    loaded = read_tensors(checkpoint)
     meta = loaded.get('meta')
     if isinstance(meta, Mapping) and meta.get('format') == 'mmlabelpenet imagenet':
         if (meta['arch'], meta['preset']) != (arch, preset):
@@ -184,15 +185,28 @@ def _fill_linears(module: nn.Module, part: State) -> None:
         layer.load_state_dict({kind: part[f'{index}.{kind}'] for kind in ('weight', 'bias')})
 
 
-def _read(checkpoint: str) -> dict[str, Any]:
-    """Load a file or URL without running any code in it."""
-    try:
-        return read_tensors(checkpoint)
-    except FileNotFoundError as error:
+def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> str:
+    """Where ImageNet weights are: a file, or an address from which they are downloaded. They are not read.
+
+    Args:
+        arch, preset, checkpoint: as for :class:`ImageNetWeights`.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message carries the command that makes it.
+
+    >>> find_imagenet('resnet50', 'torchvision', 'torchvision://resnet50')
+    'torchvision://resnet50'
+    """
+    if checkpoint is None:
+        return str(_lite0_wheel())
+    if '://' not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():
+        tool = f'tools/model_converters/imagenet_{arch}.py'
+        command = shlex.join(['python', tool, 'PUBLISHED.pth', str(checkpoint), '--preset', preset])
         raise FileNotFoundError(
-            f'ImageNet weights {checkpoint!r} do not exist. Put the published file there (or convert it with '
-            'tools/model_converters), or change checkpoint in the init_cfg of backbone, tails and heads.'
-        ) from error
+            f'ImageNet weights {str(checkpoint)!r} do not exist. Put the published file there, '
+            + (f'or convert it with\n    {command}' if arch in _CONVERTED else 'or change checkpoint in the init_cfg of the model.')
+        )
+    return str(checkpoint)
 
 
 def _lite0_wheel() -> Path:

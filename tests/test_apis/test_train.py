@@ -1,5 +1,6 @@
 """Training from a config: where its weights come from."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import toy
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.train import check_checkpoint, check_overlap, scale_learning_rate, train
+from mmlabelpenet.apis.config import recipe_hash
+from mmlabelpenet.apis.train import check_checkpoint, check_overlap, scale_learning_rate, start_from, train
 
 
 @pytest.fixture(scope='module')
@@ -62,6 +64,31 @@ def test_event_files_for_tensorboard_are_asked_for(toy_root, tmp_path, monkeypat
 
 def test_without_a_checkpoint_auto_starts_anew(toy_root, tmp_path):
     assert train(toy.run_config(toy_root, tmp_path, [('classification', 2)]), resume='auto').iter == 2
+
+
+def test_resuming_a_run_without_a_checkpoint_begins_with_the_configs_weights(toy_root, tmp_path, first):
+    cfg = config(toy_root, tmp_path)
+    cfg.load_from = f'{first.work_dir}/iter_4.pth'
+    start_from(cfg, 'auto')
+    assert cfg.resume is False and cfg.load_from == f'{first.work_dir}/iter_4.pth'
+    cfg.work_dir = first.work_dir
+    start_from(cfg, 'auto')
+    assert cfg.resume is True and cfg.load_from.startswith(first.work_dir)
+
+
+def test_a_run_is_noted_in_its_work_dir(toy_root, first):
+    noted = json.loads(Path(first.work_dir, 'run.json').read_text())
+    cfg = config(toy_root, 'elsewhere')
+    assert noted == dict(config=cfg.filename, recipe_sha256=recipe_hash(cfg), seed=cfg.randomness.seed)
+
+
+def test_missing_data_stops_a_training_before_anything_is_built(toy_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, 'from_cfg', lambda config: pytest.fail('built'))
+    cfg = config(toy_root, tmp_path / 'run')
+    cfg.train_dataloader.dataset.proposals = 'none.npz'
+    with pytest.raises(FileNotFoundError, match="Expected proposals in 'none.npz'"):
+        train(cfg)
+    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize('resume', [True, False])

@@ -18,3 +18,4 @@ train_dataloader = label_dataloader = corloc_dataloader = __train
 test_dataloader = dict(dataset=dict(__data, split='val2017', proposals='data/proposals/coco_val2017.npz'))
 test_evaluator = dict(data_root=__coco, split='val2017')
 corloc_evaluator = dict(data_root=__coco, split='train2017')
+data_sources = {__coco: 'https://cocodataset.org/#download'}

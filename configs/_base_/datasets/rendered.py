@@ -21,3 +21,4 @@ test_dataloader = dict(num_workers=1, dataset=dict(__test, pipeline=__test_pipel
 test_evaluator = dict(data_root='data/rendered', split='test', mask_classes=__classes)
 corloc_dataloader = dict(num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
 corloc_evaluator = dict(data_root='data/rendered', split='train', mask_classes=__classes)
+data_sources = {'data/rendered': 'python tools/dataset_converters/render_voc.py data/rendered'}

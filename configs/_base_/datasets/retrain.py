@@ -19,3 +19,11 @@ annotated = dict(
     test_mode=True,
 )
 measures = dict(_delete_=True, type='mmlabelpenet.StageMetric', data_root=__voc07, split='test', stages=['retrained'])
+__export = 'python tools/export_pseudo_labels.py work_dirs/{}/pseudo_labels/refinement.json --format coco --need-mask --images {} --out {}'
+__voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
+data_sources = {  # where to get a folder that is missing
+    'data/retrain/voc07': __export.format('labelpenet_vgg16_voc07', __voc07 + '/JPEGImages', 'data/retrain/voc07'),
+    'data/retrain/voc12': __export.format('labelpenet_vgg16_voc12masks', __voc12 + '/JPEGImages', 'data/retrain/voc12'),
+    __voc07: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/',
+    __voc12: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/',
+}

@@ -32,3 +32,12 @@ test_evaluator = dict(type='StageMetric')
 corloc_dataloader = test_dataloader
 corloc_evaluator = dict(type='StageMetric', protocol='corloc')
 test_cfg = dict(type='TestLoop')
+
+# Where to get a folder that is missing.
+__devkit = '{{$MMLABELPENET_DATA:data/VOCdevkit}}'
+__voc07, __voc12, __joint = (f'{__devkit}/{name}' for name in ('VOC2007', 'VOC2012', 'VOC0712'))
+data_sources = {
+    __voc07: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/',
+    __voc12: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (docs/reproduce.md makes further image lists)',
+    __joint: f'python tools/dataset_converters/join_voc.py {__voc07} {__voc12} {__joint}',
+}

@@ -1,0 +1,114 @@
+"""What a training or a test reads: found missing before anything is built, each with the command that makes it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+
+from mmlabelpenet.apis.config_check import dicts_within
+from mmlabelpenet.datasets.coco import COCODevkit, open_devkit
+from mmlabelpenet.datasets.proposals import find_proposals
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.models.weights import find_imagenet
+
+TRAINED_ON = ('train_dataloader', 'label_dataloader', 'val_dataloader', 'val_evaluator')
+TESTED_ON = ('test_dataloader', 'test_evaluator')
+CORLOC_ON = ('corloc_dataloader', 'corloc_evaluator')
+
+
+class Missing(NamedTuple):
+    """Something that is read and is not there: where it should be, and one or two lines that say so and how to get it."""
+
+    path: Path
+    message: str
+
+
+def check_inputs(config: Config, parts: Sequence[str], promised: Collection[Path] = ()) -> None:
+    """Check that the files exist that a training or a test reads. The large ones are not opened.
+
+    Args:
+        config: its ``data_sources`` say of folders which command makes them or which page has them.
+        parts: keys of the config, such as :data:`TRAINED_ON`; with the first of these, pre-trained weights and labels are looked for too.
+        promised: files that will be there in time; resolved paths.
+
+    Raises:
+        FileNotFoundError: some do not; says all of them, each with what makes it.
+        ValueError: tags or image lists cannot be read.
+    """
+    found = list(_missing_data(config, parts))
+    if TRAINED_ON[0] in parts:
+        found += [*_missing_weights(config), *_missing_labels(config)]
+    if absent := dict.fromkeys(entry.message for entry in found if entry.path.resolve() not in promised):
+        raise FileNotFoundError('\n'.join(absent))
+
+
+def _missing_data(config: Config, parts: Sequence[str]) -> Iterator[Missing]:
+    """Data sets of ours, those of mmdet by their annotation files, and what metrics compare with."""
+    sources = config.get('data_sources') or {}
+    for _, node, _ in dicts_within({part: config.get(part) for part in parts}):
+        try:
+            if 'data_root' in node and 'split' in node:
+                _check_devkit(node)
+            elif node.get('ann_file') and not (path := Path(node.get('data_root') or '', node['ann_file'])).is_file():
+                raise FileNotFoundError(f'Annotation file {str(path)!r} does not exist.')
+        except FileNotFoundError as error:
+            path = Path(node.get('data_root') or '', node.get('split') or node.get('ann_file'))
+            source = next((source for folder, source in sources.items() if path.is_relative_to(folder)), '')
+            yield Missing(path, f'{error} The data comes from\n    {source}' if source else str(error))
+        if node.get('proposals') and 'split' in node:
+            yield from _found_missing(node['proposals'], find_proposals, node['proposals'], node['data_root'], node['split'])
+
+
+def _check_devkit(node: Mapping[str, Any]) -> None:
+    """The image list of a data set, and the files that its tags come from."""
+    classes = (node.get('metainfo') or {}).get('classes') or VOC_CLASSES
+    source = node.get('tags', 'lists')
+    devkit = open_devkit(node['data_root'], classes)
+    devkit.list_file(node['split'])
+    if 'pipeline' not in node or source is None:  # not a data set, or one without tags
+        return
+    if source == 'xml' and not isinstance(devkit, COCODevkit):
+        if not (devkit.data_root / 'Annotations').is_dir():
+            raise FileNotFoundError(f'Tags are read from {str(devkit.data_root / "Annotations")!r}, but there is no such folder.')
+    elif source not in ('lists', 'xml') or not isinstance(devkit, COCODevkit):
+        devkit.tags(node['split'], source, node.get('use_difficult_tags', False))
+
+
+def _missing_weights(config: Config) -> Iterator[Missing]:
+    """ImageNet weights of each part, and the checkpoint that a training begins with; addresses are downloaded when they are needed."""
+    for _, node, _ in dicts_within(config.get('model')):
+        place = node.get('checkpoint')
+        if node.get('type') == 'ImageNetWeights':
+            yield from _found_missing(place, find_imagenet, node['arch'], node['preset'], place)
+        elif node.get('type') == 'Pretrained' and not _there(place):
+            yield Missing(
+                Path(place), f'Weights {place!r} of the model do not exist. Put them there, or change checkpoint in its init_cfg.'
+            )
+    if (start := config.get('load_from')) and not _there(start):
+        leaf = Path(config.filename or 'config.py').with_name(f'{Path(start).parent.name}.py')
+        maker = (
+            f' It is written by\n    python tools/train.py {leaf}'
+            if leaf.is_file()
+            else ' Training writes them as <work dir>/iter_<n>.pth.'
+        )
+        yield Missing(Path(start), f'Checkpoint {start} does not exist.{maker}')
+
+
+def _missing_labels(config: Config) -> Iterator[Missing]:
+    """Stores of pseudo labels that phases name."""
+    for _, node, _ in dicts_within(config.get('train_cfg')):
+        store = node.get('pseudo_labels')
+        if store and not _there(store):
+            yield Missing(Path(store), f'Pseudo-label store {store} of a phase does not exist. A training writes it into pseudo_labels/.')
+
+
+def _found_missing(path: Any, find: Any, *arguments: Any) -> Iterator[Missing]:
+    try:
+        find(*arguments)
+    except FileNotFoundError as error:
+        yield Missing(Path(path or ''), str(error))
+
+
+def _there(place: str) -> bool:
+    return '://' in place or Path(place).expanduser().is_file()
