@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # toy
 sys.path.insert(0, str(Path(__file__).parent / 'test_evaluation'))  # slow_references, random_images, tiny_devkit
 sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_experiments'))  # test_collect
+sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_report'))  # page_checks
 sys.path.insert(0, str(Path(__file__).parent / 'test_engine'))  # training
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 FLAGS = (
-    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update '
-    '--disable-sync --hide-scrollbars'
+    '--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-background-networking '
+    '--disable-component-update --disable-sync --hide-scrollbars'
 ).split()
 
 
@@ -106,17 +106,23 @@ def load_tool(monkeypatch):
     return load
 
 
-@pytest.fixture
-def chromium(tmp_path):
-    """Run a real browser on a page: ``chromium(address, '--dump-dom')`` returns what it prints; skips where there is none."""
-    program = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-    if program is None:
-        pytest.skip('no chromium is installed')
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--pictures', type=Path, help='folder that gets pictures of the pages, such as docs/pictures')
+    parser.addoption('--work-dir', type=Path, help='a finished training whose pages are pictured (default: a toy)')
 
-    def run(address, *options, size=(1400, 900)):
-        profile = tmp_path / 'profile'
-        shutil.rmtree(profile, ignore_errors=True)
-        command = [program, *FLAGS, f'--user-data-dir={profile}', f'--window-size={size[0]},{size[1]}', *options, address]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
 
-    return run
+@pytest.fixture(scope='session')
+def browser():
+    """Headless Chromium; skips where it, its driver or selenium is missing."""
+    webdriver = pytest.importorskip('selenium.webdriver')
+    program = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+    driver = shutil.which('chromedriver')
+    if program is None or driver is None:
+        pytest.skip('Chromium or its driver is not installed')
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+    for flag in FLAGS:
+        options.add_argument(flag)
+    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as running:
+        yield running

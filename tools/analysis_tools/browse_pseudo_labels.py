@@ -9,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-STAGES = ('classification', 'detection', 'refinement', 'segmentation')
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -23,50 +21,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def find_stores(path: Path) -> dict[str, Path]:
-    """Stores by stage.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    found = (
-        {stage: path / f'{stage}.json' for stage in STAGES if (path / f'{stage}.json').is_file()} if path.is_dir() else {path.stem: path}
-    )
-    if not found or not all(file.is_file() for file in found.values()):
-        raise FileNotFoundError(f'{str(path)!r} is neither a pseudo-label store nor a folder of them.')
-    return found
-
-
-def of_work_dir(store: Path) -> dict | None:
-    """The config's training data set, where the store lies in a work dir."""
-    folder = (store if store.is_dir() else store.parent).resolve()
-    configs = sorted(folder.parent.glob('*/vis_data/config.py'))
-    if not configs:
-        return None
-    from mmlabelpenet.apis import load_config
-
-    return load_config(configs[-1]).train_dataloader.dataset
-
-
 def main(argv: list[str] | None = None) -> None:
     """Collect what is there and write the page."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    files = find_stores(args.store)
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.workbench.report.browser import write_browser
+    from mmlabelpenet.workbench.report.run import find_stores, last_config
 
-    stores = {stage: PseudoLabelStore.load(path) for stage, path in files.items()}
+    stores = {stage: PseudoLabelStore.load(path) for stage, path in find_stores(args.store).items()}
     first = next(iter(stores.values()))
-    dataset = of_work_dir(args.store)
+    folder = args.store if args.store.is_dir() else args.store.parent
+    config = last_config(folder.resolve().parent)
+    dataset = config.train_dataloader.dataset if config else None
     root = args.devkit or (Path(dataset.data_root) if dataset else None)
     images = args.images or (root / 'JPEGImages' if root else None)
     if images is None:
         raise ValueError('The store lies in no work dir: give the folder of its pictures with --images.')
     devkit = VOCDevkit(root, [category['name'] for category in first.content['categories']]) if root else None
     tags = devkit.tags(dataset.split, dataset.get('tags', 'lists')) if devkit and dataset else None
-    out = args.out or (args.store if args.store.is_dir() else args.store.parent) / 'browse.html'
+    out = args.out or folder / 'browse.html'
     write_browser(out, stores, images, devkit, tags, args.width)
     print(f'Wrote {out} ({out.stat().st_size / 2**20:.1f} MiB). Open it in a browser.')
 

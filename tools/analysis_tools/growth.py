@@ -125,16 +125,13 @@ def label_pass(images: int) -> Any:
 
 def draw(points: list[dict[str, Any]], path: Path) -> None:
     """One panel for each axis: seconds and megabytes over the number, both from zero."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use('Agg')
-    matplotlib.rcParams['svg.hashsalt'] = 'growth'
-    from matplotlib import pyplot
-
-    from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.workbench.report.figures import save_figure
 
     axes = [axis for axis in AXES if any(point['axis'] == axis for point in points)]
-    figure, panels = pyplot.subplots(1, len(axes), figsize=(2.6 * len(axes), 2.5), squeeze=False)
+    figure = Figure(figsize=(2.6 * len(axes), 2.5))
+    panels = figure.subplots(1, len(axes), squeeze=False)
     for panel, axis in zip(panels[0], axes, strict=True):
         mine = [point for point in points if point['axis'] == axis]
         numbers = [point['number'] for point in mine]
@@ -150,8 +147,7 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     panels[0][0].set_ylabel('s of CPU (dotted: CRF)', color='C0')
     figure.text(0.995, 0.5, 'MB', color='C1', rotation=90, va='center', ha='right')
     figure.tight_layout(rect=(0, 0, 0.985, 1))
-    with atomic_write(path, 'wb') as file:
-        figure.savefig(file, format=path.suffix[1:], metadata={'Date': None} if path.suffix == '.svg' else None)
+    save_figure(figure, path)
 
 
 if __name__ == '__main__':

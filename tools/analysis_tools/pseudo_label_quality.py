@@ -27,19 +27,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def store_paths(names: list[str]) -> list[Path]:
-    """Files that were named, and all ``.json`` files of folders, in the order of the stages."""
-    from mmlabelpenet.structures import STAGES
-
-    found: list[Path] = []
-    for path in map(Path, names):
-        inside = sorted(path.glob('*.json')) if path.is_dir() else [path]
-        if not inside:
-            raise FileNotFoundError(f'{str(path)!r} holds no pseudo-label store.')
-        found += sorted(inside, key=lambda file: STAGES.index(file.stem) if file.stem in STAGES else len(STAGES))
-    return found
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, write."""
     args = parse_args(argv)
@@ -49,10 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
     from mmlabelpenet.workbench.experiments.store_quality import store_quality
+    from mmlabelpenet.workbench.report.run import find_stores
 
     start, table, stores = time.monotonic(), {}, {}
     try:
-        for path in store_paths(args.stores):
+        for path in [path for place in args.stores for path in find_stores(place).values()]:
             store = PseudoLabelStore.load(path)
             classes = [category['name'] for category in store.content['categories']]
             name = str(store.header.get('stage') or path.stem)

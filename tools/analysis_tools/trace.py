@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.files import atomic_write
-    from mmlabelpenet.workbench.report import page
+    from mmlabelpenet.workbench.report.page import write_page
     from mmlabelpenet.workbench.report.panels import stack
     from mmlabelpenet.workbench.report.trace import trace
 
@@ -76,12 +76,11 @@ def main(argv: list[str] | None = None) -> None:
     scale = args.width / data['data_samples'].ori_shape[1]
     rows = trace(inferencer.model, data, inferencer.classes, devkit, args.min_score, scale, args.blank)
     if args.out.suffix == '.html':
-        body = page.colour_legend(inferencer.classes) + ''.join(page.tile_row(name, tiles) for name, tiles in rows.items())
-        content = page.page(f'Trace of {data["data_samples"].img_id}', body).encode()
+        title = f'Trace of {data["data_samples"].img_id}'
+        write_page(args.out, 'trace.html', title=title, classes=inferencer.classes, rows=rows)
     else:
-        content = cv2.imencode(args.out.suffix, stack(list(rows.values()))[..., ::-1])[1].tobytes()
-    with atomic_write(args.out, 'wb') as file:
-        file.write(content)
+        with atomic_write(args.out, 'wb') as file:
+            file.write(cv2.imencode(args.out.suffix, stack(list(rows.values()))[..., ::-1])[1].tobytes())
     print(f'Wrote {args.out}')
 
 

@@ -4,7 +4,6 @@ Pictures lie in the page in chunks that the browser unpacks when one of them is 
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,12 +15,11 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.datasets.pictures import read_picture
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
-from mmlabelpenet.files import atomic_write
 from mmlabelpenet.progress import track
-from mmlabelpenet.visualization.drawing import class_colours, enlarge
+from mmlabelpenet.visualization.drawing import enlarge
 from mmlabelpenet.workbench.report.comparison import compare, disagreement, is_annotated
+from mmlabelpenet.workbench.report.page import hex_colours, write_page
 
-TEMPLATE = Path(__file__).with_name('browser.html')
 CHUNK = 100  # pictures that are unpacked together
 
 
@@ -58,25 +56,20 @@ def write_browser(
         pictures.append(_webp(small))
         entries.append(image_entry(image, stores, small.shape[:2], scale, devkit, (tags or {}).get(image['img_id'], ())))
     truth = any('o' in instance for entry in entries for instance in entry['i'])
-    colours = ['#' + ''.join(f'{value:02x}' for value in colour) for colour in class_colours(len(classes)).tolist()]
-    meta = dict(classes=classes, colours=colours, stages=list(stores), truth=truth, chunk=CHUNK, images=entries)
-    with atomic_write(out) as file:
-        file.write(fill_page(meta, pictures))
-    return Path(out)
+    meta = dict(classes=classes, colours=hex_colours(len(classes)), stages=list(stores), truth=truth, images=entries)
+    return write_browser_page(out, meta, pictures)
 
 
-def fill_page(meta: Mapping, pictures: Sequence[str]) -> str:
-    """The page with its data.
+def write_browser_page(out: str | Path, meta: Mapping, pictures: Sequence[str]) -> Path:
+    """Write the page from its data.
 
     Args:
+        out: of the page.
         meta: what the page's script reads.
-        pictures: WebP files in base64.
+        pictures: WebP files in base64, one for each image.
     """
-    parts = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
-    chunks = '\n'.join(f'<script type="application/json" id="c{k}">{json.dumps(part)}</script>' for k, part in enumerate(parts))
-    head, rest = TEMPLATE.read_text(encoding='utf-8').split('META')
-    middle, end = rest.split('CHUNKS')
-    return ''.join([head, _safe(meta), middle, chunks, end])
+    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    return write_page(out, 'browser.html', meta=dict(meta, chunk=CHUNK), chunks=chunks)
 
 
 def image_entry(
@@ -156,8 +149,3 @@ def _path(mask: NDArray, size: tuple[int, int]) -> str:
 
 def _webp(image: NDArray[np.uint8], quality: int = 60) -> str:
     return base64.b64encode(cv2.imencode('.webp', image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()).decode()
-
-
-def _safe(content: Mapping) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(content, ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')

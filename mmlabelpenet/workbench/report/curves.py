@@ -1,17 +1,16 @@
-"""Training curves as inline SVG, from the scalars that mmengine's loggers leave in a work dir."""
+"""Training curves from the scalars that mmengine's loggers leave in a work dir, and where their points lie in a chart."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
+
+from mmengine.config import Config
 
 from mmlabelpenet.engine.hooks.live_progress import loss_values
 
 Points = list[tuple[float, float]]
-
-WIDTH, HEIGHT = 360, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 16, 8, 24
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
@@ -35,31 +34,32 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
     return [lines[step] for step in sorted(lines)]
 
 
-def phase_curves(scalars: Sequence[Mapping], phases: Sequence[Mapping]) -> list[tuple[str, dict[str, Points]]]:
-    """Losses of each phase.
+def phase_lines(scalars: Sequence[Mapping], config: Config) -> list[tuple[str, int, list[Mapping]]]:
+    """Name, number of iterations and log lines of each phase of a config.
 
-    Args:
-        scalars: of :func:`read_scalars`.
-        phases: of the config, ``name`` and ``iters``.
-
-    Returns:
-        for each phase its name and ``{loss: [(iteration, value), ...]}``, with losses as in
-        :func:`~mmlabelpenet.engine.hooks.live_progress.loss_values`.
-
-    >>> phase_curves([{'step': 1, 'detection.loss_cls': 2.0}], [{'name': 'detection', 'iters': 3}])
-    [('detection', {'loss_cls': [(1, 2.0)]})]
+    >>> phases = dict(phases=[dict(name='classification', iters=2), dict(name='detection', iters=3)])
+    >>> phase_lines([dict(step=1), dict(step=4)], Config(dict(train_cfg=phases)))
+    [('classification', 2, [{'step': 1}]), ('detection', 3, [{'step': 4}])]
     """
-    curves, start = [], 0
-    for phase in phases:
+    found, start = [], 0
+    for phase in config.train_cfg.get('phases', []):
         end = start + phase['iters']
-        series: dict[str, Points] = {}
-        for line in scalars:
-            if start < line['step'] <= end:
-                for name, value in loss_values(line).items():
-                    if math.isfinite(value):
-                        series.setdefault(name, []).append((line['step'], value))
-        curves.append((phase['name'], series))
+        found.append((phase['name'], phase['iters'], [line for line in scalars if start < line['step'] <= end]))
         start = end
+    return found
+
+
+def loss_curves(lines: Sequence[Mapping]) -> dict[str, Points]:
+    """Points ``(iteration, value)`` of each loss, see :func:`~mmlabelpenet.engine.hooks.live_progress.loss_values`.
+
+    >>> loss_curves([{'step': 1, 'detection.loss_cls': 2.0}])
+    {'loss_cls': [(1, 2.0)]}
+    """
+    curves: dict[str, Points] = {}
+    for line in lines:
+        for name, value in loss_values(line).items():
+            if math.isfinite(value):
+                curves.setdefault(name, []).append((line['step'], value))
     return curves
 
 
@@ -76,50 +76,50 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(index * step, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def line_chart(series: Mapping[str, Points], label: str = '') -> str:
-    """An SVG of lines over iterations; colours come from the CSS classes ``s0``, ``s1``, ... of the page.
+@dataclass(frozen=True)
+class Chart:
+    """Lines over iterations, in pixels of a picture of ``width`` by ``height``.
 
-    Args:
-        series: points by name; empty ones are passed over.
-        label: what the picture shows, for readers who do not see it.
-
-    Returns:
-        ``<svg>...</svg>``, or a sentence where there is nothing to draw.
-
-    >>> line_chart({})
-    '<p class="note">Nothing was logged.</p>'
+    Attributes:
+        title: above the chart.
+        lines: points of each line by its name; none where there is nothing to draw.
+        across: place and text of each tick of the iterations.
+        up: place and text of each tick of the values.
     """
-    points = [point for line in series.values() for point in line]
+
+    title: str
+    lines: dict[str, Points]
+    across: list[tuple[float, str]]
+    up: list[tuple[float, str]]
+
+    width, height = 360, 190
+    left, right, top, bottom = 38, 344, 8, 166
+
+
+def chart(title: str, curves: Mapping[str, Points]) -> Chart:
+    """Lay out curves.
+
+    >>> chart('detection', {'loss_cls': [(1, 0.0), (3, 2.0)]}).lines
+    {'loss_cls': [(38.0, 166.0), (344.0, 15.5)]}
+    """
+    points = [point for line in curves.values() for point in line]
     if not points:
-        return '<p class="note">Nothing was logged.</p>'
-    xs, ys = [p[0] for p in points], [p[1] for p in points]
-    x_range, y_range = (min(xs), max(max(xs), min(xs) + 1)), (min(0.0, min(ys)), max(max(ys), min(ys) + 1e-6, 1e-6) * 1.05)
+        return Chart(title, {}, [], [])
+    xs, ys = zip(*points, strict=True)
+    x_range, y_range = (min(xs), max(max(xs), min(xs) + 1)), (min(0.0, *ys), max(*ys, min(ys) + 1e-6, 1e-6) * 1.05)
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - x_range[0]) / (x_range[1] - x_range[0]) * (WIDTH - _LEFT - _RIGHT)
-        up = (y - y_range[0]) / (y_range[1] - y_range[0]) * (HEIGHT - _TOP - _BOTTOM)
-        return round(_LEFT + across, 1), round(HEIGHT - _BOTTOM - up, 1)
+    def place(value: float, low: float, high: float, start: float, end: float) -> float:
+        return round(start + (value - low) / (high - low) * (end - start), 1)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label, quote=True)}">']
-    for tick in nice_ticks(*y_range):
-        y = place(x_range[0], tick)[1]
-        parts.append(
-            f'<path class="grid" d="M{_LEFT} {y}H{WIDTH - _RIGHT}"/><text class="tick end" x="{_LEFT - 5}" y="{y + 3.5}">{tick:g}</text>'
-        )
-    for tick in nice_ticks(*x_range):
-        if tick == int(tick):
-            parts.append(f'<text class="tick mid" x="{place(tick, 0)[0]}" y="{HEIGHT - 8}">{tick:g}</text>')
-    for index, line in enumerate(series.values()):
-        coordinates = ' '.join(f'{x},{y}' for x, y in (place(*point) for point in line))
-        if len(line) == 1:
-            x, y = place(*line[0])
-            parts.append(f'<circle class="s{index % 8} dot" cx="{x}" cy="{y}" r="2.5"/>')
-        elif line:
-            parts.append(f'<polyline class="s{index % 8}" points="{coordinates}"/>')
-    return ''.join([*parts, '</svg>'])
+    def across(x: float) -> float:
+        return place(x, *x_range, Chart.left, Chart.right)
 
+    def up(y: float) -> float:
+        return place(y, *y_range, Chart.bottom, Chart.top)
 
-def legend(names: Sequence[str]) -> str:
-    """Names beside samples of their lines."""
-    items = ''.join(f'<li><span class="key k{index % 8}"></span>{escape(name)}</li>' for index, name in enumerate(names))
-    return f'<ul class="legend">{items}</ul>'
+    return Chart(
+        title,
+        {name: [(across(x), up(y)) for x, y in line] for name, line in curves.items()},
+        [(across(tick), f'{tick:g}') for tick in nice_ticks(*x_range) if tick == int(tick)],
+        [(up(tick), f'{tick:g}') for tick in nice_ticks(*y_range)],
+    )

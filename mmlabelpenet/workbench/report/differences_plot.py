@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.files import atomic_write
+from matplotlib.figure import Figure
+
 from mmlabelpenet.workbench.experiments.differences import LAST
+from mmlabelpenet.workbench.report.figures import save_figure
 
 
 def plot_differences(comparison: Mapping[str, Any], out: str | Path, stage: str = LAST) -> Path | None:
@@ -19,19 +21,13 @@ def plot_differences(comparison: Mapping[str, Any], out: str | Path, stage: str 
     Returns:
         ``out``, or None where no config differs from the base in any metric that both have.
     """
-    import matplotlib
-
-    matplotlib.use('Agg')
-    matplotlib.rcParams['svg.hashsalt'] = 'differences'
-    from matplotlib import pyplot
-
     changes = {entry['name']: _changes(entry, stage) for entry in comparison['configs'] if entry['name'] != comparison['base']}
     changes = {name: found for name, found in changes.items() if found}
     metrics = [metric for metric in comparison['metrics'] if any(metric in found for found in changes.values())]
     if not metrics:
         return None
-    size = (2.2 + 2.2 * len(metrics), 1.1 + 0.26 * len(changes))
-    figure, panels = pyplot.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout='constrained')
+    figure = Figure(figsize=(2.2 + 2.2 * len(metrics), 1.1 + 0.26 * len(changes)), layout='constrained')
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)
     for panel, metric in zip(panels[0], metrics, strict=True):
         for line, found in enumerate(changes.values()):
             if metric in found:
@@ -46,11 +42,7 @@ def plot_differences(comparison: Mapping[str, Any], out: str | Path, stage: str 
     panels[0][0].set_yticks(range(len(changes)), list(changes))
     panels[0][0].invert_yaxis()
     figure.supxlabel(f'percentage points above {comparison["base"]}, {stage} stage (bars: standard deviation over seeds)', fontsize=8)
-    path = Path(out)
-    with atomic_write(path, 'wb') as file:
-        figure.savefig(file, format=path.suffix.lstrip('.') or 'png', dpi=130, metadata={'Date': None} if path.suffix == '.svg' else None)
-    pyplot.close(figure)
-    return path
+    return save_figure(figure, out)
 
 
 def _changes(entry: Mapping[str, Any], stage: str) -> dict[str, Mapping[str, Any]]:

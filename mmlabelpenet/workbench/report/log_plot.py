@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config
+from matplotlib.figure import Figure
 
-from mmlabelpenet.files import atomic_write
-from mmlabelpenet.workbench.report.curves import Points, phase_curves, read_scalars
+from mmlabelpenet.workbench.report.curves import Points, loss_curves, phase_lines, read_scalars
+from mmlabelpenet.workbench.report.figures import save_figure
+from mmlabelpenet.workbench.report.run import last_config
 
 _STYLES = ('-', '--', ':', '-.')
 
@@ -27,16 +28,12 @@ def plot_logs(work_dirs: Sequence[str | Path], out: str | Path, keys: Sequence[s
         FileNotFoundError: a folder without training.
         ValueError: nothing was logged that fits.
     """
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
     runs = {Path(folder).name: read_curves(folder, keys) for folder in work_dirs}
     phases = list(dict.fromkeys(name for curves in runs.values() for name, series in curves.items() if series))
     if not phases:
         raise ValueError(f'No loss was logged in {", ".join(map(str, work_dirs))}' + (f' that holds {" or ".join(keys)}.' if keys else '.'))
-    figure, axes = pyplot.subplots(1, len(phases), figsize=(4 * len(phases), 3.2), squeeze=False, layout='constrained')
+    figure = Figure(figsize=(4 * len(phases), 3.2), layout='constrained')
+    axes = figure.subplots(1, len(phases), squeeze=False)
     for axis, phase in zip(axes[0], phases, strict=True):
         names = list(dict.fromkeys(name for curves in runs.values() for name in curves.get(phase, {})))
         for number, (run, curves) in enumerate(runs.items()):
@@ -47,10 +44,7 @@ def plot_logs(work_dirs: Sequence[str | Path], out: str | Path, keys: Sequence[s
         axis.set(title=phase, xlabel='iteration', yscale='log' if log else 'linear')
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
-    with atomic_write(out, 'wb') as file:
-        figure.savefig(file, format=Path(out).suffix.lstrip('.') or 'png', dpi=130)
-    pyplot.close(figure)
-    return Path(out)
+    return save_figure(figure, out)
 
 
 def read_curves(work_dir: str | Path, keys: Sequence[str] | None = None) -> dict[str, dict[str, Points]]:
@@ -59,11 +53,10 @@ def read_curves(work_dir: str | Path, keys: Sequence[str] | None = None) -> dict
     Raises:
         FileNotFoundError: no training in the folder.
     """
-    configs = sorted(Path(work_dir).glob('*/vis_data/config.py'))
-    if not configs:
+    config = last_config(work_dir)
+    if config is None:
         raise FileNotFoundError(f'{str(work_dir)!r} holds no training (no */vis_data/config.py).')
-    phases = Config.fromfile(str(configs[-1])).train_cfg.get('phases', [])
-    curves = dict(phase_curves(read_scalars(work_dir), phases))
-    return {
-        phase: {name: line for name, line in series.items() if not keys or any(k in name for k in keys)} for phase, series in curves.items()
-    }
+    found = {}
+    for phase, _, lines in phase_lines(read_scalars(work_dir), config):
+        found[phase] = {name: line for name, line in loss_curves(lines).items() if not keys or any(key in name for key in keys)}
+    return found

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmlabelpenet.files import atomic_write
+from matplotlib.figure import Figure
+
+from mmlabelpenet.workbench.report.figures import save_figure
 
 PANELS = {
     'chosen_area': 'median area of the best box, % of image',
@@ -27,16 +29,11 @@ def plot_mil_mass(runs: Mapping[str, Mapping], out: str | Path) -> Path:
     Raises:
         ValueError: no checkpoint says its iteration.
     """
-    import matplotlib
-
-    matplotlib.use('Agg')
-    matplotlib.rcParams['svg.hashsalt'] = 'mil_mass'
-    from matplotlib import pyplot
-
     lines = {name: [row for row in run['checkpoints'] if row['iteration'] is not None] for name, run in runs.items()}
     if not any(lines.values()):
         raise ValueError('No checkpoint says after which iteration it was written, so that there is nothing to draw over iterations.')
-    figure, axes = pyplot.subplots(1, len(PANELS), figsize=(3.1 * len(PANELS), 2.9), layout='constrained')
+    figure = Figure(figsize=(3.1 * len(PANELS), 2.9), layout='constrained')
+    axes = figure.subplots(1, len(PANELS))
     for axis, (key, title) in zip(axes, PANELS.items(), strict=True):
         for number, (name, rows) in enumerate(lines.items()):
             steps = [row['iteration'] for row in rows]
@@ -47,8 +44,4 @@ def plot_mil_mass(runs: Mapping[str, Mapping], out: str | Path) -> Path:
         axis.set_title(title, fontsize=9)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7)
-    path = Path(out)
-    with atomic_write(path, 'wb') as file:
-        figure.savefig(file, format=path.suffix[1:] or 'png', dpi=130, metadata={'Date': None} if path.suffix == '.svg' else None)
-    pyplot.close(figure)
-    return path
+    return save_figure(figure, out)

@@ -1,19 +1,34 @@
-"""Parts of the report that measure: the lift from stage to stage beside the paper's, labels, confusions, best and worst images."""
+"""Parts of the report that measure: results per class, the lift from stage to stage beside the paper's, labels, best and worst images."""
 
 from collections.abc import Mapping
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from mmlabelpenet.datasets.pictures import read_picture
-from mmlabelpenet.structures import STAGES
 from mmlabelpenet.visualization.drawing import class_colours
+from mmlabelpenet.workbench.experiments.collected_tables import paper_tables
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
-from mmlabelpenet.workbench.report import page as html
 from mmlabelpenet.workbench.report.comparison import confusions
-from mmlabelpenet.workbench.report.panels import label_tiles, truth_tile
+from mmlabelpenet.workbench.report.page import number
+from mmlabelpenet.workbench.report.panels import Tile, label_tiles, truth_tile
 from mmlabelpenet.workbench.report.run import Run
 
-PAPER = dict(zip(STAGES, (26.9, 39.1, 49.7, 51.3)))  # box mAP on VOC 2007 test after cascaded pre-training (paper Sec. 4.5)
+METRICS = {
+    'bbox_mAP_50_11point': 'box mAP, 11 points',
+    'bbox_mAP_50_area': 'box mAP, area',
+    'CorLoc_50': 'CorLoc',
+    'segm_mAP_25_area': 'mask mAP 25',
+    'segm_mAP_50_area': 'mask mAP 50',
+    'segm_mAP_70_area': 'mask mAP 70',
+    'segm_mAP_75_area': 'mask mAP 75',
+    'ABO_class': 'ABO',
+    'mIoU': 'mIoU',
+}
+HEADLINE = {'bbox_mAP_50_11point': 'box mAP at 0.5', 'segm_mAP_50_area': 'mask mAP at 0.5', 'mIoU': 'mIoU', 'CorLoc_50': 'CorLoc'}
+PER_CLASS = ('bbox_mAP_50_11point', 'CorLoc_50', 'segm_mAP_50_area', 'mIoU')
+LIFT = dict(own='box mAP, here', own_share='share of the last stage', paper='box mAP, paper', paper_share='share of the last stage')
 QUALITY = {
     'precision_50': 'precision',
     'recall_50': 'recall',
@@ -24,84 +39,89 @@ QUALITY = {
     'mask_iou_weighted': 'mean mask IoU, weighted',
 }
 
-
-def lift(metrics: Mapping[str, Mapping]) -> str:
-    """Box mAP of each stage as a share of the last one's, ours and the paper's; nothing where no stage was measured."""
-    ours = {stage: metrics[stage].get('bbox_mAP_50_11point') for stage in STAGES if stage in metrics}
-    last = next((ours[stage] for stage in reversed(STAGES) if ours.get(stage)), None)
-    if last is None:
-        return ''
-    columns = dict(own='box mAP, here', own_share='share of the last stage', paper='box mAP, paper', paper_share='share of the last stage')
-    rows = {
-        stage: dict(
-            own=value,
-            own_share=None if value is None else 100 * value / last,
-            paper=PAPER[stage],
-            paper_share=100 * PAPER[stage] / PAPER['segmentation'],
-        )
-        for stage, value in ours.items()
-    }
-    return (
-        '<h3>The lift from stage to stage, beside the paper’s</h3><p>The paper’s numbers are those of VGG-16 on VOC 2007 after 200,000 '
-        'iterations. Data, network and schedule here are others, so only the shape compares: how much of the last stage’s mAP each stage '
-        f'has.</p>{html.metrics_table(rows, columns)}'
-    )
+Table = Mapping[str, Mapping[str, Any]]
+Rows = list[tuple[str, list[Tile]]]
 
 
-def label_quality(run: Run) -> str:
-    """Numbers of the pseudo labels of each phase, and how good they are where the training images have annotations."""
-    if not run.stores:
-        return ''
+def headline(table: Table) -> dict[str, str]:
+    """The first and the last stage's numbers by what they are; none where no stage was measured."""
+    ends = [list(table.values())[index] for index in (0, -1)] if table else []
+    return {name: ' → '.join(number(row.get(key)) for row in ends) for key, name in HEADLINE.items() if ends}
+
+
+def per_class(table: Table) -> dict[str, tuple[dict[str, str], dict[str, Mapping]]]:
+    """Columns and rows of a table for each metric that some stage has per class."""
+    found = {}
+    for metric in PER_CLASS:
+        rows = {stage: row.get('per_class', {}).get(metric) or {} for stage, row in table.items()}
+        if names := list(dict.fromkeys(name for row in rows.values() for name in row)):
+            found[METRICS[metric]] = ({name: name for name in names}, rows)
+    return found
+
+
+def paper_map() -> dict[str, float]:
+    """The paper's box mAP on VOC 2007 after cascaded pre-training, by stage (Table 1).
+
+    >>> paper_map()
+    {'classification': 26.9, 'detection': 39.1, 'refinement': 49.7, 'segmentation': 51.3}
+    """
+    rows = next(table['rows'] for table in paper_tables()['tables'] if table['number'] == 1)
+    return {row['stage']: row['values']['bbox_mAP_50_11point'] for row in rows if row['own'] and row['phase'] == 'cascaded'}
+
+
+def lift(table: Table) -> dict[str, dict[str, float | None]]:
+    """Box mAP of each stage as a share of the last one's, ours and the paper's; none where no stage was measured."""
+    columns = dict(own={stage: row.get('bbox_mAP_50_11point') for stage, row in table.items()}, paper=paper_map())
+    rows: dict[str, dict[str, float | None]] = {stage: {} for stage in table}
+    for name, values in columns.items():
+        known = {stage: value for stage, value in values.items() if isinstance(value, Real)}
+        last = next((value for value in reversed(known.values()) if value), None)
+        if last is None:
+            return {}
+        for stage, row in rows.items():
+            row |= {name: known.get(stage), f'{name}_share': 100 * known[stage] / last if stage in known else None}
+    return rows
+
+
+def label_counts(run: Run) -> list[list[str]]:
+    """Stage, number of pseudo instances, number per image and mean weight of each store."""
     rows = []
     for name, store in run.stores.items():
         weights = [annotation['weight'] for annotation in store.content['annotations']]
         mean = f'{np.mean(weights):.2f}' if weights else '–'
         rows.append([name, str(len(weights)), f'{len(weights) / max(len(store), 1):.2f}', mean])
-    text = html.simple_table(['labels of', 'instances', 'per image', 'mean weight'], rows)
-    head = '<h3>Pseudo labels handed on in the cascade</h3>'
-    if not run.annotated:
-        return f'{head}{text}<p class="note">The training images have no annotations, so the labels are not measured.</p>'
-    table = {name: store_quality(store, run.devkit())[0] for name, store in run.stores.items()}
-    return (
-        f'{head}{text}<p>Against the annotations of the training images, in percent, mean over classes; a box is right from IoU 0.5 on.</p>'
-        f'{html.metrics_table(table, {key: name for key, name in QUALITY.items() if any(key in row for row in table.values())})}'
-    )
+    return rows
 
 
-def confusion_table(run: Run) -> str:
-    """What the last labels lie on."""
+def label_quality(run: Run) -> tuple[dict[str, str], Table]:
+    """Columns and rows of how good the pseudo labels are; no row where not every image has annotations."""
+    table = {name: store_quality(store, run.devkit())[0] for name, store in run.stores.items()} if run.annotated else {}
+    return {key: name for key, name in QUALITY.items() if any(key in row for row in table.values())}, table
+
+
+def confusion_rows(run: Run) -> list[list[str]]:
+    """What the last labels lie on, the head first; none where no image has annotations."""
     if not run.comparisons:
-        return ''
-    classes = run.classes
+        return []
     pairs = [([item['bbox_label'] for item in instances], found) for instances, found in run.comparisons.values()]
-    table = confusions(pairs, len(classes))
-    names = [*classes, 'nothing']
-    rows = [[name if name != 'nothing' else 'not found', *map(str, row)] for name, row in zip(names, table.tolist())]
-    return (
-        f'<h3>Confusions of the last labels</h3><p>Rows: what a label says. Columns: the object that its box covers best, from IoU 0.5 on. '
-        f'Last row: objects that no label of their class finds. {len(run.comparisons)} training images.</p>'
-        f'{html.simple_table(["label", *names], rows)}'
-    )
+    table = confusions(pairs, len(run.classes)).tolist()
+    rows = [[name, *map(str, row)] for name, row in zip([*run.classes, 'not found'], table, strict=True)]
+    return [['label', *run.classes, 'nothing'], *rows]
 
 
-def best_and_worst(run: Run, width: int, count: int = 3) -> str:
-    """Training images whose last labels fit best and worst, beside their annotations."""
+def best_and_worst(run: Run, width: int, count: int = 3) -> dict[str, Rows]:
+    """Training images whose last labels fit best and worst, beside their annotations; none where fewer than two have any."""
     scored = sorted((found.score, name) for name, (_, found) in run.comparisons.items() if found.score == found.score)
     if len(scored) < 2:
-        return ''
+        return {}
     count = min(count, len(scored) // 2)
     stage, store = list(run.stores.items())[-1]
     devkit, colours = run.devkit(), class_colours(len(run.classes))
-    groups: dict[str, str] = {}
-    for title, chosen in (('Best', scored[: -count - 1 : -1]), ('Worst', scored[:count])):
-        rows = []
-        for score, name in chosen:
-            picture = read_picture(devkit.image_path(name))
-            scale = width / picture.shape[1]
-            tiles = label_tiles(picture, name, run.classes, colours, {stage: store}, scale)
-            rows.append(html.tile_row(f'{name}: {score:.2f}', [*tiles, truth_tile(picture, devkit, name, colours, scale)]))
-        groups[title] = f'<h3>{title}</h3><div class="pairs">{"".join(rows)}</div>'
-    return (
-        '<h2>Best and worst labels</h2><p>Training images by the mean IoU of their labels with the nearest object of their class, '
-        f'objects without a label counting 0; the labels are those of {stage}.</p>{"".join(groups.values())}'
-    )
+
+    def row(score: float, name: str) -> tuple[str, list[Tile]]:
+        image = read_picture(devkit.image_path(name))
+        scale = width / image.shape[1]
+        labels = label_tiles(image, name, run.classes, colours, {stage: store}, scale)
+        return f'{name}: {score:.2f}', [*labels, truth_tile(image, devkit, name, colours, scale)]
+
+    return {'Best': [row(*item) for item in scored[: -count - 1 : -1]], 'Worst': [row(*item) for item in scored[:count]]}

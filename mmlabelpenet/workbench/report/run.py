@@ -5,16 +5,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.checkpoint import load_strictly
+from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.datasets.coco import open_devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.registry import MODELS
-from mmlabelpenet.structures import STAGES
 from mmlabelpenet.workbench.report.comparison import Comparison, compare, is_annotated
 
 MOST = 2000  # training images that are compared with their annotations
@@ -26,22 +27,27 @@ class Run:
     Args:
         work_dir: of ``tools/train.py``.
 
+    Attributes:
+        table: results by stage; empty where the run was not tested.
+        meta: what the results rest on.
+        steps: of ``quickstart.json``, by name.
+        stores: pseudo labels by the stage that made them, in the order of the cascade.
+
     Raises:
         FileNotFoundError: no training or no checkpoint in it.
+        ValueError: ``metrics.json`` or ``quickstart.json`` is not what its name says.
     """
 
     def __init__(self, work_dir: str | Path) -> None:
         self.folder = Path(work_dir)
         self.config, self.checkpoint = find_run(self.folder)
-        self.config_text = Path(self.config.filename).read_text()
-        self.metrics = self._json('metrics.json')
-        self.steps = self._json('quickstart.json')
-        paths = [self.folder / 'pseudo_labels' / f'{name}.json' for name in STAGES]
-        self.stores = {path.stem: PseudoLabelStore.load(path) for path in paths if path.exists()}
-
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        return json.loads(path.read_text()) if path.exists() else {}
+        self.config_text = Path(self.config.filename).read_text(encoding='utf-8')
+        self.table = read_objects(self.folder / 'metrics.json')
+        self.meta = self.table.pop('meta', {})
+        self.steps = read_objects(self.folder / 'quickstart.json')
+        folder = self.folder / 'pseudo_labels'
+        paths = find_stores(folder) if any(folder.glob('*.json')) else {}
+        self.stores = {stage: PseudoLabelStore.load(path) for stage, path in paths.items()}
 
     def model(self) -> LabelPENet:
         """The trained network on the CPU, in evaluation mode."""
@@ -49,11 +55,6 @@ class Run:
         model = MODELS.build(self.config.model)
         load_strictly(model, self.checkpoint)
         return model.eval()
-
-    @property
-    def seed(self) -> Any:
-        """Of training."""
-        return self.config.get('randomness', {}).get('seed')
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,3 +82,57 @@ class Run:
         return bool(self.stores) and all(
             is_annotated(devkit, image['img_id']) for store in self.stores.values() for image in store.content['images']
         )
+
+
+def read_objects(path: Path) -> dict[str, dict[str, Any]]:
+    """A JSON file of named objects; none where there is no file.
+
+    Raises:
+        ValueError: the file holds something else; names it.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{str(path)!r} is not a JSON file ({error}). Remove it or write it again.') from error
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise ValueError(f'{str(path)!r} should hold an object of objects by name. Remove it or write it again.')
+    return content
+
+
+def last_config(folder: str | Path) -> Config | None:
+    """The config of the last training in a work dir; None where there is none."""
+    configs = sorted(Path(folder).glob('*/vis_data/config.py'))
+    return load_config(configs[-1]) if configs else None
+
+
+def find_stores(place: str | Path) -> dict[str, Path]:
+    """Pseudo-label stores by the stage that made them.
+
+    Args:
+        place: a store, or a folder of them. In a work dir its config says which and in which order; elsewhere these are all that are
+            stores, in the order of writing.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    place = Path(place)
+    config = last_config(place.resolve().parent) if place.is_dir() else None
+    if not place.is_dir():
+        files = [place]
+    elif config is not None:
+        files = [place / f'{stage}.json' for stage in config.model.stages]
+    else:
+        files = sorted(filter(_is_store, place.glob('*.json')), key=lambda path: path.stat().st_mtime)
+    found = {path.stem: path for path in files if path.is_file()}
+    if not found:
+        raise FileNotFoundError(f'{str(place)!r} is neither a pseudo-label store nor a folder of them.')
+    return found
+
+
+def _is_store(path: Path) -> bool:
+    try:
+        return PseudoLabelStore.load(path) is not None
+    except ValueError:
+        return False

@@ -108,11 +108,11 @@ def load_tool():
     return module
 
 
-def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_stages(tmp_path, capsys):
+def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_writing(tmp_path, capsys):
     images = devkit_images(23)
     root, folder = write_devkit(tmp_path / 'devkit', images), tmp_path / 'pseudo_labels'
     folder.mkdir()
-    for stage in ('refinement', 'detection'):
+    for stage in ('detection', 'refinement'):
         (folder / f'{stage}.json').write_text(json.dumps(store_of(images, stage)))
     assert load_tool().main([str(folder), str(root), '--per-class', '--out', str(tmp_path / 'quality.json')]) == 0
     out = capsys.readouterr().out

@@ -2,9 +2,8 @@
 
 from xml.etree import ElementTree
 
-from matplotlib import pyplot
-
 from mmlabelpenet.workbench.experiments.differences import LAST
+from mmlabelpenet.workbench.report import differences_plot
 from mmlabelpenet.workbench.report.differences_plot import plot_differences
 
 
@@ -28,7 +27,7 @@ def test_the_figure_is_whole_and_the_same_every_time(tmp_path):
 
 def test_each_config_has_its_line_and_each_seed_its_mark(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(pyplot, 'close', figures.append)
+    monkeypatch.setattr(differences_plot, 'save_figure', lambda figure, out: figures.append(figure))
     plot_differences(comparison(better=2.0, unknown=None, worse=-3.0), tmp_path / 'a.svg')
     (panel,) = figures[0].axes
     assert [label.get_text() for label in panel.get_yticklabels()] == ['better', 'worse'] and panel.get_title() == 'mIoU'

@@ -1,64 +1,3 @@
-<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>Pseudo labels</title>
-<style>
-:root{color-scheme:light dark;--bg:#fbfaf8;--card:#fff;--ink:#1d2126;--soft:#626a73;--line:#dfdcd6;--accent:#1f5f8b}
-@media (prefers-color-scheme:dark){:root{--bg:#14171a;--card:#1c2024;--ink:#e4e6e8;--soft:#98a1aa;--line:#32383e;--accent:#7ab8e6}}
-*{box-sizing:border-box}
-html{-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif}
-header{position:sticky;top:0;z-index:2;background:var(--bg);border-bottom:1px solid var(--line);padding:.55rem .9rem}
-h1{font-size:1.05rem;margin:0 0 .35rem}
-h1 small{font-weight:400;color:var(--soft);font-size:.85rem;margin-left:.5rem}
-form{display:flex;flex-wrap:wrap;gap:.4rem .8rem;align-items:center;margin:0}
-label{font-size:.82rem;color:var(--soft);display:flex;gap:.3rem;align-items:center}
-select,input,button{font:inherit;font-size:.88rem;color:var(--ink);background:var(--card);border:1px solid var(--line);border-radius:5px;padding:.18rem .4rem}
-input[type=number]{width:4.4rem}input[type=search]{width:8.5rem}
-button{cursor:pointer}
-:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
-#grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:.6rem;padding:.8rem .9rem 3rem}
-figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:6px;overflow:hidden;cursor:pointer;min-width:0}
-figure.on{outline:3px solid var(--accent)}
-.pic{position:relative;background:#7773;line-height:0}
-.pic img{width:100%;height:auto;display:block}
-.pic svg{position:absolute;inset:0;width:100%;height:100%}
-.pic path{fill-opacity:.42;stroke-width:1}.pic rect{fill:none;stroke-width:1.6}
-.pic text{font:600 11px system-ui,sans-serif;paint-order:stroke;stroke:#000b;stroke-width:2.6px;fill:#fff}
-figcaption{padding:.3rem .5rem .4rem;font-size:.8rem;line-height:1.35;overflow-wrap:anywhere}
-figcaption small{display:block;color:var(--soft);font-size:.75rem}
-#one{position:fixed;inset:0;background:var(--bg);z-index:3;overflow:auto;padding:.9rem}
-#one[hidden]{display:none}
-#one .stages{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:.8rem;margin-top:.6rem}
-#one figure{cursor:default}
-#one h2{font-size:1rem;margin:0;overflow-wrap:anywhere}
-#one .top{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center;justify-content:space-between}
-kbd{border:1px solid var(--line);border-radius:3px;padding:0 .25rem;font-size:.75rem;background:var(--card);color:var(--soft)}
-.keys{color:var(--soft);font-size:.78rem;margin:.4rem 0 0}
-.pages{white-space:nowrap;font-size:.85rem}
-@media (max-width:560px){#grid{grid-template-columns:1fr 1fr;gap:.4rem;padding:.5rem .5rem 3rem}header{padding:.45rem .5rem;position:static}.keys{display:none}
-#one{padding:.5rem}}
-</style></head>
-<body>
-<header>
-<h1>Pseudo labels<small id="count"></small></h1>
-<form id="bar">
-<label>sort <select id="sort"></select></label>
-<label>class <select id="class"></select></label>
-<label>stage <select id="stage"></select></label>
-<label>weight from <input id="min" type="number" min="0" max="1" step="0.05" value="0"></label>
-<label>to <input id="max" type="number" min="0" max="1" step="0.05" value="1"></label>
-<label>name <input id="find" type="search" placeholder="part of it"></label>
-<span class="pages"><button type="button" id="back" aria-label="previous page">‹</button> <span id="page"></span>
-<button type="button" id="next" aria-label="next page">›</button></span>
-</form>
-<p class="keys"><kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> choose · <kbd>Enter</kbd> open · <kbd>Esc</kbd> close · <kbd>N</kbd> <kbd>P</kbd> page ·
-<kbd>S</kbd> sort · <kbd>C</kbd> class · <kbd>T</kbd> stage · <kbd>M</kbd> masks on and off</p>
-</header>
-<main id="grid" tabindex="-1"></main>
-<section id="one" hidden aria-modal="true" role="dialog"></section>
-<script type="application/json" id="meta">META</script>
-CHUNKS
-<script>
 'use strict';
 const meta = JSON.parse(document.getElementById('meta').textContent);
 const at = id => document.getElementById(id);
@@ -185,7 +124,7 @@ options('sort', Object.entries(orders).filter(([, order]) => order.has !== false
 options('class', [['', 'all'], ...meta.classes.map((name, c) => [c, name])]);
 options('stage', [['', 'last'], ...meta.stages.map((name, s) => [s, name])]);
 at('bar').onsubmit = event => event.preventDefault();
-for (const key of ['sort', 'class', 'stage', 'min', 'max', 'find']) at(key).oninput = () => {
+for (const key of ['sort', 'class', 'stage', 'min', 'max', 'find']) at(key).oninput = at(key).onchange = () => {
   const value = at(key).value;
   state[key] = ['min', 'max'].includes(key) ? (value === '' ? +(key === 'max') : +value) : value;
   state.page = state.on = 0; select(); draw();
@@ -212,5 +151,3 @@ document.addEventListener('keydown', event => {
 });
 recall(); draw();
 document.documentElement.dataset.ready = 'yes';
-</script>
-</body></html>

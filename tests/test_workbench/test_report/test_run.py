@@ -1,0 +1,49 @@
+import json
+import os
+
+import pytest
+
+from mmlabelpenet.workbench.report.run import find_stores, last_config, read_objects
+
+STORE = json.dumps(dict(info={}, images=[], annotations=[]))
+
+
+def write_stores(folder, names):
+    folder.mkdir(parents=True)
+    for age, name in enumerate(names):
+        (folder / f'{name}.json').write_text(STORE)
+        os.utime(folder / f'{name}.json', (100 + age, 100 + age))
+    return folder
+
+
+def test_stores_of_a_work_dir_come_in_the_order_of_its_stages(tmp_path):
+    stores = write_stores(tmp_path / 'run/pseudo_labels', ['attic', 'boxes', 'unknown', 'zeal'])
+    (tmp_path / 'run/20260101/vis_data').mkdir(parents=True)
+    (tmp_path / 'run/20260101/vis_data/config.py').write_text('model = dict(stages=dict(zeal={}, boxes={}, attic={}, last={}))')
+    assert list(find_stores(stores)) == ['zeal', 'boxes', 'attic']
+    assert list(last_config(tmp_path / 'run').model.stages) == ['zeal', 'boxes', 'attic', 'last']
+
+
+def test_stores_elsewhere_come_in_the_order_of_writing(tmp_path):
+    stores = write_stores(tmp_path / 'stores', ['zeal', 'boxes', 'attic'])
+    (stores / 'other.json').write_text('[]')
+    assert find_stores(stores) == {name: stores / f'{name}.json' for name in ('zeal', 'boxes', 'attic')}
+    assert find_stores(stores / 'boxes.json') == {'boxes': stores / 'boxes.json'}
+
+
+def test_a_place_without_store_is_an_error(tmp_path):
+    (tmp_path / 'other.json').write_text('{}')
+    for place in (tmp_path, tmp_path / 'missing.json'):
+        with pytest.raises(FileNotFoundError, match='neither a pseudo-label store nor a folder'):
+            find_stores(place)
+
+
+@pytest.mark.parametrize('text', ['[1]', '{"a": 1}', '{', '\x00', '{"a": NaN}'])
+def test_a_file_that_is_not_an_object_of_objects_is_named(tmp_path, text):
+    (tmp_path / 'metrics.json').write_text(text)
+    with pytest.raises(ValueError, match=r'metrics\.json'):
+        read_objects(tmp_path / 'metrics.json')
+
+
+def test_a_file_that_is_not_there_holds_nothing(tmp_path):
+    assert read_objects(tmp_path / 'metrics.json') == {}
