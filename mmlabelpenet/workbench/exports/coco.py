@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask
-from mmlabelpenet.workbench.exports.polygons import mask_polygons, pulled_in
+from mmlabelpenet.workbench.exports.polygons import cut_polygons
 
 
 def write_coco(
@@ -23,7 +23,8 @@ def write_coco(
         images: where the images are; None writes labels only.
         val_share: of the images, for ``val.json``.
         seed: of the division.
-        polygons: write masks as polygons in place of run-length codes, which some programs do not read.
+        polygons: write masks as polygons in place of run-length codes, which some programs do not read. They have no holes: an object
+            with holes is cut into polygons that cover it.
 
     Returns:
         the files.
@@ -52,5 +53,4 @@ def _annotation(annotation: Mapping, polygons: bool) -> dict:
         return dict(annotation, area=width * height) | (dict(segmentation=[]) if polygons else {})
     if not polygons:
         return dict(annotation)
-    parts = mask_polygons(decode(annotation), pulled_in)
-    return dict(annotation, segmentation=[part.flatten().round(2).tolist() for part in parts])
+    return dict(annotation, segmentation=[part.flatten().round(2).tolist() for part in cut_polygons(decode(annotation))])

@@ -59,17 +59,38 @@ def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = 
     >>> [polygon.tolist() for polygon in mask_polygons(np.array([[1, 0, 1]], bool))]
     [[[0, 0], [1, 0], [1, 1], [0, 1]], [[2, 0], [3, 0], [3, 1], [2, 1]]]
     """
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=4)
     polygons = []
-    for number in sorted(range(1, count), key=lambda number: -stats[number, cv2.CC_STAT_AREA]):
-        x, y, w, h = stats[number, :4]
-        outlines = mask_outlines(parts[y : y + h, x : x + w] == number)
-        polygon, *holes = sorted((move(outline) for outline in outlines), key=lambda outline: -np.ptp(outline, 0).prod())
+    for part, corner in _parts(np.asarray(mask, bool)):
+        polygon, *holes = _outer_first([move(outline) for outline in mask_outlines(part)])
         while holes:  # the nearest hole first, so that no bridge crosses another one
             places = [_nearest(polygon, hole) for hole in holes]
             chosen = min(range(len(holes)), key=lambda index: places[index][0])
             polygon = _bridged(polygon, holes.pop(chosen), *places[chosen][1:])
-        polygons.append(polygon + [x, y])
+        polygons.append(polygon + corner)
+    return polygons
+
+
+def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
+    """Polygons without holes or bridges that cover a mask: parts are cut along a row of pixels through each hole.
+
+    Args:
+        mask: bool (h, w).
+
+    Returns:
+        (P, 2) each, :func:`pulled_in`, so that no two of them touch.
+
+    >>> len(cut_polygons(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)))
+    2
+    """
+    polygons = []
+    for part, corner in _parts(np.asarray(mask, bool)):
+        outer, *holes = _outer_first(mask_outlines(part))
+        if not holes:
+            polygons.append(pulled_in(outer) + corner)
+            continue
+        row = int(holes[0][:, 1].min())
+        for first, piece in ((0, part[:row]), (row, part[row:])):
+            polygons += [polygon + corner + [0, first] for polygon in cut_polygons(piece)]
     return polygons
 
 
@@ -127,6 +148,21 @@ def inner(outline: NDArray) -> NDArray[np.float64]:
     moved = pulled_in(outline)
     first = np.floor(moved)
     return first + np.where(moved - first < 0.5, 0.1, 0.4)
+
+
+def _parts(mask: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+    """Parts that hang together by edges of pixels, largest first: each cut out, and its corner (x, y)."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    found = []
+    for number in sorted(range(1, count), key=lambda number: -stats[number, cv2.CC_STAT_AREA]):
+        x, y, w, h = stats[number, :4].tolist()
+        found.append((parts[y : y + h, x : x + w] == number, np.array([x, y])))
+    return found
+
+
+def _outer_first(outlines: Sequence[NDArray]) -> list[NDArray]:
+    """The outlines of one part: the outer one, then those of holes from large to small."""
+    return sorted(outlines, key=lambda outline: -np.ptp(outline, 0).prod())
 
 
 def _nearest(polygon: NDArray, outline: NDArray) -> tuple[float, int, int]:

@@ -19,15 +19,17 @@ from mmlabelpenet.workbench.quickstart.rendered import voc_palette
 
 _MOST = 254  # values of a label image between background and void
 _BORDER = 2  # pixels around an object that are void, as in VOC's own label images
+_TAKEN = ('', '.', '..', 'background', 'ignored')
 _HEAD = '# label:color_rgb:parts:actions'
 
 
 def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, seed: int = 0) -> list[Path]:
     """A VOC devkit: ``Annotations``, ``JPEGImages``, ``ImageSets``, ``SegmentationClass``, ``SegmentationObject``, ``labelmap.txt``.
 
-    All images are ``.jpg``. Corners are whole numbers; ``bbox`` and ``mask`` of an ``object`` hold the exact box and the whole mask, which
-    other programs pass over. Value k of ``SegmentationObject`` is the k-th ``object`` of the annotation file. Where masks overlap the
-    heavier one has the pixel; the background around an object is void.
+    All images are ``.jpg`` and lie in one folder (``_`` stands for ``/``), for some readers look no deeper. Corners are whole numbers;
+    ``bbox`` and ``mask`` of an ``object`` hold the exact box and the whole mask, which other programs pass over. Value k of
+    ``SegmentationObject`` is the k-th ``object`` of the annotation file. Where masks overlap the heavier one has the pixel; the background
+    around an object is void.
 
     Returns:
         the image lists of ``ImageSets/Main``.
@@ -36,7 +38,7 @@ def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, s
         ValueError: more classes or instances in an image than a label image can tell apart, or a name that the devkit cannot hold.
     """
     _check(labels)
-    splits, names = divide(labels, val_share, seed), export_names(labels.images, images, jpeg=True)
+    splits, names = divide(labels, val_share, seed), export_names(labels.images, images, jpeg=True, flat=True)
     place_images(labels.images, images, out / 'JPEGImages', names)
     for image in labels.images:
         write_annotation(out, names[image['id']], image, labels.annotations[image['id']], labels.classes)
@@ -79,16 +81,17 @@ def write_annotation(out: Path, name: str, image: Mapping, annotations: Sequence
 
 
 def write_label_map(out: Path, classes: Sequence[str]) -> None:
-    """``labelmap.txt``, which names the values of ``SegmentationClass`` and their colours."""
-    colours = np.array(voc_palette()).reshape(-1, 3).tolist()
-    lines = [f'{name}:{",".join(map(str, colour))}::' for name, colour in zip(('background', *classes), colours)]
+    """``labelmap.txt``, which names the values of ``SegmentationClass`` and their colours; void comes last, as ``ignored``."""
+    colours = np.array(voc_palette()).reshape(-1, 3)
+    named = zip(('background', *classes, 'ignored'), [*colours[: 1 + len(classes)], colours[VOID]])
+    lines = [f'{name}:{",".join(map(str, colour))}::' for name, colour in named]
     (out / 'labelmap.txt').write_text('\n'.join([_HEAD, *lines]) + '\n', encoding='utf-8')
 
 
 def _check(labels: Labels) -> None:
     if len(labels.classes) > _MOST:
         raise ValueError(f'VOC label images tell {_MOST} classes apart, these labels have {len(labels.classes)}. Export COCO or LabelMe.')
-    bad = [name for name in labels.classes if set(name) & set('/:\n\r') or name.startswith('#') or name in ('', '.', '..')]
+    bad = [name for name in labels.classes if set(name) & set('/:\n\r') or name.startswith('#') or name in _TAKEN]
     if bad:
         raise ValueError(f'Class {bad[0][:60]!r} cannot stand in a VOC devkit, which names files by class. Export COCO or LabelMe.')
     for image in labels.images:

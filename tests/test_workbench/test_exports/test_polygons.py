@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from shapely.geometry import MultiPolygon, Polygon
 
-from mmlabelpenet.workbench.exports.polygons import inner, joined_parts, mask_outlines, mask_polygons, pulled_in
+from mmlabelpenet.workbench.exports.polygons import cut_polygons, inner, joined_parts, mask_outlines, mask_polygons, pulled_in
 
 
 def filled(polygons, size):
@@ -51,6 +52,16 @@ def test_inner_polygons_are_the_mask_for_programs_that_round_or_truncate(seed, w
     mask = blobs(seed)
     drawn = [cv2.fillPoly(np.zeros(mask.shape, np.uint8), [whole(polygon).astype(np.int32)], 1) for polygon in mask_polygons(mask, inner)]
     assert np.array_equal(np.any(drawn, 0), mask)
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_cut_polygons_have_no_holes_do_not_touch_and_are_the_mask(seed):
+    mask = blobs(seed) if seed % 2 else np.random.default_rng(seed).random((20, 25)) > 0.4
+    polygons = cut_polygons(mask)
+    assert np.array_equal(filled(polygons, mask.shape), mask)
+    cut = [cv2.fillPoly(np.zeros(mask.shape, np.uint8), [polygon.astype(np.int32)], 1) for polygon in polygons]
+    assert np.array_equal(np.any(cut, 0), mask) and np.sum(cut, 0).max() == 1
+    assert MultiPolygon([Polygon(polygon) for polygon in polygons]).is_valid
 
 
 def test_parts_are_joined_where_they_bring_more_pixels_than_the_bridge_costs():
