@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.apis import load_config
-from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.join import join_devkits
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore

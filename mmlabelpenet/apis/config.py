@@ -10,6 +10,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmlabelpenet.apis.config_files import config_files, nearest_file, shown
+from mmlabelpenet.datasets.devkit import Devkit, open_devkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -92,6 +94,25 @@ def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> 
         kinds = ', '.join(str(metric.get('type')) for metric in metrics) or 'none'
         raise ValueError(f"An evaluator needs one metric with type='StageMetric', got the metrics {kinds}.")
     return found[0]
+
+
+def config_devkit(config: Config, loader: str = 'train') -> Devkit:
+    """The images and annotations of a data loader, for tools that measure or show them.
+
+    Args:
+        config: with the data loader, whose data set is a ``VOCTags``, and perhaps evaluators, which know the classes of masks.
+        loader: ``'train'``, ``'label'``, ``'test'`` or ``'corloc'``.
+
+    Raises:
+        FileNotFoundError: the data are not there.
+        ValueError: the loader has another data set.
+    """
+    dataset = config[f'{loader}_dataloader'].dataset
+    if 'data_root' not in dataset or 'split' not in dataset:
+        raise ValueError(f'{loader}_dataloader.dataset is a {dataset.get("type")}; boxes and masks are found for a VOCTags alone.')
+    metrics = [stage_metric(config[key]) for key in ('test_evaluator', 'corloc_evaluator') if config.get(key) is not None]
+    mask_classes = next((metric['mask_classes'] for metric in metrics if metric.get('mask_classes')), None)
+    return open_devkit(dataset.data_root, dataset.get('metainfo', {}).get('classes', VOC_CLASSES), mask_classes)
 
 
 def config_hash(config: Config) -> str:

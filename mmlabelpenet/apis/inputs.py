@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config_check import dicts_within
-from mmlabelpenet.datasets.coco import COCODevkit, open_devkit
+from mmlabelpenet.datasets.coco import COCODevkit
+from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposals import find_proposals
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.weights import find_imagenet

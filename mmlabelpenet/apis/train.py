@@ -16,7 +16,7 @@ from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
-from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.models.weights import check_input
 

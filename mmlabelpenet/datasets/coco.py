@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from .devkit import VOID, Devkit, Masks, Objects, ResultNames
 from .tag_files import tags_from_file
-from .voc import VOID, VOCDevkit, VOCMasks, VOCObjects
 
 
 class Names(NamedTuple):
@@ -25,13 +25,15 @@ class Names(NamedTuple):
 
     Attributes:
         images: file name by image id (the name without suffix), in the order of the file.
-        categories: all names of categories.
+        numbers: number in the file by image id.
+        categories: number of each category by its name.
         present: image id -> names of categories that it shows; ``crowds`` those of which it shows crowds only.
         crowds: see above.
     """
 
     images: dict[str, str]
-    categories: frozenset[str]
+    numbers: dict[str, int]
+    categories: dict[str, int]
     present: dict[str, set[str]]
     crowds: dict[str, set[str]]
 
@@ -52,27 +54,37 @@ def read_names(path: Path) -> Names:
     for note in content['annotations']:
         (crowds if note.get('iscrowd') else single)[ids[note['image_id']]].add(names[note['category_id']])
     only_crowds = {image_id: found - single[image_id] for image_id, found in crowds.items()}
-    return Names({Path(i['file_name']).stem: i['file_name'] for i in content['images']}, frozenset(names.values()), single, only_crowds)
+    files = {ids[image['id']]: image['file_name'] for image in content['images']}
+    return Names(files, {name: number for number, name in ids.items()}, {name: k for k, name in names.items()}, single, only_crowds)
 
 
-class COCODevkit(VOCDevkit):
-    """COCO with the methods of :class:`VOCDevkit`. A split is the name of a folder of images, such as ``train2017``.
+class COCODevkit(Devkit):
+    """COCO as it is published. A split is the name of a folder of images, such as ``train2017``; crowds are difficult objects.
 
     Args:
         data_root: the folder that holds ``annotations`` and those of the images.
-        classes: names of categories in label order; objects of other categories are left out.
+        classes: names of categories in label order; objects of other categories are left out. None for all, by their number.
         mask_classes: not used; COCO's masks carry their category.
 
     Raises:
         FileNotFoundError: no COCO there.
     """
 
-    def __init__(self, data_root: str | os.PathLike[str], classes: Sequence[str], mask_classes: Sequence[str] | None = None) -> None:
-        self.data_root, self.classes = Path(data_root), tuple(classes)
-        if not (self.data_root / 'annotations').is_dir():
-            raise FileNotFoundError(f'Expected COCO at {str(data_root)!r}, but it has no folder {"annotations"!r}.')
-        self._places: dict[str, Path] = {}
+    def __init__(
+        self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None, mask_classes: Sequence[str] | None = None
+    ) -> None:
+        self.data_root = Path(data_root)
+        if not self._splits():
+            raise FileNotFoundError(f"Expected COCO at {str(data_root)!r}, but it has no 'annotations/instances_SPLIT.json'.")
+        self._places: dict[str, tuple[str, Path]] = {}  # split and file of each image that is known so far
         self._notes: dict[str, list[dict]] = {}
+        if classes is None:
+            numbers = read_names(self.list_file(self._splits()[0])).categories
+            classes = sorted(numbers, key=numbers.__getitem__)
+        self.classes = tuple(classes)
+
+    def _splits(self) -> list[str]:
+        return sorted(file.stem.removeprefix('instances_') for file in (self.data_root / 'annotations').glob('instances_*.json'))
 
     def list_file(self, split: str) -> Path:
         """The annotation file of a split.
@@ -82,9 +94,20 @@ class COCODevkit(VOCDevkit):
         """
         path = self.data_root / 'annotations' / f'instances_{split}.json'
         if not path.is_file():
-            known = sorted(file.stem.removeprefix('instances_') for file in path.parent.glob('instances_*.json'))
-            raise FileNotFoundError(f'No split {split!r}: {str(path)!r} is missing. Splits there: {", ".join(known) or "none"}.')
+            raise FileNotFoundError(f'No split {split!r}: {str(path)!r} is missing. Splits there: {", ".join(self._splits())}.')
         return path
+
+    def _names(self, split: str) -> Names:
+        """What :func:`read_names` knows of a split.
+
+        Raises:
+            ValueError: a class is no category there.
+        """
+        names = read_names(self.list_file(split))
+        if unknown := [name for name in self.classes if name not in names.categories]:
+            known = ', '.join(sorted(names.categories))
+            raise ValueError(f'{", ".join(unknown)} are no categories of {str(self.list_file(split))!r}: {known}.')
+        return names
 
     def image_ids(self, split: str) -> list[str]:
         """Images of the annotation file, in its order.
@@ -94,55 +117,63 @@ class COCODevkit(VOCDevkit):
             ValueError: its file is no COCO annotation file.
         """
         images = read_names(self.list_file(split)).images
-        self._places |= {image_id: self.data_root / split / name for image_id, name in images.items()}
+        self._places |= {image_id: (split, self.data_root / split / name) for image_id, name in images.items()}
         return list(images)
 
+    def _place(self, image_id: str) -> tuple[str, Path] | None:
+        """Split and file of an image; None for one that no annotation file knows."""
+        if image_id not in self._places:
+            for split in self._splits():
+                self.image_ids(split)
+        return self._places.get(image_id)
+
     def image_path(self, image_id: str) -> Path:
-        """The image file.
+        """The image file; of an image that is not in a list asked for before, all lists are searched.
 
         Raises:
-            FileNotFoundError: there is none, or none of a split that was asked for.
+            FileNotFoundError: there is none, or no list has the image.
         """
-        path = self._places.get(image_id)
-        if path is None or not path.is_file():
-            raise FileNotFoundError(f'Image {image_id!r} is missing: no {str(path) if path else "split that was opened has it"}.')
-        return path
+        place = self._place(image_id)
+        if place is None or not place[1].is_file():
+            raise FileNotFoundError(f'Image {image_id!r} is missing: no {str(place[1]) if place else "annotation file knows it"}.')
+        return place[1]
 
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
-        """Image tags of a split: the categories of its annotations, or those of a .csv or .json file of tags.
+        """Image tags: the categories of a split's annotations (``'lists'`` and ``'xml'`` alike), or from a file; see :meth:`Devkit.tags`.
 
-        Args:
-            split: such as ``train2017``.
-            source: ``'lists'`` or ``'xml'``, COCO's own categories, or the path of a .csv or .json file.
-            use_difficult: also tag categories of which the image has crowds only.
-
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: a class is no category of the file.
+        An image's crowds are its difficult objects.
         """
         if source not in ('lists', 'xml'):
             return tags_from_file(Path(source), self.image_ids(split), self.classes)
-        names = read_names(self.list_file(split))
-        if unknown := [name for name in self.classes if name not in names.categories]:
-            raise ValueError(
-                f'{", ".join(unknown)} are no categories of {str(self.list_file(split))!r}: {", ".join(sorted(names.categories))}.'
-            )
+        names = self._names(split)
         found = {i: names.present[i] | (names.crowds[i] if use_difficult else set()) for i in names.images}
         return {image_id: [label for label, name in enumerate(self.classes) if name in shown] for image_id, shown in found.items()}
 
-    def objects(self, image_id: str) -> VOCObjects:
+    def result_names(self, split: str) -> ResultNames:
+        """COCO's own numbers of images and categories."""
+        names = self._names(split)
+        return ResultNames(dict(names.numbers), {name: names.categories[name] for name in self.classes})
+
+    def is_annotated(self, image_id: str) -> bool:
+        """Whether an annotation file knows the image; it may show no object."""
+        return self._place(image_id) is not None
+
+    def objects(self, image_id: str) -> Objects:
         """Annotated objects of the wanted classes; crowds count as difficult."""
         notes = self._annotations(image_id)
-        boxes = np.array([note['bbox'] for note in notes], np.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        return VOCObjects(boxes, self._labels(notes), np.array([bool(note.get('iscrowd')) for note in notes], bool))
+        return _objects(notes, self._labels(notes))
 
-    def instance_masks(self, image_id: str) -> VOCMasks:
+    def all_boxes(self, image_id: str) -> Objects:
+        """Annotated objects of every category, with label 0."""
+        notes = self._all_annotations(image_id)
+        return _objects(notes, np.zeros(len(notes), np.int64))
+
+    def instance_masks(self, image_id: str) -> Masks:
         """Instance masks of the wanted classes, without crowds."""
         notes = [note for note in self._annotations(image_id) if not note.get('iscrowd')]
         size = self.image_size(image_id)
         masks = [_decode(note['segmentation'], size) for note in notes]
-        return VOCMasks(self._labels(notes), np.stack(masks) if masks else np.zeros((0, *size), bool))
+        return Masks(self._labels(notes), np.stack(masks) if masks else np.zeros((0, *size), bool))
 
     def class_mask(self, image_id: str) -> NDArray[np.uint8]:
         """uint8 (h, w): 0 background, 1 + k class k, 255 crowds; where objects overlap the smaller one is seen."""
@@ -156,25 +187,28 @@ class COCODevkit(VOCDevkit):
         return np.array([self.classes.index(note['name']) for note in notes], np.int64)
 
     def _annotations(self, image_id: str) -> list[dict]:
+        return [note for note in self._all_annotations(image_id) if note['name'] in self.classes]
+
+    def _all_annotations(self, image_id: str) -> list[dict]:
         """Annotations of an image, boxes and masks included: for metrics only."""
         if image_id not in self._notes:
-            split = self.image_path(image_id).parent.name
-            content = _read(self.list_file(split), names_only=False)
+            place = self._place(image_id)
+            if place is None:
+                raise FileNotFoundError(f'Image {image_id!r} is in no annotation file of {str(self.data_root)!r}.')
+            content = _read(self.list_file(place[0]), names_only=False)
             ids = {image['id']: Path(image['file_name']).stem for image in content['images']}
             names = {category['id']: category['name'] for category in content['categories']}
             self._notes |= {name: [] for name in ids.values()}
             for note in content['annotations']:
-                if names[note['category_id']] in self.classes and min(note['bbox'][2:]) > 0:
+                if min(note['bbox'][2:]) > 0:
                     self._notes[ids[note['image_id']]].append({**note, 'name': names[note['category_id']]})
         return self._notes[image_id]
 
 
-def open_devkit(
-    data_root: str | os.PathLike[str], classes: Sequence[str], mask_classes: Sequence[str] | None = None
-) -> VOCDevkit | COCODevkit:
-    """The reader for a folder: :class:`COCODevkit` where it holds ``annotations``, else :class:`VOCDevkit`; arguments are theirs."""
-    kind = COCODevkit if (Path(data_root) / 'annotations').is_dir() else VOCDevkit
-    return kind(data_root, classes, mask_classes)
+def _objects(notes: Sequence[dict], labels: NDArray[np.int64]) -> Objects:
+    boxes = np.array([note['bbox'] for note in notes], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return Objects(boxes, labels, np.array([bool(note.get('iscrowd')) for note in notes], bool))
 
 
 def _read(path: Path, names_only: bool) -> dict[str, Any]:

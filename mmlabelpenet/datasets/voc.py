@@ -1,8 +1,5 @@
 """Reader of a VOC devkit: image lists, tags, and the ground truth for metrics.
 
-Training calls :meth:`VOCDevkit.image_ids`, :meth:`~VOCDevkit.image_path` and :meth:`~VOCDevkit.tags` alone; boxes and masks are for metrics
-and tools.
-
 Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open, so that
 plain IoU equals the devkit's "+1" IoU.
 """
@@ -11,7 +8,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..files import below, checked_name
+from .devkit import VOID, Devkit, Masks, Objects
 from .image_names import identities, is_image_name, read_image_list
 from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml
 
@@ -28,35 +25,15 @@ VOC_CLASSES = (
     'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
 )  # fmt: skip
 
-VOID = 255
 _FLAGGED = re.compile(r'\S\s+(-1|0|1)$')
-_EXIF_ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 
 
-@dataclass(frozen=True)
-class VOCObjects:
-    """Annotated objects of an image: ``bboxes`` float32 (G, 4), ``labels`` int64 (G,), ``difficult`` bool (G,)."""
-
-    bboxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    difficult: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class VOCMasks:
-    """Instance masks of an image: ``labels`` int64 (M,), ``masks`` bool (M, h, w)."""
-
-    labels: NDArray[np.int64]
-    masks: NDArray[np.bool_]
-
-
-class VOCDevkit:
+class VOCDevkit(Devkit):
     """One year of a VOC devkit, or another data set in its layout.
 
     Args:
         data_root: the folder that holds ``Annotations``, ``JPEGImages`` and ``ImageSets``, such as ``VOCdevkit/VOC2012``.
-        classes: names in label order; objects of other classes are left out.
+        classes: names in label order; objects of other classes are left out. None for VOC's 20.
         mask_classes: classes behind the indices 1, 2, ... of ``SegmentationClass``; these names may also occur in annotations without being
             wanted. None: VOC's 20 where ``classes`` are among them, else ``classes``.
 
@@ -65,9 +42,11 @@ class VOCDevkit:
         ValueError: a class stands twice or is not in ``mask_classes``.
     """
 
-    def __init__(self, data_root: str | os.PathLike[str], classes: Sequence[str], mask_classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None, mask_classes: Sequence[str] | None = None
+    ) -> None:
         self.data_root = Path(data_root)
-        self.classes = tuple(classes)
+        self.classes = VOC_CLASSES if classes is None else tuple(classes)
         if mask_classes is None:
             mask_classes = VOC_CLASSES if set(self.classes) <= set(VOC_CLASSES) else self.classes
         self.mask_classes = tuple(mask_classes)
@@ -139,21 +118,8 @@ class VOCDevkit:
         return name in self._folders[parent]
 
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
-        """Image tags of a split; an image without any has an empty list.
-
-        Args:
-            split: name of the image list.
-            source: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names in the annotation files; boxes are not parsed) or the path of a
-                .csv or .json file.
-            use_difficult: also tag classes of which the image has difficult objects only (lists and XML).
-
-        Returns:
-            Sorted labels of each image, in the order of the list.
-
-        Raises:
-            FileNotFoundError: a list, annotation or tag file is missing.
-            ValueError: a file is unreadable, a tag is no class, or an image is missing or stands twice.
-        """
+        """Image tags from ``<class>_<split>.txt`` (``'lists'``), from names in the annotation files, whose boxes are not parsed
+        (``'xml'``), or from a file; see :meth:`Devkit.tags`."""
         image_ids = self.image_ids(split)
         if source == 'lists':
             return tags_from_lists(self.data_root / 'ImageSets/Main', split, image_ids, self.classes, use_difficult)
@@ -161,39 +127,33 @@ class VOCDevkit:
             return tags_from_xml(self.data_root / 'Annotations', image_ids, self.classes, self.mask_classes, use_difficult)
         return tags_from_file(Path(source), image_ids, self.classes)
 
-    def image_size(self, image_id: str) -> tuple[int, int]:
-        """(h, w) of the image as a reader that heeds the EXIF orientation sees it; only the header is read.
+    def is_annotated(self, image_id: str) -> bool:
+        """Whether the image has an annotation file."""
+        return self._annotation(image_id).is_file()
 
-        Raises:
-            FileNotFoundError: the image is missing.
-            ValueError: the file is no image.
-        """
-        path = self.image_path(image_id)
-        try:
-            with Image.open(path) as image:
-                w, h = image.size
-                turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f'Image {str(path)!r} is not readable: {error}.') from error
-        return (w, h) if turned else (h, w)
+    def objects(self, image_id: str) -> Objects:
+        """Objects of the wanted classes in the annotation file, difficult ones included; errors as in :meth:`Devkit.objects`."""
+        return self._objects(image_id, {name: label for label, name in enumerate(self.classes)})
 
-    def objects(self, image_id: str) -> VOCObjects:
-        """Annotated objects of the wanted classes, difficult ones included.
+    def all_boxes(self, image_id: str) -> Objects:
+        """All objects of the annotation file, whatever their class; every label is 0."""
+        return self._objects(image_id, None)
 
-        Raises:
-            FileNotFoundError: the annotation file is missing.
-            ValueError: the file is unreadable or a box is none.
-        """
-        path = below(self.data_root / 'Annotations', f'{image_id}.xml')
-        index = {name: label for label, name in enumerate(self.classes)}
-        found = [element for element in parse_xml(path).iter('object') if (element.findtext('name') or '').strip() in index]
-        return VOCObjects(
-            bboxes=np.array([_read_box(element, path) for element in found], np.float32).reshape(-1, 4),
-            labels=np.array([index[(element.findtext('name') or '').strip()] for element in found], np.int64),
-            difficult=np.array([is_difficult(element) for element in found], bool),
+    def _objects(self, image_id: str, wanted: dict[str, int] | None) -> Objects:
+        """Objects of the classes that have a label, or of all."""
+        path = self._annotation(image_id)
+        named = [((element.findtext('name') or '').strip(), element) for element in parse_xml(path).iter('object')]
+        found = [(name, element) for name, element in named if wanted is None or name in wanted]
+        return Objects(
+            bboxes=np.array([_read_box(element, path) for _, element in found], np.float32).reshape(-1, 4),
+            labels=np.array([0 if wanted is None else wanted[name] for name, _ in found], np.int64),
+            difficult=np.array([is_difficult(element) for _, element in found], bool),
         )
 
-    def instance_masks(self, image_id: str) -> VOCMasks | None:
+    def _annotation(self, image_id: str) -> Path:
+        return below(self.data_root / 'Annotations', f'{image_id}.xml')
+
+    def instance_masks(self, image_id: str) -> Masks | None:
         """Instance masks of the wanted classes; None where the image has no ``SegmentationObject``.
 
         An instance's class is the one that most of its pixels have in ``SegmentationClass``; void pixels belong to none.
@@ -222,7 +182,7 @@ class VOCDevkit:
             if votes.any() and label >= 0:
                 labels.append(label)
                 masks.append(mask)
-        return VOCMasks(np.array(labels, np.int64), np.stack(masks) if masks else np.zeros((0, *instances.shape), bool))
+        return Masks(np.array(labels, np.int64), np.stack(masks) if masks else np.zeros((0, *instances.shape), bool))
 
     def class_mask(self, image_id: str) -> NDArray[np.uint8] | None:
         """uint8 (h, w): 0 background, 1 + k class k, 255 void; unwanted classes are background. None where there is no such file.
@@ -262,21 +222,6 @@ class VOCDevkit:
             if beyond.size:
                 raise ValueError(f'{str(path)!r} has the class index {beyond[0]}, but there are {len(self.mask_classes)} mask_classes.')
         return indices
-
-
-def read_boxes(path: Path) -> VOCObjects:
-    """All objects of an annotation file, whatever their class; every label is 0. For tools that measure proposals.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is unreadable or a box is none.
-    """
-    found = list(parse_xml(path).iter('object'))
-    return VOCObjects(
-        bboxes=np.array([_read_box(element, path) for element in found], np.float32).reshape(-1, 4),
-        labels=np.zeros(len(found), np.int64),
-        difficult=np.array([is_difficult(element) for element in found], bool),
-    )
 
 
 def _read_box(element: ElementTree.Element, path: Path) -> tuple[float, float, float, float]:

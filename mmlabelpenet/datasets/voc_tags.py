@@ -1,6 +1,6 @@
 """A VOC devkit, or COCO, of which only the tags are known: the data set of training, and of testing.
 
-Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.datasets.voc.VOCDevkit``).
+Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.datasets.devkit.Devkit``).
 """
 
 import random
@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
-from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw

@@ -5,8 +5,9 @@ A results file is one JSON list of entries::
     {"image_id": "2007_000027", "category_id": 15, "bbox": [x, y, w, h], "score": 0.9,
      "segmentation": {"size": [h, w], "counts": "..."}, "id": 1}
 
-* ``image_id`` is the VOC id, a string.
-* ``category_id`` is the 1-based place in the list of classes, or the class's name, which may stand in ``category_name`` as well.
+* ``image_id`` is the image's name; of COCO also its number.
+* ``category_id`` is the 1-based place in the list of classes, of COCO the category's number; or the class's name, which may stand in
+  ``category_name`` as well.
 * ``bbox`` is in pixels of the original image, 0-based, right and bottom edge exclusive. It may be left out beside a
   ``segmentation``: then the mask's tight box is taken.
 * ``segmentation`` (a run-length code) stands in all entries or in none.
@@ -20,13 +21,14 @@ import json
 import math
 import os
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..datasets.devkit import ResultNames
 from .json_stream import iter_json_list
 from .overlaps import RLE
 from .rle import checked_rle
@@ -48,8 +50,7 @@ class ResultsFile:
 
     Args:
         path: the JSON file.
-        classes: names in label order.
-        image_ids: ids of the split.
+        names: what the data set calls the images of the split and the classes, in label order (``Devkit.result_names``).
         image_size: gives (h, w) of an image; asked for images with masks only.
 
     Raises:
@@ -57,12 +58,12 @@ class ResultsFile:
         ValueError: an entry cannot be scored; the message names it.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], classes: Sequence[str], image_ids: Iterable[str], image_size: Callable[[str], tuple[int, int]]
-    ) -> None:
-        self.path, self.classes = Path(path), tuple(classes)
+    def __init__(self, path: str | os.PathLike[str], names: ResultNames, image_size: Callable[[str], tuple[int, int]]) -> None:
+        self.path, self.classes, self._names = Path(path), tuple(names.classes), names
         self.num_entries, self.has_masks = 0, None
-        self._spans = {image_id: array('q') for image_id in image_ids}
+        self._images = {given: image_id for image_id, number in names.images.items() for given in (image_id, number)}
+        self._labels = {given: label for label, named in enumerate(names.classes.items()) for given in named}
+        self._spans = {image_id: array('q') for image_id in names.images}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._image_size = image_size
         self._index()
@@ -89,9 +90,10 @@ class ResultsFile:
     def _read(self, raw: Any) -> Entry:
         if not isinstance(raw, dict):
             raise ValueError(f'an object with image_id, category_id, bbox and score is expected, got {type(raw).__name__}')
-        image_id = raw.get('image_id')
-        if not isinstance(image_id, str) or image_id not in self._spans:
-            raise ValueError(f'its image_id {image_id!r} is no image of the split (VOC ids are strings such as "2007_000027")')
+        given = raw.get('image_id')
+        image_id = self._images.get(given) if isinstance(given, str | int) else None
+        if image_id is None:
+            raise ValueError(f'its image_id {given!r} is no image of the split (VOC ids are strings such as "2007_000027")')
         score = raw.get('score')
         if not _is_number(score) or not math.isfinite(score):
             raise ValueError(f'its score needs to be a finite number, got {score!r}')
@@ -111,12 +113,10 @@ class ResultsFile:
             raise ValueError('it has no category_id')
         labels = set()
         for value in given:
-            if isinstance(value, str) and value in self.classes:
-                labels.add(self.classes.index(value))
-            elif isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(self.classes):
-                labels.add(value - 1)
-            else:
-                raise ValueError(f'its class {value!r} is unknown: give 1..{len(self.classes)} or one of {", ".join(self.classes)}')
+            if not isinstance(value, str | int) or isinstance(value, bool) or value not in self._labels:
+                known = ', '.join(f'{number} {name}' for name, number in self._names.classes.items())
+                raise ValueError(f'its class {value!r} is unknown: give the number or the name of one of {known}')
+            labels.add(self._labels[value])
         if len(labels) > 1:
             raise ValueError(f'its category_id and category_name differ: {given}')
         return labels.pop()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..datasets.devkit import ResultNames
 from ..files import atomic_write
 from .scoring import Prediction
 
@@ -27,30 +28,31 @@ def dump_path(path: str | os.PathLike[str], stage: str, stages: Sequence[str]) -
     return path if len(stages) == 1 else path.with_name(f'{path.stem}.{stage}{path.suffix}')
 
 
-def entries(image_id: str, prediction: Prediction, classes: Sequence[str]) -> list[dict[str, Any]]:
+def entries(image_id: str, prediction: Prediction, names: ResultNames) -> list[dict[str, Any]]:
     """COCO-format results of one image, scores and boxes unrounded.
 
     Args:
         image_id: name of the image.
         prediction: boxes xyxy in original pixels.
-        classes: names in label order.
+        names: what the data set calls its images and classes in results, classes in label order.
 
     Returns:
-        One dict an instance: ``image_id``, ``category_id`` from 1, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and
+        One dict an instance: ``image_id``, ``category_id``, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and
         ``segmentation`` where there are masks.
 
     >>> import numpy as np
     >>> one = Prediction(np.array([[1.0, 2, 4, 6]]), np.array([0.5]), np.array([0]))
-    >>> entries('a', one, ['cat'])
+    >>> entries('a', one, ResultNames({'a': 'a'}, {'cat': 1}))
     [{'image_id': 'a', 'category_id': 1, 'category_name': 'cat', 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5}]
     """
-    found = []
+    found, classes = [], list(names.classes.items())
     masks = prediction.masks or [None] * len(prediction.labels)
     for box, score, label, mask in zip(
         prediction.bboxes.tolist(), prediction.scores.tolist(), prediction.labels.tolist(), masks, strict=True
     ):
         left, top, right, bottom = box
-        entry = {'image_id': image_id, 'category_id': label + 1, 'category_name': classes[label]}
+        name, number = classes[label]
+        entry: dict[str, Any] = {'image_id': names.images[image_id], 'category_id': number, 'category_name': name}
         entry |= {'bbox': [left, top, right - left, bottom - top], 'score': score}
         if mask is not None:
             counts = mask['counts']
@@ -73,19 +75,19 @@ class Dump:
         self.path, self.stages, self.rank = Path(path), tuple(stages), rank
         self._begun: set[str] = set()
 
-    def add(self, stage: str, image_id: str, prediction: Prediction, classes: Sequence[str]) -> None:
+    def add(self, stage: str, image_id: str, prediction: Prediction, names: ResultNames) -> None:
         """Keep one image's predictions of a stage; an image that comes again replaces its first predictions.
 
         Args:
             stage: one of the stages.
             image_id: name of the image.
             prediction: in pixels of the original image.
-            classes: names in label order.
+            names: as for :func:`entries`.
 
         Raises:
             ValueError: a box is not finite.
         """
-        lines = (json.dumps(entry, allow_nan=False) for entry in entries(image_id, prediction, classes))
+        lines = (json.dumps(entry, allow_nan=False) for entry in entries(image_id, prediction, names))
         text, part = f'{image_id}\t{", ".join(lines)}\n', self._part(stage, self.rank)
         if stage not in self._begun:
             part.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
-from ..datasets.coco import open_devkit
-from ..datasets.voc import VOCDevkit, VOCObjects
+from ..datasets.devkit import Devkit, Objects, ResultNames, open_devkit
 from ..registry import METRICS
 from ..structures import STAGES
 from .dump import Dump
@@ -86,7 +85,8 @@ class StageMetric(BaseMetric):
         self.table: Table = {}
         self.meta: dict[str, Any] = {}
         self._dump = None if dump is None else Dump(dump, self.stages, get_rank())
-        self._devkit: VOCDevkit | None = None
+        self._devkit: Devkit | None = None
+        self._names: ResultNames | None = None
         self._order: dict[str, int] = {}
 
     @property
@@ -101,10 +101,9 @@ class StageMetric(BaseMetric):
         """What is measured."""
         return Settings(num_classes=len(self.classes), **self.options)
 
-    def _open(self) -> VOCDevkit:
+    def _open(self) -> Devkit:
         if self._devkit is None:
-            more = {} if self.mask_classes is None else {'mask_classes': tuple(self.mask_classes)}
-            self._devkit = open_devkit(self.data_root, self.classes, **more)
+            self._devkit = open_devkit(self.data_root, self.classes, self.mask_classes)
             self._order = {image_id: index for index, image_id in enumerate(self._devkit.image_ids(self.split))}
         return self._devkit
 
@@ -140,7 +139,8 @@ class StageMetric(BaseMetric):
     def _score(self, stage: str, image_id: str, prediction: Prediction, truth: Truth) -> Record:
         record = score_image(prediction, truth, self.settings)
         if self._dump is not None:
-            self._dump.add(stage, image_id, prediction, self.classes)
+            self._names = self._names or self._open().result_names(self.split)
+            self._dump.add(stage, image_id, prediction, self._names)
         return record
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
@@ -192,7 +192,7 @@ class StageMetric(BaseMetric):
             raise ValueError(f'Stage {stage!r}: {error}') from error
 
 
-def read_truth(devkit: VOCDevkit, image_id: str, settings: Settings) -> Truth:
+def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
     """Read of an image's ground truth what the settings ask for.
 
     Args:
@@ -203,7 +203,7 @@ def read_truth(devkit: VOCDevkit, image_id: str, settings: Settings) -> Truth:
     Returns:
         The ground truth; masks are None if the image has none or they are not needed, boxes are none if nothing is measured.
     """
-    nothing = VOCObjects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+    nothing = Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     objects = devkit.objects(image_id) if settings.groups else nothing
     instances = devkit.instance_masks(image_id) if {'segm', 'abo'} & set(settings.groups) else None
     return Truth(

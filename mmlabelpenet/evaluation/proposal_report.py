@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..datasets.devkit import Devkit
 from ..datasets.proposals import ProposalFile
 from ..datasets.selective_search import pairwise_iou
-from ..datasets.voc import VOCDevkit, read_boxes
 from .functional import proposal_quality
 
 
-def describe_proposals(devkit: VOCDevkit, image_ids: Sequence[str], proposals: ProposalFile) -> list[str]:
+def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: ProposalFile) -> list[str]:
     """Counts, recall and average best overlap, in a line or two.
 
     Args:
-        devkit: of the images; annotations are read where it has VOC's, difficult objects are left out.
+        devkit: of the images; annotations are read of those that have some, difficult objects are left out.
         image_ids: at least one.
         proposals: of these images.
     """
@@ -25,9 +25,8 @@ def describe_proposals(devkit: VOCDevkit, image_ids: Sequence[str], proposals: P
     ]
     best = []
     for image_id in image_ids:
-        annotation = devkit.data_root / 'Annotations' / f'{image_id}.xml'
-        if annotation.is_file():
-            objects = read_boxes(annotation)
+        if devkit.is_annotated(image_id):
+            objects = devkit.all_boxes(image_id)
             best.append(pairwise_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
     overlaps = np.concatenate(best) if best else np.zeros(0)
     if len(overlaps):

@@ -9,7 +9,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmlabelpenet.datasets.coco import COCODevkit, open_devkit, read_names
+from mmlabelpenet.datasets.coco import COCODevkit, read_names
+from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.metrics import StageMetric
@@ -154,12 +155,27 @@ def test_perfect_predictions_score_100(root):
     assert scores['segmentation/bbox_mAP_50_area'] == 100 and scores['segmentation/segm_mAP_75_area'] == 100
 
 
+def test_an_image_is_found_in_whatever_list_it_stands(root):
+    devkit = COCODevkit(root, CLASSES)
+    assert devkit.image_path('000000000009') == root / 'train2017/000000000009.jpg'
+    assert devkit.is_annotated('000000000003') and not devkit.is_annotated('000000000001')
+    assert devkit.objects('000000000008').labels.tolist() == [1, 0, 0]
+
+
+def test_without_classes_all_categories_are_taken_by_their_number(root):
+    devkit = COCODevkit(root)
+    assert devkit.classes == ('cat', 'dog', 'bottle') and devkit.objects('000000000008').labels.tolist() == [1, 0, 2, 0]
+    assert len(COCODevkit(root, ()).all_boxes('000000000008').bboxes) == 4
+
+
 def test_what_is_missing_is_named(root):
     devkit = COCODevkit(root, CLASSES)
     with pytest.raises(FileNotFoundError, match="No split 'test2017'.* Splits there: train2017, val2017"):
         devkit.image_ids('test2017')
-    with pytest.raises(FileNotFoundError, match='Image .* is missing'):
-        devkit.image_path('000000000007')
+    with pytest.raises(FileNotFoundError, match='Image .* is missing: no annotation file knows it'):
+        devkit.image_path('000000000001')
+    with pytest.raises(FileNotFoundError, match='is in no annotation file'):
+        devkit.objects('000000000001')
     with pytest.raises(ValueError, match='unicorn are no categories'):
         COCODevkit(root, ('cat', 'unicorn')).tags('train2017')
     with pytest.raises(FileNotFoundError, match='Expected COCO'):

@@ -11,7 +11,7 @@ import pytest
 
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
-from mmlabelpenet.datasets.voc import read_boxes
+from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.files import locked
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
@@ -137,11 +137,11 @@ def test_the_file_fits_the_images(tool, root, tmp_path):
 
 def test_recall_counts_objects_that_a_proposal_covers(tool, root, tmp_path, capsys):
     run_tool(tool, root, tmp_path / 'p.npz')
-    devkit = tool.VOCDevkit(root, ())
+    devkit = VOCDevkit(root)
     best = []
     for image_id in devkit.image_ids('train'):
         bboxes = ProposalFile(tmp_path / 'p.npz').get(image_id)[0]
-        best += [max(slow_iou(target, box) for box in bboxes) for target in read_boxes(root / f'Annotations/{image_id}.xml').bboxes]
+        best += [max(slow_iou(target, box) for box in bboxes) for target in VOCDevkit(root).all_boxes(image_id).bboxes]
     expected = ', '.join(f'at {t}: {100 * np.mean(np.array(best) >= t):.1f} %' for t in (0.5, 0.7))
     assert f'recall of {len(best)} objects in 6 annotated images (difficult ones left out), IoU {expected}' in capsys.readouterr().out
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmlabelpenet.datasets.tag_files import join_tags, split_tags
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit, read_boxes
+from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 
 CLASSES = ('cat', 'dog', 'sheep')
 # image -> (name, difficult, 1-based inclusive box)
@@ -309,7 +309,8 @@ def test_boxes_are_half_open_and_zero_based(root):
     assert objects.bboxes.tolist() == [[1, 1, 4, 4], [0, 0, 9, 9]] and objects.bboxes.dtype == np.float32
     assert objects.labels.tolist() == [0, 0] and objects.labels.dtype == np.int64
     assert objects.difficult.tolist() == [False, True]
-    assert len(read_boxes(root / 'Annotations/b.xml').bboxes) == 3
+    everything = VOCDevkit(root, CLASSES).all_boxes('b')
+    assert len(everything.bboxes) == 3 and not everything.labels.any()
 
 
 def test_an_image_without_wanted_objects_has_empty_fields_of_the_right_shape(root):

@@ -9,6 +9,7 @@ from random_images import SIZE
 from test_metrics import run, samples_of
 from tiny_devkit import CLASSES, devkit_images, write_devkit
 
+from mmlabelpenet.datasets.devkit import ResultNames
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.functional import encode_masks
 
@@ -88,7 +89,7 @@ def test_no_entries_at_all_score_zero(tmp_path):
 BROKEN = [
     ({'image_id': '2012_000001'}, "image_id '2012_000001' is no image of the split"),
     ({'image_id': 2007000000}, 'image_id 2007000000 is no image of the split'),
-    ({'category_id': 4}, 'class 4 is unknown: give 1..3 or one of cat, cow, dog'),
+    ({'category_id': 4}, 'class 4 is unknown: give the number or the name of one of 1 cat, 2 cow, 3 dog'),
     ({'category_id': 0}, 'class 0 is unknown'),
     ({'category_id': 'horse'}, "class 'horse' is unknown"),
     ({'category_id': True}, 'class True is unknown'),
@@ -128,7 +129,7 @@ def test_entry_that_cannot_be_scored_is_named_in_one_error_and_nothing_is_writte
 def results(tmp_path, entries):
     path = tmp_path / 'results.json'
     path.write_text(json.dumps(entries))
-    return ResultsFile(path, CLASSES, ['a', 'b'], lambda image_id: SIZE)
+    return ResultsFile(path, ResultNames({'a': 'a', 'b': 7}, {name: 10 * k for k, name in enumerate(CLASSES, 1)}), lambda image_id: SIZE)
 
 
 def test_class_may_be_a_name_and_box_may_come_from_the_mask(tmp_path):
@@ -146,8 +147,15 @@ def test_class_may_be_a_name_and_box_may_come_from_the_mask(tmp_path):
     assert prediction.masks == [code, code]
 
 
+def test_images_and_classes_may_be_given_by_the_numbers_of_their_data_set(tmp_path):
+    found = results(tmp_path, [{'image_id': 7, 'category_id': 30, 'score': 0.5, 'bbox': [0, 0, 1, 1]}])
+    assert found.prediction('b').labels.tolist() == [2] and found.classes == CLASSES
+    with pytest.raises(ValueError, match='class 3 is unknown'):
+        results(tmp_path, [{'image_id': 7, 'category_id': 3, 'score': 0.5, 'bbox': [0, 0, 1, 1]}])
+
+
 def test_image_without_entries_has_an_empty_prediction(tmp_path):
-    prediction = results(tmp_path, [{'image_id': 'b', 'category_id': 1, 'score': 0.5, 'bbox': [0, 0, 1, 1]}]).prediction('a')
+    prediction = results(tmp_path, [{'image_id': 'b', 'category_id': 10, 'score': 0.5, 'bbox': [0, 0, 1, 1]}]).prediction('a')
     assert prediction.bboxes.shape == (0, 4)
     assert prediction.masks is None
 

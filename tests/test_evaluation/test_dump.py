@@ -6,6 +6,7 @@ from random_images import SIZE
 from test_metrics import run, samples_of
 from tiny_devkit import CLASSES, STAGES, devkit_images, write_devkit
 
+from mmlabelpenet.datasets.devkit import ResultNames
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.dump import Dump, dump_path
 from mmlabelpenet.evaluation.metrics import read_prediction, read_truth
@@ -23,8 +24,15 @@ def prediction(rng, count, masks=True):
     return read_prediction({**fields, 'masks': rng.random((count, *SIZE)) < 0.4} if masks else fields)
 
 
+def names_of(image_ids):
+    return ResultNames({image_id: image_id for image_id in image_ids}, {name: k for k, name in enumerate(CLASSES, 1)})
+
+
+NAMES = names_of([*'abc', *(f'image{k}' for k in range(20))])
+
+
 def read(path, image_ids):
-    return ResultsFile(path, CLASSES, image_ids, lambda image_id: SIZE)
+    return ResultsFile(path, names_of(image_ids), lambda image_id: SIZE)
 
 
 def same(first: Prediction, second: Prediction):
@@ -39,7 +47,7 @@ def test_what_is_read_back_equals_what_was_predicted_bit_for_bit(tmp_path, masks
     wanted = {f'image{k}': prediction(rng, k % 4, masks) for k in range(20)}
     dump = Dump(tmp_path / 'out' / 'results.json', ['detection'])
     for image_id, one in wanted.items():
-        dump.add('detection', image_id, one, CLASSES)
+        dump.add('detection', image_id, one, NAMES)
     (path,) = dump.finish(wanted)
     assert path == tmp_path / 'out' / 'results.json'
     results = read(path, wanted)
@@ -55,7 +63,7 @@ def test_ranks_are_joined_in_the_order_of_the_split_and_an_image_of_two_ranks_st
     wanted = {image_id: prediction(rng, 2) for image_id in image_ids}
     dumps = [Dump(tmp_path / 'results.json', STAGES, rank) for rank in range(2)]
     for rank, image_id in ((1, 'b'), (0, 'a'), (1, 'c'), (0, 'b')):
-        dumps[rank].add('segmentation', image_id, wanted[image_id], CLASSES)
+        dumps[rank].add('segmentation', image_id, wanted[image_id], NAMES)
     assert not (tmp_path / 'results.segmentation.json').exists()
     (path,) = dumps[0].finish(image_ids, num_ranks=2)
     assert path == dump_path(tmp_path / 'results.json', 'segmentation', STAGES)
@@ -66,7 +74,7 @@ def test_ranks_are_joined_in_the_order_of_the_split_and_an_image_of_two_ranks_st
 
 def test_files_of_a_test_that_fails_are_gone(tmp_path):
     dump = Dump(tmp_path / 'results.json', ['detection'])
-    dump.add('detection', 'a', prediction(np.random.default_rng(2), 1), CLASSES)
+    dump.add('detection', 'a', prediction(np.random.default_rng(2), 1), NAMES)
     assert len(list(tmp_path.iterdir())) == 1
     del dump
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +83,7 @@ def test_files_of_a_test_that_fails_are_gone(tmp_path):
 def test_no_prediction_at_all_is_an_empty_list(tmp_path):
     dump = Dump(tmp_path / 'results.json', ['detection'])
     for image_id in 'ab':
-        dump.add('detection', image_id, prediction(np.random.default_rng(3), 0), CLASSES)
+        dump.add('detection', image_id, prediction(np.random.default_rng(3), 0), NAMES)
     (path,) = dump.finish('ab')
     assert json.loads(path.read_text()) == []
 
@@ -83,7 +91,7 @@ def test_no_prediction_at_all_is_an_empty_list(tmp_path):
 def test_a_box_that_is_not_finite_is_refused(tmp_path):
     broken = Prediction(np.array([[0, 0, np.inf, 1]]), np.array([0.5]), np.array([0]))
     with pytest.raises(ValueError, match='JSON'):
-        Dump(tmp_path / 'results.json', ['detection']).add('detection', 'a', broken, CLASSES)
+        Dump(tmp_path / 'results.json', ['detection']).add('detection', 'a', broken, NAMES)
 
 
 @pytest.mark.parametrize('seed', range(3))

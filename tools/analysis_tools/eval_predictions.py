@@ -4,8 +4,8 @@
 
 RESULTS.json is a list of entries ``{"image_id": "2007_000033", "category_id": 1, "bbox": [x, y, w, h], "score": 0.9,
 "segmentation": {"size": [h, w], "counts": "..."}}``: image_id is the VOC id (a string), category_id the 1-based place of the class in
---classes or its name, bbox in 0-based pixels with exclusive right and bottom edge; bbox or segmentation may be missing.
-tools/test.py --dump writes such files. All rules: docs/evaluation.md.
+--classes or its name; for COCO both are COCO's own numbers. bbox is in 0-based pixels with exclusive right and bottom edge; bbox or
+segmentation may be missing. tools/test.py --dump writes such files. All rules: docs/evaluation.md.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from typing import Any
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('devkit', help='folder with Annotations/, JPEGImages/ and ImageSets/, such as data/VOCdevkit/VOC2012')
+    parser.add_argument('devkit', help='folder of the data set: data/VOCdevkit/VOC2012 and others with its layout, or data/coco')
     parser.add_argument('split', help='image list; each of its images is scored, also those without an entry')
     parser.add_argument('predictions', help='COCO-format results, a JSON list')
-    parser.add_argument('--classes', nargs='+', help="names in the order of category_id (default: VOC's 20)")
+    parser.add_argument('--classes', nargs='+', help="names in the order of category_id (default: VOC's 20, COCO's 80)")
     parser.add_argument('--protocol', choices=['test', 'corloc'], default='test', help="'corloc': CorLoc of a training split")
     parser.add_argument(
         '--box-iou-thrs', type=float, nargs='+', default=[0.5], metavar='IOU', help='of box AP; the first one of CorLoc too'
@@ -40,7 +40,7 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score image by image; return the table and what it rests on."""
     from mmlabelpenet.apis.checkpoint import file_hash
     from mmlabelpenet.apis.receipt import receipt
-    from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.evaluation.coco_results import ResultsFile
     from mmlabelpenet.evaluation.metrics import PROTOCOLS, read_truth
     from mmlabelpenet.evaluation.scoring import Settings, score_image, summarise
@@ -50,11 +50,10 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     start = time.monotonic()
     measured = {name: getattr(args, name) for name in ('semantic_score_thr', 'legacy')}
     measured |= {name: tuple(getattr(args, name)) for name in ('box_iou_thrs', 'mask_iou_thrs')}
-    classes = args.classes or list(VOC_CLASSES)
-    settings = Settings(len(classes), groups=PROTOCOLS[args.protocol], **measured)
-    devkit = VOCDevkit(args.devkit, classes)
+    devkit = open_devkit(args.devkit, args.classes)
+    settings = Settings(len(devkit.classes), groups=PROTOCOLS[args.protocol], **measured)
     image_ids = devkit.image_ids(args.split)
-    results = ResultsFile(args.predictions, classes, image_ids, devkit.image_size)
+    results = ResultsFile(args.predictions, devkit.result_names(args.split), devkit.image_size)
     records, masked, mapped = [], 0, 0
     for image_id in track(image_ids, 'images'):
         truth = read_truth(devkit, image_id, settings)
@@ -69,7 +68,7 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
         'entries': results.num_entries,
         **receipt(start),
     }
-    return {args.name: make_row(summarise(records, settings), classes)}, meta
+    return {args.name: make_row(summarise(records, settings), devkit.classes)}, meta
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('stores', nargs='+', help='pseudo-label stores (.json), or folders of them; the last argument is the devkit')
-    parser.add_argument('devkit', help='folder with Annotations/ and perhaps SegmentationObject/, such as data/VOCdevkit/VOC2012')
+    parser.add_argument('devkit', help='folder of the annotated data set, such as data/VOCdevkit/VOC2012 or data/coco')
     parser.add_argument(
         '--mask-classes', nargs='+', help="classes behind the indices of SegmentationClass (default: VOC's, or the store's)"
     )
@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from mmlabelpenet.apis.checkpoint import file_hash
     from mmlabelpenet.apis.receipt import receipt
+    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-    from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
     from mmlabelpenet.workbench.experiments.store_quality import store_quality
     from mmlabelpenet.workbench.report.run import find_stores
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             classes = [category['name'] for category in store.content['categories']]
             name = str(store.header.get('stage') or path.stem)
             name = name if name not in table else str(path)
-            table[name], counts = store_quality(store, VOCDevkit(args.devkit, classes, args.mask_classes), args.iou_thr)
+            table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)
             stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
     except (ValueError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -33,8 +33,8 @@ def find_data(inferencer, image: str, tags: list[str] | None):
     Raises:
         ValueError: an unknown class, no such image, or no tags.
     """
+    from mmlabelpenet.apis.config import config_devkit
     from mmlabelpenet.datasets.tag_files import unknown_tag
-    from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.registry import DATASETS
 
     classes = inferencer.classes
@@ -46,16 +46,16 @@ def find_data(inferencer, image: str, tags: list[str] | None):
         if not labels:
             raise ValueError(f'{image!r} is a file: say with --tags what it shows. Classes: {", ".join(classes)}.')
         return inferencer.prepare(image, tags=labels), None
-    for loader in ('label_dataloader', 'test_dataloader'):
-        if inferencer.config.get(loader) is None:
+    for loader in ('label', 'test'):
+        if inferencer.config.get(f'{loader}_dataloader') is None:
             continue
-        dataset = DATASETS.build(inferencer.config[loader].dataset)
+        dataset = DATASETS.build(inferencer.config[f'{loader}_dataloader'].dataset)
         for index in range(len(dataset)):
             if dataset.get_data_info(index)['img_id'] == image:
                 data = dataset[index]
                 if tags:
                     data['data_samples'].gt_image_labels.onehot.zero_()[labels] = 1
-                return data, VOCDevkit(dataset.data_root, classes, inferencer.config.get('test_evaluator', {}).get('mask_classes'))
+                return data, config_devkit(inferencer.config, loader)
     raise ValueError(f'{image!r} is neither a file nor an image of the training or test list of the config.')
 
 

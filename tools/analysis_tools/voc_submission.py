@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         devkit = VOCDevkit(args.devkit, VOC_CLASSES)
         if args.command == 'write':
-            results = ResultsFile(args.predictions, VOC_CLASSES, devkit.image_ids(args.split), devkit.image_size)
+            results = ResultsFile(args.predictions, devkit.result_names(args.split), devkit.image_size)
             found = write_submission(args.archive, args.competition, devkit, args.split, results, args.year, args.score_thr)
         else:
             found = check_submission(args.archive, devkit, args.split)

@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Read, check, write, report."""
     args = parse_args(argv)
-    from mmlabelpenet.datasets.coco import open_devkit
+    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
     from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record

@@ -20,10 +20,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.datasets.devkit import Devkit, open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, below, locked
 from mmlabelpenet.processes import end_with
@@ -107,9 +106,7 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
     return parts
 
 
-def make_parts(
-    devkit: VOCDevkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0
-) -> None:
+def make_parts(devkit: Devkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0) -> None:
     """Search every image that has no part yet, with a bar of progress."""
     todo = [image_id for image_id in image_ids if not part_path(parts, image_id).exists()]
     jobs = [(image_id, devkit.image_path(image_id), search, parts, max_side) for image_id in todo]

@@ -9,9 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.config import recipe_hash
+from mmlabelpenet.apis.config import config_devkit, recipe_hash
 from mmlabelpenet.apis.receipt import receipt
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.collect import Result
@@ -25,7 +24,7 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     """Label the training list with one stage of a checkpoint and compare the labels with the annotations.
 
     Args:
-        config: whose generator makes labels; with ``label_dataloader``, and ``corloc_evaluator`` for the classes of masks.
+        config: whose generator makes labels; with ``label_dataloader``, and evaluators that know the classes of masks.
         checkpoint: of a network of the same structure, whatever its own generators.
         stage: that hands labels on.
         folder: where the store lies; one that these weights and this generator have already written is read.
@@ -46,8 +45,7 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     loader = copy.deepcopy(config.label_dataloader)
     dataset = DATASETS.build(copy.deepcopy(loader.dataset))
     loader.dataset.indices = list(range(0, len(dataset), -(-len(dataset) // (max_images or len(dataset)))))
-    devkit = VOCDevkit(dataset.data_root, dataset.metainfo['classes'], config.corloc_evaluator.get('mask_classes'))
-    row, counts = store_quality(LabelPass(loader, folder).run(Runner, stage, net), devkit)
+    row, counts = store_quality(LabelPass(loader, folder).run(Runner, stage, net), config_devkit(config, 'label'))
     measured_on = dict(protocol='pseudo labels', data=Path(dataset.data_root).name, split=dataset.split, images=counts['images'])
     made_by = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=about.get('seed'), checkpoint=str(checkpoint))
     return Result(Path(checkpoint), {stage: row}, {**measured_on, **made_by, **receipt(start)})

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlabelpenet.apis.checkpoint import file_hash
-from mmlabelpenet.apis.config import config_hash
+from mmlabelpenet.apis.config import config_devkit, config_hash
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.belief import inference
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.engine.label_pass import weights_hash
 from mmlabelpenet.models import LabelPENet
 from mmlabelpenet.progress import track
@@ -50,7 +50,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     nets, metas = zip(*(load_leading_stages(config, path, STAGE) for path in checkpoints), strict=True)
     dataset = DATASETS.build(copy.deepcopy(config.corloc_dataloader.dataset))
-    devkit = VOCDevkit(dataset.data_root, dataset.metainfo['classes'], config.corloc_evaluator.get('mask_classes'))
+    devkit = config_devkit(config, 'corloc')
     backbones = [weights_hash(net.backbone) for net in nets]
     records: list[list[dict]] = [[] for _ in nets]
     labels: list[int] = []
@@ -74,7 +74,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
     return dict(checkpoints=sorted(rows, key=lambda row: row['iteration'] or 0), meta={**meta, **receipt(start)})
 
 
-def objects_of(devkit: VOCDevkit, sample: DetDataSample) -> dict[int, tuple[NDArray, NDArray[np.bool_]]]:
+def objects_of(devkit: Devkit, sample: DetDataSample) -> dict[int, tuple[NDArray, NDArray[np.bool_]]]:
     """Boxes (G, 4) and pixels (h, w) of the objects of each tag; of none if the image has no proposals."""
     if len(sample.proposals) == 0:
         return {}

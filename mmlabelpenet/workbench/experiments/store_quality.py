@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.functional import best_in_matrix, best_overlaps, encode_masks, mask_iou, pseudo_label_quality
 from mmlabelpenet.evaluation.table import make_row
 
@@ -18,7 +18,7 @@ _SCALARS = ('images', 'labels', 'weights', 'mask_iou', 'object_images', 'object_
 _ORDER = ('precision', 'recall', 'box', 'mask')
 
 
-def store_quality(store: PseudoLabelStore, devkit: VOCDevkit, iou_thr: float = 0.5) -> tuple[dict[str, Any], dict[str, int]]:
+def store_quality(store: PseudoLabelStore, devkit: Devkit, iou_thr: float = 0.5) -> tuple[dict[str, Any], dict[str, int]]:
     """Precision, recall, mean box and mask IoU of a store, weighted by the loss weights and not.
 
     Boxes are matched by the rules of :func:`~.matching.match_voc` with the weights as scores. The mask IoU of an instance is that with
@@ -59,7 +59,7 @@ def store_quality(store: PseudoLabelStore, devkit: VOCDevkit, iou_thr: float = 0
     return make_row(dict(sorted(named.items(), key=lambda item: _ORDER.index(item[0].split('_')[0]))), devkit.classes), counts
 
 
-def _compare(instances: list[dict], devkit: VOCDevkit, image_id: str, number: int) -> dict[str, Any]:
+def _compare(instances: list[dict], devkit: Devkit, image_id: str, number: int) -> dict[str, Any]:
     """Instances and objects of one image as arrays; masks are compared at once and not kept."""
     objects, truth = devkit.objects(image_id), devkit.instance_masks(image_id)
     labels = np.array([instance['bbox_label'] for instance in instances], np.int64)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pictures import read_picture
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.progress import track
 from mmlabelpenet.visualization.drawing import enlarge
-from mmlabelpenet.workbench.report.comparison import compare, disagreement, is_annotated
+from mmlabelpenet.workbench.report.comparison import compare, disagreement
 from mmlabelpenet.workbench.report.page import hex_colours, write_page
 
 CHUNK = 100  # pictures that are unpacked together
@@ -26,8 +26,8 @@ CHUNK = 100  # pictures that are unpacked together
 def write_browser(
     out: str | Path,
     stores: Mapping[str, PseudoLabelStore],
-    images: str | Path,
-    devkit: VOCDevkit | None = None,
+    images: str | Path | None,
+    devkit: Devkit | None = None,
     tags: Mapping[str, Sequence[int]] | None = None,
     width: int = 256,
 ) -> Path:
@@ -36,21 +36,20 @@ def write_browser(
     Args:
         out: of the page.
         stores: by the stage that made them, in order; of the same classes.
-        images: folder of the pictures.
+        images: folder of the pictures; None for those of the devkit.
         devkit: with annotations of some images; None shows none.
         tags: labels by image id, to be shown.
         width: of the pictures in the page, in pixels.
 
     Raises:
-        ValueError: no store, or stores of different classes.
+        ValueError: no store, stores of different classes, or neither folder nor devkit.
         FileNotFoundError: a picture is missing.
     """
     classes = _classes(stores)
     first = next(iter(stores.values()))
     entries, pictures = [], []
     for image in track(first.content['images'], 'images'):
-        path = Path(images) / image['file_name']
-        picture = read_picture(path)
+        picture = read_picture(_picture(image, images, devkit))
         scale = width / picture.shape[1]
         small = enlarge(picture, scale)
         pictures.append(_webp(small))
@@ -77,7 +76,7 @@ def image_entry(
     stores: Mapping[str, PseudoLabelStore],
     size: tuple[int, int],
     scale: float,
-    devkit: VOCDevkit | None = None,
+    devkit: Devkit | None = None,
     tags: Sequence[int] = (),
 ) -> dict:
     """What the page knows of an image: name ``n``, size, tags ``t``, instances ``i``, disagreement of its stages ``d``, objects ``g``.
@@ -95,17 +94,25 @@ def image_entry(
     """
     name = image['img_id']
     found = [_known(store, name) for store in stores.values()]
-    annotated = is_annotated(devkit, name)
+    truth = devkit if devkit is not None and devkit.is_annotated(name) else None
     instances = []
     for stage, items in enumerate(found):
-        overlaps = compare(items, devkit, name).box_iou.tolist() if annotated and devkit is not None else [None] * len(items)
+        overlaps = compare(items, truth, name).box_iou.tolist() if truth else [None] * len(items)
         for item, overlap in zip(items, overlaps, strict=True):
             entry = dict(s=stage, c=item['bbox_label'], w=round(item['weight'], 4), b=_box(item['bbox'], scale))
             entry |= dict(p=_path(coco_mask.decode(item['mask']), size))
             instances.append(entry if overlap is None else entry | dict(o=round(overlap, 3)))
     apart = [disagreement(a, b) for a, b in zip(found, found[1:])]
     entry = dict(n=name, h=size[0], w=size[1], t=list(tags), i=instances, d=round(float(np.mean(apart)), 3) if apart else 0.0)
-    return entry | dict(g=_truth(devkit, name, size, scale)) if annotated and devkit is not None else entry
+    return entry | dict(g=_truth(truth, name, size, scale)) if truth else entry
+
+
+def _picture(image: Mapping, images: str | Path | None, devkit: Devkit | None) -> Path:
+    if images is not None:
+        return Path(images) / image['file_name']
+    if devkit is None:
+        raise ValueError('Nobody says where the pictures are: give their folder or a devkit.')
+    return devkit.image_path(image['img_id'])
 
 
 def _known(store: PseudoLabelStore, name: str) -> list[dict]:
@@ -125,7 +132,7 @@ def _classes(stores: Mapping[str, PseudoLabelStore]) -> list[str]:
     return first
 
 
-def _truth(devkit: VOCDevkit, name: str, size: tuple[int, int], scale: float) -> list[dict]:
+def _truth(devkit: Devkit, name: str, size: tuple[int, int], scale: float) -> list[dict]:
     objects, truth = devkit.objects(name), devkit.instance_masks(name)
     boxes = [dict(c=int(label), b=_box(box.tolist(), scale)) for box, label in zip(objects.bboxes, objects.labels, strict=True)]
     if truth is None:

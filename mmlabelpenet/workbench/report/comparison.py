@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.evaluation.functional import box_iou, encode_masks, mask_iou
 
 RIGHT = 0.5  # IoU from which on a box lies on an object
@@ -39,12 +39,7 @@ class Comparison:
         return float(np.mean(values)) if values else float('nan')
 
 
-def is_annotated(devkit: VOCDevkit | None, img_id: str) -> bool:
-    """Whether the image has an annotation file; data with tags alone have none."""
-    return devkit is not None and (devkit.data_root / 'Annotations' / f'{img_id}.xml').is_file()
-
-
-def compare(instances: Sequence[Mapping], devkit: VOCDevkit, img_id: str) -> Comparison:
+def compare(instances: Sequence[Mapping], devkit: Devkit, img_id: str) -> Comparison:
     """Compare instances of a store with the annotations of their image; difficult objects may be found and need not.
 
     Args:

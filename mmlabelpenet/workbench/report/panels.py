@@ -20,11 +20,10 @@ from mmlabelpenet.apis.results import worth_showing
 from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.calibration.objects import find_objects
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
-from mmlabelpenet.workbench.report.comparison import is_annotated
 
 _STRIP = 22  # height of a title, in pixels
 
@@ -45,7 +44,7 @@ def panel(
     data: Mapping,
     classes: Sequence[str],
     stores: Mapping[str, PseudoLabelStore] | None = None,
-    devkit: VOCDevkit | None = None,
+    devkit: Devkit | None = None,
     kinds: Sequence[str] = ('input', 'attention', 'labels', 'prediction', 'truth'),
     min_score: float = 0.3,
     scale: float = 1.0,
@@ -89,7 +88,7 @@ def panel(
         for name in model.names if stages is None else stages:
             found = model.predict_stage(name, feature, [sample], images, rescale=True)[0]
             tiles.append(prediction_tile(name, original, found, classes, colours, min_score, scale))
-    if 'truth' in kinds and devkit is not None and is_annotated(devkit, sample.img_id):
+    if 'truth' in kinds and devkit is not None and devkit.is_annotated(sample.img_id):
         tiles.append(truth_tile(original, devkit, sample.img_id, colours, scale))
     return tiles
 
@@ -169,7 +168,7 @@ def counted(number: int, noun: str) -> str:
     return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
-def truth_tile(image: NDArray[np.uint8], devkit: VOCDevkit, img_id: str, colours: NDArray, scale: float) -> Tile:
+def truth_tile(image: NDArray[np.uint8], devkit: Devkit, img_id: str, colours: NDArray, scale: float) -> Tile:
     """Annotated boxes and instance masks."""
     objects, annotated = devkit.objects(img_id), devkit.instance_masks(img_id)
     captions = [devkit.classes[label] for label in objects.labels]

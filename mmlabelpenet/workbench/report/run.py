@@ -9,14 +9,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.checkpoint import load_strictly
-from mmlabelpenet.apis.config import load_config
+from mmlabelpenet.apis.config import config_devkit, load_config
 from mmlabelpenet.apis.inferencer import find_run
-from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.registry import MODELS
-from mmlabelpenet.workbench.report.comparison import Comparison, compare, is_annotated
+from mmlabelpenet.workbench.report.comparison import Comparison, compare
 
 MOST = 2000  # training images that are compared with their annotations
 
@@ -61,10 +61,9 @@ class Run:
         """Names in label order."""
         return tuple(self.config.train_dataloader.dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
 
-    def devkit(self, loader: str = 'train') -> VOCDevkit:
+    def devkit(self, loader: str = 'train') -> Devkit:
         """The data of a loader; annotations may be there or not."""
-        evaluator = self.config.get('test_evaluator') or {}
-        return open_devkit(self.config[f'{loader}_dataloader'].dataset.data_root, self.classes, evaluator.get('mask_classes'))
+        return config_devkit(self.config, loader)
 
     @cached_property
     def comparisons(self) -> dict[str, tuple[list[dict], Comparison]]:
@@ -72,7 +71,7 @@ class Run:
         if not self.stores:
             return {}
         store, devkit = list(self.stores.values())[-1], self.devkit()
-        names = [image['img_id'] for image in store.content['images'] if is_annotated(devkit, image['img_id'])][:MOST]
+        names = [image['img_id'] for image in store.content['images'] if devkit.is_annotated(image['img_id'])][:MOST]
         return {name: (store.instances(name), compare(store.instances(name), devkit, name)) for name in names}
 
     @property
@@ -80,7 +79,7 @@ class Run:
         """Whether every image of the stores has annotations, which serve to measure only."""
         devkit = self.devkit()
         return bool(self.stores) and all(
-            is_annotated(devkit, image['img_id']) for store in self.stores.values() for image in store.content['images']
+            devkit.is_annotated(image['img_id']) for store in self.stores.values() for image in store.content['images']
         )
 
 

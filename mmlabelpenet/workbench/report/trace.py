@@ -18,12 +18,11 @@ from mmlabelpenet.calibration.attention_generator import AttentionGenerator
 from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.calibration.generators import MaskAggregation
 from mmlabelpenet.calibration.objects import FoundObject, find_objects
+from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pictures import read_picture
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.structures import to_original
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
-from mmlabelpenet.workbench.report.comparison import is_annotated
 from mmlabelpenet.workbench.report.panels import Tile, counted, prediction_tile, truth_tile
 
 _BEST = 8  # proposals drawn by their score
@@ -55,7 +54,7 @@ def trace(
     model: LabelPENet,
     data: Mapping,
     classes: Sequence[str],
-    devkit: VOCDevkit | None = None,
+    devkit: Devkit | None = None,
     min_score: float = 0.3,
     scale: float = 1.0,
     blank: bool = False,
@@ -91,12 +90,12 @@ def trace(
     return rows
 
 
-def _input_tiles(scene: _Scene, devkit: VOCDevkit | None) -> list[Tile]:
+def _input_tiles(scene: _Scene, devkit: Devkit | None) -> list[Tile]:
     names = ', '.join(scene.classes[k] for k in scene.tags) or 'none'
     tiles = [Tile('input', 'input', enlarge(scene.original, scene.scale), f'tags: {names}')]
     bboxes = scene.boxes(scene.sample.proposals.bboxes)
     tiles.append(Tile('proposals', 'proposals', draw_proposals(scene.original, bboxes, scene.scale), f'{len(bboxes)}, at most 300 drawn'))
-    if devkit is not None and is_annotated(devkit, scene.sample.img_id):
+    if devkit is not None and devkit.is_annotated(scene.sample.img_id):
         tiles.append(truth_tile(scene.original, devkit, scene.sample.img_id, scene.colours, scene.scale))
     return tiles
 

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.train import train
-from mmlabelpenet.datasets.coco import open_devkit
+from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.supervision.opened import Opened, files_opened

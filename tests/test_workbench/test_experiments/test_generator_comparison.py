@@ -28,7 +28,7 @@ def configs(toy_root, tmp_path_factory):
         for stage in ('classification', 'detection'):
             model['generators'][stage].update(changes)
         loader = dict(batch_size=2, num_workers=0, dataset=toy.dataset_config(toy_root, 'train', train=False))
-        evaluator = dict(mask_classes=loader['dataset']['metainfo']['classes'])
+        evaluator = dict(type='StageMetric', mask_classes=loader['dataset']['metainfo']['classes'])
         config = Config(dict(model=model, label_dataloader=loader, corloc_evaluator=evaluator))
         config.dump(folder / f'{name}.py')
         found.append(Config.fromfile(folder / f'{name}.py'))

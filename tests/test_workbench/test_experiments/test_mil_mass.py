@@ -22,7 +22,7 @@ TOOL = Path(__file__).resolve().parents[3] / 'tools/analysis_tools/mil_mass.py'
 def config(toy_root):
     init_default_scope('mmlabelpenet')
     dataset = toy.dataset_config(toy_root, 'train', train=False, keep_untagged=True, test_mode=True)
-    evaluator = dict(mask_classes=dataset['metainfo']['classes'])
+    evaluator = dict(type='StageMetric', mask_classes=dataset['metainfo']['classes'])
     return Config(dict(model=toy.model_config(), corloc_dataloader=dict(dataset=dataset), corloc_evaluator=evaluator))
 
 

@@ -51,7 +51,7 @@ def predictions(seed=0):
 def results(tmp_path, devkit, found, keys=('image_id', 'category_id', 'score', 'bbox', 'segmentation')):
     path = tmp_path / 'results.json'
     path.write_text(json.dumps([{key: entry[key] for key in keys} for entry in found]))
-    return ResultsFile(path, VOC_CLASSES, devkit.image_ids('test'), devkit.image_size)
+    return ResultsFile(path, devkit.result_names('test'), devkit.image_size)
 
 
 def members(path):

@@ -5,7 +5,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
-from mmlabelpenet.workbench.report.comparison import compare, confusions, disagreement, is_annotated
+from mmlabelpenet.workbench.report.comparison import compare, confusions, disagreement
 
 
 @pytest.fixture(scope='module')
@@ -61,8 +61,3 @@ def test_stages_agree_with_themselves_and_differ_from_others(devkit):
     assert disagreement(some, []) == 1
     other = [dict(item, bbox_label=(item['bbox_label'] + 1) % 4) for item in some]
     assert disagreement(some, other) == disagreement(other, some) > 0
-
-
-def test_data_without_annotations_are_told(devkit):
-    assert is_annotated(devkit, devkit.image_ids('train')[0])
-    assert not is_annotated(devkit, 'photo') and not is_annotated(None, 'photo')

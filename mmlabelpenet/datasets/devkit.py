@@ -1,0 +1,173 @@
+"""One interface to annotated data sets, whatever their layout: lists and tags for training, boxes and masks for metrics and tools.
+
+Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+VOID = 255
+_EXIF_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)  # orientations that swap height and width
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Annotated objects of an image: ``bboxes`` float32 (G, 4), ``labels`` int64 (G,), ``difficult`` bool (G,)."""
+
+    bboxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Instance masks of an image: ``labels`` int64 (M,), ``masks`` bool (M, h, w)."""
+
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_]
+
+
+class ResultNames(NamedTuple):
+    """What COCO-format results call images and classes: ``images`` image id -> ``image_id``, ``classes`` name -> ``category_id``."""
+
+    images: dict[str, str | int]
+    classes: dict[str, int]
+
+
+class Devkit(ABC):
+    """An annotated data set.
+
+    Training calls :meth:`image_ids`, :meth:`image_path` and :meth:`tags` alone; the rest is for metrics and tools.
+
+    Attributes:
+        data_root: its folder.
+        classes: names in label order; objects of other classes are left out.
+    """
+
+    data_root: Path
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def list_file(self, split: str) -> Path:
+        """The file that lists the images of a split.
+
+        Raises:
+            FileNotFoundError: no such split.
+        """
+
+    @abstractmethod
+    def image_ids(self, split: str) -> list[str]:
+        """Images of a split, in its order.
+
+        Raises:
+            FileNotFoundError: no such split.
+            ValueError: its file is damaged.
+        """
+
+    @abstractmethod
+    def image_path(self, image_id: str) -> Path:
+        """The image file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    @abstractmethod
+    def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
+        """Image tags of a split; an image without any has an empty list.
+
+        Args:
+            split: name of the split.
+            source: ``'lists'`` or ``'xml'``, as the data set comes with them, or the path of a .csv or .json file.
+            use_difficult: also tag classes of which the image has difficult objects only.
+
+        Returns:
+            Sorted labels of each image, in the order of the split.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is damaged, a tag is not a class, or an image is missing or listed twice.
+        """
+
+    @abstractmethod
+    def is_annotated(self, image_id: str) -> bool:
+        """Whether the boxes of an image are known; those of a test list on a server and of data with tags alone are not."""
+
+    @abstractmethod
+    def objects(self, image_id: str) -> Objects:
+        """Annotated objects of the wanted classes, difficult ones included.
+
+        Raises:
+            FileNotFoundError: the annotations are missing.
+            ValueError: they are damaged.
+        """
+
+    @abstractmethod
+    def all_boxes(self, image_id: str) -> Objects:
+        """As :meth:`objects`, of every class; all labels are 0. For tools that measure proposals."""
+
+    @abstractmethod
+    def instance_masks(self, image_id: str) -> Masks | None:
+        """Instance masks of the wanted classes; None for an image without any mask annotation.
+
+        Raises:
+            FileNotFoundError: a part of the annotations is missing.
+            ValueError: they are damaged.
+        """
+
+    @abstractmethod
+    def class_mask(self, image_id: str) -> NDArray[np.uint8] | None:
+        """uint8 (h, w): 0 background, 1 + k class k, 255 void; other classes are background. None for an image without it.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+
+    def result_names(self, split: str) -> ResultNames:
+        """What results call the images of a split and the classes: their ids, and 1 + label."""
+        return ResultNames({name: name for name in self.image_ids(split)}, {name: label for label, name in enumerate(self.classes, 1)})
+
+    def image_size(self, image_id: str) -> tuple[int, int]:
+        """(h, w) of the image as a reader that heeds the EXIF orientation sees it; only the header is read.
+
+        Raises:
+            FileNotFoundError: the image is missing.
+            ValueError: the file is no image.
+        """
+        path = self.image_path(image_id)
+        try:
+            with Image.open(path) as image:
+                w, h = image.size
+                turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f'Image {str(path)!r} is not readable: {error}.') from error
+        return (w, h) if turned else (h, w)
+
+
+def open_devkit(
+    data_root: str | os.PathLike[str], classes: Sequence[str] | None = None, mask_classes: Sequence[str] | None = None
+) -> Devkit:
+    """The data set in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
+
+    Args:
+        data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
+        classes: names in label order; None for those that the layout is published with.
+        mask_classes: of VOC's layout, classes behind the indices of ``SegmentationClass``.
+
+    Raises:
+        FileNotFoundError: the folder holds neither.
+    """
+    from .coco import COCODevkit  # these derive from the interface above
+    from .voc import VOCDevkit
+
+    kind = COCODevkit if (Path(data_root) / 'annotations').is_dir() else VOCDevkit
+    return kind(data_root, classes, mask_classes)
