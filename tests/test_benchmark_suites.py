@@ -89,3 +89,16 @@ def test_parts_of_calibration_are_timed_inside_the_whole():
     assert crf(1) == 2 and products.seconds > 0 and crf.seconds > 0
     assert products.take() > 0 and products.take() == 0.0
     assert json.dumps(crf.take())
+
+
+def test_both_crfs_of_the_suite_label_the_same_image_alike():
+    from benchmarks import crf
+
+    pytest.importorskip('pydensecrf.densecrf')
+    ours, theirs = crf.comparison('deeplab', *crf.scene(3, 60, 80), torch.device('cpu')).variants.values()
+    assert (ours()[0].numpy() == theirs()).mean() > 0.99
+    threads = torch.get_num_threads()
+    suite = crf.comparisons(torch.device('cpu'))
+    assert next(suite).name == 'preset deeplab, 2 labels' and torch.get_num_threads() == 1
+    suite.close()
+    assert torch.get_num_threads() == threads

@@ -31,9 +31,6 @@ fingerprint() {
 check_machine() {
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$PYTHON is missing or older than Python 3.10; set PYTHON to another."
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || fail "$PYTHON cannot make virtual environments: apt install python3-venv"
-    command -v g++ >/dev/null || fail 'The dense CRF is compiled while installing and needs a C++ compiler: apt install g++'
-    "$PYTHON" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
-        fail "The dense CRF is compiled while installing and needs the headers of $PYTHON: apt install python3-dev"
 }
 
 make_venv() {
@@ -68,6 +65,9 @@ install_all() {
     # With build isolation mmcv comes without compiled ops, in seconds; mmlabelpenet.ops serves those that are needed.
     "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" \
         -r "$requirements/runtime.txt" -r "$requirements/quickstart.txt" -r "$requirements/tests.txt"
+    # Compiled while it is installed, which needs a C++ compiler and Python's headers.
+    "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" -r "$requirements/crf.txt" ||
+        say 'pydensecrf cannot be built here (apt install g++ python3-dev); the dense CRF will run in PyTorch operations, with the same masks'
     "$VENV/bin/pip" install -q --no-deps -e "$ROOT"
     one_opencv
 }
@@ -78,7 +78,6 @@ import cv2
 cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
 import mmlabelpenet
 import mmdet.models
-import pydensecrf.densecrf
 import torch, torchvision
 torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
 PY

@@ -155,7 +155,7 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
     if path and path[-1] == 'crf':
         from mmlabelpenet.calibration.crf import DenseCRF
 
-        return set(arguments(DenseCRF)[0])
+        return {'preset', *arguments(DenseCRF)[0]}
     if re.fullmatch(r'train_cfg\.phases\.\d+', dotted):
         from mmlabelpenet.engine.loops import Phase
 

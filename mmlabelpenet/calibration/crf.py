@@ -1,12 +1,25 @@
 """Fully connected conditional random field (Krähenbühl and Koltun, NIPS 2011; paper Fig. 2c, row C12).
 
-Shapes: L labels with the background first, (h, w) image.
+Two backends give the same masks: pydensecrf, compiled code for one CPU core, and PyTorch operations for any device.
+
+Shapes: L labels with the background first, (h, w) image, (h', w') the image as the field sees it.
 """
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
 
 import cv2
 import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from mmlabelpenet.calibration.mean_field import mean_field, positions, positions_and_colours
+from mmlabelpenet.ops.sparse import resize
+
+BACKENDS = ('auto', 'pydensecrf', 'torch')
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,14 @@ class DenseCRF:
         iterations: of mean field.
         max_size: longer images are reduced to this longer side, kernels with them; None keeps the size.
         confidence: probabilities are pulled into [1 - confidence, confidence] before the logarithm.
+        backend: ``'pydensecrf'``, ``'torch'``, or ``'auto'``: pydensecrf on the CPU where it is installed, otherwise PyTorch.
+
+    Attributes:
+        cpu_backend: the one of the two that runs on the CPU. Label stores record it with the other settings.
+
+    Raises:
+        ValueError: there is no such backend.
+        ImportError: pydensecrf is asked for and not installed.
     """
 
     bilateral_xy: float = 80
@@ -32,39 +53,81 @@ class DenseCRF:
     iterations: int = 10
     max_size: int | None = 500
     confidence: float = 0.99
+    backend: str = 'auto'
+    cpu_backend: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose the backend."""
+        if self.backend not in BACKENDS:
+            raise ValueError(f'The backend of a CRF must be one of {BACKENDS}, got {self.backend!r}.')
+        object.__setattr__(self, 'cpu_backend', _cpu_backend() if self.backend == 'auto' else self.backend)
+        if self.backend == 'pydensecrf':
+            _import_pydensecrf()
 
     def __call__(self, image: np.ndarray, attention: np.ndarray) -> np.ndarray:
-        """Label every pixel.
+        """Label every pixel, on the CPU.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            attention: float (L, h, w) >= 0; normalised per pixel before use.
+            attention: float (L, h, w) >= 0; normalised per pixel before use. Pixels whose attention is 0 or NaN are undecided.
 
         Returns:
             int64 (h, w), the most probable label.
 
         Raises:
-            ValueError: sizes differ.
+            ValueError: sizes differ, or there is no pixel or no label.
 
         >>> image = np.zeros((8, 8, 3), np.uint8); image[:, 4:] = 255
         >>> guess = np.full((2, 8, 8), 0.5); guess[1, 4, 6], guess[0, 4, 1] = 0.9, 0.9
         >>> DenseCRF()(image, guess)[0].tolist()
         [0, 0, 0, 0, 1, 1, 1, 1]
         """
-        from pydensecrf import densecrf
+        if self.cpu_backend == 'torch':
+            return self.batch([torch.from_numpy(np.array(image, order='C'))], [torch.from_numpy(np.array(attention, order='C'))])[0].numpy()
+        return self._by_pydensecrf(image, attention)
 
-        if image.shape[:2] != attention.shape[1:]:
-            raise ValueError(f'Image {image.shape[:2]} and attention {attention.shape[1:]} need one size (h, w).')
-        h, w = image.shape[:2]
-        ratio = min(1.0, (self.max_size or max(h, w)) / max(h, w))
-        small = (max(1, round(w * ratio)), max(1, round(h * ratio)))
-        image = np.ascontiguousarray(_resize(image, small))
-        unary = -np.log(self._probabilities(np.stack([_resize(a, small) for a in attention])))
-        field = densecrf.DenseCRF2D(*small, len(attention))
-        field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(len(attention), -1), dtype=np.float32))
-        field.addPairwiseGaussian(sxy=self.gaussian_xy * ratio, compat=self.gaussian_compat)
-        field.addPairwiseBilateral(sxy=self.bilateral_xy * ratio, srgb=self.bilateral_rgb, rgbim=image, compat=self.bilateral_compat)
-        posterior = np.asarray(field.inference(self.iterations)).reshape(len(attention), small[1], small[0])
+    @torch.no_grad()
+    def batch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
+        """Label every pixel of several images on the device of their attention. The labels of an image do not depend on the others.
+
+        Args:
+            images: RGB uint8 (h, w, 3), of any sizes.
+            attention: float (L, h, w) >= 0 of each image, all on one device, with any numbers of labels; as for a call.
+
+        Returns:
+            int64 (h, w) per image.
+
+        Raises:
+            ValueError: as for a call; or ``backend='pydensecrf'`` and attention that is not on the CPU.
+
+        >>> image = torch.zeros(1, 4, 3, dtype=torch.uint8)
+        >>> [labels.tolist() for labels in DenseCRF().batch([image, image], [torch.eye(2)[:, [0, 1, 1, 1]][:, None], torch.ones(1, 1, 4)])]
+        [[[1, 1, 1, 1]], [[0, 0, 0, 0]]]
+        """
+        on_cpu = all(maps.device.type == 'cpu' for maps in attention)
+        if self.backend == 'pydensecrf' and not on_cpu:
+            raise ValueError(f"pydensecrf runs on the CPU, got attention on {attention[0].device}. Use backend='auto' or 'torch'.")
+        if self.cpu_backend == 'pydensecrf' and on_cpu:
+            pairs = zip(images, attention, strict=True)
+            return [torch.from_numpy(self._by_pydensecrf(image.numpy(), maps.numpy())) for image, maps in pairs]
+        labels: dict[int, Tensor] = {}
+        for count in {len(maps) for maps in attention}:
+            chosen = [i for i, maps in enumerate(attention) if len(maps) == count]
+            labels |= zip(chosen, self._by_torch([images[i] for i in chosen], [attention[i] for i in chosen]), strict=True)
+        return [labels[i] for i in range(len(labels))]
+
+    def _by_pydensecrf(self, image: np.ndarray, attention: np.ndarray) -> np.ndarray:
+        (h, w), small, ratio = self._field_size(image.shape, attention.shape)
+        if attention.dtype == np.float16:
+            attention = attention.astype(np.float32)  # OpenCV cannot resize it
+        image = np.ascontiguousarray(_resize(image, small[::-1]))
+        unary = -np.log(self._probabilities(np.stack([_resize(a, small[::-1]) for a in attention])))
+        densecrf = _import_pydensecrf()
+        crf = densecrf.DenseCRF2D(small[1], small[0], len(attention))
+        crf.setUnaryEnergy(np.ascontiguousarray(unary.reshape(len(attention), -1), dtype=np.float32))
+        crf.addPairwiseGaussian(sxy=self.gaussian_xy * ratio, compat=self.gaussian_compat)
+        crf.addPairwiseBilateral(sxy=self.bilateral_xy * ratio, srgb=self.bilateral_rgb, rgbim=image, compat=self.bilateral_compat)
+        posterior = np.asarray(crf.inference(self.iterations)).reshape(len(attention), *small)
         return np.stack([_resize(p, (w, h)) for p in posterior]).argmax(0)
 
     def _probabilities(self, attention: np.ndarray) -> np.ndarray:
@@ -73,27 +136,84 @@ class DenseCRF:
         probs = np.divide(attention, total, out=uniform, where=total > 0)
         return probs.clip(1 - self.confidence, self.confidence)
 
+    def _by_torch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
+        """As :meth:`batch`, for images with one number of labels."""
+        unary, smoothness, colour, sizes = [], [], [], []
+        for image, maps in zip(images, attention, strict=True):
+            size, small, ratio = self._field_size(image.shape, maps.shape)
+            image = resize(image.to(maps.device).float(), small).round()  # whole levels, as in an image
+            maps = resize(maps.float().permute(1, 2, 0), small).flatten(0, 1)
+            total = maps.sum(1, keepdim=True)
+            probs = torch.where(total > 0, maps / total, 1 / maps.shape[1])
+            unary.append(-probs.clamp(1 - self.confidence, self.confidence).log())
+            smoothness.append(positions(image, self.gaussian_xy * ratio))
+            colour.append(positions_and_colours(image, self.bilateral_xy * ratio, self.bilateral_rgb))
+            sizes.append((size, small))
+        kernels = [(torch.cat(smoothness, 1), self.gaussian_compat), (torch.cat(colour, 1), self.bilateral_compat)]
+        counts = [len(energies) for energies in unary]
+        image_of = torch.arange(len(images)).repeat_interleave(torch.tensor(counts)).to(unary[0].device)
+        posterior = mean_field(torch.cat(unary), kernels, self.iterations, image_of).split(counts)
+        return [resize(p.view(*small, -1), size).argmax(2) for p, (size, small) in zip(posterior, sizes, strict=True)]
 
-PRESETS = {
-    'deeplab': DenseCRF(),  # kernels of row C12
-    'small': DenseCRF(bilateral_xy=40, bilateral_compat=6, gaussian_xy=2, iterations=5, max_size=320),  # for images of about 320x240
+    def _field_size(self, image: Sequence[int], attention: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], float]:
+        """Sizes (h, w) and (h', w'), and by how much the image is reduced, from shapes."""
+        if tuple(image[:2]) != tuple(attention[1:]):
+            raise ValueError(f'Image {tuple(image[:2])} and attention {tuple(attention[1:])} need one size (h, w).')
+        if 0 in attention:
+            raise ValueError(f'A CRF needs at least one label and one pixel, got attention of shape {tuple(attention)}.')
+        h, w = image[:2]
+        ratio = min(1.0, (self.max_size or max(h, w)) / max(h, w))
+        return (h, w), (max(1, round(h * ratio)), max(1, round(w * ratio))), ratio
+
+
+PRESETS: dict[str, dict] = {
+    'deeplab': {},  # the defaults: kernels of row C12
+    'small': dict(bilateral_xy=40, bilateral_compat=6, gaussian_xy=2, iterations=5, max_size=320),  # for images of about 320x240
 }
 
 
 def build_crf(settings: dict | str | None) -> DenseCRF | None:
-    """A CRF from a config: settings, the name of a preset, or None for no CRF.
+    """A CRF from a config: the name of a preset, a dict of settings, which may change those of a ``preset``, or None for no CRF.
 
     Raises:
         KeyError: there is no such preset.
 
     >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
     (5, 3, None)
+    >>> build_crf(dict(preset='small', backend='torch')).bilateral_xy
+    40
     """
-    if isinstance(settings, str):
-        if settings not in PRESETS:
-            raise KeyError(f'There is no CRF preset {settings!r}. Choose one of {", ".join(PRESETS)}, or give the settings.')
-        return PRESETS[settings]
-    return None if settings is None else DenseCRF(**settings)
+    if settings is None:
+        return None
+    changes = dict(preset=settings) if isinstance(settings, str) else dict(settings)
+    preset = changes.pop('preset', 'deeplab')
+    if preset not in PRESETS:
+        raise KeyError(f'There is no CRF preset {preset!r}. Choose one of {", ".join(PRESETS)}, or give the settings.')
+    return DenseCRF(**(PRESETS[preset] | changes))
+
+
+def _import_pydensecrf() -> ModuleType:
+    try:
+        from pydensecrf import densecrf
+    except ImportError as error:
+        raise ImportError(
+            f"The CRF's backend 'pydensecrf' is not installed ({error}): pip install 'mmlabelpenet[crf]', or use 'auto' or 'torch'."
+        ) from error
+    return densecrf
+
+
+def _cpu_backend() -> str:
+    try:
+        _import_pydensecrf()
+    except ImportError:
+        _say_once('pydensecrf is not installed: the dense CRF runs in PyTorch operations, which give the same masks.')
+        return 'torch'
+    return 'pydensecrf'
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    print_log(message, 'current')
 
 
 def _resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -126,6 +126,11 @@ def test_several_faults_are_told_at_once():
     assert len(str(raised.value).splitlines()) == 2
 
 
+def test_a_crf_may_start_from_a_preset():
+    crf = dict(preset='small', backend='torch')
+    check_config(load_config(RENDERED, {'model.generators.detection.crf': crf, 'model.test_cfg.crf': crf}))
+
+
 def test_shorthands_of_the_files_pass_and_names_that_nobody_uses_do_not(tmp_path):
     base = f'_base_ = {str(ROOT / RENDERED)!r}\n'
     (tmp_path / 'used.py').write_text(
