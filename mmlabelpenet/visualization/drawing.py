@@ -3,7 +3,6 @@
 Shapes: n instances, C classes, (h, w) image. Images: RGB uint8 (h, w, 3). Boxes: xyxy in pixels of the image, half-open.
 """
 
-import base64
 from collections.abc import Sequence
 
 import cv2
@@ -167,13 +166,10 @@ def draw_proposals(image: Image, bboxes: NDArray, scale: float = 1.0, limit: int
     return cv2.addWeighted(canvas, 0.6, lines, 0.4, 0)
 
 
-def data_uri(image: Image, quality: int = 80) -> str:
-    """The image as a WebP ``data:`` address, for pages without other files.
+def webp(image: Image, quality: int = 80) -> bytes:
+    """The image as a WebP file.
 
-    >>> data_uri(np.zeros((4, 4, 3), np.uint8))[:23]
-    'data:image/webp;base64,'
+    >>> webp(np.zeros((4, 4, 3), np.uint8))[8:12]
+    b'WEBP'
     """
-    written, buffer = cv2.imencode('.webp', image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
-    if not written:
-        raise ValueError(f'An image of shape {image.shape} and type {image.dtype} cannot be stored as WebP.')
-    return f'data:image/webp;base64,{base64.b64encode(buffer.tobytes()).decode()}'
+    return cv2.imencode('.webp', image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()

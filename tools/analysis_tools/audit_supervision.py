@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    how = 'loading of the training images' if args.data_only else 'training of one iteration a phase'
-    text = render(args.config, how, args.images, card)
+    how = f'loading of {args.images} training images' if args.data_only else f'training on {args.images} images, one iteration per phase,'
+    text = render(args.config, how, card)
     print(text)
     if args.out:
         with atomic_write(args.out) as file:
@@ -53,13 +53,10 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if card.faults else 0
 
 
-def render(config: str, how: str, images: int, card) -> str:
+def render(config: str, how: str, card) -> str:
     """The card as Markdown."""
-    sections = {f'Files that {how} opened ({images} images)': [f'{kind}: {line}' for kind, lines in card.opened.items() for line in lines]}
-    sections |= {'Pre-trained weights': card.weights, 'Proposals': card.proposals, 'Training and test images': card.overlap}
-    sections['Verdict'] = card.faults or ['Image tags only; no image is shared with the test.']
     lines = [f'# Supervision of {config}']
-    for title, entries in sections.items():
+    for title, entries in card.sections(how).items():
         lines += ['', f'## {title}', '', *(f'* {entry}' for entry in entries)]
     return '\n'.join(lines)
 

@@ -65,7 +65,7 @@ def _compare(instances: list[dict], devkit: Devkit, image_id: str, number: int) 
     labels = np.array([instance['bbox_label'] for instance in instances], np.int64)
     overlap = np.full(len(labels), np.nan)
     if truth is not None and len(labels):
-        codes = [_code(instance['mask']) for instance in instances]
+        codes = [instance['mask'] for instance in instances]
         iou = mask_iou(codes, encode_masks(truth.masks))
         drawn = coco_mask.area(codes) > 0  # an empty mask says 'box only'
         overlap[drawn] = np.maximum(best_in_matrix(iou, labels, truth.labels).iou, 0.0)[drawn]
@@ -81,7 +81,3 @@ def _compare(instances: list[dict], devkit: Devkit, image_id: str, number: int) 
         difficult=objects.difficult,
         masked=truth is not None,
     )
-
-
-def _code(mask: dict) -> dict:
-    return dict(mask, counts=mask['counts'].encode('ascii') if isinstance(mask['counts'], str) else mask['counts'])

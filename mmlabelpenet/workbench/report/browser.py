@@ -3,7 +3,6 @@
 Pictures lie in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.progress import track
 from mmlabelpenet.visualization.drawing import enlarge
 from mmlabelpenet.workbench.report.comparison import compare, disagreement
-from mmlabelpenet.workbench.report.page import hex_colours, write_page
+from mmlabelpenet.workbench.report.page import hex_colours, webp_base64, write_page
 
 CHUNK = 100  # pictures that are unpacked together
 
@@ -52,7 +51,7 @@ def write_browser(
         picture = read_picture(_picture(image, images, devkit))
         scale = width / picture.shape[1]
         small = enlarge(picture, scale)
-        pictures.append(_webp(small))
+        pictures.append(webp_base64(small, quality=60))
         entries.append(image_entry(image, stores, small.shape[:2], scale, devkit, (tags or {}).get(image['img_id'], ())))
     truth = any('o' in instance for entry in entries for instance in entry['i'])
     meta = dict(classes=classes, colours=hex_colours(len(classes)), stages=list(stores), truth=truth, images=entries)
@@ -152,7 +151,3 @@ def _path(mask: NDArray, size: tuple[int, int]) -> str:
     outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     corners = [cv2.approxPolyDP(outline, 0.8, True)[:, 0] for outline in outlines]
     return ''.join('M' + 'L'.join(f'{x} {y}' for x, y in part.tolist()) + 'Z' for part in corners if len(part) > 2)
-
-
-def _webp(image: NDArray[np.uint8], quality: int = 60) -> str:
-    return base64.b64encode(cv2.imencode('.webp', image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()).decode()

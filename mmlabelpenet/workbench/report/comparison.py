@@ -54,7 +54,7 @@ def compare(instances: Sequence[Mapping], devkit: Devkit, img_id: str) -> Compar
     same = np.where(labels[:, None] == objects.labels[None], overlap, 0.0)
     masks = np.full(len(labels), np.nan)
     if truth is not None and len(labels) and len(truth.labels):
-        codes = [_code(instance['mask']) for instance in instances]
+        codes = [instance['mask'] for instance in instances]
         fit = np.where(labels[:, None] == truth.labels[None], mask_iou(codes, encode_masks(truth.masks)), 0.0)
         drawn = coco_mask.area(codes) > 0
         masks[drawn] = fit.max(1)[drawn]
@@ -100,7 +100,3 @@ def confusions(comparisons: Sequence[tuple[Sequence[int], Comparison]], num_clas
         for label in found.missed:
             table[-1, label] += 1
     return table
-
-
-def _code(mask: Mapping) -> dict:
-    return dict(mask, counts=mask['counts'].encode('ascii') if isinstance(mask['counts'], str) else mask['counts'])

@@ -9,11 +9,13 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from mmlabelpenet.files import atomic_write
-from mmlabelpenet.visualization.drawing import class_colours, data_uri
+from mmlabelpenet.visualization.drawing import class_colours, webp
 
 TEMPLATES = Environment(
     loader=PackageLoader('mmlabelpenet.workbench.report'), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -64,6 +66,11 @@ def script_hash(name: str) -> str:
     return 'sha256-' + base64.b64encode(hashlib.sha256(asset(name).encode()).digest()).decode()
 
 
+def webp_base64(image: NDArray[np.uint8], quality: int = 80) -> str:
+    """An RGB image as a WebP file in base64, for the ``data:`` addresses of pages."""
+    return base64.b64encode(webp(image, quality)).decode()
+
+
 TEMPLATES.policies['json.dumps_kwargs'] = dict(separators=(',', ':'))
-TEMPLATES.filters.update(number=number, data_uri=data_uri)
+TEMPLATES.filters.update(number=number, webp_base64=webp_base64)
 TEMPLATES.globals.update(asset=asset, script_hash=script_hash, hex_colours=hex_colours)

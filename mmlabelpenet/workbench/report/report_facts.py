@@ -37,16 +37,9 @@ def step_times(run: Run) -> list[str]:
 def supervision_card(run: Run) -> dict[str, Sequence[str]] | str:
     """Lines of the supervision card by heading, from loading a few training images as training does; a message where that fails."""
     try:
-        card = audit(run.config, data_only=True)
+        return audit(run.config, data_only=True).sections('loading of the training images')
     except (ValueError, FileNotFoundError) as error:
         return str(error)
-    return {
-        'Files that loading of the training images opened': [f'{kind}: {line}' for kind, lines in card.opened.items() for line in lines],
-        'Pre-trained weights': card.weights,
-        'Proposals': card.proposals,
-        'Training and test images': card.overlap,
-        'Verdict': card.faults or ['Image tags only; no image is shared with the test.'],
-    }
 
 
 def reproduction(run: Run) -> tuple[dict[str, str], list[str]]:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
@@ -20,6 +19,7 @@ from torch import nn
 from mmlabelpenet.engine.hooks.live_progress import where
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.visualization.drawing import webp
 
 
 @HOOKS.register_module()
@@ -74,7 +74,7 @@ class SamplePanels(Hook):
     def _save(self, runner: Runner, name: str, picture: np.ndarray) -> None:
         path = Path(runner.work_dir) / self.folder / f'{Path(name).name}_iter_{runner.iter + 1:06d}.webp'
         with atomic_write(path, 'wb') as file:
-            file.write(cv2.imencode('.webp', picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 85])[1].tobytes())
+            file.write(webp(picture, quality=85))
         for backend in runner.visualizer._vis_backends.values():
             if isinstance(backend, TensorboardVisBackend):
                 backend.add_image(f'panel/{name}', picture, step=runner.iter + 1)

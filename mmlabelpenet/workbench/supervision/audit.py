@@ -47,6 +47,20 @@ class Card:
     overlap: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
+    def sections(self, how: str) -> dict[str, list[str]]:
+        """All lines by heading, the verdict last.
+
+        Args:
+            how: what opened the files, such as ``'training'``.
+        """
+        return {
+            f'Files that {how} opened': [f'{kind}: {line}' for kind, lines in self.opened.items() for line in lines],
+            'Pre-trained weights': self.weights,
+            'Proposals': self.proposals,
+            'Training and test images': self.overlap,
+            'Verdict': self.faults or ['Image tags only; no image is shared with the test.'],
+        }
+
 
 def audit(config: Config, images: int = 4, data_only: bool = False) -> Card:
     """Find out what a training of the config rests on.

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 ATTACK = """</script><script>document.title='run'</script><img src=x onerror="document.title='run'">'"&amp;{{ 7*7 }}🐮"""
-CLASSES = (ATTACK, 'two\nlines\u2028', '</style></title><!-- x', '&lt;b&gt; "kite"')
+CLASSES = (ATTACK, 'two\nlines\u2028x', '</style></title><!-- x', '&lt;b&gt; "kite"')
 IMAGE = """<img:onerror=x>"'&amp;{{7*7}}</🐮""".replace('/', '')
 VOID = {'meta', 'img', 'br', 'input', 'path', 'circle', 'polyline'}
 
