@@ -135,20 +135,20 @@ def write_official_coco(root):
     """COCO 2017 with all of its 80 categories, a crowd, and an image that shows nothing."""
     classes = load_config(ROOT / 'configs/labelpenet/labelpenet_lite0_coco17.py').train_dataloader.dataset.metainfo.classes
     (root / 'annotations').mkdir(parents=True)
-    for split, count in (('train2017', 5), ('val2017', 3)):
+    for split, first, count in (('train2017', 101, 5), ('val2017', 201, 3)):
         (root / split).mkdir()
         images, notes = [], []
-        for number, figures in enumerate(pictures(len(split), count), 1):
+        for number, figures in enumerate(pictures(first, count), first):
             h, w = figures.instances.shape
-            images.append(dict(id=number + 100, file_name=f'{number + 100:012d}.jpg', height=h, width=w))
+            images.append(dict(id=number, file_name=f'{number:012d}.jpg', height=h, width=w))
             Image.fromarray(figures.image).save(root / split / images[-1]['file_name'], quality=95)
-            for k, name in enumerate(figures.names if number < count else ()):
+            for k, name in enumerate(figures.names if number < first + count - 1 else ()):
                 x1, y1, x2, y2 = figures.box(k)
                 polygon = [[x1, (y1 + y2) // 2, (x1 + x2) // 2, y1, x2, (y1 + y2) // 2, (x1 + x2) // 2, y2]]
                 code = coco_mask.encode(np.asfortranarray(figures.instances == k + 1))
                 counts = dict(size=[h, w], counts=code['counts'].decode())
-                note = dict(id=len(notes) + 1, image_id=number + 100, category_id=classes.index(name) + 1, bbox=[x1, y1, x2 - x1, y2 - y1])
-                crowd = int(number == 1 and k == 1)
+                note = dict(id=len(notes) + 1, image_id=number, category_id=classes.index(name) + 1, bbox=[x1, y1, x2 - x1, y2 - y1])
+                crowd = int(number == first and k == 1)
                 notes.append(dict(note, area=(x2 - x1) * (y2 - y1) / 2, iscrowd=crowd, segmentation=counts if crowd else polygon))
         categories = [dict(id=number, name=name, supercategory='thing') for number, name in enumerate(classes, 1)]
         content = dict(images=images, annotations=notes, categories=categories)

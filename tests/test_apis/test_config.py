@@ -6,6 +6,8 @@ import pytest
 from mmengine.config import Config
 
 from mmlabelpenet.apis import load_config
+from mmlabelpenet.apis.config import config_devkit
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/labelpenet'
 
@@ -78,3 +80,17 @@ def test_an_option_beside_the_config_is_one_line(tmp_path, option):
     with pytest.raises(ValueError, match=f'The option {option}=1 does not fit the config') as raised:
         load_config(tmp_path / 'a.py', {option: 1})
     assert '\n' not in str(raised.value)
+
+
+def test_the_devkit_of_a_loader_has_its_classes_and_those_of_its_masks(toy_root):
+    dataset = dict(data_root=str(toy_root), split='train', metainfo=dict(classes=('tree', 'kite')))
+    evaluator = [dict(type='DumpResults'), dict(type='StageMetric', mask_classes=RENDERED_CLASSES)]
+    config = Config(dict(train_dataloader=dict(dataset=dataset), corloc_evaluator=evaluator))
+    devkit = config_devkit(config)
+    assert (devkit.classes, devkit.mask_classes) == (('tree', 'kite'), RENDERED_CLASSES)
+
+
+def test_a_loader_of_another_data_set_has_no_devkit():
+    config = Config(dict(train_dataloader=dict(dataset=dict(type='mmdet.CocoDataset', data_root='data/coco'))))
+    with pytest.raises(ValueError, match='train_dataloader.dataset is a mmdet.CocoDataset'):
+        config_devkit(config)
