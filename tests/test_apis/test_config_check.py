@@ -127,8 +127,10 @@ def test_several_faults_are_told_at_once():
 
 
 def test_a_crf_may_start_from_a_preset():
-    crf = dict(preset='small', backend='torch')
-    check_config(load_config(RENDERED, {'model.generators.detection.crf': crf, 'model.test_cfg.crf': crf}))
+    crf = dict(_delete_=True, preset='small', backend='torch')
+    config = load_config(ROOT / RENDERED, {'model.generators.detection.crf': crf})
+    check_config(config)
+    assert config.model.generators.detection.crf == dict(preset='small', backend='torch')
 
 
 def test_shorthands_of_the_files_pass_and_names_that_nobody_uses_do_not(tmp_path):
