@@ -5,7 +5,6 @@ python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 1
 
 import argparse
 import dataclasses
-import sys
 
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
@@ -22,15 +21,10 @@ def parse_args(argv: list[str] | None = None) -> tuple[str, RenderSettings]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Render, with a line of progress."""
+    """Render and say what is there."""
     root, settings = parse_args(argv)
-
-    def progress(done: int, total: int) -> None:
-        if done % 20 == 0 or done == total:
-            print(f'\rrendering {done}/{total}', end='', file=sys.stderr, flush=True)
-
-    render_dataset(root, settings, progress)
-    print(f'\n{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}', file=sys.stderr)
+    render_dataset(root, settings)
+    print(f'{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}')
 
 
 if __name__ == '__main__':

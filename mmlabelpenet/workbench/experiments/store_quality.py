@@ -13,6 +13,7 @@ from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.functional import best_in_matrix, best_overlaps, encode_masks, mask_iou, pseudo_label_quality
 from mmlabelpenet.evaluation.table import make_row
+from mmlabelpenet.progress import track
 
 _SCALARS = ('images', 'labels', 'weights', 'mask_iou', 'object_images', 'object_labels', 'difficult')
 _ORDER = ('precision', 'recall', 'box', 'mask')
@@ -41,7 +42,7 @@ def store_quality(store: PseudoLabelStore, devkit: Devkit, iou_thr: float = 0.5)
     if categories != devkit.classes:
         raise ValueError(f'The store holds the classes {", ".join(categories)}, the devkit is read for {", ".join(devkit.classes)}.')
     image_ids = [image['img_id'] for image in store.content['images']]
-    images = [_compare(store.instances(image_id), devkit, image_id, number) for number, image_id in enumerate(image_ids)]
+    images = [_compare(store.instances(image_id), devkit, image_id, number) for number, image_id in enumerate(track(image_ids, 'images'))]
     data: dict[str, NDArray] = {key: np.concatenate([np.zeros(0), *(image[key] for image in images)]) for key in _SCALARS}
     boxes = {key: np.concatenate([np.zeros((0, 4)), *(image[key] for image in images)]) for key in ('bboxes', 'object_bboxes')}
     labels, object_labels = data['labels'].astype(np.int64), data['object_labels'].astype(np.int64)

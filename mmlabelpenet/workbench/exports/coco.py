@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask
 from mmlabelpenet.workbench.exports.polygons import cut_polygons
@@ -32,7 +33,7 @@ def write_coco(
     written, names = [], export_names(labels.images, images)
     categories = [dict(id=index, name=name) for index, name in enumerate(labels.classes, 1)]
     for split, members in divide(labels, val_share, seed).items():
-        notes = [_annotation(annotation, polygons) for image in members for annotation in labels.annotations[image['id']]]
+        notes = [_annotation(annotation, polygons) for image in track(members, 'labels') for annotation in labels.annotations[image['id']]]
         entries = [_image(image, names[image['id']]) for image in members]
         out.mkdir(parents=True, exist_ok=True)
         written.append(out / f'{split}.json')

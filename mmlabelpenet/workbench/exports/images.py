@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, picture_size, read_picture
 from mmlabelpenet.files import below, copy_file
+from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.labels import image_name
 
 _JPEG = ('.jpg', '.jpeg')
@@ -60,7 +61,7 @@ def place_images(images: Sequence[Mapping], source: Path | None, target: Path, n
         target: the folder to write.
         names: of :func:`export_names`.
     """
-    for image in images if source is not None else ():
+    for image in track(images if source is not None else (), 'images'):
         original, path = below(source, image_name(image)), target / names[image['id']]
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_plain(original, 1) and _is_jpeg(original) == (path.suffix.lower() in _JPEG):

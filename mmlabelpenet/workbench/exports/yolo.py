@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import yaml
 
+from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask
 from mmlabelpenet.workbench.exports.polygons import inner, joined_parts, mask_polygons
@@ -33,7 +34,7 @@ def write_yolo(labels: Labels, out: Path, images: Path, val_share: float = 0.0, 
     for split, members in splits.items():
         place_images(members, images, out / 'images' / split, names)
         (out / 'labels' / split).mkdir(parents=True, exist_ok=True)
-        for image in members:
+        for image in track(members, 'labels'):
             lines = [_line(annotation, image, boxes) for annotation in labels.annotations[image['id']]]
             path = out / 'labels' / split / f'{PurePosixPath(names[image["id"]]).with_suffix("")}.txt'
             path.write_text(''.join(f'{line}\n' for line in lines if line), encoding='utf-8')

@@ -16,6 +16,7 @@ from pathlib import Path
 from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, unusable
 from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
 
@@ -159,7 +160,7 @@ def _write(
     with locked(root), atomic_folder(root) as partial:
         (partial / 'JPEGImages').mkdir()
         (partial / 'ImageSets/Main').mkdir(parents=True)
-        converted = {name: why for name in names if (why := _store(sources[name], partial / 'JPEGImages', name, max_side))}
+        converted = {name: why for name in track(names, 'images') if (why := _store(sources[name], partial / 'JPEGImages', name, max_side))}
         for split, members in splits.items():
             (partial / f'ImageSets/Main/{split}.txt').write_text(''.join(f'{name}\n' for name in members), encoding='utf-8')
         with (partial / 'tags.csv').open('w', encoding='utf-8', newline='') as file:

@@ -8,7 +8,6 @@ Seeded; the same settings give the same bytes. See :mod:`mmlabelpenet.workbench.
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmlabelpenet.files import atomic_folder, locked
+from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.quickstart.scenes import RENDERED_CLASSES, RenderSettings, Scene, render_scene
 
 __all__ = ['RENDERED_CLASSES', 'RENDERED_SPLITS', 'RenderSettings', 'render_dataset', 'voc_palette']
@@ -28,9 +28,7 @@ _VERSION = 2  # raise it when the same settings give other pixels
 _FOLDERS = ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject', 'ImageSets/Main', 'ImageSets/Segmentation')
 
 
-def render_dataset(
-    root: str | os.PathLike[str], settings: RenderSettings | None = None, progress: Callable[[int, int], None] | None = None
-) -> None:
+def render_dataset(root: str | os.PathLike[str], settings: RenderSettings | None = None) -> None:
     """Write the data set under ``root``; does nothing where it stands already.
 
     Everything is written into a folder beside ``root`` that takes its name when it is complete: an interrupted call leaves no half of
@@ -39,7 +37,6 @@ def render_dataset(
     Args:
         root: the folder that is to hold ``Annotations`` and the others.
         settings: what to render; None for the defaults.
-        progress: called with (images written, images in all) after every image.
 
     Raises:
         ValueError: ``root`` holds something else, or a data set of other settings.
@@ -51,7 +48,7 @@ def render_dataset(
     with locked(root), atomic_folder(root) as partial:
         for folder in _FOLDERS:
             (partial / folder).mkdir(parents=True)
-        _write_all(partial, settings, progress)
+        _write_all(partial, settings)
         (partial / _MARKER).write_text(json.dumps(_marker(settings), indent=1) + '\n')
 
 
@@ -92,20 +89,15 @@ def _is_complete(root: Path, settings: RenderSettings) -> bool:
     return True
 
 
-def _write_all(root: Path, settings: RenderSettings, progress: Callable[[int, int], None] | None) -> None:
-    total = settings.num_train + settings.num_test
-    done = 0
+def _write_all(root: Path, settings: RenderSettings) -> None:
     for number, (split, count) in enumerate(zip(RENDERED_SPLITS, (settings.num_train, settings.num_test))):
         present: dict[str, NDArray[np.int64]] = {}
-        for index in range(count):
+        for index in track(range(count), f'{split} images'):
             image_id = f'{split}_{index:05d}'
             # One generator per image: an image does not depend on those before it.
             scene = render_scene(np.random.default_rng([settings.seed, number, index]), settings)
             _write_scene(root, image_id, scene)
             present[image_id] = scene.labels
-            done += 1
-            if progress is not None:
-                progress(done, total)
         _write_lists(root, split, present)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmlabelpenet.models.label_penet import LabelPENet
+from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.report import report_facts as facts
 from mmlabelpenet.workbench.report import report_quality as quality
@@ -72,7 +73,7 @@ def gallery(run: Run, model: LabelPENet, loader: str, count: int, kinds: Sequenc
     """Name and tiles of images spread over the data set of a loader, in the order of ``kinds`` where the truth comes first."""
     dataset: Any = DATASETS.build(run.config[f'{loader}_dataloader'].dataset)
     classes, rows = dataset.metainfo['classes'], []
-    for index in spread(len(dataset), count):
+    for index in track(spread(len(dataset), count), f'{loader} images'):
         data = dataset[index]
         sample = data['data_samples']
         tiles = panel(model, data, classes, run.stores, run.devkit(loader), kinds, scale=WIDTH / sample.ori_shape[1])

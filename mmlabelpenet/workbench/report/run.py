@@ -15,6 +15,7 @@ from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.label_penet import LabelPENet
+from mmlabelpenet.progress import track
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.report.comparison import Comparison, compare
 
@@ -72,7 +73,7 @@ class Run:
             return {}
         store, devkit = list(self.stores.values())[-1], self.devkit()
         names = [image['img_id'] for image in store.content['images'] if devkit.is_annotated(image['img_id'])][:MOST]
-        return {name: (store.instances(name), compare(store.instances(name), devkit, name)) for name in names}
+        return {name: (store.instances(name), compare(store.instances(name), devkit, name)) for name in track(names, 'labels')}
 
     @property
     def annotated(self) -> bool:
