@@ -9,7 +9,6 @@ format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe 
 import argparse
 import os
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,11 +91,11 @@ def names_below(images: list[Path]) -> tuple[Path, dict[str, str]]:
     >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
     {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
     """
+    from mmlabelpenet.datasets.image_names import identities
+
     paths = [Path(os.path.abspath(path)) for path in images]
     root = Path(os.path.commonpath([path.parent for path in paths]))
-    names = [path.relative_to(root) for path in paths]
-    often = Counter(name.with_suffix('') for name in names)
-    return root, {(name if often[name.with_suffix('')] > 1 else name.with_suffix('')).as_posix(): name.as_posix() for name in names}
+    return root, identities(path.relative_to(root).as_posix() for path in paths)
 
 
 def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:

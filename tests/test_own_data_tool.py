@@ -12,6 +12,7 @@ import toy
 from PIL import Image
 from pycocotools.coco import COCO
 
+from mmlabelpenet import apis
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
@@ -111,6 +112,16 @@ def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, 
         tool.main(['export', data, '--format', name, '--device', 'cpu', '--min-score', '0.05'])
     assert 'browse_pseudo_labels.py' in capsys.readouterr().out
     check(folder, formats)
+    tool.main(['import', data, str(folder / 'set/export/labelme')])
+    assert 'of them are as they were exported' in capsys.readouterr().out
+    store = str(folder / 'set/corrected.json')
+    shorten(config, [dict(name='segmentation', iters=1, pseudo_labels=store)], work_dir=str(folder / 'corrected'))
+    tool.main(['train', data])
+    assert (folder / 'corrected/iter_1.pth').is_file()
+    images = VOCDevkit(folder / 'set', RENDERED_CLASSES).image_ids('test')
+    if all((folder / f'set/Annotations/{name}.xml').is_file() for name in images):
+        table = apis.test(load_config(config), folder / 'corrected/iter_1.pth')
+        assert table['segmentation']['bbox_mAP'] is not None
 
 
 def test_no_step_opens_an_annotation(tool, folder):

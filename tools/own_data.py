@@ -4,6 +4,7 @@
     python tools/own_data.py proposals DIR                                  class-free boxes, by selective search
     python tools/own_data.py train DIR                                      write DIR/config.py, then train with it
     python tools/own_data.py export DIR --format yolo                       label all pictures, for other programs
+    python tools/own_data.py import DIR LABELS                              take corrected labels back, to train with and to score by
 
 Each step can be interrupted and given again.
 """
@@ -50,6 +51,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     export.add_argument('--min-score', type=float, default=0.3, help="a tag's best instance is taken below it too (default: 0.3)")
     export.add_argument('--val-share', type=float, default=0.1, help='share of the images for validation (default: 0.1)')
     export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
+    back = steps.add_parser('import', help='take labels back that were corrected or drawn by hand')
+    back.add_argument('dir', type=Path)
+    back.add_argument('labels', type=Path, help='folder of LabelMe files, a COCO, VOC or YOLO folder, or a COCO file')
+    back.add_argument('--format', choices=FORMATS, help='of the labels (default: found out)')
     return parser.parse_args(argv)
 
 
@@ -141,6 +146,23 @@ def export(args: argparse.Namespace) -> None:
     print(f'Look at them: python tools/analysis_tools/browse_pseudo_labels.py {store} --images {args.dir / "JPEGImages"}')
 
 
+def take_back(args: argparse.Namespace) -> None:
+    """Import labels and say how to use them."""
+    from mmlabelpenet.workbench.own_data.importing import import_labels
+
+    found = import_labels(args.dir, args.labels, args.format)
+    counts = ', '.join(f'{count} of {split}' for split, count in found.images.items() if count)
+    print(
+        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them are as they were exported.'
+    )
+    if found.store is None:
+        print(f'{found.missing} images of train have no labels: there is no store to train with. Export all first, or label them too.')
+    else:
+        print(f"Train a stage on them: name pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")
+    if found.images['test']:
+        print(f'Score by them: python tools/test.py {args.dir}/config.py {args.dir}/work_dir/CHECKPOINT')
+
+
 def run_tool(name: str, words: Sequence[object]) -> None:
     """Run another script of this folder, in this process."""
     spec = importlib.util.spec_from_file_location(Path(name).stem, TOOLS / name)
@@ -154,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     """Do one step."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    dict(init=init, proposals=proposals, train=train, export=export)[args.step](args)
+    {'init': init, 'proposals': proposals, 'train': train, 'export': export, 'import': take_back}[args.step](args)
 
 
 if __name__ == '__main__':
@@ -162,5 +184,5 @@ if __name__ == '__main__':
         main()
     except KeyboardInterrupt:
         sys.exit('Interrupted. Give the same command again to go on.')
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'Error: {error}')

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..files import below, checked_name
+from ..schema import read_text
 from .devkit import VOID, Devkit, Masks, Objects
 from .image_names import identities, is_image_name, read_image_list
 from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml
@@ -35,7 +36,7 @@ class VOCDevkit(Devkit):
         data_root: the folder that holds ``Annotations``, ``JPEGImages`` and ``ImageSets``, such as ``VOCdevkit/VOC2012``.
         classes: names in label order; objects of other classes are left out. None for VOC's 20.
         mask_classes: classes behind the indices 1, 2, ... of ``SegmentationClass``; these names may also occur in annotations without being
-            wanted. None: VOC's 20 where ``classes`` are among them, else ``classes``.
+            wanted. None: those of ``labelmap.txt``; without that file VOC's 20 where ``classes`` are among them, else ``classes``.
 
     Raises:
         FileNotFoundError: no devkit there.
@@ -48,7 +49,8 @@ class VOCDevkit(Devkit):
         self.data_root = Path(data_root)
         self.classes = VOC_CLASSES if classes is None else tuple(classes)
         if mask_classes is None:
-            mask_classes = VOC_CLASSES if set(self.classes) <= set(VOC_CLASSES) else self.classes
+            usual = VOC_CLASSES if set(self.classes) <= set(VOC_CLASSES) else self.classes
+            mask_classes = read_label_map(self.data_root / 'labelmap.txt') or usual
         self.mask_classes = tuple(mask_classes)
         for folder in ('ImageSets', 'JPEGImages'):
             if not (self.data_root / folder).is_dir():
@@ -145,7 +147,7 @@ class VOCDevkit(Devkit):
         named = [((element.findtext('name') or '').strip(), element) for element in parse_xml(path).iter('object')]
         found = [(name, element) for name, element in named if wanted is None or name in wanted]
         return Objects(
-            bboxes=np.array([_read_box(element, path) for _, element in found], np.float32).reshape(-1, 4),
+            bboxes=np.array([read_box(element, path) for _, element in found], np.float32).reshape(-1, 4),
             labels=np.array([0 if wanted is None else wanted[name] for name, _ in found], np.int64),
             difficult=np.array([is_difficult(element) for _, element in found], bool),
         )
@@ -224,7 +226,20 @@ class VOCDevkit(Devkit):
         return indices
 
 
-def _read_box(element: ElementTree.Element, path: Path) -> tuple[float, float, float, float]:
+def read_label_map(path: Path) -> tuple[str, ...]:
+    """Classes behind the indices 1, 2, ... of ``SegmentationClass``; none without such a file, or where background is not index 0.
+
+    Raises:
+        ValueError: a line is not ``name:r,g,b:parts:actions``.
+    """
+    lines = read_text(path).splitlines() if path.is_file() else []
+    names = [line.split(':')[0].strip() for line in lines if line.strip() and not line.startswith('#')]
+    if any(line.count(':') != 3 for line in lines if line.strip() and not line.startswith('#')):
+        raise ValueError(f"A line of {str(path)!r} is not 'name:r,g,b:parts:actions'.")
+    return tuple(name for name in names[1:] if name != 'ignored') if names[:1] == ['background'] else ()
+
+
+def read_box(element: ElementTree.Element, path: Path) -> tuple[float, float, float, float]:
     """A 1-based inclusive VOC box as 0-based half-open xyxy."""
     texts = [element.findtext(f'bndbox/{side}') for side in ('xmin', 'ymin', 'xmax', 'ymax')]
     try:

@@ -240,8 +240,8 @@ def mmdet_voc(folder):
     classes = [line.split(':')[0] for line in (folder / 'labelmap.txt').read_text(encoding='utf-8').splitlines()[2:-1]]
     found = {}
     for split in SPLITS:
-        data = VOCDataset(data_root=str(folder.parent), ann_file=f'VOC2012/ImageSets/Main/{split}.txt', data_prefix=dict(sub_data_root='VOC2012/'),
-                          metainfo=dict(classes=classes), pipeline=[], serialize_data=False)  # fmt: skip
+        places = dict(ann_file=f'VOC2012/ImageSets/Main/{split}.txt', data_prefix=dict(sub_data_root='VOC2012/'))
+        data = VOCDataset(data_root=str(folder.parent), **places, metainfo=dict(classes=classes), pipeline=[], serialize_data=False)
         for info in data.data_list:
             assert Path(info['img_path']).is_file()
             found[stem(info['img_path'], folder / 'JPEGImages')] = [

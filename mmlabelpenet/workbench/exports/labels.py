@@ -99,7 +99,7 @@ def image_name(image: Mapping) -> str:
     'day/0001.jpg'
     """
     name, identity = PurePosixPath(checked_name(image['file_name'], 'a file_name of the store')), PurePosixPath(str(image['img_id']))
-    if len(name.parts) == 1 and identity.name == name.stem:
+    if len(name.parts) == 1 and identity.name in (name.stem, name.name):
         name = identity.parent / name
     return checked_name(str(name), 'an img_id of the store')
 

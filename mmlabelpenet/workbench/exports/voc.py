@@ -9,10 +9,9 @@ from xml.etree import ElementTree
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOID
+from mmlabelpenet.datasets.devkit import VOID
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask, image_name
 from mmlabelpenet.workbench.quickstart.rendered import voc_palette
@@ -41,7 +40,10 @@ def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, s
     splits, names = divide(labels, val_share, seed), export_names(labels.images, images, jpeg=True, flat=True)
     place_images(labels.images, images, out / 'JPEGImages', names)
     for image in labels.images:
-        write_annotation(out, names[image['id']], image, labels.annotations[image['id']], labels.classes)
+        name, annotations = names[image['id']], labels.annotations[image['id']]
+        write_annotation(out, name, image, annotations, labels.classes)
+        if any(map(has_mask, annotations)):
+            write_label_images(out, name, image, annotations)
     write_label_map(out, labels.classes)
     if 'val' in splits:
         splits['trainval'] = labels.images
@@ -49,7 +51,7 @@ def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, s
 
 
 def write_annotation(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping], classes: Sequence[str]) -> None:
-    """XML and label images of one image.
+    """XML of one image.
 
     Args:
         out: the devkit.
@@ -62,22 +64,27 @@ def write_annotation(out: Path, name: str, image: Mapping, annotations: Sequence
     root = ElementTree.Element('annotation')
     _add(root, filename=name, path=image_name(image), segmented=int(any(map(has_mask, annotations))))
     _add(ElementTree.SubElement(root, 'size'), width=size[1], height=size[0], depth=3)
-    instances, kinds = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    root.extend(_object(annotation, classes, size) for annotation in annotations)
+    ElementTree.indent(root)
+    path = out / f'Annotations/{PurePosixPath(name).with_suffix("")}.xml'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(ElementTree.tostring(root, encoding='unicode') + '\n', encoding='utf-8')
+
+
+def write_label_images(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping]) -> None:
+    """``SegmentationObject`` and ``SegmentationClass`` of one image; arguments as for :func:`write_annotation`."""
+    instances, kinds = (np.zeros((image['height'], image['width']), np.uint8) for _ in range(2))
     for index in range(len(annotations) - 1, -1, -1):
         if has_mask(annotations[index]):
             mask = decode(annotations[index])
             instances[mask], kinds[mask] = index + 1, annotations[index]['category_id']
-    root.extend(_object(annotation, classes, size) for annotation in annotations)
-    ElementTree.indent(root)
-    stem = PurePosixPath(name).with_suffix('')
-    path = out / f'Annotations/{stem}.xml'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(ElementTree.tostring(root, encoding='unicode') + '\n', encoding='utf-8')
-    if instances.any():
-        border = (cv2.dilate((instances > 0).astype(np.uint8), np.ones((2 * _BORDER + 1,) * 2, np.uint8)) > 0) & (instances == 0)
-        for folder, values in (('SegmentationObject', instances), ('SegmentationClass', kinds)):
-            values[border] = VOID
-            _write_map(out / folder / f'{stem}.png', values)
+    border = (cv2.dilate((instances > 0).astype(np.uint8), np.ones((2 * _BORDER + 1,) * 2, np.uint8)) > 0) & (instances == 0)
+    for folder, values in (('SegmentationObject', instances), ('SegmentationClass', kinds)):
+        values[border] = VOID
+        picture, path = Image.fromarray(values), out / folder / f'{PurePosixPath(name).with_suffix("")}.png'
+        picture.putpalette(voc_palette())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, 'PNG')
 
 
 def write_label_map(out: Path, classes: Sequence[str]) -> None:
@@ -137,13 +144,6 @@ def whole_corners(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int
         (min(max(round(low), 0), side - 1), min(round(high), side)) for low, high, side in zip(box[:2], box[2:], size[::-1])
     )
     return x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)
-
-
-def _write_map(path: Path, values: NDArray[np.uint8]) -> None:
-    picture = Image.fromarray(values)
-    picture.putpalette(voc_palette())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, 'PNG')
 
 
 def _add(parent: ElementTree.Element, **texts: object) -> None:

@@ -1,0 +1,107 @@
+"""Labels of COCO files: masks as polygons or run lengths, boxes alone too."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from mmlabelpenet.evaluation.rle import checked_rle
+from mmlabelpenet.schema import Size, read_json
+from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
+
+
+class ImageEntry(msgspec.Struct):
+    """An image; ``img_id`` is ours."""
+
+    id: int | str
+    file_name: str
+    height: Size
+    width: Size
+    img_id: str | None = None
+
+
+class Category(msgspec.Struct):
+    """A category."""
+
+    id: int | str
+    name: str
+
+
+class Annotation(msgspec.Struct):
+    """An annotation; ``weight`` is ours."""
+
+    image_id: int | str
+    category_id: int | str
+    bbox: tuple[float, float, float, float] | None = None
+    segmentation: list[Any] | dict[str, Any] | None = None
+    iscrowd: int = 0
+    weight: float | None = None
+
+
+class File(msgspec.Struct):
+    """A COCO annotation file."""
+
+    images: list[ImageEntry]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+def read_coco(source: Path) -> list[ReadImage]:
+    """Objects of a COCO file, or of ``train.json`` and ``val.json`` of an export; crowds are left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file is malformed; says where.
+    """
+    paths = [path for path in (source / 'train.json', source / 'val.json') if path.is_file()] if source.is_dir() else [source]
+    if not paths:
+        raise FileNotFoundError(f'{str(source)!r} holds neither train.json nor val.json. Name the COCO file.')
+    return [image for path in paths for image in _read(path)]
+
+
+def _read(path: Path) -> list[ReadImage]:
+    content = read_json(path, File, 'a COCO annotation file')
+    names = {category.id: category.name for category in content.categories}
+    found: dict[int | str, list[ReadObject]] = {image.id: [] for image in content.images}
+    sizes = {image.id: checked_size(image.height, image.width, f'Image {image.id} of {str(path)!r}') for image in content.images}
+    for number, note in enumerate(content.annotations, 1):
+        where = f'Annotation {number} of {str(path)!r}'
+        if note.image_id not in found or note.category_id not in names:
+            what = 'image' if note.image_id not in found else 'category'
+            raise ValueError(f'{where} is of {what} {getattr(note, f"{what}_id")!r}, which the file does not list.')
+        if not note.iscrowd:
+            found[note.image_id].append(_object(note, names[note.category_id], sizes[note.image_id], where))
+    return [ReadImage(image.file_name, sizes[image.id], found[image.id], str(path)) for image in content.images]
+
+
+def _object(note: Annotation, name: str, size: tuple[int, int], where: str) -> ReadObject:
+    code = _code(note.segmentation, size, where)
+    ours = note.weight is not None
+    if note.bbox is None:
+        if not coco_mask.area(code):
+            raise ValueError(f'{where} has neither a box nor a mask.')
+        return ReadObject(name, extent(coco_mask.decode(code).astype(bool)), code)
+    return ReadObject(name, checked_box(note.bbox, size, where), code, float(note.weight) if ours else 1.0, ours)
+
+
+def _code(segmentation: list[Any] | dict[str, Any] | None, size: tuple[int, int], where: str) -> dict[str, Any]:
+    """Run-length code of polygons or of another code; of no pixel where there is none."""
+    if not segmentation:
+        return encoded(np.zeros(size, bool))
+    if isinstance(segmentation, dict):
+        try:
+            code = checked_rle(segmentation, size)
+        except ValueError as error:
+            raise ValueError(f'{where}: {error}.') from error
+        return dict(size=list(size), counts=code['counts'].decode())
+    polygons = [np.asarray(polygon, np.float64) if _is_numbers(polygon) else np.zeros(0) for polygon in segmentation]
+    if any(len(polygon) < 6 or len(polygon) % 2 or np.abs(polygon).max() > 10 * max(size) for polygon in polygons):
+        raise ValueError(f'{where} has a polygon that is no list [x1, y1, x2, y2, x3, y3, ...] of numbers in its image.')
+    code = coco_mask.merge(coco_mask.frPyObjects([polygon.tolist() for polygon in polygons], *size))
+    return dict(size=list(size), counts=code['counts'].decode())
+
+
+def _is_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v) for v in values)
