@@ -1,5 +1,6 @@
 """What is written appears whole or not at all, by one process at a time; names that come from a file stay below their root."""
 
+import hashlib
 import os
 import shutil
 import socket
@@ -116,6 +117,15 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

@@ -1,6 +1,5 @@
 """Checkpoints: the last whole one of a training, and weights that are loaded completely or not at all."""
 
-import hashlib
 import logging
 import zipfile
 from pathlib import Path
@@ -112,12 +111,3 @@ def load_strictly(model: nn.Module, path: str | Path, assign: bool = False) -> d
         )
     model.load_state_dict(given, assign=assign)
     return checkpoint['meta']
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

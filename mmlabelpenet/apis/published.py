@@ -15,11 +15,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
+from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
 from mmlabelpenet.datasets.voc import VOC_CLASSES
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_write, file_hash
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.tensor_files import read_tensors
 

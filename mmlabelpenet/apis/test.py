@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
-from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
+from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash, stage_metric
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
@@ -22,6 +22,7 @@ from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
+from mmlabelpenet.files import file_hash
 from mmlabelpenet.structures import STAGES, check_stage
 
 

@@ -77,8 +77,14 @@ class VOCTags(BaseDataset):
         return [dict(img_id=i, img_path=str(devkit.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
-        """Take pseudo instances from this store, given or by its path, from now on; None for tags alone."""
+        """Take pseudo instances from this store, given or by its path, from now on; None for tags alone.
+
+        Raises:
+            ValueError: the store has labels of other classes than the data set.
+        """
         self.store = PseudoLabelStore.load(store) if isinstance(store, str) else store
+        if self.store is not None:
+            self.store.check_classes(self.metainfo['classes'])
 
     def _open_proposals(self, image_ids: list[str]) -> ProposalFile | None:
         if self.proposal_path is None:
@@ -94,7 +100,7 @@ class VOCTags(BaseDataset):
             info['proposal_image_size'] = self.proposal_file.size(info['img_id'])
         info['num_classes'] = len(self.metainfo['classes'])
         info['proposals'] = self._proposals(info['img_id'])
-        info['instances'] = [] if self.store is None else self.store.instances(info['img_id'])
+        info['instances'] = [] if self.store is None else self.store.instances(info['img_id'], self.metainfo['classes'])
         return info
 
     def _proposals(self, image_id: str) -> dict[str, np.ndarray]:

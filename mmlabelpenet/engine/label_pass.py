@@ -43,7 +43,7 @@ def weights_hash(*modules: nn.Module) -> str:
 
 def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:
     """Say it where a store holds no pseudo instance at all: training goes on, at weight 0."""
-    if not store.content['annotations']:
+    if not store.num_instances:
         message = f'{stage} gives no pseudo instance in any of {len(store)} images. They teach nothing: the next phase has a loss of zero.'
         print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
 

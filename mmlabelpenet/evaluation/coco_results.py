@@ -29,9 +29,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..datasets.devkit import ResultNames
+from ..datasets.rle import checked_rle
 from .json_stream import iter_json_list
 from .overlaps import RLE
-from .rle import checked_rle
 from .scoring import Prediction
 
 

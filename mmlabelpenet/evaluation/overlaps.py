@@ -6,13 +6,13 @@ Masks: COCO run-length codes (RLE), dicts ``{'size': [h, w], 'counts': bytes or 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-RLE = dict[str, Any]
+from ..datasets.rle import RLE
 
 
 class BestOverlap(NamedTuple):

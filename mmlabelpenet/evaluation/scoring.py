@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.rle import decode_mask
 from . import functional as measure
-from .rle import decode_mask
 
 GROUPS = ('bbox', 'corloc', 'segm', 'abo', 'miou')
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from mmlabelpenet.apis import checkpoint
-from mmlabelpenet.apis.checkpoint import file_hash, find_checkpoint, is_whole, load_strictly, read_checkpoint
+from mmlabelpenet.apis.checkpoint import find_checkpoint, is_whole, load_strictly, read_checkpoint
+from mmlabelpenet.files import file_hash
 
 
 def network():

@@ -9,11 +9,12 @@ import torch
 import toy
 from mmengine.config import Config
 
-from mmlabelpenet.apis.checkpoint import file_hash, load_strictly, read_checkpoint
+from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.apis.published import describe, from_state_dict, phase_of, publish, to_state_dict
 from mmlabelpenet.apis.receipt import package_versions
 from mmlabelpenet.apis.train import train
+from mmlabelpenet.files import file_hash
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools/model_converters'
 

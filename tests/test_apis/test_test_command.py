@@ -11,8 +11,8 @@ import toy
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet import apis
-from mmlabelpenet.apis.checkpoint import file_hash
 from mmlabelpenet.apis.test import choose_stages, run_test
+from mmlabelpenet.files import file_hash
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools/test.py'
 

@@ -34,7 +34,7 @@ def test_what_was_written_is_read(tmp_path):
     path = tmp_path / 'folder/detection.json'
     write(path, 'ab')
     store = PseudoLabelStore.load(path)
-    assert len(store) == 2 and store.header == HEADER | dict(version=1)
+    assert len(store) == 2 and store.header == HEADER | dict(version=2)
     for name in 'ab':
         expected = pseudo(ord(name))
         for k, instance in enumerate(store.instances(name)):
@@ -139,7 +139,7 @@ def test_an_unknown_image_is_named(tmp_path):
 def test_a_file_that_is_no_store_is_named(tmp_path, text):
     path = tmp_path / 'd.json'
     path.write_text(text)
-    with pytest.raises(ValueError, match='d.json is no pseudo-label store'):
+    with pytest.raises(ValueError, match='d.json. is not a pseudo-label store'):
         PseudoLabelStore.load(path)
 
 
@@ -176,6 +176,122 @@ def test_a_picture_that_has_changed_since_it_was_labelled_is_refused(tmp_path):
 def test_the_digest_of_a_store_changes_with_any_label(tmp_path):
     store = write(tmp_path / 'd.json', 'ab')
     assert store.digest() == PseudoLabelStore.load(tmp_path / 'd.json').digest()
-    before = store.digest()
-    store.content['annotations'][2]['weight'] *= 0.5
-    assert store.digest() != before
+    for change in (dict(weight=0.5), dict(category_id=3), dict(bbox=[1, 2, 3, 4])):
+        content = json.loads((tmp_path / 'd.json').read_text())
+        content['annotations'][2] |= change
+        assert PseudoLabelStore(content).digest() != store.digest()
+    content = json.loads((tmp_path / 'd.json').read_text())
+    content['categories'].reverse()
+    assert PseudoLabelStore(content).digest() != store.digest()
+
+
+def test_names_keep_their_folders(tmp_path):
+    writer = PseudoLabelWriter(tmp_path / 'd.json', HEADER)
+    for name in ('day/0001', 'night/0001'):
+        writer.add(name, '0001.jpg', (20, 30), pseudo(1))
+    store = writer.finish(['day/0001', 'night/0001'], ('x', 'y', 'z'))
+    assert [(image['img_id'], image['file_name']) for image in PseudoLabelStore.load(tmp_path / 'd.json').content['images']] == [
+        ('day/0001', 'day/0001.jpg'),
+        ('night/0001', 'night/0001.jpg'),
+    ]
+    assert store.image_ids == ['day/0001', 'night/0001']
+
+
+def test_a_line_in_which_a_digit_changed_is_written_again(tmp_path):
+    write(tmp_path / 'd.json', 'abc', finish=False)
+    part = tmp_path / 'd.part0'
+    lines = part.read_bytes().split(b'\n')
+    lines[2] = lines[2].replace(b'"weight":0.', b'"weight":0.1', 1)
+    part.write_bytes(b'\n'.join(lines))
+    assert PseudoLabelWriter(tmp_path / 'd.json', HEADER).done == {'a', 'c'}
+    write(tmp_path / 'd.json', 'abc')
+    write(tmp_path / 'whole/d.json', 'abc')
+    assert (tmp_path / 'd.json').read_bytes() == (tmp_path / 'whole/d.json').read_bytes()
+
+
+CODE = dict(size=[20, 30], counts='d`1')  # all of the image
+
+
+def store_with(**changes):
+    """A sound store in which one thing is changed; keys are image__KEY, annotation__KEY, category__KEY or names of lists."""
+    content = dict(
+        info={},
+        images=[dict(id=1, img_id='a', file_name='a.jpg', height=20, width=30)],
+        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[1, 2, 3, 4], segmentation=CODE, weight=0.5)],
+        categories=[dict(id=1, name='cat')],
+    )
+    for key, value in changes.items():
+        what, _, field = key.partition('__')
+        if field:
+            content[dict(image='images', annotation='annotations', category='categories')[what]][0][field] = value
+        else:
+            content[what] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ('changes', 'place'),
+    [
+        (dict(annotation__bbox=[1, 2, 3]), r'`\$.annotations\[0\].bbox`'),
+        (dict(annotation__bbox=['1', 2, 3, 4]), r'bbox\[0\]`'),
+        (dict(annotation__category_id=0), r'annotations\[0\] has the unknown category_id 0'),
+        (dict(annotation__category_id=99), r'annotations\[0\] has the unknown category_id 99'),
+        (dict(annotation__image_id=7), r'annotations\[0\] has the unknown image_id 7'),
+        (dict(annotation__weight=None), r'`\$.annotations\[0\].weight`'),
+        (dict(annotation__weight=1.5), 'weight`'),
+        (dict(annotation__weight=10**400), 'Number out of range|weight`'),
+        (dict(annotation__segmentation='a'), 'segmentation`'),
+        (dict(annotation__segmentation=dict(size=[20, 30])), 'counts'),
+        (dict(image__height='20'), r'`\$.images\[0\].height`'),
+        (dict(image__height=10**9), 'height`'),
+        (dict(image__img_id='../a'), r"Img_id of images\[0\]: '../a' is not the name"),
+        (dict(image__file_name='/etc/passwd'), r'File_name of images\[0\]: .*absolute'),
+        (dict(image__id=None), r'`\$.images\[0\].id`'),
+        (dict(images={}), r'`\$.images`'),
+        (dict(info=[]), r'`\$.info`'),
+        (dict(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), 'categories need different ids'),
+        (dict(category__name=3), r'`\$.categories\[0\].name`'),
+    ],
+)
+def test_a_malformed_store_is_refused_with_its_file_and_the_place_in_it(tmp_path, changes, place):
+    (tmp_path / 'd.json').write_text(json.dumps(store_with(**changes)))
+    with pytest.raises(ValueError, match=f'd.json. is not a pseudo-label store .*(?:{place})') as error:
+        PseudoLabelStore.load(tmp_path / 'd.json')
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('change', ['\ufeff', 'utf-16', '\0', '[' * 100_000, 'NaN'])
+def test_a_store_in_another_encoding_or_nested_too_deep_is_refused_but_a_byte_order_mark_is_not(tmp_path, change):
+    path, text = tmp_path / 'd.json', json.dumps(store_with())
+    if change == '\ufeff':
+        path.write_text(change + text)
+        assert len(PseudoLabelStore.load(path)) == 1
+        return
+    path.write_bytes(text.encode('utf-16') if change == 'utf-16' else text.replace('0.5', change).encode())
+    with pytest.raises(ValueError, match='d.json. is not a pseudo-label store'):
+        PseudoLabelStore.load(path)
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'problem'),
+    [
+        (dict(size=[20, 31], counts='d`1'), r'has the size \[20, 31\], but the image has \[20, 30\]'),
+        (dict(size=[20, 30], counts=[599]), 'cover 599 pixels'),
+        (dict(size=[20, 30], counts=[10**30]), 'neither a string nor a list of lengths'),
+        (dict(size=[20, 30], counts='~~'), 'outside of 0..o'),
+        ([[0, 0, 5, 5]], 'three or more pairs'),
+        ([[0, 0, 1e9, 1e9, 0, 5]], 'corner far from its image'),
+    ],
+)
+def test_a_segmentation_that_cannot_be_drawn_is_named_when_it_is_read(tmp_path, segmentation, problem):
+    store = PseudoLabelStore(store_with(annotation__segmentation=segmentation), tmp_path / 'd.json')
+    for read in (lambda: store.instances('a'), lambda: store.content):
+        with pytest.raises(ValueError, match=f"Annotation 1 of image 'a' in .*d.json cannot be used: .*{problem}"):
+            read()
+
+
+def test_a_code_of_ten_gigapixels_takes_no_memory():
+    images = dict(image__height=None, image__width=None)
+    store = PseudoLabelStore(store_with(annotation__segmentation=dict(size=[100_000, 100_000], counts=[0, 10**10]), **images))
+    with pytest.raises(ValueError, match='has more than 200 megapixels'):
+        store.instances('a')

@@ -141,7 +141,9 @@ def store_of(dataset, bbox=(10.0, 20.0, 30.0, 25.0)):
     rle['counts'] = rle['counts'].decode()
     images = [dict(id=i + 1, img_id=dataset.get_data_info(i)['img_id']) for i in range(len(dataset))]
     annotation = dict(bbox=list(bbox), category_id=3, segmentation=rle, weight=0.25)
-    return PseudoLabelStore(dict(info={}, images=images, annotations=[dict(annotation, image_id=image['id']) for image in images]))
+    categories = [dict(id=number, name=name) for number, name in enumerate(dataset.metainfo['classes'], 1)]
+    annotations = [dict(annotation, image_id=image['id']) for image in images]
+    return PseudoLabelStore(dict(info={}, images=images, annotations=annotations, categories=categories))
 
 
 def test_pseudo_labels_follow_the_augmentation(toy_root):
@@ -164,9 +166,25 @@ def test_pseudo_labels_follow_the_augmentation(toy_root):
     assert len(dataset[Draw(1, 0)]['data_samples'].pseudo_instances) == 0
 
 
+def test_labels_of_a_store_are_taken_by_the_names_of_their_classes(toy_root):
+    dataset = build(toy_root)
+    content = store_of(dataset).content
+    first, *others = [entry['name'] for entry in content['categories']]
+    renamed = [
+        dict(id=40 - number, name=name) for number, name in enumerate([*others, first])
+    ]  # of another program: odd numbers, another order
+    number = next(entry['id'] for entry in renamed if entry['name'] == dataset.metainfo['classes'][2])
+    notes = [dict(note, category_id=number) for note in content['annotations']]
+    dataset.use_pseudo_labels(PseudoLabelStore(dict(content, categories=renamed, annotations=notes)))
+    assert dataset[Draw(1, 0)]['data_samples'].pseudo_instances.labels.tolist() == [2]
+    strange = [dict(entry, name=f'other {entry["name"]}') for entry in renamed]
+    with pytest.raises(ValueError, match='has labels of classes that the data set lacks: other tree'):
+        dataset.use_pseudo_labels(PseudoLabelStore(dict(content, categories=strange, annotations=notes)))
+
+
 def test_an_image_that_the_store_does_not_know_is_named(toy_root):
     dataset = build(toy_root)
-    dataset.use_pseudo_labels(PseudoLabelStore(dict(info={}, images=[], annotations=[])))
+    dataset.use_pseudo_labels(PseudoLabelStore(dict(info={}, images=[], annotations=[], categories=[])))
     with pytest.raises(KeyError, match="no image 'train_"):
         dataset[Draw(0, 0)]
 

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     config = last_config(folder.resolve().parent)
     if args.images is None and args.devkit is None and config is None:
         raise ValueError('The store lies in no work dir: give the folder of its pictures with --images.')
-    classes = [category['name'] for category in next(iter(stores.values())).content['categories']]
+    classes = next(iter(stores.values())).classes
     devkit = open_devkit(args.devkit, classes) if args.devkit else config_devkit(config) if config else None
     dataset = config.train_dataloader.dataset if config else None
     tags = devkit.tags(dataset.split, dataset.get('tags', 'lists')) if devkit and dataset else None

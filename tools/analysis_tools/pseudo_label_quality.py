@@ -30,11 +30,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, write."""
     args = parse_args(argv)
-    from mmlabelpenet.apis.checkpoint import file_hash
     from mmlabelpenet.apis.receipt import receipt
     from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
+    from mmlabelpenet.files import file_hash
     from mmlabelpenet.workbench.experiments.store_quality import store_quality
     from mmlabelpenet.workbench.report.run import find_stores
 
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for path in [path for place in args.stores for path in find_stores(place).values()]:
             store = PseudoLabelStore.load(path)
-            classes = [category['name'] for category in store.content['categories']]
+            classes = list(store.classes)
             name = str(store.header.get('stage') or path.stem)
             name = name if name not in table else str(path)
             table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)

@@ -15,12 +15,12 @@ from mmengine.registry import init_default_scope
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.checkpoint import file_hash
 from mmlabelpenet.apis.config import config_devkit, config_hash
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.engine.label_pass import weights_hash
+from mmlabelpenet.files import file_hash
 from mmlabelpenet.models import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS

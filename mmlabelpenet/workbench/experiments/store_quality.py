@@ -38,11 +38,12 @@ def store_quality(store: PseudoLabelStore, devkit: Devkit, iou_thr: float = 0.5)
         ValueError: the store is of other classes.
         FileNotFoundError: an image has no annotations.
     """
-    categories = tuple(category['name'] for category in store.content['categories'])
+    categories = store.classes
     if categories != devkit.classes:
         raise ValueError(f'The store holds the classes {", ".join(categories)}, the devkit is read for {", ".join(devkit.classes)}.')
-    image_ids = [image['img_id'] for image in store.content['images']]
-    images = [_compare(store.instances(image_id), devkit, image_id, number) for number, image_id in enumerate(track(image_ids, 'images'))]
+    images = [
+        _compare(store.instances(image_id), devkit, image_id, number) for number, image_id in enumerate(track(store.image_ids, 'images'))
+    ]
     data: dict[str, NDArray] = {key: np.concatenate([np.zeros(0), *(image[key] for image in images)]) for key in _SCALARS}
     boxes = {key: np.concatenate([np.zeros((0, 4)), *(image[key] for image in images)]) for key in ('bboxes', 'object_bboxes')}
     labels, object_labels = data['labels'].astype(np.int64), data['object_labels'].astype(np.int64)

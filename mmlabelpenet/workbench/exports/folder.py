@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
-from mmlabelpenet.apis.checkpoint import file_hash
-from mmlabelpenet.files import atomic_write, below, locked
+from mmlabelpenet.files import atomic_write, below, file_hash, locked
 
 RECEIPT = 'written.sha256'
 

@@ -69,7 +69,7 @@ def choose_labels(
         raise ValueError(f'No label is left of {len(store.content["annotations"])} ({why}). Lower min_weight, or take boxes too.')
     kept = {image['id'] for image in images}
     return Labels(
-        tuple(category['name'] for category in store.content['categories']),
+        store.classes,
         images,
         {key: found for key, found in annotations.items() if key in kept},
         {name: count for name, count in left_out.items() if count},

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmlabelpenet.apis.checkpoint import file_hash
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.files import file_hash
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.structures import have_area, pseudo_instances
 

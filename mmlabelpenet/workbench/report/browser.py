@@ -124,7 +124,7 @@ def _known(store: PseudoLabelStore, name: str) -> list[dict]:
 def _classes(stores: Mapping[str, PseudoLabelStore]) -> list[str]:
     if not stores:
         raise ValueError('There is nothing to show: give at least one pseudo-label store.')
-    lists = {stage: [category['name'] for category in store.content['categories']] for stage, store in stores.items()}
+    lists = {stage: list(store.classes) for stage, store in stores.items()}
     first = next(iter(lists.values()))
     if other := [stage for stage, names in lists.items() if names != first]:
         raise ValueError(f'The stores are of different classes: {first} and, of {other[0]!r}, {lists[other[0]]}.')

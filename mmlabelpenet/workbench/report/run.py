@@ -1,6 +1,5 @@
 """What a work dir holds, for reports."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.report.comparison import Comparison, compare
 
 MOST = 2000  # training images that are compared with their annotations
@@ -72,16 +72,14 @@ class Run:
         if not self.stores:
             return {}
         store, devkit = list(self.stores.values())[-1], self.devkit()
-        names = [image['img_id'] for image in store.content['images'] if devkit.is_annotated(image['img_id'])][:MOST]
+        names = [name for name in store.image_ids if devkit.is_annotated(name)][:MOST]
         return {name: (store.instances(name), compare(store.instances(name), devkit, name)) for name in track(names, 'labels')}
 
     @property
     def annotated(self) -> bool:
         """Whether every image of the stores has annotations, which serve to measure only."""
         devkit = self.devkit()
-        return bool(self.stores) and all(
-            devkit.is_annotated(image['img_id']) for store in self.stores.values() for image in store.content['images']
-        )
+        return bool(self.stores) and all(devkit.is_annotated(name) for store in self.stores.values() for name in store.image_ids)
 
 
 def read_objects(path: Path) -> dict[str, dict[str, Any]]:
@@ -92,13 +90,7 @@ def read_objects(path: Path) -> dict[str, dict[str, Any]]:
     """
     if not path.exists():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{str(path)!r} is not a JSON file ({error}). Remove it or write it again.') from error
-    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
-        raise ValueError(f'{str(path)!r} should hold an object of objects by name. Remove it or write it again.')
-    return content
+    return read_json(path, dict[str, dict[str, Any]], 'an object of objects by name', 'Remove it or write it again.')
 
 
 def last_config(folder: str | Path) -> Config | None:

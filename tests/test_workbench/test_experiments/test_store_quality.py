@@ -17,6 +17,12 @@ from mmlabelpenet.workbench.experiments.store_quality import store_quality
 TOOL = Path(__file__).parents[3] / 'tools' / 'analysis_tools' / 'pseudo_label_quality.py'
 
 
+def some_images(seed, **kwargs):
+    """Random images whose scores can be weights."""
+    images = devkit_images(seed, **kwargs)
+    return {name: image | dict(scores=(image['scores'] + 1) / 2) for name, image in images.items()}
+
+
 def store_of(images, stage='detection'):
     """The predictions of random images as a store, scores as weights."""
     found, annotations = [], []
@@ -65,7 +71,7 @@ def slow_row(images, label):
 
 @pytest.mark.parametrize('seed', range(12))
 def test_quality_of_a_store_equals_going_through_its_instances(tmp_path, seed):
-    images = devkit_images(seed, count=8)
+    images = some_images(seed, count=8)
     row, counts = store_quality(PseudoLabelStore(store_of(images)), VOCDevkit(write_devkit(tmp_path, images), CLASSES))
     assert counts['images'] == counts['images_with_instance_masks'] == 8
     assert counts['instances'] == sum(len(image['labels']) for image in images.values())
@@ -77,7 +83,7 @@ def test_quality_of_a_store_equals_going_through_its_instances(tmp_path, seed):
 
 
 def test_without_mask_files_there_are_boxes_alone(tmp_path):
-    images = devkit_images(20)
+    images = some_images(20)
     for image in images.values():
         image['gt_masks'] = None
     row, counts = store_quality(PseudoLabelStore(store_of(images)), VOCDevkit(write_devkit(tmp_path, images), CLASSES))
@@ -87,7 +93,7 @@ def test_without_mask_files_there_are_boxes_alone(tmp_path):
 
 
 def test_an_empty_store_has_no_precision_and_finds_nothing(tmp_path):
-    images = devkit_images(21)
+    images = some_images(21)
     content = dict(store_of(images), annotations=[])
     row, _ = store_quality(PseudoLabelStore(content), VOCDevkit(write_devkit(tmp_path, images), CLASSES))
     assert row['precision_50'] is None
@@ -95,7 +101,7 @@ def test_an_empty_store_has_no_precision_and_finds_nothing(tmp_path):
 
 
 def test_a_store_of_other_classes_is_refused(tmp_path):
-    images = devkit_images(22)
+    images = some_images(22)
     devkit = VOCDevkit(write_devkit(tmp_path, images), CLASSES[::-1])
     with pytest.raises(ValueError, match='holds the classes cat, cow, dog, the devkit is read for dog, cow, cat'):
         store_quality(PseudoLabelStore(store_of(images)), devkit)
@@ -109,7 +115,7 @@ def load_tool():
 
 
 def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_writing(tmp_path, capsys):
-    images = devkit_images(23)
+    images = some_images(23)
     root, folder = write_devkit(tmp_path / 'devkit', images), tmp_path / 'pseudo_labels'
     folder.mkdir()
     for stage in ('detection', 'refinement'):
@@ -126,4 +132,4 @@ def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_writ
 def test_the_command_names_a_file_that_is_no_store(tmp_path, capsys):
     (tmp_path / 'a.json').write_text('{}')
     assert load_tool().main([str(tmp_path / 'a.json'), str(write_devkit(tmp_path / 'devkit', devkit_images(1)))]) == 1
-    assert 'a.json is no pseudo-label store' in capsys.readouterr().err
+    assert "a.json' is not a pseudo-label store" in capsys.readouterr().err

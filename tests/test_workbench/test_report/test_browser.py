@@ -51,7 +51,9 @@ def test_names_cannot_end_the_script(labels_page, tmp_path):
 
 def test_stores_of_other_classes_and_no_store_are_errors(stores, tmp_path):
     store = PseudoLabelStore.load(stores / 'detection.json')
-    other = PseudoLabelStore({**store.content, 'categories': [dict(id=1, name='cat')]})
+    other = PseudoLabelStore(
+        {**store.content, 'categories': [dict(entry, name=f'other {entry["id"]}') for entry in store.content['categories']]}
+    )
     with pytest.raises(ValueError, match='different classes'):
         write_browser(tmp_path / 'a.html', dict(classification=store, detection=other), tmp_path)
     with pytest.raises(ValueError, match='nothing to show'):

@@ -24,8 +24,10 @@ def dataset(toy_root):
 
 def store_of(image_id):
     rle = coco_mask.encode(np.ones((toy.HEIGHT, toy.WIDTH), np.uint8, order='F'))
-    note = dict(image_id=1, category_id=2, bbox=[3, 4, 20, 30], segmentation=rle, weight=0.5)
-    return PseudoLabelStore(dict(info={}, images=[dict(id=1, img_id=image_id)], annotations=[note]))
+    code = dict(rle, counts=rle['counts'].decode())
+    note = dict(image_id=1, category_id=2, bbox=[3, 4, 20, 30], segmentation=code, weight=0.5)
+    categories = [dict(id=number, name=name) for number, name in enumerate(RENDERED_CLASSES, 1)]
+    return PseudoLabelStore(dict(info={}, images=[dict(id=1, img_id=image_id)], annotations=[note], categories=categories))
 
 
 def test_a_panel_shows_what_travels_in_its_order(toy_net, dataset, toy_root):

@@ -3,8 +3,8 @@ import pytest
 from pycocotools import mask as coco_mask
 from random_images import masks_of, random_boxes
 
+from mmlabelpenet.datasets.rle import checked_rle, decode_counts, decode_mask
 from mmlabelpenet.evaluation.functional import encode_masks
-from mmlabelpenet.evaluation.rle import checked_rle, decode_counts, decode_mask
 
 
 def some_masks():

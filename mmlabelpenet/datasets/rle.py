@@ -1,6 +1,7 @@
-"""Run-length codes in NumPy: decode masks, and check codes of strangers before compiled code reads them.
+"""Run-length codes in NumPy: decode masks, and check segmentations of strangers before compiled code reads them.
 
-pycocotools trusts its input: a damaged string makes it read beyond the end or draw outside of the mask.
+pycocotools trusts its input: a damaged string makes it read beyond the end or draw outside of the mask, and a polygon with a far corner
+makes it take memory for every pixel of its outline.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from .overlaps import RLE
-
+RLE = dict[str, Any]
+MAX_PIXELS = 200_000_000  # of an image
 _FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5  # COCO's compressed counts: groups of 5 bits as characters from '0' on
 _LONGEST = 7  # groups of one number: 35 bits
 
@@ -93,15 +94,51 @@ def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
         raise ValueError("its segmentation is no run-length code {'size': [h, w], 'counts': ...} (polygons: convert them first)")
     if segmentation['size'] != list(size):
         raise ValueError(f'its mask has the size {segmentation["size"]}, but the image has {list(size)} (height, width)')
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f'its mask of {size[0]} x {size[1]} pixels (h x w) has more than {MAX_PIXELS // 1_000_000} megapixels')
     counts = segmentation['counts']
     if isinstance(counts, str | bytes):
         runs = decode_counts(counts)
-    elif isinstance(counts, Sequence) and all(isinstance(run, int) and not isinstance(run, bool) and run >= 0 for run in counts):
+    elif isinstance(counts, Sequence) and all(type(run) is int and 0 <= run <= size[0] * size[1] for run in counts):
         runs = np.asarray(counts, dtype=np.int64)
     else:
-        raise ValueError('its counts are neither a string nor a list of lengths')
+        raise ValueError('its counts are neither a string nor a list of lengths within the mask')
     if runs.sum() != size[0] * size[1]:
         raise ValueError(f'its runs cover {runs.sum()} pixels, but a mask of {size[0]} x {size[1]} has {size[0] * size[1]}')
     if isinstance(counts, str | bytes):
         return {'size': list(size), 'counts': counts.encode('ascii') if isinstance(counts, str) else counts}
     return coco_mask.frPyObjects({'size': list(size), 'counts': list(counts)}, *size)
+
+
+def checked_segmentation(segmentation: Any, size: tuple[int, int]) -> RLE | list[list[float]]:
+    """Make sure that a segmentation can be drawn: polygons, or a run-length code as for :func:`checked_rle`.
+
+    Args:
+        segmentation: COCO's, not empty.
+        size: (h, w) of the image.
+
+    Returns:
+        The polygons as they are, or the code with compressed ``counts``.
+
+    Raises:
+        ValueError: something else; the message says what, to be put behind the entry's name.
+    """
+    if not isinstance(segmentation, list):
+        return checked_rle(segmentation, size)
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError('its segmentation holds a polygon that is not a list of three or more pairs x, y')
+        corners = np.asarray(polygon, np.float64)
+        if not (np.abs(corners) <= 2 * max(size)).all():
+            raise ValueError(f'its segmentation has a corner far from its image of {size[0]} x {size[1]} pixels (h x w)')
+    return segmentation
+
+
+def draw(segmentation: RLE | list[list[float]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A segmentation of :func:`checked_segmentation` as a mask, bool (h, w).
+
+    >>> draw([[0, 0, 2, 0, 2, 1, 0, 1]], (2, 3)).astype(int).tolist()
+    [[1, 1, 0], [0, 0, 0]]
+    """
+    codes = coco_mask.frPyObjects(segmentation, *size) if isinstance(segmentation, list) else segmentation
+    return coco_mask.decode(coco_mask.merge(codes) if isinstance(codes, list) else codes).astype(bool)

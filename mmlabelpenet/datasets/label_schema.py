@@ -1,0 +1,80 @@
+"""The schema of pseudo-label stores, finished and half written."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from mmlabelpenet.schema import Size
+
+Side = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+"""Height or width of an image; 0 where it could not be read."""
+Box = tuple[float, float, float, float]
+Weight = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class Code(msgspec.Struct):
+    """A run-length code."""
+
+    size: tuple[Size, Size]
+    counts: str | list[int]
+
+
+class Category(msgspec.Struct):
+    """A class; its number in the store is its own."""
+
+    id: int
+    name: str
+
+
+class Image(msgspec.Struct):
+    """An image of the store; ``sha256`` is that of its file."""
+
+    id: int
+    img_id: str
+    file_name: str | None = None
+    height: Side | None = None
+    width: Side | None = None
+    sha256: str | None = None
+
+
+class Annotation(msgspec.Struct):
+    """A pseudo instance; ``bbox`` is xywh."""
+
+    image_id: int
+    category_id: int
+    bbox: Box
+    weight: Weight
+    segmentation: Code | list[list[float]] | None = None
+    id: int | None = None
+    area: float | None = None
+    iscrowd: int | None = None
+    stage: str | None = None
+
+
+class Store(msgspec.Struct):
+    """A finished store."""
+
+    info: dict[str, Any]
+    images: list[Image]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+class LineInstance(msgspec.Struct):
+    """A pseudo instance of a line; ``bbox`` is xyxy, ``label`` counts from 0."""
+
+    bbox: Box
+    label: Annotated[int, msgspec.Meta(ge=0)]
+    weight: Weight
+    rle: Code
+
+
+class Line(msgspec.Struct):
+    """An image in a store that is being written."""
+
+    img_id: str
+    file_name: str
+    height: Side
+    width: Side
+    instances: list[LineInstance]
+    sha256: str | None
