@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mmlabelpenet.datasets.devkit import VOID
+from mmlabelpenet.datasets.rle import checked_rle, decode_mask
 from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.datasets.voc import read_box
 from mmlabelpenet.evaluation.overlaps import box_iou
-from mmlabelpenet.evaluation.rle import checked_rle, decode_mask
 from mmlabelpenet.files import below
 from mmlabelpenet.workbench.exports.voc import whole_corners
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
