@@ -1,6 +1,7 @@
-"""The dense CRF in PyTorch operations against pydensecrf, on one CPU thread; on a GPU against one CPU thread as well."""
+"""The dense CRF in PyTorch operations, on one CPU thread or on a GPU, against pydensecrf on one CPU thread."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -15,7 +16,10 @@ LABELS = (2, 3, 4, 8)  # the background and one or more objects
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """One image, preset `deeplab`, by number of labels; the shorter preset `small` at the end. Needs pydensecrf."""
+    """One image, preset `deeplab`, by number of labels; the shorter preset `small` at the end. None without pydensecrf."""
+    if find_spec('pydensecrf') is None:
+        print('crf: pydensecrf is not installed, so there is nothing to compare with')
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -29,7 +33,7 @@ def comparison(preset: str, image: np.ndarray, attention: np.ndarray, device: to
     """Both backends on one image."""
     ours, theirs = (build_crf(dict(preset=preset, backend=backend)) for backend in ('torch', 'pydensecrf'))
     tensors = [[torch.from_numpy(array).to(device)] for array in (image, attention)]
-    shapes = f'{image.shape[1]} x {image.shape[0]} pixels, {len(attention)} labels, {ours.iterations} iterations'
+    shapes = f'{image.shape[1]} x {image.shape[0]} pixels, {len(attention)} labels, {ours.iterations} iterations, longer side at most {ours.max_size}'
     variants = {'PyTorch operations': lambda: ours.batch(*tensors), 'pydensecrf': lambda: theirs(image, attention)}
     return Comparison(f'preset {preset}, {len(attention)} labels', variants, reach=2, shapes=shapes)
 
