@@ -33,7 +33,7 @@ def comparison(preset: str, image: np.ndarray, attention: np.ndarray, device: to
     """Both backends on one image."""
     ours, theirs = (build_crf(dict(preset=preset, backend=backend)) for backend in ('torch', 'pydensecrf'))
     tensors = [[torch.from_numpy(array).to(device)] for array in (image, attention)]
-    shapes = f'{image.shape[1]} x {image.shape[0]} pixels, {len(attention)} labels, {ours.iterations} iterations, longer side at most {ours.max_size}'
+    shapes = f'{image.shape[1]} x {image.shape[0]} pixels, reduced to {ours.max_size} where longer, {ours.iterations} iterations'
     variants = {'PyTorch operations': lambda: ours.batch(*tensors), 'pydensecrf': lambda: theirs(image, attention)}
     return Comparison(f'preset {preset}, {len(attention)} labels', variants, reach=2, shapes=shapes)
 
