@@ -30,6 +30,11 @@ def test_both_sides_give_the_same_precision(suite, kind):
     assert comparison.at_least and comparison.reach == {'box': 5, 'mask': 1}[kind]
 
 
+def test_no_two_scores_are_equal_so_that_no_order_of_ties_decides(suite):
+    found, _ = suite.random_boxes(suite.BOX_IMAGES)
+    assert len(np.unique(found.scores)) == len(found.scores) == suite.BOX_IMAGES * suite.DETECTIONS
+
+
 def test_what_differs_is_not_timed(suite):
     with pytest.raises(RuntimeError, match='differs from that of other'):
         suite.compare('other', np.array([0.5, np.nan]), np.array([0.5, 0.4]), 1e-5)

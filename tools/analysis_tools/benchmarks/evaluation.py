@@ -87,7 +87,10 @@ def compare(name: str, theirs: NDArray, ours: NDArray | None, tolerance: float) 
 
 
 def random_boxes(images: int, seed: int = 0) -> tuple[Detections, Objects]:
-    """One to five objects an image, a tenth difficult; three of ten detections lie near an object of their class."""
+    """One to five objects an image, a tenth difficult; three of ten detections lie near an object of their class.
+
+    No two scores are equal: mmdet ranks equal ones as the processor's sorting leaves them.
+    """
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 6, images)
     places = np.repeat(np.arange(images), counts)
@@ -97,7 +100,8 @@ def random_boxes(images: int, seed: int = 0) -> tuple[Detections, Objects]:
     near = np.flatnonzero(rng.random(len(where)) < 0.3)
     target = (np.cumsum(counts) - counts)[where[near]] + (rng.random(len(near)) * counts[where[near]]).astype(int)
     labels[near], bboxes[near] = wanted.labels[target], wanted.bboxes[target] + rng.normal(0, 8, (len(near), 4)).astype(np.float32)
-    return Detections(where, labels, rng.random(len(where), dtype=np.float32), bboxes), wanted
+    scores = (rng.permutation(len(where)) / len(where)).astype(np.float32)
+    return Detections(where, labels, scores, bboxes), wanted
 
 
 def scattered(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
