@@ -3,11 +3,13 @@
 Shapes: (h, w) image. Boxes: xywh in pixels of the original image, as in the store.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
+from mmengine.logging import print_log
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
@@ -77,11 +79,22 @@ def choose_labels(
 
 
 def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]:
-    """Images of ``train`` and, with a share, of ``val``, class by class; those without labels are for training."""
-    if not val_share:
-        return dict(train=labels.images)
+    """Images of ``train`` and, with a share, of ``val``, class by class; those without labels are for training.
+
+    Where the share is less than an image there is no ``val``, with a warning.
+
+    Raises:
+        ValueError: nothing is left for training.
+    """
     classes = [sorted({a['category_id'] for a in labels.annotations[image['id']]}) for image in labels.images]
     val = set(stratified_split(classes, val_share, seed)[1])
+    if len(val) == len(labels.images):
+        raise ValueError(f'A validation share of {val_share} leaves none of {len(val)} images for training. Choose a smaller one.')
+    if not val:
+        if val_share:
+            message = f'A validation share of {val_share} sets none of {len(labels.images)} images aside: all are for training.'
+            print_log(message, 'current', level=logging.WARNING)
+        return dict(train=labels.images)
     parts = ([k for k in range(len(labels.images)) if (k in val) == chosen] for chosen in (False, True))
     return {split: [labels.images[k] for k in part] for split, part in zip(('train', 'val'), parts, strict=True)}
 

@@ -1,6 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from mmlabelpenet.workbench.exports.formats import write_export
 from mmlabelpenet.workbench.exports.labels import choose_labels, divide, has_mask
 
 
@@ -35,3 +38,17 @@ def test_the_parts_of_a_division_hold_every_image_once(labels):
     parts = divide(labels, 0.4, 0)
     assert parts['train'] and parts['val']
     assert sorted(image['id'] for part in parts.values() for image in part) == [image['id'] for image in labels.images]
+
+
+def test_a_share_below_one_image_leaves_all_for_training_and_writes_no_folder_of_nothing(labels, images, tmp_path):
+    assert divide(labels, 0.001, 0) == divide(labels, 0.0, 0) == dict(train=labels.images)
+    for kind in ('coco', 'yolo', 'voc'):
+        write_export(kind, labels, tmp_path / kind, images, val_share=0.001)
+        assert not [path for path in (tmp_path / kind).rglob('*') if 'val' in path.name]
+        assert all(path.stat().st_size for path in (tmp_path / kind).rglob('*.json'))
+
+
+def test_a_share_that_leaves_nothing_for_training_is_refused(labels):
+    one = dataclasses.replace(labels, images=labels.images[:1])
+    with pytest.raises(ValueError, match='share of 0.9 leaves none of 1 images for training'):
+        divide(one, 0.9, 0)
