@@ -14,6 +14,7 @@ from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.train import check_overlap, image_ids
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.workbench.experiments.collect import read_result
 from mmlabelpenet.workbench.exports.coco import write_coco
 from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
@@ -127,7 +128,13 @@ def test_a_model_trains_an_iteration_on_exported_labels_and_is_scored(name, expo
     table = apis.test(small_config(name, exported, toy_root, tmp_path / 'test'), checkpoint, out=tmp_path / 'metrics.json')
     assert list(table) == ['retrained', 'meta'] and 0 <= table['retrained']['bbox_mAP_50_area'] <= 100
     assert (table['retrained']['segm_mAP_50_area'] is None) == name.startswith('faster')
-    assert json.loads((tmp_path / 'metrics.json').read_text())['retrained'] == table['retrained']
+    written = json.loads((tmp_path / 'metrics.json').read_text())
+    assert written['retrained'] == table['retrained']
+    done, planned = ('iterations', 'planned_iterations') if name.startswith('mask2former') else ('epochs', 'planned_epochs')
+    assert written['meta'][done] == written['meta'][planned] == 1
+    written['meta'][planned] = 2
+    (tmp_path / 'metrics.json').write_text(json.dumps(written))
+    assert 'not the last' in read_result(tmp_path / 'metrics.json').unfit()
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
 
 

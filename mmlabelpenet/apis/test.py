@@ -106,6 +106,8 @@ def test(
         seed=trained.get('seed', config.get('randomness', {}).get('seed')),
         iterations=trained.get('iter'),
         planned_iterations=planned_iterations(config),
+        epochs=trained.get('epoch'),
+        planned_epochs=(config.get('train_cfg') or {}).get('max_epochs'),
         stages=chosen,
         tta=dict(scales=list(config.tta.scales), flip=config.tta.flip) if tta else None,
         **meta,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+UNITS = ('iteration', 'epoch')  # of the length of a training
+
 
 class Spread(NamedTuple):
     """A value over seeds: ``mean``, sample standard deviation ``std`` (None of a single seed), ``count`` of seeds."""
@@ -53,9 +55,10 @@ class Result:
 
     def unfit(self) -> str | None:
         """Why the result is no result of a finished training on a whole split; None if it is one."""
-        done, planned = self.meta.get('iterations'), self.meta.get('planned_iterations')
-        if None not in (done, planned) and done != planned:
-            return f'the checkpoint is not the last: iteration {done} of {planned}'
+        for unit in UNITS:
+            done, planned = self.meta.get(f'{unit}s'), self.meta.get(f'planned_{unit}s')
+            if None not in (done, planned) and done != planned:
+                return f'the checkpoint is not the last: {unit} {done} of {planned}'
         for about in (self.about, self.corloc or {}):
             images, whole = about.get('images'), about.get('images_in_split')
             if None not in (images, whole) and images != whole:
@@ -97,8 +100,8 @@ class Group:
         spread = 'mean ± sample standard deviation over seeds' if len(self.results) > 1 else 'one seed'
         parts.append(f'{spread}: {seeds}')
         if 'checkpoint' in first.meta:
-            planned = first.meta.get('planned_iterations')
-            parts.append(f'last checkpoint, iteration {planned}' if planned else 'not recorded whether the checkpoint is the last')
+            planned = [f'{unit} {first.meta[key]}' for unit in UNITS if first.meta.get(key := f'planned_{unit}s')]
+            parts.append(f'last checkpoint, {planned[0]}' if planned else 'not recorded whether the checkpoint is the last')
         parts.append('commit ' + ', '.join(sorted({str(result.meta.get('commit'))[:10] for result in self.results})))
         return f'{self.name}. Percent. ' + '; '.join(parts) + '.'
 

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mmlabelpenet.apis.config import config_devkit, recipe_hash
 from mmlabelpenet.apis.receipt import receipt
+from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.collect import Result
@@ -44,7 +45,7 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
         raise ValueError(f'The stage {stage} hands no labels on; compare one of {", ".join(config.model.generators)}.')
     loader = copy.deepcopy(config.label_dataloader)
     dataset = DATASETS.build(copy.deepcopy(loader.dataset))
-    loader.dataset.indices = list(range(0, len(dataset), -(-len(dataset) // (max_images or len(dataset)))))
+    loader.dataset.indices = evenly_spread(len(dataset), max_images)
     row, counts = store_quality(LabelPass(loader, folder).run(Runner, stage, net), config_devkit(config, 'label'))
     measured_on = dict(protocol='pseudo labels', data=Path(dataset.data_root).name, split=dataset.split, images=counts['images'])
     made_by = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=about.get('seed'), checkpoint=str(checkpoint))

@@ -19,6 +19,7 @@ from mmlabelpenet.apis.config import config_devkit, config_hash
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.belief import inference
 from mmlabelpenet.datasets.devkit import Devkit
+from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import weights_hash
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.models import LabelPENet
@@ -54,8 +55,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
     backbones = [weights_hash(net.backbone) for net in nets]
     records: list[list[dict]] = [[] for _ in nets]
     labels: list[int] = []
-    every = max(1, -(-len(dataset) // (max_images or len(dataset))))
-    indices = range(0, len(dataset), every)
+    indices = evenly_spread(len(dataset), max_images)
     for index in track(indices, 'images'):
         data = nets[0].data_preprocessor(pseudo_collate([dataset[index]]), False)
         (sample,), features = data['data_samples'], {}

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS
@@ -73,19 +72,10 @@ def gallery(run: Run, model: LabelPENet, loader: str, count: int, kinds: Sequenc
     """Name and tiles of images spread over the data set of a loader, in the order of ``kinds`` where the truth comes first."""
     dataset: Any = DATASETS.build(run.config[f'{loader}_dataloader'].dataset)
     classes, rows = dataset.metainfo['classes'], []
-    for index in track(spread(len(dataset), count), f'{loader} images'):
+    for index in track(evenly_spread(len(dataset), count) if count else [], f'{loader} images'):
         data = dataset[index]
         sample = data['data_samples']
         tiles = panel(model, data, classes, run.stores, run.devkit(loader), kinds, scale=WIDTH / sample.ori_shape[1])
         first = [tile for tile in tiles if tile.kind == kinds[0]]
         rows.append((sample.img_id, first + [tile for tile in tiles if tile.kind != kinds[0]]))
     return rows
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Indices evenly over a data set.
-
-    >>> spread(10, 3), spread(2, 5)
-    ([0, 4, 9], [0, 1])
-    """
-    return sorted({int(index) for index in np.linspace(0, length - 1, min(count, length)).round()})

@@ -46,6 +46,7 @@ class Run:
         self.table = read_objects(self.folder / 'metrics.json')
         self.meta = self.table.pop('meta', {})
         self.steps = read_objects(self.folder / 'quickstart.json')
+        self._devkits: dict[str, Devkit] = {}
         folder = self.folder / 'pseudo_labels'
         paths = find_stores(folder) if any(folder.glob('*.json')) else {}
         self.stores = {stage: PseudoLabelStore.load(path) for stage, path in paths.items()}
@@ -64,7 +65,9 @@ class Run:
 
     def devkit(self, loader: str = 'train') -> Devkit:
         """The data of a loader; annotations may be there or not."""
-        return config_devkit(self.config, loader)
+        if loader not in self._devkits:  # COCO's keeps the annotations that it has read
+            self._devkits[loader] = config_devkit(self.config, loader)
+        return self._devkits[loader]
 
     @cached_property
     def comparisons(self) -> dict[str, tuple[list[dict], Comparison]]:

@@ -51,6 +51,7 @@ def test_one_seed_has_no_deviation():
     ('change', 'reason'),
     [
         ({'iterations': 5}, 'not the last: iteration 5 of 7'),
+        ({'planned_iterations': None, 'epochs': 16, 'planned_epochs': 24}, 'not the last: epoch 16 of 24'),
         ({'test': {**meta()['test'], 'images': 3}}, "3 of 5 images of 'val'"),
         ({'corloc': {**meta()['corloc'], 'images': 1}}, "1 of 5 images of 'train'"),
     ],

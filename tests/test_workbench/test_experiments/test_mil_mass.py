@@ -55,7 +55,7 @@ def test_equal_weights_have_the_largest_entropy_and_the_mass_of_chance(result):
 
 
 def test_fewer_images_are_spread_over_the_list(config, checkpoints):
-    assert mil_mass(config, checkpoints[:1], max_images=2)['meta']['images'] == 2
+    assert mil_mass(config, checkpoints[:1], max_images=4)['meta']['images'] == 4
 
 
 def test_a_checkpoint_of_another_model_is_refused(config, tmp_path):

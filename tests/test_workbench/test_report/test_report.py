@@ -9,7 +9,7 @@ from page_checks import Checker
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 from mmlabelpenet.workbench.report import report
-from mmlabelpenet.workbench.report.report import spread, write_report
+from mmlabelpenet.workbench.report.report import write_report
 
 
 @pytest.fixture(scope='module')
@@ -110,9 +110,3 @@ def test_a_report_without_metrics_says_so(work_dir, monkeypatch):
 def test_a_folder_without_training_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match='holds no finished training'):
         write_report(tmp_path)
-
-
-def test_images_are_spread_from_the_first_to_the_last():
-    assert spread(100, 5) == [0, 25, 50, 74, 99]
-    assert spread(3, 8) == [0, 1, 2]
-    assert spread(0, 3) == []
