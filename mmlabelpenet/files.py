@@ -263,3 +263,21 @@ def _is_alive(process: int) -> bool:
 
 def _this_process() -> str:
     return f'{Path(sys.argv[0]).name or "python"} (process {os.getpid()} on {socket.gethostname()})'
+
+
+def shipped(name: str) -> Path:
+    """A config, a tool or another file that travels with the package: the repository's own in a checkout, else the copy in the wheel.
+
+    Args:
+        name: such as ``configs/labelpenet/labelpenet_lite0_rendered.py``, ``tools/train.py`` or ``model-index.yml``.
+
+    >>> shipped('tools/train.py').is_file(), shipped('configs').is_dir()
+    (True, True)
+    """
+    return (Path(__file__).parent / '.mim' / name).resolve()  # links in a checkout
+
+
+def shown(path: Path) -> str:
+    """A path as people write it: relative to the working folder where it lies in there."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith('..') else relative

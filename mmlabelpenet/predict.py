@@ -8,23 +8,23 @@ format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe 
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmlabelpenet.terminal import new_parser, run, say
+
 if TYPE_CHECKING:
     from mmlabelpenet.apis import LabelPENetInferencer, Prediction
 
+NAMES = ('predict', 'python -m mmlabelpenet.predict')  # as a command of mmlabelpenet, and by its module
 FORMATS = ('coco', 'png', 'labelme', 'drawn')
 STAGES = ('classification', 'detection', 'refinement', 'segmentation')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog='python -m mmlabelpenet.predict', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__, *NAMES)
     parser.add_argument('pictures', nargs='+', help='files, folders or patterns such as "photos/*.jpg"')
     parser.add_argument('--model', required=True, help='work dir of a training, or a config')
     parser.add_argument('--checkpoint', help='default: the last one of the work dir')
@@ -121,15 +121,10 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     count, kept = predict(args)
     hint = '' if count else f'; none has a score of {args.min_score:g}: give a lower --min-score, or train for longer'
-    sys.stdout.write(f'{count} instances, in {args.out}{hint}\n')
+    say(f'{count} instances, in {args.out}{hint}')
     if kept:
-        sys.stdout.write(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}\n')
+        say(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit('Interrupted.')
-    except (ValueError, OSError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -18,6 +18,13 @@ YOURS = {'configs/pictures.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
     'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',
     'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py',
+    'tools/train.py': 'mmlabelpenet/commands/train.py',
+    'tools/test.py': 'mmlabelpenet/commands/test.py',
+    'tools/own_data.py': 'mmlabelpenet/commands/own_data.py',
+    'tools/export_pseudo_labels.py': 'mmlabelpenet/commands/export.py',
+    'tools/analysis_tools/report.py': 'mmlabelpenet/commands/report.py',
+    'tools/analysis_tools/browse_pseudo_labels.py': 'mmlabelpenet/commands/browse.py',
+    'tools/dataset_converters/selective_search.py': 'mmlabelpenet/commands/selective_search.py',
 }
 PAPER_TO_CODE = 'docs/paper_to_code.md'
 CHOICES = 'docs/choices.md'

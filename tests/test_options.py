@@ -58,9 +58,10 @@ def test_ablations_type_their_options(load_tool, tmp_path):
 
 
 def test_no_tool_reads_options_in_another_way():
-    tools = {path.relative_to(ROOT / 'tools').as_posix(): path.read_text() for path in (ROOT / 'tools').rglob('*.py')}
-    assert {name for name, text in tools.items() if "'--cfg-options'" in text} == {*TOOLS, 'analysis_tools/ablate.py'}
-    assert all('action=ConfigOptions' in tools[name] for name in TOOLS)
+    files = [*(ROOT / 'tools').rglob('*.py'), *(ROOT / 'mmlabelpenet/commands').rglob('*.py')]
+    reading = {path.name: path.read_text() for path in files if "'--cfg-options'" in path.read_text()}
+    assert reading.keys() == {Path(name).name for name in (*TOOLS, 'analysis_tools/ablate.py')}
+    assert all('action=ConfigOptions' in reading[Path(name).name] for name in TOOLS)
 
 
 @pytest.mark.parametrize(

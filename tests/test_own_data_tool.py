@@ -126,7 +126,7 @@ def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, 
 
 def test_no_step_opens_an_annotation(tool, folder):
     """The data set of the steps holds pictures, lists and tags; what training reads is in its config."""
-    text = (ROOT / 'tools/own_data.py').read_text() + (ROOT / 'mmlabelpenet/workbench/own_data/dataset.py').read_text()
+    text = (ROOT / 'mmlabelpenet/commands/own_data.py').read_text() + (ROOT / 'mmlabelpenet/workbench/own_data/dataset.py').read_text()
     assert 'bndbox' not in text and 'all_boxes' not in text and '.objects(' not in text and 'instance_masks' not in text
 
 

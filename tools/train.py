@@ -1,43 +1,9 @@
-"""Train Label-PEnet: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--cfg-options KEY=VALUE ...]."""
+"""Train a config: python tools/train.py --help (mmlabelpenet/commands/train.py)."""
 
-import argparse
-import os
-import sys
+from mmlabelpenet.commands.train import main, parse_args
+from mmlabelpenet.terminal import run
 
-from mmlabelpenet.options import ConfigOptions, before_config
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; ``--amp`` and ``--resume`` may stand before the config."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs, checkpoints and pseudo labels go; default work_dirs/<config name>')
-    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the last whole checkpoint of the work dir, or from this one')
-    parser.add_argument('--amp', nargs='?', const='bf16', choices=['bf16', 'fp16'], help='mixed precision; default bf16')
-    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the images per update of all ranks')
-    parser.add_argument('--tensorboard', action='store_true', help='also write event files for TensorBoard')
-    parser.add_argument('--cfg-options', action=ConfigOptions)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    return parser.parse_args(before_config(sys.argv[1:] if argv is None else argv, {'--amp': 'bf16', '--resume': 'auto'}))
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Build the runner from the config and train."""
-    args = parse_args(argv)
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # threads that wait leave the processor to the processes of the CRF
-    from mmlabelpenet.apis import load_config, train
-    from mmlabelpenet.apis.config import default_work_dir
-
-    config = load_config(args.config, args.cfg_options)
-    config.work_dir = args.work_dir or default_work_dir(config)
-    config.launcher = args.launcher
-    train(config, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr, tensorboard=args.tensorboard)
-
+__all__ = ['main', 'parse_args']
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

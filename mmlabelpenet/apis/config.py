@@ -9,21 +9,29 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmlabelpenet.apis.config_files import config_files, nearest_file, shown
+from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
 from mmlabelpenet.datasets.devkit import Devkit, open_devkit
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.files import shown
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a config with its bases and apply overrides. What it says is not judged: :func:`~.config_check.check_config` does that.
 
+    Args:
+        path: of a file, or ``package::path`` for a config of an installed package, such as
+            ``mmlabelpenet::labelpenet/labelpenet_lite0_animals.py``.
+        overrides: values by dotted keys.
+
     Raises:
         FileNotFoundError: there is no such file, or a base is missing.
         ValueError: a file is no config, or an override does not fit.
     """
-    if not Path(path).is_file():
-        near = nearest_file(Path(path).absolute())
-        raise FileNotFoundError(f'Config {path} does not exist.' + (f' Did you mean {shown(near)}?' if near else ' They lie in configs/.'))
+    path = config_path(path)
+    if not path.is_file():
+        near = nearest_file(path.absolute())
+        hint = f'Did you mean {shown(near)}?' if near else 'They lie in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
+        raise FileNotFoundError(f'Config {path} does not exist. {hint}')
     files = config_files(path)
     config = _read(files)
     for key, value in (overrides or {}).items():

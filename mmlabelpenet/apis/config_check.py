@@ -11,7 +11,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mmlabelpenet.apis.arguments import arguments
-from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text, shown
+from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text
+from mmlabelpenet.files import shown
 from mmlabelpenet.structures import STAGES
 
 KeyPath = tuple[str | int, ...]

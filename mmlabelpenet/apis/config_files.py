@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmlabelpenet.files import shown
+
 _MOST_COMPARED = 2000  # files that a missing base is compared with
 
 
@@ -45,6 +47,16 @@ def _bases(path: Path) -> list[str]:
     if not all(isinstance(base, str) for base in bases):
         raise ValueError(f'{shown(path)}:{line_of(tree, "_base_")}: _base_: expected file names, got {bases}.')
     return bases
+
+
+def config_path(name: str | os.PathLike[str]) -> Path:
+    """The file of a config: a path, or ``package::path`` below the configs of an installed package.
+
+    >>> config_path('mmlabelpenet::labelpenet/labelpenet_lite0_animals.py').name
+    'labelpenet_lite0_animals.py'
+    """
+    package, external, path = str(name).rpartition('::')
+    return _configs_of(package).resolve() / path if external else Path(name)
 
 
 def _base_path(base: str, path: Path) -> Path:
@@ -135,9 +147,3 @@ def names_read(files: Iterable[Path]) -> set[str]:
     nodes = [node for file in files for node in ast.walk(parsed(file))]
     names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-
-
-def shown(path: Path) -> str:
-    """A path as people write it: from the working folder on, where it lies in there."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith('..') else relative

@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from mmlabelpenet.commands import selective_search as command
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.files import locked
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
-
-TOOL = 'dataset_converters/selective_search.py'
 
 
 @pytest.fixture(scope='module')
@@ -31,8 +30,8 @@ def image(root):
 
 
 @pytest.fixture
-def tool(load_tool):
-    return load_tool(TOOL)
+def tool():
+    return command
 
 
 def random_boxes(count, seed=0):

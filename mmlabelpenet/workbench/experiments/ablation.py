@@ -19,11 +19,11 @@ from typing import Literal
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import load_config, planned_iterations, recipe_hash
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_write, shipped
 from mmlabelpenet.options import parse_options
 from mmlabelpenet.workbench.experiments.collect import Result, read_result
 
-TOOLS = Path(__file__).resolve().parents[3] / 'tools'
+TOOLS = shipped('tools')
 _ERROR = re.compile(r'^\s*([A-Za-z_.]*(Error|Exception|Interrupt|Exit)|Error|srun: error)\b.*')
 
 

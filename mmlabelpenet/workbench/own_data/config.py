@@ -8,11 +8,11 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import load_config
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_write, shipped
 from mmlabelpenet.workbench.own_data.dataset import OwnData
 
 _LEAST = dict(classification=200, detection=240, refinement=240, segmentation=240)  # iterations
-CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
+CONFIGS = shipped('configs')
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@
 A step that is done with the same settings is skipped, and an interrupted training goes on, when the same command is given again.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -17,13 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmlabelpenet.workbench.quickstart.steps import ROOT, Steps, clock, fingerprint, say
+from mmlabelpenet.files import shipped, shown
+from mmlabelpenet.terminal import AGAIN, new_parser, run, say
+from mmlabelpenet.workbench.quickstart.steps import Steps, clock, fingerprint
 
 if TYPE_CHECKING:
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: spinning threads slow the data loader's workers down
 
+NAMES = ('quickstart', 'python -m mmlabelpenet.workbench.quickstart')
 CONFIG = 'configs/labelpenet/labelpenet_lite0_rendered.py'
 DATA = 'data/rendered'
 SPLITS = ('train', 'test')
@@ -94,8 +96,7 @@ def file_mark(path: Path) -> str:
 
 def tool(name: str) -> list[str]:
     """The beginning of a command that runs a script of ``tools``."""
-    path = ROOT / 'tools' / name
-    return [sys.executable, os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)]
+    return [sys.executable, shown(shipped(f'tools/{name}'))]
 
 
 def side_by_side(command: list[str]) -> list[str]:
@@ -112,14 +113,14 @@ def quickstart(plan: Plan) -> dict[str, Any]:
 
     Raises:
         ValueError: the work dir holds a training with other settings.
-        RuntimeError: a step failed.
+        ChildProcessError: a step failed.
     """
     from mmlabelpenet.apis.config import config_hash, load_config
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
-    work, config_path = plan.work_dir, ROOT / CONFIG
-    shown_config = os.path.relpath(config_path) if config_path.is_relative_to(Path.cwd()) else str(config_path)
+    work, config_path = plan.work_dir, shipped(CONFIG)
+    shown_config = shown(config_path)
     config = load_config(config_path, plan.train_options)
     checkpoint = work / f'iter_{sum(phase["iters"] for phase in config.train_cfg.phases)}.pth'
     steps = Steps(work, 4 + len(SPLITS))
@@ -192,7 +193,7 @@ def collect_log(work_dir: Path) -> None:
 
 def parse_args(argv: list[str] | None = None) -> Plan:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog='python -m mmlabelpenet.workbench.quickstart', description=(__doc__ or '').splitlines()[0])
+    parser = new_parser(__doc__, *NAMES)
     parser.add_argument('--work-dir', type=Path, help='default work_dirs/quickstart')
     parser.add_argument('--seed', type=int, default=0, help='of training (default: 0)')
     parser.add_argument('--data', type=Path, help=f'where the data set is or is to be (default: {DATA})')
@@ -205,6 +206,7 @@ def parse_args(argv: list[str] | None = None) -> Plan:
 def main(argv: list[str] | None = None) -> None:
     """Run, print the table and where everything is."""
     plan = parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the step that runs, too
     start = time.monotonic()
     table = quickstart(plan)
     from mmlabelpenet.evaluation.table import text_table
@@ -213,10 +215,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit('Interrupted. Give the same command again to go on.')
-    except (ValueError, FileNotFoundError, RuntimeError) as problem:
-        sys.exit(f'Error: {problem}')
+    run(main, AGAIN)

@@ -9,24 +9,17 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_write, shipped
+from mmlabelpenet.terminal import say
 
-ROOT = Path(__file__).resolve().parents[3]
 SHOWN = ('Iter(train)', 'Iter(test)', 'Phase ', 'pseudo instances', 'recall of', 'images, proposals', 'WARNING', 'Resumed', 'Error')
 SILENT = ('Failed to search registry', 'FileClient', 'HardDiskBackend', 'prefix is not set', 'FutureWarning', 'UserWarning')
-
-
-def say(text: str) -> None:
-    """Write a line to the terminal at once."""
-    sys.stdout.write(text + '\n')
-    sys.stdout.flush()
 
 
 class Steps:
@@ -101,9 +94,10 @@ def run_command(command: list[str], log: Path) -> None:
     """Run a command; all that it writes goes to ``log``, what matters to the terminal too.
 
     Raises:
-        RuntimeError: it fails; with the last lines.
+        ChildProcessError: it fails; with the last lines.
     """
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')])), PYTHONUNBUFFERED='1')
+    root = str(shipped('tools').parent)  # of a checkout that is not installed
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')])), PYTHONUNBUFFERED='1')
     last: list[str] = []
     with log.open('a') as file, child(command, env) as process:
         for line in process.stdout:  # type: ignore[union-attr]
@@ -112,7 +106,7 @@ def run_command(command: list[str], log: Path) -> None:
             if any(word in line for word in SHOWN) and not any(word in line for word in SILENT):
                 say('    ' + line.split(' - mmengine - ')[-1].strip()[:150])
     if process.returncode:
-        raise RuntimeError(f'Failed with exit status {process.returncode}; the whole output is in {log}. Its end:\n{"".join(last)}')
+        raise ChildProcessError(f'Failed with exit status {process.returncode}; the whole output is in {log}. Its end:\n{"".join(last)}')
 
 
 @contextmanager

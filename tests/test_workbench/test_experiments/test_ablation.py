@@ -8,6 +8,7 @@ import pytest
 from mmlabelpenet.apis.config import recipe_hash
 from mmlabelpenet.workbench.experiments.ablation import Launch, carry_out, carry_out_all, execute, last_error, make_runs
 
+HINT = 'They lie in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
 ABOUT = dict(protocol='test', data='toy', split='test', images=2, images_in_split=2)
 
 
@@ -91,12 +92,12 @@ def test_the_others_go_on_after_a_failure(path, tmp_path, monkeypatch):
     by_folder = {run.work_dir: Fake(run, fails=['train'] if run.seed == 0 else []) for run in runs}
     monkeypatch.setattr('mmlabelpenet.workbench.experiments.ablation.execute', lambda *args: pytest.fail('a process'))
     monkeypatch.setattr(carry_out, '__defaults__', (29500, lambda command, log, env: by_folder[log.parent](command, log, env)))
-    found = [(str(outcome.run), outcome.status, outcome.message.split(':')[0]) for outcome in carry_out_all(runs, Launch())]
+    found = [(str(outcome.run), outcome.status, outcome.message.split(': ')[0]) for outcome in carry_out_all(runs, Launch())]
     assert found == [
         ('leaf seed 0', 'failed', 'train.py'),
-        ('missing seed 0', 'failed', f'Config {tmp_path / "missing.py"} does not exist. They lie in configs/.'),
+        ('missing seed 0', 'failed', f'Config {tmp_path / "missing.py"} does not exist. {HINT}'),
         ('leaf seed 1', 'done', ''),
-        ('missing seed 1', 'failed', f'Config {tmp_path / "missing.py"} does not exist. They lie in configs/.'),
+        ('missing seed 1', 'failed', f'Config {tmp_path / "missing.py"} does not exist. {HINT}'),
     ]
 
 

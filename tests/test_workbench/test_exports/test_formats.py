@@ -1,12 +1,9 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
+from mmlabelpenet.commands import export as tool
 from mmlabelpenet.workbench.exports.formats import WRITERS, write_export
-
-TOOL = Path(__file__).resolve().parents[3] / 'tools/export_pseudo_labels.py'
 
 
 def files(folder):
@@ -58,16 +55,8 @@ def test_a_failed_export_leaves_the_earlier_one(labels, images, tmp_path, kind):
     assert files(tmp_path / 'out') == before
 
 
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('export_pseudo_labels', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize('kind', WRITERS)
-def test_the_tool_writes_every_format_and_says_what_it_left_out(tool, store, images, tmp_path, capsys, kind):
+def test_the_tool_writes_every_format_and_says_what_it_left_out(store, images, tmp_path, capsys, kind):
     (tmp_path / 'store.json').write_text(json.dumps(store.content))
     words = tmp_path / 'store.json', '--format', kind, '--images', images, '--out', tmp_path / 'out', '--min-weight', '0.65'
     command = list(map(str, words))
@@ -77,7 +66,7 @@ def test_the_tool_writes_every_format_and_says_what_it_left_out(tool, store, ima
     assert 'instances of 4 classes in 1' in printed and 'without labels' in printed and str(tmp_path / 'out') in printed
 
 
-def test_the_tool_refuses_folders_and_options_that_do_not_fit(tool, images):
+def test_the_tool_refuses_folders_and_options_that_do_not_fit(images):
     for more in (
         ['--images', str(images), '--out', str(images)],
         ['--out', 'x'],
@@ -87,5 +76,5 @@ def test_the_tool_refuses_folders_and_options_that_do_not_fit(tool, images):
             tool.main(['s.json', '--format', 'voc', *more])
 
 
-def test_the_tool_knows_the_formats_of_the_package(tool):
+def test_the_tool_knows_the_formats_of_the_package():
     assert tool.FORMATS == tuple(WRITERS)

@@ -51,7 +51,7 @@ def test_a_command_writes_all_to_its_log_and_what_matters_to_the_terminal(tmp_pa
 
 
 def test_a_command_that_fails_is_an_error_with_its_last_lines(tmp_path):
-    with pytest.raises(RuntimeError, match='exit status 3') as error:
+    with pytest.raises(ChildProcessError, match='exit status 3') as error:
         run_command([sys.executable, '-c', 'import sys; print("the reason"); sys.exit(3)'], tmp_path / 'a.log')
     assert 'the reason' in str(error.value)
     assert 'a.log' in str(error.value)

@@ -1,0 +1,52 @@
+"""Make a page to look through pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
+
+STORE is a store or a folder of the stages' stores. Inside of a work dir, pictures, tags and annotations are found by its config.
+The page is one file. Sort it by lowest weight, disagreement of the stages or worst IoU, filter it by class, stage and weight.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmlabelpenet.terminal import new_parser, say
+
+NAMES = ('browse', 'python tools/analysis_tools/browse_pseudo_labels.py')  # as a command of mmlabelpenet, and by its script
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = new_parser(__doc__, *NAMES)
+    parser.add_argument('store', type=Path, help='<stage>.json, labels.json, or <work dir>/pseudo_labels')
+    parser.add_argument('--images', type=Path, help='folder of the pictures (default: that of the work dir)')
+    parser.add_argument(
+        '--devkit',
+        type=Path,
+        help='annotated data set to show IoU with, such as data/coco (default: that of the work dir)',
+    )
+    parser.add_argument('--out', type=Path, help='page to write (default: browse.html beside the store)')
+    parser.add_argument('--width', type=int, default=256, help='of the pictures in the page (default: 256)')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Collect what is there and write the page."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from mmlabelpenet.apis.config import config_devkit
+    from mmlabelpenet.datasets.devkit import open_devkit
+    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.workbench.report.browser import write_browser
+    from mmlabelpenet.workbench.report.run import find_stores, last_config
+
+    stores = {stage: PseudoLabelStore.load(path) for stage, path in find_stores(args.store).items()}
+    folder = args.store if args.store.is_dir() else args.store.parent
+    config = last_config(folder.resolve().parent)
+    if args.images is None and args.devkit is None and config is None:
+        raise ValueError('The store lies in no work dir: give the folder of its pictures with --images.')
+    classes = next(iter(stores.values())).classes
+    devkit = open_devkit(args.devkit, classes) if args.devkit else config_devkit(config) if config else None
+    dataset = config.train_dataloader.dataset if config else None
+    tags = devkit.tags(dataset.split, dataset.get('tags', 'lists')) if devkit and dataset else None
+    out = args.out or folder / 'browse.html'
+    write_browser(out, stores, args.images, devkit, tags, args.width)
+    say(f'Wrote {out} ({out.stat().st_size / 2**20:.1f} MiB). Open it in a browser.')

@@ -1,0 +1,46 @@
+"""The command ``mmlabelpenet``: one page of help, and every other command by its name."""
+
+import importlib
+import sys
+
+from mmlabelpenet import __version__
+from mmlabelpenet.terminal import AGAIN, run, say
+
+COMMANDS = {  # name: (module with a main, what it does)
+    'predict': ('mmlabelpenet.predict', 'boxes and masks of images from a trained network'),
+    'own-data': ('mmlabelpenet.commands.own_data', 'from your own images and tags to masks: init, proposals, train, export'),
+    'quickstart': ('mmlabelpenet.workbench.quickstart.__main__', 'train and test the whole method on a small rendered data set'),
+    'proposals': ('mmlabelpenet.commands.selective_search', 'make the proposals of an image list'),
+    'train': ('mmlabelpenet.commands.train', 'train a config'),
+    'test': ('mmlabelpenet.commands.test', 'measure a checkpoint'),
+    'report': ('mmlabelpenet.commands.report', 'write report.html of a finished training'),
+    'browse': ('mmlabelpenet.commands.browse', 'write a page to look through pseudo labels'),
+    'export': ('mmlabelpenet.commands.export', 'write pseudo labels as COCO, YOLO, VOC or LabelMe files'),
+}
+HELP = f"""usage: mmlabelpenet COMMAND ...
+
+Weakly supervised instance segmentation from image tags: Label-PEnet on MMDetection, version {__version__}.
+
+commands:
+{chr(10).join(f'  {name:<12}{text}' for name, (_, text) in COMMANDS.items())}
+
+first steps:
+  mmlabelpenet quickstart --quick-check                                 does everything work?
+  mmlabelpenet own-data init data/mine --images photos --tags tags.csv  then: proposals, train, export
+  mmlabelpenet predict photos --model data/mine/work_dir
+
+mmlabelpenet COMMAND --help lists the options of a command."""
+
+
+def main() -> None:
+    """Run the command that ``sys.argv`` names; the rest of the line belongs to it."""
+    name, *words = sys.argv[1:] or ['--help']
+    if name in ('-h', '--help'):
+        say(HELP)
+    elif name in ('-V', '--version'):
+        say(f'mmlabelpenet {__version__}')
+    elif name not in COMMANDS:
+        sys.exit(f'Error: {name!r} is not a command. Choose one of {", ".join(COMMANDS)}, or give --help.')
+    else:
+        sys.argv = [f'mmlabelpenet {name}', *words]  # argparse shows it as the name of the program
+        run(importlib.import_module(COMMANDS[name][0]).main, AGAIN if name in ('own-data', 'quickstart', 'proposals') else 'Interrupted.')

@@ -1,0 +1,171 @@
+"""From your own pictures and tags to boxes and masks, one command a step:
+
+    python tools/own_data.py init DIR --images PICTURES --tags tags.csv     check everything, make a data set in DIR
+    python tools/own_data.py proposals DIR                                  class-free boxes, by selective search
+    python tools/own_data.py train DIR                                      write DIR/config.py, then train with it
+    python tools/own_data.py export DIR --format yolo                       label all pictures, for other programs
+    python tools/own_data.py import DIR LABELS                              take corrected labels back, to train with and to score by
+
+Each step can be interrupted and given again.
+"""
+
+import argparse
+import os
+from collections import Counter
+from pathlib import Path
+
+from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import command, new_parser, say
+
+NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and by its script
+STAGES = ('classification', 'detection', 'refinement', 'segmentation')
+FORMATS = ('coco', 'yolo', 'voc', 'labelme')
+SEARCH_SIDE = 500
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = new_parser(__doc__, *NAMES)
+    steps = parser.add_subparsers(dest='step', required=True)
+    init = steps.add_parser('init', help='check pictures and tags, make a data set')
+    init.add_argument('dir', type=Path, help='the new folder')
+    init.add_argument('--images', required=True, type=Path, help='folder of pictures, with or without subfolders')
+    init.add_argument('--tags', required=True, help='tags.csv, tags.json, a COCO file (its boxes are not read), or folder-per-class')
+    init.add_argument('--test-share', type=float, default=0.1, help='of the pictures, set aside class by class (default: 0.1)')
+    init.add_argument('--max-side', type=int, default=1600, help='store longer pictures reduced to this, 0 for none (default: 1600)')
+    init.add_argument('--seed', type=int, default=0, help='of the division (default: 0)')
+    init.add_argument('--skip', action='store_true', help='leave out pictures and entries that do not fit together')
+    proposals = steps.add_parser('proposals', help='make proposals')
+    proposals.add_argument('dir', type=Path)
+    proposals.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
+    train = steps.add_parser('train', help='write a config if there is none, and train')
+    train.add_argument('dir', type=Path)
+    train.add_argument('--write-only', action='store_true', help='write the config, to edit it first')
+    train.add_argument('--cfg-options', action=ConfigOptions)
+    export = steps.add_parser('export', help='label all pictures')
+    export.add_argument('dir', type=Path)
+    export.add_argument('--format', choices=FORMATS, required=True)
+    export.add_argument('--stage', choices=STAGES, help='which labels (default: the last)')
+    export.add_argument('--min-score', type=float, default=0.3, help="a tag's best instance is taken below it too (default: 0.3)")
+    export.add_argument('--val-share', type=float, default=0.1, help='share of the images for validation (default: 0.1)')
+    export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
+    back = steps.add_parser('import', help='take labels back that were corrected or drawn by hand')
+    back.add_argument('dir', type=Path)
+    back.add_argument('labels', type=Path, help='folder of LabelMe files, a COCO, VOC or YOLO folder, or a COCO file')
+    back.add_argument('--format', choices=FORMATS, help='of the labels (default: found out)')
+    return parser.parse_args(argv)
+
+
+def init(args: argparse.Namespace) -> None:
+    """Make the data set and say what is in it."""
+    from mmlabelpenet.workbench.own_data.dataset import make_own_data
+
+    data, warnings = make_own_data(args.dir, args.images, args.tags, args.test_share, args.seed, args.max_side, args.skip)
+    tags = read_tags(args.dir)
+    counts = {split: Counter(label for name in names for label in tags[name]) for split, names in data.splits.items()}
+    width = max(map(len, [*data.classes, 'pictures']))
+    say(f'{"":{width}}  {"train":>7}{"test":>7}{"new":>7}')
+    for label, name in enumerate(data.classes):
+        say(f'{name:{width}}  {counts["train"][label]:7}{counts["test"][label]:7}{"":>7}')
+    say(f'{"pictures":{width}}  ' + ''.join(f'{len(names):7}' for names in data.splits.values()))
+    if data.converted:
+        say(f'{len(data.converted)} pictures were converted, {args.dir}/own_data.json says how.')
+    for text in warnings:
+        say(f'Note: {text.strip()}')
+    say(f'\nNext: {command(*NAMES)} proposals {args.dir}')
+
+
+def read_tags(root: Path) -> dict[str, list[int]]:
+    """Labels of every picture of a data set."""
+    from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
+
+    data = OwnData.load(root)
+    devkit = VOCDevkit(root, data.classes)
+    found = [devkit.tags(split, root / 'tags.csv') for split, names in data.splits.items() if names]
+    return {name: labels for part in found for name, labels in part.items()}
+
+
+def proposals(args: argparse.Namespace) -> None:
+    """Search every split that has pictures."""
+    from mmlabelpenet.commands import selective_search
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
+
+    data = OwnData.load(args.dir)
+    for split in [name for name, members in data.splits.items() if members]:
+        words = [args.dir, split, data.proposals(split), '--max-side', SEARCH_SIDE, '--workers', args.workers]
+        selective_search.main(list(map(str, words)))
+    say(f'\nNext: {command(*NAMES)} train {args.dir}')
+
+
+def train(args: argparse.Namespace) -> None:
+    """Write the config unless there is one, then train, or go on with training."""
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
+
+    data, path = OwnData.load(args.dir), args.dir / 'config.py'
+    missing = [split for split, members in data.splits.items() if members and not data.proposals(split).is_file()]
+    if missing:
+        raise FileNotFoundError(f'There are no proposals of {", ".join(missing)}. Give first: {command(*NAMES)} proposals {args.dir}')
+    from mmlabelpenet import apis
+    from mmlabelpenet.workbench.own_data.config import Hardware, write_config
+
+    if path.exists():
+        say(f'Using {path}')
+    else:
+        hardware = Hardware.here()
+        phases = write_config(data, hardware, path).train_cfg.phases
+        say(f'Wrote {path} for {len(data.splits["train"])} pictures and {hardware}: {sum(p["iters"] for p in phases)} iterations.')
+    if args.write_only:
+        return
+    config = apis.load_config(path, args.cfg_options)
+    apis.train(config, resume='auto' if (Path(config.work_dir) / 'last_checkpoint').exists() else None)
+    say(f'\nNext: {command(*NAMES)} export {args.dir} --format coco')
+
+
+def export(args: argparse.Namespace) -> None:
+    """Label all pictures and write the labels."""
+    from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.workbench.own_data.dataset import OwnData
+
+    data = OwnData.load(args.dir)
+    devkit = VOCDevkit(args.dir, data.classes)
+    pictures = [devkit.image_path(name) for names in data.splits.values() for name in names]
+    from mmlabelpenet.apis import LabelPENetInferencer
+    from mmlabelpenet.commands import browse
+    from mmlabelpenet.commands import export as export_labels
+    from mmlabelpenet.workbench.own_data.labelling import label_pictures
+
+    inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
+    store = args.dir / 'labels.json'
+    tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
+    label_pictures(inferencer, pictures, store, tags, args.stage, args.min_score)
+    out = args.dir / 'export' / args.format
+    words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']
+    words += [] if args.format == 'labelme' else ['--val-share', args.val_share]
+    export_labels.main(list(map(str, words)))
+    say(f'Look at them: {command(*browse.NAMES)} {store} --images {args.dir / "JPEGImages"}')
+
+
+def take_back(args: argparse.Namespace) -> None:
+    """Import labels and say how to use them."""
+    from mmlabelpenet.commands import test
+    from mmlabelpenet.workbench.own_data.importing import import_labels
+
+    found = import_labels(args.dir, args.labels, args.format)
+    counts = ', '.join(f'{count} of {split}' for split, count in found.images.items() if count)
+    say(
+        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them are as they were exported.'
+    )
+    if found.store is None:
+        say(f'{found.missing} images of train have no labels: there is no store to train with. Export all first, or label them too.')
+    else:
+        say(f"Train a stage on them: name pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")
+    if found.images['test']:
+        say(f'Score by them: {command(*test.NAMES)} {args.dir}/config.py {args.dir}/work_dir/CHECKPOINT')
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Do one step."""
+    args = parse_args(argv)
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    {'init': init, 'proposals': proposals, 'train': train, 'export': export, 'import': take_back}[args.step](args)

@@ -1,0 +1,172 @@
+"""Make the proposals of an image list with OpenCV's selective search.
+
+    python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz
+
+An interrupted run goes on where it stopped when the same command is given again; a complete file is left as it is. The file's bytes depend
+on the images and the settings alone.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmlabelpenet.datasets.devkit import Devkit, open_devkit
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
+from mmlabelpenet.evaluation.proposal_report import describe_proposals
+from mmlabelpenet.files import atomic_write, below, locked
+from mmlabelpenet.processes import end_with
+from mmlabelpenet.progress import ProgressBar
+from mmlabelpenet.terminal import new_parser, say
+
+NAMES = ('proposals', 'python tools/dataset_converters/selective_search.py')  # as a command of mmlabelpenet, and by its script
+_FORMAT = 1  # raise it when the same settings give other proposals
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    defaults = SelectiveSearchSettings()
+    parser = new_parser(__doc__, *NAMES)
+    parser.add_argument('data_root', help='folder that holds ImageSets and JPEGImages, such as data/VOCdevkit/VOC2007')
+    parser.add_argument('split', help='image list in ImageSets/Main or ImageSets/Segmentation')
+    parser.add_argument('out', type=Path, help='the proposal file to write, .npz')
+    parser.add_argument('--mode', default=defaults.mode, choices=('fast', 'quality', 'single'), help='strategy (default: %(default)s)')
+    parser.add_argument(
+        '--min-size', type=int, default=defaults.min_size, help='shortest side of a proposal in pixels (default: %(default)s)'
+    )
+    parser.add_argument('--max-proposals', type=int, default=defaults.max_proposals, help='most proposals an image, 0 for all (default: 0)')
+    parser.add_argument('--max-side', type=int, default=0, help='search larger images reduced to this many pixels, 0 for none (default: 0)')
+    parser.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
+    parser.add_argument('--overwrite', action='store_true', help='replace a file or parts made with other settings')
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error(f'--workers must be at least 1, got {args.workers}')
+    if args.out.suffix != '.npz':
+        parser.error(f'the proposal file must end in .npz, got {args.out}')
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make the file unless it is there, then report on it."""
+    args = parse_args(argv)
+    devkit = open_devkit(args.data_root, classes=())
+    image_ids = devkit.image_ids(args.split)
+    search = SelectiveSearchSettings(args.mode, args.min_size, args.max_proposals)
+    settings = {'method': 'selective search', 'split': args.split, **asdict(search), 'opencv': cv2.__version__, 'format': _FORMAT}
+    settings |= {'max_side': args.max_side} if args.max_side else {}
+    with locked(args.out):
+        if not is_complete(args, image_ids, settings):
+            parts = open_parts(args, settings)
+            make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
+            write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
+            shutil.rmtree(parts)
+    say('\n'.join(describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))))
+
+
+def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> bool:
+    """Whether the wanted file is there.
+
+    Raises:
+        ValueError: the file was made with other settings or for other images, and is not to be overwritten.
+    """
+    if args.overwrite or not args.out.exists():
+        return False
+    present = ProposalFile(args.out, args.data_root, args.split)
+    if present.settings != settings or present.image_ids != sorted(image_ids):
+        raise ValueError(
+            f'{str(args.out)!r} holds other proposals: {present.settings}, {len(present)} images; asked for {settings}, '
+            f'{len(image_ids)} images. Choose another file or add --overwrite.'
+        )
+    return True
+
+
+def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
+    """The folder of finished images beside the file.
+
+    Raises:
+        ValueError: it was begun with other settings, and is not to be overwritten.
+    """
+    parts = args.out.with_name(args.out.name + '.parts')
+    marker = parts / 'settings.json'
+    if marker.exists() and json.loads(marker.read_text()) != settings:
+        if not args.overwrite:
+            raise ValueError(f'{str(parts)!r} was begun with {marker.read_text()}, asked for {settings}. Remove it or add --overwrite.')
+        shutil.rmtree(parts)
+    parts.mkdir(parents=True, exist_ok=True)
+    with atomic_write(marker) as file:
+        file.write(json.dumps(settings))
+    return parts
+
+
+def make_parts(devkit: Devkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0) -> None:
+    """Search every image that has no part yet, with a bar of progress."""
+    todo = [image_id for image_id in image_ids if not part_path(parts, image_id).exists()]
+    jobs = [(image_id, devkit.image_path(image_id), search, parts, max_side) for image_id in todo]
+    with ProgressBar('images', len(image_ids), done=len(image_ids) - len(todo)) as bar:
+        for _ in run_jobs(jobs, min(workers, len(jobs))):
+            bar.advance()
+
+
+def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], workers: int) -> Iterator[str]:
+    """Search images in this process or in several.
+
+    Raises:
+        ValueError: a process was killed, as a system without memory does.
+    """
+    if workers <= 1:
+        cv2.setNumThreads(1)
+        yield from map(search_one, jobs)
+        return
+    pool = ProcessPoolExecutor(workers, initializer=start_worker, initargs=(os.getpid(),))
+    try:
+        yield from pool.map(search_one, jobs)
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f'One of {workers} search processes was killed, maybe because memory ran out. What is done is kept: give the same command '
+            'again, with fewer --workers.'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def start_worker(parent: int) -> None:
+    """One thread a process; end with the parent, even where that was killed."""
+    cv2.setNumThreads(1)
+    end_with(parent)
+
+
+def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str:
+    """Search one image and leave its part: a float32 array (1 + R, 4), first (h, w, 0, 0), then the boxes.
+
+    Raises:
+        ValueError: the image cannot be read.
+    """
+    image_id, path, search, parts, max_side = job
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'Image {str(path)!r} is not readable. Restore it; what is done so far is kept in {str(parts)!r}.')
+    bboxes, _ = shrunk_search(image, search, max_side)
+    part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
+    with atomic_write(part_path(parts, image_id), 'wb') as file:
+        np.save(file, part)
+    return image_id
+
+
+def part_path(parts: Path, image_id: str) -> Path:
+    """Where the proposals of an image lie until all are found."""
+    return below(parts, f'{image_id}.npy', links=False)
+
+
+def read_part(parts: Path, image_id: str) -> ProposalRecord:
+    """The proposals that :func:`search_one` left."""
+    part = np.load(part_path(parts, image_id), allow_pickle=False)
+    return ProposalRecord(image_id, (int(part[0, 0]), int(part[0, 1])), part[1:], np.ones(len(part) - 1, np.float32))

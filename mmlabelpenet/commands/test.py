@@ -1,0 +1,50 @@
+"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--tta] [--out FILE.json] [--dump FILE.json]."""
+
+import argparse
+import os
+
+from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import new_parser, say
+
+NAMES = ('test', 'python tools/test.py')  # as a command of mmlabelpenet, and by its script
+STAGES = ('classification', 'detection', 'refinement', 'segmentation', 'all')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = new_parser(__doc__, *NAMES)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
+    parser.add_argument('--stage', choices=STAGES, default='all', help='default all')
+    parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation: the config's tta, scales and flips, takes that many times longer"
+    )
+    parser.add_argument('--out', metavar='FILE.json', help='write the table here, with values per class')
+    parser.add_argument(
+        '--dump',
+        metavar='FILE.json',
+        help='write the predictions here, COCO-format results as eval_predictions.py reads them; of several stages as FILE.<stage>.json',
+    )
+    parser.add_argument('--work-dir', help='where the log goes; default work_dirs/<config name>/test')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Test, print the table, write it."""
+    args = parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # spinning threads slow the data loader's workers down
+    from mmlabelpenet.apis import load_config, test
+    from mmlabelpenet.apis.config import default_work_dir
+    from mmlabelpenet.evaluation import text_table
+
+    config = load_config(args.config, args.cfg_options)
+    config.work_dir = args.work_dir or f'{default_work_dir(config)}/test'
+    config.launcher = args.launcher
+    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump, tta=args.tta)
+    if int(os.environ.get('RANK', 0)) == 0:
+        say(text_table(table))

@@ -1,0 +1,58 @@
+"""Commands on the terminal: how they were called, lines for people, errors that end them with one line. Imports no framework."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
+MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
+AGAIN = 'Interrupted. Give the same command again to continue.'
+
+
+def command(name: str, script: str) -> str:
+    """A command in the way that the running one was called.
+
+    Args:
+        name: of the command ``mmlabelpenet NAME``.
+        script: the same by its script, such as ``python tools/train.py``.
+
+    >>> command('train', 'python tools/train.py')
+    'python tools/train.py'
+    """
+    return f'mmlabelpenet {name}' if sys.argv[0].startswith('mmlabelpenet ') else script
+
+
+def new_parser(doc: str | None, name: str, script: str) -> argparse.ArgumentParser:
+    """A parser whose help shows the command in the way it was called.
+
+    Args:
+        doc: the docstring of the command's module, with calls of ``script``.
+        name: see :func:`command`.
+        script: see :func:`command`.
+    """
+    prog = command(name, script)
+    description = (doc or '').replace(script, prog)
+    return argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def say(text: str) -> None:
+    """Write a line to standard output at once."""
+    sys.stdout.write(text + '\n')
+    sys.stdout.flush()
+
+
+def run(main: Callable[[], object], interrupted: str = 'Interrupted.') -> None:
+    """Run a command. What the user can correct, bad input and files, ends it with one line on standard error and exit status 1.
+
+    Args:
+        main: the command; it reads ``sys.argv``.
+        interrupted: shown when the user stops it.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(interrupted)
+    except ModuleNotFoundError as error:
+        sys.exit(f'Error: {error}.{MISSING.get(error.name or "", "")}')
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f'Error: {error}')
