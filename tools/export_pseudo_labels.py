@@ -1,4 +1,4 @@
-"""Write pseudo labels in another program's format: python tools/export_pseudo_labels.py --help (mmlabelpenet/commands/export.py)."""
+"""Write pseudo labels in another program's format; see mmlabelpenet/commands/export.py, or --help."""
 
 from mmlabelpenet.commands.export import main, parse_args
 from mmlabelpenet.terminal import run

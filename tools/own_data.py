@@ -1,4 +1,4 @@
-"""From your own images and tags to boxes and masks: python tools/own_data.py --help (mmlabelpenet/commands/own_data.py)."""
+"""From your own images and tags to boxes and masks; see mmlabelpenet/commands/own_data.py, or --help."""
 
 from mmlabelpenet.commands.own_data import main, parse_args
 from mmlabelpenet.terminal import AGAIN, run

@@ -1,4 +1,4 @@
-"""Test a checkpoint: python tools/test.py --help (mmlabelpenet/commands/test.py)."""
+"""Test a checkpoint; see mmlabelpenet/commands/test.py, or --help."""
 
 from mmlabelpenet.commands.test import main, parse_args
 from mmlabelpenet.terminal import run

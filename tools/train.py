@@ -1,4 +1,4 @@
-"""Train a config: python tools/train.py --help (mmlabelpenet/commands/train.py)."""
+"""Train a config; see mmlabelpenet/commands/train.py, or --help."""
 
 from mmlabelpenet.commands.train import main, parse_args
 from mmlabelpenet.terminal import run

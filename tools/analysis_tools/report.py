@@ -1,4 +1,4 @@
-"""Write report.html into a work dir: python tools/analysis_tools/report.py --help (mmlabelpenet/commands/report.py)."""
+"""Write report.html into a work dir; see mmlabelpenet/commands/report.py, or --help."""
 
 from mmlabelpenet.commands.report import main
 from mmlabelpenet.terminal import run

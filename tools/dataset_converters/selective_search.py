@@ -1,4 +1,4 @@
-"""Make the proposals of an image list: python tools/dataset_converters/selective_search.py --help (mmlabelpenet/commands/selective_search.py)."""
+"""Make the proposals of an image list; see mmlabelpenet/commands/selective_search.py, or --help."""
 
 from mmlabelpenet.commands.selective_search import main, parse_args
 from mmlabelpenet.terminal import AGAIN, run
