@@ -33,7 +33,7 @@ class Lattice:
     """The occupied vertices around a set of points; see :func:`build_lattice`.
 
     Attributes:
-        splat: matrices (M, P'), (P', P), whose product takes points to vertices.
+        splat: (M, runs) and (runs, P), whose product takes points to vertices; see :meth:`SparseMatrix.in_runs`.
         neighbours: int64 (d + 1, 2, M), the vertices before and after each vertex along each axis; M where there is none.
         slice: (P, M).
     """
@@ -51,9 +51,8 @@ class Lattice:
         Returns:
             float32 (P, C).
         """
-        table = F.pad(
-            self.splat[0] @ (self.splat[1] @ values), (0, 0, 0, 1)
-        )  # the last row stands for neighbours that do not exist and stays 0
+        of_runs, of_points = self.splat
+        table = F.pad(of_runs @ (of_points @ values), (0, 0, 0, 1))  # the last row, for neighbours that do not exist, stays 0
         for before, after in self.neighbours:
             table[:-1].add_(table.index_select(0, before).add_(table.index_select(0, after)), alpha=0.5)
         return self.slice @ table
