@@ -9,12 +9,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic_write
+from ..schema import convert, decode_json, read_json
 
 Table = dict[str, dict[str, Any]]
+_Row = dict[str, float | None | dict[str, dict[str, float | None]]]
 
 COLUMNS = (
     'bbox_mAP_50_11point', 'bbox_mAP_50_area', 'CorLoc_50', 'segm_mAP_25_area', 'segm_mAP_50_area', 'segm_mAP_70_area',
@@ -132,6 +135,40 @@ def _cells(table: Table, columns: Sequence[str], digits: int) -> list[list[str]]
 def _metrics(table: Table) -> list[str]:
     names = dict.fromkeys(metric for stage, row in table.items() if stage != 'meta' for metric in row)
     return [name for name in names if name != 'per_class']
+
+
+class Meta(msgspec.Struct):
+    """Of what a table rests on, the fields that others read; there may be more."""
+
+    config: str | None = None
+    recipe_sha256: str | None = None
+    predictions: str | None = None
+    checkpoint_sha256: str | None = None
+    commit: str | None = None
+    seed: int | str | None = None
+    iterations: int | None = None
+    planned_iterations: int | None = None
+    versions: dict[str, str] = {}
+    test: dict[str, Any] | None = None
+    corloc: dict[str, Any] | None = None
+
+
+def read_metrics(path: str | os.PathLike) -> tuple[Table, dict[str, Any]]:
+    """Read what :func:`write_metrics` wrote, or another program in its format.
+
+    Returns:
+        the table and its ``meta``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else; the message names file and place.
+    """
+    where, todo = repr(os.fspath(path)), 'tools/test.py --out writes such a file.'
+    parts = read_json(path, dict[str, msgspec.Raw], 'a file of results', todo)
+    meta = decode_json(bytes(parts.pop('meta', b'{}')), dict[str, Any], f'"meta" of {where} is malformed', todo)
+    convert(meta, Meta, f'"meta" of {where} is malformed', todo)
+    table = {stage: decode_json(bytes(row), _Row, f'{stage!r} of {where} is not a row of results', todo) for stage, row in parts.items()}
+    return {stage: {'per_class': {}, **row} for stage, row in table.items()}, meta
 
 
 def write_metrics(path: str | os.PathLike, table: Table, meta: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmlabelpenet.evaluation.table import make_row, markdown_table, merge_tables, text_table, write_metrics
+from mmlabelpenet.evaluation.table import make_row, markdown_table, merge_tables, read_metrics, text_table, write_metrics
 
 TABLE = {
     'detection': {'bbox_mAP_50_area': 12.345678, 'mIoU': None, 'per_class': {'bbox_mAP_50_area': {'cat': 12.345678}}},
@@ -82,3 +82,32 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         write_metrics(path, {}, {})
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    table = {'detection': {'mIoU': 61.25, 'ABO_class': None, 'per_class': {'mIoU': {'cat <b>': 61.25, 'dog': None}}}}
+    meta = {'config': 'a.py', 'test': {'split': 'val'}, 'seed': 3, 'more': [1]}
+    write_metrics(tmp_path / 'metrics.json', table, meta)
+    assert read_metrics(tmp_path / 'metrics.json') == (table, meta)
+
+
+@pytest.mark.parametrize(
+    ('text', 'place'),
+    [
+        ('', 'not a file of results'),
+        ('[1]', 'not a file of results'),
+        ('{"a": {"mIoU": "12"}}', "'a' of"),
+        ('{"a": {"mIoU": [1]}}', "'a' of"),
+        ('{"a": {"per_class": {"mIoU": 3}}}', "'a' of"),
+        ('{"a": {"mIoU": NaN}}', 'not a file of results'),
+        ('{"a": ' + 100_000 * '[' + 100_000 * ']' + '}', 'metrics.json'),
+        ('{"meta": []}', '"meta" of'),
+        ('{"meta": {"versions": "9"}}', '"meta" of'),
+        ('{"meta": {"test": [1]}}', '"meta" of'),
+    ],
+)
+def test_a_file_that_holds_no_results_is_named(tmp_path, text, place):
+    (tmp_path / 'metrics.json').write_text(text)
+    with pytest.raises(ValueError, match=r'metrics\.json') as caught:
+        read_metrics(tmp_path / 'metrics.json')
+    assert place in str(caught.value) and 'tools/test.py' in str(caught.value)

@@ -3,13 +3,14 @@
 A *result* is one file. Results of one config (its seed apart), scored on the same images by the same protocol, make a *group*.
 """
 
-import json
 import os
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mmlabelpenet.evaluation.table import read_metrics
 
 UNITS = ('iteration', 'epoch')  # of the length of a training
 
@@ -134,16 +135,11 @@ def read_result(path: Path) -> Result:
     """Read one file.
 
     Raises:
-        ValueError: it is no file of results; the message names it.
+        ValueError: it is not a file of results; the message names it.
     """
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        meta = content.pop('meta')
-        result = Result(path, content, meta)
-        if not isinstance(result.about['split'], str) or not all('per_class' in row for row in content.values()):
-            raise KeyError('per_class')
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'{str(path)!r} holds no results as tools/test.py --out writes them ({error!r}).') from error
+    result = Result(path, *read_metrics(path))
+    if missing := [key for key in ('split', 'protocol', 'images') if key not in result.about]:
+        raise ValueError(f'{str(path)!r} does not say on which {missing[0]} its results were measured. tools/test.py --out writes that.')
     return result
 
 

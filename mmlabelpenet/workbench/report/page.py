@@ -5,7 +5,6 @@ Templates escape whatever they are given. Pages load nothing from elsewhere and 
 
 import base64
 import hashlib
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,13 @@ def write_page(path: str | Path, template: str, **content: Any) -> Path:
     return Path(path)
 
 
-def number(value: Any, digits: int = 1) -> str:
-    """A percentage, or a dash where nothing was measured; anything else as it is.
+def number(value: float | None) -> str:
+    """A percentage, or a dash where nothing was measured.
 
-    >>> number(61.25), number(None), number('?')
-    ('61.2', '–', '?')
+    >>> number(61.25), number(None)
+    ('61.2', '–')
     """
-    if isinstance(value, Real):
-        return f'{float(value):.{digits}f}'
-    return '–' if value is None else str(value)
+    return '–' if value is None else f'{value:.1f}'
 
 
 def hex_colours(count: int) -> list[str]:

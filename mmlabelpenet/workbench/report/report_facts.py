@@ -6,7 +6,6 @@ from numbers import Real
 
 import numpy as np
 
-from mmlabelpenet.workbench.report.page import number
 from mmlabelpenet.workbench.report.run import Run
 from mmlabelpenet.workbench.supervision.audit import audit
 
@@ -31,7 +30,7 @@ def cost_rows(phases: Sequence[tuple[str, int, Sequence[Mapping]]]) -> list[list
 
 def step_times(run: Run) -> list[str]:
     """What the steps of a quickstart took."""
-    return [f'{name} {number(step["seconds"], 0)} s' for name, step in run.steps.items() if step.get('seconds') is not None]
+    return [f'{name} {step.seconds:.0f} s' for name, step in run.steps.items() if step.seconds is not None]
 
 
 def supervision_card(run: Run) -> dict[str, Sequence[str]] | str:
@@ -45,7 +44,7 @@ def supervision_card(run: Run) -> dict[str, Sequence[str]] | str:
 def reproduction(run: Run) -> tuple[dict[str, str], list[str]]:
     """Config, seed, checkpoint, commit and versions; and the commands."""
     source = run.meta.get('config') or next((str(path) for path in sorted(run.folder.glob('*.py'))), 'CONFIG')
-    commands = [step['command'] for step in run.steps.values() if 'command' in step] or [
+    commands = [step.command for step in run.steps.values() if step.command] or [
         shlex.join(['python', 'tools/train.py', source, '--work-dir', str(run.folder)]),
         shlex.join(['python', 'tools/test.py', source, str(run.checkpoint), '--corloc', '--out', str(run.folder / 'metrics.json')]),
     ]

@@ -1,7 +1,6 @@
 """Parts of the report that measure: results per class, the lift from stage to stage beside the paper's, labels, best and worst images."""
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def per_class(table: Table) -> dict[str, tuple[dict[str, str], dict[str, Mapping
     """Columns and rows of a table for each metric that some stage has per class."""
     found = {}
     for metric in PER_CLASS:
-        rows = {stage: row.get('per_class', {}).get(metric) or {} for stage, row in table.items()}
+        rows = {stage: row['per_class'].get(metric, {}) for stage, row in table.items()}
         if names := list(dict.fromkeys(name for row in rows.values() for name in row)):
             found[METRICS[metric]] = ({name: name for name in names}, rows)
     return found
@@ -74,7 +73,7 @@ def lift(table: Table) -> dict[str, dict[str, float | None]]:
     columns = dict(own={stage: row.get('bbox_mAP_50_11point') for stage, row in table.items()}, paper=paper_map())
     rows: dict[str, dict[str, float | None]] = {stage: {} for stage in table}
     for name, values in columns.items():
-        known = {stage: value for stage, value in values.items() if isinstance(value, Real)}
+        known = {stage: value for stage, value in values.items() if value is not None}
         last = next((value for value in reversed(known.values()) if value), None)
         if last is None:
             return {}

@@ -2,8 +2,8 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -13,6 +13,7 @@ from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.table import read_metrics
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import MODELS
@@ -20,6 +21,13 @@ from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.report.comparison import Comparison, compare
 
 MOST = 2000  # training images that are compared with their annotations
+
+
+class Step(msgspec.Struct):
+    """A step of a quickstart."""
+
+    command: str | None = None
+    seconds: float | None = None
 
 
 class Run:
@@ -43,9 +51,9 @@ class Run:
         self.folder = Path(work_dir)
         self.config, self.checkpoint = find_run(self.folder)
         self.config_text = Path(self.config.filename).read_text(encoding='utf-8')
-        self.table = read_objects(self.folder / 'metrics.json')
-        self.meta = self.table.pop('meta', {})
-        self.steps = read_objects(self.folder / 'quickstart.json')
+        metrics, steps = self.folder / 'metrics.json', self.folder / 'quickstart.json'
+        self.table, self.meta = read_metrics(metrics) if metrics.exists() else ({}, {})
+        self.steps = read_json(steps, dict[str, Step], 'a list of steps', 'Remove it.') if steps.exists() else {}
         self._devkits: dict[str, Devkit] = {}
         folder = self.folder / 'pseudo_labels'
         paths = find_stores(folder) if any(folder.glob('*.json')) else {}
@@ -83,17 +91,6 @@ class Run:
         """Whether every image of the stores has annotations, which serve to measure only."""
         devkit = self.devkit()
         return bool(self.stores) and all(devkit.is_annotated(name) for store in self.stores.values() for name in store.image_ids)
-
-
-def read_objects(path: Path) -> dict[str, dict[str, Any]]:
-    """A JSON file of named objects; none where there is no file.
-
-    Raises:
-        ValueError: the file holds something else; names it.
-    """
-    if not path.exists():
-        return {}
-    return read_json(path, dict[str, dict[str, Any]], 'an object of objects by name', 'Remove it or write it again.')
 
 
 def last_config(folder: str | Path) -> Config | None:

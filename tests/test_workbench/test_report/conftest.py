@@ -111,10 +111,10 @@ test_evaluator.update(data_root={str(data)!r}, mask_classes={classes!r})
         for category, name in zip(content['categories'], classes, strict=True):
             category['name'] = name
         path.write_text(json.dumps(content))
-    row = {'bbox_mAP_50_11point': 61.25, 'mIoU': text, 'per_class': {'mIoU': dict.fromkeys(classes, text)}}
+    row = {'bbox_mAP_50_11point': 61.25, 'mIoU': None, 'per_class': {'mIoU': dict.fromkeys(classes, 3.0)}}
     about = dict(config=text, test=dict(images=text), versions={text: text}, commit=text, checkpoint_sha256=text)
     (run / 'metrics.json').write_text(json.dumps({text: row, 'segmentation': row, 'meta': about}))
-    steps = {text: dict(command=text, seconds=text), 'train': dict(command=text, seconds=3)}
+    steps = {text: dict(command=text, seconds=1), 'train': dict(command=text, seconds=3)}
     (run / 'quickstart.json').write_text(json.dumps(steps))
     return dict(report=write_report(run, 1, 1), **_other_pages(Run(run), folder, data, classes))
 

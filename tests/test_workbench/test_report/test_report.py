@@ -103,7 +103,7 @@ test_evaluator['data_root'] = {str(data)!r}
 
 
 def test_a_report_without_metrics_says_so(work_dir, monkeypatch):
-    monkeypatch.setattr('mmlabelpenet.workbench.report.run.read_objects', lambda path: {})
+    monkeypatch.setattr('mmlabelpenet.workbench.report.run.read_metrics', lambda path: ({}, {}))
     assert 'Not tested' in write_report(work_dir, 1, 1).read_text()
 
 

@@ -3,9 +3,9 @@ import os
 
 import pytest
 
-from mmlabelpenet.workbench.report.run import find_stores, last_config, read_objects
+from mmlabelpenet.workbench.report.run import find_stores, last_config
 
-STORE = json.dumps(dict(info={}, images=[], annotations=[]))
+STORE = json.dumps(dict(info={}, images=[], annotations=[], categories=[]))
 
 
 def write_stores(folder, names):
@@ -36,14 +36,3 @@ def test_a_place_without_store_is_an_error(tmp_path):
     for place in (tmp_path, tmp_path / 'missing.json'):
         with pytest.raises(FileNotFoundError, match='neither a pseudo-label store nor a folder'):
             find_stores(place)
-
-
-@pytest.mark.parametrize('text', ['[1]', '{"a": 1}', '{', '\x00', '{"a": NaN}'])
-def test_a_file_that_is_not_an_object_of_objects_is_named(tmp_path, text):
-    (tmp_path / 'metrics.json').write_text(text)
-    with pytest.raises(ValueError, match=r'metrics\.json'):
-        read_objects(tmp_path / 'metrics.json')
-
-
-def test_a_file_that_is_not_there_holds_nothing(tmp_path):
-    assert read_objects(tmp_path / 'metrics.json') == {}
