@@ -5,26 +5,68 @@ Training asks for image lists and tags alone; :func:`read_names` drops boxes and
 Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
-from .devkit import VOID, Devkit, Masks, Objects, ResultNames
+from ..files import below
+from ..schema import decode_json, read_json
+from .devkit import Devkit, Masks, Objects, ResultNames, void_of
+from .image_names import check_distinct, identities
+from .label_schema import Box, Code
+from .rle import checked_segmentation, draw
 from .tag_files import tags_from_file
+
+Id = int | str | float
+
+
+class _Image(msgspec.Struct):
+    id: Id
+    file_name: str
+
+
+class _Category(msgspec.Struct):
+    id: Id
+    name: str
+
+
+class _Mark(msgspec.Struct):
+    """What training may know of an annotation."""
+
+    image_id: Id
+    category_id: Id
+    iscrowd: int | bool = 0
+
+
+class _Note(_Mark, kw_only=True):
+    bbox: Box
+    area: float | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b'null')  # read when the image is asked for
+
+
+class _Names(msgspec.Struct):
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Mark]
+
+
+class _Annotations(msgspec.Struct):
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Note]
 
 
 class Names(NamedTuple):
     """What training may know of an annotation file.
 
     Attributes:
-        images: file name by image id (the name without suffix), in the order of the file.
+        images: file name by image id, in the order of the file.
         numbers: number in the file by image id.
         categories: number of each category by its name.
         present: image id -> names of categories that it shows; ``crowds`` those of which it shows crowds only.
@@ -32,29 +74,28 @@ class Names(NamedTuple):
     """
 
     images: dict[str, str]
-    numbers: dict[str, int]
-    categories: dict[str, int]
+    numbers: dict[str, Id]
+    categories: dict[str, Id]
     present: dict[str, set[str]]
     crowds: dict[str, set[str]]
 
 
 @lru_cache(maxsize=2)
 def read_names(path: Path) -> Names:
-    """Read image names and categories of a COCO file; boxes and masks are thrown away as the parser meets them.
+    """Read image names and categories of a COCO file; the parser passes over boxes and masks.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no COCO annotation file.
+        ValueError: it is no COCO annotation file; the message names the place.
     """
-    content = _read(path, names_only=True)
-    ids = {image['id']: Path(image['file_name']).stem for image in content['images']}
-    names = {category['id']: category['name'] for category in content['categories']}
+    content = _read(path, _Names)
+    ids, names = _identities(content.images, path), {category.id: category.name for category in content.categories}
     single: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
     crowds: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
-    for note in content['annotations']:
-        (crowds if note.get('iscrowd') else single)[ids[note['image_id']]].add(names[note['category_id']])
+    for mark in content.annotations:
+        (crowds if mark.iscrowd else single)[ids[mark.image_id]].add(names[mark.category_id])
     only_crowds = {image_id: found - single[image_id] for image_id, found in crowds.items()}
-    files = {ids[image['id']]: image['file_name'] for image in content['images']}
+    files = {ids[image.id]: image.file_name for image in content.images}
     return Names(files, {name: number for number, name in ids.items()}, {name: k for k, name in names.items()}, single, only_crowds)
 
 
@@ -77,7 +118,7 @@ class COCODevkit(Devkit):
         if not self._splits():
             raise FileNotFoundError(f"Expected COCO at {str(data_root)!r}, but it has no 'annotations/instances_SPLIT.json'.")
         self._places: dict[str, tuple[str, Path]] = {}  # split and file of each image that is known so far
-        self._notes: dict[str, list[dict]] = {}
+        self._notes: dict[str, list[_Found]] = {}
         if classes is None:
             numbers = read_names(self.list_file(self._splits()[0])).categories
             classes = sorted(numbers, key=numbers.__getitem__)
@@ -114,11 +155,16 @@ class COCODevkit(Devkit):
 
         Raises:
             FileNotFoundError: no such split.
-            ValueError: its file is no COCO annotation file.
+            ValueError: its file is no COCO annotation file, or another split has an image of the same name.
         """
-        images = read_names(self.list_file(split)).images
-        self._places |= {image_id: (split, self.data_root / split / name) for image_id, name in images.items()}
-        return list(images)
+        path = self.list_file(split)
+        for image_id, name in read_names(path).images.items():
+            place = (split, below(self.data_root / split, name, f'image {image_id!r} of {str(path)!r}'))
+            if self._places.setdefault(image_id, place) != place:
+                raise ValueError(
+                    f'Image {image_id!r} is in the splits {self._places[image_id][0]!r} and {split!r}: open one of them at a time.'
+                )
+        return list(read_names(path).images)
 
     def _place(self, image_id: str) -> tuple[str, Path] | None:
         """Split and file of an image; None for one that no annotation file knows."""
@@ -168,68 +214,99 @@ class COCODevkit(Devkit):
         notes = self._all_annotations(image_id)
         return _objects(notes, np.zeros(len(notes), np.int64))
 
-    def instance_masks(self, image_id: str) -> Masks:
-        """Instance masks of the wanted classes, without crowds."""
-        notes = [note for note in self._annotations(image_id) if not note.get('iscrowd')]
+    def instance_masks(self, image_id: str) -> Masks | None:
+        """Instance masks of the wanted classes, without crowds; None where an object has a box alone."""
+        notes = [note for note in self._annotations(image_id) if not note.crowd]
         size = self.image_size(image_id)
-        masks = [_decode(note['segmentation'], size) for note in notes]
+        masks = [mask for note in notes if (mask := note.mask(size)) is not None]
+        if len(masks) < len(notes):
+            return None
         return Masks(self._labels(notes), np.stack(masks) if masks else np.zeros((0, *size), bool))
 
-    def class_mask(self, image_id: str) -> NDArray[np.uint8]:
-        """uint8 (h, w): 0 background, 1 + k class k, 255 crowds; where objects overlap the smaller one is seen."""
+    def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+        """(h, w): 0 background, 1 + k class k, void for crowds; where objects overlap the smaller one is seen. None as for masks."""
         size = self.image_size(image_id)
-        painted = np.zeros(size, np.uint8)
-        for note in sorted(self._annotations(image_id), key=lambda note: (not note.get('iscrowd'), -note['area'])):
-            painted[_decode(note['segmentation'], size)] = VOID if note.get('iscrowd') else 1 + self.classes.index(note['name'])
+        void = void_of(len(self.classes))
+        painted = np.zeros(size, void.dtype)
+        for note in sorted(self._annotations(image_id), key=lambda note: (not note.crowd, -note.area)):
+            if (mask := note.mask(size)) is None:
+                return None
+            painted[mask] = void if note.crowd else 1 + self.classes.index(note.name)
         return painted
 
-    def _labels(self, notes: Sequence[dict]) -> NDArray[np.int64]:
-        return np.array([self.classes.index(note['name']) for note in notes], np.int64)
+    def _labels(self, notes: Sequence['_Found']) -> NDArray[np.int64]:
+        return np.array([self.classes.index(note.name) for note in notes], np.int64)
 
-    def _annotations(self, image_id: str) -> list[dict]:
-        return [note for note in self._all_annotations(image_id) if note['name'] in self.classes]
+    def _annotations(self, image_id: str) -> list['_Found']:
+        return [note for note in self._all_annotations(image_id) if note.name in self.classes]
 
-    def _all_annotations(self, image_id: str) -> list[dict]:
+    def _all_annotations(self, image_id: str) -> list['_Found']:
         """Annotations of an image, boxes and masks included: for metrics only."""
         if image_id not in self._notes:
             place = self._place(image_id)
             if place is None:
                 raise FileNotFoundError(f'Image {image_id!r} is in no annotation file of {str(self.data_root)!r}.')
-            content = _read(self.list_file(place[0]), names_only=False)
-            ids = {image['id']: Path(image['file_name']).stem for image in content['images']}
-            names = {category['id']: category['name'] for category in content['categories']}
+            path = self.list_file(place[0])
+            content = _read(path, _Annotations)
+            ids, names = _identities(content.images, path), {category.id: category.name for category in content.categories}
             self._notes |= {name: [] for name in ids.values()}
-            for note in content['annotations']:
-                if min(note['bbox'][2:]) > 0:
-                    self._notes[ids[note['image_id']]].append({**note, 'name': names[note['category_id']]})
+            for number, note in enumerate(content.annotations):
+                if min(note.bbox[2:]) > 0:
+                    area = note.area if note.area is not None else note.bbox[2] * note.bbox[3]
+                    where = f'annotations[{number}] of {str(path)!r}'
+                    found = _Found(names[note.category_id], bool(note.iscrowd), note.bbox, area, note.segmentation, where)
+                    self._notes[ids[note.image_id]].append(found)
         return self._notes[image_id]
 
 
-def _objects(notes: Sequence[dict], labels: NDArray[np.int64]) -> Objects:
-    boxes = np.array([note['bbox'] for note in notes], np.float32).reshape(-1, 4)
+class _Found(NamedTuple):
+    """An annotation whose name is known."""
+
+    name: str
+    crowd: bool
+    bbox: Box
+    area: float
+    segmentation: msgspec.Raw
+    where: str
+
+    def mask(self, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Its pixels, bool (h, w); None for a box alone."""
+        problem = f'The segmentation of {self.where} cannot be read'
+        segmentation = msgspec.to_builtins(decode_json(bytes(self.segmentation), Code | list[list[float]] | None, problem))
+        if not segmentation:
+            return None
+        if isinstance(segmentation, dict):
+            segmentation['size'] = list(segmentation['size'])
+        try:
+            return draw(checked_segmentation(segmentation, size), size)
+        except ValueError as error:
+            raise ValueError(f'{problem}: {error}.') from error
+
+
+def _objects(notes: Sequence[_Found], labels: NDArray[np.int64]) -> Objects:
+    boxes = np.array([note.bbox for note in notes], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return Objects(boxes, labels, np.array([bool(note.get('iscrowd')) for note in notes], bool))
+    return Objects(boxes, labels, np.array([note.crowd for note in notes], bool))
 
 
-def _read(path: Path, names_only: bool) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'), object_hook=_without_places if names_only else None)
-    except ValueError as error:
-        raise ValueError(f'{str(path)!r} is not readable as JSON: {error}.') from error
-    if not isinstance(content, dict) or not {'images', 'annotations', 'categories'} <= set(content):
-        raise ValueError(f"{str(path)!r} should hold COCO's 'images', 'annotations' and 'categories'.")
+_File = TypeVar('_File', _Names, _Annotations)
+
+
+def _read(path: Path, kind: type[_File]) -> _File:
+    """The file, of which every annotation belongs to an image and a category."""
+    content = read_json(path, kind, "a COCO file with 'images', 'annotations' and 'categories'")
+    for what, entries in (('image', content.images), ('category', content.categories)):
+        known = {entry.id for entry in entries}
+        if len(known) < len(entries):
+            raise ValueError(f'{str(path)!r} has two entries of one id among its {"images" if what == "image" else "categories"}.')
+        for number, note in enumerate(content.annotations):
+            if (found := getattr(note, f'{what}_id')) not in known:
+                raise ValueError(f'annotations[{number}] of {str(path)!r} has the unknown {what}_id {found!r}.')
     return content
 
 
-def _without_places(entry: dict[str, Any]) -> dict[str, Any]:
-    for key in ('bbox', 'segmentation', 'area'):
-        entry.pop(key, None)
-    return entry
-
-
-def _decode(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Polygons, or a run-length code compressed or not, as a mask bool (h, w)."""
-    codes = segmentation
-    if isinstance(segmentation, list) or isinstance(segmentation['counts'], list):
-        codes = coco_mask.frPyObjects(segmentation, *size)
-    return coco_mask.decode(coco_mask.merge(codes) if isinstance(codes, list) else codes).astype(bool)
+def _identities(images: Sequence[_Image], path: Path) -> dict[Id, str]:
+    """Name of each image by its number in the file."""
+    check_distinct([image.file_name for image in images], str(path))
+    names = {name: image_id for image_id, name in identities([image.file_name for image in images]).items()}
+    return {image.id: names[image.file_name] for image in images}

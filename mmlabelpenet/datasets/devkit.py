@@ -15,6 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 VOID = 255
+
+
+def void_of(num_classes: int) -> np.uint8 | np.uint16:
+    """The value of void pixels in a map of so many classes, as a number of the map's type: 8 bits hold 254 classes, 16 bits the others.
+
+    >>> int(void_of(254)), int(void_of(255))
+    (255, 65535)
+    """
+    return np.uint8(VOID) if num_classes < VOID else np.uint16(65535)
+
+
 _EXIF_ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 
@@ -125,8 +136,8 @@ class Devkit(ABC):
         """
 
     @abstractmethod
-    def class_mask(self, image_id: str) -> NDArray[np.uint8] | None:
-        """uint8 (h, w): 0 background, 1 + k class k, 255 void; other classes are background. None for an image without it.
+    def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+        """(h, w), of the type of :func:`void_of`: 0 background, 1 + k class k, void; other classes are background. None without it.
 
         Raises:
             ValueError: it is damaged.

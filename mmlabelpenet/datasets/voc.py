@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..files import below, checked_name
 from ..schema import read_text
-from .devkit import VOID, Devkit, Masks, Objects
+from .devkit import VOID, Devkit, Masks, Objects, void_of
 from .image_names import identities, is_image_name, read_image_list
 from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml
 
@@ -186,8 +186,8 @@ class VOCDevkit(Devkit):
                 masks.append(mask)
         return Masks(np.array(labels, np.int64), np.stack(masks) if masks else np.zeros((0, *instances.shape), bool))
 
-    def class_mask(self, image_id: str) -> NDArray[np.uint8] | None:
-        """uint8 (h, w): 0 background, 1 + k class k, 255 void; unwanted classes are background. None where there is no such file.
+    def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+        """(h, w), of the type of :func:`void_of`: 0 background, 1 + k class k, void; unwanted classes are background. None without a file.
 
         Raises:
             ValueError: the file is no label image or has an index beyond ``mask_classes``.
@@ -200,12 +200,13 @@ class VOCDevkit(Devkit):
         of_classes = {f'{name}_{split}' for name in {*self.mask_classes, *VOC_CLASSES} for split in names}
         return sorted(names - of_classes)
 
-    def _label_table(self) -> NDArray[np.uint8]:
-        """uint8 (256,), from an index of SegmentationClass to 0, 1 + label or 255."""
-        table = np.zeros(256, np.uint8)
-        table[VOID] = VOID
+    def _label_table(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """(256,), from an index of SegmentationClass to 0, 1 + label or void."""
+        table = np.zeros(256, void_of(len(self.classes)).dtype)
+        table[VOID] = void_of(len(self.classes))
         for label, name in enumerate(self.classes):
-            table[1 + self.mask_classes.index(name)] = 1 + label
+            if self.mask_classes.index(name) < VOID - 1:  # the files have 8 bits
+                table[1 + self.mask_classes.index(name)] = 1 + label
         return table
 
     def _indices(self, folder: str, image_id: str) -> NDArray[np.uint8] | None:

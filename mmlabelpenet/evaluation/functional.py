@@ -19,11 +19,11 @@ from .localisation import best_per_object, corloc_counts, mean_per_class, propos
 from .matching import Matches, match_coco, match_voc
 from .overlaps import RLE, BestOverlap, best_in_matrix, best_overlaps, box_iou, encode_masks, mask_iou, paired_box_iou
 from .pseudo_quality import pseudo_label_quality
-from .semantic import VOID, class_ious, confusion_matrix, paint, semantic_map
+from .semantic import VOID, add_confusions, class_ious, confusion, confusion_matrix, paint, semantic_map
 
 __all__ = [
-    'RLE', 'VOID', 'BestOverlap', 'Detections', 'Matches', 'Objects', 'average_precision', 'average_precisions', 'best_in_matrix',
-    'best_overlaps', 'best_per_object', 'box_average_precisions', 'box_iou', 'class_ious', 'confusion_matrix', 'corloc_counts',
-    'encode_masks', 'mask_iou', 'match_coco', 'match_voc', 'mean_per_class', 'paint', 'paired_box_iou', 'proposal_quality',
-    'pseudo_label_quality', 'semantic_map', 'shares',
+    'RLE', 'VOID', 'BestOverlap', 'Detections', 'Matches', 'Objects', 'add_confusions', 'average_precision', 'average_precisions',
+    'best_in_matrix', 'best_overlaps', 'best_per_object', 'box_average_precisions', 'box_iou', 'class_ious', 'confusion',
+    'confusion_matrix', 'corloc_counts', 'encode_masks', 'mask_iou', 'match_coco', 'match_voc', 'mean_per_class', 'paint', 'paired_box_iou',
+    'proposal_quality', 'pseudo_label_quality', 'semantic_map', 'shares',
 ]  # fmt: skip

@@ -36,7 +36,7 @@ class Truth:
     """Ground truth of one image.
 
     ``bboxes`` (g, 4), ``labels`` (g,), ``difficult`` (g,); ``mask_labels`` (m,) and ``masks`` (m codes), or None where the image
-    has no instance masks; ``class_mask`` uint8 (h, w), or None.
+    has no instance masks; ``class_mask`` (h, w), or None.
     """
 
     bboxes: NDArray
@@ -180,12 +180,12 @@ def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Re
     }
 
 
-def _score_class_map(prediction: Prediction, class_mask: NDArray, settings: Settings) -> NDArray:
+def _score_class_map(prediction: Prediction, class_mask: NDArray, settings: Settings) -> tuple[NDArray, NDArray]:
     predicted = class_map(prediction, class_mask.shape, settings.semantic_score_thr)
-    return measure.confusion_matrix(predicted, class_mask, settings.num_classes)
+    return measure.confusion(predicted, class_mask, settings.num_classes)
 
 
-def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -> NDArray[np.uint8]:
+def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Class of each pixel, by the best-scored instance that covers it (:func:`~.semantic.semantic_map`).
 
     Args:
@@ -194,7 +194,7 @@ def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -
         score_thr: only instances with at least this score are painted; only these are decoded, one at a time.
 
     Returns:
-        uint8 (h, w), 0 background, 1 + k class k.
+        uint8 (h, w), uint16 if a label is above 253; 0 background, 1 + k class k.
 
     >>> class_map(Prediction(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), []), (1, 2), 0.3).tolist()
     [[0, 0]]
@@ -238,7 +238,7 @@ def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArra
             values[f'ABO_{kind}'] = measure.mean_per_class(best, labels, settings.num_classes)
     confusions = [record['confusion'] for record in records if 'confusion' in record]
     if confusions and any(record['masks'] for record in records):
-        values['mIoU'] = measure.class_ious(sum(confusions))
+        values['mIoU'] = measure.class_ious(measure.add_confusions(confusions, settings.num_classes))
     return values
 
 

@@ -1,30 +1,37 @@
 """Semantic segmentation from instances, and its mean IoU.
 
-Shapes: n instances, C classes, (h, w) image. Maps: uint8 (h, w), 0 background, 1 + k for class k, 255 void.
+Shapes: n instances, C classes, (h, w) image. Maps: (h, w), 0 background, 1 + k for class k, void; uint8 where void is 255, uint16 where it
+is 65535 (more than 254 classes).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.devkit import VOID, void_of
 from .localisation import shares
 
-VOID = 255
+__all__ = ['VOID', 'add_confusions', 'class_ious', 'confusion', 'confusion_matrix', 'paint', 'semantic_map']
+
+Confusion = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Pairs of a true and a predicted value that occur in an image, as ``true * (C + 1) + predicted``, and how many pixels have them."""
 
 
-def semantic_map(masks: NDArray, scores: NDArray, labels: NDArray, size: tuple[int, int], score_thr: float = 0.3) -> NDArray[np.uint8]:
+def semantic_map(
+    masks: NDArray, scores: NDArray, labels: NDArray, size: tuple[int, int], score_thr: float = 0.3
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Give each pixel the class of the best-scored instance that covers it; background where there is none.
 
     Args:
         masks: bool (n, h, w).
         scores: float (n,); of equal ones the first instance wins.
-        labels: int (n,), below 254.
+        labels: int (n,).
         size: (h, w).
         score_thr: only instances with at least this score are painted.
 
     Returns:
-        uint8 (h, w).
+        uint8 (h, w), uint16 if a label is above 253.
 
     Raises:
         ValueError: masks of another size.
@@ -39,7 +46,7 @@ def semantic_map(masks: NDArray, scores: NDArray, labels: NDArray, size: tuple[i
 
 def paint(
     mask_of: Callable[[int], NDArray[np.bool_]], scores: NDArray, labels: NDArray, size: tuple[int, int], score_thr: float
-) -> NDArray[np.uint8]:
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """As :func:`semantic_map`, with masks that are asked for one by one, so that only one needs to be in memory.
 
     Args:
@@ -50,7 +57,7 @@ def paint(
         score_thr: only instances with at least this score are painted.
 
     Returns:
-        uint8 (h, w).
+        uint8 (h, w), uint16 if a label is above 253.
 
     Raises:
         ValueError: a mask of another size.
@@ -59,7 +66,7 @@ def paint(
     [[1, 2]]
     """
     scores = np.asarray(scores)
-    result = np.zeros(size, dtype=np.uint8)
+    result = np.zeros(size, void_of(int(np.max(labels, initial=-1)) + 1).dtype)
     for index in np.argsort(-scores, kind='stable')[::-1]:
         if scores[index] >= score_thr:
             mask = mask_of(int(index))
@@ -69,33 +76,56 @@ def paint(
     return result
 
 
-def confusion_matrix(predicted: NDArray, truth: NDArray, num_classes: int) -> NDArray[np.int64]:
+def confusion(predicted: NDArray, truth: NDArray, num_classes: int) -> Confusion:
     """Count pixels of one image by true and predicted value; void pixels of the truth are left out.
 
     Args:
-        predicted: uint8 (h, w), values 0..C.
-        truth: uint8 (h, w), values 0..C or 255.
+        predicted: (h, w), values 0..C.
+        truth: (h, w), values 0..C or void.
         num_classes: C, background not counted.
 
     Returns:
-        int64 (C + 1, C + 1), rows truth, columns prediction. Matrices of images add up.
+        What occurs, and how often; a matrix of many classes would take megabytes for every image.
 
     Raises:
         ValueError: sizes differ, or a value is out of range.
 
-    >>> confusion_matrix(np.array([[0, 1, 1]]), np.array([[0, 1, 255]]), num_classes=1).tolist()
-    [[1, 0], [0, 1]]
+    >>> pairs, counts = confusion(np.array([[0, 1, 1]]), np.array([[0, 1, 255]]), num_classes=1)
+    >>> pairs.tolist(), counts.tolist()
+    ([0, 3], [1, 1])
     """
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     if predicted.shape != truth.shape:
         raise ValueError(f'Predicted and true class maps need one size, got {predicted.shape} and {truth.shape}.')
-    known = truth != VOID
+    void = int(void_of(num_classes))
+    known = truth != void
     rows, columns = truth[known].astype(np.int64), predicted[known].astype(np.int64)
     highest = max(rows.max(initial=0), columns.max(initial=0))
     if highest > num_classes:
-        raise ValueError(f'Class maps need values 0..{num_classes} (or 255, void, in the truth), got {highest}.')
-    counts = np.bincount(rows * (num_classes + 1) + columns, minlength=(num_classes + 1) ** 2)
-    return counts.reshape(num_classes + 1, num_classes + 1)
+        raise ValueError(f'Class maps need values 0..{num_classes} (or {void}, void, in the truth), got {highest}.')
+    pairs, counts = np.unique(rows * (num_classes + 1) + columns, return_counts=True)
+    return pairs, counts.astype(np.int64)
+
+
+def add_confusions(confusions: Iterable[Confusion], num_classes: int) -> NDArray[np.int64]:
+    """The counts of all images, int64 (C + 1, C + 1), rows truth, columns prediction.
+
+    >>> add_confusions([(np.array([0, 3]), np.array([5, 1])), (np.array([3]), np.array([2]))], num_classes=1).tolist()
+    [[5, 0], [0, 3]]
+    """
+    total = np.zeros((num_classes + 1) ** 2, np.int64)
+    for pairs, counts in confusions:
+        total[pairs] += counts
+    return total.reshape(num_classes + 1, num_classes + 1)
+
+
+def confusion_matrix(predicted: NDArray, truth: NDArray, num_classes: int) -> NDArray[np.int64]:
+    """:func:`confusion` of one image as a matrix, int64 (C + 1, C + 1). Matrices of images add up.
+
+    >>> confusion_matrix(np.array([[0, 1, 1]]), np.array([[0, 1, 255]]), num_classes=1).tolist()
+    [[1, 0], [0, 1]]
+    """
+    return add_confusions([confusion(predicted, truth, num_classes)], num_classes)
 
 
 def class_ious(confusion: NDArray) -> NDArray[np.float64]:

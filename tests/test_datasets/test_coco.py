@@ -182,7 +182,95 @@ def test_what_is_missing_is_named(root):
         COCODevkit(root / 'train2017', CLASSES)
 
 
-@pytest.mark.parametrize('text', ['{', '[]', '{"images": []}'])
+def made(folder, names, categories=('cat', 'dog'), **change):
+    """COCO as other tools write it: one object an image, of the category of its number."""
+    for name in names:
+        (folder / 'val' / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', SIZE[::-1]).save(folder / 'val' / name, 'JPEG')
+    notes = [
+        dict(id=k, image_id=k, category_id=k, bbox=[5, 5, 9, 9], segmentation=[[5, 5, 14, 5, 14, 14]]) | change for k in range(len(names))
+    ]
+    content = dict(
+        images=[dict(id=k, file_name=name) for k, name in enumerate(names)],
+        annotations=[{key: value for key, value in note.items() if value is not None} for note in notes],
+        categories=[dict(id=k, name=name) for k, name in enumerate(categories)],
+    )
+    (folder / 'annotations').mkdir()
+    (folder / 'annotations/instances_val.json').write_text(json.dumps(content))
+    devkit = COCODevkit(folder, categories)
+    return devkit, devkit.image_ids('val')
+
+
+def test_images_in_folders_keep_their_own_tags_and_objects(tmp_path):
+    devkit, ids = made(tmp_path, ['x/a.jpg', 'y/a.jpg'])
+    assert ids == ['x/a', 'y/a'] and devkit.tags('val') == {'x/a': [0], 'y/a': [1]}
+    assert [devkit.objects(image_id).labels.tolist() for image_id in ids] == [[0], [1]]
+    assert devkit.image_path('y/a') == tmp_path / 'val/y/a.jpg' and devkit.class_mask('y/a').max() == 2
+
+
+def test_the_area_is_that_of_the_box_where_it_is_missing(tmp_path):
+    devkit, _ = made(tmp_path, ['a.jpg'])
+    assert devkit.class_mask('a').max() == 1 and len(devkit.instance_masks('a').masks) == 1
+
+
+@pytest.mark.parametrize('segmentation', [None, []])
+def test_an_image_with_a_box_alone_has_no_masks_to_score(tmp_path, segmentation):
+    devkit, _ = made(tmp_path, ['a.jpg'], segmentation=segmentation)
+    assert devkit.objects('a').bboxes.tolist() == [[5, 5, 14, 14]]
+    assert devkit.instance_masks('a') is None and devkit.class_mask('a') is None
+
+
+def test_maps_of_many_classes_have_16_bits(tmp_path):
+    categories = tuple(f'class {k}' for k in range(300))
+    devkit, _ = made(tmp_path, ['a.jpg', 'b.jpg'], categories, category_id=299)
+    assert devkit.class_mask('a').max() == 300
+    devkit._notes['b'] = [devkit._notes['b'][0]._replace(crowd=True)]
+    assert devkit.class_mask('b').max() == 65535
+
+
+@pytest.mark.parametrize(
+    ('change', 'problem'),
+    [
+        (dict(category_id=7), r'annotations\[0\] of .*instances_val.json. has the unknown category_id 7'),
+        (dict(image_id='z'), r"annotations\[0\] of .*instances_val.json. has the unknown image_id 'z'"),
+        (dict(bbox=[1, 2, 3]), r'instances_val.json. is not a COCO file .*Expected `array` of length 4 - at `\$.annotations\[0\].bbox`'),
+        (dict(bbox=None), 'missing required field `bbox`'),
+        (dict(segmentation='a'), r'segmentation of annotations\[0\] of .*instances_val.json. cannot be read'),
+        (dict(segmentation=dict(size=[2, 2], counts='13')), r'cannot be read: its mask has the size \[2, 2\]'),
+        (dict(segmentation=dict(size=[100_000, 100_000], counts=[10**10])), 'cannot be read: its mask has the size'),
+        (dict(segmentation=[[0, 0, 1e9, 1e9, 5, 0]]), 'cannot be read: its segmentation has a corner far from its image'),
+        (dict(segmentation=[[1, 2, 3]]), 'cannot be read: its segmentation holds a polygon'),
+    ],
+)
+def test_a_malformed_annotation_is_named(tmp_path, change, problem):
+    def read():
+        devkit, _ = made(tmp_path, ['a.jpg'], **change)
+        devkit.objects('a')
+        devkit.instance_masks('a')
+
+    with pytest.raises(ValueError, match=problem):
+        read()
+
+
+@pytest.mark.parametrize('names', [['../a.jpg'], ['/etc/passwd']])
+def test_no_image_lies_outside_of_its_split(tmp_path, names):
+    content = dict(images=[dict(id=1, file_name=name) for name in names], annotations=[], categories=[])
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / 'annotations/instances_val.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='instances_val.json.: .* is not the name of a file below its folder'):
+        COCODevkit(tmp_path, ()).image_ids('val')
+
+
+def test_one_name_in_two_splits_is_not_mixed_up(root):
+    write(root, 'train2017', (8, 9), [])
+    read_names.cache_clear()
+    devkit = COCODevkit(root, CLASSES)
+    devkit.image_ids('train2017')
+    with pytest.raises(ValueError, match="'000000000008' is in the splits 'train2017' and 'val2017'"):
+        devkit.image_ids('val2017')
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{"images": []}', '[' * 100_000, '\0', '{"images": [{"id": NaN}]}'])
 def test_a_file_of_another_form_is_refused(root, text):
     (root / 'annotations/instances_train2017.json').write_text(text)
     read_names.cache_clear()

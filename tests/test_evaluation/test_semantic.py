@@ -64,3 +64,11 @@ def test_only_painted_masks_are_asked_for_and_each_once():
 
     paint(mask_of, np.array([0.9, 0.1, 0.5]), np.array([0, 1, 2]), (1, 2), 0.3)
     assert asked == [2, 0]
+
+
+@pytest.mark.parametrize('label', [253, 254, 255, 299])
+def test_maps_of_more_than_254_classes_have_another_void(label):
+    found = semantic_map(np.ones((1, 1, 2), bool), np.ones(1), np.array([label]), (1, 2))
+    assert found.tolist() == [[label + 1] * 2]
+    table = confusion_matrix(found, np.array([[label + 1, 65535]]), 300)
+    assert table.sum() == table[label + 1, label + 1] == 1
