@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NAMES = ('predict', 'python -m mmlabelpenet.predict')  # as a command of mmlabelpenet, and by its module
 FORMATS = ('coco', 'png', 'labelme', 'drawn')
-STAGES = ('classification', 'detection', 'refinement', 'segmentation')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,7 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', help='default: the last one of the work dir')
     parser.add_argument('--out', type=Path, default=Path('predictions'), help='folder (default: predictions)')
     parser.add_argument('--format', nargs='+', choices=FORMATS, default=['coco', 'png'], help='default: coco png')
-    parser.add_argument('--stage', choices=STAGES, help='default: the last')
+    parser.add_argument('--stage', help='of the network (default: the last)')
     parser.add_argument('--min-score', type=float, default=0.3, help='leave out detections below (default: 0.3)')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures per pass (default: 1)')
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')

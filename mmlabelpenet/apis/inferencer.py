@@ -25,7 +25,6 @@ from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shru
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.inference.mask_refinement import rescale_results
 from mmlabelpenet.registry import MODELS
-from mmlabelpenet.structures import check_stage
 
 Picture = str | Path | NDArray[np.uint8]
 _LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
@@ -100,7 +99,7 @@ class LabelPENetInferencer:
             FileNotFoundError: no such file or folder, or nothing fits the pattern.
             ValueError: a picture cannot be read, the network has no such stage, or the batch size is below 1.
         """
-        stage = check_stage(stage or self.stages[-1])
+        stage = stage or self.stages[-1]
         if stage not in self.stages:
             raise ValueError(f'The network has the stages {", ".join(self.stages)}, not {stage!r}.')
         if batch_size < 1:

@@ -23,28 +23,27 @@ from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.files import file_hash
-from mmlabelpenet.structures import STAGES, check_stage
 
 
-def choose_stages(stages: str | Sequence[str], available: Sequence[str] = STAGES) -> list[str]:
+def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list[str]:
     """The stages to test, in their order.
 
     Args:
         stages: ``'all'``, or one name or several.
-        available: those of the model.
+        available: those of the model, in order.
 
     Raises:
-        ValueError: a name is no stage, or one that the model lacks.
+        ValueError: the model lacks a stage.
 
     >>> choose_stages('all', ['classification', 'detection'])
     ['classification', 'detection']
     """
     names = [stages] if isinstance(stages, str) else list(stages)
     if names == ['all']:
-        return [name for name in STAGES if name in available]
-    if absent := [name for name in map(check_stage, names) if name not in available]:
+        return list(available)
+    if absent := [name for name in names if name not in available]:
         raise ValueError(f'The model of this config has the stages {", ".join(available)}, not {", ".join(absent)}.')
-    return [name for name in STAGES if name in names]
+    return [name for name in available if name in names]
 
 
 def test(
@@ -74,7 +73,7 @@ def test(
 
     Raises:
         FileNotFoundError: no checkpoint, data or proposals.
-        ValueError: unknown stage, a checkpoint of another model, a config with misspelt keys or names.
+        ValueError: a stage that the model lacks, a checkpoint of another model, a config with misspelt keys or names.
     """
     start = time.monotonic()
     check_config(config)

@@ -18,7 +18,6 @@ from mmlabelpenet.options import ConfigOptions
 from mmlabelpenet.terminal import command, new_parser, say
 
 NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and by its script
-STAGES = ('classification', 'detection', 'refinement', 'segmentation')
 FORMATS = ('coco', 'yolo', 'voc', 'labelme')
 SEARCH_SIDE = 500
 
@@ -45,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     export = steps.add_parser('export', help='label all pictures')
     export.add_argument('dir', type=Path)
     export.add_argument('--format', choices=FORMATS, required=True)
-    export.add_argument('--stage', choices=STAGES, help='which labels (default: the last)')
+    export.add_argument('--stage', help='of the network, which labels (default: the last)')
     export.add_argument('--min-score', type=float, default=0.3, help="a tag's best instance is taken below it too (default: 0.3)")
     export.add_argument('--val-share', type=float, default=0.1, help='share of the images for validation (default: 0.1)')
     export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')

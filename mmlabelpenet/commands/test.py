@@ -7,7 +7,6 @@ from mmlabelpenet.options import ConfigOptions
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('test', 'python tools/test.py')  # as a command of mmlabelpenet, and by its script
-STAGES = ('classification', 'detection', 'refinement', 'segmentation', 'all')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -15,7 +14,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
-    parser.add_argument('--stage', choices=STAGES, default='all', help='default all')
+    parser.add_argument('--stage', default='all', help="one of the config's model.stages (default: all of them)")
     parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation: the config's tta, scales and flips, takes that many times longer"
