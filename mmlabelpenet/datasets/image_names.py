@@ -16,6 +16,9 @@ SUFFIXES = (
 )  # fmt: skip
 
 
+_SYSTEM = {'__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Information', 'lost+found', '__pycache__'}
+
+
 def is_image_name(name: str) -> bool:
     """Whether a name ends as those of images do, readable or not.
 
@@ -60,7 +63,7 @@ def identities(names: Iterable[str]) -> dict[str, str]:
 
 
 def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]:
-    """Names of all files below a folder: those of images, and the others; hidden ones are passed over.
+    """Names of all files below a folder: those of images, and the others; hidden ones and those of systems are passed over.
 
     Args:
         folder: to be searched; symbolic links to folders are followed, in circles only once.
@@ -75,7 +78,7 @@ def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]
         chain = above.pop(path)
         for name in list(folders):
             real = os.path.realpath(os.path.join(path, name))
-            if name.startswith('.') or real in chain:
+            if name.startswith('.') or name in _SYSTEM or real in chain:
                 folders.remove(name)
             else:
                 above[os.path.join(path, name)] = (*chain, real)

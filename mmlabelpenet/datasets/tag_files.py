@@ -21,6 +21,7 @@ from ..schema import decode_json, read_text
 from .image_names import without_suffix
 
 _LARGEST_XML = 1 << 26  # bytes
+_SHOWN = 8  # classes in an error
 _SPECIAL = re.compile(r'[;,|"\r\n]')
 _FLAG = re.compile(r'(.+?)\s+(-1|0|1)')
 
@@ -34,7 +35,8 @@ def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueErro
     near = difflib.get_close_matches(str(name).lower(), [c.lower() for c in classes], n=1, cutoff=0.5)
     guess = next((c for c in classes if near and c.lower() == near[0]), None)
     hint = f' Did you mean {guess!r}?' if guess is not None else ''
-    return ValueError(f'{name!r} in {where} is no class.{hint} Classes: {", ".join(classes)}.')
+    known = ', '.join(list(classes)[:_SHOWN]) + (f' and {len(classes) - _SHOWN} more' if len(classes) > _SHOWN else '')
+    return ValueError(f'{str(name)[:60]!r} in {where} is no class.{hint} Classes: {known}.')
 
 
 def parse_xml(path: Path) -> ElementTree.Element:

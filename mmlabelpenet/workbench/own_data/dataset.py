@@ -18,9 +18,11 @@ from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.own_data.splits import stratified_split
-from mmlabelpenet.workbench.own_data.tags import FOLDERS, folder_entries, listed, match_pictures, merge_classes, read_entries
+from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, folder_entries
+from mmlabelpenet.workbench.own_data.tags import listed, match_pictures, merge_classes, read_entries
 
 RECORD = 'own_data.json'
+_LINE = 210  # characters of an error for what does not fit
 _FEW = 10  # pictures of a class below which its learning is doubtful
 
 
@@ -80,7 +82,7 @@ def make_own_data(
     Raises:
         FileNotFoundError: no such folder or file, or no picture in it.
         FileExistsError: ``root`` holds something.
-        ValueError: pictures without entry, entries without picture, unreadable pictures, two pictures of one name: all in one list.
+        ValueError: images without entry, entries without image, unreadable images or images of one name: one line with the first of each.
     """
     root, images = Path(root), Path(images)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -96,13 +98,14 @@ def make_own_data(
     ids, clashes = image_ids(images, [path for path in found if path not in broken])
     problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes)
     if problems and not skip:
-        raise ValueError('\n'.join(['Pictures and tags do not fit together:', *problems, 'Mend this, or leave it all out with --skip.']))
+        raise ValueError(f'Images and tags do not fit together: {_in_short(problems)}. Fix it, or leave all of it out with --skip.')
     classes, labels = merge_classes({path: found[path] for path in ids})
     if not classes:
         raise ValueError(f'No picture of {str(images)!r} has a tag. Training learns from tags alone; give some.')
     names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
     data = _write(root, classes, names, {ids[path]: path for path in ids}, test_share, seed, max_side)
-    return data, [*problems, *advice(classes, names)]
+    left_out = [f'{len(items)} {what}: {listed(items)}' for what, items in problems.items()]
+    return data, [*left_out, *advice(classes, names)]
 
 
 def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
@@ -140,15 +143,23 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
     return sentences
 
 
-def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str]) -> list[str]:
+def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str]) -> dict[str, list[str]]:
     kinds = {
-        'entries of the tag file that name no picture': unknown,
-        'entries that fit several pictures, give their paths': ambiguous,
-        'pictures without an entry in the tag file, which may be one without tags': missing,
-        'pictures that share a name but for the suffix, rename them': clashes,
-        'pictures that cannot be used': list(broken.values()),
+        'entries name no image': unknown,
+        'entries fit several images (give their paths)': ambiguous,
+        'images have no entry': missing,
+        'images share a name but for the suffix': clashes,
+        'images cannot be used': [message.replace(str(path), path.name) for path, message in broken.items()],
     }
-    return [f'  {what} ({len(items)}): {listed(items)}' for what, items in kinds.items() if items]
+    return {what: items for what, items in kinds.items() if items}
+
+
+def _in_short(problems: Mapping[str, list[str]]) -> str:
+    """Counts, and the first of each kind as far as there is room in one line."""
+    room = (_LINE - sum(len(what) + 10 for what in problems)) // len(problems)
+    return '; '.join(
+        f'{len(items)} {what}: {items[0] if len(items[0]) <= room else items[0][: room - 3] + "..."}' for what, items in problems.items()
+    )
 
 
 def _write(

@@ -55,7 +55,8 @@ def test_unknown_missing_unreadable_and_ambiguous_pictures_are_refused_in_one_li
     (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\nghost.jpg,cat\ndot.png,cat\nbroken.jpg,dog\n')
     with pytest.raises(ValueError) as error:
         make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
-    for words in ("'ghost.jpg' (line 14)", 'untold.jpg', '1 x 1', 'broken.jpg', '--skip'):
+    assert '\n' not in str(error.value) and len(str(error.value)) <= 300
+    for words in ("'ghost.jpg' (line 14)", 'untold.jpg', "2 images cannot be used: 'broken.jpg'", '--skip'):
         assert words in str(error.value), words
     assert not (folder / 'set').exists()
     assert not list(folder.glob('.set*'))
@@ -133,7 +134,7 @@ def test_two_pictures_with_one_name_are_an_error(tmp_path):
     picture(tmp_path / 'pictures/a.jpg')
     picture(tmp_path / 'pictures/a.png')
     (tmp_path / 'tags.csv').write_text('image,tags\na.jpg,cat\na.png,dog\n')
-    with pytest.raises(ValueError, match='that share a name'):
+    with pytest.raises(ValueError, match='2 images share a name but for the suffix: a.jpg'):
         make_own_data(tmp_path / 'set', tmp_path / 'pictures', tmp_path / 'tags.csv')
 
 

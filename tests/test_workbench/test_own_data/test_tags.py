@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.workbench.own_data.tags import folder_entries, listed, match_pictures, merge_classes, read_entries
+from mmlabelpenet.workbench.own_data.entries import Entry
+from mmlabelpenet.workbench.own_data.tags import listed, match_pictures, merge_classes, read_entries
 
 PICTURES = [Path('root') / name for name in ('IMG_1.JPG', 'two words.png', 'sub/deep.jpg', 'größe.jpg', 'a/same.jpg', 'b/same.jpg')]
 
@@ -15,26 +16,6 @@ def write(tmp_path, text, name='tags.csv', encoding='utf-8'):
 
 def pairs(entries):
     return [(entry.image, [tag.strip() for tag in entry.tags if tag.strip()]) for entry in entries]
-
-
-@pytest.mark.parametrize(
-    'text',
-    [
-        'image,tags\na.jpg,cat;dog\nb.jpg,\n',
-        'image,tags\r\na.jpg,"cat,dog"\r\nb.jpg,\r\n',
-        'Image ; Tags\na.jpg;cat|dog\nb.jpg;\n',
-        'filename\tlabels\na.jpg\tcat;dog\nb.jpg\t\n',
-        'id,image,tags\n1,a.jpg,cat;dog\n2,b.jpg,\n',
-        'tags,image\n"cat, dog",a.jpg\n,b.jpg\n',
-        'image,tags\na.jpg,cat,dog\nb.jpg\n',
-        '\nimage,tags\n\n  a.jpg ,  cat ;  dog\n b.jpg, \n\n',
-    ],
-)
-def test_csv_of_any_dialect_means_the_same(tmp_path, text):
-    assert [(image.strip(), tags) for image, tags in pairs(read_entries(write(tmp_path, text)))] == [
-        ('a.jpg', ['cat', 'dog']),
-        ('b.jpg', []),
-    ]
 
 
 @pytest.mark.parametrize('name', ['tags.csv', 'tags.json'])
@@ -52,43 +33,6 @@ def test_another_encoding_is_an_error_that_tells_what_to_do(tmp_path, encoding):
 def test_one_line_per_tag_joins_to_one_picture(tmp_path):
     entries = read_entries(write(tmp_path, 'image,tag\nIMG_1.JPG,cat\nIMG_1.JPG,dog\n'))
     assert match_pictures(entries, Path('root'), PICTURES)[0] == {PICTURES[0]: {'cat', 'dog'}}
-
-
-@pytest.mark.parametrize('content', [{'a.jpg': ['cat'], 'b.jpg': []}, [{'image': 'a.jpg', 'tags': 'cat'}, {'image': 'b.jpg', 'tags': []}]])
-def test_json_of_both_forms_is_read(tmp_path, content):
-    assert pairs(read_entries(write(tmp_path, json.dumps(content), 'tags.json'))) == [('a.jpg', ['cat']), ('b.jpg', [])]
-
-
-def test_of_coco_only_names_and_categories_are_read(tmp_path):
-    box = dict(bbox='poison', segmentation='poison')
-    content = dict(
-        images=[dict(id=7, file_name='a.jpg'), dict(id=8, file_name='b.jpg')],
-        annotations=[dict(id=1, image_id=7, category_id=3, **box), dict(id=2, image_id=7, category_id=3, **box)],
-        categories=[dict(id=3, name='cat')],
-    )
-    assert pairs(read_entries(write(tmp_path, json.dumps(content), 'coco.json'))) == [('a.jpg', ['cat', 'cat']), ('b.jpg', [])]
-    content['annotations'][0]['category_id'] = 99
-    with pytest.raises(ValueError, match='no COCO file: KeyError\\(99\\)'):
-        read_entries(write(tmp_path, json.dumps(content), 'coco.json'))
-
-
-@pytest.mark.parametrize(
-    ('name', 'text', 'message'),
-    [
-        ('tags.csv', 'picture;what\na.jpg;cat\n', "columns 'image' and 'tags'"),
-        ('tags.csv', 'image,tags\n,cat\n', 'Line 2'),
-        ('tags.csv', 'image,tags\n', 'holds no picture'),
-        ('tags.csv', '', "columns 'image' and 'tags'"),
-        ('tags.json', '{"a": ["cat"], "a": []}', 'stands twice'),
-        ('tags.json', '{"a": ', 'not readable as JSON'),
-        ('tags.json', '{"a": 3}', 'entry 1'),
-        ('tags.json', '"a"', 'got str'),
-        ('tags.xlsx', '', 'tags.xlsx'),
-    ],
-)
-def test_a_malformed_file_is_one_clear_error(tmp_path, name, text, message):
-    with pytest.raises(ValueError, match=message):
-        read_entries(write(tmp_path, text, name))
 
 
 @pytest.mark.parametrize(
@@ -122,18 +66,79 @@ def test_letter_case_and_spaces_do_not_make_a_class():
     assert merge_classes({a: {'Cat'}, b: {'cat', 'DOG'}, c: {'cat'}}) == (['cat', 'DOG'], {a: [0], b: [0, 1], c: [0]})
 
 
-def test_folders_are_classes_and_a_picture_in_two_has_both(tmp_path):
-    for name, content in (('cat/1.jpg', b'x'), ('dog/1.jpg', b'y'), ('dog/copy.jpg', b'x')):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    paths = sorted(tmp_path.rglob('*.jpg'))
-    entries, pictures = folder_entries(tmp_path, paths)
-    assert [(entry.image, entry.tags) for entry in entries] == [('cat/1.jpg', ('cat', 'dog')), ('dog/1.jpg', ('dog',))]
-    assert pictures == [tmp_path / 'cat/1.jpg', tmp_path / 'dog/1.jpg']
-    (tmp_path / 'loose.jpg').write_bytes(b'z')
-    with pytest.raises(ValueError, match='loose.jpg'):
-        folder_entries(tmp_path, [*paths, tmp_path / 'loose.jpg'])
-
-
 def test_a_short_list_is_given_whole():
     assert listed(['a', 'b']) == 'a, b'
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'message'),
+    [
+        ('tags.csv', 'picture;what\na.jpg;cat\n', "columns 'image' and 'tags'"),
+        ('tags.csv', 'image,tags\n,cat\n', 'Line 2'),
+        ('tags.csv', 'image,tags\n', 'holds no image'),
+        ('tags.csv', '', 'the table is empty'),
+        ('tags.json', '{"a": ["cat"], "a": []}', 'stands twice'),
+        ('tags.json', '{"a": ', 'not readable as JSON'),
+        ('tags.json', '{"a": 3}', 'entry 1'),
+        ('tags.json', '"a"', 'got str'),
+        ('tags.xlsx', '', 'tags.xlsx'),
+    ],
+)
+def test_a_malformed_file_is_one_clear_error(tmp_path, name, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_entries(write(tmp_path, text, name))
+
+
+def test_names_of_label_studio_and_roboflow_find_their_images():
+    pictures = [Path('root') / name for name in ('cat.jpg', 'Größe ü 9.png', 'sub/dog_1.jpeg', 'bird_png.rf.0aF3.jpg', '0a1b2c3d-fox.jpg')]
+    names = {
+        '/data/upload/3/1a2b3c4d-cat.jpg': 0,
+        's3://bucket/some/cat.jpg': 0,
+        'https://host/files/cat.jpg?token=x': 0,
+        '/data/local-files/?d=sub/dog_1.jpeg': 2,
+        '/data/upload/1/1a2b3c4d-Gr%C3%B6%C3%9Fe%20%C3%BC%209.png': 1,
+        'cat_jpg.rf.8e1fA0.jpg': 0,
+        'dog_1_jpeg.rf.00ff.jpg': 2,
+        'bird.png': 3,
+        'fox.jpg': 4,
+        'bird_png.rf.0aF3.jpg': 3,
+    }
+    for name, index in names.items():
+        found, unknown, ambiguous = match_pictures([Entry(name, ('x',), 'line 1')], Path('root'), pictures)
+        assert list(found) == [pictures[index]] and not unknown and not ambiguous, name
+
+
+def test_several_copies_of_one_original_are_told_apart_by_their_whole_names():
+    pictures = [Path('root') / f'cat_jpg.rf.{k}.jpg' for k in range(2)]
+    assert match_pictures([Entry('cat.jpg', ('x',), 'line 2')], Path('root'), pictures) == ({}, [], ["'cat.jpg' (line 2)"])
+    assert list(match_pictures([Entry('cat_jpg.rf.1.jpg', ('x',), 'line 2')], Path('root'), pictures)[0]) == [pictures[1]]
+
+
+def test_a_tag_of_several_others_is_refused_and_a_name_with_a_separator_is_a_class():
+    a, b = Path('a'), Path('b')
+    with pytest.raises(ValueError, match="Tag 'cat; dog' looks like several tags in one, for 'dog' is one"):
+        merge_classes({a: {'cat; dog'}, b: {'Dog'}})
+    assert merge_classes({a: {'cup; mug'}, b: {'salt, pepper'}})[0] == ['cup; mug', 'salt, pepper']
+
+
+def test_a_message_is_one_short_line_whatever_the_file(tmp_path):
+    many = 'x' * 4000
+    texts = {
+        'a.csv': f'image,what\na.jpg,{many}',
+        'b.csv': ','.join(f'column {k}' for k in range(900)),
+        'c.json': json.dumps([[many]]),
+        'd.json': json.dumps({many: 3}),
+        'e.json': '[' * 4000,
+        'f.csv': f'image,tags\na.jpg,"[{many}"',
+        'g.xlsx': many,
+        'h.xml': '<annotations>' + '<image/>' * 3000 + '</annotations>',
+        'i.csv': 'image,tags\n' + ',x' * 3000,
+        'j.json': '{"a": NaN',
+        'k.json': json.dumps([dict(data=dict(text=many))]),
+        'l.csv': f'image,tags,x,y\na.jpg,b,c,{many},e,f,g',
+    }
+    for name, text in texts.items():
+        with pytest.raises(ValueError) as error:
+            read_entries(write(tmp_path, text, name))
+        message = str(error.value).replace(str(tmp_path), '')
+        assert len(message) <= 300 and '\n' not in message and name in message, (name, message)

@@ -1,0 +1,77 @@
+"""What every source of tags comes down to: an image's name, its tags, and where they stand."""
+
+import ast
+import json
+import re
+import unicodedata
+from typing import NamedTuple
+
+from mmlabelpenet.datasets.tag_files import split_tags
+
+SEPARATORS = ';,|'
+_MISSING = ('', 'nan', 'na', 'n/a', '#n/a', '<na>', 'none', 'null', 'nat', '-')
+
+
+class Entry(NamedTuple):
+    """Tags of one image as its source gives them: ``image`` (a name or path), ``tags``, ``where`` (for messages)."""
+
+    image: str
+    tags: tuple[str, ...]
+    where: str
+
+
+def plain(text: str) -> str:
+    """One spelling of what looks alike: composed characters, no outer spaces, single inner ones."""
+    return ' '.join(unicodedata.normalize('NFC', text).split())
+
+
+def short(value: object, limit: int = 60) -> str:
+    """A value for a message, cut to a few characters.
+
+    >>> short('a' * 100, 20)
+    "'aaaaaaaaaaaaaaaa..."
+    """
+    text = repr(value)
+    return text if len(text) <= limit else f'{text[: limit - 3]}...'
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that there is no value, as tables write it.
+
+    >>> is_missing(' NaN '), is_missing('nantes')
+    (True, False)
+    """
+    return text.strip().casefold() in _MISSING
+
+
+def cell_tags(cell: str, where: str) -> list[str]:
+    """Tags of a cell: separated by ``;``, ``,``, ``|`` or line breaks, or a list as Python or JSON writes it.
+
+    Raises:
+        ValueError: the cell begins like a list and is none.
+
+    >>> cell_tags('cat; dog', ''), cell_tags('''["cat", 'dog']''', ''), cell_tags('nan', '')
+    (['cat', 'dog'], ['cat', 'dog'], [])
+    """
+    text = cell.strip()
+    if is_missing(text):
+        return []
+    if text[0] in '[({' or text.startswith('set('):
+        return _listed(text, where)
+    return [plain(tag) for tag in split_tags(text, SEPARATORS + '\r\n') if not is_missing(tag)]
+
+
+def _listed(text: str, where: str) -> list[str]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            value = ast.literal_eval(re.sub(r'\bnan\b', 'None', text))
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            raise ValueError(f'{where} holds {short(text)}, which begins like a list but is none. Separate tags by ";".') from error
+    if isinstance(value, dict):  # Label Studio writes {"choices": ["cat", "dog"]}
+        value = [tag for tags in value.values() for tag in (tags if isinstance(tags, list) else [tags])]
+    value = sorted(value, key=str) if isinstance(value, set) else list(value) if isinstance(value, list | tuple) else [value]
+    if not all(tag is None or isinstance(tag, str | int) for tag in value):
+        raise ValueError(f'{where} holds {short(text)}; expected a list of tags.')
+    return [plain(str(tag)) for tag in value if tag is not None and not is_missing(str(tag))]

@@ -1,0 +1,146 @@
+"""Image tags from folders: one for each class, or annotations of LabelMe, YOLO, VOC, COCO and CVAT, of which names alone are read."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PureWindowsPath
+
+import msgspec
+
+from mmlabelpenet.datasets.tag_files import is_difficult, parse_xml
+from mmlabelpenet.schema import read_json, read_text
+from mmlabelpenet.workbench.imports.yolo import yolo_names
+from mmlabelpenet.workbench.own_data.entries import Entry, plain, short
+from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
+
+FOLDERS = 'folder-per-class'
+_PARTS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing', 'dev', 'eval'}
+_TOOLS = {'images', 'labels', 'annotations', 'jpegimages', 'imagesets', 'segmentationclass', 'segmentationobject', 'masks'}
+
+
+class _Shape(msgspec.Struct):
+    label: str
+
+
+class _LabelMeFile(msgspec.Struct):
+    shapes: list[_Shape]
+    imagePath: str  # noqa: N815
+    flags: dict[str, bool] | None = None
+
+
+def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], list[Path]]:
+    """Tags from the folders below ``root``; an image that lies in two of them, byte for byte, carries both tags.
+
+    Folders such as ``train`` and ``val`` that hold the folders of the classes are no classes.
+
+    Args:
+        root: whose folders are the classes.
+        images: files below it.
+
+    Returns:
+        entries, and the images without repetitions.
+
+    Raises:
+        ValueError: an image lies in no folder of a class, or folders that are no classes.
+    """
+    parts = {path: path.relative_to(root).parts for path in images}
+    _refuse_loose([path.name for path in images if len(parts[path]) < 2])
+    first_level = {names[0] for names in parts.values()}
+    tools = sorted(name for name in first_level if name.casefold() in _TOOLS)
+    if tools:
+        raise ValueError(
+            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is no class. Give --tags the folder of that data set.'
+        )
+    deep = {name for name in first_level if all(len(names) > 2 for names in parts.values() if names[0] == name)}
+    split = {name for name in first_level & deep if name.casefold() in _PARTS}
+    if split and split != first_level:
+        raise ValueError(f'Folder {sorted(split)[0]!r} holds folders, beside {sorted(first_level - split)[0]!r}: is it a class? Rename it.')
+    if first_level and not split and all(name.casefold() in _PARTS for name in first_level):
+        raise ValueError(
+            f'With {FOLDERS!r} {", ".join(sorted(first_level))[:60]} would be the classes. Put images into a folder for each class.'
+        )
+    level = 1 if split else 0
+    first: dict[str, Path] = {}
+    tags: dict[Path, list[str]] = {}
+    for path in images:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        tags.setdefault(first.setdefault(digest, path), []).append(plain(parts[path][level]))
+    return [Entry(path.relative_to(root).as_posix(), tuple(names), f'folder {names[0]!r}') for path, names in tags.items()], list(tags)
+
+
+def _refuse_loose(loose: Sequence[str]) -> None:
+    if loose:
+        raise ValueError(
+            f'With {FOLDERS!r} every image lies in the folder of its class, but {len(loose)} do not, the first: {short(loose[0])}.'
+        )
+
+
+def annotation_folder(folder: Path) -> list[Entry]:
+    """Tags from the annotations of another program's data set.
+
+    Raises:
+        FileNotFoundError: the folder holds none that is known.
+        ValueError: a file is malformed.
+    """
+    if (folder / 'data.yaml').is_file():
+        return list(_yolo(folder))
+    if any((folder / 'Annotations').rglob('*.xml')):
+        return list(_voc(folder / 'Annotations'))
+    coco = sorted((folder / 'annotations').glob('instances*.json')) or [
+        p for p in (folder / 'train.json', folder / 'val.json') if p.is_file()
+    ]
+    if coco:
+        return [entry for path in coco for entry in read_json_tags(path)]
+    files = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))
+    if not files:
+        raise FileNotFoundError(
+            f'{str(folder)!r} holds no annotations: neither data.yaml, Annotations/*.xml, annotations/instances*.json nor LabelMe files. '
+            f'For a folder for each class give {FOLDERS!r}.'
+        )
+    return [_labelme(path, folder) for path in files]
+
+
+def read_cvat(path: Path) -> list[Entry]:
+    """Tags of a file "CVAT for images": labels of tags, boxes, polygons and the like.
+
+    Raises:
+        ValueError: malformed, or another XML file.
+    """
+    root = parse_xml(path)
+    images = list(root.iter('image'))
+    if root.tag != 'annotations' or not all(image.get('name') for image in images):
+        raise ValueError(f'{str(path)!r} is no file of CVAT for images: expected <annotations> with an <image name="..."> for each image.')
+    return [
+        Entry(image.get('name') or '', tuple(plain(note.get('label') or '') for note in image if note.get('label')), f'image {number}')
+        for number, image in enumerate(images, 1)
+    ]
+
+
+def _labelme(path: Path, folder: Path) -> Entry:
+    file = read_json(path, _LabelMeFile, 'a LabelMe file')
+    name = path.parent.relative_to(folder) / PureWindowsPath(file.imagePath).name
+    flagged = [flag for flag, is_set in (file.flags or {}).items() if is_set]
+    return Entry(name.as_posix(), tuple(map(plain, [*flagged, *(shape.label for shape in file.shapes)])), path.name)
+
+
+def _voc(folder: Path) -> Iterable[Entry]:
+    for path in sorted(folder.rglob('*.xml')):
+        found = [element for element in parse_xml(path).iter('object') if not is_difficult(element)]
+        names = (plain(element.findtext('name') or '') for element in found)
+        yield Entry(path.relative_to(folder).with_suffix('').as_posix(), tuple(filter(None, names)), path.name)
+
+
+def _yolo(folder: Path) -> Iterable[Entry]:
+    """The first word of each line is the number of a class; the rest is not read."""
+    names = yolo_names(folder)
+    for path in sorted(folder.rglob('*.txt')):
+        parts = path.relative_to(folder).with_suffix('').parts
+        if 'labels' not in parts[:-1]:
+            continue
+        found = set()
+        for number, line in enumerate(read_text(path).splitlines(), 1):
+            word = line.split(maxsplit=1)[0] if line.strip() else ''
+            if word and (not word.isdecimal() or int(word) not in names):
+                raise ValueError(f'Line {number} of {str(path)!r} begins with {short(word)}, which is the number of no class in data.yaml.')
+            found |= {names[int(word)]} if word else set()
+        image = '/'.join('images' if part == 'labels' else part for part in parts)
+        yield Entry(image, tuple(sorted(map(plain, found))), path.name)

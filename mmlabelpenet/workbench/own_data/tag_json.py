@@ -1,0 +1,117 @@
+"""Image tags in JSON: plain lists, COCO, Label Studio."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmlabelpenet.datasets.image_names import is_image_name
+from mmlabelpenet.schema import decode_json
+from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain, short
+
+_LABELS = (
+    'choices', 'rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels', 'keypointlabels', 'labels', 'taxonomy',
+)  # fmt: skip
+_ABOUT = ('id', 'annotator', 'annotation_id', 'created_at', 'updated_at', 'lead_time', 'image', 'inner_id', 'total_annotations')
+_IMAGE, _TAGS = ('image', 'filename', 'file_name', 'file', 'name', 'path'), ('tags', 'tag', 'labels', 'label', 'classes', 'class')
+_WANTED = 'expected {image: [tag, ...]}, [{"image": ..., "tags": [...]}, ...], or an export of COCO or Label Studio'
+
+
+def read_json_tags(path: Path) -> list[Entry]:
+    """Tags of a JSON file; of COCO's and Label Studio's annotations only names are read.
+
+    Raises:
+        ValueError: malformed, or of another form.
+    """
+    raw = path.read_bytes()
+    decode_json(raw, Any, f'{str(path)!r} is not readable as JSON')  # guards against depth and other encodings
+    content = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=lambda pairs: _distinct(pairs, str(path)))
+    if isinstance(content, dict):
+        if {'images', 'annotations', 'categories'} <= set(content):
+            return _coco(content, str(path))
+        return [_entry(image, tags, f'entry {number}', str(path)) for number, (image, tags) in enumerate(content.items(), 1)]
+    if not isinstance(content, list):
+        raise ValueError(f'{str(path)!r}: {_WANTED}, got {type(content).__name__}.')
+    return list(_list_entries(content, str(path)))
+
+
+def _list_entries(content: list, path: str) -> Iterable[Entry]:
+    for number, item in enumerate(content, 1):
+        where = f'entry {number}'
+        if not isinstance(item, dict):
+            raise ValueError(f'{path!r}: {_WANTED}, got {short(item)} as {where}.')
+        if isinstance(item.get('data'), dict):
+            yield _task(item, where, path)
+        elif isinstance(item.get('image'), str) and ('annotation_id' in item or 'lead_time' in item or 'annotator' in item):
+            yield Entry(item['image'], tuple(_named(item, path)), where)
+        else:
+            image, tags = (next((item[key] for key in keys if key in item), _Absent) for keys in (_IMAGE, _TAGS))
+            if image is _Absent or tags is _Absent:
+                raise ValueError(f'{path!r}: {_WANTED}, got {short(item)} as {where}.')
+            yield _entry(image, tags, where, path)
+
+
+class _Absent:
+    """A key that an entry lacks."""
+
+
+def _entry(image: object, tags: object, where: str, path: str) -> Entry:
+    if isinstance(tags, str):
+        tags = cell_tags(tags, f'{where[0].upper()}{where[1:]} of {path!r}')
+    tags = [] if tags is None else tags
+    if not isinstance(image, str) or not image.strip() or not isinstance(tags, list) or not all(isinstance(t, str | None) for t in tags):
+        raise ValueError(f'{path!r}: {_WANTED}, got {short({image: tags} if isinstance(image, str) else image)} as {where}.')
+    return Entry(image, tuple(plain(tag) for tag in tags if tag is not None and not is_missing(tag)), where)
+
+
+def _task(task: Mapping, where: str, path: str) -> Entry:
+    """A task of Label Studio with its annotations."""
+    texts = [value for value in task['data'].values() if isinstance(value, str)]
+    image = next((text for text in texts if is_image_name(text.partition('?')[0]) or is_image_name(text)), None)
+    if image is None:
+        raise ValueError(
+            f'Entry {where.split()[-1]} of {path!r} is a task of Label Studio whose data names no image: {short(task["data"])}.'
+        )
+    drawn = [note for key in ('annotations', 'completions') for note in task.get(key) or () if isinstance(note, dict)]
+    results = [item for note in drawn if not note.get('was_cancelled') for item in note.get('result') or () if isinstance(item, dict)]
+    return Entry(image, tuple(tag for item in results for tag in _found(item.get('value'))), where)
+
+
+def _named(item: Mapping, path: str) -> Iterable[str]:
+    """Tags of an entry of Label Studio's short form, whose keys are those of the user's own interface."""
+    for key, value in item.items():
+        if key not in _ABOUT:
+            yield from [plain(value)] if isinstance(value, str) and not is_missing(value) else _found(value)
+
+
+def _found(value: Any) -> Iterable[str]:
+    """Names of labels in a result of Label Studio, wherever they stand in it."""
+    if isinstance(value, list):
+        for part in value:
+            yield from [plain(part)] if isinstance(part, str) else _found(part)
+    elif isinstance(value, dict):
+        for key in _LABELS:
+            named = value.get(key)
+            yield from [plain(named)] if isinstance(named, str) else _found(named)
+
+
+def _coco(content: Mapping, path: str) -> list[Entry]:
+    try:
+        names = {category['id']: plain(str(category['name'])) for category in content['categories']}
+        tags: dict[object, list[str]] = {image['id']: [] for image in content['images']}
+        for annotation in content['annotations']:
+            tags[annotation['image_id']].append(names[annotation['category_id']])
+        return [Entry(str(image['file_name']), tuple(tags[image['id']]), f'image {image["id"]}') for image in content['images']]
+    except (KeyError, TypeError) as error:
+        what = short(error.args[0] if error.args else error)
+        raise ValueError(
+            f'{path!r} is no COCO file: {what} is missing or unknown. Each image, annotation and category needs it.'
+        ) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f'{short(twice[0])} stands twice in {path!r}. Leave one entry with all its tags.')
+    return dict(pairs)
