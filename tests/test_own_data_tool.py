@@ -118,7 +118,7 @@ def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, 
     shorten(config, [dict(name='segmentation', iters=1, pseudo_labels=store)], work_dir=str(folder / 'corrected'))
     tool.main(['train', data])
     assert (folder / 'corrected/iter_1.pth').is_file()
-    images = VOCDevkit(folder / 'set', RENDERED_CLASSES).image_ids('test')
+    images = VOCDevkit(folder / 'set', ()).image_ids('test')
     if all((folder / f'set/Annotations/{name}.xml').is_file() for name in images):
         table = apis.test(load_config(config), folder / 'corrected/iter_1.pth')
         assert table['segmentation']['bbox_mAP'] is not None

@@ -29,7 +29,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     init = steps.add_parser('init', help='check pictures and tags, make a data set')
     init.add_argument('dir', type=Path, help='the new folder')
     init.add_argument('--images', required=True, type=Path, help='folder of pictures, with or without subfolders')
-    init.add_argument('--tags', required=True, help='tags.csv, tags.json, a COCO file (its boxes are not read), or folder-per-class')
+    init.add_argument(
+        '--tags',
+        required=True,
+        help='a table (.csv, .xlsx), JSON, an export of Label Studio or CVAT, a folder of annotations (only names are read), '
+        'or folder-per-class',
+    )
     init.add_argument('--test-share', type=float, default=0.1, help='of the pictures, set aside class by class (default: 0.1)')
     init.add_argument('--max-side', type=int, default=1600, help='store longer pictures reduced to this, 0 for none (default: 1600)')
     init.add_argument('--seed', type=int, default=0, help='of the division (default: 0)')
