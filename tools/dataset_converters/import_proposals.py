@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
-    from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record
+    from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record, other_orders
     from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
 
     if args.out.exists() and not args.overwrite:
@@ -58,8 +58,15 @@ def main(argv: list[str] | None = None) -> None:
     )
     layout = replace(foreign.layout, **{key: value for key, value in said.items() if value is not None})
     settings = dict(method=args.method, split=args.split, source=args.source.name, min_size=args.min_size, **vars(layout))
+    sizes = {image_id: devkit.image_size(image_id) for image_id in image_ids}
+    if not args.order and (others := other_orders(foreign, layout, sizes)):
+        first = next(image_id for image_id in image_ids if len(foreign.boxes[image_id]))
+        print(
+            f'Note: all boxes would fit as {" or ".join(others)} too, and are read as {layout.order}: the first one of {first!r} as '
+            f'{layout.xyxy(foreign.boxes[first][:1])[0].tolist()} (x1 y1 x2 y2). If you are sure, say so with --order.'
+        )
     tidied = Tidied()
-    records = (import_record(i, devkit.image_size(i), foreign, layout, args.min_size, tidied) for i in image_ids)
+    records = (import_record(i, sizes[i], foreign, layout, args.min_size, tidied) for i in image_ids)
     write_proposals(args.out, records, settings)
     corner = '' if layout.order == 'xywh' else f', last pixel {"inside" if layout.last_inside else "outside"}'
     print(f'boxes read as {layout.order} from pixel {layout.first_pixel}{corner}; {tidied}')
@@ -71,5 +78,5 @@ def main(argv: list[str] | None = None) -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f'Error: {error}')

@@ -3,7 +3,8 @@
 Shapes: R proposals of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,23 @@ def import_record(
         tidied.without += 1
         inside, scores, first = np.array([[0, 0, size[1], size[0]]], np.float32), np.ones(1, np.float32), np.zeros(1, int)
     return ProposalRecord(image_id, size, inside[first], scores[first])
+
+
+def other_orders(foreign: Foreign, layout: BoxLayout, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Orders in which all boxes would lie in their images too, so that the numbers do not tell which one is meant.
+
+    Args:
+        foreign: as read.
+        layout: in which the boxes are read.
+        sizes: (h, w) of each image.
+
+    >>> foreign = Foreign({'a': np.array([[15, 2, 18, 19]])}, {}, BoxLayout())
+    >>> other_orders(foreign, foreign.layout, {'a': (20, 20)}), other_orders(foreign, foreign.layout, {'a': (17, 20)})
+    (['xyxy'], [])
+    """
+    others = [replace(layout, order=order) for order in ORDERS if order != layout.order]
+    fitting = [other for other in others if all(_fits(other.xyxy(foreign.boxes[name]), size).all() for name, size in sizes.items())]
+    return [other.order for other in fitting if any(len(foreign.boxes[name]) for name in sizes)]
 
 
 def _check_inside(image_id: str, size: tuple[int, int], values: NDArray, boxes: NDArray, layout: BoxLayout) -> None:

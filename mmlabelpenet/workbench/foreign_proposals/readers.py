@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlabelpenet.files import below
+from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
+
 ORDERS = ('yxyx', 'xyxy', 'xywh')
 BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # names that programs give them, tried in this order
 IMAGES = ('images', 'image_ids', 'names', 'ids')
@@ -105,8 +108,8 @@ def read_foreign(
     names = _Names(boxes, images, scores)
     if path.is_dir():
         found = _read_folder(path, image_ids, names)
-    elif path.suffix in _READERS:
-        found = _READERS[path.suffix](path, image_ids, names)
+    elif path.suffix.lower() in _READERS:
+        found = _READERS[path.suffix.lower()](path, image_ids, names)
     else:
         raise ValueError(f'Proposals are read from {", ".join(_READERS)} files and folders of them, got {str(path)!r}.')
     if missing := [image_id for image_id in image_ids if image_id not in found.boxes]:
@@ -132,28 +135,8 @@ class _Names:
         return next((content[name] for name in ([wanted] if wanted else usual) if name in content), None)
 
 
-def _load_mat(path: Path) -> dict[str, NDArray]:
-    """Variables of a ``.mat`` file, and those in its structs."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = {name: value for name, value in loadmat(path).items() if not name.startswith('__')}
-    except NotImplementedError as error:
-        raise ValueError(
-            f"{str(path)!r} is a MATLAB v7.3 file, which is HDF5. Save it again in MATLAB or Octave: load('{path.name}'), then "
-            f"save('{path.stem}_v7.mat', '-v7')."
-        ) from error
-    except (MatReadError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {error}.') from error
-    for value in list(content.values()):
-        if value.dtype.names and value.size == 1:
-            content |= {name: value[name].item() for name in value.dtype.names if name not in content}
-    return content
-
-
 def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
-    content = _load_mat(path)
+    content = load_mat(path)
     cells = names.pick(content, names.boxes, BOXES, path)
     if cells is None:
         raise ValueError(f'{str(path)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Say which holds the boxes.')
@@ -235,12 +218,13 @@ _READERS: dict[str, Callable[[Path, Sequence[str], _Names], Foreign]] = {'.mat':
 def _read_folder(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
     rows, layout = {}, MATLAB
     for image_id in image_ids:
-        file = next((path / f'{image_id}{suffix}' for suffix in ('.mat', '.npz') if (path / f'{image_id}{suffix}').is_file()), None)
+        files = (below(path, f'{image_id}{suffix}') for suffix in ('.mat', '.MAT', '.npz'))
+        file = next((file for file in files if file.is_file()), None)
         if file is None:
             raise FileNotFoundError(
                 f'{str(path)!r} has no {image_id}.mat or {image_id}.npz. One file for each image of the list is needed.'
             )
-        content = _load_mat(file) if file.suffix == '.mat' else _load_npz(file)
+        content = load_mat(file) if file.suffix.lower() == '.mat' else _load_npz(file)
         boxes = names.pick(content, names.boxes, BOXES, file)
         if boxes is None:
             raise ValueError(
@@ -248,7 +232,7 @@ def _read_folder(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign
             )
         rows[image_id] = _split(boxes, names.pick(content, names.scores, SCORES, file), file)
         plain = MATLAB_XYWH if boxes is content.get('bbs') else MATLAB
-        layout = plain if file.suffix == '.mat' else PLAIN
+        layout = plain if file.suffix.lower() == '.mat' else PLAIN
     return _foreign(rows, layout)
 
 

@@ -122,6 +122,19 @@ def test_another_order_is_said_or_noticed(main, devkit, toy_root, tmp_path, caps
     assert ProposalFile(tmp_path / 'ours.npz').settings['last_inside'] is False
 
 
+def test_boxes_that_fit_in_both_orders_are_pointed_out_before_they_are_written(main, devkit, toy_root, tmp_path, capsys):
+    ids, cells = devkit.image_ids('train'), np.empty(len(devkit.image_ids('train')), object)
+    for k in range(len(ids)):
+        cells[k] = np.array([[2.0, 3, 9, 12]])
+    savemat(tmp_path / 'ss.mat', dict(boxes=cells))
+    main([str(tmp_path / 'ss.mat'), str(toy_root), 'train', str(tmp_path / 'ours.npz')])
+    out = capsys.readouterr().out
+    assert out.startswith('Note: all boxes would fit as xyxy or xywh too, and are read as yxyx: the first one of')
+    assert '[2.0, 1.0, 12.0, 9.0] (x1 y1 x2 y2)' in out.splitlines()[0]
+    main([str(tmp_path / 'ss.mat'), str(toy_root), 'train', str(tmp_path / 'ours.npz'), '--overwrite', '--order', 'yxyx'])
+    assert 'Note' not in capsys.readouterr().out
+
+
 def test_the_command_ends_with_one_line_and_its_help_loads_nothing(toy_root, tmp_path):
     command = [sys.executable, TOOL, 'nothing.mat', toy_root, 'train', tmp_path / 'a.npz']
     done = subprocess.run(command, capture_output=True, text=True, check=False)

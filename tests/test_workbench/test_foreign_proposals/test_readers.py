@@ -172,7 +172,7 @@ def test_what_is_no_proposal_file_is_refused_with_what_to_do(tmp_path):
     (tmp_path / 'keys.json').write_text('[{"image": 5}]')
     (tmp_path / 'a.pkl').write_text('')
     for name, error in {
-        'hdf.mat': r"MATLAB v7.3 file, which is HDF5. Save it again in MATLAB or Octave: .*save\('hdf_v7.mat', '-v7'\)",
+        'hdf.mat': r"MATLAB v7.3 file, which is HDF5. Save it again in Octave or MATLAB: .*save\('-v7', 'hdf_v7.mat'\)",
         'text.mat': 'cannot be read as a MATLAB file',
         'one.mat': r'one array \(5, 4\), expected a cell for each image. Give the folder',
         'shape.mat': r'numbers \(R, 4\), or \(R, 5\) with the score last, got float64 \(5, 3\)',

@@ -1,0 +1,40 @@
+"""Variables of MATLAB files; those that SciPy does not read are told apart, with the command that saves them again."""
+
+import zipfile
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+_KINDS = {  # first bytes of a file -> what it is
+    b'# Created by Octave': "a text file of Octave, its default for 'save'",
+    b'Octave-1-': 'a binary file of Octave',
+    b'\x89HDF': 'an HDF5 file',
+    b'\x1f\x8b': 'a compressed file of Octave',
+    b'MATLAB 7.3': 'a MATLAB v7.3 file, which is HDF5',
+}
+
+
+def load_mat(path: Path) -> dict[str, NDArray]:
+    """Variables of a MATLAB file (v4 to v7), and those in its structs.
+
+    Raises:
+        ValueError: the file is of another kind; says how to save it.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    with path.open('rb') as file:
+        head = file.read(32)
+    kind = next((kind for start, kind in _KINDS.items() if head.startswith(start)), None)
+    if kind is not None:
+        raise ValueError(
+            f"{str(path)!r} is {kind}. Save it again in Octave or MATLAB: load('{path.name}'), then save('-v7', '{path.stem}_v7.mat')."
+        )
+    try:
+        content = {name: value for name, value in loadmat(path).items() if not name.startswith('__')}
+    except (MatReadError, NotImplementedError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {str(error)[:100]}. Save it with save -v7.') from error
+    for value in list(content.values()):
+        if value.dtype.names and value.size == 1:
+            content |= {name: value[name].item() for name in value.dtype.names if name not in content}
+    return content
