@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet import apis
 from mmlabelpenet.apis.config_check import check_config
-from mmlabelpenet.apis.train import check_overlap, image_ids
+from mmlabelpenet.apis.overlap import check_overlap, image_files
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.workbench.experiments.collect import read_result
@@ -142,6 +142,6 @@ def test_labels_of_test_images_are_refused(exported, toy_root, tmp_path):
     config = small_config('mask-rcnn_r50-dilated_voc07', exported, toy_root, tmp_path)
     check_overlap(config)
     config.test_dataloader.dataset.ann_file = f'{toy_root}/ImageSets/Main/train.txt'
-    assert len(image_ids(config.train_dataloader.dataset)) == 2
+    assert len(image_files(config.train_dataloader.dataset)) == 2
     with pytest.raises(ValueError, match='2 images are in the training split .*train.json'):
         check_overlap(config)

@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +78,55 @@ def is_whole(path: str | Path) -> bool:
         return False
 
 
-def load_strictly(model: nn.Module, path: str | Path, assign: bool = False) -> dict[str, Any]:
+def named_classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Classes that a checkpoint's ``meta`` names, in label order; None where it does not.
+
+    >>> named_classes(dict(dataset_meta=dict(classes=['cat', 'dog'])))
+    ('cat', 'dog')
+    """
+    found = meta.get('dataset_meta')
+    names = found.get('classes') if isinstance(found, Mapping) else None
+    return tuple(names) if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names) else None
+
+
+def check_classes(path: str | Path, meta: Mapping[str, Any], classes: Sequence[str] | None) -> None:
+    """Compare the classes that a checkpoint names with those of a config: the same number must mean the same class.
+
+    Args:
+        path: of the checkpoint, for the message.
+        meta: of the checkpoint.
+        classes: names in label order; None if the config does not say.
+
+    Raises:
+        ValueError: they differ.
+    """
+    named = named_classes(meta)
+    if named is not None and classes is not None and named != tuple(classes):
+        raise ValueError(
+            f'Checkpoint {path} was trained on the classes {", ".join(named)}, the config has {", ".join(classes)}. Give the config the '
+            "checkpoint's classes in its order (metainfo.classes of its data sets). To begin with weights of another task, make a file of "
+            'tensors alone (tools/model_converters/state_dict.py to).'
+        )
+
+
+def load_strictly(model: nn.Module, path: str | Path, assign: bool = False, classes: Sequence[str] | None = None) -> dict[str, Any]:
     """Load weights into a model that has exactly these parameters and buffers.
 
     Args:
         model: changed in place, only if everything fits.
         path: checkpoint.
         assign: take the checkpoint's tensors instead of copying them, for a model without memory (device ``meta``).
+        classes: names in label order, which must be those of the checkpoint, if it names some; None compares nothing.
 
     Returns:
         the checkpoint's ``meta``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is none, or of another model; says what differs.
+        ValueError: the file is none, or of another model or other classes; says what differs.
     """
     checkpoint = read_checkpoint(path)
+    check_classes(path, checkpoint['meta'], classes)
     wanted, given = model.state_dict(), checkpoint['state_dict']
     reshaped = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
     differences = [

@@ -104,6 +104,16 @@ def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> 
     return found[0]
 
 
+def config_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Names of the classes of a data set's config, in label order; None for one of mmdet's that does not list them.
+
+    >>> config_classes(dict(type='VOCTags', split='train', metainfo=dict(classes=['cat', 'dog'])))
+    ('cat', 'dog')
+    """
+    names = (dataset.get('metainfo') or {}).get('classes') or (VOC_CLASSES if 'split' in dataset else None)
+    return tuple(names) if isinstance(names, list | tuple) else None
+
+
 def config_devkit(config: Config, loader: str = 'train') -> Devkit:
     """The images and annotations of a data loader, for tools that measure or show them.
 
@@ -120,7 +130,7 @@ def config_devkit(config: Config, loader: str = 'train') -> Devkit:
         raise ValueError(f'{loader}_dataloader.dataset is a {dataset.get("type")}; boxes and masks are found for a VOCTags alone.')
     metrics = [stage_metric(config[key]) for key in ('test_evaluator', 'corloc_evaluator') if config.get(key) is not None]
     mask_classes = next((metric['mask_classes'] for metric in metrics if metric.get('mask_classes')), None)
-    return open_devkit(dataset.data_root, dataset.get('metainfo', {}).get('classes', VOC_CLASSES), mask_classes)
+    return open_devkit(dataset.data_root, config_classes(dataset), mask_classes)
 
 
 def config_hash(config: Config) -> str:

@@ -4,6 +4,7 @@ Shapes: n instances, R proposals, (h, w) picture. Images: RGB uint8 (h, w, 3).
 """
 
 import glob
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
-from mmlabelpenet.apis.checkpoint import load_strictly
-from mmlabelpenet.apis.config import load_config
+from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes
+from mmlabelpenet.apis.config import config_classes, load_config
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.pictures import list_pictures, read_picture
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
@@ -41,7 +43,7 @@ class LabelPENetInferencer:
         search_side: pictures are searched at most this large; the boxes are those of the whole picture.
 
     Attributes:
-        classes: names in label order.
+        classes: names in label order, those of the checkpoint where it names them.
         stages: those of the network.
 
     Raises:
@@ -61,10 +63,16 @@ class LabelPENetInferencer:
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         init_default_scope(self.config.get('default_scope', 'mmlabelpenet'))
         self.model = MODELS.build(self.config.model)
-        load_strictly(self.model, self.checkpoint)
+        meta = load_strictly(self.model, self.checkpoint)
         self.model.to(self.device).eval()
         dataset = self.config.test_dataloader.dataset
-        self.classes = tuple(dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
+        configured = config_classes(dataset) or VOC_CLASSES
+        self.classes = named_classes(meta) or configured
+        if len(self.classes) != len(configured):
+            check_classes(self.checkpoint, meta, configured)
+        if self.classes != configured:
+            message = f'Classes are named as in {self.checkpoint}; the config has {", ".join(configured)}.'
+            print_log(message, 'current', level=logging.WARNING)
         self.stages = self.model.names
         self.pipeline = Compose([step for step in dataset.pipeline if step['type'].split('.')[-1] not in _LOADERS])
         self.search, self.search_side = search or SelectiveSearchSettings(), search_side

@@ -16,9 +16,8 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import config_hash, recipe_hash
+from mmlabelpenet.apis.config import config_classes, config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
-from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import atomic_write, file_hash
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.tensor_files import read_tensors
@@ -78,7 +77,7 @@ def from_state_dict(source: str | Path, config: Config, target: str | Path) -> P
     with torch.device('meta'):  # shapes are enough
         model = MODELS.build(config.model)
     load_strictly(model, source, assign=True)
-    classes = tuple(config.train_dataloader.dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
+    classes = config_classes(config.train_dataloader.dataset)
     meta = dict(cfg=config.pretty_text, dataset_meta=dict(classes=classes), source_sha256=file_hash(source))
     hashes = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
     return _write(Path(target), read_checkpoint(source)['state_dict'], {**meta, **hashes, **_receipt()})

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import config_hash, planned_iterations, recipe_hash, stage_metric
+from mmlabelpenet.apis.config import config_classes, config_hash, planned_iterations, recipe_hash, stage_metric
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.receipt import receipt
@@ -136,7 +136,7 @@ def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str], tta:
     runner = Runner.from_cfg(config)
     ops.log_kernels()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_strictly(model.module if tta else model, checkpoint)
+    load_strictly(model.module if tta else model, checkpoint, classes=config_classes(config.test_dataloader.dataset))
     runner.test()
     metric = next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, StageMetric))
     return metric.table, metric.meta

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -12,11 +12,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmlabelpenet import ops
-from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
-from mmlabelpenet.apis.config import recipe_hash
+from mmlabelpenet.apis.checkpoint import check_classes, find_checkpoint, read_checkpoint
+from mmlabelpenet.apis.config import config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
-from mmlabelpenet.datasets.devkit import open_devkit
+from mmlabelpenet.apis.overlap import check_overlap
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.models.weights import check_input
 
@@ -56,7 +56,7 @@ def train(
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     check_input(model)
     if config.get('load_from'):
-        check_checkpoint(model, config.load_from, whole=config.get('resume', False))
+        check_checkpoint(model, config.load_from, config.get('resume', False), config_classes(config.train_dataloader.dataset))
     runner.train()
     return runner
 
@@ -124,42 +124,6 @@ def scale_learning_rate(config: Config) -> None:
     config.auto_scale_lr = dict(base_batch_size=base / config.optim_wrapper.get('accumulative_counts', 1), enable=True)
 
 
-def check_overlap(config: Config) -> None:
-    """Refuse to train on images, be it on their tags, that the config tests on (row T1), unless ``allow_test_overlap`` is set.
-
-    Raises:
-        ValueError: the training and the test split share images; says how many.
-    """
-    if config.get('allow_test_overlap', False) or config.get('test_dataloader') is None:
-        return
-    train, test = config.train_dataloader.dataset, config.test_dataloader.dataset
-    if 'split' in train and Path(train.data_root).resolve() != Path(test.data_root).resolve():
-        return
-    shared = set(image_ids(train)) & set(image_ids(test))
-    if shared:
-        raise ValueError(
-            f'{len(shared)} images are in the training split {_list_of(train)!r} and in the test split {_list_of(test)!r}, for example '
-            f'{min(shared)!r}. Choose other splits, or set allow_test_overlap=True and call no number of it a test result.'
-        )
-
-
-def image_ids(dataset: dict) -> list[str]:
-    """Images of a data set's config, ours or one of mmdet's with a list or a COCO file; none where its list does not exist yet."""
-    try:
-        if 'split' in dataset:
-            return open_devkit(dataset['data_root'], classes=()).image_ids(dataset['split'])
-        path = Path(dataset.get('data_root') or '', dataset['ann_file'])
-        if path.suffix == '.json':
-            return [Path(image['file_name']).stem for image in json.loads(path.read_text())['images']]
-        return path.read_text().split()
-    except FileNotFoundError:
-        return []
-
-
-def _list_of(dataset: dict) -> str:
-    return dataset.get('split') or dataset['ann_file']
-
-
 def allow_cpu_ranks(config: Config) -> None:
     """Let several processes without CUDA talk over gloo; mmengine's own start asks for a GPU. Does nothing with CUDA or one process.
 
@@ -173,19 +137,22 @@ def allow_cpu_ranks(config: Config) -> None:
     config.merge_from_dict({'model_wrapper_cfg.type': 'MMDistributedDataParallel', 'model_wrapper_cfg.device_ids': None})
 
 
-def check_checkpoint(model: nn.Module, path: str | Path, whole: bool) -> None:
+def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: Sequence[str] | None = None) -> None:
     """Compare a checkpoint with the model before it is loaded: mmengine loads what fits and goes on without a word.
 
     Args:
         model: to be trained.
         path: checkpoint.
         whole: whether every tensor must be there (a run is resumed). Else stages may be absent, as whole stages only, on either side.
+        classes: names in label order, which must be those of the checkpoint, if it names some; None compares nothing.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint, or of another model; says what differs.
+        ValueError: the file is no checkpoint, or of another model or other classes; says what differs.
     """
-    wanted, given = model.state_dict(), read_checkpoint(path)['state_dict']
+    checkpoint = read_checkpoint(path)
+    check_classes(path, checkpoint['meta'], classes)
+    wanted, given = model.state_dict(), checkpoint['state_dict']
     common = {_part(key) for key in wanted} & {_part(key) for key in given} | {'backbone'}
     compared = [key for key in [*wanted, *(key for key in given if key not in wanted)] if whole or _part(key) in common]
     differences = {

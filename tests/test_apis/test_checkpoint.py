@@ -146,3 +146,17 @@ def test_nothing_but_damaged_checkpoints_is_an_error(saved):
         os.utime(saved / f'iter_{number}.pth', (number, number))
     with pytest.raises(ValueError, match='All checkpoints .* are damaged: iter_10.pth, iter_2.pth, iter_1.pth'):
         find_checkpoint(saved)
+
+
+@pytest.mark.parametrize('classes', [('dog', 'cat'), ('cat', 'dog', 'cow'), ('cat', 'fox')])
+def test_a_checkpoint_of_other_classes_or_another_order_is_refused(tmp_path, classes):
+    torch.save({'state_dict': network().state_dict(), 'meta': {'dataset_meta': {'classes': ('cat', 'dog')}}}, tmp_path / 'a.pth')
+    load_strictly(network(), tmp_path / 'a.pth', classes=('cat', 'dog'))
+    with pytest.raises(ValueError, match=f'a.pth was trained on the classes cat, dog, the config has {", ".join(classes)}'):
+        load_strictly(network(), tmp_path / 'a.pth', classes=classes)
+
+
+@pytest.mark.parametrize('meta', [{}, {'dataset_meta': None}, {'dataset_meta': {'classes': 'cat'}}, {'dataset_meta': {'classes': [1]}}])
+def test_a_checkpoint_that_names_no_classes_fits_any(tmp_path, meta):
+    torch.save({'state_dict': network().state_dict(), 'meta': meta}, tmp_path / 'a.pth')
+    load_strictly(network(), tmp_path / 'a.pth', classes=('x', 'y'))

@@ -158,6 +158,16 @@ def test_a_config_without_checkpoint_is_an_error(trained):
         LabelPENetInferencer(trained[0] / 'toy.py')
 
 
+def test_classes_are_named_as_in_the_checkpoint(trained, tmp_path):
+    folder, config, model = trained
+    names = tuple(config.test_dataloader.dataset.metainfo.classes)
+    for classes in (names[::-1], names[:3]):
+        torch.save({'state_dict': model.state_dict(), 'meta': {'dataset_meta': {'classes': classes}}}, tmp_path / f'{len(classes)}.pth')
+    assert LabelPENetInferencer(folder / 'toy.py', tmp_path / '4.pth', device='cpu').classes == names[::-1]
+    with pytest.raises(ValueError, match='3.pth was trained on the classes lolly, cone, tree, the config has lolly'):
+        LabelPENetInferencer(folder / 'toy.py', tmp_path / '3.pth', device='cpu')
+
+
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match='holds no picture'):
         expand(tmp_path)

@@ -138,6 +138,13 @@ def test_a_checkpoint_of_another_model_is_an_error(toy_root, tmp_path):
     assert 'stages.refinement.' in str(error.value)
 
 
+def test_a_checkpoint_whose_classes_stand_in_another_order_is_an_error(toy_root, tmp_path):
+    content = dict(state_dict=toy.build(toy.model_config()).state_dict(), meta=dict(dataset_meta=dict(classes=('a', 'b', 'c', 'd'))))
+    torch.save(content, tmp_path / 'iter_1.pth')
+    with pytest.raises(ValueError, match='iter_1.pth was trained on the classes a, b, c, d, the config has lolly'):
+        apis.test(make_config(toy_root, tmp_path), tmp_path / 'iter_1.pth')
+
+
 def test_a_missing_checkpoint_is_an_error(toy_root, tmp_path):
     with pytest.raises(FileNotFoundError, match='nothing.pth'):
         apis.test(make_config(toy_root, tmp_path), tmp_path / 'nothing.pth')

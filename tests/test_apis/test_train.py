@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmlabelpenet.apis.config import recipe_hash
-from mmlabelpenet.apis.train import check_checkpoint, check_overlap, scale_learning_rate, start_from, train
+from mmlabelpenet.apis.train import check_checkpoint, scale_learning_rate, start_from, train
 
 
 @pytest.fixture(scope='module')
@@ -139,23 +139,12 @@ def test_weights_without_a_backbone_are_refused(tmp_path):
         check_checkpoint(toy.build(toy.model_config()), path, whole=False)
 
 
-def overlapping(toy_root, **keys):
-    loader = dict(dataset=dataset(toy_root, 'train'))
-    return Config(dict(train_dataloader=loader, test_dataloader=loader, **keys))
-
-
-def dataset(root, split):
-    return dict(data_root=str(root), split=split)
-
-
-def test_training_on_test_images_is_refused_unless_it_is_asked_for(toy_root):
-    with pytest.raises(ValueError, match=r"6 images are in the training split 'train' and in the test split 'train'.*allow_test_overlap"):
-        check_overlap(overlapping(toy_root))
-    check_overlap(overlapping(toy_root, allow_test_overlap=True))
-
-
-def test_separate_splits_and_missing_lists_pass_the_overlap_check(toy_root):
-    config = overlapping(toy_root)
-    for split in ('test', 'no_such_split'):
-        config.test_dataloader.dataset.split = split
-        check_overlap(config)
+@pytest.mark.parametrize('resume', [True, False])
+def test_a_checkpoint_whose_classes_stand_in_another_order_is_refused(toy_root, tmp_path, first, resume):
+    turned = config(toy_root, tmp_path)
+    for loader in ('train_dataloader', 'label_dataloader'):
+        turned[loader].dataset.metainfo = dict(classes=('kite', 'tree', 'cone', 'lolly'))
+    path = f'{first.work_dir}/iter_2.pth'
+    turned.load_from = None if resume else path
+    with pytest.raises(ValueError, match='iter_2.pth was trained on the classes lolly, cone, tree, kite, the config has kite, tree'):
+        train(turned, resume=path if resume else None)

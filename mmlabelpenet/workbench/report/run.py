@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.checkpoint import load_strictly
-from mmlabelpenet.apis.config import config_devkit, load_config
+from mmlabelpenet.apis.config import config_classes, config_devkit, load_config
 from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
@@ -69,7 +69,7 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names in label order."""
-        return tuple(self.config.train_dataloader.dataset.get('metainfo', {}).get('classes', VOC_CLASSES))
+        return config_classes(self.config.train_dataloader.dataset) or VOC_CLASSES
 
     def devkit(self, loader: str = 'train') -> Devkit:
         """The data of a loader; annotations may be there or not."""

@@ -5,7 +5,6 @@ that is opened is written down (:mod:`mmlabelpenet.workbench.supervision.opened`
 """
 
 import copy
-import hashlib
 import json
 import os
 from collections import Counter
@@ -18,8 +17,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
-from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
@@ -257,37 +256,3 @@ def add_overlap(card: Card, config: Config) -> None:
             card.faults.append(f'Training and testing share {len(shared)} images: {about}, the first {first}.')
     if not card.overlap:
         card.overlap = ['the config tests on nothing']
-
-
-def image_files(dataset: Mapping[str, Any]) -> list[Path]:
-    """Images of a data set's config.
-
-    Raises:
-        FileNotFoundError: the list or an image is missing.
-    """
-    devkit = open_devkit(dataset['data_root'], classes=())
-    return [devkit.image_path(image_id) for image_id in devkit.image_ids(dataset['split'])]
-
-
-def shared_images(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[str, str]]:
-    """Images of one list that are in the other one too, in the same place or as a copy of any name.
-
-    Returns:
-        Path in the first and path in the second list, sorted.
-    """
-    sizes: dict[int, set[Path]] = {}
-    for path in set(first):
-        sizes.setdefault(path.stat().st_size, set()).add(path)
-    shared, digests = [], {}
-
-    def digest(path: Path) -> str:
-        if path not in digests:
-            digests[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return digests[path]
-
-    for path in set(second):
-        rivals = sorted(sizes.get(path.stat().st_size, ()))
-        same = path if path in rivals else next((rival for rival in rivals if digest(rival) == digest(path)), None)
-        if same is not None:
-            shared.append((str(same), str(path)))
-    return sorted(shared)

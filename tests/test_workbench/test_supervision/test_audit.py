@@ -8,10 +8,11 @@ import toy
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.workbench.supervision.audit import Card, add_overlap, add_weights, audit, holds_boxes, image_files, kind_of, shared_images
+from mmlabelpenet.workbench.supervision.audit import Card, add_overlap, add_weights, audit, holds_boxes, kind_of
 
 TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'analysis_tools' / 'audit_supervision.py'
 
