@@ -1,11 +1,16 @@
 """Registries of mmlabelpenet: children of mmdet's, so that both families build from one config.
 
 Set ``default_scope = 'mmlabelpenet'`` in a config; a type that is not found here is looked up in mmdet and then in mmengine.
+
+From the import of this module on, mmengine too finds configs that are named ``mmlabelpenet::path``, as bases and in ``mmengine.hub``.
 """
 
 from mmdet import registry as mmdet_registry
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
+
+MODULE2PACKAGE['mmlabelpenet'] = 'mmlabelpenet'  # of each package with configs in .mim, how pip names it
 
 
 def _child(name: str, parent: str, *locations: str) -> Registry:

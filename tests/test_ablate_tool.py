@@ -138,10 +138,10 @@ def test_the_script_hands_over_every_ablation_of_a_base(tmp_path, base):
         cwd=tmp_path,
         check=True,
     ).stdout.splitlines()
-    ablations = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(f'configs/labelpenet/ablations/{base}_*.py'))
-    end = ['--base', f'configs/labelpenet/labelpenet_{base}.py', '--out', f'work_dirs/ablations/{base}', '--seeds', '0', '1']
+    ablations = sorted(str(path) for path in ROOT.glob(f'configs/labelpenet/ablations/{base}_*.py'))
+    end = ['--base', f'{ROOT}/configs/labelpenet/labelpenet_{base}.py', '--out', f'work_dirs/ablations/{base}', '--seeds', '0', '1']
     assert ablations and sorted(words[1 : -len(end)]) == ablations and words[-len(end) :] == end
-    assert words[0] == 'tools/analysis_tools/ablate.py'
+    assert words[0] == f'{ROOT}/tools/analysis_tools/ablate.py'
 
 
 def test_a_base_without_ablations_is_named():

@@ -27,7 +27,7 @@ def test_every_requirement_has_a_lower_and_an_upper_bound(name):
 
 
 def test_tested_releases_lie_within_the_bounds():
-    bounds = requirements('runtime') | requirements('crf')
+    bounds = requirements('runtime') | requirements('mminstall') | requirements('crf')
     for name, tested in requirements('constraints').items():
         version = next(iter(tested.specifier)).version
         assert bounds[name].specifier.contains(version), f'{name} {version}'
@@ -35,9 +35,15 @@ def test_tested_releases_lie_within_the_bounds():
 
 def test_installed_releases_lie_within_the_bounds():
     installed = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in distributions()}
-    for name, requirement in requirements('runtime').items():
+    for name, requirement in (requirements('runtime') | requirements('mminstall')).items():
         version = installed[name.lower().replace('_', '-')]
         assert SpecifierSet(str(requirement.specifier)).contains(version.split('+')[0]), f'{name} {version}'
+
+
+def test_installing_the_package_leaves_pytorch_and_mmdetection_as_they_are():
+    assert not [name for name in requirements('runtime') if re.match('torch|mm|onedl', name)]
+    assert {'torch', 'torchvision', 'onedl-mmdetection'} <= requirements('mminstall').keys()
+    assert {'mmdet', 'mmengine', 'mmcv-lite'} <= requirements('openmmlab').keys()
 
 
 def test_exactly_one_opencv_wheel_is_installed_and_it_has_selective_search():

@@ -5,12 +5,12 @@ set -euo pipefail
 case ${1:-} in -h | --help) sed -n '2,3s/^# //p' "$0"; exit ;; esac
 base=${BASE:-lite0_rendered}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$root"
 shopt -s nullglob
-ablations=(configs/labelpenet/ablations/"${base}"_*.py)
+ablations=("$root/configs/labelpenet/ablations/${base}"_*.py)
 if [ ${#ablations[@]} -eq 0 ]; then
     echo "There is no configs/labelpenet/ablations/${base}_*.py." >&2
     exit 2
 fi
 
-exec python tools/analysis_tools/ablate.py "${ablations[@]}" --base "configs/labelpenet/labelpenet_$base.py" --out "work_dirs/ablations/$base" "$@"
+exec python "$root/tools/analysis_tools/ablate.py" "${ablations[@]}" \
+    --base "$root/configs/labelpenet/labelpenet_$base.py" --out "work_dirs/ablations/$base" "$@"

@@ -4,11 +4,11 @@
 #     source tools/setup_env.sh
 #
 # Does nothing but activate when requirements, set-up files and Python are those of the last finished run. A run that was interrupted, or an
-# environment that does not work, is made anew. PYTHON names another interpreter than python3.
+# environment that does not work, is made anew. PYTHON names another interpreter than python3, MMLABELPENET_VENV another place than .venv.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-VENV="$ROOT/.venv"
+VENV=${MMLABELPENET_VENV:-$ROOT/.venv}
 STAMP="$VENV/.mmlabelpenet.done"
 UNFINISHED="$VENV/.mmlabelpenet.unfinished"
 PYTHON=${PYTHON:-python3}
@@ -64,7 +64,7 @@ install_all() {
     say 'installing MMDetection and the other requirements'
     # With build isolation mmcv comes without compiled ops, in seconds; mmlabelpenet.ops serves those that are needed.
     "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" \
-        -r "$requirements/runtime.txt" -r "$requirements/quickstart.txt" -r "$requirements/tests.txt"
+        -r "$requirements/mminstall.txt" -r "$requirements/runtime.txt" -r "$requirements/quickstart.txt" -r "$requirements/tests.txt"
     # Compiled while it is installed, which needs a C++ compiler and Python's headers.
     "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" -r "$requirements/crf.txt" ||
         say 'pydensecrf cannot be built here (apt install g++ python3-dev); the dense CRF will run in PyTorch operations, with the same masks'
