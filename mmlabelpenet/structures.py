@@ -13,38 +13,6 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-STAGES = ['classification', 'detection', 'refinement', 'segmentation']  # the paper's; add_stage appends to it
-
-
-def check_stage(name: str) -> str:
-    """Return ``name`` if it is a stage.
-
-    Raises:
-        ValueError: it is none.
-
-    >>> check_stage('refinement')
-    'refinement'
-    """
-    if name not in STAGES:
-        raise ValueError(f'Unknown stage {name!r}. Choose one of {", ".join(STAGES)}.')
-    return name
-
-
-def add_stage(name: str) -> None:
-    """Let models have a further stage, after all that there are; to be called by a module among a config's ``custom_imports``.
-
-    A name that is a stage already stays where it is.
-
-    Raises:
-        ValueError: the name would not do as the prefix of a loss, or means something else in a config.
-    """
-    if not name.isidentifier() or 'loss' in name or name in ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone'):
-        raise ValueError(
-            f"A stage needs a name of its own: a Python identifier without 'loss', no phase, direction or table; got {name!r}."
-        )
-    if name not in STAGES:
-        STAGES.append(name)
-
 
 def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights: Tensor) -> InstanceData:
     """Pack labels that we made, after checking them.

@@ -20,13 +20,13 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._running = False
+        self._running = self._synchronize = False
         self._seconds: dict[str, float] = {}
         self._inner = [0.0]
 
-    def start(self) -> None:
-        """Forget what was measured and measure from now on."""
-        self._running, self._seconds, self._inner = True, {}, [0.0]
+    def start(self, synchronize: bool = False) -> None:
+        """Forget what was measured and measure from now on; with ``synchronize`` a part ends when the GPU is done with it."""
+        self._running, self._synchronize, self._seconds, self._inner = True, synchronize, {}, [0.0]
 
     def stop(self) -> dict[str, float]:
         """Measure no more; returns the seconds of each part."""
@@ -35,24 +35,23 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measure a block. Where a GPU works, the block ends when the GPU is done."""
+        """Measure a block."""
         if not self._running:
             yield
             return
-        begin = _now()
+        begin = self._now()
         self._inner.append(0.0)
         try:
             yield
         finally:
-            took, inner = _now() - begin, self._inner.pop()
+            took, inner = self._now() - begin, self._inner.pop()
             self._inner[-1] += took
             self._seconds[name] = self._seconds.get(name, 0.0) + took - inner
 
-
-def _now() -> float:
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    def _now(self) -> float:
+        if self._synchronize and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
 
 STOPWATCH = Stopwatch()

@@ -17,9 +17,9 @@ from mmengine.runner import Runner
 
 import mmlabelpenet  # noqa: F401  registers everything
 from mmlabelpenet.apis import load_config
-from mmlabelpenet.apis.config import planned_iterations
+from mmlabelpenet.apis.config import phase_lengths, planned_iterations, stage_names
+from mmlabelpenet.engine.phases import make_phases, rate_at
 from mmlabelpenet.registry import DATA_SAMPLERS, DATASETS, LOOPS, METRICS, MODELS, TRANSFORMS
-from mmlabelpenet.structures import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py') if path.parent.name != 'retrain')
@@ -55,15 +55,6 @@ def base_of(leaf):
     """The leaf that an ablation changes."""
     (base,) = re.findall(r"^_base_ = '(.+)'$", (ROOT / leaf).read_text(), flags=re.MULTILINE)
     return (ROOT / leaf).parent.joinpath(base).resolve().relative_to(ROOT).as_posix()
-
-
-def rate(config, iteration):
-    """Learning rate of an iteration, under schedulers that multiply it at milestones."""
-    rate = config.optim_wrapper.optimizer.lr
-    for scheduler in config.param_scheduler or ():
-        assert scheduler.type == 'MultiStepLR' and not scheduler.by_epoch
-        rate *= scheduler.gamma ** sum(iteration >= milestone for milestone in scheduler.milestones)
-    return rate
 
 
 def types(node):
@@ -110,8 +101,8 @@ def test_settings_of_detectors_are_read_by_mmdet():
     source = ''.join(path.read_text() for path in files)
     keys = set()
     for leaf in LEAVES:
-        for stage in load(leaf).model.stages.values():
-            for settings in (stage.train_cfg, stage.test_cfg):
+        for stage in filter(None, load(leaf).model.stages.values()):
+            for settings in (stage.detector.train_cfg, stage.detector.test_cfg):
                 keys |= {*settings, *(key for part in settings.values() if part for key in part)}
     unread = [key for key in sorted(keys) if not re.search(rf"(\.|\['|get\('){key}\b", source)]
     assert 'sampler' in keys and not unread, f'mmdet reads none of {unread}'
@@ -213,21 +204,17 @@ def test_everything_that_the_runner_builds_of_a_config_can_be_built(leaf, worksp
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
-def test_phases_come_in_order_and_train_stages_of_the_model(leaf):
+def test_phases_train_stages_of_the_model(leaf):
     config = load(leaf)
-    names = [phase.name for phase in config.train_cfg.phases]
-    assert set(names) <= {*config.model.stages, 'recurrent'}
-    order = [*config.model.stages, 'recurrent']
-    assert names == sorted(names, key=order.index)
+    assert {name for name, phase in config.train_cfg.phases.items() if phase} == set(phase_lengths(config))
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
 def test_the_rate_drops_in_every_later_phase_and_stays_low_in_the_last(leaf):
-    """A shorter schedule must take its milestones with it."""
-    config, start, rates = load(leaf), 0, {}
-    for phase in config.train_cfg.phases:
-        rates[phase.name] = [rate(config, start), rate(config, start + phase.iters - 1)]
-        start += phase.iters
+    config = load(leaf)
+    phases = make_phases(config.train_cfg.phases, stage_names(config))
+    base = config.optim_wrapper.optimizer.lr
+    rates = {phase.name: [phase.rate(0, base), phase.rate(phase.iters - 1, base)] for phase in phases}
     last = rates.pop('recurrent', None)
     later = list(rates.values())[1:]
     assert all((begin, end) == pytest.approx((later[0][0], later[0][0] / 10)) for begin, end in later)
@@ -235,11 +222,19 @@ def test_the_rate_drops_in_every_later_phase_and_stays_low_in_the_last(leaf):
         assert last == pytest.approx([later[0][0] / 10] * 2 if later else [1e-4] * 2)
 
 
+def test_one_key_changes_the_length_of_a_phase_and_the_rates_follow():
+    config = load_config(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py', {'train_cfg.phases.detection.iters': 100})
+    phases = make_phases(config.train_cfg.phases, stage_names(config))
+    assert phase_lengths(config)['detection'] == 100
+    assert [rate_at(phases, iteration, 1.0) for iteration in (49_999, 50_000, 50_099, 50_100)] == pytest.approx([1e-4, 1e-3, 1e-3, 1e-3])
+
+
 def test_the_papers_rate_is_a_saw_tooth():
     config = load('configs/labelpenet/labelpenet_vgg16_voc07.py')
-    assert [(phase.name, phase.iters) for phase in config.train_cfg.phases] == [*((name, 50000) for name in STAGES), ('recurrent', 80000)]
+    assert phase_lengths(config) == {**dict.fromkeys(toy.STAGES, 50000), 'recurrent': 80000}
     expected = {0: 1e-3, 39999: 1e-3, 40000: 1e-4, 50000: 1e-3, 95000: 1e-4, 100000: 1e-3, 195000: 1e-4, 200000: 1e-4, 279999: 1e-4}
-    assert {iteration: rate(config, iteration) for iteration in expected} == pytest.approx(expected)
+    phases = make_phases(config.train_cfg.phases, stage_names(config))
+    assert {iteration: rate_at(phases, iteration, 1.0) for iteration in expected} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize('leaf', LEAVES)
@@ -248,10 +243,9 @@ def test_every_model_builds_without_memory_and_without_download(leaf):
     before = config.model.to_dict()
     with torch.device('meta'):
         model = MODELS.build(config.model)
-    assert model.names == tuple(config.model.stages) and config.model.to_dict() == before
-    assert set(model.generators) >= set(model.names[:-1])
+    assert model.names == stage_names(config) and config.model.to_dict() == before
     for stage in model.stages.values():
-        assert stage.roi_head.bbox_head.num_classes == config.model.num_classes
+        assert stage.detector.roi_head.bbox_head.num_classes == config.model.num_classes
 
 
 @pytest.mark.parametrize('leaf', ABLATIONS)

@@ -204,20 +204,20 @@ def test_the_config_of_get_started_reaches_every_loader(tmp_path):
 def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
     section = read(CHOICES).split('## CPU-size models')[1]
     config = load_config(ROOT / 'configs/labelpenet/labelpenet_lite0_rendered.py')
-    model, stage = config.model, config.model.stages.segmentation
+    model, stage, told = config.model, config.model.stages.segmentation.detector, config.model.stages.detection.labels
     anchors, train, test = stage.rpn_head.anchor_generator, stage.train_cfg, stage.test_cfg
-    roi_head, rate, after = stage.roi_head, config.optim_wrapper.optimizer.lr, config.param_scheduler[0]
-    assert after.milestones == [config.train_cfg.phases[0].iters]
-    grid = model.stages.classification.roi_head.bbox_roi_extractor.roi_layer
+    roi_head, phases = stage.roi_head, config.train_cfg.phases
+    grid = model.stages.classification.detector.roi_head.bbox_roi_extractor.roi_layer
     for fact in (
         f'{", ".join(str(scale * anchors.strides[0]) for scale in anchors.scales)} pixels',
         f'{train.rcnn.sampler.num} of {train.rpn_proposal.max_per_img} in training, {test.rpn.max_per_img} to {test.rcnn.max_per_img} in',
         f'two layers of {roi_head.bbox_head.fc_out_channels}, two mask convolutions of {roi_head.mask_head.conv_out_channels}',
         f'{grid.type}, {grid.output_size}×{grid.output_size}, with',
         f'a score of at least {model.test_cfg.min_score}',
-        f'from {model.generators.detection.min_score} on, one class per object (`max_overlap={model.generators.detection.max_overlap}`)',
-        f'divided by its {model.generators.detection.peak} quantile',
-        f'{config.optim_wrapper.optimizer.type}; {rate} in the classification stage, {rate * after.gamma} in the others',
+        f'from {told.min_score} on, one class per object (`max_overlap={told.max_overlap}`)',
+        f'divided by its {told.peak} quantile',
+        f'{config.optim_wrapper.optimizer.type}; {phases.classification.lr} in the classification stage, '
+        f'{phases.detection.lr} in the others',
         f'norm {config.optim_wrapper.clip_grad.max_norm} ',
         f'preset `{model.test_cfg.crf}`',
     ):

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmlabelpenet.apis import load_config
-from mmlabelpenet.structures import STAGES
+from mmlabelpenet.apis.config import phase_lengths, stage_names
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py') if path.parent.name != 'retrain')
@@ -64,7 +64,8 @@ def small_config(leaf, toy_root, work_dir, iters=1):
         config[loader].dataset.update(indices=2, serialize_data=False)  # which would collect garbage for a second
     config.train_dataloader.batch_size = config.label_dataloader.batch_size = 2
     config.test_dataloader = config.test_evaluator = config.test_cfg = config.load_from = None
-    config.train_cfg.phases = [dict(phase, iters=iters) for phase in config.train_cfg.phases]
+    for phase in phase_lengths(config):
+        config.train_cfg.phases[phase].iters = iters
     config.visualizer = None
     config.work_dir = str(work_dir)
     return Config(config.to_dict(), format_python_code=False)  # formatting would take most of the time
@@ -81,12 +82,11 @@ def test_every_leaf_trains_an_iteration_of_each_phase_and_predicts(leaf, toy_roo
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
     runner.train()
     moved = {name.split('.')[1] for name, value in runner.model.state_dict().items() if not torch.equal(value, before[name])}
-    stages, phases = [name for name in STAGES if name in config.model.stages], [phase.name for phase in config.train_cfg.phases]
+    stages, phases = list(stage_names(config)), list(phase_lengths(config))
     assert set(stages if 'recurrent' in phases else phases) <= moved
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
     batch = next(iter(runner.train_loop.dataloader))
-    runner.model.predicted = stages
-    found = runner.model.test_step(batch)[0].stage_predictions
+    found = runner.model.test_step(batch | dict(stages=stages))[0].stage_predictions
     assert list(found) == stages
     assert all(result.masks.shape[0] == len(result.bboxes) for result in found.values())
 
@@ -100,5 +100,5 @@ def test_a_leaf_trains_on_two_ranks(leaf, toy_root, tmp_path):
     command = ['bash', str(ROOT / 'tools/dist_train.sh'), str(path), '2', '--work-dir', str(tmp_path / 'run')]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]
-    iters = len(load_config(path).train_cfg.phases)
+    iters = len(phase_lengths(load_config(path)))
     assert (tmp_path / 'run' / f'iter_{iters}.pth').is_file()

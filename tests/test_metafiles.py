@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from toy import STAGES
 
 from mmlabelpenet.apis.config import load_config, planned_iterations
-from mmlabelpenet.structures import STAGES
 from mmlabelpenet.workbench.experiments.collected_tables import paper_tables
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -114,7 +114,12 @@ def test_what_is_not_an_option_is_one_line(load_tool, capsys, word, error):
 
 def test_false_and_an_unquoted_hook_reach_the_config():
     leaf = ROOT / 'configs/labelpenet/labelpenet_lite0_rendered.py'
-    words = ['model.share_tail=false', "custom_hooks=[dict(type='IdleStagesHook')]", 'train_cfg.phases.0.iters=7', 'param_scheduler=null']
+    words = [
+        'model.share_tail=false',
+        "custom_hooks=[dict(type='IdleStagesHook')]",
+        'train_cfg.phases.classification.iters=7',
+        'param_scheduler=null',
+    ]
     config = load_config(leaf, parse_options(words))
     assert config.model.share_tail is False and config.param_scheduler is None
     assert config.custom_hooks[0].type == 'IdleStagesHook' and config.train_cfg.phases[0].iters == 7

@@ -19,7 +19,7 @@ from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
-PHASES = [dict(name=name, iters=1) for name in (*toy.STAGES, 'recurrent')]
+PHASES = {name: dict(iters=1) for name in (*toy.STAGES, 'recurrent')}
 
 
 def load_tool(name):
@@ -139,7 +139,7 @@ def test_the_steps_work_with_the_real_network(folder, tmp_path):
     run('init', data, '--images', folder / 'pictures', '--tags', folder / 'tags.csv')
     run('proposals', data)
     run('train', data, '--write-only')
-    phases = [dict(name=name, iters=count) for name, count in zip(toy.STAGES, (30, 30, 30, 60))]
+    phases = {name: dict(iters=count) for name, count in zip(toy.STAGES, (30, 30, 30, 60))}
     shorten(data / 'config.py', phases)
     run('train', data)
     for name in ('coco', 'yolo', 'voc', 'labelme'):

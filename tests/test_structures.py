@@ -6,8 +6,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, LabelData
 
-from mmlabelpenet import structures
-from mmlabelpenet.structures import add_stage, check_stage, from_original, hand_over, pseudo_instances, to_original, upright_boxes
+from mmlabelpenet.structures import from_original, hand_over, pseudo_instances, to_original, upright_boxes
 
 
 def three(weights=(0.2, 0.5, 1.0)):
@@ -21,11 +20,6 @@ def sample():
     new.gt_image_labels = LabelData(onehot=torch.tensor([1.0, 0.0]))
     new.gt_instances = InstanceData(bboxes=torch.full((1, 4), float('nan')), labels=torch.tensor([1]))
     return new
-
-
-def test_an_unknown_stage_is_refused_with_the_names_of_all():
-    with pytest.raises(ValueError, match="'segmentaton'.*classification, detection, refinement, segmentation"):
-        check_stage('segmentaton')
 
 
 def test_every_field_exists_with_its_type_and_shape():
@@ -121,24 +115,6 @@ def test_original_pixels_undo_the_scale_of_each_axis():
     assert pseudo.bboxes[1].tolist() == [2, 2, 6, 8] and pseudo.masks.masks.shape == (3, 10, 12)
     none = pseudo_instances(torch.zeros(0, 4), torch.zeros(0), np.zeros((0, 10, 12)), torch.zeros(0))
     assert to_original(none, dict(scale_factor=(0.5, 2.0), ori_shape=(5, 24))).masks.masks.shape == (0, 5, 24)
-
-
-def test_a_stage_of_ones_own_comes_last_and_once(monkeypatch):
-    monkeypatch.setattr(structures, 'STAGES', list(structures.STAGES))
-    with pytest.raises(ValueError, match='Unknown stage'):
-        check_stage('polish')
-    for name in ('polish', 'detection', 'polish'):
-        add_stage(name)
-    assert structures.STAGES == ['classification', 'detection', 'refinement', 'segmentation', 'polish']
-    assert check_stage('polish') == 'polish'
-
-
-@pytest.mark.parametrize('name', ['recurrent', 'forward', 'all', 'my stage', 'a.b', 'lossless', ''])
-def test_a_name_that_means_something_else_is_no_stage(name):
-    before = list(structures.STAGES)
-    with pytest.raises(ValueError, match='name of its own'):
-        add_stage(name)
-    assert before == structures.STAGES
 
 
 def test_mirrored_boxes_return_and_upright_ones_stay():

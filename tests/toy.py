@@ -11,8 +11,10 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn import functional as F
 
+from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
 from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
@@ -178,8 +180,14 @@ def model_config(stages=STAGES, **kwargs):
             type='InvertibleDataPreprocessor', mean=[120.0, 110.0, 100.0], std=[60.0, 61.0, 62.0], bgr_to_rgb=True, pad_size_divisor=16
         ),
         backbone=dict(type='ToyBackbone'),
-        stages={name: stage_config(name) for name in stages},
-        generators={name: generators[name] for name in stages if name in generators},
+        stages={
+            name: dict(
+                detector=stage_config(name),
+                labels=generators.get(name),
+                learns_from='tags' if name == 'classification' else 'labels',
+            )
+            for name in stages
+        },
         test_cfg=dict(crf=CRF, max_masks=3),
         **kwargs,
     )
@@ -239,6 +247,11 @@ def dataset_config(data_root, split='train', train=True, **kwargs):
     return config | kwargs
 
 
+def phase_config(phases):
+    """Of ``(name, iters)`` or ``(name, iters, dict(...))``."""
+    return {name: dict(iters=iters, **(rest[0] if rest else {})) for name, iters, *rest in phases}
+
+
 def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), workers=0, **model):
     dataset = dataset or {}
     loader = dict(batch_size=2, num_workers=workers)
@@ -250,16 +263,14 @@ def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), 
             model=model_config(**model),
             train_dataloader=dict(loader, sampler=dict(type='ResumableSampler'), dataset=dataset_config(data_root, **dataset)),
             label_dataloader=dict(loader, dataset=dataset_config(data_root, train=False, **dataset)),
-            train_cfg=dict(type='LabelPropagationLoop', phases=[p if isinstance(p, dict) else dict(name=p[0], iters=p[1]) for p in phases]),
+            train_cfg=dict(type='LabelPropagationLoop', phases=phase_config(phases)),
             optim_wrapper=dict(
                 type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-3), clip_grad=dict(max_norm=10)
             ),
-            param_scheduler=[dict(type='MultiStepLR', by_epoch=False, milestones=[3], gamma=0.5)],
             default_hooks=dict(
                 checkpoint=dict(type='AtomicCheckpointHook', interval=interval),
                 health=dict(type='HealthHook'),
                 reused_labels=dict(type='ReusedLabelsHook'),
-                planned_rates=dict(type='PlannedRatesHook'),
             ),
             custom_hooks=list(hooks),
             log_processor=dict(type='LogProcessor', window_size=1, by_epoch=False),
@@ -281,6 +292,20 @@ def hurry(patch):
     patch.setattr('mmengine.runner.runner.collect_env', dict)
     text = property(lambda config: '\n'.join(f'{key} = {value!r}' for key, value in config.to_dict().items()))
     patch.setattr('mmengine.config.Config.pretty_text', text)
+
+
+def read_batch(detector, feature, samples, record=False):
+    """What a detector reads in each image of a batch."""
+    with inference(detector):
+        return [read_views(detector, [view], record)[0] for view in crop_views(feature.detach(), samples)]
+
+
+def labels_of(detector, generator, feature, samples, images):
+    """Pseudo instances that a label generator makes of what a detector reads, per image."""
+    readings = read_batch(detector, feature, samples, generator.reads_activations)
+    with inference(detector):
+        told = [generator.explain(detector, reading) for reading in readings]
+    return [generator.label(*pair) for pair in zip(images, told, strict=True)]
 
 
 def weights(module):

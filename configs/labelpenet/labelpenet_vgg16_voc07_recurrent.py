@@ -2,6 +2,4 @@
 # --cfg-options load_from=CHECKPOINT
 _base_ = './labelpenet_vgg16_voc07.py'
 load_from = 'work_dirs/labelpenet_vgg16_voc07_cascade/iter_200000.pth'
-train_cfg = dict(phases=_base_.train_cfg.phases[4:])
-optim_wrapper = dict(optimizer=dict(lr=0.0001))
-param_scheduler = None
+train_cfg = dict(phases=dict(classification=None, detection=None, refinement=None, segmentation=None))

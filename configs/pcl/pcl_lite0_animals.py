@@ -1,2 +1,2 @@
 _base_ = '../wsddn/wsddn_lite0_animals.py'
-model = dict(stages=dict(classification=dict(roi_head=dict(bbox_head=dict(refinement=dict(type='PCLBranches'))))))
+model = dict(stages=dict(classification=dict(detector=dict(roi_head=dict(bbox_head=dict(refinement=dict(type='PCLBranches')))))))

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/models/mil_lite0_photo.py',
     '../_base_/schedules/mil_photo.py',
 ]
-model = dict(stages=dict(classification=dict(roi_head=dict(bbox_head=dict(mil_loss=dict(type='WSDDNLoss'))))))
+model = dict(stages=dict(classification=dict(detector=dict(roi_head=dict(bbox_head=dict(mil_loss=dict(type='WSDDNLoss')))))))

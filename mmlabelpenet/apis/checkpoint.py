@@ -1,6 +1,8 @@
 """Checkpoints: the last whole one of a training, and weights that are loaded completely or not at all."""
 
 import logging
+import re
+import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmlabelpenet.tensor_files import read_tensors
+
+OLD_NAME = re.compile(r'(stages\.\w+\.)((?:backbone|rpn_head|roi_head)\.)')  # of version 0.1: stages were detectors
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -24,8 +28,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint.
+        ValueError: the file is no checkpoint, or one of version 0.1.
     """
+    content = read_state(path)
+    if any(OLD_NAME.match(key) for key in content['state_dict']):
+        raise ValueError(
+            f'{path} is a checkpoint of version 0.1, in which the weights of stages have other names. Convert it: '
+            f'python tools/model_converters/state_dict.py upgrade {shlex.quote(str(path))} NEW.pth'
+        )
+    return content
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """As :func:`read_checkpoint`, of any version."""
     content = read_tensors(path)
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(key, str) and is_plain(value) for key, value in state.items()):

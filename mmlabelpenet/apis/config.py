@@ -156,15 +156,29 @@ def recipe_hash(config: Config) -> str:
     return config_hash(Config(content))
 
 
-def planned_iterations(config: Config) -> int | None:
-    """How many iterations a training of the config has; a checkpoint with fewer is not its last. None if the config does not say.
+def stage_names(config: Config) -> tuple[str, ...]:
+    """Stages of a config's model in order; empty for a model of mmdet's.
 
-    >>> planned_iterations(Config(dict(train_cfg=dict(phases=[dict(name='classification', iters=3), dict(name='recurrent', iters=2)]))))
-    5
+    >>> stage_names(Config(dict(model=dict(stages=dict(classification=dict(), detection=None)))))
+    ('classification',)
     """
-    train_cfg = config.get('train_cfg') or {}
-    phases = train_cfg.get('phases')
-    return sum(phase['iters'] for phase in phases) if phases else train_cfg.get('max_iters')
+    return tuple(name for name, stage in config.get('model', {}).get('stages', {}).items() if stage is not None)
+
+
+def phase_lengths(config: Config) -> dict[str, int]:
+    """Iterations of each phase of a config, in the order in which they train; empty where there are no phases.
+
+    >>> phases = dict(recurrent=dict(iters=2), classification=dict(iters=3), detection=None)
+    >>> phase_lengths(Config(dict(model=dict(stages=dict(classification=dict())), train_cfg=dict(phases=phases))))
+    {'classification': 3, 'recurrent': 2}
+    """
+    phases = {name: phase['iters'] for name, phase in ((config.get('train_cfg') or {}).get('phases') or {}).items() if phase}
+    return {name: phases[name] for name in (*stage_names(config), 'recurrent') if name in phases}
+
+
+def planned_iterations(config: Config) -> int | None:
+    """How many iterations a training of the config has; a checkpoint with fewer is not its last. None if the config does not say."""
+    return sum(phase_lengths(config).values()) or (config.get('train_cfg') or {}).get('max_iters')
 
 
 def last_checkpoint(config: Config) -> Path:

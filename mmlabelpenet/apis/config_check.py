@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmlabelpenet.apis.arguments import arguments
 from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text
 from mmlabelpenet.files import shown
-from mmlabelpenet.structures import STAGES
 
 KeyPath = tuple[str | int, ...]
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
@@ -157,22 +156,23 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
         from mmlabelpenet.calibration.crf import DenseCRF
 
         return {'preset', *arguments(DenseCRF)[0]}
-    if re.fullmatch(r'train_cfg\.phases\.\d+', dotted):
-        from mmlabelpenet.engine.loops import Phase
+    if re.fullmatch(r'train_cfg\.phases\.\w+', dotted):
+        from mmlabelpenet.engine.phases import Phase
 
-        return set(arguments(Phase)[0])
+        return set(arguments(Phase)[0]) - {'name'}
     return _allowed_of_model(dotted) if content.get('model', {}).get('type') == 'LabelPENet' else None
 
 
 def _allowed_of_model(dotted: str) -> set[str] | None:
     """As :func:`allowed_keys`, for the dicts without a type in a ``LabelPENet``."""
-    if dotted in ('model.stages', 'model.generators'):
-        return set(STAGES)
+    if re.fullmatch(r'model\.stages\.\w+', dotted):
+        return {'detector', 'labels', 'learns_from'}
     if dotted == 'model.test_cfg':
-        from mmlabelpenet.models.inference.mask_refinement import MaskRefinement
+        from mmlabelpenet.models.inference.image import Inference
+        from mmlabelpenet.models.inference.masks import MaskRefinement
 
-        return {'stages', 'with_masks', 'image_evidence', *arguments(MaskRefinement)[0]}
-    stage = re.fullmatch(r'model\.stages\.\w+\.((?:train|test)_cfg(?:\.\w+)?)', dotted)
+        return {*arguments(Inference)[0], *arguments(MaskRefinement)[0]} - {'all_stages'}
+    stage = re.fullmatch(r'model\.stages\.\w+\.detector\.((?:train|test)_cfg(?:\.\w+)?)', dotted)
     return TWO_STAGE.get(stage[1]) if stage else None
 
 

@@ -25,7 +25,8 @@ from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.pictures import list_pictures, read_picture
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
-from mmlabelpenet.models.inference.mask_refinement import rescale_results
+from mmlabelpenet.models.inference.image import check_names
+from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.registry import MODELS
 
 Picture = str | Path | NDArray[np.uint8]
@@ -95,7 +96,7 @@ class LabelPENetInferencer:
         Args:
             inputs: a file, an RGB array, a folder, a pattern such as ``'photos/*.jpg'``, or several of these.
             stage: which predicts; None the last one.
-            min_score: detections below are left out; of the classification stage, those below this share of the picture's best.
+            min_score: detections below are left out; of a stage that learns from tags, those below this share of the image's best.
             max_instances: of a picture at most.
             with_masks: False for boxes alone, as they are detected, which is faster.
             batch_size: pictures per pass.
@@ -107,9 +108,7 @@ class LabelPENetInferencer:
             FileNotFoundError: no such file or folder, or nothing fits the pattern.
             ValueError: a picture cannot be read, the network has no such stage, or the batch size is below 1.
         """
-        stage = stage or self.stages[-1]
-        if stage not in self.stages:
-            raise ValueError(f'The network has the stages {", ".join(self.stages)}, not {stage!r}.')
+        (stage,) = check_names([stage or self.stages[-1]], self.stages)
         if batch_size < 1:
             raise ValueError(f'A batch holds at least 1 picture, got batch_size={batch_size}.')
         pictures = expand(inputs)
@@ -117,20 +116,20 @@ class LabelPENetInferencer:
             batch = [self.prepare(picture, index, stage) for index, picture in enumerate(pictures[start : start + batch_size], start)]
             yield from self._predict(batch, stage, min_score, max_instances, with_masks)
 
-    def prepare(self, picture: Picture, index: int = 0, stage: str = 'classification', tags: Sequence[int] = ()) -> dict:
+    def prepare(self, picture: Picture, index: int = 0, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
         """One packed sample, as a data set of the config gives it.
 
         Args:
             picture: file or RGB array.
             index: number of an array, for its name.
-            stage: proposals are made for ``'classification'`` alone; the others make their own.
+            stage: that is to predict; None for all. Proposals are made only where they are needed.
             tags: labels, where the picture is to be labelled.
         """
         image = read_picture(picture) if isinstance(picture, str | Path) else checked_array(picture)
         path = Path(picture) if isinstance(picture, str | Path) else None
         h, w = image.shape[:2]
         bboxes = np.array([[0, 0, w, h]], np.float32)
-        if stage == 'classification':
+        if any(self.model.stages[name].needs_proposals for name in ([stage] if stage else self.stages)):
             bboxes = shrunk_search(np.ascontiguousarray(image[..., ::-1]), self.search, self.search_side)[0]
         return self.pipeline(
             dict(
@@ -146,18 +145,14 @@ class LabelPENetInferencer:
             )
         )
 
-    @torch.no_grad()
     def _predict(self, batch: list[dict], stage: str, min_score: float, max_instances: int, with_masks: bool) -> Iterator[Prediction]:
-        model = self.model
-        model.with_masks = with_masks
-        data = model.data_preprocessor(pseudo_collate(batch), False)
-        samples = data['data_samples']
-        images = model.data_preprocessor.images(data['inputs'], samples)
-        results = model.predict_stage(stage, model.extract_feat(data['inputs']), samples, images, rescale=False)
-        for found, sample in zip(results, samples, strict=True):
-            shown = worth_showing(stage, found.scores.cpu().numpy(), min_score)[:max_instances]
-            # Masks grow to the size of the picture only now, so that few of them do.
-            yield self._prediction(rescale_results([_select(found, shown)], [sample])[0], sample, stage)
+        data, ranks = self.model.data_preprocessor(pseudo_collate(batch), False), self.model.stages[stage].learns_from_tags
+        samples = self.model.predict(data['inputs'], data['data_samples'], rescale=False, stages=[stage], with_masks=with_masks)
+        for sample in samples:
+            found = sample.pred_instances
+            shown = worth_showing(found.scores.cpu().numpy(), min_score, ranks)[:max_instances]
+            # Masks grow to the size of the image only now, so that few of them do.
+            yield self._prediction(rescale_result(_select(found, shown), sample), sample, stage)
 
     def _prediction(self, found: InstanceData, sample: Any, stage: str) -> Prediction:
         return Prediction(

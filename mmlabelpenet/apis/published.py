@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
+from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, read_checkpoint, read_state
 from mmlabelpenet.apis.config import config_classes, config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
 from mmlabelpenet.files import atomic_write, file_hash
@@ -83,6 +83,19 @@ def from_state_dict(source: str | Path, config: Config, target: str | Path) -> P
     return _write(Path(target), read_checkpoint(source)['state_dict'], {**meta, **hashes, **_receipt()})
 
 
+def upgrade(source: str | Path, target: str | Path) -> dict[str, Tensor]:
+    """Write the tensors of a checkpoint of version 0.1 under their present names.
+
+    Returns:
+        what was written.
+    """
+    state = _compact(read_state(source)['state_dict'])
+    state = {OLD_NAME.sub(r'\1detector.\2', key): value for key, value in state.items()}
+    with atomic_write(target, 'wb') as file:
+        torch.save(state, file)
+    return state
+
+
 def describe(path: str | Path) -> dict[str, Any]:
     """What a checkpoint holds.
 
@@ -120,17 +133,17 @@ def phase_of(config_text: str, iteration: int) -> str | None:
 
     The text is read as literals and calls of ``dict``; nothing of it is run.
 
-    >>> text = "train_cfg=dict(phases=[dict(iters=3, name='classification'), dict(iters=2, name='recurrent')])"
+    >>> text = "train_cfg=dict(phases=dict(classification=dict(iters=3), recurrent=dict(iters=2)))"
     >>> phase_of(text, 2), phase_of(text, 3), phase_of(text, 5)
     ('classification', 'recurrent', 'finished')
     """
     for node in ast.parse(config_text).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == 'train_cfg':
-            phases = _literal(node.value).get('phases') or []
-            for phase in phases:
+            phases = {name: phase for name, phase in (_literal(node.value).get('phases') or {}).items() if phase}
+            for name, phase in sorted(phases.items(), key=lambda item: item[0] == 'recurrent'):  # the last, wherever it stands
                 iteration -= phase['iters']
                 if iteration < 0:
-                    return phase['name']
+                    return name
             return 'finished' if phases else None
     return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSIFICATION_SHOWN = 5
+RANKED_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -98,21 +98,21 @@ class Prediction:
         return self.masks
 
 
-def worth_showing(stage: str, scores: NDArray, min_score: float) -> NDArray[np.int64]:
+def worth_showing(scores: NDArray, min_score: float, ranks: bool = False) -> NDArray[np.int64]:
     """Indices of the detections from ``min_score`` on.
 
-    Scores of the classification stage rank proposals and are not probabilities: there those count that reach ``min_score`` times the
-    image's best, at most five.
+    Scores of a stage that learns from tags rank the proposals of an image and are not probabilities: there those count that reach
+    ``min_score`` times the image's best, at most five.
 
     Args:
-        stage: which made them.
         scores: float (n,), best first.
         min_score: in [0, 1].
+        ranks: whether the scores rank proposals.
 
-    >>> worth_showing('detection', np.array([0.9, 0.2]), 0.3).tolist()
+    >>> worth_showing(np.array([0.9, 0.2]), 0.3).tolist()
     [0]
-    >>> worth_showing('classification', np.array([0.02, 0.01]), 0.3).tolist()
+    >>> worth_showing(np.array([0.02, 0.01]), 0.3, ranks=True).tolist()
     [0, 1]
     """
-    limit = min_score * scores.max(initial=0) if stage == 'classification' else min_score
-    return np.flatnonzero((scores >= limit) & (scores > 0))[: CLASSIFICATION_SHOWN if stage == 'classification' else None]
+    limit = min_score * scores.max(initial=0) if ranks else min_score
+    return np.flatnonzero((scores >= limit) & (scores > 0))[: RANKED_SHOWN if ranks else None]

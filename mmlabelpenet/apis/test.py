@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import config_classes, config_hash, planned_iterations, recipe_hash, stage_metric
+from mmlabelpenet.apis.config import config_classes, config_hash, planned_iterations, recipe_hash, stage_metric, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.receipt import receipt
@@ -33,7 +33,7 @@ def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list
         available: those of the model, in order.
 
     Raises:
-        ValueError: the model lacks a stage.
+        ValueError: the model has no stage of a name.
 
     >>> choose_stages('all', ['classification', 'detection'])
     ['classification', 'detection']
@@ -79,7 +79,7 @@ def test(
     check_config(config)
     check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
-    chosen = choose_stages(stages, tuple(config.model.stages)) if own else list(stage_metric(config.test_evaluator).stages)
+    chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
     trained = read_checkpoint(checkpoint)['meta']
     digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
     config = copy.deepcopy(config)

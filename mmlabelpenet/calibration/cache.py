@@ -1,6 +1,6 @@
 """Reuse an image's labels for a while in recurrent fine-tuning (row L10): the CRF is the slow part of making them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,35 +27,24 @@ class LabelCache:
         self.refresh_interval = refresh_interval
         self._labels: dict[tuple[str, str], tuple[InstanceData, int]] = {}
 
-    def __call__(
-        self, stage: str, samples: Sequence[DetDataSample], begin: Callable[[], Callable[[], list[InstanceData]]]
-    ) -> Callable[[], list[InstanceData]]:
-        """Labels of a batch, to be waited for.
+    def recall(self, stage: str, sample: DetDataSample) -> InstanceData | None:
+        """Labels of an image in the frame of the network input, where they serve this visit too.
 
         Args:
             stage: whose labels they are, and in which direction.
-            samples: of the batch.
-            begin: starts to make labels; what it returns waits for them. Called unless all of them can be reused.
-
-        Returns:
-            a function that gives the pseudo instances per image in the frame of the network input.
+            sample: of the image.
         """
-        if self.refresh_interval == 1:
-            return begin()
-        keys = [(stage, sample.img_id) for sample in samples]
-        if all(self._labels.get(key, (None, 0))[1] > 0 for key in keys):
-            reused = [from_original(self._labels[key][0], sample.metainfo) for key, sample in zip(keys, samples, strict=True)]
-            self._labels.update({key: (self._labels[key][0], self._labels[key][1] - 1) for key in keys})
-            return lambda: reused
-        wait = begin()
+        labels, left = self._labels.get((stage, sample.img_id), (None, 0))
+        return from_original(labels, sample.metainfo) if left > 0 else None
 
-        def keep() -> list[InstanceData]:
-            pseudo = wait()
-            for key, sample, made in zip(keys, samples, pseudo, strict=True):
-                self._labels[key] = (to_original(made, sample.metainfo), self.refresh_interval - 1)
-            return pseudo
-
-        return keep
+    def keep(self, stage: str, sample: DetDataSample, pseudo: InstanceData) -> None:
+        """Count a visit: of labels that were recalled, or of ``pseudo``, which have just been made."""
+        key = (stage, sample.img_id)
+        labels, left = self._labels.get(key, (None, 0))
+        if left > 0:
+            self._labels[key] = (labels, left - 1)
+        elif self.refresh_interval > 1:
+            self._labels[key] = (to_original(pseudo, sample.metainfo), self.refresh_interval - 1)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """All that is kept, as numbers, strings and tensors; for a checkpoint."""

@@ -1,29 +1,203 @@
-"""The label generators: from a stage's state on an image to pseudo instances for its neighbour (paper Fig. 1a, Fig. 2, Sec. 3.3).
+"""The label generators: from what a stage reads in an image to pseudo instances for its neighbour (paper Fig. 1a, Fig. 2, Sec. 3.3).
 
     classification ── ProposalCalibration ──▶ detection ── ProposalCalibration ──▶ refinement ── MaskAggregation ──▶ segmentation
     classification ◀── DetectionLabels ────── detection ◀── DetectionLabels ────── refinement ◀── DetectionLabels ── segmentation
 
-Shapes: N images, R proposals of one image, C classes, K pseudo instances, (p, p) RoI grid, (h, w) image.
+Proposal calibration is Fig. 2 from left to right, and the order of this file:
+
+    objects      R^c, the best proposals of each tag, and the proposals that each suppresses   (objects.py)
+    excitation   attention maps A_i of these proposals on the RoI grid                        (excitation.py)
+    attention    A^c, their sum in the image, and the background A_0                          (attention.py)
+    CRF          one mask per object that follows the image                                   (crf.py; cut.py)
+    labels       the box of each mask, its class, and its weight W
+
+A generator works in two steps. :meth:`LabelGenerator.explain` runs the network; :meth:`LabelGenerator.label` needs it no more and may
+run in another process.
+
+Shapes: R proposals of one image, K objects, M members of them, (p, p) RoI grid, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from mmdet.models.detectors import TwoStageDetector
-from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.calibration.attention_generator import AttentionGenerator
-from mmlabelpenet.calibration.belief import head_masks, inference, predict_boxes, read_candidates
-from mmlabelpenet.calibration.excitation import proposal_attention, recorded
-from mmlabelpenet.calibration.label_generator import LabelGenerator
-from mmlabelpenet.calibration.objects import FoundObject
+from mmlabelpenet.calibration.attention import class_attention, paste_attention
+from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.calibration.cut import GrabCut
+from mmlabelpenet.calibration.excitation import proposal_attention
+from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox, mask_inside
+from mmlabelpenet.calibration.reading import Reading, head_masks, suppress
 from mmlabelpenet.registry import LABEL_GENERATORS
-from mmlabelpenet.structures import clip_boxes, hand_over, have_area, pseudo_instances
+from mmlabelpenet.structures import have_area, pseudo_instances
+from mmlabelpenet.timing import timed
+
+
+class LabelGenerator:
+    """From what a stage reads in an image to pseudo instances for its neighbour."""
+
+    reads_activations = False  # whether :meth:`explain` needs the activations of the box head
+
+    def explain(self, detector: TwoStageDetector, reading: Reading) -> Any:
+        """With the network, in evaluation mode and without gradients: all that :meth:`label` needs."""
+        raise NotImplementedError
+
+    def label(self, image: NDArray[np.uint8], explanation: Any) -> InstanceData:
+        """Without the network: pseudo instances, on the CPU.
+
+        Args:
+            image: RGB uint8 (h, w, 3) of the network input.
+            explanation: picklable, what :meth:`explain` returned.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The objects of an image before the CRF.
+
+    Attributes:
+        maps: A^c of each object, not scaled, float32 (K, h, w).
+        bboxes: R^c, float32 (K, 4).
+        labels: int64 (K,).
+        weights: W, float32 (K,).
+        members: number of proposals that each map sums, int64 (K,).
+        reading: what the objects were found in; None in other processes.
+    """
+
+    maps: NDArray[np.float32]
+    bboxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    members: NDArray[np.int64]
+    reading: Reading | None = None
+
+    def __getstate__(self) -> dict:
+        """Leave the reading behind: it is large, and may lie on a GPU."""
+        return vars(replace(self, reading=None))
+
+
+class AttentionGenerator(LabelGenerator):
+    """Find objects, sum the maps of their proposals, and segment them; a subclass says what the maps are.
+
+    Args:
+        max_per_tag, nms_thr, max_candidates, min_score, max_overlap: of :func:`find_objects`.
+        weights: what W holds: ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by
+            the image's best; ``'one'`` (row L7).
+        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
+        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c itself, and the mask
+            ends at its border.
+        cut: settings of :class:`GrabCut`, which cuts each object out by its colours, starting from that box and mask; its box is then tight
+            around the cut. None leaves them.
+        min_iou: of a mask's box with R^c; below it the object is R^c itself, without a mask (row C13).
+        peak: what a map is divided by, see :func:`class_attention` (row C11).
+        paste: ``'bilinear'`` or ``'nearest'`` (row C10).
+    """
+
+    WEIGHTS = ('class', 'score', 'one')
+
+    def __init__(
+        self,
+        max_per_tag: int | None = None,
+        nms_thr: float = 0.3,
+        max_candidates: int = 300,
+        min_score: float = 0.3,
+        max_overlap: float = 1.0,
+        weights: str = 'class',
+        crf: dict | str | None = None,
+        box: str = 'mask',
+        cut: dict | None = None,
+        min_iou: float = 0.1,
+        peak: float = 1.0,
+        paste: str = 'bilinear',
+    ) -> None:
+        if not 0 < peak <= 1:
+            raise ValueError(f'peak is a quantile in (0, 1], got {peak}.')
+        if weights not in self.WEIGHTS:
+            raise ValueError(f'weights must be one of {self.WEIGHTS}, got {weights!r}.')
+        if box not in ('mask', 'proposal'):
+            raise ValueError(f"box must be 'mask' or 'proposal', got {box!r}.")
+        self.selection = dict(
+            max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
+        )
+        self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
+        self.crf = build_crf(crf)
+        self.cut = None if cut is None else GrabCut(**cut)
+
+    def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
+        """Objects of the image's tags and their maps (Fig. 2a and 2b)."""
+        objects = find_objects(reading.candidates, reading.tags, **self.selection)
+        maps, class_scores = self.attention_maps(detector, reading, objects)
+        bboxes = torch.stack([found.bbox for found in objects]) if objects else class_scores.new_zeros(0, 4)
+        labels = np.array([found.label for found in objects], np.int64)
+        members = np.array([len(found.members) for found in objects], np.int64)
+        weights = self._weigh(objects, class_scores)
+        return Explanation(maps.cpu().numpy(), bboxes.cpu().numpy(), labels, weights.cpu().numpy(), members, reading)
+
+    def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
+        """A^c of each object, float (K, h, w), and the class score of its R^c, float (K,)."""
+        if not objects:
+            scores = reading.candidates.scores
+            return scores.new_zeros(0, *reading.size), scores.new_zeros(0)
+        grids, boxes, scores = self.member_maps(detector, reading, objects)
+        sizes = [len(found.members) for found in objects]
+        pairs = zip(grids.split(sizes), boxes.split(sizes), strict=True)
+        return torch.stack([paste_attention(*member, reading.size, self.paste) for member in pairs]), scores
+
+    def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps (M, p, p) of all members, one object's after the other's, the boxes (M, 4) they fill, and the class scores (K,) of R^c."""
+        raise NotImplementedError
+
+    def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
+        """CRF, the box of each mask, and the cut by colours (Fig. 2c and 2d)."""
+        masks = self.segment(image, explanation.maps)
+        refined = [self._box_and_mask(*pair) for pair in zip(masks, torch.from_numpy(explanation.bboxes), strict=True)]
+        if self.cut is not None:
+            claimed = masks.any(0)
+            others = [claimed & ~mask for mask in masks]
+            refined = [self.cut.box_and_mask(image, mask, bbox, rest) for (bbox, mask), rest in zip(refined, others, strict=True)]
+        return pseudo_instances(
+            torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
+            torch.from_numpy(explanation.labels),
+            np.stack([mask for _, mask in refined]) if refined else masks,
+            torch.from_numpy(explanation.weights),
+        )
+
+    def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """One mask per object from all attention maps and the background map, jointly.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            maps: float (K, h, w).
+
+        Returns:
+            bool (K, h, w), disjoint.
+        """
+        if len(maps) == 0:
+            return np.zeros(maps.shape, bool)
+        attention = class_attention(torch.from_numpy(maps), self.peak).numpy()
+        with timed('crf'):
+            labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
+        return labels == np.arange(1, len(attention))[:, None, None]
+
+    def _box_and_mask(self, mask: np.ndarray, proposal: Tensor) -> tuple[Tensor, np.ndarray]:
+        return (proposal, mask_inside(mask, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
+
+    def _weigh(self, objects: list[FoundObject], class_scores: Tensor) -> Tensor:
+        if self.weights == 'class':
+            return class_scores.clamp(1e-6, 1)
+        scores = class_scores.new_tensor([found.score for found in objects])
+        if self.weights == 'one' or len(scores) == 0:
+            return torch.ones_like(scores)
+        return (scores / scores.max().clamp(min=1e-6)).clamp(1e-6, 1)
 
 
 @LABEL_GENERATORS.register_module()
@@ -36,46 +210,29 @@ class ProposalCalibration(AttentionGenerator):
         **kwargs: of :class:`AttentionGenerator`.
     """
 
+    reads_activations = True
+
     def __init__(self, start: str = 'tag', **kwargs) -> None:
         super().__init__(**kwargs)
         if start not in ('tag', 'argmax', 'argmax_all'):
             raise ValueError(f"start must be 'tag', 'argmax' or 'argmax_all', got {start!r}.")
         self.start = start
 
-    def candidates(
-        self,
-        stage: TwoStageDetector,
-        x: tuple[Tensor, ...],
-        samples: Sequence[DetDataSample],
-        proposals: Sequence[InstanceData] | None = None,
-    ) -> list[InstanceData]:
-        """See :func:`read_candidates`; ``hidden_0``, ``hidden_1`` ... (R, ...) are the head's activations for :meth:`member_maps`."""
-        with recorded(stage.roi_head.bbox_head.linear_layers()) as record:
-            found = read_candidates(stage, x, samples, proposals)
-        if record[-1]:  # there is a proposal
-            for number, passes in enumerate(record):
-                for candidates, hidden in zip(found, torch.cat(passes).split([len(c) for c in found]), strict=True):
-                    candidates.set_field(hidden, f'hidden_{number}')
-        return found
-
-    def member_maps(
-        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
         """Attention maps A_i of the members at their RoIs."""
         members = torch.cat([found.members for found in objects])
-        labels = torch.cat([self._starts(candidates, found) for found in objects])
-        extractor, head = stage.roi_head.bbox_roi_extractor, stage.roi_head.bbox_head
-        feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([candidates.rois[members]]))
-        hidden = [candidates.get(f'hidden_{number}') for number in range(len(head.linear_layers()))]
-        maps, _ = proposal_attention(feats, head, labels, [values[members] for values in hidden])
+        labels = torch.cat([self._starts(reading.candidates.scores, found) for found in objects])
+        rois, extractor, head = reading.candidates.rois[members], detector.roi_head.bbox_roi_extractor, detector.roi_head.bbox_head
+        feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([rois]))
+        maps, _ = proposal_attention(feats, head, labels, [values[members] for values in reading.activations])
         best, classes = [found.best for found in objects], [found.label for found in objects]
-        return maps, candidates.rois[members], head.class_probs(hidden[-1][best])[range(len(objects)), classes]
+        return maps, rois, head.class_probs(reading.activations[-1][best])[range(len(objects)), classes]
 
-    def _starts(self, candidates: InstanceData, found: FoundObject) -> Tensor:
-        """Class from which the excitation of each member starts, int64 (M,)."""
+    def _starts(self, scores: Tensor, found: FoundObject) -> Tensor:
+        """Class from which the excitation of each member starts, int64 (M,), from scores (R, C)."""
         if self.start == 'tag':
             return found.members.new_full((len(found.members),), found.label)
-        scores = candidates.scores[found.members]
+        scores = scores[found.members]
         if self.start == 'argmax_all':
             return scores.argmax(1)
         rivals = torch.tensor(found.rivals, device=found.members.device)
@@ -86,16 +243,15 @@ class ProposalCalibration(AttentionGenerator):
 class MaskAggregation(AttentionGenerator):
     """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, row L6)."""
 
-    def member_maps(
-        self, stage: TwoStageDetector, x: list[Tensor], candidates: InstanceData, objects: list[FoundObject]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
         """Soft masks of the members at their regressed boxes."""
+        candidates = reading.candidates
         members = torch.cat([found.members for found in objects])
         labels = torch.cat([found.members.new_full((len(found.members),), found.label) for found in objects])
         boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
-        extractor = stage.roi_head.mask_roi_extractor
-        feats = extractor(tuple(x[: extractor.num_inputs]), bbox2roi([boxes]))
-        logits = stage.roi_head.mask_head(feats)[torch.arange(len(labels), device=labels.device), labels]
+        extractor = detector.roi_head.mask_roi_extractor
+        feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))
+        logits = detector.roi_head.mask_head(feats)[torch.arange(len(labels), device=labels.device), labels]
         best, classes = [found.best for found in objects], [found.label for found in objects]
         return logits.sigmoid() * scores[:, None, None], boxes, candidates.scores[best, classes]
 
@@ -111,33 +267,24 @@ class DetectionLabels(LabelGenerator):
     def __init__(self, min_score: float = 0.3) -> None:
         self.min_score = min_score
 
-    def ask(
-        self, stage: TwoStageDetector, feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]
-    ) -> list[InstanceData]:
-        """Pseudo instances per image, weight 1."""
-        with inference(stage):
-            x, fresh = stage.extract_feat(feature.float()), hand_over(samples)
-            found = [self._choose(*pair) for pair in zip(predict_boxes(stage, x, fresh), samples, strict=True)]
-            if stage.with_mask:  # of those alone that become labels: masks take most of the time
-                found = stage.roi_head.predict_mask(x, [sample.metainfo for sample in fresh], found, rescale=False)
-        return [self._as_labels(*pair) for pair in zip(found, images, strict=True)]
+    def explain(self, detector: TwoStageDetector, reading: Reading) -> dict[str, NDArray]:
+        """Detections of the image's tags: ``bboxes`` (K, 4), ``labels`` (K,) and, of a mask head, soft ``masks`` (K, h, w)."""
+        found = self._choose(suppress(reading.candidates, detector.roi_head.test_cfg), reading)
+        chosen = dict(bboxes=found.bboxes.cpu().numpy(), labels=found.labels.cpu().numpy())
+        if detector.with_mask:  # of those alone that become labels: masks take most of the time
+            (found,) = detector.roi_head.predict_mask(reading.x, [reading.sample.metainfo], [found], rescale=False)
+            chosen['masks'] = head_masks(found, reading.size)
+        return chosen
 
-    def finish(self, job: InstanceData) -> InstanceData:
-        """Nothing is left to do."""
-        return job
+    def label(self, image: NDArray[np.uint8], explanation: dict[str, NDArray]) -> InstanceData:
+        """Pseudo instances of weight 1."""
+        bboxes, labels = (torch.from_numpy(explanation[name]) for name in ('bboxes', 'labels'))
+        masks = explanation.get('masks', np.zeros((len(labels), *image.shape[:2]), np.float32)) > 0.5
+        return pseudo_instances(bboxes, labels, masks, torch.ones(len(labels)))
 
-    def _choose(self, found: InstanceData, sample: DetDataSample) -> InstanceData:
-        found.bboxes = clip_boxes(found.bboxes, sample.img_shape)
-        tagged = sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
+    def _choose(self, found: InstanceData, reading: Reading) -> InstanceData:
+        tagged = reading.sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
         found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
-        first = torch.ones_like(found.labels, dtype=torch.bool)
-        for index, label in enumerate(found.labels):
-            first[index] = not (found.labels[:index] == label).any()
+        seen: Sequence[int] = found.labels.tolist()
+        first = torch.tensor([label not in seen[:index] for index, label in enumerate(seen)], dtype=torch.bool, device=found.scores.device)
         return found[first | (found.scores >= self.min_score)]
-
-    @staticmethod
-    def _as_labels(found: InstanceData, image: np.ndarray) -> InstanceData:
-        masks = np.zeros((len(found), *image.shape[:2]), bool)
-        if 'masks' in found:
-            masks = head_masks(found, image.shape[:2]) > 0.5
-        return pseudo_instances(found.bboxes, found.labels, masks, torch.ones_like(found.scores))

@@ -4,8 +4,8 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, TypeVar
 
 import cv2
 import torch
@@ -30,6 +30,24 @@ class Workers:
         self.processes = processes
         self._pool: ProcessPoolExecutor | None = None
 
+    def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
+        """Have a call made beside what follows; without processes it is made at once.
+
+        Args:
+            function: and the arguments must be picklable.
+
+        >>> Workers().submit(abs, -2).result()
+        2
+        """
+        if self.processes > 0:
+            return self._start().submit(function, *args)
+        future: Future[Result] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:  # noqa: BLE001  whoever asks for the result gets it, as from a process
+            future.set_exception(error)
+        return future
+
     def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in the order of the jobs.
 
@@ -43,25 +61,11 @@ class Workers:
             return
         waiting = deque()
         for job in jobs:
-            waiting.append(self._start().submit(function, job))
+            waiting.append(self.submit(function, job))
             if waiting[0].done() or len(waiting) > 4 * self.processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-    def begin(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Callable[[], list[Result]]:
-        """Have jobs done beside what follows. Without processes they are done when their results are asked for.
-
-        Returns:
-            a function that waits for the results, in the order of the jobs.
-
-        >>> Workers().begin(abs, [-2, 1])()
-        [2, 1]
-        """
-        if self.processes == 0:
-            return lambda: [function(job) for job in jobs]
-        futures = [self._start().submit(function, job) for job in jobs]
-        return lambda: [future.result() for future in futures]
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

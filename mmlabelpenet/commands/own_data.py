@@ -111,14 +111,15 @@ def train(args: argparse.Namespace) -> None:
     if missing:
         raise FileNotFoundError(f'There are no proposals of {", ".join(missing)}. Give first: {command(*NAMES)} proposals {args.dir}')
     from mmlabelpenet import apis
+    from mmlabelpenet.apis.config import planned_iterations
     from mmlabelpenet.workbench.own_data.config import Hardware, write_config
 
     if path.exists():
         say(f'Using {path}')
     else:
         hardware = Hardware.here()
-        phases = write_config(data, hardware, path).train_cfg.phases
-        say(f'Wrote {path} for {len(data.splits["train"])} pictures and {hardware}: {sum(p["iters"] for p in phases)} iterations.')
+        iterations = planned_iterations(write_config(data, hardware, path))
+        say(f'Wrote {path} for {len(data.splits["train"])} pictures and {hardware}: {iterations} iterations.')
     if args.write_only:
         return
     config = apis.load_config(path, args.cfg_options)

@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 from torch.utils.data import Subset
 
-from mmlabelpenet.calibration.label_generator import LabelGenerator
+from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags
@@ -99,7 +99,7 @@ class LabelPass:
     def _run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
         dataset = DATASETS.build(self.dataloader['dataset'])
         header = dict(stage=stage, weights=weights_hash(model.backbone, model.stages[stage]), split=dataset.split)
-        header['generator'] = repr(sorted(vars(model.generators[stage]).items(), key=str))
+        header['generator'] = repr(sorted(vars(model.stages[stage].labels).items(), key=str))
         path = self.folder / f'{stage}.json'
         if (store := self._finished(path, header)) is not None:
             return store
@@ -136,26 +136,26 @@ class LabelPass:
         loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
         training = model.training
         model.eval()
-        generator = model.generators[stage]
+        generator = model.stages[stage].labels
 
-        def ask() -> Iterator[tuple[LabelGenerator, Any, DetDataSample]]:
+        def explained() -> Iterator[tuple[LabelGenerator, np.ndarray, Any, DetDataSample]]:
             for batch in loader:
                 data = model.data_preprocessor(batch, False)
                 samples = data['data_samples']
-                for sample, job in zip(samples, model.label_jobs(stage, data['inputs'], samples), strict=True):
-                    yield generator, job, DetDataSample(metainfo=sample.metainfo)
+                for sample, (image, explanation) in zip(samples, model.explain(stage, data['inputs'], samples), strict=True):
+                    yield generator, image, explanation, DetDataSample(metainfo=sample.metainfo)
 
         with Workers(self.num_workers) as workers, ProgressBar(f'labels of {stage}', len(remaining)) as bar:
-            for sample, pseudo in workers.map(finish, ask()):
+            for sample, pseudo in workers.map(label, explained()):
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 bar.advance()
         model.train(training)
 
 
-def finish(asked: tuple[LabelGenerator, Any, DetDataSample]) -> tuple[DetDataSample, InstanceData]:
+def label(explained: tuple[LabelGenerator, np.ndarray, Any, DetDataSample]) -> tuple[DetDataSample, InstanceData]:
     """The part of labelling an image that needs no network; pseudo instances in pixels of the original image."""
-    generator, job, sample = asked
-    return sample, to_original(generator.finish(job), sample.metainfo)
+    generator, image, explanation, sample = explained
+    return sample, to_original(generator.label(image, explanation), sample.metainfo)
 
 
 def add_unreadable(writer: PseudoLabelWriter, dataset: VOCTags, image_ids: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,64 +13,9 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
-from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
+from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
+from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
-from mmlabelpenet.structures import STAGES
-
-RECURRENT = 'recurrent'
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of iterations in which the same parts train.
-
-    Args:
-        name: a stage (cascaded pre-training) or ``'recurrent'``.
-        iters: its length in iterations, each of ``accumulative_counts`` mini-batches.
-        directions: what a recurrent iteration runs, one optimizer update each (row L9).
-        alternate: one direction per iteration instead, in turn.
-        pseudo_labels: store to learn from, in place of the one that the stage before writes.
-        any_maker: take that store even where other weights than those of this run have made it.
-        warm_start: the stage begins with the weights of the one before it, wherever both have a tensor of one name and shape. A short
-            schedule then goes on instead of beginning anew; the paper's stages all begin from ImageNet.
-
-    Raises:
-        ValueError: unknown name or direction, no iteration, or no stage to take weights from.
-    """
-
-    name: str
-    iters: int
-    directions: Sequence[str] = (FORWARD, BACKWARD)
-    alternate: bool = False
-    pseudo_labels: str | None = None
-    any_maker: bool = False
-    warm_start: bool = False
-
-    def __post_init__(self) -> None:
-        if self.name not in (*STAGES, RECURRENT):
-            raise ValueError(f'Unknown phase {self.name!r}. Choose one of {", ".join((*STAGES, RECURRENT))}.')
-        if self.iters < 1:
-            raise ValueError(f'Phase {self.name!r} needs at least one iteration, got {self.iters}.')
-        if unknown := set(self.directions) - {FORWARD, BACKWARD}:
-            raise ValueError(f'Unknown directions {sorted(unknown)}. Choose from {FORWARD!r}, {BACKWARD!r}.')
-        if self.warm_start and self.name not in STAGES[1:]:
-            raise ValueError(f'Phase {self.name!r} has no stage before it whose weights it could begin with. Leave warm_start out.')
-
-    def curricula(self, iteration: int) -> tuple[str, ...]:
-        """What to train in the phase's iteration number ``iteration``, one update each.
-
-        >>> Phase('detection', 5).curricula(0), Phase('recurrent', 5).curricula(0)
-        (('detection',), ('forward', 'backward'))
-        """
-        if self.name != RECURRENT:
-            return (self.name,)
-        return (self.directions[iteration % len(self.directions)],) if self.alternate else tuple(self.directions)
-
-    @property
-    def teacher(self) -> str | None:
-        """The stage whose stored labels this phase learns from."""
-        cascaded = self.name in STAGES[1:] and self.pseudo_labels is None
-        return STAGES[STAGES.index(self.name) - 1] if cascaded else None
 
 
 @LOOPS.register_module()
@@ -84,29 +28,38 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     ``optim_wrapper.accumulative_counts`` says; phases, schedules and checkpoints count these. Its random numbers depend on the seed
     and the number of the mini-batch alone: a resumed run is the uninterrupted one, and W ranks are one rank that accumulates W batches.
 
-    Hooks may have a ``before_label_pass(runner, stage)`` and a ``before_phase(runner, phase)`` beside mmengine's methods.
+    Hooks may have ``before_label_pass(runner, stage)``, ``before_phase(runner, phase)`` and ``before_update(runner, trains)`` beside
+    mmengine's methods. After an iteration they find the pseudo instances that each stage learnt from in ``data_batch['labels']``, a dict
+    by stage, with the direction in front in recurrent fine-tuning.
 
     Args:
         runner: mmengine's runner.
         dataloader: of the training split; its sampler must be a ``ResumableSampler``.
-        phases: configs of :class:`Phase`, in order. A single phase may stand alone, with the stages before it loaded.
+        phases: arguments of a :class:`~.phases.Phase` by its name. A single phase may stand alone, with the stages before it loaded. They
+            bring their learning rates, which replace no ``param_scheduler`` of the config.
         **kwargs: of mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
 
     Raises:
-        ValueError: no phase, one of a stage that the model lacks, a sampler that cannot be resumed, or persistent workers.
+        ValueError: no phase, one of a stage that the model lacks, a sampler that cannot be resumed, persistent workers, or rates both in
+            phases and in ``param_scheduler``.
     """
 
-    def __init__(self, runner: Runner, dataloader: dict, phases: Sequence[dict], **kwargs) -> None:
-        self.phases = [Phase(**phase) for phase in phases]
-        if not self.phases:
-            raise ValueError('The loop needs at least one phase, got none.')
+    def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
+        if 'max_iters' in kwargs:
+            raise ValueError('The length of a training is the sum of its phases: set train_cfg.phases.<name>.iters instead of max_iters.')
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.phases = make_phases(phases, model.names)
+        if runner.param_schedulers is None:
+            runner.param_schedulers = [dict(type='PhaseLR', phases=self.phases)]
+        elif any(phase.lr or phase.milestones or phase.warmup for phase in self.phases):
+            raise ValueError(
+                'Learning rates are given twice: in train_cfg.phases (lr, milestones, warmup) and in param_scheduler. Leave one out.'
+            )
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         if not hasattr(self.dataloader.sampler, 'start'):
             raise ValueError(f'The sampler must be a ResumableSampler, got {type(self.dataloader.sampler).__name__}.')
         if getattr(self.dataloader, 'persistent_workers', False):
             raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
-        if unknown := [phase.name for phase in self.phases if phase.name not in (*self.model.names, RECURRENT)]:
-            raise ValueError(f'Phases {unknown} train stages that the model lacks; it has {", ".join(self.model.names)}.')
         self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels')
 
@@ -128,8 +81,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         for phase in self.phases:
             if self._iter < start + phase.iters and not self.stop_training:
                 self.enter_phase(phase, start)
-                with Workers(self.label_pass.num_workers if phase.name == RECURRENT else 0) as self.model.workers:
-                    self.run_phase(phase, start)
+                with Workers(self.label_pass.num_workers if phase.name == RECURRENT else 0) as workers:
+                    self.run_phase(phase, start, workers)
             start += phase.iters
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
@@ -137,11 +90,14 @@ class LabelPropagationLoop(IterBasedTrainLoop):
 
     def enter_phase(self, phase: Phase, start: int) -> None:
         """Make or read the pseudo labels of a phase that begins at iteration ``start``, and draw on from where the run stands."""
-        print_log(f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}', 'current')
+        rate = phase.rate(self._iter - start, self.runner.optim_wrapper.defaults['lr'])
+        print_log(
+            f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}, learning rate {rate:g}', 'current'
+        )
         self._forget_scalars()
         self.dataloader.dataset.use_pseudo_labels(self._labels_for(phase, resumed=self._iter > start))
         if phase.warm_start and self._iter == start:
-            take_weights(self.model.stages[phase.name], self.model.stages[STAGES[STAGES.index(phase.name) - 1]])
+            take_weights(self.model.stages[phase.name], self.model.stages[self.stage_before(phase)])
         sampler, batch_size = self.dataloader.sampler, self.dataloader.batch_size
         sampler.batch_size, sampler.start = batch_size, self._iter * self.batches_per_update * batch_size
         self.runner.call_hook('before_phase', phase=phase)
@@ -154,9 +110,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             ValueError: a phase that is resumed began with other labels, or the store that a phase names is of other weights.
         """
         hub = MessageHub.get_current_instance()
-        if phase.teacher:
-            self.runner.call_hook('before_label_pass', stage=phase.teacher)
-            store = self.label_pass.run(self.runner, phase.teacher, self.model)
+        teacher = self.stage_before(phase)
+        if teacher and not phase.pseudo_labels:
+            self.runner.call_hook('before_label_pass', stage=teacher)
+            store = self.label_pass.run(self.runner, teacher, self.model)
         else:
             store = PseudoLabelStore.load(phase.pseudo_labels) if phase.pseudo_labels else None
             if store and not resumed and not phase.any_maker:
@@ -170,32 +127,40 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         hub.update_info('pseudo_labels', digest)
         return store
 
-    def run_phase(self, phase: Phase, start: int) -> None:
+    def stage_before(self, phase: Phase) -> str | None:
+        """The stage before the one that trains in a phase; None for the first and for recurrent fine-tuning."""
+        names = self.model.names
+        return names[names.index(phase.name) - 1] if phase.name in names[1:] else None
+
+    def run_phase(self, phase: Phase, start: int, workers: Workers) -> None:
         """Iterate to the end of the phase, which began at iteration ``start``."""
         while self._iter < start + phase.iters and not self.stop_training:
             self.runner.model.train()
             try:
-                self.run_iter([next(self.batches) for _ in range(self.batches_per_update)], phase.curricula(self._iter - start))
+                batches = [next(self.batches) for _ in range(self.batches_per_update)]
+                self.run_iter(batches, phase.trains(self._iter - start), workers)
             except FloatingPointError as error:
                 raise FloatingPointError(f'Iteration {self._iter} of phase {phase.name}: {error}') from error
             self._decide_current_val_interval()
             if self.runner.val_loop is not None and self._iter >= self.val_begin and self._iter % self.val_interval == 0:
                 self.runner.val_loop.run()
 
-    def run_iter(self, batches: Sequence[dict], curricula: Sequence[str]) -> None:
-        """One optimizer update per curriculum, each with the gradients of all mini-batches. Hooks see the last of these."""
+    def run_iter(self, batches: Sequence[dict], trains: Sequence[str], workers: Workers | None = None) -> None:
+        """One optimizer update for each of what trains, with the gradients of all mini-batches. Hooks see the last of these."""
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batches[-1])
-        self.model.received.clear()
-        outputs = {}
-        for turn, curriculum in enumerate(curricula):
-            self.model.curriculum = curriculum
+        outputs, labels = {}, {}
+        for turn, each in enumerate(trains):
+            self.runner.call_hook('before_update', trains=each)
             logs = []
             for number, batch in enumerate(batches):
                 self._seed(number, turn)
+                batch = batch | dict(trains=each, workers=workers)
                 logs.append(self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper))
-            prefix = f'{curriculum}.' if curriculum in (FORWARD, BACKWARD) else ''
+                received = logs[-1].pop('labels')
+            prefix = f'{each}.' if each in (FORWARD, BACKWARD) else ''
             outputs |= {f'{prefix}{key}': value for key, value in mean_logs(logs).items()}
-        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batches[-1], outputs=outputs)
+            labels |= {f'{prefix}{name}': pseudo for name, pseudo in received.items()}
+        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batches[-1] | dict(labels=labels), outputs=outputs)
         self._iter += 1
 
     def _seed(self, number: int, turn: int) -> None:
@@ -206,10 +171,9 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         np.random.seed(seed)
         torch.manual_seed(seed)
 
-    @staticmethod
-    def _forget_scalars() -> None:
+    def _forget_scalars(self) -> None:
         """The last values of what trained in a finished phase would be logged for ever."""
-        scalars, finished = MessageHub.get_current_instance().log_scalars, (*STAGES, FORWARD, BACKWARD, 'backbone', 'loss')
+        scalars, finished = MessageHub.get_current_instance().log_scalars, (*self.model.names, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)
 

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from ..datasets.devkit import Devkit, Objects, ResultNames, open_devkit
 from ..registry import METRICS
-from ..structures import STAGES
 from .dump import Dump
 from .functional import encode_masks
 from .scoring import Prediction, Record, Settings, Truth, score_image, summarise
 from .table import Table, make_row, text_table, write_metrics
 
-__all__ = ['STAGES', 'StageMetric', 'read_prediction', 'read_truth', 'write_metrics']
+__all__ = ['StageMetric', 'read_prediction', 'read_truth', 'write_metrics']
 
 PROTOCOLS = {'test': ('bbox', 'segm', 'abo', 'miou'), 'corloc': ('corloc',)}
 
@@ -41,7 +40,7 @@ class StageMetric(BaseMetric):
     Args:
         data_root: folder with ``Annotations``, ``ImageSets``, ...
         split: list of the images that are scored; it also ranks equal scores.
-        stages: stages that get a row.
+        stages: stages that get a row; None takes those that are predicted.
         protocol: 'test' (box AP, mask AP, ABO, mIoU) or 'corloc' (CorLoc only, for a training split).
         metric: groups of metrics, one name or several of the protocol's; None for all. With none of them, ``()``, as for a test list
             whose annotations are on a server, no annotation is read and ``dump`` is all that comes out.
@@ -60,7 +59,8 @@ class StageMetric(BaseMetric):
     """
 
     def __init__(
-        self, data_root: str, split: str, stages: Sequence[str] = STAGES, protocol: str = 'test', metric: str | Sequence[str] | None = None,
+        self, data_root: str, split: str, stages: Sequence[str] | None = None, protocol: str = 'test',
+        metric: str | Sequence[str] | None = None,
         box_iou_thrs: Sequence[float] = (0.5,), mask_iou_thrs: Sequence[float] = (0.25, 0.5, 0.7, 0.75),
         semantic_score_thr: float = 0.3, legacy: bool = False, mask_classes: Sequence[str] | None = None, dump: str | None = None,
         collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None,
@@ -72,7 +72,7 @@ class StageMetric(BaseMetric):
         unknown = sorted(set(groups) - set(PROTOCOLS[protocol]))
         if unknown:
             raise ValueError(f'Protocol {protocol!r} measures {PROTOCOLS[protocol]}, got {unknown}.')
-        self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages), protocol
+        self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages or ()), protocol
         self.options = {
             'groups': groups,
             'box_iou_thrs': tuple(box_iou_thrs),
@@ -84,7 +84,7 @@ class StageMetric(BaseMetric):
         self.mask_classes = mask_classes
         self.table: Table = {}
         self.meta: dict[str, Any] = {}
-        self._dump = None if dump is None else Dump(dump, self.stages, get_rank())
+        self._dump_to, self._dump = dump, None
         self._devkit: Devkit | None = None
         self._names: ResultNames | None = None
         self._order: dict[str, int] = {}
@@ -119,6 +119,10 @@ class StageMetric(BaseMetric):
             ValueError: predictions that cannot be scored; the message names image and stage.
         """
         devkit, settings = self._open(), self.settings
+        if not self.stages:
+            self.stages = tuple(data_samples[0].get('stage_predictions') or ['result'])
+        if self._dump_to is not None and self._dump is None:
+            self._dump = Dump(self._dump_to, self.stages, get_rank())
         for sample in data_samples:
             image_id, predictions = str(sample['img_id']), sample.get('stage_predictions')
             if predictions is None:  # a model without stages

@@ -25,6 +25,11 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, **kwargs)
         self.takes_rgb = bgr_to_rgb
 
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """mmdet's, of images and samples; what else the batch holds, such as who trains, goes along unchanged."""
+        rest = {key: value for key, value in data.items() if key not in ('inputs', 'data_samples')}
+        return super().forward({key: value for key, value in data.items() if key not in rest}, training) | rest
+
     def images(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> list[np.ndarray]:
         """Pictures of a normalised batch, without padding.
 

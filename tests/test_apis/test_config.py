@@ -49,8 +49,8 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
 
 
 def test_an_option_that_does_not_fit_is_named():
-    with pytest.raises(ValueError, match=r'The option train_cfg.phases.9.iters=1 does not fit the config'):
-        load_config(CONFIGS / 'labelpenet_lite0_rendered.py', {'train_cfg.phases.9.iters': 1})
+    with pytest.raises(ValueError, match=r'The option custom_hooks.9.type=1 does not fit the config'):
+        load_config(CONFIGS / 'labelpenet_lite0_rendered.py', {'custom_hooks': [dict(type='EMAHook')], 'custom_hooks.9.type': 1})
 
 
 @pytest.mark.parametrize(

@@ -23,38 +23,38 @@ FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the 
     ("model = dict(type='LabelPENett')", 'model.type', "nothing is registered as 'LabelPENett'", 'LabelPENet'),
     ('model = dict(frozen_backbon=True)', 'model.frozen_backbon', 'LabelPENet takes no such argument', 'frozen_backbone'),
     ('model = dict(test_cfg=dict(max_mask=1))', 'model.test_cfg.max_mask', 'no code reads this key', 'max_masks'),
-    ('model = dict(stages=dict(detecton=dict()))', 'model.stages.detecton', 'no code reads this key', 'detection'),
+    ('model = dict(stages=dict(detection=dict(label={})))', 'model.stages.detection.label', 'no code reads this key', 'labels'),
     (
-        "model = dict(stages=dict(detection=dict(type='mmdet.FasterRCN')))",
-        'model.stages.detection.type',
+        "model = dict(stages=dict(detection=dict(detector=dict(type='mmdet.FasterRCN'))))",
+        'model.stages.detection.detector.type',
         "nothing is registered as 'mmdet.FasterRCN'",
         'mmdet.FasterRCNN',
     ),
     (
-        "model = dict(stages=dict(detection=dict(type='mdet.FasterRCNN')))",
-        'model.stages.detection.type',
+        "model = dict(stages=dict(detection=dict(detector=dict(type='mdet.FasterRCNN'))))",
+        'model.stages.detection.detector.type',
         "nothing is registered as 'mdet.FasterRCNN'",
         'mmdet.FasterRCNN',
     ),
     (
-        'model = dict(stages=dict(detection=dict(rpn_head=dict(feat_chanels=1))))',
-        'model.stages.detection.rpn_head.feat_chanels',
+        'model = dict(stages=dict(detection=dict(detector=dict(rpn_head=dict(feat_chanels=1)))))',
+        'model.stages.detection.detector.rpn_head.feat_chanels',
         'WeightedRPNHead takes no such argument',
         'feat_channels',
     ),
     (
-        'model = dict(stages=dict(detection=dict(test_cfg=dict(rcnn=dict(score_thrr=0.1)))))',
-        'model.stages.detection.test_cfg.rcnn.score_thrr',
+        'model = dict(stages=dict(detection=dict(detector=dict(test_cfg=dict(rcnn=dict(score_thrr=0.1))))))',
+        'model.stages.detection.detector.test_cfg.rcnn.score_thrr',
         'no code reads this key',
         'score_thr',
     ),
     (
-        'model = dict(generators=dict(detection=dict(crf=dict(_delete_=True, iteration=1))))',
-        'model.generators.detection.crf.iteration',
+        'model = dict(stages=dict(detection=dict(labels=dict(crf=dict(_delete_=True, iteration=1)))))',
+        'model.stages.detection.labels.crf.iteration',
         'no code reads this key',
         'iterations',
     ),
-    ("train_cfg = dict(phases=[dict(name='detection', iter=5)])", 'train_cfg.phases.0.iter', 'no code reads this key', 'iters'),
+    ('train_cfg = dict(phases=dict(detection=dict(iter=5)))', 'train_cfg.phases.detection.iter', 'no code reads this key', 'iters'),
     ('train_cfg = dict(val_intervall=5)', 'train_cfg.val_intervall', 'LabelPropagationLoop takes no such argument', 'val_interval'),
     (
         'default_hooks = dict(checkpoint=dict(intervall=5))',
@@ -128,9 +128,9 @@ def test_several_faults_are_told_at_once():
 
 def test_a_crf_may_start_from_a_preset():
     crf = dict(_delete_=True, preset='small', backend='torch')
-    config = load_config(ROOT / RENDERED, {'model.generators.detection.crf': crf})
+    config = load_config(ROOT / RENDERED, {'model.stages.detection.labels.crf': crf})
     check_config(config)
-    assert config.model.generators.detection.crf == dict(preset='small', backend='torch')
+    assert config.model.stages.detection.labels.crf == dict(preset='small', backend='torch')
 
 
 def test_shorthands_of_the_files_pass_and_names_that_nobody_uses_do_not(tmp_path):

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.inferencer import find_run
-from mmlabelpenet.apis.published import describe, from_state_dict, phase_of, publish, to_state_dict
+from mmlabelpenet.apis.published import describe, from_state_dict, phase_of, publish, to_state_dict, upgrade
 from mmlabelpenet.apis.receipt import package_versions
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.files import file_hash
@@ -58,7 +58,7 @@ def test_it_says_what_it_rests_on(trained, published):
     assert meta['versions'] == package_versions() and 'commit' in meta
     assert meta['dataset_meta']['classes'] == ('lolly', 'cone', 'tree', 'kite')
     config = Config.fromstring(meta['cfg'], '.py')
-    assert [phase.name for phase in config.train_cfg.phases] == ['classification', 'detection']
+    assert list(config.train_cfg.phases) == ['classification', 'detection']
 
 
 def test_it_loads_where_a_checkpoint_loads(trained, published):
@@ -148,3 +148,12 @@ def test_the_commands_say_what_they_did(trained, published, tmp_path, capsys):
     assert 'back.pth: a checkpoint of' in capsys.readouterr().out
     with pytest.raises(SystemExit):
         tool('state_dict').main(['from', 'a', 'b'])
+
+
+def test_a_checkpoint_of_version_0_1_is_refused_in_a_sentence_and_converted_by_the_tool(toy_net, tmp_path):
+    state = {name.replace('.detector.', '.'): value for name, value in toy_net.state_dict().items()}
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'old.pth')
+    with pytest.raises(ValueError, match=r'old\.pth is a checkpoint of version 0\.1.*state_dict\.py upgrade .*old\.pth NEW\.pth$'):
+        load_strictly(toy_net, tmp_path / 'old.pth')
+    assert upgrade(tmp_path / 'old.pth', tmp_path / 'new.pth').keys() == toy_net.state_dict().keys()
+    load_strictly(toy_net, tmp_path / 'new.pth')

@@ -50,14 +50,14 @@ def test_a_picture_without_instances_has_empty_maps(found):
 
 
 @pytest.mark.parametrize(
-    ('stage', 'scores', 'shown'),
+    ('ranks', 'scores', 'shown'),
     [
-        ('detection', [0.9, 0.31, 0.29], 2),
-        ('detection', [], 0),
-        ('classification', [0.01, 0.004, 0.002], 2),
-        ('classification', [0.9] * 9, 5),
-        ('classification', [0.0], 0),
+        (False, [0.9, 0.31, 0.29], 2),
+        (False, [], 0),
+        (True, [0.01, 0.004, 0.002], 2),
+        (True, [0.9] * 9, 5),
+        (True, [0.0], 0),
     ],
 )
-def test_scores_of_the_first_stage_count_against_the_best(stage, scores, shown):
-    assert worth_showing(stage, np.array(scores), 0.3).tolist() == list(range(shown))
+def test_scores_that_rank_proposals_count_against_the_best(ranks, scores, shown):
+    assert worth_showing(np.array(scores), 0.3, ranks).tolist() == list(range(shown))

@@ -123,8 +123,11 @@ def test_weights_of_other_shapes_or_of_a_part_of_a_stage_are_refused(tmp_path):
     content = torch.load(path)
     state = content['state_dict']
     other = dict(state, **{'backbone.first.weight': torch.zeros(1)})
-    part = {key: value for key, value in state.items() if key != 'stages.detection.backbone.conv.bias'}
-    for wrong, message in ((other, 'of another shape .*backbone.first.weight'), (part, 'missing .stages.detection.backbone.conv.bias')):
+    part = {key: value for key, value in state.items() if key != 'stages.detection.detector.backbone.conv.bias'}
+    for wrong, message in (
+        (other, 'of another shape .*backbone.first.weight'),
+        (part, 'missing .stages.detection.detector.backbone.conv.bias'),
+    ):
         torch.save(dict(state_dict=wrong), path)
         for whole in (True, False):
             with pytest.raises(ValueError, match=message):

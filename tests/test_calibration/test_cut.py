@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmlabelpenet.calibration.attention_generator import AttentionJob
 from mmlabelpenet.calibration.cut import GrabCut
-from mmlabelpenet.calibration.generators import ProposalCalibration
+from mmlabelpenet.calibration.generators import Explanation, ProposalCalibration
 
 
 def disc(h=90, w=120, noise=12):
@@ -89,19 +88,20 @@ def test_settings_without_sense_are_refused(settings):
         GrabCut(**settings)
 
 
-def job_of(image, maps, proposals):
-    count = len(maps)
-    labels, weights = np.arange(count), np.ones(count, np.float32)
-    return AttentionJob(image, np.asarray(maps, np.float32), np.asarray(proposals, np.float32), labels, weights)
+def told(maps, proposals):
+    labels, weights = np.arange(len(maps)), np.ones(len(maps), np.float32)
+    return Explanation(np.asarray(maps, np.float32), np.asarray(proposals, np.float32), labels, weights, labels)
 
 
 @pytest.mark.parametrize('box', ['mask', 'proposal'])
 def test_labels_are_cut_and_their_boxes_are_tight_around_the_cut(box):
     image, truth, guess = disc()
-    job = job_of(image, [guess], [(36, 21, 84, 69)])
-    (plain,), (cut,) = (ProposalCalibration(box=box, cut=cut).finish(job).masks.masks.astype(bool) for cut in (None, dict(margin=0.6)))
+    found = told([guess], [(36, 21, 84, 69)])
+    (plain,), (cut,) = (
+        ProposalCalibration(box=box, cut=cut).label(image, found).masks.masks.astype(bool) for cut in (None, dict(margin=0.6))
+    )
     assert iou(cut, truth) > 0.95 > 0.5 > iou(plain, truth)
-    pseudo = ProposalCalibration(box=box, cut=dict(margin=0.6)).finish(job)
+    pseudo = ProposalCalibration(box=box, cut=dict(margin=0.6)).label(image, found)
     rows, columns = truth.any(1).nonzero()[0], truth.any(0).nonzero()[0]
     expected = torch.tensor([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     assert (pseudo.bboxes[0] - expected).abs().max() <= 1
@@ -109,8 +109,8 @@ def test_labels_are_cut_and_their_boxes_are_tight_around_the_cut(box):
 
 def test_an_object_without_any_mask_gets_one_from_its_box():
     image, truth, guess = disc()
-    job = job_of(image, [np.zeros_like(guess)], [(30, 15, 90, 75)])
-    pseudo = ProposalCalibration(box='proposal', cut=dict()).finish(job)
+    found = told([np.zeros_like(guess)], [(30, 15, 90, 75)])
+    pseudo = ProposalCalibration(box='proposal', cut=dict()).label(image, found)
     assert iou(pseudo.masks.masks[0].astype(bool), truth) > 0.95
 
 
@@ -118,7 +118,7 @@ def test_where_the_cut_finds_nothing_box_and_mask_stay():
     image = np.full((40, 60, 3), 90, np.uint8)
     guess = np.zeros((40, 60), bool)
     guess[10, 10:13] = True  # too few pixels for a mixture: they are the cut
-    pseudo = ProposalCalibration(box='proposal', cut=dict()).finish(job_of(image, [guess], [(5, 5, 50, 35)]))
+    pseudo = ProposalCalibration(box='proposal', cut=dict()).label(image, told([guess], [(5, 5, 50, 35)]))
     assert pseudo.bboxes[0].tolist() == [5, 5, 50, 35]
     np.testing.assert_array_equal(pseudo.masks.masks[0].astype(bool), guess)
 
@@ -129,6 +129,6 @@ def test_neighbours_do_not_take_each_others_pixels():
     left[:, 60:] = False
     right[30:60, 58:80] = True
     image[right] = (30, 30, 220)
-    pseudo = ProposalCalibration(cut=dict(margin=0.5)).finish(job_of(image, [left & ~right, right], [(36, 21, 60, 69), (58, 30, 80, 60)]))
+    pseudo = ProposalCalibration(cut=dict(margin=0.5)).label(image, told([left & ~right, right], [(36, 21, 60, 69), (58, 30, 80, 60)]))
     first, second = pseudo.masks.masks.astype(bool)
     assert iou(second, right) > 0.95 and iou(first, truth & ~right) > 0.8 and not (first & right).any()

@@ -5,10 +5,10 @@ import pytest
 import torch
 import toy
 from mmdet.structures.bbox import bbox2roi
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
-from mmlabelpenet.calibration.belief import head_masks, inference
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import (
     DetectionLabels,
@@ -16,6 +16,8 @@ from mmlabelpenet.calibration.generators import (
     ProposalCalibration,
 )
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
+from mmlabelpenet.calibration.reading import head_masks, inference
+from mmlabelpenet.models.inference.views import crop_views
 from mmlabelpenet.models.label_penet import LabelPENet
 
 GENERATORS = dict(
@@ -34,14 +36,16 @@ def scene(toy_net: LabelPENet, toy_batch):
 
 def labels_of(scene, name, generator=None, **kwargs):
     net, feature, samples, images = scene
-    return (generator or GENERATORS[name](**kwargs))(net.stages[name], feature, samples, images)
+    return toy.labels_of(net.stages[name].detector, generator or GENERATORS[name](**kwargs), feature, samples, images)
+
+
+def readings_of(scene, name):
+    net, feature, samples, _ = scene
+    return toy.read_batch(net.stages[name].detector, feature, samples, record=True)
 
 
 def candidates_of(scene, name):
-    net, feature, samples, _ = scene
-    with inference(net.stages[name]):
-        x = net.stages[name].extract_feat(feature)
-        return x, GENERATORS.get(name, MaskAggregation)().candidates(net.stages[name], x, samples)
+    return [reading.candidates for reading in readings_of(scene, name)]
 
 
 @pytest.mark.parametrize('name', GENERATORS)
@@ -72,17 +76,19 @@ def test_a_generator_leaves_the_training_mode_as_it_was(scene, name, training):
     stage.train(training)
     generator = DetectionLabels() if name == 'validator' else GENERATORS[name]()
     before = {key: module.training for key, module in stage.named_modules()}
-    labels_of((scene[0], *scene[1:]), 'detection' if name == 'validator' else name, generator)
+    for view in crop_views(scene[1], scene[2]):
+        (reading,) = stage.read([view], generator)
+        stage.explain(reading, generator)
     assert {key: module.training for key, module in stage.named_modules()} == before
-    with pytest.raises((AttributeError, KeyError)):
-        generator(stage, scene[1], [InstanceData(), InstanceData()], scene[3])
+    with pytest.raises(AttributeError):
+        stage.explain(InstanceData(), generator)
     assert stage.training is training
 
 
 @pytest.mark.parametrize('name', GENERATORS)
 def test_dropout_does_not_disturb_labels(scene, name):
     if name == 'classification':
-        scene[0].stages[name].roi_head.bbox_head.dropout = 0.9
+        scene[0].stages[name].detector.roi_head.bbox_head.dropout = 0.9
     scene[0].train()
     first, second = labels_of(scene, name), labels_of(scene, name)
     for a, b in zip(first, second, strict=True):
@@ -108,18 +114,17 @@ def test_the_classification_stage_gives_one_object_per_tag_and_others_several(sc
 @pytest.mark.parametrize('name', ['classification', 'detection'])
 def test_calibration_follows_figure_2_step_by_step(scene, name):
     net, _, samples, images = scene
-    stage, generator = net.stages[name], GENERATORS[name]()
-    x, candidates = candidates_of(scene, name)
-    found_labels = labels_of(scene, name)
+    stage, generator = net.stages[name].detector, GENERATORS[name]()
+    readings, found_labels = readings_of(scene, name), labels_of(scene, name)
     for i, sample in enumerate(samples):
-        tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
-        objects = find_objects(candidates[i], tags, max_per_label=1 if name == 'classification' else None)
+        candidates = readings[i].candidates
+        objects = find_objects(candidates, readings[i].tags, max_per_label=1 if name == 'classification' else None)
         maps, weights = [], []
         for found in objects:
             total = torch.zeros(sample.img_shape)
             for member in found.members.tolist():  # one proposal at a time
-                roi = candidates[i].rois[member][None]
-                feats = stage.roi_head.bbox_roi_extractor([level[i : i + 1] for level in x], bbox2roi([roi]))
+                roi = candidates.rois[member][None]
+                feats = stage.roi_head.bbox_roi_extractor(readings[i].x, bbox2roi([roi]))
                 grid, probs = proposal_attention(feats, stage.roi_head.bbox_head, torch.tensor([found.label]))
                 total += paste_attention(grid, roi, sample.img_shape)
                 if member == found.best:
@@ -136,46 +141,43 @@ def test_calibration_follows_figure_2_step_by_step(scene, name):
 
 
 def test_aggregation_sums_masks_weighted_by_score(scene):
-    net, _, samples, _ = scene
-    stage, generator = net.stages['refinement'], GENERATORS['refinement']()
-    x, candidates = candidates_of(scene, 'refinement')
-    for i, sample in enumerate(samples):
-        x_i = [level[i : i + 1] for level in x]
-        objects = find_objects(candidates[i], sample.gt_image_labels.onehot.nonzero().flatten().tolist())
+    stage, generator = scene[0].stages['refinement'].detector, GENERATORS['refinement']()
+    for reading, sample in zip(readings_of(scene, 'refinement'), scene[2], strict=True):
+        candidates, objects = reading.candidates, find_objects(reading.candidates, reading.tags)
         with torch.no_grad():
-            maps, scores = generator.attention_maps(stage, x_i, candidates[i], objects, sample.img_shape)
+            maps, scores = generator.attention_maps(stage, reading, objects)
         for found, total, score in zip(objects, maps, scores, strict=True):
             expected = torch.zeros(sample.img_shape)
             for member in found.members.tolist():
-                box = candidates[i].bboxes[member, found.label][None]
-                feats = stage.roi_head.mask_roi_extractor(tuple(x_i), bbox2roi([box]))
+                box = candidates.bboxes[member, found.label][None]
+                feats = stage.roi_head.mask_roi_extractor(reading.x, bbox2roi([box]))
                 soft = stage.roi_head.mask_head(feats).sigmoid()[:, found.label].detach()
-                expected += candidates[i].scores[member, found.label] * paste_attention(soft, box, sample.img_shape)
+                expected += candidates.scores[member, found.label] * paste_attention(soft, box, sample.img_shape)
             torch.testing.assert_close(total, expected, atol=1e-5, rtol=1e-4)
-            assert score == candidates[i].scores[found.best, found.label]
+            assert score == candidates.scores[found.best, found.label]
 
 
 def test_maps_may_start_at_each_proposals_own_best_tag_or_class(scene):
-    x, candidates = candidates_of(scene, 'classification')
-    stage = scene[0].stages['classification']
-    (found,) = find_objects(candidates[0], [1], max_per_label=1)
+    reading, stage = readings_of(scene, 'classification')[0], scene[0].stages['classification'].detector
+    candidates = reading.candidates
+    (found,) = find_objects(candidates, [1], max_per_label=1)
     found = found._replace(rivals=(1, 3))
-    x_0 = [level[:1] for level in x]
-    rois = candidates[0].rois[found.members]
-    feats = stage.roi_head.bbox_roi_extractor(x_0, bbox2roi([rois]))
-    candidates[0].scores[found.members[1], 3] = 9
-    candidates[0].scores[found.members[0], 2] = 9
-    best = candidates[0].scores[found.members].argmax(1)
-    own = torch.tensor([1, 3])[candidates[0].scores[found.members][:, [1, 3]].argmax(1)]
+    rois = candidates.rois[found.members]
+    feats = stage.roi_head.bbox_roi_extractor(reading.x, bbox2roi([rois]))
+    candidates.scores[found.members[1], 3] = 9
+    candidates.scores[found.members[0], 2] = 9
+    best = candidates.scores[found.members].argmax(1)
+    own = torch.tensor([1, 3])[candidates.scores[found.members][:, [1, 3]].argmax(1)]
     for start, labels in dict(tag=torch.full_like(own, 1), argmax=own, argmax_all=best).items():
-        maps, boxes, _ = ProposalCalibration(start=start).member_maps(stage, x_0, candidates[0], [found])
+        with torch.no_grad():
+            maps, boxes, _ = ProposalCalibration(start=start).member_maps(stage, reading, [found])
         torch.testing.assert_close(maps, proposal_attention(feats, stage.roi_head.bbox_head, labels)[0])
         assert torch.equal(boxes, rois)
     assert set(own.tolist()) == {1, 3} and best[0] == 2
 
 
 def test_weights_are_class_scores_relative_scores_or_one(scene):
-    _, candidates = candidates_of(scene, 'detection')
+    candidates = candidates_of(scene, 'detection')
     one, relative = (labels_of(scene, 'detection', weights=kind) for kind in ('one', 'score'))
     for i, sample in enumerate(scene[2]):
         assert (one[i].weights == 1).all()
@@ -187,7 +189,7 @@ def test_weights_are_class_scores_relative_scores_or_one(scene):
 def test_without_a_crf_the_strongest_map_wins(scene):
     maps = torch.zeros(2, 4, 4)
     maps[0, :, :2], maps[1, :, 3], maps[1, 0, 2] = 5, 0.1, 0.01
-    masks = ProposalCalibration().segment(np.zeros((4, 4, 3), np.uint8), maps)
+    masks = ProposalCalibration().segment(np.zeros((4, 4, 3), np.uint8), maps.numpy())
     assert masks[0].sum() == 8 and masks[0][:, :2].all()
     assert masks[1].sum() == 4 and masks[1][:, 3].all()
 
@@ -218,7 +220,7 @@ def test_unknown_settings_are_refused():
 @pytest.mark.parametrize('name', ['detection', 'refinement'])
 def test_with_the_proposal_as_box_an_object_is_its_best_candidate_and_the_mask_ends_there(scene, name):
     plain, boxed = (labels_of(scene, name, min_iou=0.0, box=box) for box in ('mask', 'proposal'))
-    x, candidates = candidates_of(scene, name)
+    candidates = candidates_of(scene, name)
     for before, after, found, sample in zip(plain, boxed, candidates, scene[2], strict=True):
         tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
         objects = find_objects(found, tags)
@@ -236,64 +238,68 @@ def test_an_unknown_box_is_refused():
         ProposalCalibration(box='tight')
 
 
+class Itself:
+    """Stands for a part of a detector that is the detector."""
+
+    def __init__(self, detector):
+        self.detector = detector
+
+    def __getattr__(self, name):
+        return getattr(self.detector, name)
+
+
 class Detector(torch.nn.Module):
-    """Detects what it is told to; is its own RPN and RoI head."""
+    """Detects what it is told to; is its own RPN, RoI head and box head."""
 
-    with_rpn, test_cfg = True, {}
+    with_rpn, num_classes, test_cfg = True, 4, ConfigDict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=10)
 
-    def __init__(self, masks=None, **fields):
+    def __init__(self, bboxes, scores, masks=None):
         super().__init__()
-        self.fields, self.masks, self.with_mask = fields, masks, masks is not None
-
-    @property
-    def roi_head(self):
-        return self
-
-    @property
-    def rpn_head(self):
-        return self
+        self.bboxes, self.scores, self.masks, self.with_mask = bboxes, scores, masks, masks is not None
+        self.roi_head = self.rpn_head = self.bbox_head = Itself(self)
 
     def extract_feat(self, feature):
         return (feature,)
 
     def predict(self, x, samples, rescale):
         assert not rescale and not self.training and all(sample.keys() == [] for sample in samples)
-        return [InstanceData() for _ in samples]
+        return [InstanceData(bboxes=self.bboxes) for _ in samples]
 
     def predict_bbox(self, x, metas, proposals, rcnn_test_cfg, rescale):
-        return [InstanceData(**self.fields) for _ in metas]
+        return [InstanceData(bboxes=self.bboxes, scores=self.scores) for _ in metas]
 
     def predict_mask(self, x, metas, results, rescale):
-        """The mask of a detection is found by the left side of its box, a fourth of it."""
+        """The mask of a detection is found by the left side of its box, a fiftieth of it."""
         for result in results:
-            result.masks = self.masks[(result.bboxes[:, 0] / 4).long()]
+            result.masks = self.masks[(result.bboxes[:, 0] / 50).long()]
         return results
 
 
 def detected(scores, labels, **fields):
-    return Detector(
-        bboxes=torch.arange(4.0 * len(scores)).view(-1, 4), scores=torch.tensor(scores), labels=torch.tensor(labels).long(), **fields
-    )
+    left = 50.0 * torch.arange(len(scores))[:, None]
+    each = torch.zeros(len(scores), 5)
+    each[range(len(scores)), labels] = torch.tensor(scores)
+    return Detector(torch.cat([left, left * 0, left + 9, left * 0 + 9], 1), each, **fields)
 
 
 def test_detections_in_the_tags_become_labels_the_best_of_a_tag_always(scene):
     sample = scene[2][0]
     sample.gt_image_labels.onehot = torch.tensor([1.0, 1.0, 0.0, 1.0])
     stage = detected([0.1, 0.9, 0.2, 0.31, 0.29, 0.3], [0, 2, 0, 1, 1, 1])  # nothing of class 3
-    (pseudo,) = DetectionLabels()(stage, scene[1], [sample], scene[3][:1])
+    (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], [sample], scene[3][:1])
     assert pseudo.labels.tolist() == [1, 1, 0]
-    assert pseudo.bboxes[:, 0].tolist() == [12, 20, 8]
+    assert pseudo.bboxes[:, 0].tolist() == [150, 250, 100]
     assert pseudo.weights.tolist() == [1, 1, 1]
     assert not pseudo.masks.masks.any()
-    (strict,) = DetectionLabels(min_score=0.305)(stage, scene[1], [sample], scene[3][:1])
-    assert strict.bboxes[:, 0].tolist() == [12, 8]
+    (strict,) = toy.labels_of(stage, DetectionLabels(min_score=0.305), scene[1], [sample], scene[3][:1])
+    assert strict.bboxes[:, 0].tolist() == [150, 100]
 
 
 def test_masks_of_detections_go_along(scene):
     masks = torch.zeros(1, 98, 128, dtype=torch.uint8)
     masks[0, 10:20, 10:20], masks[0, 30:40, 30:40] = 128, 127
     scene[2][0].gt_image_labels.onehot = torch.ones(4)
-    (pseudo,) = DetectionLabels()(detected([0.5], [0], masks=masks), scene[1], scene[2][:1], scene[3][:1])
+    (pseudo,) = toy.labels_of(detected([0.5], [0], masks=masks), DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
     assert pseudo.masks.masks.shape == (1, 96, 128)
     assert pseudo.masks.masks.sum() == 100 and pseudo.masks.masks[0, 15, 15] == 1
 
@@ -305,7 +311,7 @@ def test_only_detections_that_become_labels_get_a_mask(scene):
     stage, asked = detected([0.9, 0.5, 0.2], [1, 0, 0], masks=masks), []
     predict = stage.predict_mask
     stage.predict_mask = lambda x, metas, results, rescale: asked.extend(map(len, results)) or predict(x, metas, results, rescale)
-    (pseudo,) = DetectionLabels()(stage, scene[1], scene[2][:1], scene[3][:1])
+    (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
     assert asked == [1] and pseudo.masks.masks.sum() == 25
 
 
@@ -339,7 +345,7 @@ def test_boxes_that_clipping_empties_become_no_labels(scene, name):
 
 
 def test_without_detections_there_are_no_labels(scene):
-    (pseudo,) = DetectionLabels()(detected([], []), scene[1], scene[2][:1], scene[3][:1])
+    (pseudo,) = toy.labels_of(detected([], []), DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
     assert len(pseudo) == 0
 
 
@@ -353,13 +359,13 @@ def test_soft_masks_are_between_zero_and_one():
 @pytest.mark.parametrize('name', ['detection', 'refinement', 'segmentation'])
 def test_the_rpn_runs_although_proposals_were_loaded(scene, name):
     scene[2][0].proposals = InstanceData(bboxes=torch.tensor([[0.0, 0, 5, 5]]), scores=torch.ones(1))
-    _, (candidates, _) = candidates_of(scene, name)
+    candidates, _ = candidates_of(scene, name)
     assert len(candidates) > 10
 
 
 @pytest.mark.parametrize('name', toy.STAGES)
 def test_candidates_are_all_proposals_with_a_box_per_class(scene, name):
-    x, candidates = candidates_of(scene, name)
+    candidates = candidates_of(scene, name)
     for found, sample in zip(candidates, scene[2], strict=True):
         assert found.bboxes.shape == (len(found), 4, 4) and found.scores.shape == (len(found), 4) and found.rois.shape == (len(found), 4)
         if name == 'classification':
@@ -370,7 +376,7 @@ def test_candidates_are_all_proposals_with_a_box_per_class(scene, name):
 def test_an_object_whose_mask_lies_elsewhere_is_a_box_only_from_a_settable_overlap_on(scene):
     never, always = (labels_of(scene, 'detection', min_iou=value) for value in (0.0, 1.1))
     assert sum(pseudo.masks.areas.sum() for pseudo in always) == 0 < sum(pseudo.masks.areas.sum() for pseudo in never)
-    _, candidates = candidates_of(scene, 'detection')
+    candidates = candidates_of(scene, 'detection')
     for i, sample in enumerate(scene[2]):
         objects = find_objects(candidates[i], sample.gt_image_labels.onehot.nonzero().flatten().tolist())
         torch.testing.assert_close(always[i].bboxes, torch.stack([found.bbox for found in objects]))

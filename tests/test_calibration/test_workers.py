@@ -48,11 +48,10 @@ def wait(number):
 def test_jobs_are_done_beside_what_follows(processes, tmp_path):
     paths = [tmp_path / str(number) for number in range(4)]
     with Workers(processes) as workers:
-        results = workers.begin(touch, paths)
-        while processes and not all(path.exists() for path in paths):
+        futures = [workers.submit(touch, path) for path in paths]
+        while not all(path.exists() for path in paths):
             time.sleep(0.01)
-        assert processes or not any(path.exists() for path in paths)
-        assert results() == ['0', '1', '2', '3'] and all(path.exists() for path in paths)
+        assert [future.result() for future in futures] == ['0', '1', '2', '3']
 
 
 def touch(path):
@@ -68,6 +67,8 @@ def fail(number):
 def test_an_error_of_a_job_reaches_the_caller_and_no_process_stays(processes):
     with pytest.raises(ValueError, match='job 0'), Workers(processes) as workers:
         list(workers.map(fail, range(5)))
+    with pytest.raises(ValueError, match='job 7'), Workers(processes) as workers:
+        workers.submit(fail, 7).result()
     assert not multiprocessing.active_children()
 
 

@@ -34,8 +34,8 @@ def test_the_store_holds_what_the_generator_says_in_original_pixels(trained):
     model.eval()
     for batch in loader:
         data = model.data_preprocessor(batch)
-        for sample, job in zip(data['data_samples'], model.label_jobs('classification', **_args(data)), strict=True):
-            pseudo, instances = model.generators['classification'].finish(job), store.instances(sample.img_id)
+        for sample, told in zip(data['data_samples'], model.explain('classification', **_args(data)), strict=True):
+            pseudo, instances = model.stages['classification'].labels.label(*told), store.instances(sample.img_id)
             assert [i['bbox_label'] for i in instances] == pseudo.labels.tolist()
             assert [i['weight'] for i in instances] == pytest.approx(pseudo.weights.tolist())
             for instance, box in zip(instances, pseudo.bboxes, strict=True):
@@ -69,7 +69,7 @@ def test_a_finished_store_of_other_weights_or_settings_is_made_again(trained, mo
     labelled = count_labelled(monkeypatch)
     old = run_pass(trained)
     if what == 'generator':
-        trained.model.generators['classification'].weights = 'one'
+        trained.model.stages['classification'].labels.weights = 'one'
     else:
         module = trained.model.backbone if what == 'backbone' else trained.model.stages['classification']
         with torch.no_grad():
@@ -100,7 +100,7 @@ def test_a_partial_pass_goes_on_where_it_stopped(toy_root, tmp_path, monkeypatch
 
 def test_the_pass_leaves_training_mode_and_weights_as_they_were(trained):
     before = toy.weights(trained.model)
-    trained.model.generators['classification'].weights = 'one'  # other settings: the store is made again
+    trained.model.stages['classification'].labels.weights = 'one'  # other settings: the store is made again
     for training in (True, False):
         trained.model.train(training)
         (Path(trained.work_dir) / 'pseudo_labels/classification.json').unlink()
@@ -111,10 +111,10 @@ def test_the_pass_leaves_training_mode_and_weights_as_they_were(trained):
 def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):
     said = []
     monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append((level, message)))
-    generator = trained.model.generators['classification']
+    generator = trained.model.stages['classification'].labels
     generator.weights = 'one'  # other settings: the store is made again
-    real = generator.finish
-    generator.__class__ = type('Nothing', (type(generator),), dict(finish=lambda self, job: _without_instances(real(job))))
+    real = generator.label
+    generator.__class__ = type('Nothing', (type(generator),), dict(label=lambda self, *told: _without_instances(real(*told))))
     run_pass(trained)
     warned = [message for level, message in said if level >= 30 and 'gives no pseudo instance' in message]
     assert len(warned) == 1 and 'classification' in warned[0] and 'teach nothing' in warned[0]

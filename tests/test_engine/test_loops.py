@@ -12,7 +12,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from training import PHASES, killed, train
 
-from mmlabelpenet.engine.loops import LabelPropagationLoop, Phase
 from mmlabelpenet.registry import HOOKS
 
 
@@ -61,11 +60,11 @@ def test_the_losses_of_a_finished_phase_are_forgotten(whole):
     assert kept and all(key.startswith(('train/forward.', 'train/backward.')) for key in kept)
 
 
-def test_directions_are_forgotten_too():
+def test_directions_are_forgotten_too(whole):
     hub = MessageHub.get_current_instance()
     hub.update_scalar('train/forward.classification.loss_mil', 1.0)
     hub.update_scalar('train/lr', 1.0)
-    LabelPropagationLoop._forget_scalars()
+    whole.train_loop._forget_scalars()
     assert 'train/forward.classification.loss_mil' not in hub.log_scalars and 'train/lr' in hub.log_scalars
 
 
@@ -142,7 +141,7 @@ def test_a_run_killed_in_a_label_pass_and_resumed_ends_with_the_same_bits(whole,
 def test_a_phase_may_stand_alone_on_the_labels_of_the_weights_it_starts_from(toy_root, tmp_path):
     train(toy_root, tmp_path / 'first', phases=[('classification', 2), ('detection', 1)])
     config = toy.run_config(toy_root, tmp_path / 'alone', [('detection', 2)])
-    config.train_cfg.phases[0].pseudo_labels = f'{tmp_path}/first/pseudo_labels/classification.json'
+    config.train_cfg.phases.detection.pseudo_labels = f'{tmp_path}/first/pseudo_labels/classification.json'
     config.load_from = f'{tmp_path}/first/iter_2.pth'
     runner = toy.build_runner(config)
     runner.train()
@@ -152,11 +151,11 @@ def test_a_phase_may_stand_alone_on_the_labels_of_the_weights_it_starts_from(toy
 
 
 def test_a_warm_start_begins_with_the_weights_of_the_stage_before(toy_root, tmp_path):
-    phases = [('classification', 1), ('detection', 2), dict(name='refinement', iters=1, warm_start=True)]
+    phases = [('classification', 1), ('detection', 2), ('refinement', 1, dict(warm_start=True))]
     config = toy.run_config(toy_root, tmp_path, phases)
     config.optim_wrapper.optimizer.lr = 0.0
     model = toy.build_runner(config).train()
-    detection, refinement = (toy.weights(model.stages[name]) for name in ('detection', 'refinement'))
+    detection, refinement = (toy.weights(model.stages[name].detector) for name in ('detection', 'refinement'))
     alike = {name for name, value in detection.items() if name in refinement and value.shape == refinement[name].shape}
     assert {'rpn_head.rpn_conv.weight', 'roi_head.bbox_head.fc_cls.weight'} < alike < set(refinement)
     assert toy.different({n: detection[n] for n in alike}, {n: refinement[n] for n in alike}) == []
@@ -164,7 +163,7 @@ def test_a_warm_start_begins_with_the_weights_of_the_stage_before(toy_root, tmp_
 
 @pytest.mark.parametrize('iteration', [3, 5])  # the last checkpoint is of before the phase, or of its middle
 def test_a_run_killed_in_a_phase_with_a_warm_start_ends_with_the_same_bits(toy_root, tmp_path, iteration):
-    phases = [('classification', 1), ('detection', 2), dict(name='refinement', iters=4, warm_start=True)]
+    phases = [('classification', 1), ('detection', 2), ('refinement', 4, dict(warm_start=True))]
     whole = train(toy_root, tmp_path / 'whole', phases)
     assert killed(toy_root, tmp_path / 'killed', phases=phases, hooks=[dict(type='KillAt', iteration=iteration)])
     resumed = train(toy_root, tmp_path / 'killed', phases, resume=True)
@@ -173,7 +172,7 @@ def test_a_run_killed_in_a_phase_with_a_warm_start_ends_with_the_same_bits(toy_r
 
 def test_a_named_store_of_another_checkpoint_is_refused_unless_any_maker_will_do(whole, toy_root, tmp_path):
     config = toy.run_config(toy_root, tmp_path, [('detection', 2)])
-    phase = config.train_cfg.phases[0]
+    phase = config.train_cfg.phases.detection
     phase.pseudo_labels = f'{whole.work_dir}/pseudo_labels/classification.json'
     with pytest.raises(ValueError, match='made by the classification stage of another checkpoint.*load_from.*any_maker'):
         toy.build_runner(config).train()
@@ -191,7 +190,7 @@ def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
     class Poison(Hook):
         def before_train_iter(self, runner, batch_idx, **kwargs):
             if batch_idx == 5:
-                torch.nn.init.constant_(runner.model.stages['detection'].roi_head.bbox_head.fc_cls.bias, float('nan'))
+                torch.nn.init.constant_(runner.model.stages['detection'].detector.roi_head.bbox_head.fc_cls.bias, float('nan'))
 
     with pytest.raises(FloatingPointError, match=r"detection\.loss_cls is not finite in images \['train_\d+', 'train_\d+'\]"):
         train(toy_root, tmp_path, hooks=[dict(type='Poison')])
@@ -199,29 +198,6 @@ def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
     assert path.endswith('iter_4.pth')
     weights = torch.load(path, weights_only=False)['state_dict']
     assert all(torch.isfinite(value).all() for value in weights.values())
-
-
-def test_phases_say_what_trains_in_which_iteration():
-    assert [Phase('recurrent', 4, alternate=True).curricula(i) for i in range(3)] == [('forward',), ('backward',), ('forward',)]
-    assert Phase('recurrent', 4, directions=['forward']).curricula(7) == ('forward',)
-    assert Phase('segmentation', 4).curricula(9) == ('segmentation',)
-    teachers = [Phase(name, 1).teacher for name in (*toy.STAGES, 'recurrent')]
-    assert teachers == [None, 'classification', 'detection', 'refinement', None]
-    assert Phase('detection', 1, pseudo_labels='x.json').teacher is None
-
-
-@pytest.mark.parametrize(
-    ('settings', 'message'),
-    [
-        (dict(name='classification', iters=1, warm_start=True), 'no stage before it whose weights'),
-        (dict(name='segmentaton', iters=1), "Unknown phase 'segmentaton'. Choose one of classification.*recurrent"),
-        (dict(name='detection', iters=0), 'at least one iteration, got 0'),
-        (dict(name='recurrent', iters=1, directions=['upward']), r"Unknown directions \['upward'\]"),
-    ],
-)
-def test_phases_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Phase(**settings)
 
 
 def test_a_phase_of_a_stage_that_the_model_lacks_is_refused_before_training(toy_root, tmp_path):
@@ -233,7 +209,9 @@ def test_a_phase_of_a_stage_that_the_model_lacks_is_refused_before_training(toy_
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(train_cfg=dict(phases=[])), 'at least one phase'),
+        (dict(train_cfg=dict(phases=dict(classification=None))), 'at least one phase'),
+        (dict(train_cfg=dict(max_iters=5)), 'instead of max_iters'),
+        (dict(train_cfg=dict(phases=dict(classification=dict(lr=0.1))), param_scheduler=[dict(type='LinearLR')]), 'given twice'),
         (dict(train_dataloader=dict(sampler=dict(type='InfiniteSampler', _delete_=True))), 'ResumableSampler, got InfiniteSampler'),
         (dict(train_dataloader=dict(num_workers=1, persistent_workers=True)), 'persistent_workers'),
     ],

@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 from training import recorded
 
 from mmlabelpenet.apis import train
-from mmlabelpenet.calibration import attention_generator, generators
+from mmlabelpenet.calibration import generators
 from mmlabelpenet.engine.precision import MixedPrecisionWrapper
 from mmlabelpenet.models.weighted_heads import WeightedRPNHead
 
@@ -90,8 +90,8 @@ def test_every_phase_runs_in_mixed_precision_and_resumes_with_the_same_bits(toy_
 
 def test_excitation_and_attention_are_float32_under_mixed_precision(toy_net, toy_batch, monkeypatch):
     seen = []
-    for module, name in ((generators, 'proposal_attention'), (attention_generator, 'paste_attention')):
-        real = getattr(module, name)
+    for name in ('proposal_attention', 'paste_attention'):
+        real = getattr(generators, name)
 
         def look(*args, _real=real, **kwargs):
             out = _real(*args, **kwargs)
@@ -99,14 +99,15 @@ def test_excitation_and_attention_are_float32_under_mixed_precision(toy_net, toy
             seen.extend(t.dtype for t in [*args, probe, *(out if isinstance(out, tuple) else [out])] if torch.is_tensor(t))
             return out
 
-        monkeypatch.setattr(module, name, look)
+        monkeypatch.setattr(generators, name, look)
     images = toy_net.data_preprocessor.images(*toy_batch)
     with torch.autocast(get_device(), torch.bfloat16):
         feature = toy_net.extract_feat(toy_batch[0])
         for name in toy.STAGES[:3]:
-            mixed = toy_net.generators[name](toy_net.stages[name], feature, toy_batch[1], images)
+            stage = toy_net.stages[name]
+            mixed = toy.labels_of(stage.detector, stage.labels, feature, toy_batch[1], images)
     assert feature.dtype == torch.bfloat16 and len(seen) > 10 and {t for t in seen if t.is_floating_point} == {torch.float32}
-    plain = toy_net.generators[name](toy_net.stages[name], feature.float(), toy_batch[1], images)
+    plain = toy.labels_of(stage.detector, stage.labels, feature.float(), toy_batch[1], images)
     assert all(torch.equal(a.bboxes, b.bboxes) for a, b in zip(mixed, plain, strict=True))
 
 

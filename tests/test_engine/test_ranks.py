@@ -64,7 +64,7 @@ def test_an_update_takes_all_accumulated_batches_and_a_recurrent_iteration_makes
     steps, losses = [], []
     step, loss = torch.optim.SGD.step, LabelPENet.loss
     monkeypatch.setattr(torch.optim.SGD, 'step', lambda self, *args, **kwargs: steps.append(1) or step(self, *args, **kwargs))
-    monkeypatch.setattr(LabelPENet, 'loss', lambda self, *args: losses.append(self.curriculum) or loss(self, *args))
+    monkeypatch.setattr(LabelPENet, 'loss', lambda self, *args, trains, **more: losses.append(trains) or loss(self, *args, trains, **more))
     config = toy.run_config(toy_root, tmp_path, [('classification', 3), ('recurrent', 2)])
     config.optim_wrapper.accumulative_counts = 3
     config.param_scheduler = [dict(type='LinearLR', by_epoch=False, start_factor=0.1, begin=0, end=5)]

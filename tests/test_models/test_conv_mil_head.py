@@ -4,7 +4,6 @@ import pytest
 import torch
 import toy
 
-from mmlabelpenet.calibration.belief import read_candidates
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import ProposalCalibration
 from mmlabelpenet.models.conv_mil_head import ConvMILBBoxHead
@@ -90,12 +89,11 @@ def test_it_trains_and_proposal_calibration_goes_through_the_tail_without_knowin
     assert stage.roi_head.bbox_head.tail.layer4[0].conv1.weight.grad.abs().sum() > 0
     generator = ProposalCalibration(max_per_tag=1)
     images = toy_net.data_preprocessor.images(inputs, samples)
-    for job, sample, pseudo in zip(
-        generator.ask(stage, feature, samples, images), samples, generator(stage, feature, samples, images), strict=True
-    ):
+    readings = toy.read_batch(stage, feature, samples, record=True)
+    for reading, sample, pseudo in zip(readings, samples, toy.labels_of(stage, generator, feature, samples, images), strict=True):
+        with torch.no_grad():
+            found = generator.explain(stage, reading)
         tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
-        assert job.labels.tolist() == tags == pseudo.labels.tolist()
-        assert (job.maps.reshape(len(tags), -1).sum(1) > 0).all() and (job.weights > 0).all()
-    with torch.no_grad():
-        candidates = read_candidates(stage.eval(), stage.extract_feat(feature), samples)
-    assert [len(c) for c in candidates] == [len(s.proposals) for s in samples]
+        assert found.labels.tolist() == tags == pseudo.labels.tolist()
+        assert (found.maps.reshape(len(tags), -1).sum(1) > 0).all() and (found.weights > 0).all()
+        assert len(reading.candidates) == len(sample.proposals)

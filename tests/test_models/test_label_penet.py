@@ -15,14 +15,14 @@ def total(losses):
     return sum(sum(v) if isinstance(v, (list, tuple)) else v for k, v in losses.items() if 'loss' in k)
 
 
-def train(net, batch, curriculum, steps=2):
+def train(net, batch, trains, steps=2):
     """A few updates with momentum and weight decay, all parameters in the optimizer; returns names that moved."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
     net.train()
-    net.curriculum, before = curriculum, toy.weights(net)
+    before = toy.weights(net)
     for _ in range(steps):
         optimizer.zero_grad()
-        total(net.loss(*copy.deepcopy(batch))).backward()
+        total(net.loss(*copy.deepcopy(batch), trains=trains)).backward()
         optimizer.step()
     return toy.different(before, toy.weights(net))
 
@@ -41,11 +41,10 @@ def test_in_the_cascade_only_the_stage_that_trains_moves(toy_net, toy_batch, sta
 
 def test_an_idle_stage_stays_although_it_has_trained_before(toy_net, toy_batch):
     optimizer = torch.optim.SGD(toy_net.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
-    for curriculum in ('forward', 'detection', 'refinement'):
+    for trains in ('forward', 'detection', 'refinement'):
         before = toy.weights(toy_net)
-        toy_net.curriculum = curriculum
         optimizer.zero_grad()
-        total(toy_net.loss(*copy.deepcopy(toy_batch))).backward()
+        total(toy_net.loss(*copy.deepcopy(toy_batch), trains=trains)).backward()
         optimizer.step()
     assert parts(toy.different(before, toy.weights(toy_net))) == {'refinement'}
 
@@ -58,17 +57,16 @@ def test_backward_validation_trains_everything_but_the_last_stage(toy_net, toy_b
     assert parts(train(toy_net, toy_batch, 'backward')) == {'backbone', *toy.STAGES[:3]}
 
 
-@pytest.mark.parametrize('curriculum', ['forward', 'backward'])
-def test_a_frozen_backbone_stays_in_recurrent_training_too(toy_batch, curriculum):
+@pytest.mark.parametrize('trains', ['forward', 'backward'])
+def test_a_frozen_backbone_stays_in_recurrent_training_too(toy_batch, trains):
     net = toy.build(toy.model_config(frozen_backbone=True))
-    assert 'backbone' not in parts(train(net, toy_batch, curriculum))
+    assert 'backbone' not in parts(train(net, toy_batch, trains))
 
 
 def test_losses_are_named_by_stage(toy_net, toy_batch):
     keys = {}
-    for curriculum in (*toy.STAGES, 'forward', 'backward'):
-        toy_net.curriculum = curriculum
-        keys[curriculum] = {key for key in toy_net.loss(*copy.deepcopy(toy_batch)) if 'loss' in key}
+    for trains in (*toy.STAGES, 'forward', 'backward'):
+        keys[trains] = {key for key in toy_net.loss(*copy.deepcopy(toy_batch), trains=trains) if 'loss' in key}
     assert keys['classification'] == {'classification.loss_mil'}
     assert keys['segmentation'] == {f'segmentation.loss_{k}' for k in ('rpn_cls', 'rpn_bbox', 'cls', 'bbox', 'mask')}
     assert keys['forward'] == set().union(*(keys[name] for name in toy.STAGES))
@@ -78,8 +76,8 @@ def test_losses_are_named_by_stage(toy_net, toy_batch):
 def test_labels_and_samples_of_the_data_set_stay_as_they_were(toy_net, toy_batch):
     inputs, samples = toy_batch
     before = copy.deepcopy(samples)
-    for toy_net.curriculum in (*toy.STAGES, 'forward', 'backward'):
-        toy_net.loss(inputs, samples)
+    for trains in (*toy.STAGES, 'forward', 'backward'):
+        toy_net.loss(inputs, samples, trains=trains)
     for old, new in zip(before, samples, strict=True):
         assert set(old.keys()) == set(new.keys()) == {'gt_image_labels', 'proposals', 'pseudo_instances'}
         assert torch.equal(old.proposals.bboxes, new.proposals.bboxes) and torch.equal(old.proposals.scores, new.proposals.scores)
@@ -93,12 +91,11 @@ def test_proposals_do_not_reach_stages_with_an_rpn(toy_net, toy_batch):
     for boxes in (samples[0].proposals.bboxes, torch.tensor([[0.0, 0, 3, 3]])):
         for sample in samples:
             sample.proposals = InstanceData(bboxes=boxes, scores=torch.ones(len(boxes)))
-        toy_net.predicted, toy_net.curriculum = list(toy.STAGES[1:]), 'detection'
         torch.manual_seed(0)
-        values = [total(toy_net.train().loss(inputs, copy.deepcopy(samples)))]
+        values = [total(toy_net.train().loss(inputs, copy.deepcopy(samples), trains='detection'))]
         toy_net.eval()
-        values += [toy_net.generators['refinement'].finish(job).bboxes for job in toy_net.label_jobs('refinement', inputs, samples)]
-        found = toy_net.predict(inputs, copy.deepcopy(samples))
+        values += [toy_net.stages['refinement'].labels.label(*told).bboxes for told in toy_net.explain('refinement', inputs, samples)]
+        found = toy_net.predict(inputs, copy.deepcopy(samples), stages=toy.STAGES[1:])
         values += [f.stage_predictions[name].bboxes for f in found for name in toy.STAGES[1:]]
         results.append(values)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
@@ -109,11 +106,11 @@ def test_a_stage_is_not_fed_what_the_data_set_knows(toy_net, toy_batch):
     inputs, samples = toy_batch
     seen = {}
     for name, stage in toy_net.stages.items():
-        stage.loss = lambda feature, fresh, name=name: seen.setdefault(name, fresh) and dict(loss_x=feature.sum())
+        stage.detector.loss = lambda feature, fresh, name=name: seen.setdefault(name, fresh) and dict(loss_x=feature.sum())
     for sample in samples:
         sample.gt_instances = InstanceData(bboxes=torch.full((1, 4), float('nan')))
-    for toy_net.curriculum in toy.STAGES:
-        toy_net.loss(inputs, samples)
+    for trains in toy.STAGES:
+        toy_net.loss(inputs, samples, trains=trains)
     assert set(seen['classification'][0].keys()) == {'proposals', 'gt_image_labels'}
     for name in toy.STAGES[1:]:
         assert set(seen[name][0].keys()) == {'gt_instances'}
@@ -124,9 +121,8 @@ def test_predictions_of_all_stages_are_in_original_pixels(toy_net, toy_batch):
     inputs, samples = toy_batch
     for sample in samples:
         sample.set_metainfo(dict(ori_shape=(48, 64), scale_factor=(2.0, 2.0)))
-    toy_net.eval().predicted = list(toy.STAGES)
-    outside = toy_net.predict(inputs, copy.deepcopy(samples))
-    inside = toy_net.predict(inputs, copy.deepcopy(samples), rescale=False)
+    outside = toy_net.eval().predict(inputs, copy.deepcopy(samples), stages=toy.STAGES)
+    inside = toy_net.predict(inputs, copy.deepcopy(samples), stages=toy.STAGES, rescale=False)
     for a, b in zip(outside, inside, strict=True):
         assert list(a.stage_predictions) == list(toy.STAGES)
         for name in toy.STAGES:
@@ -157,36 +153,66 @@ def test_a_shorter_cascade_works(toy_batch):
     assert parts(train(net, toy_batch, 'backward', steps=1)) == {'backbone', 'classification'}
 
 
-@pytest.mark.parametrize('stages', [(), ('detection',), ('classification', 'refinement')])
-def test_stages_must_be_the_first_ones(stages):
-    with pytest.raises(ValueError, match='Expected the first stages'):
-        toy.build(toy.model_config(stages=stages))
+def test_a_stage_set_to_none_is_left_out_and_the_order_is_that_of_the_config(toy_batch):
+    config = toy.model_config(stages=('refinement', 'classification', 'detection'))
+    config['stages']['classification'] = None
+    net = toy.build(config)
+    assert net.names == ('refinement', 'detection')
+    assert [sample.pred_instances is sample.stage_predictions['detection'] for sample in net.eval().predict(*toy_batch)] == [True, True]
 
 
-def test_an_unknown_stage_is_refused():
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(stages=dict(classification=None)), 'at least one stage'),
+        (dict(stages=dict(recurrent=toy.stage_config('detection'))), "got 'recurrent'"),
+        (dict(stages=dict(lossless=toy.stage_config('detection'))), "without 'loss'"),
+        (dict(test_cfg=dict(stages=['all'])), 'Unknown stages all: the model has classification, detection'),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        toy.build(toy.model_config() | change)
+
+
+def test_a_missing_label_generator_is_named():
     config = toy.model_config()
-    config['stages']['segmentatoin'] = config['stages'].pop('segmentation')
-    with pytest.raises(ValueError, match='segmentatoin'):
+    config['stages']['detection']['labels'] = None
+    with pytest.raises(ValueError, match=r"\['detection'\].*model\.stages\.detection\.labels"):
         toy.build(config)
-    with pytest.raises(ValueError, match="Unknown stage 'all'"):
-        toy.build(toy.model_config() | dict(test_cfg=dict(stages=['all'])))
 
 
-def test_a_missing_generator_is_named():
+def test_a_stage_learns_from_labels_or_tags():
     config = toy.model_config()
-    del config['generators']['detection']
-    with pytest.raises(ValueError, match=r"\['detection'\]"):
+    config['stages']['detection']['learns_from'] = 'boxes'
+    with pytest.raises(ValueError, match="'labels' or 'tags', got learns_from='boxes'"):
         toy.build(config)
+
+
+def test_what_trains_must_be_said_where_there_are_several_stages(toy_net, toy_batch):
+    with pytest.raises(ValueError, match='Say what trains: classification, detection, refinement, segmentation, forward or backward'):
+        toy_net.loss(*toy_batch)
+    with pytest.raises(ValueError, match='Unknown stages polish'):
+        toy_net.loss(*toy_batch, trains='polish')
+    assert 'classification.loss_mil' in toy.build(toy.model_config(stages=('classification',))).loss(*toy_batch)
+
+
+def test_losses_bring_the_labels_that_stages_learn_from_and_the_log_has_no_loss_of_them(toy_net, toy_batch):
+    losses = toy_net.loss(*toy_batch, trains='forward')
+    assert list(losses['labels']) == list(toy.STAGES[1:]) and all(len(labels) == 2 for labels in losses['labels'].values())
+    loss, values = toy_net.parse_losses(losses)
+    assert values['labels'] is losses['labels'] and torch.isclose(loss, total(losses))
+    assert toy_net.loss(*toy_batch, trains='classification')['labels'] == {}
 
 
 def test_every_stage_is_initialised_as_its_config_says():
     config = toy.model_config()
     for stage in config['stages'].values():
-        stage['roi_head']['bbox_head']['init_cfg'] = dict(type='Constant', val=0.25, layer='Linear')
+        stage['detector']['roi_head']['bbox_head']['init_cfg'] = dict(type='Constant', val=0.25, layer='Linear')
     net = toy.build(config)
     net.init_weights()
     for name, stage in net.stages.items():
-        layers = [module for module in stage.roi_head.bbox_head.modules() if isinstance(module, torch.nn.Linear)]
+        layers = [module for module in stage.detector.roi_head.bbox_head.modules() if isinstance(module, torch.nn.Linear)]
         assert layers and all((layer.weight == 0.25).all() for layer in layers), name
 
 
@@ -200,29 +226,29 @@ def test_building_leaves_the_config_as_it_was():
 
 def test_the_number_of_classes_reaches_every_head():
     net = toy.build(toy.model_config() | dict(num_classes=7))
-    heads = [stage.roi_head.bbox_head for stage in net.stages.values()] + [net.stages[n].roi_head.mask_head for n in toy.STAGES[2:]]
+    heads = [stage.detector.roi_head.bbox_head for stage in net.stages.values()] + [
+        net.stages[n].detector.roi_head.mask_head for n in toy.STAGES[2:]
+    ]
     assert [head.num_classes for head in heads] == [7] * 6
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
-@pytest.mark.parametrize('curriculum', ['refinement', 'forward'])
-def test_a_loss_that_is_not_finite_stops_naming_stage_and_images(toy_net, toy_batch, value, curriculum):
-    toy_net.curriculum = curriculum
-    torch.nn.init.constant_(toy_net.stages['refinement'].roi_head.bbox_head.fc_cls.bias, value)
+@pytest.mark.parametrize('trains', ['refinement', 'forward'])
+def test_a_loss_that_is_not_finite_stops_naming_stage_and_images(toy_net, toy_batch, value, trains):
+    torch.nn.init.constant_(toy_net.stages['refinement'].detector.roi_head.bbox_head.fc_cls.bias, value)
     with pytest.raises(FloatingPointError, match=r'refinement\.loss_cls.*train_00') as error:
-        toy_net.loss(*toy_batch)
+        toy_net.loss(*toy_batch, trains=trains)
     for sample in toy_batch[1]:
         assert sample.img_id in str(error.value)
 
 
 @pytest.mark.parametrize('parts', [['tail'], ['roi_head'], ['backbone', 'tail', 'roi_head']])
-@pytest.mark.parametrize('curriculum', ['detection', 'refinement', 'forward'])
-def test_activations_that_are_computed_again_give_the_same_gradients(toy_net, toy_batch, parts, curriculum):
+@pytest.mark.parametrize('trains', ['detection', 'refinement', 'forward'])
+def test_activations_that_are_computed_again_give_the_same_gradients(toy_net, toy_batch, parts, trains):
     other = toy.build(toy.model_config(recompute=parts))
     for net in (toy_net, other):
-        net.curriculum = curriculum
         torch.manual_seed(0)
-        total(net.loss(*toy_batch)).backward()
+        total(net.loss(*toy_batch, trains=trains)).backward()
     found = {name: p.grad for name, p in other.named_parameters()}
     for name, parameter in toy_net.named_parameters():
         assert (parameter.grad is None) == (found[name] is None), name
@@ -231,11 +257,11 @@ def test_activations_that_are_computed_again_give_the_same_gradients(toy_net, to
 
 
 def test_activations_that_are_computed_again_are_not_kept(toy_batch):
-    def kept(parts, curriculum='refinement'):
+    def kept(parts, trains='refinement'):
         net = toy.build(toy.model_config(recompute=parts))
-        net.curriculum, sizes = curriculum, []
+        sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor):
-            net.loss(*toy_batch)
+            net.loss(*toy_batch, trains=trains)
         return sum(sizes)
 
     assert kept(['tail', 'roi_head']) < kept(['tail']) < kept([])

@@ -8,9 +8,9 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from mmlabelpenet.models import mil_head
-from mmlabelpenet.models.memory_options import recompute_activations
 from mmlabelpenet.models.mil_head import CentredUnitNorm, MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
+from mmlabelpenet.models.recompute import recompute_activations
 from mmlabelpenet.structures import hand_over, pseudo_instances
 
 KEEP = ('proposals', 'gt_image_labels')
@@ -18,7 +18,7 @@ KEEP = ('proposals', 'gt_image_labels')
 
 @pytest.fixture
 def stage(toy_net):
-    return toy_net.stages['classification']
+    return toy_net.stages['classification'].detector
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, featur
 @pytest.mark.parametrize('norm', [False, True])
 @pytest.mark.parametrize('chunk', [1, 7, 10_000])
 def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_in_memory(toy_net, toy_batch, chunk, norm):
-    stage, samples, sizes = toy_net.stages['classification'], hand_over(toy_batch[1], keep=KEEP), []
+    stage, samples, sizes = toy_net.stages['classification'].detector, hand_over(toy_batch[1], keep=KEEP), []
     width = stage.roi_head.bbox_head.linear_layers()[0].in_features
     stage.roi_head.bbox_head.register_forward_pre_hook(lambda head, args: sizes.append(len(args[0])))
 
@@ -250,13 +250,13 @@ def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_
 
 
 def test_a_roi_norm_learns_once_where_the_head_is_computed_again_in_the_backward_pass(toy_net, toy_batch):
-    stage, samples = toy_net.stages['classification'], hand_over(toy_batch[1], keep=KEEP)
+    stage, samples = toy_net.stages['classification'].detector, hand_over(toy_batch[1], keep=KEEP)
     head = stage.roi_head.bbox_head
     found = []
     for again in (False, True):
         head.roi_norm = CentredUnitNorm(head.linear_layers()[0].in_features)
         if again:
-            recompute_activations(toy_net.backbone, [stage], ['roi_head'])
+            recompute_activations(toy_net, ['roi_head'])
         toy_net.zero_grad()
         stage.loss(toy_net.extract_feat(toy_batch[0]), samples)['loss_mil'].backward()
         found.append([head.fc_cls.weight.grad.clone(), head.roi_norm.mean.clone()])

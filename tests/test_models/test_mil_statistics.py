@@ -27,7 +27,7 @@ def test_a_batch_without_tags_says_zero():
 
 
 def test_they_are_logged_are_no_losses_and_change_no_gradient(toy_net, toy_batch, monkeypatch):
-    stage, samples = toy_net.stages['classification'], hand_over(toy_batch[1], keep=('proposals', 'gt_image_labels'))
+    stage, samples = toy_net.stages['classification'].detector, hand_over(toy_batch[1], keep=('proposals', 'gt_image_labels'))
 
     def step():
         toy_net.zero_grad()

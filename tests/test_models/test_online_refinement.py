@@ -257,7 +257,7 @@ def test_excitation_starts_at_the_last_branch(stage, samples):
 def test_calibration_reads_the_branch_in_the_same_pass(stage, samples):
     generator = ProposalCalibration(max_per_tag=1)
     images = [torch.zeros(96, 128, 3, dtype=torch.uint8).numpy()] * 2
-    found = generator(stage, FEATURE, samples, images)
+    found = toy.labels_of(stage, generator, FEATURE, samples, images)
     for sample, result, (_, _, *branches) in zip(samples, found, logits_of(stage.eval(), samples), strict=True):
         assert result.labels.tolist() == sample.gt_image_labels.onehot.nonzero().flatten().tolist()
         scores = torch.stack([branch.softmax(1) for branch in branches]).mean(0)
@@ -287,20 +287,20 @@ def test_new_branches_start_from_a_narrow_normal_distribution_beside_weights_fro
 
 def test_the_whole_network_trains_and_hands_on_labels_with_branches_in_its_first_stage(toy_batch):
     config = toy.model_config(stages=('classification', 'detection'))
-    config['stages']['classification']['roi_head']['bbox_head']['refinement'] = dict(type='OICRBranches', num_branches=2)
+    config['stages']['classification']['detector']['roi_head']['bbox_head']['refinement'] = dict(type='OICRBranches', num_branches=2)
     net = toy.build(config)
-    for net.curriculum in ('classification', 'forward', 'backward'):
-        losses = net.loss(*toy_batch)
+    for trains in ('classification', 'backward', 'forward'):
+        losses = net.loss(*toy_batch, trains=trains)
         assert {'classification.loss_refine_1', 'classification.loss_refine_2'} <= set(losses)
-        assert ('detection.loss_cls' in losses) == (net.curriculum == 'forward')
-    assert all(len(labels) for labels in net.received['forward.detection'])
+        assert ('detection.loss_cls' in losses) == (trains == 'forward')
+    assert all(len(labels) for labels in losses['labels']['detection'])
 
 
 def test_a_first_stage_alone_trains_the_shared_layers_in_a_forward_phase(toy_batch):
     config = toy.model_config(stages=('classification',))
-    config['stages']['classification']['roi_head']['bbox_head']['refinement'] = dict(type='PCLBranches')
+    config['stages']['classification']['detector']['roi_head']['bbox_head']['refinement'] = dict(type='PCLBranches')
     net = toy.build(config)
-    for net.curriculum, trained in (('classification', False), ('forward', True)):
+    for trains, trained in (('classification', False), ('forward', True)):
         net.zero_grad()
-        sum(value for name, value in net.loss(*toy_batch).items() if 'loss' in name).backward()
+        sum(value for name, value in net.loss(*toy_batch, trains=trains).items() if 'loss' in name).backward()
         assert (net.backbone.first.weight.grad is not None) == trained

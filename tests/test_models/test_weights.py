@@ -267,6 +267,6 @@ def test_every_stage_of_a_whole_network_begins_with_imagenets_weights():
     net.init_weights()
     imagenet = load_imagenet('efficientnet_lite0', 'tensorflow', None)
     for name, stage in net.stages.items():
-        own = {f'tail.{key}': value for key, value in stage.backbone.state_dict().items()}
+        own = {f'tail.{key}': value for key, value in stage.detector.backbone.state_dict().items()}
         shared = own.keys() & imagenet.keys()
         assert len(shared) > 50 and all(torch.equal(own[key], imagenet[key]) for key in shared), name

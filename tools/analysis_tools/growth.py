@@ -92,17 +92,16 @@ def label_image(proposals: int = 1000, size: int = 500, tags: int = 2, classes: 
 
     config = load_config(ROOT / 'configs/labelpenet/labelpenet_lite0_voc12mini.py')
     config.model.num_classes = classes
-    for part in ('stages', 'generators'):
-        config.model[part] = dict(classification=config.model[part].classification)
+    config.model.stages = dict(classification=config.model.stages.classification)
     model = build_model(config, torch.device('cpu'), pretrained=False).eval()
     height = round(size * 0.75)
     sample, image = scene(torch.device('cpu'), height, size, proposals, range(tags), classes)
     inputs = torch.from_numpy(image).permute(2, 0, 1)[None].float().sub(127).div(128)
-    generator = model.generators['classification']
+    generator = model.stages['classification'].labels
     generator.crf = Stopwatch(DenseCRF(max_size=None), time.process_time)
 
     def run() -> dict[str, float]:
-        generator.finish(model.label_jobs('classification', inputs, [sample])[0])
+        generator.label(*model.explain('classification', inputs, [sample])[0])
         return dict(crf_seconds=generator.crf.take())
 
     return run

@@ -2,6 +2,7 @@
 
     python tools/model_converters/state_dict.py to CHECKPOINT STATE.pth
     python tools/model_converters/state_dict.py from STATE.pth CHECKPOINT --config CONFIG
+    python tools/model_converters/state_dict.py upgrade OLD.pth NEW.pth      # weights of version 0.1 under their present names
 
 The way back tries the tensors on the config's model, and fails where one is missing, left over or of another shape.
 """
@@ -13,18 +14,19 @@ import sys
 def main(argv: list[str] | None = None) -> None:
     """Convert and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('direction', choices=['to', 'from'])
+    parser.add_argument('direction', choices=['to', 'from', 'upgrade'])
     parser.add_argument('source', help='file to read')
     parser.add_argument('target', help='file to write')
     parser.add_argument('--config', help='of the model, for "from"')
     args = parser.parse_args(argv)
     if (args.direction == 'from') != (args.config is not None):
-        parser.error('"from" needs --config, "to" takes none')
+        parser.error('"from" needs --config, "to" and "upgrade" take none')
     from mmlabelpenet.apis import load_config
-    from mmlabelpenet.apis.published import from_state_dict, to_state_dict
+    from mmlabelpenet.apis.published import from_state_dict, to_state_dict, upgrade
 
-    if args.direction == 'to':
-        print(f'{args.target}: {len(to_state_dict(args.source, args.target))} tensors')
+    if args.config is None:
+        convert = to_state_dict if args.direction == 'to' else upgrade
+        print(f'{args.target}: {len(convert(args.source, args.target))} tensors')
     else:
         print(f'{from_state_dict(args.source, load_config(args.config), args.target)}: a checkpoint of {args.config}')
 

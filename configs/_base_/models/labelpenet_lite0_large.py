@@ -13,11 +13,10 @@ __mask_rcnn = dict(__detector, roi_head=dict(bbox_head=dict(fc_out_channels=1024
 
 model = dict(
     stages=dict(
-        classification=dict(test_cfg=dict(rcnn=dict(max_per_img=100))),
-        detection=__detector,
-        refinement=__mask_rcnn,
-        segmentation=__mask_rcnn,
+        classification=dict(detector=dict(test_cfg=dict(rcnn=dict(max_per_img=100))), labels=dict(crf='deeplab')),
+        detection=dict(detector=__detector, labels=dict(crf='deeplab')),
+        refinement=dict(detector=__mask_rcnn, labels=dict(crf='deeplab')),
+        segmentation=dict(detector=__mask_rcnn),
     ),
-    generators=dict(classification=dict(crf='deeplab'), detection=dict(crf='deeplab'), refinement=dict(crf='deeplab')),
     test_cfg=dict(crf='deeplab', max_masks=100, min_score=0.0),
 )

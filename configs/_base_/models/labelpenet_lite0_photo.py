@@ -14,32 +14,33 @@ __mask_rcnn = dict(
 model = dict(
     frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
     backbone=dict(out_stride=16),
-    stages=dict(
-        classification=dict(
-            backbone=__frozen,
-            roi_head=dict(
-                bbox_roi_extractor=dict(
-                    type='MeanRoIExtractor', roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=1280, featmap_strides=[16]
-                ),
-                bbox_head=dict(
-                    _delete_=True,
-                    type='PooledMILBBoxHead',
-                    in_channels=1280,
-                    roi_norm=dict(type='CentredUnitNorm'),
-                    mil_loss=dict(type='MILSoftmaxLoss'),
-                ),
-            ),
-        ),
-        detection=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor)),
-        refinement=__mask_rcnn,
-        segmentation=__mask_rcnn,
-    ),
     # All proposals that touch the best one belong to it; a low peak lets the attention cover the object. What a stage finds is then cut
     # out by its colours, and the box of the cut is better than the one that the stage detects.
-    generators=dict(
-        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
-        detection=dict(box='proposal', peak=0.95, cut=dict()),
-        refinement=dict(box='proposal', peak=0.95, cut=dict(), weights='class'),
+    stages=dict(
+        classification=dict(
+            detector=dict(
+                backbone=__frozen,
+                roi_head=dict(
+                    bbox_roi_extractor=dict(
+                        type='MeanRoIExtractor', roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=1280, featmap_strides=[16]
+                    ),
+                    bbox_head=dict(
+                        _delete_=True,
+                        type='PooledMILBBoxHead',
+                        in_channels=1280,
+                        roi_norm=dict(type='CentredUnitNorm'),
+                        mil_loss=dict(type='MILSoftmaxLoss'),
+                    ),
+                ),
+            ),
+            labels=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
+        ),
+        detection=dict(
+            detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor)),
+            labels=dict(box='proposal', peak=0.95, cut=dict()),
+        ),
+        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
+        segmentation=dict(detector=__mask_rcnn),
     ),
     # Few images teach a detector classes less well than they teach the first stage; in testing too, boxes and masks are those of the cuts.
     test_cfg=dict(image_evidence=True, cut=dict()),

@@ -8,5 +8,5 @@ __tail = dict(backbone=__resnet)
 model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
     backbone=__resnet,
-    stages=dict(detection=__tail, refinement=__tail, segmentation=__tail),
+    stages=dict(detection=dict(detector=__tail), refinement=dict(detector=__tail), segmentation=dict(detector=__tail)),
 )

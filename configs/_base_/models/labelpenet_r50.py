@@ -27,10 +27,10 @@ model = dict(
     backbone=dict(_delete_=True, type='ResNetC4', depth=50, init_cfg=dict(__imagenet, part='backbone')),
     stages=dict(
         classification=dict(
-            roi_head=dict(bbox_roi_extractor=dict(out_channels=1024, featmap_strides=[16]), bbox_head=dict(in_channels=1024))
+            detector=dict(roi_head=dict(bbox_roi_extractor=dict(out_channels=1024, featmap_strides=[16]), bbox_head=dict(in_channels=1024)))
         ),
-        detection=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__box_extractor)),
-        refinement=__mask_rcnn,
-        segmentation=__mask_rcnn,
+        detection=dict(detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__box_extractor))),
+        refinement=dict(detector=__mask_rcnn),
+        segmentation=dict(detector=__mask_rcnn),
     ),
 )

@@ -11,29 +11,26 @@ __imagenet = dict(
 __frozen = dict(backbone=dict(frozen=True))
 model = dict(
     frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
-    stages=dict(
+    stages=dict(  # labels as for EfficientNet-Lite0
         classification=dict(
-            backbone=dict(_delete_=True, type='ResNetC5', frozen=True, init_cfg=__imagenet),
-            roi_head=dict(
-                bbox_roi_extractor=dict(type='MeanRoIExtractor', roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=2048),
-                bbox_head=dict(
-                    _delete_=True,
-                    type='PooledMILBBoxHead',
-                    in_channels=2048,
-                    roi_norm=dict(type='CentredUnitNorm'),
-                    mil_loss=dict(type='MILSoftmaxLoss'),
+            detector=dict(
+                backbone=dict(_delete_=True, type='ResNetC5', frozen=True, init_cfg=__imagenet),
+                roi_head=dict(
+                    bbox_roi_extractor=dict(type='MeanRoIExtractor', roi_layer=dict(output_size=5, sampling_ratio=1), out_channels=2048),
+                    bbox_head=dict(
+                        _delete_=True,
+                        type='PooledMILBBoxHead',
+                        in_channels=2048,
+                        roi_norm=dict(type='CentredUnitNorm'),
+                        mil_loss=dict(type='MILSoftmaxLoss'),
+                    ),
                 ),
             ),
+            labels=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
         ),
-        detection=__frozen,
-        refinement=__frozen,
-        segmentation=__frozen,
-    ),
-    # As for EfficientNet-Lite0.
-    generators=dict(
-        classification=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
-        detection=dict(box='proposal', peak=0.95, cut=dict()),
-        refinement=dict(box='proposal', peak=0.95, cut=dict(), weights='class'),
+        detection=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict())),
+        refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
+        segmentation=dict(detector=__frozen),
     ),
     test_cfg=dict(image_evidence=True, cut=dict()),
 )

@@ -83,41 +83,45 @@ model = dict(
     backbone=dict(type='VGG16C4', init_cfg=dict(__imagenet, part='backbone')),
     stages=dict(
         classification=dict(
-            type='mmdet.FastRCNN',
-            backbone=dict(type='VGG16Tail', init_cfg=dict(__imagenet, part='tail')),
-            roi_head=dict(
-                type='MILRoIHead',
-                beta=0.5,  # Sec. 3.3
-                bbox_roi_extractor=__roi_pool,
-                bbox_head=dict(
-                    type='MILBBoxHead',
-                    in_channels=512,
-                    fc_channels=(4096, 4096),
-                    mil_loss=dict(type='MILSoftmaxLoss'),
-                    init_cfg=[
-                        dict(type='Normal', std=0.01, override=[dict(name='fc_cls'), dict(name='fc_weight')]),
-                        dict(__imagenet, part='fcs'),
-                    ],
+            learns_from='tags',
+            detector=dict(
+                type='mmdet.FastRCNN',
+                backbone=dict(type='VGG16Tail', init_cfg=dict(__imagenet, part='tail')),
+                roi_head=dict(
+                    type='MILRoIHead',
+                    beta=0.5,  # Sec. 3.3
+                    bbox_roi_extractor=__roi_pool,
+                    bbox_head=dict(
+                        type='MILBBoxHead',
+                        in_channels=512,
+                        fc_channels=(4096, 4096),
+                        mil_loss=dict(type='MILSoftmaxLoss'),
+                        init_cfg=[
+                            dict(type='Normal', std=0.01, override=[dict(name='fc_cls'), dict(name='fc_weight')]),
+                            dict(__imagenet, part='fcs'),
+                        ],
+                    ),
                 ),
+                train_cfg=dict(rcnn=None),
+                test_cfg=dict(rcnn=dict(score_thr=1e-5, nms=dict(type='nms', iou_threshold=0.3), max_per_img=100)),
             ),
-            train_cfg=dict(rcnn=None),
-            test_cfg=dict(rcnn=dict(score_thr=1e-5, nms=dict(type='nms', iou_threshold=0.3), max_per_img=100)),
+            labels=dict(type='ProposalCalibration', max_per_tag=1, nms_thr=0.3, max_candidates=300, crf='deeplab'),
         ),
         detection=dict(
-            type='mmdet.FasterRCNN',
-            backbone=dict(type='VGG16Tail', init_cfg=dict(__imagenet, part='tail')),
-            rpn_head=__rpn_head,
-            roi_head=dict(type='mmdet.StandardRoIHead', bbox_roi_extractor=__roi_pool, bbox_head=__bbox_head),
-            train_cfg=__train_cfg,
-            test_cfg=__test_cfg,
+            detector=dict(
+                type='mmdet.FasterRCNN',
+                backbone=dict(type='VGG16Tail', init_cfg=dict(__imagenet, part='tail')),
+                rpn_head=__rpn_head,
+                roi_head=dict(type='mmdet.StandardRoIHead', bbox_roi_extractor=__roi_pool, bbox_head=__bbox_head),
+                train_cfg=__train_cfg,
+                test_cfg=__test_cfg,
+            ),
+            labels=dict(type='ProposalCalibration', nms_thr=0.3, min_score=0.3, crf='deeplab'),
         ),
-        refinement=__mask_rcnn,
-        segmentation=__mask_rcnn,
-    ),
-    generators=dict(
-        classification=dict(type='ProposalCalibration', max_per_tag=1, nms_thr=0.3, max_candidates=300, crf='deeplab'),
-        detection=dict(type='ProposalCalibration', nms_thr=0.3, min_score=0.3, crf='deeplab'),
-        refinement=dict(type='MaskAggregation', nms_thr=0.3, min_score=0.3, weights='one', crf='deeplab'),
+        refinement=dict(
+            detector=__mask_rcnn, labels=dict(type='MaskAggregation', nms_thr=0.3, min_score=0.3, weights='one', crf='deeplab')
+        ),
+        segmentation=dict(detector=__mask_rcnn),
     ),
     validation=dict(type='DetectionLabels', min_score=0.3),
     test_cfg=dict(crf='deeplab', max_masks=100),

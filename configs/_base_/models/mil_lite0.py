@@ -1,7 +1,4 @@
 # The classification stage of Label-PEnet on EfficientNet-Lite0 alone: what WSDDN, OICR and PCL begin with.
 _base_ = './labelpenet_lite0.py'
 
-model = dict(
-    stages=dict(_delete_=True, classification=_base_.model.stages.classification),
-    generators=dict(_delete_=True, classification=_base_.model.generators.classification),
-)
+model = dict(stages=dict(detection=None, refinement=None, segmentation=None))

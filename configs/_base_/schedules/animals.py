@@ -1,18 +1,14 @@
 # About an hour on two CPU cores.
 _base_ = './quick.py'
+__phase = dict(iters=350, milestones=[280], warm_start=True)
 train_cfg = dict(
-    phases=[
-        dict(name='classification', iters=400),
-        dict(name='detection', iters=800),
-        dict(name='refinement', iters=350, warm_start=True),
-        dict(name='segmentation', iters=350, warm_start=True),
-        dict(name='recurrent', iters=10),
-    ]
+    phases=dict(
+        classification=dict(iters=400),
+        detection=dict(iters=800, milestones=[600]),
+        refinement=__phase,
+        segmentation=__phase,
+        recurrent=dict(iters=10),
+    )
 )
-# Class scores learn ten times as fast as the weights of proposals, which else settle on the part that tells a class best.
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'classification.roi_head.bbox_head.fc_cls': dict(lr_mult=10)}))
-param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=[400], gamma=0.5),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[1000, 1480, 1830], gamma=0.1),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[1200, 1550], gamma=10.0),
-]
+# Class scores learn ten times as fast as the weights of proposals, which otherwise settle on the part that tells a class best.
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'classification.detector.roi_head.bbox_head.fc_cls': dict(lr_mult=10)}))

@@ -1,11 +1,3 @@
 # docs/mil.md: refinement and segmentation begin from ImageNet, as the paper's stages do.
 _base_ = '../labelpenet_lite0_animals.py'
-train_cfg = dict(
-    phases=[
-        dict(name='classification', iters=400),
-        dict(name='detection', iters=800),
-        dict(name='refinement', iters=350),
-        dict(name='segmentation', iters=350),
-        dict(name='recurrent', iters=10),
-    ]
-)
+train_cfg = dict(phases=dict(refinement=dict(warm_start=False), segmentation=dict(warm_start=False)))

@@ -1,3 +1,3 @@
 # C11: attention divided by its maximum.
 _base_ = '../labelpenet_lite0_animals.py'
-model = dict(generators=dict(classification=dict(peak=1.0)))
+model = dict(stages=dict(classification=dict(labels=dict(peak=1.0))))

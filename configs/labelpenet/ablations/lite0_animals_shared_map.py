@@ -3,8 +3,10 @@ _base_ = '../labelpenet_lite0_animals.py'
 model = dict(
     stages=dict(
         classification=dict(
-            backbone=dict(_delete_=True, type='IdentityTail'),
-            roi_head=dict(bbox_roi_extractor=dict(out_channels=112), bbox_head=dict(in_channels=112)),
+            detector=dict(
+                backbone=dict(_delete_=True, type='IdentityTail'),
+                roi_head=dict(bbox_roi_extractor=dict(out_channels=112), bbox_head=dict(in_channels=112)),
+            )
         )
     )
 )

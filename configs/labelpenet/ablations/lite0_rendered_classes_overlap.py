@@ -1,8 +1,3 @@
 # L5: objects of two classes may lie on each other.
 _base_ = '../labelpenet_lite0_rendered.py'
-model = dict(
-    generators=dict(
-        detection=dict(max_overlap=1.0),
-        refinement=dict(max_overlap=1.0),
-    )
-)
+model = dict(stages=dict(detection=dict(labels=dict(max_overlap=1.0)), refinement=dict(labels=dict(max_overlap=1.0))))

@@ -1,9 +1,7 @@
 # C8: NMS at 0.5 when labels are made; fewer proposals support an object.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(
-    generators=dict(
-        classification=dict(nms_thr=0.5),
-        detection=dict(nms_thr=0.5),
-        refinement=dict(nms_thr=0.5),
+    stages=dict(
+        classification=dict(labels=dict(nms_thr=0.5)), detection=dict(labels=dict(nms_thr=0.5)), refinement=dict(labels=dict(nms_thr=0.5))
     )
 )

@@ -1,8 +1,3 @@
 # C7: one object for each tag in all stages.
 _base_ = '../labelpenet_lite0_rendered.py'
-model = dict(
-    generators=dict(
-        detection=dict(max_per_tag=1),
-        refinement=dict(max_per_tag=1),
-    )
-)
+model = dict(stages=dict(detection=dict(labels=dict(max_per_tag=1)), refinement=dict(labels=dict(max_per_tag=1))))

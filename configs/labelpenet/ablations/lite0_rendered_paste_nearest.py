@@ -1,9 +1,9 @@
 # C10: the nearest cell of the RoI grid for each pixel.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(
-    generators=dict(
-        classification=dict(paste='nearest'),
-        detection=dict(paste='nearest'),
-        refinement=dict(paste='nearest'),
+    stages=dict(
+        classification=dict(labels=dict(paste='nearest')),
+        detection=dict(labels=dict(paste='nearest')),
+        refinement=dict(labels=dict(paste='nearest')),
     )
 )

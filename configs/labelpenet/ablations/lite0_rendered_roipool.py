@@ -4,9 +4,9 @@ __cells = {size: dict(roi_layer=dict(_delete_=True, type='RoIPool', output_size=
 __mask_rcnn = dict(roi_head=dict(bbox_roi_extractor=__cells[7], mask_roi_extractor=__cells[14]))
 model = dict(
     stages=dict(
-        classification=dict(roi_head=dict(bbox_roi_extractor=__cells[3])),
-        detection=dict(roi_head=dict(bbox_roi_extractor=__cells[7])),
-        refinement=__mask_rcnn,
-        segmentation=__mask_rcnn,
+        classification=dict(detector=dict(roi_head=dict(bbox_roi_extractor=__cells[3]))),
+        detection=dict(detector=dict(roi_head=dict(bbox_roi_extractor=__cells[7]))),
+        refinement=dict(detector=__mask_rcnn),
+        segmentation=dict(detector=__mask_rcnn),
     )
 )

@@ -1,7 +1,3 @@
 # C7: several objects for each tag in the classification stage.
 _base_ = '../labelpenet_lite0_rendered.py'
-model = dict(
-    generators=dict(
-        classification=dict(max_per_tag=None),
-    )
-)
+model = dict(stages=dict(classification=dict(labels=dict(max_per_tag=None))))

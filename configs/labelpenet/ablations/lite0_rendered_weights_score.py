@@ -1,8 +1,3 @@
 # C14: the ranking score relative to the image's best as weight.
 _base_ = '../labelpenet_lite0_rendered.py'
-model = dict(
-    generators=dict(
-        classification=dict(weights='score'),
-        detection=dict(weights='score'),
-    )
-)
+model = dict(stages=dict(classification=dict(labels=dict(weights='score')), detection=dict(labels=dict(weights='score'))))

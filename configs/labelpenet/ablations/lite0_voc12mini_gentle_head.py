@@ -3,8 +3,8 @@ _base_ = '../labelpenet_lite0_voc12mini.py'
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
-            'classification.roi_head.bbox_head.fc_cls': dict(lr_mult=100, decay_mult=0.01, eps=1.0),
-            'classification.roi_head.bbox_head.fc_weight': dict(lr_mult=10, decay_mult=0.01, eps=1.0),
+            'classification.detector.roi_head.bbox_head.fc_cls': dict(lr_mult=100, decay_mult=0.01, eps=1.0),
+            'classification.detector.roi_head.bbox_head.fc_weight': dict(lr_mult=10, decay_mult=0.01, eps=1.0),
         }
     )
 )

@@ -23,14 +23,16 @@ __head = dict(
 model = dict(
     stages=dict(
         classification=dict(
-            backbone=dict(_delete_=True, type='IdentityTail'),
-            roi_head=dict(
-                chunk=100,
-                bbox_roi_extractor=dict(roi_layer=dict(output_size=14, sampling_ratio=2), out_channels=1024),
-                bbox_head=__head,
+            detector=dict(
+                backbone=dict(_delete_=True, type='IdentityTail'),
+                roi_head=dict(
+                    chunk=100,
+                    bbox_roi_extractor=dict(roi_layer=dict(output_size=14, sampling_ratio=2), out_channels=1024),
+                    bbox_head=__head,
+                ),
             ),
+            labels=dict(max_candidates=50),
         )
     ),
-    generators=dict(classification=dict(max_candidates=50)),
 )
 train_dataloader = label_dataloader = test_dataloader = corloc_dataloader = dict(dataset=dict(max_proposals=100))

@@ -8,4 +8,4 @@ __mask_rcnn = dict(
         )
     ),
 )
-model = dict(stages=dict(refinement=__mask_rcnn, segmentation=__mask_rcnn))
+model = dict(stages=dict(refinement=dict(detector=__mask_rcnn), segmentation=dict(detector=__mask_rcnn)))

@@ -8,9 +8,9 @@ __mask_rcnn = dict(
 )
 model = dict(
     stages=dict(
-        classification=dict(backbone=__tail, roi_head=dict(bbox_roi_extractor=__box)),
-        detection=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__box)),
-        refinement=__mask_rcnn,
-        segmentation=__mask_rcnn,
+        classification=dict(detector=dict(backbone=__tail, roi_head=dict(bbox_roi_extractor=__box))),
+        detection=dict(detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__box))),
+        refinement=dict(detector=__mask_rcnn),
+        segmentation=dict(detector=__mask_rcnn),
     )
 )

@@ -6,7 +6,6 @@ from .health import HealthHook
 from .idle_stages import IdleStagesHook
 from .live_progress import LiveProgress
 from .part_times import PartTimesHook
-from .planned_rates import PlannedRatesHook
 from .reused_labels import ReusedLabelsHook
 
 __all__ = [
@@ -16,6 +15,5 @@ __all__ = [
     'IdleStagesHook',
     'LiveProgress',
     'PartTimesHook',
-    'PlannedRatesHook',
     'ReusedLabelsHook',
 ]

@@ -25,6 +25,7 @@ class HealthHook(Hook):
         self.runner = runner
         self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.parts = parameters_by_part(self.model)
+        self.prefix = ''
         self.handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._check)
 
     def after_train(self, runner: Runner) -> None:
@@ -35,8 +36,11 @@ class HealthHook(Hook):
         """Remember the images."""
         self.batch = data_batch
 
+    def before_update(self, runner: Runner, trains: str) -> None:
+        """Remember the direction of recurrent fine-tuning."""
+        self.prefix = '' if trains in self.parts else f'{trains}.'
+
     def _check(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
-        prefix = f'{self.model.curriculum}.' if self.model.curriculum not in self.parts else ''
         for part, parameters in self.parts.items():
             gradients = [p.grad for p in parameters.values() if p.grad is not None]
             if not gradients:
@@ -44,7 +48,7 @@ class HealthHook(Hook):
             norm = float(torch.nn.utils.get_total_norm(gradients))
             if not math.isfinite(norm):
                 raise FloatingPointError(self._message(part, parameters))
-            self.runner.message_hub.update_scalar(f'train/{prefix}{part}.grad_norm', norm)
+            self.runner.message_hub.update_scalar(f'train/{self.prefix}{part}.grad_norm', norm)
 
     def _message(self, part: str, parameters: dict[str, nn.Parameter]) -> str:
         bad = [name for name, p in parameters.items() if p.grad is not None and not torch.isfinite(p.grad).all()]

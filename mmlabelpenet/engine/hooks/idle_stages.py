@@ -10,7 +10,6 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmlabelpenet.registry import HOOKS
-from mmlabelpenet.structures import STAGES
 
 
 @HOOKS.register_module()
@@ -35,7 +34,7 @@ class IdleStagesHook(Hook):
 
     def before_phase(self, runner: Runner, phase) -> None:
         """The stage that trains is needed, or all."""
-        needed = [phase.name] if phase.name in STAGES else list(runner.model.stages)
+        needed = [phase.name] if phase.name in runner.model.stages else list(runner.model.stages)
         place(runner.model, needed, get_device(), runner.optim_wrapper.optimizer)
 
 

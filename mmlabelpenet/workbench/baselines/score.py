@@ -29,7 +29,7 @@ from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
-from mmlabelpenet.models.inference.mask_refinement import rescale_results
+from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS, METRICS
 from mmlabelpenet.workbench.baselines.image_classifier import FeatureMaps, ImageClassifier, fit_image_classifier
@@ -102,7 +102,7 @@ class Baseline:
             bboxes = chosen_boxes(self.method, sample.proposals.bboxes, size, len(labels), sample.img_id, self.seed)
             masks = box_masks(bboxes, size)
         found = InstanceData(bboxes=bboxes, scores=belief.scores[labels], labels=labels, masks=masks)
-        return rescale_results([found], [sample])[0]
+        return rescale_result(found, sample)
 
 
 def trivial_baselines(

@@ -16,8 +16,8 @@ from torch import nn
 
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.samplers import Draw
-from mmlabelpenet.engine.label_pass import finish
-from mmlabelpenet.engine.loops import RECURRENT, Phase
+from mmlabelpenet.engine.label_pass import label
+from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import STOPWATCH
@@ -76,11 +76,12 @@ def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 
     optimizer = build_optim_wrapper(model, settings)
     batches = config.optim_wrapper.get('accumulative_counts', 1)
     data, still = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('train', 'label'))
-    for phase in (Phase(**phase) for phase in config.train_cfg.phases):
-        if phase.teacher:
-            yield _label_pass(model, phase.teacher, still, config.label_dataloader, -(-len(still) // ranks), iters)
-        with Workers(config.label_dataloader.get('num_workers', 0) if phase.name == RECURRENT else 0) as model.workers:
-            step = _phase(model, optimizer, phase, data, config.train_dataloader, iters)
+    for phase in make_phases(config.train_cfg.phases, model.names):
+        if phase.name in model.names[1:] and phase.pseudo_labels is None:
+            teacher = model.names[model.names.index(phase.name) - 1]
+            yield _label_pass(model, teacher, still, config.label_dataloader, -(-len(still) // ranks), iters)
+        with Workers(config.label_dataloader.get('num_workers', 0) if phase.name == RECURRENT else 0) as beside:
+            step = _phase(model, optimizer, phase, data, config.train_dataloader, iters, beside)
         step.seconds *= batches
         if ranks > 1:
             step.parts['gradients'] = _sending(model, phase, ranks) / bandwidth
@@ -88,7 +89,7 @@ def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 
         yield step
 
 
-def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader: dict, iters: int) -> Step:
+def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader: dict, iters: int, beside: Workers) -> Step:
     parts: list[dict[str, float]] = []
     size, workers = loader.batch_size, loader.get('num_workers', 0)
     _forget_peak()
@@ -99,7 +100,7 @@ def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader
         if phase.name != RECURRENT:
             _make_up_labels(batch)
         model.train()
-        spent = _watch(lambda batch=batch: _train(model, optimizer, phase.curricula(0), batch))
+        spent = _watch(lambda batch=batch: _train(model, optimizer, phase.trains(0), batch, beside))
         parts.append({'loading': load, **spent})
     mean = _mean(parts[1:])
     seconds = _beside(mean, 'loading', workers)
@@ -108,7 +109,7 @@ def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader
 
 def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, iters: int) -> Step:
     parts: list[dict[str, float]] = []
-    size, workers, generator = loader.batch_size, loader.get('num_workers', 0), model.generators[stage]
+    size, workers, generator = loader.batch_size, loader.get('num_workers', 0), model.stages[stage].labels
     model.eval()
     _forget_peak()
     for number in range(iters + 1):
@@ -117,21 +118,21 @@ def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, i
         load = time.perf_counter() - begin
         data_batch = model.data_preprocessor(batch, False)
         begin = time.perf_counter()
-        jobs = model.label_jobs(stage, data_batch['inputs'], data_batch['data_samples'])
+        explained = model.explain(stage, data_batch['inputs'], data_batch['data_samples'])
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         middle = time.perf_counter()
-        for job, sample in zip(jobs, data_batch['data_samples'], strict=True):
-            finish((generator, job, sample))
+        for (image, explanation), sample in zip(explained, data_batch['data_samples'], strict=True):
+            label((generator, image, explanation, sample))
         parts.append(dict(loading=load / size, network=(middle - begin) / size, crf=(time.perf_counter() - middle) / size))
     mean = _mean(parts[1:])
     seconds = max(mean['network'], (mean['crf'] + mean['loading']) / workers) if workers else sum(mean.values())
     return Step(f'labels of {stage}', images, seconds, mean, _peak())
 
 
-def _train(model: nn.Module, optimizer: OptimWrapper, curricula: tuple[str, ...], batch: dict) -> None:
-    for model.curriculum in curricula:
-        model.train_step(copy.deepcopy(batch), optim_wrapper=optimizer)
+def _train(model: nn.Module, optimizer: OptimWrapper, trains: tuple[str, ...], batch: dict, beside: Workers) -> None:
+    for each in trains:
+        model.train_step(copy.deepcopy(batch) | dict(trains=each, workers=beside), optim_wrapper=optimizer)
 
 
 def _make_up_labels(batch: dict) -> None:
@@ -149,7 +150,7 @@ def _make_up_labels(batch: dict) -> None:
 def _watch(run: Callable[[], None]) -> dict[str, float]:
     """Seconds of the parts of an iteration; ``update`` is the backward pass and the optimizer."""
     begin = time.perf_counter()
-    STOPWATCH.start()
+    STOPWATCH.start(synchronize=True)
     run()
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
@@ -171,7 +172,7 @@ def _beside(parts: dict[str, float], part: str, workers: int) -> float:
 def _sending(model: nn.Module, phase: Phase, ranks: int) -> float:
     """Bytes that a rank sends in a ring all-reduce of what a phase trains."""
     trained = model if phase.name == RECURRENT else model.stages[phase.name]
-    updates = len(phase.curricula(0))
+    updates = len(phase.trains(0))
     return updates * 2 * (ranks - 1) / ranks * sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
 
 

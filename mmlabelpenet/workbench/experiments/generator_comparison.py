@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.config import config_devkit, recipe_hash
+from mmlabelpenet.apis.config import config_devkit, recipe_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import LabelPass
@@ -41,8 +41,9 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     start = time.monotonic()
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     net, about = load_leading_stages(config, checkpoint, stage)
-    if stage not in net.generators:
-        raise ValueError(f'The stage {stage} hands no labels on; compare one of {", ".join(config.model.generators)}.')
+    if net.stages[stage].labels is None:
+        told = ', '.join(name for name in stage_names(config) if config.model.stages[name].get('labels'))
+        raise ValueError(f'The stage {stage} hands no labels on; compare one of {told}.')
     loader = copy.deepcopy(config.label_dataloader)
     dataset = DATASETS.build(copy.deepcopy(loader.dataset))
     loader.dataset.indices = evenly_spread(len(dataset), max_images)

@@ -7,9 +7,9 @@ from typing import Any
 from mmengine.config import Config
 
 from mmlabelpenet.apis.checkpoint import read_checkpoint
+from mmlabelpenet.apis.config import stage_names
 from mmlabelpenet.models import LabelPENet
 from mmlabelpenet.registry import MODELS
-from mmlabelpenet.structures import STAGES
 
 
 def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[LabelPENet, dict[str, Any]]:
@@ -20,11 +20,10 @@ def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[La
         ValueError: the config has no such stage, or the checkpoint lacks weights of its model.
     """
     model = copy.deepcopy(config.model)
-    if last not in model.stages:
-        raise ValueError(f'There is no stage {last!r} in {config.filename}, only {", ".join(model.stages)}.')
-    names = STAGES[: list(STAGES).index(last) + 1]
-    model.stages = {name: model.stages[name] for name in names}
-    model.generators = {name: model.generators[name] for name in names if name in model.generators}
+    names = stage_names(config)
+    if last not in names:
+        raise ValueError(f'There is no stage {last!r} in {config.filename}, only {", ".join(names)}.')
+    model.stages = {name: model.stages[name] for name in names[: names.index(last) + 1]}
     model.test_cfg = dict(stages=[last])
     net, content = MODELS.build(model), read_checkpoint(path)
     wanted, given = net.state_dict(), content['state_dict']

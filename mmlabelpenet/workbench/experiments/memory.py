@@ -15,7 +15,8 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, LabelData
 
-from mmlabelpenet.engine.loops import RECURRENT, Phase
+from mmlabelpenet.apis.config import phase_lengths
+from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.structures import pseudo_instances
@@ -47,7 +48,7 @@ def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_
         one phase after the other.
     """
     with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
-        for index in range(len(config.train_cfg.phases)):
+        for index in range(len(phase_lengths(config))):
             yield pool.apply(_measure, (config.to_dict(), index, size, proposals, batch_size))
 
 
@@ -62,8 +63,8 @@ def measure_phase(config: Config, index: int, size: tuple[int, int], proposals: 
     """
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     torch.manual_seed(0)
-    phases = [Phase(**phase) for phase in config.train_cfg.phases]
     model = MODELS.build(config.model).to(get_device()).train()
+    phases = make_phases(config.train_cfg.phases, model.names)
     optimizer = build_optim_wrapper(model, config.optim_wrapper)
     trained = [_trained_by(model, phase) for phase in phases[: index + 1]]
     for parameter in {id(p): p for part in trained for p in part}.values():
@@ -71,9 +72,8 @@ def measure_phase(config: Config, index: int, size: tuple[int, int], proposals: 
     optimizer.step()
     optimizer.zero_grad()
     data = synthetic_batch(config.model.num_classes, size, proposals, batch_size)
-    for curriculum in phases[index].curricula(0):
-        model.curriculum = curriculum
-        model.train_step(data, optimizer)
+    for trains in phases[index].trains(0):
+        model.train_step(data | dict(trains=trains), optimizer)
     return Usage(phases[index].name, _bytes(model.parameters()), _bytes(trained[-1]), optimizer_bytes(optimizer), peak_memory())
 
 

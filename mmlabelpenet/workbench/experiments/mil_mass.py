@@ -15,9 +15,9 @@ from mmengine.registry import init_default_scope
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.config import config_devkit, config_hash
+from mmlabelpenet.apis.config import config_devkit, config_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
-from mmlabelpenet.calibration.belief import inference
+from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import weights_hash
@@ -28,11 +28,9 @@ from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 from mmlabelpenet.workbench.experiments.mil_mass_measures import painted, summarise_mass, tag_mass
 
-STAGE = 'classification'
-
 
 def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int | None = None) -> dict[str, Any]:
-    """Go through the training list once, without augmentation, with the classification stages of all checkpoints.
+    """Go through the training list once, without augmentation, with the first stages of all checkpoints.
 
     Args:
         config: with ``corloc_dataloader``, whose images have annotated boxes; masks are used where there are some.
@@ -49,7 +47,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
     """
     start = time.monotonic()
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    nets, metas = zip(*(load_leading_stages(config, path, STAGE) for path in checkpoints), strict=True)
+    nets, metas = zip(*(load_leading_stages(config, path, stage_names(config)[0]) for path in checkpoints), strict=True)
     dataset = DATASETS.build(copy.deepcopy(config.corloc_dataloader.dataset))
     devkit = config_devkit(config, 'corloc')
     backbones = [weights_hash(net.backbone) for net in nets]
@@ -91,9 +89,9 @@ def objects_of(devkit: Devkit, sample: DetDataSample) -> dict[int, tuple[NDArray
 
 def look(net: LabelPENet, feature: Tensor, sample: DetDataSample, truth: dict[int, tuple[NDArray, NDArray]]) -> dict[int, dict[str, float]]:
     """What :func:`~mmlabelpenet.workbench.experiments.mil_mass_measures.tag_mass` says of each tag."""
-    stage = net.stages[STAGE]
-    (logits,) = stage.roi_head.logits(stage.extract_feat(feature), [sample.proposals.bboxes])
-    scores, weights = stage.roi_head.ranking_scores(*logits), logits[1].double().softmax(0)
+    detector = net.stages[net.names[0]].detector
+    (logits,) = detector.roi_head.logits(detector.extract_feat(feature), [sample.proposals.bboxes])
+    scores, weights = detector.roi_head.ranking_scores(*logits), logits[1].double().softmax(0)
     bboxes = sample.proposals.bboxes / sample.proposals.bboxes.new_tensor(sample.scale_factor).repeat(2)
     arrays = [torch.as_tensor(value).cpu().numpy() for value in (bboxes, scores, weights)]
     return {

@@ -94,7 +94,6 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
 
 
 def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
-    iters = ', '.join(f'{name}={count}' for name, count in recipe.iters.items())
     pictures = f'{len(data.splits["train"])} pictures of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
     return f"""# Written by tools/own_data.py for {pictures} and {hardware}. It is yours: edit what you like.
 _base_ = [
@@ -106,28 +105,21 @@ work_dir = data_root + '/work_dir'
 classes = {_tuple(data.classes)}
 {_model(data, recipe)}
 
-# Iterations of each stage in turn, and at last of all together. More take longer and mostly help.
-__iters = dict({iters})
-# The two mask stages go on from the weights of the stage before, which shortens their way.
-__warm = ('refinement', 'segmentation')
-__phases = [dict(name=name, iters=count, warm_start=name in __warm) for name, count in __iters.items()]
-train_cfg = dict(type='LabelPropagationLoop', phases=__phases)
-
-# The learning rate halves after the first stage, drops by ten in the last twelfth of each later one, and returns for the next.
+# Iterations of each stage in turn, and at last of all together; the learning rate drops by ten in the last twelfth of each later stage.
+# More iterations take longer and mostly help. The two mask stages go on from the weights of the stage before, which shortens their way.
+train_cfg = dict(
+    type='LabelPropagationLoop',
+    phases=dict(
+{_phases(recipe)}
+    ),
+)
 # Class scores of the first stage learn faster than the weights of its proposals (docs/mil.md).
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01),
     clip_grad=dict(max_norm=10),
-    paramwise_cfg=dict(custom_keys={{'classification.roi_head.bbox_head.fc_cls': dict(lr_mult=10)}}),
+    paramwise_cfg=dict(custom_keys={{'classification.detector.roi_head.bbox_head.fc_cls': dict(lr_mult=10)}}),
 )
-__counts = list(__iters.values())
-__ends = [sum(__counts[:number]) for number in (1, 2, 3, 4)]
-param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=False, milestones=__ends[:1], gamma=0.5),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[__ends[k] - __counts[k] // 12 for k in (1, 2, 3)], gamma=0.1),
-    dict(type='MultiStepLR', by_epoch=False, milestones=__ends[1:3], gamma=10.0),
-]
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20), sample_panels=dict(interval=100))
 
 
@@ -176,11 +168,26 @@ test_cfg = dict(type='TestLoop')
 """
 
 
+def _phases(recipe: Recipe) -> str:
+    """The phases, a line each: later stages at half the rate of the first, dropping near their end; all together at a tenth of that."""
+    lines = []
+    for number, (name, count) in enumerate(recipe.iters.items()):
+        if number == 0:
+            rest = f'lr={recipe.lr}'
+        elif name == 'recurrent':
+            rest = f'lr={recipe.lr / 20}'
+        else:
+            warm = ', warm_start=True' if number > 1 else ''
+            rest = f'lr={recipe.lr / 2}, milestones=[{count - count // 12}]{warm}'
+        lines.append(f'        {name}=dict(iters={count}, {rest}),')
+    return '\n'.join(lines)
+
+
 def _model(data: OwnData, recipe: Recipe) -> str:
     if max(recipe.scales[0]) <= 400:
         return f'model = dict(num_classes={len(data.classes)})'
     return f"""# Anchors of 64 to 512 pixels; the model's own end at 320, for smaller pictures.
-__anchors = dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32])))
+__anchors = dict(detector=dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32]))))
 model = dict(num_classes={len(data.classes)}, stages=dict(detection=__anchors, refinement=__anchors, segmentation=__anchors))"""
 
 

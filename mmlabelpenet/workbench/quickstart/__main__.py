@@ -74,7 +74,7 @@ class Plan:
         """Config keys of training."""
         options = {'randomness.seed': self.seed, 'default_hooks.checkpoint.interval': 100}
         if self.check:
-            options['train_cfg.phases'] = [dict(name=name, iters=iters) for name, iters in CHECK_ITERS.items()]
+            options |= {f'train_cfg.phases.{name}.iters': iters for name, iters in CHECK_ITERS.items()}
             options |= {f'{name}_dataloader.num_workers': 0 for name in ('train', 'label')}
             options |= {'default_hooks.logger.interval': 1, 'train_dataloader.batch_size': 2}
         return options | self.data_options
@@ -115,14 +115,14 @@ def quickstart(plan: Plan) -> dict[str, Any]:
         ValueError: the work dir holds a training with other settings.
         ChildProcessError: a step failed.
     """
-    from mmlabelpenet.apis.config import config_hash, load_config
+    from mmlabelpenet.apis.config import config_hash, load_config, planned_iterations
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
     work, config_path = plan.work_dir, shipped(CONFIG)
     shown_config = shown(config_path)
     config = load_config(config_path, plan.train_options)
-    checkpoint = work / f'iter_{sum(phase["iters"] for phase in config.train_cfg.phases)}.pth'
+    checkpoint = work / f'iter_{planned_iterations(config)}.pth'
     steps = Steps(work, 4 + len(SPLITS))
 
     render = RenderSettings(**plan.images)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmlabelpenet.apis.config import phase_lengths
 from mmlabelpenet.engine.hooks.live_progress import loss_values
 
 Points = list[tuple[float, float]]
@@ -37,14 +38,15 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
 def phase_lines(scalars: Sequence[Mapping], config: Config) -> list[tuple[str, int, list[Mapping]]]:
     """Name, number of iterations and log lines of each phase of a config.
 
-    >>> phases = dict(phases=[dict(name='classification', iters=2), dict(name='detection', iters=3)])
-    >>> phase_lines([dict(step=1), dict(step=4)], Config(dict(train_cfg=phases)))
+    >>> stages = dict(classification=dict(), detection=dict())
+    >>> phases = dict(phases=dict(classification=dict(iters=2), detection=dict(iters=3)))
+    >>> phase_lines([dict(step=1), dict(step=4)], Config(dict(model=dict(stages=stages), train_cfg=phases)))
     [('classification', 2, [{'step': 1}]), ('detection', 3, [{'step': 4}])]
     """
     found, start = [], 0
-    for phase in config.train_cfg.get('phases', []):
-        end = start + phase['iters']
-        found.append((phase['name'], phase['iters'], [line for line in scalars if start < line['step'] <= end]))
+    for phase, iters in phase_lengths(config).items():
+        end = start + iters
+        found.append((phase, iters, [line for line in scalars if start < line['step'] <= end]))
         start = end
     return found
 

@@ -7,7 +7,6 @@ import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -37,10 +36,9 @@ class LabelSamplesHook(Hook):
         """Draw where it is time to."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         folder = Path(runner.work_dir) / self.folder / f'iter_{runner.iter + 1}'
         classes = runner.train_dataloader.dataset.metainfo['classes']
-        for receiver, pseudo in model.received.items():
+        for receiver, pseudo in data_batch['labels'].items():
             images = zip(data_batch['inputs'], data_batch['data_samples'], pseudo, strict=True)
             for image, sample, labels in list(images)[: self.max_images]:
                 write(folder / f'{receiver.replace(".", "_")}_{Path(sample.img_id).name}.jpg', image, sample, labels, classes)

@@ -9,17 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
 from mmlabelpenet.apis.results import worth_showing
-from mmlabelpenet.calibration.attention_generator import AttentionGenerator
-from mmlabelpenet.calibration.belief import inference
-from mmlabelpenet.calibration.objects import find_objects
+from mmlabelpenet.calibration.generators import Explanation
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.models.label_penet import LabelPENet
@@ -69,8 +65,7 @@ def panel(
     batch = model.data_preprocessor(pseudo_collate([data]), False)
     sample = batch['data_samples'][0]
     original = cv2.imread(sample.img_path)[..., ::-1]
-    feature = model.extract_feat(batch['inputs'])
-    images = model.data_preprocessor.images(batch['inputs'], [sample])
+    (sample,) = model.predict(batch['inputs'], [sample], stages=_needed(model, kinds, stages), explain='attention' in kinds)
     colours = class_colours(len(classes))
     tiles = []
     if 'input' in kinds:
@@ -79,44 +74,30 @@ def panel(
     if 'proposals' in kinds:
         bboxes = sample.proposals.bboxes.cpu().numpy() / np.tile(sample.scale_factor, 2)
         tiles.append(Tile('proposals', 'proposals', draw_proposals(original, bboxes, scale), f'{len(bboxes)}, at most 300 drawn'))
-    if 'attention' in kinds and 'classification' in model.generators:
-        for label, heat in tag_attention(model, feature, sample):
-            tiles.append(Tile('attention', f'attention: {classes[label]}', draw_heat(original, heat, scale), 'classification stage'))
+    if 'attention' in kinds and isinstance(told := sample.explanations.get(model.names[0]), Explanation):
+        for label, heat in tag_attention(told):
+            tiles.append(Tile('attention', f'attention: {classes[label]}', draw_heat(original, heat, scale), f'{model.names[0]} stage'))
     if 'labels' in kinds:
         tiles += label_tiles(original, sample.img_id, classes, colours, stores or {}, scale)
     if 'prediction' in kinds:
         for name in model.names if stages is None else stages:
-            found = model.predict_stage(name, feature, [sample], images, rescale=True)[0]
-            tiles.append(prediction_tile(name, original, found, classes, colours, min_score, scale))
+            found, ranks = sample.stage_predictions[name], model.stages[name].learns_from_tags
+            tiles.append(prediction_tile(name, original, found, classes, colours, min_score, scale, ranks))
     if 'truth' in kinds and devkit is not None and devkit.is_annotated(sample.img_id):
         tiles.append(truth_tile(original, devkit, sample.img_id, colours, scale))
     return tiles
 
 
-def tag_attention(model: LabelPENet, feature: Tensor, sample: DetDataSample) -> list[tuple[int, NDArray[np.float32]]]:
-    """The classification stage's attention (Fig. 2) for each tag: label and map, float32 (h, w) of the network input.
+def _needed(model: LabelPENet, kinds: Sequence[str], stages: Sequence[str] | None) -> list[str]:
+    """Stages that the tiles need: those whose predictions are shown, and the first for its attention."""
+    shown = (model.names if stages is None else stages) if 'prediction' in kinds else ()
+    return [name for name in model.names if name in shown or name == model.names[0]]
 
-    Args:
-        model: with a generator after its first stage.
-        feature: shared map, float (1, D, h', w').
-        sample: with tags and proposals.
 
-    Returns:
-        one pair for each tag, maps of several objects of a tag added up.
-    """
-    stage, generator = model.stages['classification'], model.generators['classification']
-    if not isinstance(generator, AttentionGenerator):
-        return []
-    tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
-    with inference(stage):
-        x = stage.extract_feat(feature)
-        candidates = generator.candidates(stage, x, [sample])[0]
-        objects = find_objects(candidates, tags, **generator.selection)
-        maps, _ = generator.attention_maps(stage, x, candidates, objects, tuple(sample.img_shape[:2]))
-    heats: dict[int, NDArray[np.float32]] = {}
-    for found, heat in zip(objects, maps.cpu().numpy(), strict=True):
-        heats[found.label] = heats.get(found.label, 0) + heat
-    return sorted(heats.items())
+def tag_attention(explanation: Explanation) -> list[tuple[int, NDArray[np.float32]]]:
+    """A stage's attention (Fig. 2) for each tag: label and map, float32 (h, w) of the network input; maps of several objects added up."""
+    labels = explanation.labels
+    return [(label, explanation.maps[labels == label].sum(0)) for label in sorted(set(labels.tolist()))]
 
 
 def label_tiles(
@@ -144,14 +125,18 @@ def label_tiles(
 
 
 def prediction_tile(
-    name: str, image: NDArray[np.uint8], found: InstanceData, classes: Sequence[str], colours: NDArray, min_score: float, scale: float
+    name: str,
+    image: NDArray[np.uint8],
+    found: InstanceData,
+    classes: Sequence[str],
+    colours: NDArray,
+    min_score: float,
+    scale: float,
+    ranks: bool = False,
 ) -> Tile:
-    """A stage's detections, with masks where it has them.
-
-    Those of :func:`worth_showing` are drawn.
-    """
+    """A stage's detections, with masks where it has them; those of :func:`worth_showing` are drawn."""
     scores = found.scores.cpu().numpy()
-    shown = worth_showing(name, scores, min_score)
+    shown = worth_showing(scores, min_score, ranks)
     labels = found.labels.cpu().numpy()[shown]
     masks = np.asarray(found.masks)[shown].astype(bool) if 'masks' in found else None
     captions = [f'{classes[label]} {score:.2f}' for label, score in zip(labels, scores[shown], strict=True)]

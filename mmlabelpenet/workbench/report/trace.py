@@ -14,10 +14,7 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.calibration.attention_generator import AttentionGenerator
-from mmlabelpenet.calibration.belief import inference
-from mmlabelpenet.calibration.generators import MaskAggregation
-from mmlabelpenet.calibration.objects import FoundObject, find_objects
+from mmlabelpenet.calibration.generators import Explanation, MaskAggregation
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pictures import read_picture
 from mmlabelpenet.models.label_penet import LabelPENet
@@ -30,11 +27,10 @@ _BEST = 8  # proposals drawn by their score
 
 @dataclass(frozen=True)
 class _Scene:
-    """What all rows need: ``original`` RGB, ``sample``, shared ``feature``, ``image`` of the network input, names and colours."""
+    """What all rows need: ``original`` RGB, ``sample``, ``image`` of the network input, names and colours."""
 
     original: NDArray[np.uint8]
     sample: DetDataSample
-    feature: Tensor
     image: NDArray[np.uint8]
     classes: Sequence[str]
     colours: NDArray[np.uint8]
@@ -75,17 +71,17 @@ def trace(
         CRF makes of them, the pseudo instances with weights that are handed on, and the stage's prediction.
     """
     batch = model.data_preprocessor(pseudo_collate([data]), False)
-    sample = batch['data_samples'][0]
-    images = model.data_preprocessor.images(batch['inputs'], [sample])
+    (image,) = model.data_preprocessor.images(batch['inputs'], batch['data_samples'])
+    (sample,) = model.predict(batch['inputs'], batch['data_samples'], stages=model.names, explain=True)
     colours = class_colours(len(classes))
     original = read_picture(sample.img_path)
     if blank:
         original = np.full_like(original, 225)
-    scene = _Scene(original, sample, model.extract_feat(batch['inputs']), images[0], classes, colours, scale)
+    scene = _Scene(original, sample, image, classes, colours, scale)
     rows = {'input': _input_tiles(scene, devkit)}
     for name in model.names:
-        found = model.predict_stage(name, scene.feature, [sample], images, rescale=True)[0]
-        prediction = prediction_tile(name, scene.original, found, classes, colours, min_score, scale)
+        found, ranks = sample.stage_predictions[name], model.stages[name].learns_from_tags
+        prediction = prediction_tile(name, scene.original, found, classes, colours, min_score, scale, ranks)
         rows[name] = [*_hand_over_tiles(model, name, scene), Tile('prediction', f'prediction of {name}', prediction.image, prediction.note)]
     return rows
 
@@ -102,24 +98,19 @@ def _input_tiles(scene: _Scene, devkit: Devkit | None) -> list[Tile]:
 
 def _hand_over_tiles(model: LabelPENet, name: str, scene: _Scene) -> list[Tile]:
     """Scores, attention, CRF and labels of a stage that hands labels on."""
-    generator, stage = model.generators.get(name), model.stages[name]
-    if not isinstance(generator, AttentionGenerator):
+    stage, told = model.stages[name], scene.sample.explanations.get(name)
+    if not isinstance(told, Explanation):
         return []
-    with inference(stage):
-        x = stage.extract_feat(scene.feature)
-        candidates = generator.candidates(stage, x, [scene.sample])[0]
-        objects = find_objects(candidates, scene.tags, **generator.selection)
-        maps, _ = generator.attention_maps(stage, x, candidates, objects, scene.image.shape[:2])
-        masks = generator.segment(scene.image, maps.cpu())
-    tiles = [_score_tile(candidates, label, name, scene) for label in scene.tags]
-    title = 'summed masks' if isinstance(generator, MaskAggregation) else 'attention'
-    tiles += [_attention_tile(title, maps, objects, label, scene) for label in sorted({found.label for found in objects})]
-    tiles.append(_crf_tile(masks, objects, generator.crf is not None, scene))
-    pseudo = generator(stage, scene.feature, [scene.sample], [scene.image])[0]
+    scored = 'MIL scores' if stage.learns_from_tags else 'scores'
+    title = 'summed masks' if isinstance(stage.labels, MaskAggregation) else 'attention'
+    tiles = [_score_tile(scored, told.reading.candidates, label, scene) for label in scene.tags]
+    tiles += [_attention_tile(title, told, label, scene) for label in sorted(set(told.labels.tolist()))]
+    tiles.append(_crf_tile(stage.labels.segment(scene.image, told.maps), told, stage.labels.crf is not None, scene))
+    pseudo = stage.labels.label(scene.image, told)
     return [*tiles, _label_tile(to_original(pseudo, scene.sample.metainfo), name, scene)]
 
 
-def _score_tile(candidates: InstanceData, label: int, name: str, scene: _Scene) -> Tile:
+def _score_tile(title: str, candidates: InstanceData, label: int, scene: _Scene) -> Tile:
     """The best proposals for a tag, the best on top and with its score; later ones fade into grey."""
     scores, order = candidates.scores[:, label].sort(descending=True, stable=True)
     count = min(_BEST, len(scores))
@@ -127,24 +118,22 @@ def _score_tile(candidates: InstanceData, label: int, name: str, scene: _Scene) 
     colours = (shares * scene.colours[label] + (1 - shares) * 110).astype(np.uint8)
     captions = [f'{scores[0]:.3f}', *[''] * (count - 1)] if count else []
     picture = draw_instances(scene.original, scene.boxes(candidates.bboxes[order[:count], label]), colours, captions, scale=scene.scale)
-    title = 'MIL scores' if name == 'classification' else 'scores'
     return Tile('scores', f'{title}: {scene.classes[label]}', picture, f'the best {count} of {len(scores)}')
 
 
-def _attention_tile(title: str, maps: Tensor, objects: Sequence[FoundObject], label: int, scene: _Scene) -> Tile:
-    members = [index for index, found in enumerate(objects) if found.label == label]
-    heat = maps[members].sum(0).cpu().numpy()
-    proposals = sum(len(objects[index].members) for index in members)
-    note = f'{counted(len(members), "object")}, {counted(proposals, "proposal")}'
-    return Tile('attention', f'{title}: {scene.classes[label]}', draw_heat(scene.original, heat, scene.scale), note)
+def _attention_tile(title: str, told: Explanation, label: int, scene: _Scene) -> Tile:
+    chosen = told.labels == label
+    note = f'{counted(int(chosen.sum()), "object")}, {counted(int(told.members[chosen].sum()), "proposal")}'
+    picture = draw_heat(scene.original, told.maps[chosen].sum(0), scene.scale)
+    return Tile('attention', f'{title}: {scene.classes[label]}', picture, note)
 
 
-def _crf_tile(masks: NDArray[np.bool_], objects: Sequence[FoundObject], with_crf: bool, scene: _Scene) -> Tile:
-    colours = scene.colours[[found.label for found in objects]] if objects else np.zeros((0, 3), np.uint8)
+def _crf_tile(masks: NDArray[np.bool_], told: Explanation, with_crf: bool, scene: _Scene) -> Tile:
     size = scene.original.shape[:2]
     whole = np.array([enlarge_mask(mask, size) for mask in masks], bool).reshape(-1, *size)
     share = f'{100 * masks.any(0).mean():.0f} % of the image' if len(masks) else 'no object'
-    return Tile('crf', 'after the CRF' if with_crf else 'without CRF', draw_masks(scene.original, whole, colours, scene.scale), share)
+    picture = draw_masks(scene.original, whole, scene.colours[told.labels], scene.scale)
+    return Tile('crf', 'after the CRF' if with_crf else 'without CRF', picture, share)
 
 
 def _label_tile(pseudo: InstanceData, name: str, scene: _Scene) -> Tile:

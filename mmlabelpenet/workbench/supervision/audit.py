@@ -93,14 +93,14 @@ def audit(config: Config, images: int = 4, data_only: bool = False) -> Card:
 def shortened(config: Config, work_dir: str, images: int) -> Config:
     """The config with one iteration a phase, a few images, one process and no test or validation; everything else as it is.
 
-    >>> phases = [dict(name='classification', iters=90)]
+    >>> phases = dict(classification=dict(iters=90))
     >>> loader = dict(batch_size=2, num_workers=4, dataset=dict())
     >>> small = shortened(Config(dict(train_cfg=dict(phases=phases), train_dataloader=loader, label_dataloader=loader)), 'folder', 4)
-    >>> small.train_cfg.phases[0].iters, small.train_dataloader.num_workers, small.label_dataloader.dataset.indices
+    >>> small.train_cfg.phases.classification.iters, small.train_dataloader.num_workers, small.label_dataloader.dataset.indices
     (1, 0, 4)
     """
     small = copy.deepcopy(config)
-    for phase in small.train_cfg.get('phases', []):
+    for phase in filter(None, small.train_cfg.get('phases', {}).values()):
         phase.iters = 1
     for name in ('train_dataloader', 'label_dataloader'):
         if small.get(name) is not None:

@@ -16,7 +16,7 @@ class BadGradient(Hook):
 
     def before_train_iter(self, runner, batch_idx, **kwargs):
         if batch_idx == 4:
-            weight = runner.model.stages['detection'].roi_head.bbox_head.fc_cls.weight
+            weight = runner.model.stages['detection'].detector.roi_head.bbox_head.fc_cls.weight
             weight.register_hook(lambda gradient: gradient * float('inf'))
             self.before = toy.weights(runner.model)
 

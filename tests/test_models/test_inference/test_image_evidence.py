@@ -13,14 +13,14 @@ from mmlabelpenet.models.inference.image_evidence import image_evidence, weigh_b
 
 def test_the_evidence_is_the_class_score_of_a_proposal_as_large_as_the_image(toy_net, toy_batch):
     inputs, samples = toy_batch
-    stage, feature = toy_net.eval().stages['classification'], toy_net.extract_feat(inputs)
-    found = image_evidence(stage, feature, samples)
+    detector, feature = toy_net.eval().stages['classification'].detector, toy_net.extract_feat(inputs)
     for index, sample in enumerate(samples):
+        x = detector.extract_feat(feature[index : index + 1])
         height, width = sample.img_shape[:2]
         whole = InstanceData(bboxes=torch.tensor([[0.0, 0, width, height]]), scores=torch.ones(1))
-        (logits,) = stage.roi_head.logits(stage.extract_feat(feature[index : index + 1]), [whole.bboxes])
+        (logits,) = detector.roi_head.logits(x, [whole.bboxes])
         expected = logits[0][0, :-1].softmax(0)
-        torch.testing.assert_close(found[index], expected / expected.max())
+        torch.testing.assert_close(image_evidence(detector, x, sample), expected / expected.max())
 
 
 def test_scores_are_weighed_and_the_rest_goes_along():
@@ -29,7 +29,7 @@ def test_scores_are_weighed_and_the_rest_goes_along():
     found = InstanceData(
         bboxes=torch.arange(12.0).view(3, 4), labels=torch.tensor([0, 1, 1]), scores=torch.tensor([0.9, 0.8, 0.6]), masks=masks
     )
-    (weighed,) = weigh_by_evidence([found], torch.tensor([[0.5, 1.0]]))
+    weighed = weigh_by_evidence(found, torch.tensor([0.5, 1.0]))
     assert weighed.labels.tolist() == [1, 1, 0]
     assert weighed.bboxes[:, 0].tolist() == [4, 8, 0]
     assert weighed.masks.any((1, 2)).tolist() == [False, True, False]
@@ -38,22 +38,34 @@ def test_scores_are_weighed_and_the_rest_goes_along():
 
 
 def test_no_detection_stays_none():
-    (weighed,) = weigh_by_evidence(
-        [InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long(), scores=torch.zeros(0))], torch.ones(1, 2)
-    )
+    found = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long(), scores=torch.zeros(0))
+    weighed = weigh_by_evidence(found, torch.ones(2))
     assert len(weighed) == 0 and set(weighed.keys()) == {'bboxes', 'labels', 'scores'}
 
 
-def test_it_weighs_all_stages_but_the_first_where_it_is_asked_for(toy_net, toy_batch):
+@pytest.mark.parametrize('names', [toy.STAGES, ('segmentation',)])
+def test_it_weighs_all_stages_but_the_first_where_it_is_asked_for(toy_batch, names):
     inputs, samples = toy_batch
-    toy_net.eval().predicted = list(toy.STAGES)
-    plain = toy_net.predict(inputs, copy.deepcopy(samples))
-    toy_net.image_evidence = True
-    weighed = toy_net.predict(inputs, copy.deepcopy(samples))
-    evidence = image_evidence(toy_net.stages['classification'], toy_net.extract_feat(inputs), samples)
-    for before, after, shares in zip(plain, weighed, evidence, strict=True):
-        for name in toy.STAGES:
-            first, second = before.stage_predictions[name], after.stage_predictions[name]
-            scores = first.scores if name == 'classification' else first.scores * shares[first.labels]
-            torch.testing.assert_close(second.scores, scores.sort(descending=True).values)
-    assert torch.equal(after.pred_instances.scores, after.stage_predictions['segmentation'].scores)
+    plain, weighing = (toy.build(config).eval() for config in (toy.model_config(), with_evidence()))
+    before = plain.predict(inputs, copy.deepcopy(samples), stages=names)
+    after = weighing.predict(inputs, copy.deepcopy(samples), stages=names)
+    for first, second, view in zip(before, after, plain.views(inputs, samples), strict=True):
+        shares = plain.stages['classification'].evidence([view])
+        for name in names:
+            one, two = first.stage_predictions[name], second.stage_predictions[name]
+            scores = one.scores if name == 'classification' else one.scores * shares[one.labels]
+            torch.testing.assert_close(two.scores, scores.sort(descending=True).values)
+        assert torch.equal(second.pred_instances.scores, second.stage_predictions['segmentation'].scores)
+
+
+def with_evidence():
+    config = toy.model_config()
+    config['test_cfg']['image_evidence'] = True
+    return config
+
+
+def test_without_a_stage_that_learns_from_tags_there_is_no_evidence():
+    config = with_evidence()
+    config['stages']['classification'] = None
+    with pytest.raises(ValueError, match='image_evidence.*learns from tags'):
+        toy.build(config)

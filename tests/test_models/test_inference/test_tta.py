@@ -10,12 +10,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.apis.augment import view_pipeline
-from mmlabelpenet.calibration.belief import read_candidates
-from mmlabelpenet.models.inference import tta
-from mmlabelpenet.models.inference.image_evidence import image_evidence
-from mmlabelpenet.models.inference.tta import LabelPENetTTA, View, merge_candidates, merge_proposals, move_boxes, suppress, upright_maps
+from mmlabelpenet.calibration.reading import read, suppress
+from mmlabelpenet.models.inference.masks import soft_masks, upright_maps
+from mmlabelpenet.models.inference.tta import LabelPENetTTA
+from mmlabelpenet.models.inference.views import detections, merge_candidates, merge_proposals, move_boxes
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.structures import hand_over
 
 FIELDS = ('bboxes', 'scores', 'labels', 'masks')
 
@@ -27,10 +26,9 @@ def stages(*slow):
 
 @pytest.fixture
 def net(toy_net):
-    """In evaluation mode, all stages asked for, mask heads that find something."""
-    toy_net.predicted = list(toy.STAGES)
+    """In evaluation mode, with mask heads that find something."""
     for name in ('refinement', 'segmentation'):
-        torch.nn.init.normal_(toy_net.stages[name].roi_head.mask_head.conv_logits.weight, std=0.5)
+        torch.nn.init.normal_(toy_net.stages[name].detector.roi_head.mask_head.conv_logits.weight, std=0.5)
     return toy_net.eval()
 
 
@@ -44,13 +42,21 @@ def views_of(toy_root, scales, flip):
 
 def plain(net, toy_root):
     dataset = DATASETS.build(toy.dataset_config(toy_root, train=False))
-    with torch.no_grad():
-        return net.test_step(pseudo_collate([dataset[0], dataset[1]]))
+    return net.test_step(pseudo_collate([dataset[0], dataset[1]]) | dict(stages=toy.STAGES))
 
 
-def augmented(net, data):
-    with torch.no_grad():
-        return LabelPENetTTA(net).test_step(copy.deepcopy(data))
+def augmented(net, data, **asked):
+    return LabelPENetTTA(net).test_step(copy.deepcopy(data) | dict(stages=toy.STAGES) | asked)
+
+
+def readings_of(net, name, data, index=0):
+    """What a stage reads in the views of an image."""
+    batches = [
+        net.data_preprocessor(copy.deepcopy(dict(inputs=inputs, data_samples=samples)), False)
+        for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True)
+    ]
+    views = [net.views(batch['inputs'], batch['data_samples'])[index] for batch in batches]
+    return views, net.stages[name].read(views)
 
 
 def mirrored(data):
@@ -81,28 +87,27 @@ def test_identical_views_give_what_one_view_gives_without_augmentation(net, toy_
 
 
 def test_the_evidence_of_the_whole_image_is_the_mean_of_all_views(net, toy_root):
-    net.with_masks, data = False, views_of(toy_root, [1.0], True)
-    plain, net.image_evidence = augmented(net, data), True
-    shares = []
-    for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
-        batch = net.data_preprocessor(copy.deepcopy(dict(inputs=inputs, data_samples=samples)), False)
-        with torch.no_grad():
-            shares.append(image_evidence(net.stages['classification'], net.extract_feat(batch['inputs']), batch['data_samples']))
-    assert not torch.allclose(*shares)
-    for before, after, evidence in zip(plain, augmented(net, data), (shares[0] + shares[1]) / 2, strict=True):
+    data, config = views_of(toy_root, [1.0], True), toy.model_config()
+    config['test_cfg']['image_evidence'] = True
+    weighing = toy.build(config).eval()
+    weighing.load_state_dict(net.state_dict())
+    before, after = (augmented(each, data, with_masks=False) for each in (net, weighing))
+    for index, (one, two) in enumerate(zip(before, after, strict=True)):
+        views, _ = readings_of(net, 'classification', data, index)
+        shares = [net.stages['classification'].evidence([view]) for view in views]
+        assert not torch.allclose(*shares)
         for name in toy.STAGES:
-            one, two = before.stage_predictions[name], after.stage_predictions[name]
-            expected = one.scores if name == 'classification' else one.scores * evidence[one.labels]
-            torch.testing.assert_close(two.scores, expected.sort(descending=True).values)
+            first, second = one.stage_predictions[name], two.stage_predictions[name]
+            expected = first.scores if name == 'classification' else first.scores * ((shares[0] + shares[1]) / 2)[first.labels]
+            torch.testing.assert_close(second.scores, expected.sort(descending=True).values)
 
 
 @pytest.mark.parametrize('name', stages('detection', 'refinement'))
 def test_a_mirrored_picture_has_mirrored_results_where_each_view_is_seen_mirrored_too(net, toy_root, name):
-    net.predicted = [name]
-    if net.stages[name].roi_head.with_mask:  # the CRF does not see the same from both sides
-        net.refinement.crf = None
+    if net.stages[name].detector.roi_head.with_mask:  # the CRF does not see the same from both sides
+        net.inference.refinement.crf = None
     data = views_of(toy_root, [1.0], True)
-    found, other = augmented(net, data), augmented(net, mirrored(data))
+    found, other = augmented(net, data, stages=[name]), augmented(net, mirrored(data), stages=[name])
     for one, two in zip(found, other, strict=True):
         width, one, two = one.ori_shape[1], one.pred_instances, two.pred_instances
         assert len(one) > 2 and one.masks.any()
@@ -113,86 +118,71 @@ def test_a_mirrored_picture_has_mirrored_results_where_each_view_is_seen_mirrore
             torch.testing.assert_close(back[same], box, rtol=1e-4, atol=1e-2)
             torch.testing.assert_close(two.scores[same], score, rtol=1e-4, atol=1e-5)
             differing = (two.masks[same][:, ::-1] != mask).sum()
-            assert differing <= (0.1 * mask.sum() + 2 if net.refinement.crf is None else 0.05 * mask.size)
+            assert differing <= (0.1 * mask.sum() + 2 if net.inference.refinement.crf is None else 0.05 * mask.size)
 
 
 def slow_candidates(net, name, views):
     """What each view thinks of each proposal of the first view, one at a time, its mean moved to the first view's frame by hand."""
-    stage, rows = net.stages[name], []
-    xs = [stage.extract_feat(view.feature) for view in views]
-    proposals = merge_proposals(stage, [View(x, view.samples) for x, view in zip(xs, views, strict=True)])[0].bboxes
+    detector, rows = net.stages[name].detector, []
+    xs = [detector.extract_feat(view.feature) for view in views]
+    proposals = merge_proposals(detector, xs, [view.sample for view in views]).bboxes
     for proposal in proposals.tolist():
         boxes, scores = [], []
         for x, view in zip(xs, views, strict=True):
-            sample = view.samples[0]
-            sx, sy = (sample.img_shape[1] / views[0].samples[0].img_shape[1], sample.img_shape[0] / views[0].samples[0].img_shape[0])
+            sample, first = view.sample, views[0].sample
+            sx, sy = (sample.img_shape[1] / first.img_shape[1], sample.img_shape[0] / first.img_shape[0])
             width = sample.img_shape[1]
             x1, y1, x2, y2 = proposal[0] * sx, proposal[1] * sy, proposal[2] * sx, proposal[3] * sy
             there = [width - x2, y1, width - x1, y2] if sample.get('flip', False) else [x1, y1, x2, y2]
-            fresh = hand_over(view.samples[:1])
-            level = tuple(each[:1] for each in x)
-            (belief,) = read_candidates(stage, level, fresh, [InstanceData(bboxes=torch.tensor([there]))])
-            found = []
-            for bx1, by1, bx2, by2 in belief.bboxes[0].tolist():
+            found = read(detector, x, sample, InstanceData(bboxes=torch.tensor([there]))).candidates
+            moved = []
+            for bx1, by1, bx2, by2 in found.bboxes[0].tolist():
                 bx1, bx2 = (width - bx2, width - bx1) if sample.get('flip', False) else (bx1, bx2)
-                found.append([bx1 / sx, by1 / sy, bx2 / sx, by2 / sy])
-            boxes.append(found)
-            scores.append(belief.scores[0].tolist())
+                moved.append([bx1 / sx, by1 / sy, bx2 / sx, by2 / sy])
+            boxes.append(moved)
+            scores.append(found.scores[0].tolist())
         rows.append((np.mean(boxes, 0), np.mean(scores, 0)))
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
 @pytest.mark.parametrize('name', stages('detection', 'refinement')[1:])  # scores of the first stage depend on all proposals of an image
-def test_scores_and_boxes_are_the_mean_of_all_views_before_suppression(net, toy_root, name, monkeypatch):
-    seen = []
-    monkeypatch.setattr(tta, 'suppress', lambda candidates, cfg: seen.append(candidates) or suppress(candidates, cfg))
-    net.predicted, net.with_masks = [name], False
-    data = views_of(toy_root, [1.0, 1.5], True)
-    augmented(net, data)
+def test_scores_and_boxes_are_the_mean_of_all_views_before_suppression(net, toy_root, name):
+    views, readings = readings_of(net, name, views_of(toy_root, [1.0, 1.5], True))
+    merged = merge_candidates(readings)
     with torch.no_grad():
-        batches = [
-            net.data_preprocessor(copy.deepcopy(dict(inputs=i, data_samples=s)), False)
-            for i, s in zip(data['inputs'], data['data_samples'], strict=True)
+        boxes, scores = slow_candidates(net, name, views)
+    assert len(views) == 4 and len(boxes) > 5
+    np.testing.assert_allclose(merged.bboxes.numpy(), boxes, atol=1e-2)
+    np.testing.assert_allclose(merged.scores.numpy(), scores, atol=1e-5)
+
+
+def test_the_first_stage_averages_the_matrices_of_its_scores(net, toy_root):
+    data, detector = views_of(toy_root, [1.0, 1.25], False), net.stages['classification'].detector
+    views, readings = readings_of(net, 'classification', data)
+    with torch.no_grad():
+        alone = [
+            read(detector, detector.extract_feat(view.feature), view.sample, view.sample.proposals).candidates.scores for view in views
         ]
-        boxes, scores = slow_candidates(net, name, [View(net.extract_feat(b['inputs']), b['data_samples']) for b in batches])
-    assert len(batches) == 4 and len(boxes) > 5
-    np.testing.assert_allclose(seen[0].bboxes.numpy(), boxes, atol=1e-2)
-    np.testing.assert_allclose(seen[0].scores.numpy(), scores, atol=1e-5)
-
-
-def test_the_first_stage_averages_the_matrices_of_its_scores(net, toy_root, monkeypatch):
-    seen = []
-    monkeypatch.setattr(tta, 'suppress', lambda candidates, cfg: seen.append(candidates) or suppress(candidates, cfg))
-    net.predicted, net.with_masks, stage = ['classification'], False, net.stages['classification']
-    data = views_of(toy_root, [1.0, 1.25], False)
-    augmented(net, data)
-    matrices = []
-    for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
-        batch = net.data_preprocessor(copy.deepcopy(dict(inputs=inputs, data_samples=samples)), False)
-        with torch.no_grad():
-            x = stage.extract_feat(net.extract_feat(batch['inputs']))
-            matrices.append(read_candidates(stage, x, batch['data_samples'])[0].scores)
-    assert not torch.allclose(matrices[0], matrices[1], rtol=1e-2)
-    torch.testing.assert_close(seen[0].scores, (matrices[0] + matrices[1]) / 2, rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(seen[0].bboxes[:, 2], data['data_samples'][0][0].proposals.bboxes, atol=1e-3, rtol=0)
+    merged = merge_candidates(readings)
+    assert not torch.allclose(alone[0], alone[1], rtol=1e-2)
+    torch.testing.assert_close(merged.scores, (alone[0] + alone[1]) / 2, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(merged.bboxes[:, 2], data['data_samples'][0][0].proposals.bboxes, atol=1e-3, rtol=0)
 
 
 def test_proposals_of_all_views_are_suppressed_together(net, toy_root):
-    data, stage = views_of(toy_root, [1.0, 1.5], True), net.stages['detection']
-    views = []
-    for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
-        batch = net.data_preprocessor(dict(inputs=inputs, data_samples=samples), False)
-        with torch.no_grad():
-            views.append(View(stage.extract_feat(net.extract_feat(batch['inputs'])), batch['data_samples']))
+    detector = net.stages['detection'].detector
+    views, _ = readings_of(net, 'detection', views_of(toy_root, [1.0, 1.5], True))
+    samples = [view.sample for view in views]
     with torch.no_grad():
-        alone = [stage.rpn_head.predict(view.feature, view.samples, rescale=False)[0] for view in views]
-        merged = merge_proposals(stage, views)[0]
-    pool = torch.cat([move_boxes(a.bboxes, v.samples[0], views[0].samples[0]) for a, v in zip(alone, views, strict=True)])
+        maps = [detector.extract_feat(view.feature) for view in views]
+        alone = [detector.rpn_head.predict(x, [sample], rescale=False)[0] for x, sample in zip(maps, samples, strict=True)]
+        merged = merge_proposals(detector, maps, samples)
+    pool = torch.cat([move_boxes(a.bboxes, sample, samples[0]) for a, sample in zip(alone, samples, strict=True)])
     scores, kept = torch.cat([each.scores for each in alone]), []
     for index in scores.argsort(descending=True, stable=True).tolist():
-        if all(overlap(pool[index], pool[other]) <= stage.rpn_head.test_cfg.nms.iou_threshold for other in kept):
+        if all(overlap(pool[index], pool[other]) <= detector.rpn_head.test_cfg.nms.iou_threshold for other in kept):
             kept.append(index)
-    kept = kept[: stage.rpn_head.test_cfg.max_per_img]
+    kept = kept[: detector.rpn_head.test_cfg.max_per_img]
     torch.testing.assert_close(merged.bboxes, pool[kept])
     torch.testing.assert_close(merged.scores, scores[kept])
     origin = [sum(index >= limit for limit in np.cumsum([len(each) for each in alone])) for index in kept]
@@ -206,7 +196,7 @@ def overlap(one, other):
 
 
 def test_masks_lie_where_the_boxes_are_in_original_pixels(net, toy_root):
-    net.refinement.crf = None
+    net.inference.refinement.crf = None
     for sample in augmented(net, views_of(toy_root, [1.5, 1.0], True)):
         for name, found in sample.stage_predictions.items():
             assert found.masks.shape == (len(found), *sample.ori_shape) and found.masks.dtype == bool, name
@@ -219,15 +209,14 @@ def test_masks_lie_where_the_boxes_are_in_original_pixels(net, toy_root):
 
 
 def test_a_mask_is_the_mean_over_the_views_of_the_mask_heads_probabilities(net, toy_root, monkeypatch):
-    net.predicted, net.refinement.crf, head = ['segmentation'], None, net.stages['segmentation'].roi_head.mask_head
+    detector = net.stages['segmentation'].detector
+    _, readings = readings_of(net, 'segmentation', views_of(toy_root, [1.0], True))
     constants = iter([1.0, -3.0])
-    monkeypatch.setattr(head, 'forward', lambda x: torch.full((len(x), 4, 14, 14), next(constants)))
-    given = []
-    monkeypatch.setattr(net.refinement, '__class__', type('Spy', (), {'__call__': lambda s, i, f, soft: given.append(soft) or f}))
-    net.refinement.max_masks = 3
-    augmented(net, views_of(toy_root, [1.0], True))
+    monkeypatch.setattr(detector.roi_head.mask_head, 'forward', lambda x: torch.full((len(x), 4, 14, 14), next(constants)))
+    with torch.no_grad():
+        soft = soft_masks(detector, None, readings, detections(detector, readings), limit=3)
     mean = (1 / (1 + np.exp(-1)) + 1 / (1 + np.exp(3))) / 2
-    assert given[0].max() == pytest.approx(mean, abs=1 / 255)
+    assert soft.max() == pytest.approx(mean, abs=1 / 255)
 
 
 def test_maps_of_a_mirrored_and_larger_view_return_to_the_first(toy_batch):
@@ -255,15 +244,13 @@ def test_an_image_without_proposals_has_no_detections(net, toy_root):
     first = augmented(net, data)[0].stage_predictions['classification']
     assert len(first) == 0 and first.masks.shape[0] == 0
     none = InstanceData(bboxes=torch.zeros(0, 4, 4), scores=torch.zeros(0, 4))
-    assert len(suppress(none, net.stages['detection'].roi_head.test_cfg)) == 0
-    assert len(merge_candidates([none, none], [views[0] for views in data['data_samples'][:2]])) == 0
+    assert len(suppress(none, net.stages['detection'].detector.roi_head.test_cfg)) == 0
 
 
 def test_without_masks_boxes_are_the_same(net, toy_root):
     data = views_of(toy_root, [1.0, 1.25], True)
     full = augmented(net, data)
-    net.with_masks = False
-    for one, other in zip(augmented(net, data), full, strict=True):
+    for one, other in zip(augmented(net, data, with_masks=False), full, strict=True):
         for name, found in one.stage_predictions.items():
             assert 'masks' not in found and torch.equal(found.bboxes, other.stage_predictions[name].bboxes)
 

@@ -16,7 +16,8 @@ ABOUT = dict(protocol='test', data='toy', split='test', images=2, images_in_spli
 def path(tmp_path):
     """A config of five iterations."""
     path = tmp_path / 'leaf.py'
-    path.write_text("train_cfg = dict(phases=[dict(name='classification', iters=5)])\nrandomness = dict(seed=0)\n")
+    train_cfg = 'dict(phases=dict(classification=dict(iters=5)))'
+    path.write_text(f'model = dict(stages=dict(classification=dict()))\ntrain_cfg = {train_cfg}\nrandomness = dict(seed=0)\n')
     return path
 
 

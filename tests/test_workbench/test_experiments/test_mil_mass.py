@@ -31,8 +31,8 @@ def checkpoints(tmp_path_factory):
     folder, net = tmp_path_factory.mktemp('checkpoints'), toy.build(toy.model_config(), seed=2)
     for iteration in (20, 10):
         torch.save(dict(state_dict=net.state_dict(), meta=dict(iter=iteration)), folder / f'iter_{iteration}.pth')
-        torch.nn.init.zeros_(net.stages['classification'].roi_head.bbox_head.fc_weight.weight)  # all proposals weigh alike
-        torch.nn.init.zeros_(net.stages['classification'].roi_head.bbox_head.fc_weight.bias)
+        torch.nn.init.zeros_(net.stages['classification'].detector.roi_head.bbox_head.fc_weight.weight)  # all proposals weigh alike
+        torch.nn.init.zeros_(net.stages['classification'].detector.roi_head.bbox_head.fc_weight.bias)
     return [folder / 'iter_20.pth', folder / 'iter_10.pth']
 
 

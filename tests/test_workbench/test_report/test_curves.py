@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from mmlabelpenet.workbench.report.curves import Chart, chart, loss_curves, nice_ticks, phase_lines, read_scalars
 
-PHASES = [dict(name='classification', iters=3), dict(name='detection', iters=2), dict(name='recurrent', iters=2)]
+PHASES = dict(classification=3, detection=2, recurrent=2)
 
 
 def curves_of(scalars, phases=PHASES):
@@ -56,7 +56,7 @@ def test_recurrent_losses_are_summed_by_stage_and_direction():
 
 
 def test_stages_and_phases_of_any_name_have_curves():
-    phases = [dict(name='first', iters=1), dict(name='polishing', iters=1), dict(name='together', iters=1)]
+    phases = dict(first=1, polishing=1, together=1)
     lines = [{'step': 1, 'first.loss_a': 1.0}, {'step': 2, 'polishing.loss_b': 2.0}]
     lines.append({'step': 3, 'forward.first.loss_a': 3.0, 'forward.polishing.loss_b': 4.0})
     curves = curves_of(lines, phases)

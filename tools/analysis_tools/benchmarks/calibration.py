@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData, LabelData
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmlabelpenet.apis.config import load_config
+from mmlabelpenet.models.inference.views import View
 
 HEIGHT, WIDTH, PROPOSALS, TAGS = 375, 500, 1000, (3, 7, 14)
 PRODUCTS = ('aten::mm', 'aten::addmm', 'aten::bmm', 'aten::convolution')
@@ -25,18 +26,18 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     pasting; what is left is RoI pooling, suppression, boxes of the masks, and copying.
     """
     config = load_config(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py')
-    for part in ('stages', 'generators'):
-        config.model[part] = dict(classification=config.model[part].classification)
+    config.model.stages = dict(classification=config.model.stages.classification)
     model = build_model(config, device, pretrained=False).eval()
-    stage, generator = model.stages['classification'], model.generators['classification']
-    feature = torch.rand(1, 512, HEIGHT // 8, WIDTH // 8, device=device)
+    stage = model.stages['classification']
+    generator, feature = stage.labels, torch.rand(1, 512, HEIGHT // 8, WIDTH // 8, device=device)
     sample, image = scene(device)
     crf, products = Stopwatch(generator.crf), ProductWatch()
     generator.crf = crf
 
     def run() -> None:
         with products:
-            generator(stage, feature, [sample], [image])
+            (reading,) = stage.read([View(feature, sample)])
+            generator.label(image, stage.explain(reading))
 
     def parts() -> Mapping[str, float]:
         return {'matrix products': products.take(), 'CRF': crf.take()}
@@ -66,7 +67,11 @@ def scene(
     image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     corners = np.sort(rng.uniform(0, 1, (4 * proposals, 2, 2)), axis=1).reshape(-1, 4) * (width, height, width, height)
     corners = corners[(corners[:, 2:] - corners[:, :2]).min(1) > 20][:proposals]
-    sample = DetDataSample(metainfo=dict(img_id='blobs', img_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0)))
+    sample = DetDataSample(
+        metainfo=dict(
+            img_id='blobs', img_shape=(height, width), pad_shape=(height, width), ori_shape=(height, width), scale_factor=(1.0, 1.0)
+        )
+    )
     sample.proposals = InstanceData(bboxes=torch.tensor(corners, dtype=torch.float32), scores=torch.ones(len(corners)))
     onehot = torch.zeros(classes)
     onehot[list(tags)] = 1

@@ -58,10 +58,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     config = rendered_config(rendered_data())
     size = config.train_dataloader.batch_size
     model = build_model(config, device)
-    ours = Variant(model, optimizer_of(config, model), lambda number: draw_batch(dataset, number, size))
-    dataset = training_set(config)
+    optimizer, dataset = optimizer_of(config, model), training_set(config)
     for name in ('detection', 'refinement', 'segmentation'):
-        model.curriculum = name
+        ours = Variant(model, optimizer, lambda number, name=name: draw_batch(dataset, number, size) | dict(trains=name))
         plain = build_plain(config, name, device)
         pictures = plain_dataset(config)
         theirs = Variant(plain, optimizer_of(config, plain), lambda number, pictures=pictures: plain_batch(pictures, number, size))
@@ -83,7 +82,7 @@ class Variant:
 
 def build_plain(config: Config, name: str, device: torch.device) -> torch.nn.Module:
     """mmdet's Faster or Mask R-CNN with the layers of one stage."""
-    stage = plain_config(config.model.stages[name].to_dict())
+    stage = plain_config(config.model.stages[name].detector.to_dict())
     stage['roi_head']['bbox_head']['num_classes'] = config.model.num_classes
     if stage['roi_head'].get('mask_head'):
         stage['roi_head']['mask_head']['num_classes'] = config.model.num_classes

@@ -1,6 +1,6 @@
 """A recurrent iteration against the same forward and backward passes with the labels given: what calibration and the CRF cost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from _scenes import RENDERED_CONFIG, build_model, draw_batch, optimizer_of, rendered_config, rendered_data, training_set
@@ -11,20 +11,22 @@ from mmengine.structures import InstanceData
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.calibration.workers import Workers
-from mmlabelpenet.models.label_penet import BACKWARD, FORWARD
+from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 
 
 class Given:
     """In the place of the model's label cache: labels are made once and handed out again."""
 
     def __init__(self) -> None:
-        self.labels: dict[str, list[InstanceData]] = {}
+        self.labels: dict[tuple[str, str], InstanceData] = {}
 
-    def __call__(self, stage: str, samples: Sequence[DetDataSample], begin: Callable) -> Callable[[], list[InstanceData]]:
-        """Labels of the batch."""
-        if stage not in self.labels:
-            self.labels[stage] = begin()()
-        return lambda: self.labels[stage]
+    def recall(self, stage: str, sample: DetDataSample) -> InstanceData | None:
+        """Labels of an image, if they were made."""
+        return self.labels.get((stage, sample.img_id))
+
+    def keep(self, stage: str, sample: DetDataSample, pseudo: InstanceData) -> None:
+        """Remember them."""
+        self.labels[stage, sample.img_id] = pseudo
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
@@ -36,13 +38,13 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     made, given = LabelCache(), Given()
     processes = load_config(RENDERED_CONFIG).label_dataloader.num_workers
 
-    def iterate(labels: Callable) -> None:
+    def iterate(labels: LabelCache | Given) -> None:
         model.label_cache = labels
-        for model.curriculum in (FORWARD, BACKWARD):
+        for trains in (FORWARD, BACKWARD):
             torch.manual_seed(0)
-            model.train_step(batch, optim_wrapper=optimizer)
+            model.train_step(batch | dict(trains=trains, workers=workers), optim_wrapper=optimizer)
 
     variants = {'labels made': lambda: iterate(made), 'labels given': lambda: iterate(given)}
     shapes = f'{size} images of 320 x 240 or 400 x 300, EfficientNet-Lite0, four stages, both directions, {processes} processes for the CRF'
-    with Workers(processes) as model.workers:
+    with Workers(processes) as workers:
         yield Comparison('whole iteration', variants, reach=1.25, shapes=shapes, runs=5)

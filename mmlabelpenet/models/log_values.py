@@ -1,13 +1,15 @@
-"""A loss that is no number stops training before it reaches the weights."""
+"""Losses on their way to the optimizer and the log."""
 
 from collections.abc import Sequence
 
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
 
 
 def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
-    """Stop before a NaN reaches the weights.
+    """Stop before NaN or infinity reaches the weights.
 
     Args:
         losses: tensors, or lists of tensors, by name ``<stage>.loss_…``.
@@ -22,6 +24,8 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
         lower the learning rate, clip gradients, or look at these images.
     """
     for name, value in losses.items():
+        if name == 'labels':
+            continue
         values = value if isinstance(value, (list, tuple)) else [value]
         if not all(torch.isfinite(v).all() for v in values):
             ids = [sample.img_id for sample in samples]
@@ -29,3 +33,14 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
                 f'{name} is not finite in images {ids}. The last checkpoint is unharmed; lower the learning rate, '
                 'clip gradients, or look at these images.'
             )
+
+
+def label_statistics(pseudo: Sequence[InstanceData]) -> dict[str, Tensor]:
+    """Pseudo instances per image and their mean weight (0 without any), for the log.
+
+    >>> {key: float(value) for key, value in label_statistics([InstanceData(weights=torch.tensor([0.5, 1.0]))]).items()}
+    {'labels_per_image': 2.0, 'label_weight': 0.75}
+    """
+    weights = torch.cat([labels.weights for labels in pseudo])
+    mean = weights.mean() if len(weights) else weights.new_zeros(())
+    return dict(labels_per_image=weights.new_tensor(len(weights) / len(pseudo)), label_weight=mean)

@@ -1,7 +1,9 @@
 """Masks in testing: of a mask head, or calibrated for a stage that has none; refined by the CRF (row L11) and cut by colours, with boxes.
 
+Soft masks are the mean over the views of an image: of a mask head's probabilities on the RoI grid, or of attention maps in the image.
+
 Shapes: n detections of one image, R proposals, C classes, (h, w) image.
-Boxes: float32 xyxy in pixels of the network input; of the original image where ``rescale`` is set.
+Boxes: float32 xyxy in pixels of the network input.
 """
 
 from collections.abc import Sequence
@@ -11,17 +13,18 @@ import numpy as np
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox_overlaps
+from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
-from mmlabelpenet.calibration.attention_generator import AttentionGenerator
-from mmlabelpenet.calibration.belief import head_masks
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
-from mmlabelpenet.calibration.generators import ProposalCalibration
+from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject
+from mmlabelpenet.calibration.reading import Reading, head_masks
+from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
 
 
 class MaskRefinement:
@@ -75,7 +78,58 @@ class MaskRefinement:
         return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
 
 
-def supported_objects(generator: ProposalCalibration, candidates: InstanceData, found: InstanceData) -> list[FoundObject]:
+def soft_masks(
+    detector: TwoStageDetector, generator: AttentionGenerator | None, readings: Sequence[Reading], found: InstanceData, limit: int
+) -> np.ndarray:
+    """Soft masks of detections, float32 (n, h, w) in [0, 1].
+
+    Args:
+        detector: with a mask head, or without one.
+        generator: calibration of a detector without a mask head.
+        readings: of one image, one per view.
+        found: detections, best first.
+        limit: of the calibration only the best so many detections get a mask; those of the others are zero.
+    """
+    if detector.with_mask:
+        return merged_head_masks(detector, readings, found)
+    maps = merged_attention(detector, generator, readings, found[:limit])
+    return np.pad(maps, ((0, len(found) - len(maps)), (0, 0), (0, 0)))
+
+
+def merged_head_masks(detector: TwoStageDetector, readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
+    """Soft masks (n, h, w) of the mask head: mean over the views on the RoI grid, pasted once."""
+    first, found = readings[0].sample, InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels)
+    if len(readings) == 1 or len(found) == 0:
+        (pasted,) = detector.roi_head.predict_mask(readings[0].x, [first.metainfo], [found], rescale=False)
+        return head_masks(pasted, readings[0].size)
+    head, extractor, total = detector.roi_head.mask_head, detector.roi_head.mask_roi_extractor, 0
+    for reading in readings:
+        boxes = move_boxes(found.bboxes, first, reading.sample)
+        probs = head(extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))).sigmoid()
+        total = total + (probs.flip(-1) if reading.sample.get('flip', False) else probs) / len(readings)
+    (pasted,) = head.predict_by_feat(
+        mask_preds=(total.cpu().numpy(),),
+        results_list=[found],
+        batch_img_metas=[first.metainfo],
+        rcnn_test_cfg=detector.roi_head.test_cfg,
+        rescale=False,
+        activate_map=True,  # these are probabilities
+    )
+    return head_masks(pasted, readings[0].size)
+
+
+def merged_attention(
+    detector: TwoStageDetector, generator: AttentionGenerator, readings: Sequence[Reading], found: InstanceData
+) -> np.ndarray:
+    """Attention maps (n, h, w) in [0, 1] of detections: mean over the views of what the same proposals look at."""
+    objects, total = supported_objects(generator, merge_candidates(readings), found), 0
+    for reading in readings:
+        maps, _ = generator.attention_maps(detector, reading, objects)
+        total = total + upright_maps(maps, reading.sample, readings[0].size) / len(readings)
+    return class_attention(total, generator.peak)[1:].cpu().numpy()
+
+
+def supported_objects(generator: AttentionGenerator, candidates: InstanceData, found: InstanceData) -> list[FoundObject]:
     """Detections with the candidates that they suppress; ``found`` may be shorter than the stage's result."""
     objects = []
     for box, label, score in zip(found.bboxes, found.labels.tolist(), found.scores.tolist(), strict=True):
@@ -87,61 +141,20 @@ def supported_objects(generator: ProposalCalibration, candidates: InstanceData, 
     return objects
 
 
-def calibrated_masks(
-    stage: TwoStageDetector, generator: ProposalCalibration, x: list[Tensor], candidates: InstanceData, found: InstanceData, size: tuple
-) -> np.ndarray:
-    """Attention maps of detections, float32 (n, h, w) in [0, 1]."""
-    maps, _ = generator.attention_maps(stage, x, candidates, supported_objects(generator, candidates, found), size)
-    return class_attention(maps, generator.peak)[1:].cpu().numpy()
+def upright_maps(maps: Tensor, sample: DetDataSample, size: tuple[int, int]) -> Tensor:
+    """Maps (n, h', w') of a view, without its flip and at the size (h, w) of the first view."""
+    maps = maps.flip(-1) if sample.get('flip', False) else maps
+    if len(maps) == 0 or tuple(maps.shape[1:]) == tuple(size):
+        return maps.new_zeros(0, *size) if len(maps) == 0 else maps
+    return F.interpolate(maps[None], size, mode='bilinear', antialias=True)[0]
 
 
-@torch.no_grad()
-def add_masks(
-    stage: TwoStageDetector,
-    generator: AttentionGenerator | None,
-    feature: Tensor,
-    samples: Sequence[DetDataSample],
-    results: Sequence[InstanceData],
-    images: Sequence[np.ndarray],
-    refinement: MaskRefinement,
-) -> list[InstanceData]:
-    """Results with ``masks`` bool (n, h, w) in the frame of the network input, where the stage can have them.
-
-    Args:
-        stage: with a mask head, or without one.
-        generator: calibration of a stage without a mask head; None leaves its results without masks.
-        feature: shared map.
-        samples: of the data set.
-        results: of ``stage.predict``.
-        images: RGB uint8 (h, w, 3).
-        refinement: of the soft masks.
-    """
-    if stage.with_mask:
-        soft = [head_masks(found, image.shape[:2]) for found, image in zip(results, images, strict=True)]
-    elif generator is not None:
-        x = stage.extract_feat(feature)
-        candidates = generator.candidates(stage, x, samples)
-        soft = []
-        for i, (found, image) in enumerate(zip(results, images, strict=True)):
-            maps = np.zeros((len(found), *image.shape[:2]), np.float32)
-            best = found[: refinement.max_masks]
-            maps[: len(best)] = calibrated_masks(stage, generator, [level[i : i + 1] for level in x], candidates[i], best, image.shape[:2])
-            soft.append(maps)
-    else:
-        return list(results)
-    return [refinement(image, found, s) for found, image, s in zip(results, images, soft, strict=True)]
-
-
-def rescale_results(results: Sequence[InstanceData], samples: Sequence[DetDataSample]) -> list[InstanceData]:
+def rescale_result(found: InstanceData, sample: DetDataSample) -> InstanceData:
     """Boxes and masks in pixels of the original image."""
-    rescaled = []
-    for found, sample in zip(results, samples, strict=True):
-        new = InstanceData(
-            bboxes=found.bboxes / found.bboxes.new_tensor(sample.scale_factor).repeat(2), scores=found.scores, labels=found.labels
-        )
-        if 'masks' in found:
-            new.masks = resize_masks(found.masks, tuple(sample.ori_shape[:2]))
-        rescaled.append(new)
+    scale = found.bboxes.new_tensor(sample.scale_factor).repeat(2)
+    rescaled = InstanceData(bboxes=found.bboxes / scale, scores=found.scores, labels=found.labels)
+    if 'masks' in found:
+        rescaled.masks = resize_masks(found.masks, tuple(sample.ori_shape[:2]))
     return rescaled
 
 

@@ -8,7 +8,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.cut import GrabCut
-from mmlabelpenet.models.inference.mask_refinement import MaskRefinement, add_masks, rescale_results, resize_masks
+from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, resize_masks
 from mmlabelpenet.structures import hand_over
 
 
@@ -103,48 +103,55 @@ def test_boxes_at_and_beyond_the_border_do_no_harm():
     assert masks.shape == (4, 60, 80) and masks.dtype == bool
 
 
-def predicted(net, batch, name):
-    feature = net.eval().extract_feat(batch[0]).detach()
-    keep = ('proposals',) if name == 'classification' else ()
-    results = [r.pred_instances for r in net.stages[name].predict(feature, hand_over(batch[1], keep=keep), rescale=False)]
-    return feature, results
+def predicted(net, batch, name, refinement):
+    """Detections without and with masks."""
+    stage = net.eval().stages[name]
+    readings = [(stage.read([view]), image) for view, image in zip(net.views(*batch), net.data_preprocessor.images(*batch), strict=True)]
+    return [[stage.predict(*reading, masks) for reading in readings] for masks in (None, refinement)]
 
 
 @pytest.mark.parametrize('name', toy.STAGES)
 def test_every_stage_gets_masks_and_keeps_its_detections(toy_net, toy_batch, name):
-    stage, generator = toy_net.stages[name], toy_net.generators.get(name)
-    if stage.with_mask:
-        torch.nn.init.constant_(stage.roi_head.mask_head.conv_logits.bias, 3)
-    feature, results = predicted(toy_net, toy_batch, name)
-    images = toy_net.data_preprocessor.images(*toy_batch)
-    masked = add_masks(stage, generator, feature, toy_batch[1], results, images, MaskRefinement(max_masks=2))
-    for before, after in zip(results, masked, strict=True):
+    if toy_net.stages[name].detector.with_mask:
+        torch.nn.init.constant_(toy_net.stages[name].detector.roi_head.mask_head.conv_logits.bias, 3)
+    for before, after in zip(*predicted(toy_net, toy_batch, name, MaskRefinement(max_masks=2)), strict=True):
         assert len(after) > 2 and torch.equal(before.bboxes, after.bboxes) and torch.equal(before.scores, after.scores)
         assert after.masks.shape == (len(after), 96, 128) and after.masks[:2].any((1, 2)).any()
         if name in ('classification', 'detection'):
             assert not after.masks[2:].any()
 
 
-def test_a_stage_without_mask_head_and_generator_has_no_masks(toy_net, toy_batch):
-    feature, results = predicted(toy_net, toy_batch, 'detection')
-    masked = add_masks(toy_net.stages['detection'], None, feature, toy_batch[1], results, [], MaskRefinement())
+@pytest.mark.parametrize('name', toy.STAGES)
+def test_detections_are_those_of_mmdets_own_detector(toy_net, toy_batch, name):
+    found, _ = predicted(toy_net, toy_batch, name, None)
+    detector, inputs = toy_net.stages[name].detector, toy_batch[0]
+    fresh = hand_over(toy_batch[1], keep=('proposals',) if name == 'classification' else ())
+    with torch.no_grad():
+        expected = detector.predict(toy_net.extract_feat(inputs), fresh, rescale=False)
+    for one, other in zip(found, expected, strict=True):
+        for field in ('bboxes', 'scores', 'labels'):
+            torch.testing.assert_close(one[field], other.pred_instances[field], atol=1e-3, rtol=1e-4)
+
+
+def test_a_stage_without_mask_head_and_generator_has_no_masks(toy_batch):
+    net = toy.build(toy.model_config(stages=('classification', 'detection')))
+    net.stages['detection'].labels = None
+    _, masked = predicted(net, toy_batch, 'detection', MaskRefinement())
     assert all('masks' not in found for found in masked)
 
 
 @pytest.mark.parametrize('name', toy.STAGES)
 def test_images_without_detections_have_no_masks(toy_net, toy_batch, name):
-    feature, results = predicted(toy_net, toy_batch, name)
-    images = toy_net.data_preprocessor.images(*toy_batch)
-    none = [found[:0] for found in results]
-    masked = add_masks(toy_net.stages[name], toy_net.generators.get(name), feature, toy_batch[1], none, images, MaskRefinement(crf=toy.CRF))
-    assert [found.masks.shape for found in masked] == [(0, 96, 128)] * 2
+    toy_net.stages[name].detector.roi_head.test_cfg.score_thr = 1e9
+    none, masked = predicted(toy_net, toy_batch, name, MaskRefinement(crf=toy.CRF))
+    assert [len(found) for found in none] == [0, 0] and [found.masks.shape for found in masked] == [(0, 96, 128)] * 2
 
 
 def test_results_leave_the_frame_of_the_network_as_new_objects():
     bboxes, masks = torch.tensor([[4.0, 4, 8, 8]]), np.ones((1, 10, 20), bool)
     found = InstanceData(bboxes=bboxes, scores=torch.ones(1), labels=torch.zeros(1), masks=masks)
     sample = DetDataSample(metainfo=dict(scale_factor=(2.0, 0.5), ori_shape=(20, 10)))
-    (new,) = rescale_results([found], [sample])
+    new = rescale_result(found, sample)
     assert new.bboxes.tolist() == [[2, 8, 4, 16]] and new.masks.shape == (1, 20, 10)
     assert found.bboxes.tolist() == [[4, 4, 8, 8]] and found.masks.shape == (1, 10, 20)
 

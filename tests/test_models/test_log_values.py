@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmlabelpenet.models.finite import check_finite
+from mmlabelpenet.models.log_values import check_finite
 
 
 def test_lists_of_losses_are_checked_too():

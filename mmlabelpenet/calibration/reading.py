@@ -1,0 +1,115 @@
+"""What a stage reads in an image: the maps of its tail, its proposals with their scores, its detections.
+
+A reading is made once per image and stage, with one run of tail and head; labels, detections, masks and figures are all made of it.
+
+Shapes: R proposals and n detections of one image, C classes, D_l width of layer l of the box head, (h, w) image.
+Boxes: float32 xyxy in pixels of the network input.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.layers import multiclass_nms
+from mmdet.structures import DetDataSample
+from mmengine.device import get_device
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmlabelpenet.calibration.excitation import recorded
+from mmlabelpenet.structures import clip_boxes, hand_over
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a stage has computed for one image.
+
+    Attributes:
+        x: maps of the stage's tail, float (1, D, h', w') each.
+        sample: of the image.
+        candidates: all proposals before suppression: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
+        activations: inputs of the box head's layers but the first, and the output of the last, float (R, D_l) each; empty where they
+            were not recorded or there is no proposal.
+    """
+
+    x: tuple[Tensor, ...]
+    sample: DetDataSample
+    candidates: InstanceData
+    activations: tuple[Tensor, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the network input, without padding."""
+        return tuple(self.sample.img_shape[:2])
+
+    @property
+    def tags(self) -> list[int]:
+        """Labels of the image's tags."""
+        return self.sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+
+
+@contextmanager
+def inference(stage: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients (row N9: labels carry none) and without mixed precision, then as before."""
+    training = stage.training
+    stage.eval()
+    try:
+        with torch.no_grad(), torch.autocast(get_device(), enabled=False):
+            yield
+    finally:
+        stage.train(training)
+
+
+def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
+    """What a stage looks at: the proposals of its RPN, or those of the sample where it has none; ``bboxes`` and ``scores``."""
+    if detector.with_rpn:
+        return detector.rpn_head.predict(x, hand_over([sample]), rescale=False)[0]
+    return sample.proposals
+
+
+def read(
+    detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample, proposals: InstanceData, record: bool = False
+) -> Reading:
+    """Score the proposals of one image.
+
+    Args:
+        detector: of a stage, in evaluation mode.
+        x: maps of its tail, float (1, D, h', w') each.
+        sample: of the image.
+        proposals: ``bboxes`` float (R, 4), as :func:`find_proposals` gives them.
+        record: whether to keep the activations of the box head.
+    """
+    head = detector.roi_head
+    with recorded(head.bbox_head.linear_layers()) if record else nullcontext() as found:
+        (raw,) = head.predict_bbox(x, [sample.metainfo], [proposals], rcnn_test_cfg=None, rescale=False)
+    num_classes = head.bbox_head.num_classes
+    bboxes = clip_boxes(raw.bboxes.view(len(proposals), raw.bboxes.shape[1] // 4, 4), sample.img_shape).expand(-1, num_classes, 4)
+    candidates = InstanceData(rois=proposals.bboxes, bboxes=bboxes, scores=raw.scores[:, :num_classes])
+    return Reading(x, sample, candidates, tuple(torch.cat(passes) for passes in found) if found and found[-1] else ())
+
+
+def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:
+    """Detections, best first: suppression per class, as mmdet's box heads do it.
+
+    Args:
+        candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
+        cfg: ``test_cfg.rcnn`` of a detector: ``score_thr``, ``nms``, ``max_per_img``.
+
+    Returns:
+        ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
+    """
+    if len(candidates) == 0:
+        bboxes, scores = candidates.bboxes.new_zeros(0, 4), candidates.scores.new_zeros(0)
+        return InstanceData(bboxes=bboxes, scores=scores, labels=scores.long())
+    kept, labels = multiclass_nms(candidates.bboxes.flatten(1), F.pad(candidates.scores, (0, 1)), cfg.score_thr, cfg.nms, cfg.max_per_img)
+    return InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels)
+
+
+def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:
+    """Soft masks of a mask head, float32 (n, h, w); mmdet returns them as uint8 0..255 for ``mask_thr_binary=-1``."""
+    masks = found.masks.cpu().numpy()[:, : size[0], : size[1]]
+    return masks.astype(np.float32) / (255 if masks.dtype == np.uint8 else 1)

@@ -1,0 +1,154 @@
+"""Phases of training and the learning rate that each has (paper Sec. 4.2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from torch.optim import Optimizer
+
+from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
+from mmlabelpenet.registry import PARAM_SCHEDULERS
+
+RECURRENT = 'recurrent'
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of iterations in which the same parts train.
+
+    Args:
+        name: a stage (cascaded pre-training) or ``'recurrent'``.
+        iters: its length in iterations, each of ``accumulative_counts`` mini-batches.
+        lr: learning rate at its begin; None takes the optimizer's.
+        milestones: iterations, counted from the phase's begin, from which on the rate is multiplied by ``gamma`` once more.
+        gamma: see ``milestones``.
+        warmup: so many first iterations of the phase raise the rate linearly to ``lr``.
+        directions: what a recurrent iteration runs, one optimizer update each (row L9).
+        alternate: one direction per iteration instead, in turn.
+        pseudo_labels: store to learn from, in place of the one that the stage before writes.
+        any_maker: take that store even where other weights than those of this run have made it.
+        warm_start: the stage begins with the weights of the one before it, wherever both have a tensor of one name and shape. A short
+            schedule then goes on instead of beginning anew; the paper's stages all begin from ImageNet.
+
+    Raises:
+        ValueError: no iteration, a milestone outside the phase, or an unknown direction.
+    """
+
+    name: str
+    iters: int
+    lr: float | None = None
+    milestones: Sequence[int] = ()
+    gamma: float = 0.1
+    warmup: int = 0
+    directions: Sequence[str] = (FORWARD, BACKWARD)
+    alternate: bool = False
+    pseudo_labels: str | None = None
+    any_maker: bool = False
+    warm_start: bool = False
+
+    def __post_init__(self) -> None:
+        if self.iters < 1:
+            raise ValueError(f'Phase {self.name!r} needs at least one iteration, got {self.iters}.')
+        if unknown := set(self.directions) - {FORWARD, BACKWARD}:
+            raise ValueError(f'Unknown directions {sorted(unknown)}. Choose from {FORWARD!r}, {BACKWARD!r}.')
+
+    def trains(self, iteration: int) -> tuple[str, ...]:
+        """What trains in the phase's iteration number ``iteration``, one update each.
+
+        >>> Phase('detection', 5).trains(0), Phase('recurrent', 5).trains(0)
+        (('detection',), ('forward', 'backward'))
+        """
+        if self.name != RECURRENT:
+            return (self.name,)
+        return (self.directions[iteration % len(self.directions)],) if self.alternate else tuple(self.directions)
+
+    def rate(self, iteration: int, base: float) -> float:
+        """Learning rate in the phase's iteration number ``iteration``.
+
+        Args:
+            iteration: from 0 on.
+            base: of the optimizer, for a phase that has none.
+
+        >>> phase = Phase('detection', 5, lr=0.5, milestones=[3], warmup=1)
+        >>> [phase.rate(iteration, base=1.0) for iteration in (0, 2, 3)]
+        [0.25, 0.5, 0.05]
+        """
+        passed = sum(milestone <= iteration for milestone in self.milestones)
+        return (base if self.lr is None else self.lr) * min(1.0, (iteration + 1) / (self.warmup + 1)) * self.gamma**passed
+
+
+def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence[str]) -> list[Phase]:
+    """The phases of a config in the order of the cascade, recurrent fine-tuning last.
+
+    Args:
+        phases: arguments of each :class:`Phase` by its name; one that a child has set to None is left out.
+        stages: names of the model's stages, in order.
+
+    Raises:
+        TypeError: the phases are a list, as they were up to version 0.1.
+        ValueError: there is none, or a name is no stage; the first stage has no stage before it to begin with.
+
+    >>> phases = dict(recurrent=dict(iters=1), detection=None, classification=dict(iters=2))
+    >>> [phase.name for phase in make_phases(phases, ['classification'])]
+    ['classification', 'recurrent']
+    """
+    if not isinstance(phases, Mapping):
+        raise TypeError(f'train_cfg.phases is a dict by name, such as dict(detection=dict(iters=100)), got {type(phases).__name__}.')
+    given = {name: settings for name, settings in phases.items() if settings is not None}
+    if unknown := [name for name in given if name not in (*stages, RECURRENT)]:
+        raise ValueError(f'Phases {unknown} train no stage of the model; it has {", ".join(stages)}, and {RECURRENT!r} trains all of them.')
+    if not given:
+        raise ValueError('The loop needs at least one phase in train_cfg.phases, got none.')
+    made = [Phase(name, **given[name]) for name in (*stages, RECURRENT) if name in given]
+    if bad := [phase.name for phase in made if phase.warm_start and phase.name not in stages[1:]]:
+        raise ValueError(f'Phase {bad[0]!r} has no stage before it whose weights it could begin with. Leave warm_start out.')
+    return made
+
+
+@PARAM_SCHEDULERS.register_module()
+class PhaseLR(_ParamScheduler):
+    """Each phase's own learning rate, by the iteration alone: a resumed run follows the phases of its config, not those of a checkpoint.
+
+    Parameter groups keep their multiples of the optimizer's rate (``paramwise_cfg``, ``auto_scale_lr``).
+
+    Args:
+        optimizer: whose rate is set.
+        phases: in order.
+        **unused: what mmengine's runner adds to the config of a scheduler, such as an end; phases have their own.
+    """
+
+    def __init__(self, optimizer: Optimizer, phases: Sequence[Phase], **unused: Any) -> None:
+        self.phases = tuple(phases)
+        inner = getattr(optimizer, 'optimizer', optimizer)  # mmengine wraps it
+        self.nominal: float = inner.defaults['lr']
+        super().__init__(optimizer, 'lr', by_epoch=False)
+
+    def _get_value(self) -> list[float]:
+        rate = rate_at(self.phases, self.last_step, self.nominal)
+        return [rate * base / self.nominal if self.nominal else rate for base in self.base_values]
+
+    def state_dict(self) -> dict[str, int]:
+        """How many iterations are done."""
+        return dict(last_step=self.last_step)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where a checkpoint was, with the phases and rates of this config."""
+        self.last_step = self._global_step = state_dict['last_step']
+        for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+            group['lr'] = value
+        self._last_value = [group['lr'] for group in self.optimizer.param_groups]
+
+
+def rate_at(phases: Sequence[Phase], iteration: int, base: float) -> float:
+    """Learning rate of a run's iteration number ``iteration``, from 0 on; after the last phase that of its end.
+
+    >>> phases = [Phase('classification', 2), Phase('detection', 2, lr=0.5, milestones=[1])]
+    >>> [rate_at(phases, iteration, base=1.0) for iteration in range(5)]
+    [1.0, 1.0, 0.5, 0.05, 0.05]
+    """
+    for phase in phases[:-1]:
+        if iteration < phase.iters:
+            return phase.rate(iteration, base)
+        iteration -= phase.iters
+    return phases[-1].rate(iteration, base)

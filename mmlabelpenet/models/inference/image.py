@@ -1,0 +1,103 @@
+"""From one image to the detections of stages: the only way to results, for testing, pages and exports.
+
+Shapes: n detections, (h, w) image. Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmdet.structures import DetDataSample
+from numpy import uint8
+from numpy.typing import NDArray
+
+from mmlabelpenet.models.inference.image_evidence import weigh_by_evidence
+from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result
+from mmlabelpenet.models.inference.views import View
+from mmlabelpenet.models.stage import Stage
+
+
+class Inference:
+    """Reads an image with each stage once, and turns what is read into results.
+
+    Args:
+        all_stages: of the model, by name.
+        stages: those to predict, the last of which is the result; None takes the last of the model.
+        with_masks: False predicts boxes alone, as they are detected, which is faster.
+        image_evidence: whether the class scores of the whole image in the stage that learns from tags weigh the detections of all others,
+            see :mod:`~mmlabelpenet.models.inference.image_evidence`.
+        **refinement: settings of :class:`MaskRefinement`.
+
+    Raises:
+        ValueError: the model has no such stage, or none that learns from tags for ``image_evidence``.
+    """
+
+    def __init__(
+        self,
+        all_stages: Mapping[str, Stage],
+        stages: Sequence[str] | None = None,
+        with_masks: bool = True,
+        image_evidence: bool = False,
+        **refinement,
+    ) -> None:
+        self.all_stages, self.with_masks = all_stages, with_masks
+        self.stages = check_names(list(all_stages)[-1:] if stages is None else stages, all_stages)
+        tellers = [name for name, stage in all_stages.items() if stage.learns_from_tags]
+        if image_evidence and not tellers:
+            raise ValueError("test_cfg.image_evidence needs a stage that learns from tags (learns_from='tags'); the model has none.")
+        self.teller = tellers[0] if image_evidence else None
+        self.refinement = MaskRefinement(**refinement)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        views: Sequence[View],
+        image: NDArray[uint8],
+        rescale: bool = True,
+        stages: Sequence[str] | None = None,
+        with_masks: bool | None = None,
+        explain: bool = False,
+    ) -> DetDataSample:
+        """Detections of one image.
+
+        Args:
+            views: of the image, one or, for test-time augmentation, several.
+            image: RGB uint8 (h, w, 3) of the first view.
+            rescale: whether results are in pixels of the original image.
+            stages: to predict; None takes the configured ones.
+            with_masks: None takes what is configured.
+            explain: whether the sample also gets ``explanations``, by name of the stages that hand labels on.
+
+        Returns:
+            the sample of the first view with ``stage_predictions``, a dict of InstanceData (``bboxes``, ``scores``, ``labels``, ``masks``
+            bool (n, h, w)), and ``pred_instances``, those of the last of these stages.
+        """
+        names = self.stages if stages is None else check_names(stages, self.all_stages)
+        refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
+        readings = {name: self.all_stages[name].read(views) for name in names}
+        found = {name: self.all_stages[name].predict(readings[name], image, refinement) for name in names}
+        if self.teller is not None:
+            evidence = self.all_stages[self.teller].evidence(views, readings.get(self.teller))
+            found = {name: each if name == self.teller else weigh_by_evidence(each, evidence) for name, each in found.items()}
+        sample = views[0].sample
+        if rescale:
+            found = {name: rescale_result(each, sample) for name, each in found.items()}
+        sample.set_field(found, 'stage_predictions')
+        sample.pred_instances = found[names[-1]]
+        if explain:
+            told = {name: self.all_stages[name].explain(readings[name][0]) for name in names if self.all_stages[name].labels is not None}
+            sample.set_field(told, 'explanations')
+        return sample
+
+
+def check_names(names: Sequence[str], stages: Sequence[str] | Mapping[str, Stage]) -> list[str]:
+    """Return ``names`` if all are stages.
+
+    Raises:
+        ValueError: one is not.
+
+    >>> check_names(['detection'], ['classification', 'detection'])
+    ['detection']
+    """
+    if unknown := [name for name in names if name not in stages]:
+        raise ValueError(f'Unknown stages {", ".join(unknown)}: the model has {", ".join(stages)}.')
+    return list(names)

@@ -1,0 +1,100 @@
+"""From what a stage reads to detections, of one view of an image or of several that are merged before suppression (row L11).
+
+Every view scores the same proposals, so that scores and boxes can be averaged proposal by proposal and one suppression follows:
+
+    proposals   those of the data set, or those of the RPN in all views, suppressed together
+    scores      mean of (R, C) over the views; boxes: mean of (R, C, 4)
+
+All that is merged lies in the frame of the first view, which is upright. Without test-time augmentation there is one view.
+
+Shapes: R proposals of one image, C classes, D channels, stride s, n detections.
+Boxes: float32 xyxy in pixels of the network input of a view.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmcv.ops import batched_nms
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmlabelpenet.calibration.reading import Reading, find_proposals, read, suppress
+from mmlabelpenet.structures import upright_boxes
+
+
+class View(NamedTuple):
+    """An image seen in one way: the shared map, float (1, D, H/s, W/s), and the sample."""
+
+    feature: Tensor
+    sample: DetDataSample
+
+
+def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
+    """Views of the images of a batch, cut out of their common map, float (N, D, H/s, W/s), without padding for the batch."""
+    views = []
+    for index, sample in enumerate(samples):
+        height, width = (
+            round(side * own / batch)
+            for side, own, batch in zip(feature.shape[2:], sample.pad_shape, sample.batch_input_shape, strict=False)
+        )
+        views.append(View(feature[index : index + 1, :, :height, :width], sample))
+    return views
+
+
+def read_views(detector: TwoStageDetector, views: Sequence[View], record: bool = False) -> list[Reading]:
+    """What a detector reads in each view; arguments as for :func:`~mmlabelpenet.calibration.reading.read`."""
+    maps = [detector.extract_feat(view.feature.float()) for view in views]
+    samples = [view.sample for view in views]
+    proposals = merge_proposals(detector, maps, samples)
+    return [
+        read(detector, x, sample, InstanceData(bboxes=move_boxes(proposals.bboxes, samples[0], sample)), record)
+        for x, sample in zip(maps, samples, strict=True)
+    ]
+
+
+def detections(detector: TwoStageDetector, readings: Sequence[Reading]) -> InstanceData:
+    """Detections, best first, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,)."""
+    return suppress(merge_candidates(readings), detector.roi_head.test_cfg)
+
+
+def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> Tensor:
+    """Boxes (..., 4) of one view's frame in another's.
+
+    >>> first = DetDataSample(metainfo=dict(scale_factor=(1.0, 1.0), img_shape=(6, 10)))
+    >>> second = DetDataSample(metainfo=dict(scale_factor=(2.0, 2.0), img_shape=(12, 20), flip=True, flip_direction='horizontal'))
+    >>> move_boxes(torch.tensor([[1.0, 2, 4, 5]]), first, second).tolist()
+    [[12.0, 4.0, 18.0, 10.0]]
+    """
+    if source is target:
+        return bboxes
+    ratio = bboxes.new_tensor(target.scale_factor) / bboxes.new_tensor(source.scale_factor)
+    return upright_boxes(upright_boxes(bboxes, source.metainfo) * ratio.repeat(2), target.metainfo)
+
+
+def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample]) -> InstanceData:
+    """Proposals in the frame of the first view: those of the RPN in every view, suppressed together as one view's are.
+
+    A detector without RPN has the proposals of the sample of the first view.
+    """
+    if not detector.with_rpn or len(samples) == 1:
+        return find_proposals(detector, maps[0], samples[0])
+    found, cfg = [find_proposals(detector, *pair) for pair in zip(maps, samples, strict=True)], detector.rpn_head.test_cfg
+    bboxes = torch.cat([move_boxes(each.bboxes, sample, samples[0]) for each, sample in zip(found, samples, strict=True)])
+    scores = torch.cat([each.scores for each in found])
+    best, kept = batched_nms(bboxes, scores, torch.zeros_like(scores, dtype=torch.long), cfg.nms)
+    kept = kept[: cfg.max_per_img]
+    return InstanceData(bboxes=bboxes[kept], scores=best[: len(kept), 4])
+
+
+def merge_candidates(readings: Sequence[Reading]) -> InstanceData:
+    """Mean of an image's candidates over its views, in the frame of the first: ``rois``, ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
+    first = readings[0]
+    if len(readings) == 1:
+        return first.candidates
+    bboxes = torch.stack([move_boxes(each.candidates.bboxes, each.sample, first.sample) for each in readings]).mean(0)
+    return InstanceData(
+        rois=first.candidates.rois, bboxes=bboxes, scores=torch.stack([each.candidates.scores for each in readings]).mean(0)
+    )

@@ -1,0 +1,40 @@
+"""Activations that are computed again in the backward pass, so that the network fits a small GPU."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Recomputed:
+    """First base of a module's class whose forward pass keeps no activations."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The module's own, computed again in the backward pass."""
+        return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
+
+
+def recompute_activations(model: nn.Module, parts: Sequence[str]) -> None:
+    """Let the backbone, or parts of every stage, be computed again in the backward pass instead of keeping their activations.
+
+    mmengine's ``activation_checkpointing`` would leave the tail without a gradient where the backbone is frozen. The modules get a class
+    of their own, as ``torch.nn.utils.parametrize`` gives them, so that names of parameters stay.
+
+    Args:
+        model: with ``backbone`` and ``stages``.
+        parts: any of ``'backbone'``, ``'tail'`` and ``'roi_head'``.
+
+    Raises:
+        ValueError: a part is none of these.
+    """
+    if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
+        raise ValueError(f"recompute takes 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")
+    modules = [model.backbone] if 'backbone' in parts else []
+    for detector in (stage.detector for stage in model.stages.values()):
+        heads = [detector.roi_head.bbox_head, *([detector.roi_head.mask_head] if detector.with_mask else [])]
+        modules += [*([detector.backbone] if 'tail' in parts else []), *(heads if 'roi_head' in parts else [])]
+    for module in modules:
+        if not isinstance(module, Recomputed):  # stages may share one
+            kind = type(module)
+            module.__class__ = type(kind.__name__, (Recomputed, kind), {})

@@ -1,0 +1,93 @@
+"""Recurrent mixed fine-tuning: labels are passed forward and backward in every iteration (paper Sec. 3.3, Fig. 1).
+
+    forward curriculum     each stage learns from the labels that the one before it has just made
+    backward validation    each stage learns from what the one after it detects; the last only infers
+
+Labels carry no gradient; they are made with the weights of the moment, beside the losses of the stages before.
+
+Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride s.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmlabelpenet.calibration.workers import Workers
+from mmlabelpenet.models.inference.views import crop_views
+from mmlabelpenet.timing import timed
+
+if TYPE_CHECKING:
+    from mmlabelpenet.models.label_penet import LabelPENet
+
+FORWARD, BACKWARD = 'forward', 'backward'
+
+
+def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataSample], direction: str, workers: Workers) -> dict[str, Any]:
+    """Losses of all stages that learn in a direction, as :meth:`Stage.loss` gives them.
+
+    Args:
+        model: whose stages learn, and whose backbone does unless it is frozen.
+        inputs: float (N, 3, H, W).
+        samples: with tags and proposals.
+        direction: ``'forward'`` or ``'backward'``.
+        workers: make labels beside the network in the forward direction.
+    """
+    with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
+        feature = model.extract_feat(inputs)
+    images = model.data_preprocessor.images(inputs, samples)
+    labels = Labels(model, feature.detach(), samples, images)
+    if direction == FORWARD:
+        made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs beside the losses
+        learners = [(name, made.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
+    else:
+        pairs = zip(model.names[:0:-1], model.names[-2::-1], strict=True)
+        learners = ((name, labels.begin(teacher, BACKWARD, Workers())) for teacher, name in pairs)  # one after the other
+    losses: dict[str, Any] = dict(labels={})
+    for name, futures in learners:
+        found = model.stages[name].loss(feature, samples, labels.finish(futures))
+        losses |= found | dict(labels=losses['labels'] | found['labels'])
+    return losses
+
+
+class Labels:
+    """Labels of a batch, made by stages for their neighbours.
+
+    Args:
+        model: with ``stages``, ``validation`` and ``label_cache``.
+        feature: shared map without gradient, float (N, D, H/s, W/s).
+        samples: of the images.
+        images: RGB uint8 (h, w, 3) of the network input.
+    """
+
+    def __init__(self, model: 'LabelPENet', feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]) -> None:
+        self.model, self.images, self.views = model, images, crop_views(feature, samples)
+
+    def begin(self, teacher: str, direction: str, workers: Workers) -> tuple[str, list[Future[InstanceData]]]:
+        """Let a stage make labels for its neighbour in a direction: a key of the cache and a future per image."""
+        stage, key, made = self.model.stages[teacher], teacher if direction == FORWARD else f'{teacher} {direction}', []
+        generator = stage.labels if direction == FORWARD else self.model.validation
+        with timed('labels'):
+            for view, image in zip(self.views, self.images, strict=True):
+                if (recalled := self.model.label_cache.recall(key, view.sample)) is not None:
+                    made.append(Workers().submit(InstanceData.clone, recalled))
+                    continue
+                (reading,) = stage.read([view], generator)
+                made.append(workers.submit(generator.label, image, stage.explain(reading, generator)))
+        return key, made
+
+    def finish(self, begun: tuple[str, list[Future[InstanceData]]] | None) -> list[InstanceData] | None:
+        """Wait for the labels that :meth:`begin` returned, on the device of the map."""
+        if begun is None:
+            return None
+        key, made = begun
+        with timed('labels'):
+            labels = [future.result().to(self.views[0].feature.device) for future in made]
+        for view, pseudo in zip(self.views, labels, strict=True):
+            self.model.label_cache.keep(key, view.sample, pseudo)
+        return labels

@@ -1,0 +1,167 @@
+"""A stage: a detector on the shared map, and what it hands on (paper Fig. 1).
+
+A detector is an ordinary one of mmdet, whose "image" is the shared feature map and whose "backbone" is its own tail.
+
+Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride s, n detections.
+Boxes: float32 xyxy in pixels of the network input.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
+from mmlabelpenet.calibration.reading import Reading, inference
+from mmlabelpenet.models.inference.image_evidence import image_evidence
+from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
+from mmlabelpenet.models.inference.views import View, detections, read_views
+from mmlabelpenet.models.log_values import label_statistics
+from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
+from mmlabelpenet.structures import hand_over
+from mmlabelpenet.timing import timed
+
+TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # words that mean something else where stages are named
+
+
+class Stage(BaseModule):
+    """A detector, what it learns from, and what it hands on.
+
+    Args:
+        name: under which losses are logged.
+        num_classes: C, written into every head.
+        detector: config of a detector of mmdet. Without an RPN it looks at the proposals of the data set.
+        labels: config of the label generator that makes pseudo instances for the next stage; None for a stage that hands nothing on.
+        learns_from: ``'labels'``, the pseudo instances of the stage before, or ``'tags'``, the tags of the image. Scores of a stage that
+            learns from tags rank the proposals of one image and are no probabilities.
+
+    Raises:
+        ValueError: ``learns_from`` is neither.
+    """
+
+    def __init__(self, name: str, num_classes: int, detector: dict, labels: dict | None = None, learns_from: str = 'labels') -> None:
+        super().__init__()
+        self.name = name
+        if learns_from not in ('labels', 'tags'):
+            raise ValueError(f"A stage learns from 'labels' or 'tags', got learns_from={learns_from!r}.")
+        self.detector = MODELS.build(with_classes(detector, num_classes))
+        self.labels = None if labels is None else LABEL_GENERATORS.build(labels)
+        self.learns_from_tags = learns_from == 'tags'
+
+    @property
+    def needs_proposals(self) -> bool:
+        """Whether the detector looks at the proposals of the data set, having no RPN."""
+        return not self.detector.with_rpn
+
+    def loss(self, feature: Tensor, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None) -> dict[str, Any]:
+        """Losses on the shared map.
+
+        Args:
+            feature: float (N, D, H/s, W/s).
+            samples: of the data set; of them only what the stage learns from and looks at reaches the detector.
+            pseudo: labels per image; a stage that learns from tags does without them, except in backward validation.
+
+        Returns:
+            losses by ``<name>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances by name of the stage.
+        """
+        keep = [*(['proposals'] if self.needs_proposals else []), *(['gt_image_labels'] if self.learns_from_tags else [])]
+        with timed(self.name):
+            losses = self.detector.loss(feature, hand_over(samples, pseudo, keep))
+        if pseudo is not None:
+            losses |= label_statistics(pseudo)
+        return {f'{self.name}.{key}': value for key, value in losses.items()} | dict(labels={} if pseudo is None else {self.name: pseudo})
+
+    def read(self, views: Sequence[View], generator: LabelGenerator | None = None) -> list[Reading]:
+        """One reading per view of an image, all of the same proposals; tail and head run once per view.
+
+        Args:
+            views: of one image.
+            generator: that will explain; None stands for the stage's own.
+        """
+        generator = generator or self.labels
+        with inference(self):
+            return read_views(self.detector, views, record=generator is not None and generator.reads_activations)
+
+    def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
+        """What :meth:`LabelGenerator.label` makes pseudo instances of; None stands for the stage's own generator."""
+        with inference(self):
+            return (generator or self.labels).explain(self.detector, reading)
+
+    def evidence(self, views: Sequence[View], readings: Sequence[Reading] | None = None) -> Tensor:
+        """Class scores of the whole image, float (C,), mean over its views; of a stage that learns from tags.
+
+        Args:
+            views: of one image.
+            readings: of these views, where there are some already.
+        """
+        with inference(self):
+            maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(v.feature.float()) for v in views]
+            return torch.stack([image_evidence(self.detector, x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
+
+    def predict(self, readings: Sequence[Reading], image: NDArray[np.uint8], refinement: MaskRefinement | None) -> InstanceData:
+        """Detections in the frame of the first view.
+
+        Args:
+            readings: of one image, one per view.
+            image: RGB uint8 (h, w, 3) of the first view.
+            refinement: of masks; None for boxes alone.
+
+        Returns:
+            best first, ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and, of a mask head or by the calibration of the stage's
+            label generator, ``masks`` bool (n, h, w).
+        """
+        with inference(self):
+            found = detections(self.detector, readings)
+            explains = self.detector.with_mask or isinstance(self.labels, AttentionGenerator)
+            if refinement is None or not explains:
+                return found
+            return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.max_masks))
+
+
+def with_classes(detector: dict, num_classes: int) -> dict:
+    """A copy of a detector's config (mmdet writes into what it is given) whose heads know C."""
+    detector = copy.deepcopy(detector)
+    for head in ('bbox_head', 'mask_head'):
+        if detector['roi_head'].get(head) is not None:
+            detector['roi_head'][head]['num_classes'] = num_classes
+    return detector
+
+
+def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
+    """The stages of a config in their order, without those that a child has set to None.
+
+    Raises:
+        ValueError: there is none, a name would not do as the prefix of a loss or means something else in a config, or a stage before the
+            last hands nothing on.
+
+    >>> list(check_stages(dict(classification=dict(labels={}), detection=dict(), refinement=None)))
+    ['classification', 'detection']
+    """
+    stages = {name: stage for name, stage in stages.items() if stage is not None}
+    if not stages:
+        raise ValueError('The model needs at least one stage in model.stages, got none.')
+    for name in stages:
+        if not name.isidentifier() or 'loss' in name or name in TAKEN:
+            raise ValueError(f"A stage is named by a Python identifier without 'loss' that is none of {', '.join(TAKEN)}; got {name!r}.")
+    if missing := [name for name in list(stages)[:-1] if stages[name].get('labels') is None]:
+        raise ValueError(f'Stages {missing} hand labels on to the next and need a label generator each: model.stages.{missing[0]}.labels.')
+    return stages
+
+
+def share_tails(detectors: Iterable[BaseModule]) -> None:
+    """Let all detectors use the first tail, and the first fc6 and fc7, of their structure (row N4).
+
+    Idle stages then move with the stage that trains.
+    """
+    seen: dict[str, BaseModule] = {}
+    for detector in detectors:
+        detector.backbone = seen.setdefault(repr(detector.backbone), detector.backbone)
+        head = detector.roi_head.bbox_head
+        head.shared_fcs = seen.setdefault(repr(head.shared_fcs), head.shared_fcs)

@@ -1,0 +1,103 @@
+"""Phases and their learning rates."""
+
+import shutil
+
+import pytest
+import torch
+import toy
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+
+from mmlabelpenet.engine.phases import Phase, PhaseLR, make_phases
+from mmlabelpenet.registry import HOOKS
+
+
+def test_phases_say_what_trains_in_which_iteration():
+    assert [Phase('recurrent', 4, alternate=True).trains(i) for i in range(3)] == [('forward',), ('backward',), ('forward',)]
+    assert Phase('recurrent', 4, directions=['forward']).trains(7) == ('forward',)
+    assert Phase('segmentation', 4).trains(9) == ('segmentation',)
+
+
+def test_phases_come_in_the_order_of_the_stages_and_recurrent_fine_tuning_last():
+    phases = dict(recurrent=dict(iters=1), polish=dict(iters=2), detection=dict(iters=3), refinement=None)
+    assert [phase.name for phase in make_phases(phases, ['detection', 'refinement', 'polish'])] == ['detection', 'polish', 'recurrent']
+
+
+@pytest.mark.parametrize(
+    ('phases', 'error', 'message'),
+    [
+        (dict(classification=dict(iters=1, warm_start=True)), ValueError, 'no stage before it whose weights'),
+        (dict(segmentaton=dict(iters=1)), ValueError, r"Phases \['segmentaton'\] train no stage.*classification, detection, refinement"),
+        (dict(detection=dict(iters=0)), ValueError, 'at least one iteration, got 0'),
+        (dict(recurrent=dict(iters=1, directions=['upward'])), ValueError, r"Unknown directions \['upward'\]"),
+        (dict(detection=None), ValueError, 'at least one phase'),
+        ([dict(name='detection', iters=1)], TypeError, 'a dict by name.*got list'),
+    ],
+)
+def test_phases_that_cannot_be_are_refused(phases, error, message):
+    with pytest.raises(error, match=message):
+        make_phases(phases, toy.STAGES)
+
+
+def test_groups_keep_their_multiples_of_the_rate():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([dict(params=weights[:1]), dict(params=weights[1:], lr=1.0)], lr=0.1)
+    scheduler, rates = PhaseLR(OptimWrapper(optimizer), [Phase('classification', 2), Phase('detection', 4, lr=0.5, milestones=[1])]), []
+    for _ in range(5):
+        rates.append([group['lr'] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    torch.testing.assert_close(torch.tensor(rates).T, torch.tensor([[0.1, 0.1, 0.5, 0.05, 0.05], [1, 1, 5, 0.5, 0.5]]))
+
+
+@HOOKS.register_module(force=True)
+class Rates(Hook):
+    """The rate of every update."""
+
+    def before_train(self, runner):
+        self.rates = {}
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        self.rates[batch_idx] = runner.optim_wrapper.get_lr()['lr'][0]
+
+
+def train(toy_root, folder, phases, load_from=None):
+    config = toy.run_config(toy_root, folder, phases, hooks=[dict(type='Rates')])
+    config.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=10)
+    config.load_from, config.resume = load_from, load_from is not None
+    runner = toy.build_runner(config)
+    runner.train()
+    return runner, next(hook for hook in runner.hooks if type(hook).__name__ == 'Rates').rates
+
+
+@pytest.fixture(scope='module')
+def whole(toy_root, tmp_path_factory):
+    folder, phases = (
+        tmp_path_factory.mktemp('rates') / 'whole',
+        [('classification', 4, dict(milestones=[1, 3])), ('detection', 2, dict(lr=0.02))],
+    )
+    return folder, phases, *train(toy_root, folder, phases)
+
+
+def test_every_phase_has_its_own_rate_and_milestones_count_from_its_begin(whole):
+    assert list(whole[3].values()) == pytest.approx([0.01, 0.001, 0.001, 0.0001, 0.02, 0.02])
+
+
+@pytest.mark.parametrize('done', [2, 5])
+def test_a_run_that_goes_on_after_its_end_has_the_rates_and_the_bits_of_a_longer_one(whole, toy_root, tmp_path, done):
+    _, phases, runner, rates = whole
+    short = [('classification', 2, dict(milestones=[1]))] if done == 2 else [phases[0], ('detection', 1, dict(lr=0.02))]
+    train(toy_root, tmp_path / 'short', short)
+    labels = tmp_path / 'short/pseudo_labels'
+    if labels.exists():
+        shutil.copytree(labels, tmp_path / 'longer/pseudo_labels')
+    longer, after = train(toy_root, tmp_path / 'longer', phases, load_from=str(tmp_path / f'short/iter_{done}.pth'))
+    assert after == {k: rates[k] for k in range(done, 6)}
+    assert toy.different(toy.weights(runner.model), toy.weights(longer.model)) == []
+
+
+def test_a_resumed_run_follows_the_rates_of_its_own_config(whole, toy_root, tmp_path):
+    folder = whole[0]
+    phases = [('classification', 5, dict(lr=0.03, milestones=[4])), ('detection', 1)]
+    _, after = train(toy_root, tmp_path / 'moved', phases, load_from=str(folder / 'iter_2.pth'))
+    assert list(after.values()) == pytest.approx([0.03, 0.03, 0.003, 0.01])
