@@ -251,7 +251,7 @@ def mmdet_voc(folder):
 
 
 def datumaro_voc(folder):
-    return datumaro_items(folder, 'voc')
+    return datumaro_items(folder, 'voc', coordinate_mode='voc-one-based')
 
 
 def supervision_voc(folder):
@@ -310,10 +310,10 @@ def globox_labelme(folder):
 
 
 # ------------------------------------------------------------------------------------------------------------------------------------------
-def datumaro_items(folder, kind):
+def datumaro_items(folder, kind, **options):
     from datumaro import AnnotationType, Dataset
 
-    data = Dataset.import_from(str(folder), kind)
+    data = Dataset.import_from(str(folder), kind, **options)
     names, found = [label.name for label in data.categories()[AnnotationType.label]], {}
     for item in data:
         size, entries = item.media.size, {}
