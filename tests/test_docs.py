@@ -236,8 +236,9 @@ def test_the_torchvision_example_learns_from_an_export(tmp_path, monkeypatch):
     (tmp_path / 'exported/coco/images').mkdir(parents=True)
     Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / 'exported/coco/images/a.jpg')
     note = dict(id=1, image_id=1, category_id=1, bbox=[5, 5, 20, 20], area=400, iscrowd=0, segmentation=[[5, 5, 25, 5, 25, 25, 5, 25]])
+    alone = dict(note, id=2, segmentation=dict(size=[40, 50], counts=[2000]))
     images, categories = [dict(id=1, file_name='a.jpg', height=40, width=50)], [dict(id=1, name='cat')]
-    content = dict(info={}, images=images, annotations=[note], categories=categories)
+    content = dict(info={}, images=images, annotations=[note, alone], categories=categories)
     (tmp_path / 'exported/coco/train.json').write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)
     seen = []
