@@ -8,7 +8,6 @@ format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe 
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from mmlabelpenet.terminal import new_parser, run, say
 
 if TYPE_CHECKING:
     from mmlabelpenet.apis import LabelPENetInferencer, Prediction
+    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 
 NAMES = ('predict', 'python -m mmlabelpenet.predict')  # as a command of mmlabelpenet, and by its module
 FORMATS = ('coco', 'png', 'labelme', 'drawn')
@@ -36,52 +36,71 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def predict(args: argparse.Namespace) -> tuple[int, list[str]]:
+def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str], list[str]]:
     """Predict every image and write what was asked for; files of an earlier call are replaced when all is done.
 
     Returns:
-        the number of instances, and names of LabelMe files that were corrected by hand and are kept.
+        the labels, images that cannot be read, with the reason, and names of LabelMe files that were corrected by hand and are kept.
 
     Raises:
         FileExistsError: something of somebody else stands where a file is to be written.
         FileNotFoundError: no such image or model.
-        ValueError: an image that cannot be read, a checkpoint of another model.
+        ValueError: no image can be read, a checkpoint of another model.
     """
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.apis.inferencer import expand
     from mmlabelpenet.workbench.exports.folder import replace_files
+    from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
-    inferencer, counts = LabelPENetInferencer(args.model, args.checkpoint, args.device), []
-    images = list(dict.fromkeys(expand(args.pictures)))
-    kept = replace_files(
-        args.out, lambda folder: counts.append(write_all(args, inferencer, images, folder)), lambda name: name.startswith('labelme/')
-    )
-    return counts[0], kept
+    inferencer, found = LabelPENetInferencer(args.model, args.checkpoint, args.device), []
+    root, names = names_below(list(dict.fromkeys(expand(args.pictures))))
+
+    def write(folder: Path) -> None:
+        found.extend(write_all(args, inferencer, root, names, folder))
+        if not len(found[0]):
+            refuse_unreadable(found[1], 0)
+
+    kept = replace_files(args.out, write, lambda name: name.startswith('labelme/'))
+    return found[0], found[1], kept
 
 
-def write_all(args: argparse.Namespace, inferencer: 'LabelPENetInferencer', images: list[Path], out: Path) -> int:
-    """Predict into an empty folder; returns the number of instances."""
-    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+def write_all(
+    args: argparse.Namespace, inferencer: 'LabelPENetInferencer', root: Path, names: dict[str, str], out: Path
+) -> tuple['PseudoLabelStore', dict[str, str]]:
+    """Predict into an empty folder; what an earlier call or an interrupted one has labelled in the same way is taken from there.
+
+    Returns:
+        the labels, and the images that cannot be read.
+    """
+    from mmlabelpenet.files import atomic_write
     from mmlabelpenet.progress import track
     from mmlabelpenet.workbench.exports.labelme import write_labelme
     from mmlabelpenet.workbench.exports.labels import choose_labels
-    from mmlabelpenet.workbench.own_data.labelling import store_prediction
+    from mmlabelpenet.workbench.own_data.labelling import label_images, stored_prediction
 
-    root, names = names_below(images)
-    store, count = out / 'labels.json', 0
-    writer = PseudoLabelWriter(store, dict(stage=args.stage or inferencer.stages[-1], min_score=args.min_score))
-    predictions = inferencer.stream(images, stage=args.stage, min_score=args.min_score, batch_size=args.batch_size)
-    for found, (image_id, name) in zip(track(predictions, 'images', len(images)), names.items(), strict=True):
-        found = replace(found, image_id=image_id)
-        store_prediction(writer, found, range(len(found)), name)
-        write_drawings(found, out, args.format)
-        count += len(found)
-    finished = writer.finish(names, inferencer.classes)
-    if 'labelme' in args.format and count:
-        write_labelme(choose_labels(finished), out / 'labelme', root)
-    if 'coco' not in args.format:
-        store.unlink()
-    return count
+    hidden = args.out / '.labels.json'
+    images = {image_id: root / name for image_id, name in names.items()}
+    store, unreadable = label_images(
+        inferencer, images, hidden, None, args.stage, args.min_score, args.batch_size, earlier_labels(args.out)
+    )
+    for image_id in track(store.image_ids, 'files'):
+        write_drawings(stored_prediction(store, image_id, images[image_id]), out, args.format)
+    if 'labelme' in args.format and store.num_instances:
+        write_labelme(choose_labels(store), out / 'labelme', root)
+    if 'coco' in args.format:
+        with atomic_write(out / 'labels.json', 'wb') as file:
+            file.write(hidden.read_bytes())
+    hidden.unlink()
+    return store, unreadable
+
+
+def earlier_labels(out: Path) -> 'PseudoLabelStore | None':
+    """The labels of an earlier call, unless somebody has changed them."""
+    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.workbench.exports.folder import is_unchanged, written_files
+
+    path = out / 'labels.json'
+    return PseudoLabelStore.load(path) if is_unchanged(path, written_files(out).get(path.name, set())) else None
 
 
 def names_below(images: list[Path]) -> tuple[Path, dict[str, str]]:
@@ -118,11 +137,14 @@ def main(argv: list[str] | None = None) -> None:
     """Predict, and say where the results are."""
     args = parse_args(argv)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    count, kept = predict(args)
-    hint = '' if count else f'; none has a score of {args.min_score:g}: give a lower --min-score, or train for longer'
-    say(f'{count} instances, in {args.out}{hint}')
+    from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
+
+    store, unreadable, kept = predict(args)
+    hint = '' if store.num_instances else f'; none has a score of {args.min_score:g}: give a lower --min-score, or train for longer'
+    say(f'{store.num_instances} instances, in {args.out}{hint}')
     if kept:
         say(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+    refuse_unreadable(unreadable, len(store))
 
 
 if __name__ == '__main__':

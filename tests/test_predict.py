@@ -14,6 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mmlabelpenet import predict
+from mmlabelpenet.apis import LabelPENetInferencer
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 
 
@@ -90,6 +91,34 @@ def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_h
     with pytest.raises(FileExistsError, match='labels.json. was changed since it was written'):
         predict.main(words)
     assert (tmp_path / 'out/labels.json').read_text() == 'mine'
+
+
+def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_call_does_what_is_missing(
+    model, pictures, tmp_path, monkeypatch
+):
+    good = (pictures / 'ü 0.jpg').read_bytes()
+    (pictures / 'cut.jpg').write_bytes(good[: len(good) // 2])
+    words = [str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'png', 'drawn']
+    with pytest.raises(ValueError, match="(?s)1 images cannot be read, the other 2 are labelled.*cut.jpg' is not readable"):
+        predict.main(words)
+    files = {path: path.read_bytes() for path in (tmp_path / 'out').rglob('*') if path.is_file()}
+    assert PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['ü 0', 'ü 1'] and len(files) == 8  # with the receipt
+    seen = []
+    prepare = LabelPENetInferencer.prepare
+    monkeypatch.setattr(LabelPENetInferencer, 'prepare', lambda self, path, *rest: (seen.append(path.name), prepare(self, path, *rest))[1])
+    (pictures / 'cut.jpg').write_bytes(good)
+    predict.main(words)
+    assert seen == ['cut.jpg'] and PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['cut', 'ü 0', 'ü 1']
+    assert all(path.read_bytes() == content for path, content in files.items() if path.suffix in ('.png', '.jpg'))
+    predict.main(words)
+    assert seen == ['cut.jpg'] and not [path for path in (tmp_path / 'out').iterdir() if path.name.startswith('.')]
+
+
+def test_where_no_image_can_be_read_nothing_is_written(model, tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'text')
+    with pytest.raises(ValueError, match='(?s)1 images cannot be read, no image is labelled.*a.png'):
+        predict.main([str(tmp_path / 'a.png'), *model, '--out', str(tmp_path / 'out')])
+    assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
 
 
 def test_an_empty_folder_and_a_missing_model_are_one_line(tmp_path):

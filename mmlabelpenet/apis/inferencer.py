@@ -5,7 +5,7 @@ Shapes: n instances, R proposals, (h, w) picture. Images: RGB uint8 (h, w, 3).
 
 import glob
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ class LabelPENetInferencer:
         max_instances: int = 50,
         with_masks: bool = True,
         batch_size: int = 1,
+        pass_over: Callable[[Picture, ValueError], None] | None = None,
     ) -> Iterator[Prediction]:
         """Predict one batch after the other, so that a folder of any size fits in memory.
 
@@ -100,9 +101,10 @@ class LabelPENetInferencer:
             max_instances: of a picture at most.
             with_masks: False for boxes alone, as they are detected, which is faster.
             batch_size: pictures per pass.
+            pass_over: called with a picture that cannot be read, and why; None ends with that error.
 
         Yields:
-            one prediction for each picture, in order.
+            one prediction for each picture that can be read, in order.
 
         Raises:
             FileNotFoundError: no such file or folder, or nothing fits the pattern.
@@ -113,8 +115,16 @@ class LabelPENetInferencer:
             raise ValueError(f'A batch holds at least 1 picture, got batch_size={batch_size}.')
         pictures = expand(inputs)
         for start in range(0, len(pictures), batch_size):
-            batch = [self.prepare(picture, index, stage) for index, picture in enumerate(pictures[start : start + batch_size], start)]
-            yield from self._predict(batch, stage, min_score, max_instances, with_masks)
+            batch = []
+            for index, picture in enumerate(pictures[start : start + batch_size], start):
+                try:
+                    batch.append(self.prepare(picture, index, stage))
+                except ValueError as error:
+                    if pass_over is None:
+                        raise
+                    pass_over(picture, error)
+            if batch:
+                yield from self._predict(batch, stage, min_score, max_instances, with_masks)
 
     def prepare(self, picture: Picture, index: int = 0, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
         """One packed sample, as a data set of the config gives it.

@@ -134,16 +134,17 @@ def export(args: argparse.Namespace) -> None:
 
     data = OwnData.load(args.dir)
     devkit = VOCDevkit(args.dir, data.classes)
-    pictures = [devkit.image_path(name) for names in data.splits.values() for name in names]
+    images = {name: devkit.image_path(name) for names in data.splits.values() for name in names}
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.commands import browse
     from mmlabelpenet.commands import export as export_labels
-    from mmlabelpenet.workbench.own_data.labelling import label_pictures
+    from mmlabelpenet.workbench.own_data.labelling import label_images, refuse_unreadable
 
     inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
     store = args.dir / 'labels.json'
     tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
-    label_pictures(inferencer, pictures, store, tags, args.stage, args.min_score)
+    labelled, unreadable = label_images(inferencer, images, store, tags, args.stage, args.min_score)
+    refuse_unreadable(unreadable, len(labelled))
     out = args.dir / 'export' / args.format
     words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']
     words += [] if args.format == 'labelme' else ['--val-share', args.val_share]

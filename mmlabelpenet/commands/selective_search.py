@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from mmlabelpenet.datasets.devkit import Devkit, open_devkit
+from mmlabelpenet.datasets.pictures import read_image
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
@@ -151,9 +152,7 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
         ValueError: the image cannot be read.
     """
     image_id, path, search, parts, max_side = job
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'Image {str(path)!r} is not readable. Restore it; what is done so far is kept in {str(parts)!r}.')
+    image = read_image(path)
     bboxes, _ = shrunk_search(image, search, max_side)
     part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
     with atomic_write(part_path(parts, image_id), 'wb') as file:

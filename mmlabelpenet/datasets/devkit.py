@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+
+from .pictures import picture_size
 
 VOID = 255
 
@@ -24,10 +25,6 @@ def void_of(num_classes: int) -> np.uint8 | np.uint16:
     (255, 65535)
     """
     return np.uint8(VOID) if num_classes < VOID else np.uint16(65535)
-
-
-_EXIF_ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 @dataclass(frozen=True)
@@ -154,14 +151,7 @@ class Devkit(ABC):
             FileNotFoundError: the image is missing.
             ValueError: the file is no image.
         """
-        path = self.image_path(image_id)
-        try:
-            with Image.open(path) as image:
-                w, h = image.size
-                turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f'Image {str(path)!r} is not readable: {error}.') from error
-        return (w, h) if turned else (h, w)
+        return picture_size(self.image_path(image_id), min_side=1)
 
 
 def open_devkit(

@@ -61,7 +61,7 @@ class Store(msgspec.Struct):
 
 
 class LineInstance(msgspec.Struct):
-    """A pseudo instance of a line; ``bbox`` is xyxy, ``label`` counts from 0."""
+    """A pseudo instance of a line; ``bbox`` is xywh, ``label`` counts from 0."""
 
     bbox: Box
     label: Annotated[int, msgspec.Meta(ge=0)]

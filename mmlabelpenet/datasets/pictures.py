@@ -4,6 +4,7 @@ Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 """
 
 import io
+import struct
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,13 +12,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from .image_names import SUFFIXES, find_images
+from .rle import MAX_PIXELS
 
 MIN_SIDE = 16
-MAX_PIXELS = 200_000_000
 _ORIENTATION = 0x0112
+_DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error,
+)  # fmt: skip
 _DEEP = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')  # 16-bit grey as Pillow names it
 
 
@@ -86,15 +91,49 @@ def read_picture(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) 
     """
     path = Path(path)
     if is_plain(path, min_side):
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f'Picture {str(path)!r} is damaged: its header is fine, its pixels cannot be read.')
-        return shrink(image[..., ::-1], max_side)
+        return shrink(read_image(path)[..., ::-1], max_side)
     with _opened(path, min_side) as image:
         try:
             return shrink(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), max_side)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f'Picture {str(path)!r} cannot be read ({error}). Store it as an 8-bit JPEG or PNG.') from error
+        except _DAMAGE as error:
+            raise _unreadable(path, error, 'Store it as an 8-bit JPEG or PNG.') from error
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image of a data set as BGR, as training decodes it. Everything that decodes JPEG files does it here or just so, for decoders
+    differ in what they make of a damaged file: some give grey pixels for what is missing.
+
+    Returns:
+        uint8 (h, w, 3).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no image, damaged or above 200 megapixels.
+    """
+    picture_size(path, min_side=1)
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, OSError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    if image is None:
+        raise _unreadable(path, 'its header is sound, its pixels are damaged')
+    return image
+
+
+def read_indices(path: str | Path) -> NDArray[np.uint8]:
+    """Read a label image: values of a palette or grey image as they are stored, uint8 (h, w).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, of another kind or above 200 megapixels.
+    """
+    with _opened(Path(path), 1) as image:
+        if image.mode not in ('P', 'L'):
+            raise ValueError(f'{str(path)!r} should be a palette or grey image of indices, its mode is {image.mode}.')
+        try:
+            return np.asarray(image, np.uint8)
+        except _DAMAGE as error:
+            raise _unreadable(path, error) from error
 
 
 def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
@@ -122,11 +161,11 @@ def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
 
 
 def unusable(paths: Iterable[Path]) -> dict[Path, str]:
-    """Which files cannot be used, and why; headers only."""
+    """Which files cannot be used, and why; every file is decoded, which takes some milliseconds each."""
     problems = {}
     for path in paths:
         try:
-            picture_size(path)
+            read_picture(path)
         except ValueError as error:
             problems[path] = str(error)
     return problems
@@ -139,21 +178,26 @@ def _opened(path: Path, min_side: int) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
             image = Image.open(path)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{str(path)!r} is no readable picture ({error}). Replace it or leave it out.') from error
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
     w, h = image.size
     if min(h, w) < min_side or h * w > MAX_PIXELS:
         image.close()
         limits = f'at least {min_side} pixels a side and at most {MAX_PIXELS // 1_000_000} megapixels'
-        raise ValueError(f'Picture {str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
+        raise ValueError(f'Image {str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
     return image
 
 
 def _orientation(image: Image.Image, path: str | Path) -> int:
     try:
         return image.getexif().get(_ORIENTATION, 1)  # may read the pixels of a PNG
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f'Picture {str(path)!r} is damaged ({error}). Replace it or leave it out.') from error
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, why: object, todo: str = 'Replace it or leave it out.') -> ValueError:
+    reason = ' '.join(str(why).split()) or type(why).__name__
+    return ValueError(f'Image {str(path)!r} is not readable ({reason}). {todo}')
 
 
 def _deep_png(image: Image.Image) -> bool:

@@ -41,6 +41,7 @@ class PseudoLabelStore:
         header: what ties the store to its maker.
         image_ids: images in the order of the file.
         classes: names of the categories.
+        file_hashes: SHA-256 of the images' files, where they are known.
 
     Raises:
         ValueError: the content is no store; the message names the place.
@@ -50,7 +51,7 @@ class PseudoLabelStore:
         problem = f'{str(source)!r} is not a pseudo-label store'
         store = content if isinstance(content, Store) else convert(content, Store, problem, _TODO)
         self.header, self._source = store.info, source
-        self._images = {image.id: image for image in store.images}
+        self._images = {image.img_id: image for image in store.images}
         self._categories = {category.id: category.name for category in store.categories}
         self.image_ids, self.classes = [image.img_id for image in store.images], tuple(category.name for category in store.categories)
         try:
@@ -61,8 +62,9 @@ class PseudoLabelStore:
                 checked_name(image.img_id if image.file_name is None else image.file_name, f'file_name of images[{place}]')
         except ValueError as error:
             raise ValueError(f'{problem} ({error}). {_TODO}') from error
-        self._files = {image.img_id: image.sha256 for image in store.images if image.sha256}
-        kept = [annotation for annotation in store.annotations if _has_area(annotation, self._images[annotation.image_id])]
+        self.file_hashes = {image.img_id: image.sha256 for image in store.images if image.sha256}
+        numbered = {image.id: image for image in store.images}
+        kept = [annotation for annotation in store.annotations if _has_area(annotation, numbered[annotation.image_id])]
         if len(kept) < len(store.annotations):
             message = f'{len(store.annotations) - len(kept)} of {len(store.annotations)} pseudo labels have no area within their image'
             print_log(f'{message} and are left out.', 'current', level=logging.WARNING)
@@ -71,7 +73,7 @@ class PseudoLabelStore:
         found: dict[int, list[Annotation]] = {image.id: [] for image in store.images}
         for annotation in kept:
             found[annotation.image_id].append(annotation)
-        self._texts = {self._images[key].img_id: msgspec.json.encode(annotations) for key, annotations in found.items()}
+        self._texts = {numbered[key].img_id: msgspec.json.encode(annotations) for key, annotations in found.items()}
 
     @classmethod
     def load(cls, path: str | Path) -> 'PseudoLabelStore':
@@ -156,7 +158,7 @@ class PseudoLabelStore:
         """Annotations of an image, their segmentations checked."""
         found = msgspec.json.decode(self._texts[img_id])
         for annotation in found:
-            segmentation, image = annotation.setdefault('segmentation', None), self._images[annotation['image_id']]
+            segmentation, image = annotation.setdefault('segmentation', None), self._images[img_id]
             try:
                 if segmentation:
                     size = (image.height, image.width) if image.height and image.width else tuple(_own_size(segmentation))
@@ -166,6 +168,20 @@ class PseudoLabelStore:
                 raise ValueError(f'Annotation {number} of image {img_id!r} in {self._source} cannot be used: {error}. {_TODO}') from error
         return found
 
+    def size(self, img_id: str) -> tuple[int, int]:
+        """(h, w) of an image; zeros where the store does not know it."""
+        image = self._images[img_id]
+        return image.height or 0, image.width or 0
+
+    def line(self, img_id: str) -> Line:
+        """An image as a store that is being written has it."""
+        image = self._images[img_id]
+        instances = [
+            LineInstance(a.bbox, self.classes.index(self._categories[a.category_id]), a.weight, a.segmentation)
+            for a in msgspec.json.decode(self._texts[img_id], type=list[Annotation])
+        ]
+        return Line(img_id, image.file_name or img_id, *self.size(img_id), instances, image.sha256)
+
     def check_picture(self, img_id: str, path: str | Path) -> None:
         """Compare an image's file with the one that was labelled; nothing is known of images in stores from elsewhere.
 
@@ -173,7 +189,7 @@ class PseudoLabelStore:
             ValueError: the file is another one.
             OSError: it cannot be read.
         """
-        if img_id in self._files and file_hash(path) != self._files[img_id]:
+        if img_id in self.file_hashes and file_hash(path) != self.file_hashes[img_id]:
             raise ValueError(
                 f'{path} has changed since its pseudo labels were made. Put the old picture back, or delete the store and resume from a '
                 'checkpoint from before the phase: the labels are made again.'
@@ -230,11 +246,17 @@ class PseudoLabelWriter:
             str(PurePosixPath(img_id).with_name(PurePosixPath(file_name).name)),
             int(ori_shape[0]),
             int(ori_shape[1]),
-            [LineInstance(tuple(box), int(label), weight, _encode(mask)) for box, label, weight, mask in fields],
+            [LineInstance((x1, y1, x2 - x1, y2 - y1), label, weight, _encode(mask)) for (x1, y1, x2, y2), label, weight, mask in fields],
             file_hash(picture) if picture is not None else None,
         )
         with self.part.open('ab') as file:
             file.write(_as_line(line))
+        self.done.add(img_id)
+
+    def take(self, store: PseudoLabelStore, img_id: str) -> None:
+        """Append an image as another store has it."""
+        with self.part.open('ab') as file:
+            file.write(_as_line(store.line(img_id)))
         self.done.add(img_id)
 
     def finish(self, image_ids: Iterable[str], classes: tuple[str, ...]) -> PseudoLabelStore:
@@ -297,12 +319,11 @@ def _coco(header: dict, lines: list[Line], classes: tuple[str, ...]) -> Store:
     for number, line in enumerate(lines, 1):
         images.append(Image(number, line.img_id, line.file_name, line.height, line.width, line.sha256))
         for instance in line.instances:
-            x1, y1, x2, y2 = instance.bbox
             annotations.append(
                 Annotation(
                     image_id=number,
                     category_id=instance.label + 1,
-                    bbox=(x1, y1, x2 - x1, y2 - y1),
+                    bbox=instance.bbox,
                     weight=instance.weight,
                     segmentation=instance.rle,
                     id=len(annotations) + 1,

@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from ..files import below, checked_name
 from ..schema import read_text
 from .devkit import VOID, Devkit, Masks, Objects, void_of
 from .image_names import identities, is_image_name, read_image_list
+from .pictures import read_indices
 from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml
 
 VOC_CLASSES = (
@@ -213,13 +213,7 @@ class VOCDevkit(Devkit):
         path = below(self.data_root / folder, f'{image_id}.png')
         if not path.is_file():
             return None
-        try:
-            with Image.open(path) as image:
-                if image.mode not in ('P', 'L'):
-                    raise ValueError(f'{str(path)!r} should be a palette or grey image of indices, its mode is {image.mode}.')
-                indices = np.asarray(image, np.uint8)
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f'Label image {str(path)!r} is not readable: {error}.') from error
+        indices = read_indices(path)
         if folder == 'SegmentationClass':
             beyond = indices[(indices > len(self.mask_classes)) & (indices != VOID)]
             if beyond.size:

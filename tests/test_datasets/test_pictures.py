@@ -3,9 +3,10 @@ import os
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, shrink, unusable
+from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_image, read_picture, shrink, unusable
 
 
 @pytest.fixture
@@ -152,3 +153,41 @@ def test_an_empty_folder_is_an_error(tmp_path):
 def test_small_pictures_are_not_enlarged(scene):
     assert np.array_equal(shrink(scene, 500), scene)
     assert shrink(scene, 45).shape == (30, 45, 3)
+
+
+def damaged_files():
+    """Sound and damaged files by name: cut, filled with zeros, with more behind the end, empty."""
+    values = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    for suffix in ('.jpg', '.png'):
+        whole = cv2.imencode(suffix, values)[1].tobytes()
+        yield f'whole{suffix}', whole
+        yield f'more{suffix}', whole + b'more'
+        for share in (0, 0.1, 0.3, 0.5, 0.9, 0.999):
+            end = int(len(whole) * share)
+            yield f'cut{share}{suffix}', whole[:end]
+            yield f'zeros{share}{suffix}', whole[:end] + bytes(len(whole) - end)
+
+
+@pytest.mark.parametrize(('name', 'content'), list(damaged_files()), ids=lambda value: value if isinstance(value, str) else '')
+def test_whoever_reads_an_image_comes_to_one_judgement_of_it(tmp_path, name, content):
+    """Those who check a data set, search proposals, train and predict."""
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    def reads(function):
+        try:
+            function()
+        except (ValueError, AssertionError, cv2.error):  # the last two of mmcv, which VOCTags reports
+            return False
+        return True
+
+    kept = []
+    judgements = {
+        'init': not unusable([path]),
+        'predict': reads(lambda: read_picture(path)),
+        'search': reads(lambda: read_image(path)),
+        'training': reads(lambda: kept.append(LoadImageFromFile()(dict(img_path=str(path)))['img'])),
+    }
+    assert len(set(judgements.values())) == 1, judgements
+    if kept:
+        assert np.array_equal(kept[0], read_image(path)) and np.array_equal(kept[0][..., ::-1], read_picture(path))

@@ -1,6 +1,7 @@
-"""Labels of pictures from a trained network, as a pseudo-label store that every exporter reads."""
+"""Labels of images from a trained network, as a pseudo-label store that every exporter reads."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +11,97 @@ from numpy.typing import NDArray
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.rle import draw
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.structures import have_area, pseudo_instances
 
 
-def label_pictures(
+def label_images(
     inferencer: LabelPENetInferencer,
-    pictures: Sequence[Path],
+    images: Mapping[str, Path],
     out: Path,
     tags: Mapping[str, Sequence[int]] | None = None,
     stage: str | None = None,
     min_score: float = 0.3,
     batch_size: int = 1,
-) -> PseudoLabelStore:
+    earlier: PseudoLabelStore | None = None,
+) -> tuple[PseudoLabelStore, dict[str, str]]:
     """Predict and store; an interrupted run goes on where it stopped.
 
     Args:
         inferencer: a trained network.
-        pictures: files of different names.
+        images: files by image id.
         out: the store to write.
-        tags: labels by image id. Of a picture that has some only these classes are labelled, the best instance of each in any case.
+        tags: labels by image id. Of an image that has some only these classes are labelled, the best instance of each in any case.
         stage: which predicts; None the last one.
         min_score: detections below are left out.
-        batch_size: pictures per pass.
+        batch_size: images per pass.
+        earlier: a store of an earlier call. Its labels are taken where it was made in the same way and the file has not changed.
 
     Returns:
-        the store; an instance's weight is its score.
+        the store, in which an instance's weight is its score, and the images that cannot be read, with the reason.
     """
     stage, tags = stage or inferencer.stages[-1], dict(tags or {})
     header = dict(stage=stage, weights=file_hash(inferencer.checkpoint), min_score=min_score)
     header['tags'] = {name: list(map(int, labels)) for name, labels in sorted(tags.items())}
     writer = PseudoLabelWriter(out, header)
-    names = [path.stem for path in pictures]
-    todo = [path for path in pictures if path.stem not in writer.done]
-    lowest = 0.0 if tags else min_score
-    with ProgressBar('images', len(pictures), done=len(pictures) - len(todo)) as bar:
-        predictions = inferencer.stream(todo, stage=stage, min_score=lowest, batch_size=batch_size)
-        for path, found in zip(todo, predictions, strict=False):
-            store_prediction(writer, found, chosen(found, tags.get(found.image_id, ()), min_score), path.name)
+    if earlier is not None and earlier.header == writer.header and earlier.classes == tuple(inferencer.classes):
+        for image_id, path in images.items():
+            if image_id not in writer.done and earlier.file_hashes.get(image_id) == file_hash(path):
+                writer.take(earlier, image_id)
+    todo = {path: image_id for image_id, path in images.items() if image_id not in writer.done}
+    unreadable: dict[str, str] = {}
+    with ProgressBar('images', len(images), done=len(images) - len(todo)) as bar:
+
+        def pass_over(path: Path, error: ValueError) -> None:
+            unreadable[todo[path]] = str(error)
             bar.advance()
-    return writer.finish(names, inferencer.classes)
+
+        lowest = 0.0 if tags else min_score
+        for found in inferencer.stream(list(todo), stage=stage, min_score=lowest, batch_size=batch_size, pass_over=pass_over):
+            image_id = todo[found.path]
+            kept = chosen(found, tags.get(image_id, ()), min_score if tags else 0.0)
+            store_prediction(writer, replace(found, image_id=image_id), kept)
+            bar.advance()
+    return writer.finish([image_id for image_id in images if image_id not in unreadable], inferencer.classes), unreadable
+
+
+def stored_prediction(store: PseudoLabelStore, image_id: str, path: Path) -> Prediction:
+    """Detections of an image in a store of :func:`label_images`.
+
+    Args:
+        store: weights are scores.
+        image_id: of the image.
+        path: of its file.
+    """
+    found, size = store.instances(image_id), store.size(image_id)
+    return Prediction(
+        image_id,
+        path,
+        size,
+        store.header['stage'],
+        store.classes,
+        np.array([instance['bbox'] for instance in found], np.float32).reshape(-1, 4),
+        np.array([instance['weight'] for instance in found], np.float32),
+        np.array([instance['bbox_label'] for instance in found], np.int64),
+        np.stack([draw(instance['mask'], size) for instance in found]) if found else np.zeros((0, *size), bool),
+    )
+
+
+def refuse_unreadable(unreadable: Mapping[str, str], labelled: int) -> None:
+    """Say which images could not be read.
+
+    Args:
+        unreadable: reasons by image id.
+        labelled: number of the other images.
+
+    Raises:
+        ValueError: there are unreadable images; lists them.
+    """
+    if unreadable:
+        others = f'the other {labelled} are labelled. The same command then labels what is missing' if labelled else 'no image is labelled'
+        raise ValueError('\n  '.join([f'{len(unreadable)} images cannot be read, {others}:', *unreadable.values()]))
 
 
 def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[np.int64]:
@@ -69,14 +120,13 @@ def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[
     return np.union1d(np.flatnonzero(possible)[first], np.flatnonzero(possible & enough))
 
 
-def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDArray[np.int64], name: str) -> None:
+def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDArray[np.int64]) -> None:
     """Add detections of an image to a store that is being written; their scores become weights.
 
     Args:
         writer: of the store.
         found: detections of the image.
         indices: those that are stored.
-        name: path of the image below its folder.
     """
     masks = np.zeros((len(found), *found.size), bool) if found.masks is None else found.masks
     pseudo = pseudo_instances(
@@ -85,4 +135,4 @@ def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDAr
         masks[indices],
         torch.as_tensor(found.scores[indices]).clamp(1e-6, 1),
     )
-    writer.add(found.image_id, name, found.size, pseudo)
+    writer.add(found.image_id, found.path.name if found.path else found.image_id, found.size, pseudo, found.path)

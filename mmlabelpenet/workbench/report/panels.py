@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.apis.results import worth_showing
 from mmlabelpenet.calibration.generators import Explanation
 from mmlabelpenet.datasets.devkit import Devkit
+from mmlabelpenet.datasets.pictures import read_image
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
@@ -64,7 +65,7 @@ def panel(
     """
     batch = model.data_preprocessor(pseudo_collate([data]), False)
     sample = batch['data_samples'][0]
-    original = cv2.imread(sample.img_path)[..., ::-1]
+    original = read_image(sample.img_path)[..., ::-1]
     (sample,) = model.predict(batch['inputs'], [sample], stages=_needed(model, kinds, stages), explain='attention' in kinds)
     colours = class_colours(len(classes))
     tiles = []
