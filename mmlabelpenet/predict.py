@@ -144,6 +144,8 @@ def main(argv: list[str] | None = None) -> None:
     say(f'{store.num_instances} instances, in {args.out}{hint}')
     if kept:
         say(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+    for reason in unreadable.values():
+        say(f'not labelled: {reason}')
     refuse_unreadable(unreadable, len(store))
 
 

@@ -99,7 +99,7 @@ def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_cal
     good = (pictures / 'ü 0.jpg').read_bytes()
     (pictures / 'cut.jpg').write_bytes(good[: len(good) // 2])
     words = [str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'png', 'drawn']
-    with pytest.raises(ValueError, match="(?s)1 images cannot be read, the other 2 are labelled.*cut.jpg' is not readable"):
+    with pytest.raises(ValueError, match="1 images cannot be read; the other 2 are labelled.*cut.jpg' is not readable"):
         predict.main(words)
     files = {path: path.read_bytes() for path in (tmp_path / 'out').rglob('*') if path.is_file()}
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['ü 0', 'ü 1'] and len(files) == 8  # with the receipt
@@ -116,7 +116,7 @@ def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_cal
 
 def test_where_no_image_can_be_read_nothing_is_written(model, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'text')
-    with pytest.raises(ValueError, match='(?s)1 images cannot be read, no image is labelled.*a.png'):
+    with pytest.raises(ValueError, match='1 images cannot be read; no image is labelled.*a.png'):
         predict.main([str(tmp_path / 'a.png'), *model, '--out', str(tmp_path / 'out')])
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
 

@@ -184,7 +184,7 @@ def _opened(path: Path, min_side: int) -> Image.Image:
     if min(h, w) < min_side or h * w > MAX_PIXELS:
         image.close()
         limits = f'at least {min_side} pixels a side and at most {MAX_PIXELS // 1_000_000} megapixels'
-        raise ValueError(f'Image {str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
+        raise ValueError(f'{str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
     return image
 
 
@@ -197,7 +197,7 @@ def _orientation(image: Image.Image, path: str | Path) -> int:
 
 def _unreadable(path: str | Path, why: object, todo: str = 'Replace it or leave it out.') -> ValueError:
     reason = ' '.join(str(why).split()) or type(why).__name__
-    return ValueError(f'Image {str(path)!r} is not readable ({reason}). {todo}')
+    return ValueError(f'{str(path)!r} is not readable ({reason}). {todo}')
 
 
 def _deep_png(image: Image.Image) -> bool:

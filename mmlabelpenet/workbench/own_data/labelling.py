@@ -90,18 +90,19 @@ def stored_prediction(store: PseudoLabelStore, image_id: str, path: Path) -> Pre
 
 
 def refuse_unreadable(unreadable: Mapping[str, str], labelled: int) -> None:
-    """Say which images could not be read.
+    """Say that images could not be read.
 
     Args:
         unreadable: reasons by image id.
         labelled: number of the other images.
 
     Raises:
-        ValueError: there are unreadable images; lists them.
+        ValueError: there are some.
     """
     if unreadable:
-        others = f'the other {labelled} are labelled. The same command then labels what is missing' if labelled else 'no image is labelled'
-        raise ValueError('\n  '.join([f'{len(unreadable)} images cannot be read, {others}:', *unreadable.values()]))
+        first = next(iter(unreadable.values()))
+        others = f'the other {labelled} are labelled, and the same command labels what is missing' if labelled else 'no image is labelled'
+        raise ValueError(f'{len(unreadable)} images cannot be read; {others}. The first: {first}')
 
 
 def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[np.int64]:
