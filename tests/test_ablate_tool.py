@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import toy
 
-from mmlabelpenet.workbench.experiments import ablation
+from mmlabelpenet.workbench.experiments import batch
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = itertools.count()
@@ -52,7 +52,7 @@ def configs(toy_root, tmp_path_factory):
     return folder
 
 
-def in_this_process(command, log, environment):
+def in_this_process(command, log):
     """Run a tool as a process would, without starting Python and its imports again."""
     log.parent.mkdir(parents=True, exist_ok=True)
     argv, sys.argv = sys.argv, [*command[1:], f'experiment_name=ablate_{next(NAMES)}']  # of a runner, one in a process
@@ -70,7 +70,7 @@ def in_this_process(command, log, environment):
 @pytest.fixture
 def _quick(monkeypatch):
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)  # asks compilers for their versions, for seconds
-    monkeypatch.setattr(ablation.carry_out, '__defaults__', (29500, in_this_process))
+    monkeypatch.setattr(batch, 'execute', in_this_process)
 
 
 @pytest.mark.usefixtures('_quick')
@@ -80,7 +80,7 @@ def test_configs_are_trained_tested_skipped_and_compared(tool, configs, tmp_path
     assert tool.main(arguments) == 1
     out, err = capsys.readouterr()
     assert 'base seed 0: done' in out and 'wsddn seed 0: done' in out
-    (line,) = [line for line in err.splitlines() if line.startswith('broken seed 0: failed')]
+    (line,) = [line for line in err.splitlines() if line.startswith('broken seed 0: left out')]
     assert "model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'?" in line
     comparison = json.loads((tmp_path / 'ablations.json').read_text())
     assert [entry['name'] for entry in comparison['configs']] == ['base', 'wsddn']
@@ -91,7 +91,7 @@ def test_configs_are_trained_tested_skipped_and_compared(tool, configs, tmp_path
     times = {path: path.stat().st_mtime_ns for path in tmp_path.glob('*/seed0/*.pth')}
     assert len(times) >= 2
     assert tool.main([str(configs / 'base.py'), str(configs / 'wsddn.py'), '--out', str(tmp_path)]) == 0
-    assert 'base seed 0: skipped\nwsddn seed 0: skipped' in capsys.readouterr().out
+    assert 'base seed 0: skipped, done before\nwsddn seed 0: skipped' in capsys.readouterr().out
     assert times == {path: path.stat().st_mtime_ns for path in times}
 
 

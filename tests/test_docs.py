@@ -17,6 +17,7 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md')
 YOURS = {'configs/pictures.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
     'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',
+    **dict.fromkeys(('tools/dist_train.sh', 'tools/dist_test.sh', 'tools/slurm_train.sh'), 'mmlabelpenet/commands/launch.py'),
     'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py',
     'tools/train.py': 'mmlabelpenet/commands/train.py',
     'tools/test.py': 'mmlabelpenet/commands/test.py',

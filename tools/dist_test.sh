@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
 # Test on several GPUs: bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
 # Environment: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (29500); GPUS counts those of one machine.
+# Many configs, CONFIG... GPUS, are tested one after another, each with the last checkpoint of its work dir: --help says more.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,3s/^# //p' "$0" >&2; exit 2; }
-config=$1 checkpoint=$2 gpus=$3
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-
-exec env PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" python -m torch.distributed.run \
-    --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}" \
-    --nproc-per-node "$gpus" \
-    "$root/tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"
+exec env PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" python "$root/tools/launch.py" test "$@"

@@ -3,13 +3,13 @@
     python tools/analysis_tools/ablate.py configs/labelpenet/ablations/lite0_rendered_no_*.py --seeds 0 1 2 \\
         --base configs/labelpenet/labelpenet_lite0_rendered.py --out work_dirs/ablations
 
-Each config and seed has a folder OUT/<config name>/seed<k>. A finished one is skipped, an interrupted one goes on; one that fails is named
-with its last error, and the others go on. The table is written to OUT/ablations.md, .json and .svg: mean and sample standard deviation over
-seeds, and the difference from the base. With --slurm all runs are handed to Slurm at once, and the table is made when they have ended.
+Each config and seed has a folder OUT/<config name>/seed<k>. All are checked first, and one that lacks its data is left out. A finished
+one is skipped, an interrupted one goes on; one that fails is named with its last error, and the others go on. The table is written to
+OUT/ablations.md, .json and .svg: mean and sample standard deviation over seeds, and the difference from the base. With --slurm all runs
+are handed to Slurm at once, and the table is made when they have ended.
 """
 
 import argparse
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -33,22 +33,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, report, collect; 1 if a run failed."""
+    """Run, report, collect; 1 if a run failed or was left out."""
     args = parse_args(argv)
-    from mmlabelpenet.workbench.experiments.ablation import Launch, carry_out_all, make_runs
+    from mmlabelpenet.workbench.experiments.ablation import make_runs
+    from mmlabelpenet.workbench.experiments.batch import carry_out_all, dry_run
+    from mmlabelpenet.workbench.experiments.launch import Launch
 
     base = args.base or args.configs[0]
     runs = make_runs([base, *args.configs], args.seeds, args.out, args.cfg_options)
     launch = Launch(args.gpus, args.slurm)
     if args.dry_run:
-        for run in runs:
-            commands = run.commands(launch)
-            print(f'# {run}{"" if commands else ": done"}', *map(shlex.join, commands), sep='\n')
+        print(*dry_run(runs, launch), sep='\n')
         return 0
     failed = []
     for outcome in [] if args.collect else carry_out_all(runs, launch):
         print(outcome, flush=True)
-        failed += [outcome] if outcome.status == 'failed' else []
+        failed += [outcome] if outcome.status in ('failed', 'left out') else []
     collect(runs, Path(base).stem, args)
     for outcome in failed:
         print(outcome, file=sys.stderr)

@@ -1,0 +1,223 @@
+"""What is trained or tested, and whether that is done: jobs know their folder and the command that is still to be run."""
+
+import copy
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmengine.config import Config
+
+from mmlabelpenet.apis.checkpoint import find_checkpoint
+from mmlabelpenet.apis.config import default_work_dir, last_checkpoint, load_config, recipe_hash
+from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
+from mmlabelpenet.apis.test import choose_stages
+from mmlabelpenet.apis.train import RUN_FILE, check_training, start_from
+from mmlabelpenet.evaluation.dump import dump_path
+from mmlabelpenet.workbench.experiments.collect import read_result
+from mmlabelpenet.workbench.experiments.launch import Launch
+
+
+class Job(Protocol):
+    """Something to be done in a folder of its own. All methods raise ``ValueError`` or ``OSError`` where it cannot be done."""
+
+    @property
+    def work_dir(self) -> Path:
+        """Its folder; no two jobs of one call share it."""
+
+    @property
+    def log(self) -> Path:
+        """Where the output of its commands goes."""
+
+    @property
+    def product(self) -> Path | None:
+        """A file that later jobs may need."""
+
+    def commands(self, launch: Launch) -> list[list[str]]:
+        """What is left to be done, in order; nothing where it is done."""
+
+    def check(self, promised: Collection[Path] = ()) -> None:
+        """Look for all that it reads; ``promised`` are files that are made in time."""
+
+    def confirm(self) -> None:
+        """Check, after the commands, that they have left what they should."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One config, trained from its last checkpoint on.
+
+    Attributes:
+        path: of the config.
+        arguments: of ``tools/train.py``, but for ``--work-dir`` and ``--resume``.
+        overrides: of the config, as ``arguments`` have them.
+        folder: of the run; None for the config's own.
+    """
+
+    path: Path
+    arguments: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @cached_property
+    def config(self) -> Config:
+        """The config with the options of the command line."""
+        return _configured(self.path, self.overrides, self.folder)
+
+    @property
+    def work_dir(self) -> Path:
+        """Folder of the run."""
+        return Path(self.config.work_dir)
+
+    @property
+    def log(self) -> Path:
+        """Output of the command."""
+        return self.work_dir / 'output.txt'
+
+    @property
+    def product(self) -> Path:
+        """The last checkpoint that the training will have."""
+        return last_checkpoint(self.config)
+
+    def commands(self, launch: Launch) -> list[list[str]]:
+        """Training, unless the last checkpoint is there."""
+        self._check_folder()
+        if self.product.is_file():
+            return []
+        return [launch.command('train.py', [str(self.path)], ['--work-dir', str(self.work_dir), '--resume', *self.arguments])]
+
+    def check(self, promised: Collection[Path] = (), resume: str | None = 'auto') -> None:
+        """As ``tools/train.py`` checks, before it is started."""
+        config = copy.deepcopy(self.config)
+        start_from(config, resume)
+        check_training(config, promised)
+
+    def confirm(self) -> None:
+        """The last checkpoint must be there."""
+        if not self.product.is_file():
+            raise ValueError(f'train.py left no {self.product}.')
+
+    def _check_folder(self) -> None:
+        """Refuse to go on with what another config, other options or another seed have begun."""
+        if not any(self.work_dir.glob('*.pth')):
+            return
+        noted, written_out = self.work_dir / RUN_FILE, [path.stem for path in self.work_dir.glob('*.py')]
+        run = json.loads(noted.read_text()) if noted.is_file() else dict(config=written_out[0] if written_out else self.path)
+        if self.path.stem not in (Path(run['config']).stem, *written_out):
+            raise ValueError(f'{self.work_dir} holds a run of another config, {run["config"]}. Remove it, or choose another folder.')
+        mine = (recipe_hash(self.config), self.config.get('randomness', {}).get('seed'))
+        if 'seed' in run and (run['recipe_sha256'], run['seed']) != mine:
+            raise ValueError(
+                f'{self.work_dir} holds a run with other settings: the config has changed, or the options or the seed were others. '
+                'Remove it, choose another folder, or go on with it by\n'
+                f'    python tools/train.py {self.path} --work-dir {self.work_dir} --resume'
+            )
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """One config, tested with a checkpoint of its run.
+
+    Attributes:
+        path: of the config.
+        arguments: of ``tools/test.py``, but for ``--work-dir`` and the files that it writes.
+        overrides: of the config, as ``arguments`` have them.
+        folder: of the run; None for the config's own.
+        given: the checkpoint; None for the last one of the run.
+        stage: as ``arguments`` have it; so are ``corloc`` and ``tta``.
+        corloc: see above.
+        tta: see above.
+        out: name of the file of results in the folder.
+        dump: name of the file of predictions in the folder, if they are wanted.
+    """
+
+    path: Path
+    arguments: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    given: Path | None = None
+    stage: str = 'all'
+    corloc: bool = False
+    tta: bool = False
+    out: str = 'metrics.json'
+    dump: str | None = None
+
+    product = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @cached_property
+    def config(self) -> Config:
+        """The config with the options of the command line."""
+        return _configured(self.path, self.overrides, self.folder)
+
+    @property
+    def work_dir(self) -> Path:
+        """Folder of the run."""
+        return Path(self.config.work_dir)
+
+    @property
+    def log(self) -> Path:
+        """Output of the command."""
+        return self.work_dir / 'test/output.txt'
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """What is tested.
+
+        Raises:
+            FileNotFoundError: the run has no checkpoint.
+        """
+        found = self.given or find_checkpoint(self.work_dir)
+        if found is None:
+            raise FileNotFoundError(f'{self.work_dir} holds no checkpoint. Train first:\n    bash tools/dist_train.sh {self.path} GPUS')
+        return found
+
+    def commands(self, launch: Launch) -> list[list[str]]:
+        """Testing, unless there are results of this checkpoint by the same options."""
+        if self._is_done():
+            return []
+        options = ['--work-dir', str(self.log.parent), '--out', str(self.work_dir / self.out)]
+        options += ['--dump', str(self.work_dir / self.dump)] if self.dump else []
+        return [launch.command('test.py', [str(self.path), str(self.checkpoint)], [*options, *self.arguments])]
+
+    def check(self, promised: Collection[Path] = ()) -> None:
+        """As ``tools/test.py`` checks, before it is started."""
+        check_config(self.config)
+        check_inputs(self.config, TESTED_ON + (CORLOC_ON if self.corloc else ()), promised)
+        if not self.checkpoint.is_file() and self.checkpoint.resolve() not in promised:
+            raise FileNotFoundError(f'Checkpoint {self.checkpoint} does not exist.')
+
+    def confirm(self) -> None:
+        """The results must be there."""
+        if not self._is_done():
+            raise ValueError(f'test.py left no {self.work_dir / self.out}.')
+
+    def _is_done(self) -> bool:
+        path, config = self.work_dir / self.out, self.config
+        if not path.is_file():
+            return False
+        meta = read_result(path).meta
+        stages = choose_stages(self.stage, tuple(config.model.stages)) if 'stages' in config.model else meta.get('stages')
+        corloc = self.corloc and config.get('corloc_dataloader') is not None
+        wanted = (str(self.checkpoint), recipe_hash(config), stages, self.tta, corloc)
+        dumps = [dump_path(self.work_dir / self.dump, stage, stages) for stage in stages] if self.dump else []
+        found = (*(meta.get(key) for key in ('checkpoint', 'recipe_sha256', 'stages')), bool(meta.get('tta')), bool(meta.get('corloc')))
+        return found == wanted and all(file.is_file() and _newer(file, self.checkpoint) for file in [path, *dumps])
+
+
+def _configured(path: Path, overrides: Mapping[str, Any], folder: Path | None) -> Config:
+    config = load_config(path, overrides)
+    config.work_dir = str(folder or default_work_dir(config))
+    return config
+
+
+def _newer(path: Path, other: Path) -> bool:
+    return path.stat().st_mtime_ns >= other.stat().st_mtime_ns
