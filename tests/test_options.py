@@ -122,7 +122,7 @@ def test_false_and_an_unquoted_hook_reach_the_config():
     ]
     config = load_config(leaf, parse_options(words))
     assert config.model.share_tail is False and config.param_scheduler is None
-    assert config.custom_hooks[0].type == 'IdleStagesHook' and config.train_cfg.phases[0].iters == 7
+    assert config.custom_hooks[0].type == 'IdleStagesHook' and config.train_cfg.phases.classification.iters == 7
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from mmengine.config import Config
 
 from mmlabelpenet.apis.checkpoint import find_checkpoint
-from mmlabelpenet.apis.config import default_work_dir, last_checkpoint, load_config, recipe_hash
+from mmlabelpenet.apis.config import default_work_dir, last_checkpoint, load_config, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.test import choose_stages
@@ -205,7 +205,7 @@ class EvaluationJob:
         if not path.is_file():
             return False
         meta = read_result(path).meta
-        stages = choose_stages(self.stage, tuple(config.model.stages)) if 'stages' in config.model else meta.get('stages')
+        stages = choose_stages(self.stage, names) if (names := stage_names(config)) else meta.get('stages', [])
         corloc = self.corloc and config.get('corloc_dataloader') is not None
         wanted = (str(self.checkpoint), recipe_hash(config), stages, self.tta, corloc)
         dumps = [dump_path(self.work_dir / self.dump, stage, stages) for stage in stages] if self.dump else []

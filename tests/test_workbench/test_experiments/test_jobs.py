@@ -19,7 +19,9 @@ def path(tmp_path, monkeypatch):
     """A config of five iterations."""
     monkeypatch.chdir(tmp_path)
     path = Path('leaf.py')
-    path.write_text("train_cfg = dict(phases=[dict(name='classification', iters=5)])\nrandomness = dict(seed=0)\n")
+    model = 'dict(stages=dict(classification=dict(), detection=dict()))'
+    train_cfg = 'dict(phases=dict(classification=dict(iters=5)))'
+    path.write_text(f'model = {model}\ntrain_cfg = {train_cfg}\nrandomness = dict(seed=0)\n')
     return path
 
 
@@ -111,7 +113,7 @@ def write_results(job, place, **changes):
     meta = dict(
         checkpoint=str(place),
         recipe_sha256=recipe_hash(job.config),
-        stages=['detection', 'segmentation'],
+        stages=['classification', 'detection'],
         tta=None,
         corloc=None,
         test=ABOUT,
@@ -121,7 +123,7 @@ def write_results(job, place, **changes):
 
 
 def test_a_checkpoint_that_was_tested_by_the_same_options_is_done(path):
-    path.write_text(path.read_text() + 'model = dict(stages=dict(detection=1, segmentation=1))\ncorloc_dataloader = dict(a=1)\n')
+    path.write_text(path.read_text() + 'corloc_dataloader = dict(a=1)\n')
     place = checkpoint(Path('work_dirs/leaf'))
     job = EvaluationJob(path, given=place)
     with pytest.raises(ValueError, match='test.py left no work_dirs/leaf/metrics.json'):
@@ -129,7 +131,7 @@ def test_a_checkpoint_that_was_tested_by_the_same_options_is_done(path):
     write_results(job, place)
     assert job.commands(Launch()) == []
     job.confirm()
-    for options in (dict(corloc=True), dict(tta=True), dict(stage='segmentation'), dict(overrides=dict(log_level='ERROR'))):
+    for options in (dict(corloc=True), dict(tta=True), dict(stage='detection'), dict(overrides=dict(log_level='ERROR'))):
         assert EvaluationJob(path, given=place, **options).commands(Launch())
     assert EvaluationJob(path, given=place, dump='found.json').commands(Launch())
     assert EvaluationJob(path, given=place, out='other.json').commands(Launch())
