@@ -29,12 +29,21 @@ LISTS = {  # of each year: list -> images by number
     'VOC2012': {
         **{'Main/train': range(0, 4), 'Main/val': range(4, 7), 'Main/trainval': range(0, 7), 'Main/test': range(7, 9)},
         **{'Segmentation/train': range(0, 2), 'Segmentation/val': range(4, 6), 'Segmentation/trainval': [0, 1, 4, 5]},
-        **{'Segmentation/test': range(8, 10), 'Main/mini_train': range(0, 4), 'Main/mini_test': range(4, 7)},
-        **{'Main/animals_train': range(0, 4), 'Main/animals_test': range(4, 7), 'Segmentation/SBD/train': [0, 1, 2, 5]},
-        **{'Segmentation/SBD/val': [3, 6], 'Segmentation/trainaug': [0, 1, 2, 3, 6]},
+        **{'Segmentation/test': range(8, 10), 'Segmentation/SBD/train': [0, 1, 2, 5], 'Segmentation/SBD/val': [3, 6]},
+        'Segmentation/trainaug': [0, 1, 2, 3, 6],
+    },
+    'VOC2012mini': {  # as tools/dataset_converters/voc12_short_lists.py makes it
+        **{
+            'Main/mini_train': range(0, 4),
+            'Main/mini_test': range(4, 7),
+            'Main/animals_train': range(7, 11),
+            'Main/animals_test': range(0, 7),
+        },
+        **{'Segmentation/mini_train': range(0, 4), 'Segmentation/mini_test': range(4, 7)},
     },
 }
-WITHOUT_ANNOTATIONS = {'VOC2007': range(0), 'VOC2012': range(7, 10)}  # they are on VOC's server
+SEGMENTED = ('Segmentation/trainval', 'Segmentation/mini_train', 'Segmentation/mini_test')  # lists of images with masks
+WITHOUT_ANNOTATIONS = {'VOC2007': (), 'VOC2012': range(7, 10), 'VOC2012mini': ()}  # they are on VOC's server
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def pictures(seed, count):
 def write_voc(root, year):
     """A year of VOC: XML with nested parts, palettes, void borders, lists of every class."""
     lists = LISTS[year]
-    drawn = pictures(int(year[3:]), 1 + max(map(max, lists.values())))
+    drawn = pictures(int(year[3:7]), 1 + max(map(max, lists.values())))
     images = {f'{k:06d}' if year == 'VOC2007' else f'2008_{k:06d}': figures for k, figures in enumerate(drawn)}
     names = list(images)
     for folder in ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject'):
@@ -84,7 +93,7 @@ def write_voc(root, year):
         Image.fromarray(figures.image).save(root / f'JPEGImages/{image_id}.jpg', quality=95)
         if number not in WITHOUT_ANNOTATIONS[year]:
             (root / f'Annotations/{image_id}.xml').write_text(voc_xml(image_id, figures))
-        if number in {*lists.get('Segmentation/trainval', ())}:
+        if any(number in numbers for place, numbers in lists.items() if place in SEGMENTED):
             write_masks(root, image_id, figures)
     for place, numbers in lists.items():
         folder, split = (root / 'ImageSets' / place).parent, place.split('/')[-1]
@@ -160,7 +169,7 @@ def write_workspace(folder):
     data = folder / 'data'
     for year in LISTS:
         write_voc(data / 'VOCdevkit' / year, year)
-    join_devkits([data / 'VOCdevkit' / year for year in LISTS], data / 'VOCdevkit/VOC0712')
+    join_devkits([data / 'VOCdevkit' / year for year in ('VOC2007', 'VOC2012')], data / 'VOCdevkit/VOC0712')
     write_official_coco(data / 'coco')
     render_dataset(data / 'rendered', toy.SETTINGS)
     for year, split in (('07', 'trainval'), ('12', 'trainaug')):

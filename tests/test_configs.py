@@ -185,7 +185,7 @@ def test_everything_that_the_runner_builds_of_a_config_can_be_built(leaf, worksp
     if BUILT.setdefault(repr([list(config.model.get('stages', ())), content]), leaf) != leaf:
         return  # another leaf has the same parts
     monkeypatch.chdir(workspace)
-    for variable in ('MMLABELPENET_DATA', 'MMLABELPENET_COCO'):
+    for variable in ('MMLABELPENET_DATA', 'MMLABELPENET_COCO', 'MMLABELPENET_MINI'):
         monkeypatch.delenv(variable, raising=False)
     toy.hurry(monkeypatch)
     monkeypatch.setattr('gc.collect', int)  # data sets call it, for a second

@@ -26,7 +26,7 @@ def missing(config, parts=TRAINED_ON, promised=()):
 
 def leaf(name, monkeypatch, tmp_path):
     """A config of ours in an empty folder."""
-    for variable in ('MMLABELPENET_DATA', 'MMLABELPENET_COCO'):
+    for variable in ('MMLABELPENET_DATA', 'MMLABELPENET_COCO', 'MMLABELPENET_MINI'):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     return load_config(ROOT / f'configs/{name}.py')

@@ -1,9 +1,10 @@
 # 800 training and 200 test images of VOC 2012 (20 classes), for development at CPU size.
+# tools/dataset_converters/voc12_short_lists.py makes the folder.
 _base_ = './voc.py'
 
-__voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
-__train = dict(data_root=__voc12, split='mini_train', proposals='data/proposals/voc12mini_mini_train.npz', min_proposal_area=0.01)
-__test = dict(data_root=__voc12, split='mini_test', proposals='data/proposals/voc12mini_mini_test.npz', min_proposal_area=0.01)
+__mini = '{{$MMLABELPENET_MINI:data/VOCdevkit/VOC2012mini}}'
+__train = dict(data_root=__mini, split='mini_train', proposals='data/proposals/voc12mini_mini_train.npz', min_proposal_area=0.01)
+__test = dict(data_root=__mini, split='mini_test', proposals='data/proposals/voc12mini_mini_test.npz', min_proposal_area=0.01)
 __load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
 __pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 __augment = [
@@ -17,6 +18,8 @@ __test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize
 train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__train_pipeline))
 label_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
 test_dataloader = dict(num_workers=1, dataset=dict(__test, pipeline=__test_pipeline))
-test_evaluator = dict(data_root=__voc12, split='mini_test')
+test_evaluator = dict(data_root=__mini, split='mini_test')
 corloc_dataloader = dict(num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
-corloc_evaluator = dict(data_root=__voc12, split='mini_train')
+corloc_evaluator = dict(data_root=__mini, split='mini_train')
+
+data_sources = {__mini: f'python tools/dataset_converters/voc12_short_lists.py data/VOCdevkit/VOC2012 {__mini}'}

@@ -1,0 +1,162 @@
+"""Build the short lists of VOC 2012 as a devkit of their own, from an official VOC 2012.
+
+====================  ======  ==================================================================================================
+list                  images  of
+====================  ======  ==================================================================================================
+``mini_train``        800     the segmentation list ``val``, in their size; 20 classes
+``mini_test``         200     the same; ``mini_test_clean`` holds the 176 of them whose derived instance masks have no doubt
+``animals_train``     1,427   the augmented training list, with at least one of five animals, reduced to 400 pixels, without masks
+``animals_test``      301     ``mini_train`` and ``mini_test``, those that show one of the five animals
+====================  ======  ==================================================================================================
+
+Difficult objects count as objects here, in tags too. Images are encoded anew, since numbers that were measured on these lists rest on that.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmlabelpenet.datasets.devkit import Objects
+from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.progress import track
+from mmlabelpenet.workbench.exports.voc import whole_corners
+from mmlabelpenet.workbench.quickstart.rendered import voc_palette
+from mmlabelpenet.workbench.short_lists.instances import instances_of
+
+ANIMALS = ('cat', 'cow', 'dog', 'horse', 'sheep')
+MINI = ('mini_train', 'mini_test')
+LONGEST = 400  # pixels of an image of animals_train
+MASKS = ('derived', 'official')
+_QUALITY = dict(mini=90, animals=88)  # of JPEG
+_FOLDERS = ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject', 'ImageSets/Main', 'ImageSets/Segmentation')
+
+
+def names_of(split: str) -> list[str]:
+    """Image names of a list that is kept with the package: both mini lists, ``mini_test_clean`` and ``animals_train``.
+
+    >>> [len(names_of(split)) for split in ('mini_train', 'mini_test', 'mini_test_clean', 'animals_train')]
+    [800, 200, 176, 1427]
+    """
+    return (files(__package__) / f'{split}.txt').read_text(encoding='utf-8').split()
+
+
+def build_short_lists(official: str | Path, out: str | Path, masks: str = 'derived') -> dict[str, int]:
+    """Write the devkit; it appears whole or not at all.
+
+    Args:
+        official: a VOC 2012 with the images, annotations and segmentations of ``trainval``.
+        out: the new folder.
+        masks: instance masks of the mini lists: ``'derived'`` from class masks and boxes (:mod:`~.instances`), on which the numbers of
+            these lists rest, or ``'official'``.
+
+    Returns:
+        images by list.
+
+    Raises:
+        FileExistsError: ``out`` is there.
+        FileNotFoundError: ``official`` lacks images, annotations or masks.
+        ValueError: masks of another kind.
+    """
+    out, source = Path(out), VOCDevkit(official)
+    if masks not in MASKS:
+        raise ValueError(f'Masks are {" or ".join(MASKS)}, got {masks!r}.')
+    if out.exists():
+        raise FileExistsError(f'{str(out)!r} is there already. Remove it or choose another folder.')
+    lists = {split: names_of(split) for split in (*MINI, 'mini_test_clean', 'animals_train')}
+    mini = sorted(lists['mini_train'] + lists['mini_test'])
+    _check_source(source, mini, lists['animals_train'], masks)
+    with locked(out), atomic_folder(out) as folder:
+        for name in _FOLDERS:
+            (folder / name).mkdir(parents=True)
+        shown: dict[str, set[str]] = {}
+        segmented = set(mini)
+        for image_id in track([*mini, *lists['animals_train']], 'images'):
+            objects = source.objects(image_id)
+            shown[image_id] = {source.classes[label] for label in objects.labels}
+            if image_id in segmented:
+                _write_image(folder, image_id, source, objects, _QUALITY['mini'])
+                _write_masks(folder, image_id, source, objects, masks)
+            else:
+                _write_image(folder, image_id, source, objects, _QUALITY['animals'], LONGEST)
+        lists['animals_test'] = [image_id for image_id in mini if shown[image_id] & set(ANIMALS)]
+        _write_lists(folder, lists, shown)
+    return {split: len(names) for split, names in lists.items()}
+
+
+def _check_source(source: VOCDevkit, mini: Sequence[str], animals: Sequence[str], masks: str) -> None:
+    wanted = [source.data_root / f'{folder}/{image_id}.{end}' for folder, end, ids in _files(mini, animals, masks) for image_id in ids]
+    missing = [path for path in wanted if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(wanted)} files are missing, the first is {str(missing[0])!r}. Give an official VOC 2012 with trainval.'
+        )
+
+
+def _files(mini: Sequence[str], animals: Sequence[str], masks: str) -> Iterable[tuple[str, str, Sequence[str]]]:
+    """Folder, suffix and images of what is read."""
+    everything = [*mini, *animals]
+    yield from (('JPEGImages', 'jpg', everything), ('Annotations', 'xml', everything), ('SegmentationClass', 'png', mini))
+    if masks == 'official':
+        yield 'SegmentationObject', 'png', mini
+
+
+def _write_image(folder: Path, image_id: str, source: VOCDevkit, objects: Objects, quality: int, longest: int | None = None) -> None:
+    """Image and annotation file, both reduced where the image is larger."""
+    image = read_picture(source.image_path(image_id))
+    scale = min(1.0, longest / max(image.shape[:2])) if longest else 1.0
+    if scale < 1:
+        height, width = (round(side * scale) for side in image.shape[:2])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    Image.fromarray(image).save(folder / f'JPEGImages/{image_id}.jpg', quality=quality)
+    names = [source.classes[label] for label in objects.labels]
+    text = _annotation(image_id, image.shape[:2], objects.bboxes * scale, names)
+    (folder / f'Annotations/{image_id}.xml').write_text(text, encoding='utf-8')
+
+
+def _annotation(image_id: str, size: tuple[int, int], bboxes: NDArray, names: Sequence[str]) -> str:
+    root = ElementTree.Element('annotation')
+    ElementTree.SubElement(root, 'filename').text = f'{image_id}.jpg'
+    shape = ElementTree.SubElement(root, 'size')
+    for key, value in (('width', size[1]), ('height', size[0]), ('depth', 3)):
+        ElementTree.SubElement(shape, key).text = str(value)
+    for name, box in zip(names, bboxes.tolist(), strict=True):
+        element = ElementTree.SubElement(root, 'object')
+        ElementTree.SubElement(element, 'name').text = name
+        ElementTree.SubElement(element, 'difficult').text = '0'
+        corners = ElementTree.SubElement(element, 'bndbox')
+        for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), whole_corners(box, size)):
+            ElementTree.SubElement(corners, key).text = str(value)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding='unicode') + '\n'
+
+
+def _write_masks(folder: Path, image_id: str, source: VOCDevkit, objects: Objects, masks: str) -> None:
+    copy_file(source.data_root / f'SegmentationClass/{image_id}.png', folder / f'SegmentationClass/{image_id}.png')
+    target = folder / f'SegmentationObject/{image_id}.png'
+    if masks == 'official':
+        copy_file(source.data_root / f'SegmentationObject/{image_id}.png', target)
+        return
+    class_mask = source.class_mask(image_id)
+    if class_mask is not None:
+        picture = Image.fromarray(instances_of(class_mask, objects.bboxes, objects.labels))
+        picture.putpalette(voc_palette())
+        picture.save(target)
+
+
+def _write_lists(folder: Path, lists: Mapping[str, Sequence[str]], shown: Mapping[str, set[str]]) -> None:
+    """Image lists, those of each class, and those of images with masks."""
+    for split, names in lists.items():
+        text = ''.join(f'{image_id}\n' for image_id in names)
+        (folder / f'ImageSets/Main/{split}.txt').write_text(text, encoding='utf-8')
+        if split != 'animals_train':
+            (folder / f'ImageSets/Segmentation/{split}.txt').write_text(text, encoding='utf-8')
+        for name in VOC_CLASSES:
+            lines = [f'{image_id} {1 if name in shown[image_id] else -1:2d}\n' for image_id in names]
+            (folder / f'ImageSets/Main/{name}_{split}.txt').write_text(''.join(lines), encoding='utf-8')

@@ -1,0 +1,32 @@
+"""Build the short lists of VOC 2012 (mini_*, animals_*), the data of configs for CPUs, from an official VOC 2012.
+
+python tools/dataset_converters/voc12_short_lists.py data/VOCdevkit/VOC2012 data/VOCdevkit/VOC2012mini
+"""
+
+import argparse
+
+from mmlabelpenet.terminal import run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the folder and say what is in it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('official', help='VOC 2012 with the images, annotations and segmentations of trainval')
+    parser.add_argument('out', help='the new folder')
+    parser.add_argument(
+        '--masks',
+        choices=('derived', 'official'),
+        default='derived',
+        help='instance masks for testing: derived from class masks and boxes, on which published numbers of these lists rest, '
+        'or the official ones (default: derived)',
+    )
+    args = parser.parse_args(argv)
+
+    from mmlabelpenet.workbench.short_lists.build import build_short_lists
+
+    counts = build_short_lists(args.official, args.out, args.masks)
+    print(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
+
+
+if __name__ == '__main__':
+    run(main)
