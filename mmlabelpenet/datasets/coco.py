@@ -246,6 +246,7 @@ class COCODevkit(Devkit):
             place = self._place(image_id)
             if place is None:
                 raise FileNotFoundError(f'Image {image_id!r} is in no annotation file of {str(self.data_root)!r}.')
+            self._names(place[0])
             path = self.list_file(place[0])
             content = _read(path, _Annotations)
             ids, names = _identities(content.images, path), {category.id: category.name for category in content.categories}

@@ -19,7 +19,7 @@ from ..schema import read_text
 from .devkit import VOID, Devkit, Masks, Objects, void_of
 from .image_names import identities, is_image_name, read_image_list
 from .pictures import read_indices
-from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml
+from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml, unknown_tag
 
 VOC_CLASSES = (
     'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
@@ -146,6 +146,9 @@ class VOCDevkit(Devkit):
         path = self._annotation(image_id)
         named = [((element.findtext('name') or '').strip(), element) for element in parse_xml(path).iter('object')]
         found = [(name, element) for name, element in named if wanted is None or name in wanted]
+        for name, _ in named if wanted is not None else ():
+            if name not in wanted and name not in self.mask_classes:
+                raise unknown_tag(name, self.classes, repr(str(path)))
         return Objects(
             bboxes=np.array([read_box(element, path) for _, element in found], np.float32).reshape(-1, 4),
             labels=np.array([0 if wanted is None else wanted[name] for name, _ in found], np.int64),

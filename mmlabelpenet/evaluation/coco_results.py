@@ -17,22 +17,34 @@ A first pass checks every entry and remembers where it stands; then each image's
 holds a few numbers an entry, whatever the order of the file and the size of its masks.
 """
 
-import json
-import math
 import os
 from array import array
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..datasets.devkit import ResultNames
-from ..datasets.rle import checked_rle
+from ..datasets.label_schema import Box, Code
+from ..datasets.rle import RLE, checked_rle
+from ..schema import decode_json
 from .json_stream import iter_json_list
-from .overlaps import RLE
 from .scoring import Prediction
+
+
+class _Result(msgspec.Struct):
+    """The schema of an entry."""
+
+    image_id: str | int
+    score: float
+    category_id: str | int | None = None
+    category_name: str | None = None
+    bbox: Box | None = None
+    segmentation: Code | None = None
+    id: str | int | None = None
 
 
 class Entry(NamedTuple):
@@ -70,66 +82,58 @@ class ResultsFile:
 
     def _index(self) -> None:
         seen: dict[Hashable, int] = {}
-        for first, last, raw in iter_json_list(self.path):
-            self.num_entries += 1
-            try:
-                entry = self._read(raw)
-                identity = raw.get('id')
-                if not isinstance(identity, int | str | None):
-                    raise ValueError(f'its id needs to be a number or a string, got {identity!r}')
-                if identity is not None and seen.setdefault(identity, self.num_entries) != self.num_entries:
-                    raise ValueError(f'its id {identity!r} is that of entry {seen[identity]} already')
-                if self.has_masks not in (None, entry.mask is not None):
-                    raise ValueError('a segmentation stands in all entries or in none, but this one differs from those before')
-            except ValueError as error:
-                image = f' (image {raw["image_id"]!r})' if isinstance(raw, dict) and 'image_id' in raw else ''
-                raise ValueError(f'Entry {self.num_entries}{image} of {str(self.path)!r} cannot be scored: {error}.') from error
-            self.has_masks = entry.mask is not None
-            self._spans[entry.image_id].extend((first, last))
+        with open(self.path, 'rb') as file:
+            for first, last in iter_json_list(self.path):
+                self.num_entries += 1
+                file.seek(first)
+                where = f'Entry {self.num_entries} of {str(self.path)!r}'
+                raw = decode_json(file.read(last - first), _Result, f'{where} cannot be scored')
+                try:
+                    entry = self._read(raw)
+                    if raw.id is not None and seen.setdefault(raw.id, self.num_entries) != self.num_entries:
+                        raise ValueError(f'its id {raw.id!r} is that of entry {seen[raw.id]} already')
+                    if self.has_masks not in (None, entry.mask is not None):
+                        raise ValueError('a segmentation stands in all entries or in none, but this one differs from those before')
+                except ValueError as error:
+                    raise ValueError(f'{where} (image {raw.image_id!r}) cannot be scored: {error}.') from error
+                self.has_masks = entry.mask is not None
+                self._spans[entry.image_id].extend((first, last))
 
-    def _read(self, raw: Any) -> Entry:
-        if not isinstance(raw, dict):
-            raise ValueError(f'an object with image_id, category_id, bbox and score is expected, got {type(raw).__name__}')
-        given = raw.get('image_id')
-        image_id = self._images.get(given) if isinstance(given, str | int) else None
+    def _read(self, raw: _Result) -> Entry:
+        image_id = self._images.get(raw.image_id)
         if image_id is None:
-            raise ValueError(f'its image_id {given!r} is no image of the split (VOC ids are strings such as "2007_000027")')
-        score = raw.get('score')
-        if not _is_number(score) or not math.isfinite(score):
-            raise ValueError(f'its score needs to be a finite number, got {score!r}')
+            raise ValueError(f'its image_id {raw.image_id!r} is no image of the split (VOC ids are strings such as "2007_000027")')
         mask = None
-        if raw.get('segmentation') is not None:
-            mask = checked_rle(raw['segmentation'], self._size(image_id))
-        return Entry(image_id, self._box(raw.get('bbox'), mask), float(score), self._label(raw), mask)
+        if raw.segmentation is not None:
+            code = msgspec.to_builtins(raw.segmentation)
+            mask = checked_rle(dict(code, size=list(code['size'])), self._size(image_id))
+        return Entry(image_id, self._box(raw.bbox, mask), raw.score, self._label(raw), mask)
 
     def _size(self, image_id: str) -> tuple[int, int]:
         if image_id not in self._sizes:
             self._sizes[image_id] = self._image_size(image_id)
         return self._sizes[image_id]
 
-    def _label(self, raw: dict[str, Any]) -> int:
-        given = [raw[key] for key in ('category_id', 'category_name') if raw.get(key) is not None]
+    def _label(self, raw: _Result) -> int:
+        given = [value for value in (raw.category_id, raw.category_name) if value is not None]
         if not given:
             raise ValueError('it has no category_id')
-        labels = set()
         for value in given:
-            if not isinstance(value, str | int) or isinstance(value, bool) or value not in self._labels:
+            if value not in self._labels:
                 known = ', '.join(f'{number} {name}' for name, number in self._names.classes.items())
                 raise ValueError(f'its class {value!r} is unknown: give the number or the name of one of {known}')
-            labels.add(self._labels[value])
+        labels = {self._labels[value] for value in given}
         if len(labels) > 1:
             raise ValueError(f'its category_id and category_name differ: {given}')
         return labels.pop()
 
     @staticmethod
-    def _box(bbox: Any, mask: RLE | None) -> list[float]:
-        if bbox is None and mask is not None:
-            bbox = coco_mask.toBbox(mask).tolist()
-        if not isinstance(bbox, list) or len(bbox) != 4 or not all(_is_number(value) and math.isfinite(value) for value in bbox):
-            raise ValueError(f'its bbox needs to be four finite numbers [x, y, width, height], got {bbox!r}')
-        left, top, width, height = bbox
+    def _box(bbox: Box | None, mask: RLE | None) -> list[float]:
+        if bbox is None and mask is None:
+            raise ValueError('it has neither a bbox nor a segmentation')
+        left, top, width, height = coco_mask.toBbox(mask).tolist() if bbox is None else bbox
         if width < 0 or height < 0:
-            raise ValueError(f'its bbox needs a width and a height of at least 0, got {bbox!r}')
+            raise ValueError(f'its bbox needs a width and a height of at least 0, got {list(bbox)}')
         return [left, top, left + width, top + height]
 
     def prediction(self, image_id: str) -> Prediction:
@@ -148,14 +152,10 @@ class ResultsFile:
         with open(self.path, 'rb') as file:
             for first, last in zip(spans[::2], spans[1::2], strict=True):
                 file.seek(first)
-                entries.append(self._read(json.loads(file.read(last - first))))
+                entries.append(self._read(decode_json(file.read(last - first), _Result, f'{str(self.path)!r} has changed')))
         return Prediction(
             bboxes=np.array([entry.bbox for entry in entries], dtype=np.float64).reshape(-1, 4),
             scores=np.array([entry.score for entry in entries], dtype=np.float64),
             labels=np.array([entry.label for entry in entries], dtype=np.int64),
             masks=[entry.mask for entry in entries] if self.has_masks else None,
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

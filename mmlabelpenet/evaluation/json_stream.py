@@ -1,89 +1,52 @@
 """Go through a JSON list of any length without holding it in memory."""
 
-import json
+import mmap
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
 
-_LONGEST = 1 << 26  # characters of one entry
-_BLANK = ' \t\r\n'
-
-
-class _Window:
-    """The part of a file that is being looked at.
-
-    Bytes are read as Latin-1, which gives one character for each, so that places in the text are places in the file; JSON's structure is
-    ASCII in any case, and what is not is decoded again.
-    """
-
-    def __init__(self, file: BinaryIO, chunk: int) -> None:
-        self.file, self.chunk = file, chunk
-        self.text, self.base, self.place = '', 0, 0
-        self.decoder = json.JSONDecoder()
-
-    def grow(self) -> bool:
-        more = self.file.read(self.chunk).decode('latin-1')
-        self.base += self.place
-        self.text, self.place = self.text[self.place :] + more, 0
-        return bool(more)
-
-    def peek(self) -> str:
-        """The next character that is not blank; '' at the end of the file."""
-        while True:
-            while self.place < len(self.text) and self.text[self.place] in _BLANK:
-                self.place += 1
-            if self.place < len(self.text):
-                return self.text[self.place]
-            if not self.grow():
-                return ''
-
-    def value(self) -> tuple[int, int, Any]:
-        """The next value, with its first byte and the byte after its last."""
-        self.peek()
-        while True:
-            try:
-                value, end = self.decoder.raw_decode(self.text, self.place)
-                break
-            except json.JSONDecodeError:
-                # Perhaps only the end is missing.
-                if len(self.text) - self.place > _LONGEST or not self.grow():
-                    raise
-        piece = self.text[self.place : end]
-        span = self.base + self.place, self.base + end
-        self.place = end
-        return *span, value if piece.isascii() else json.loads(piece.encode('latin-1').decode('utf-8'))
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
+_OPEN, _CLOSE = b'[{', b']}'
 
 
-def iter_json_list(path: str | os.PathLike[str], chunk: int = 1 << 20) -> Iterator[tuple[int, int, Any]]:
-    """Yield the entries of a JSON list one by one.
+def iter_json_list(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
+    """Find the entries of a JSON list one by one, by its brackets and commas; what an entry holds is not looked at.
 
     Args:
         path: the file, UTF-8.
-        chunk: bytes that are read at once.
 
     Yields:
-        First byte, byte after the last, and value of each entry.
+        First byte of each entry, and the byte after its last one.
 
     Raises:
-        ValueError: the file is no JSON list, is damaged or breaks off; the message names the entry.
+        ValueError: the file is no JSON list, or breaks off; the message names the entry.
     """
-    path, number = Path(path), 0
+    path = Path(path)
     with open(path, 'rb') as file:
-        window = _Window(file, chunk)
-        if window.peek() != '[':
-            raise ValueError(f'{str(path)!r} needs to be a JSON list of entries ("[{{...}}, ...]"), it starts with {window.peek()!r}.')
-        window.place += 1
-        if window.peek() == ']':
-            return
-        mark = ','
-        while mark == ',':
-            number += 1
-            try:
-                yield window.value()
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise ValueError(f'Entry {number} of {str(path)!r} is not valid JSON, or the file breaks off: {error}.') from error
-            mark = window.peek()
-            window.place += 1
-        if mark != ']' or window.peek():
-            raise ValueError(f'After entry {number} of {str(path)!r} a comma or the end of the list is expected, got {mark!r}.')
+        if not path.stat().st_size:
+            raise ValueError(f'{str(path)!r} is empty; a JSON list of entries ("[{{...}}, ...]") is expected.')
+        yield from _entries(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path)
+
+
+def _entries(content: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
+    tokens = _TOKEN.finditer(content)
+    first = next(tokens, None)
+    if first is None or first[0] != b'[' or content[: first.start()].removeprefix(b'\xef\xbb\xbf').strip():
+        raise ValueError(f'{str(path)!r} needs to be a JSON list of entries ("[{{...}}, ...]"), it starts with {content[:1]!r}.')
+    start, depth, number = first.end(), 0, 1
+    for token in tokens:
+        sign = token[0]
+        if depth == 0 and sign in (b',', b']'):
+            if sign == b',' or number > 1 or content[start : token.start()].strip():
+                yield start, token.start()
+            if sign == b']':
+                if content[token.end() :].strip():
+                    raise ValueError(f'After entry {number} of {str(path)!r} the list ends, but the file goes on.')
+                return
+            start, number = token.end(), number + 1
+        elif sign in _OPEN:
+            depth += 1
+        elif sign in _CLOSE:
+            depth -= 1
+    raise ValueError(f'Entry {number} of {str(path)!r} does not end: the file breaks off, or a bracket is missing.')

@@ -252,6 +252,14 @@ def test_a_malformed_annotation_is_named(tmp_path, change, problem):
         read()
 
 
+def test_a_class_in_another_letter_case_is_not_left_out_silently(tmp_path):
+    made(tmp_path, ['a.jpg'])
+    devkit = COCODevkit(tmp_path, ('Cat', 'dog'))
+    devkit.image_ids('val')
+    with pytest.raises(ValueError, match='Cat are no categories of .*: cat, dog'):
+        devkit.objects('a')
+
+
 @pytest.mark.parametrize('names', [['../a.jpg'], ['/etc/passwd']])
 def test_no_image_lies_outside_of_its_split(tmp_path, names):
     content = dict(images=[dict(id=1, file_name=name) for name in names], annotations=[], categories=[])

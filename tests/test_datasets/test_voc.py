@@ -313,6 +313,12 @@ def test_boxes_are_half_open_and_zero_based(root):
     assert len(everything.bboxes) == 3 and not everything.labels.any()
 
 
+def test_a_class_in_another_letter_case_is_not_left_out_silently(root):
+    with pytest.raises(ValueError, match=r"'dog' in .*a\.xml. is no class. Did you mean 'Dog'"):
+        VOCDevkit(root, ('cat', 'Dog', 'person')).objects('a')
+    assert len(VOCDevkit(root, ('cat', 'Dog', 'person'), mask_classes=('cat', 'Dog', 'person', 'dog')).objects('a').labels) == 1
+
+
 def test_an_image_without_wanted_objects_has_empty_fields_of_the_right_shape(root):
     objects = VOCDevkit(root, CLASSES).objects('c')
     assert objects.bboxes.shape == (0, 4) and objects.labels.shape == (0,) and objects.difficult.shape == (0,)

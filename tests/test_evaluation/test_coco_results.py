@@ -92,22 +92,27 @@ BROKEN = [
     ({'category_id': 4}, 'class 4 is unknown: give the number or the name of one of 1 cat, 2 cow, 3 dog'),
     ({'category_id': 0}, 'class 0 is unknown'),
     ({'category_id': 'horse'}, "class 'horse' is unknown"),
-    ({'category_id': True}, 'class True is unknown'),
+    ({'category_id': True}, r'got `bool` - at `\$.category_id`'),
     ({'category_id': None}, 'no category_id'),
     ({'category_id': 1, 'category_name': 'dog'}, 'differ'),
-    ({'score': float('nan')}, 'finite number, got nan'),
-    ({'score': float('inf')}, 'finite number, got inf'),
-    ({'score': '0.5'}, "finite number, got '0.5'"),
-    ({'score': None}, 'finite number, got None'),
-    ({'bbox': [0, 0, 1]}, 'four finite numbers'),
-    ({'bbox': [0, 0, float('nan'), 1]}, 'four finite numbers'),
+    ({'score': float('nan')}, 'JSON is malformed: invalid character'),
+    ({'score': float('inf')}, 'JSON is malformed: invalid character'),
+    ({'score': 10**400}, r'Number out of range - at `\$.score`'),
+    ({'score': '0.5'}, r'Expected `float`, got `str` - at `\$.score`'),
+    ({'score': None}, r'Expected `float`, got `null` - at `\$.score`'),
+    ({'bbox': [0, 0, 1]}, r'Expected `array` of length 4 - at `\$.bbox`'),
+    ({'bbox': [0, 0, float('nan'), 1]}, 'JSON is malformed'),
+    ({'bbox': None, 'segmentation': None}, 'neither a bbox nor a segmentation'),
+    ({'more': 5000 * [[]], 'score': 'a'}, 'score`'),
     ({'bbox': [0, 0, -1, 1]}, 'at least 0'),
     ({'segmentation': {'size': [14, 12], 'counts': [168]}}, r'size \[14, 12\], but the image has \[12, 14\]'),
     ({'segmentation': {'size': list(SIZE), 'counts': '6P'}}, 'middle of a number'),
     ({'segmentation': {'size': list(SIZE), 'counts': [100]}}, 'cover 100 pixels'),
     ({'segmentation': None}, 'in all entries or in none'),
     ({'id': 1}, 'id 1 is that of entry 1 already'),
-    ({'id': [1]}, 'id needs to be a number or a string'),
+    ({'id': [1]}, r'got `array` - at `\$.id`'),
+    ({'segmentation': {'size': [100_000, 100_000], 'counts': [10**10]}}, r'but the image has \[12, 14\]'),
+    ({'segmentation': {'size': list(SIZE), 'counts': [10**30]}}, 'neither a string nor a list of lengths'),
 ]
 
 
@@ -161,5 +166,5 @@ def test_image_without_entries_has_an_empty_prediction(tmp_path):
 
 
 def test_entry_that_is_no_object_is_named(tmp_path):
-    with pytest.raises(ValueError, match='Entry 1 of .*got list'):
+    with pytest.raises(ValueError, match='Entry 1 of .*Expected `object`, got `array`'):
         results(tmp_path, [[1, 2]])
