@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 interpreter() {
     local pyenv=${PYENV_ROOT:-$HOME/.pyenv} found
-    found=$(find "$pyenv/versions" -path "*/$1*/bin/python" 2>/dev/null | sort -V | tail -n 1)
+    found=$(printf '%s\n' "$pyenv/versions/$1"*/bin/python | sort -V | tail -n 1)
+    [ -x "$found" ] || found=
     echo "${found:-$(command -v "python$1" || true)}"
 }
 

@@ -56,6 +56,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
                 'Learning rates are given twice: in train_cfg.phases (lr, milestones, warmup) and in param_scheduler. Leave one out.'
             )
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
+        del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here, which live as long as the run
         if not hasattr(self.dataloader.sampler, 'start'):
             raise ValueError(f'The sampler must be a ResumableSampler, got {type(self.dataloader.sampler).__name__}.')
         if getattr(self.dataloader, 'persistent_workers', False):

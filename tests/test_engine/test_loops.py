@@ -1,6 +1,7 @@
 """The training loop: who trains when, and that nothing is lost."""
 
 import json
+import multiprocessing
 import re
 import shutil
 from pathlib import Path
@@ -35,6 +36,13 @@ def snapshots(runner):
 def whole(toy_root, tmp_path_factory):
     """The uninterrupted run of all phases."""
     return train(toy_root, tmp_path_factory.mktemp('whole'), hooks=[dict(type='Snapshots')])
+
+
+def test_no_loader_process_starts_before_its_phase(toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, [('classification', 1)], workers=1)
+    runner = toy.build_runner(config)
+    loop = runner.build_train_loop(runner._train_loop)
+    assert loop.dataloader.num_workers == 1 and not multiprocessing.active_children()
 
 
 def parts(names):
