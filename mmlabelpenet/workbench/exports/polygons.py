@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up: the inside lies to the right of the way
 
@@ -61,12 +62,8 @@ def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = 
     """
     polygons = []
     for part, corner in _parts(np.asarray(mask, bool)):
-        polygon, *holes = _outer_first([move(outline) for outline in mask_outlines(part)])
-        while holes:  # the nearest hole first, so that no bridge crosses another one
-            places = [_nearest(polygon, hole) for hole in holes]
-            chosen = min(range(len(holes)), key=lambda index: places[index][0])
-            polygon = _bridged(polygon, holes.pop(chosen), *places[chosen][1:])
-        polygons.append(polygon + corner)
+        outer, *holes = _outer_first([move(outline) for outline in mask_outlines(part)])
+        polygons.append(_bridged(outer, holes) + corner)
     return polygons
 
 
@@ -88,7 +85,8 @@ def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
         if not holes:
             polygons.append(pulled_in(outer) + corner)
             continue
-        row = int(holes[0][:, 1].min())
+        rows = [int(hole[:, 1].min()) for hole in holes]
+        row = min(rows, key=lambda row: abs(row - len(part) / 2))
         for first, piece in ((0, part[:row]), (row, part[row:])):
             polygons += [polygon + corner + [0, first] for polygon in cut_polygons(piece)]
     return polygons
@@ -102,14 +100,7 @@ def joined_parts(polygons: Sequence[NDArray]) -> NDArray:
     Args:
         polygons: of :func:`mask_polygons`, moved by :func:`inner`.
     """
-    polygon, rest = polygons[0], list(polygons[1:])
-    while rest:
-        places = [_nearest(polygon, part) for part in rest]
-        chosen = min(range(len(rest)), key=lambda index: places[index][0])
-        (length, here, there), part = places[chosen], rest.pop(chosen)
-        if filled_pixels(part) > length - 1:
-            polygon = _bridged(polygon, part, here, there)
-    return polygon
+    return _bridged(polygons[0], polygons[1:], lambda part, length: filled_pixels(part) > length - 1)
 
 
 def filled_pixels(polygon: NDArray) -> int:
@@ -165,16 +156,36 @@ def _outer_first(outlines: Sequence[NDArray]) -> list[NDArray]:
     return sorted(outlines, key=lambda outline: -np.ptp(outline, 0).prod())
 
 
-def _nearest(polygon: NDArray, outline: NDArray) -> tuple[float, int, int]:
-    """Distance of the nearest corners (in king's moves) and their places."""
-    apart = np.abs(polygon[:, None] - outline[None]).max(2)
-    here, there = np.unravel_index(apart.argmin(), apart.shape)
-    return float(apart[here, there]), int(here), int(there)
+def _bridged(outer: NDArray, rings: Sequence[NDArray], worth: Callable[[NDArray, float], bool] = lambda ring, length: True) -> NDArray:
+    """One polygon of rings joined at their nearest corners, the nearest ring first, so that no bridge crosses another one.
 
-
-def _bridged(polygon: NDArray, outline: NDArray, here: int, there: int) -> NDArray:
-    around = np.roll(outline, -there, 0)
-    return np.concatenate([polygon[: here + 1], around, around[:1], polygon[here:]])
+    Args:
+        outer: (P, 2), where the polygon begins.
+        rings: to be joined.
+        worth: of a ring and the length of its bridge (in king's moves), whether it is taken.
+    """
+    polygon, added = outer, outer
+    low, high = (np.array([bound(ring, 0) for ring in rings]).reshape(-1, 2) for bound in (np.min, np.max))
+    distances, left = np.full(len(rings), np.inf), np.ones(len(rings), bool)
+    corners, places = np.zeros((len(rings), 2)), np.zeros(len(rings), np.int64)  # of each bridge: in the polygon, and in the ring
+    while left.any():
+        gaps = np.maximum(low - added.max(0), added.min(0) - high).max(1)
+        tree = cKDTree(added)
+        for index in np.flatnonzero(left & (gaps < distances)):
+            apart, nearest = tree.query(rings[index], p=np.inf, distance_upper_bound=distances[index])
+            there = int(apart.argmin())
+            if apart[there] < distances[index]:
+                distances[index], corners[index], places[index] = apart[there], added[nearest[there]], there
+        chosen = int(np.where(left, distances, np.inf).argmin())
+        left[chosen] = False
+        if not worth(rings[chosen], float(distances[chosen])):
+            added = outer[:1]
+            continue
+        added = rings[chosen]
+        here = int(np.flatnonzero((polygon == corners[chosen]).all(1))[0])
+        around = np.roll(added, -places[chosen], 0)
+        polygon = np.concatenate([polygon[: here + 1], around, around[:1], polygon[here:]])
+    return polygon
 
 
 def _ways(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
