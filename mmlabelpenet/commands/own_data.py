@@ -138,12 +138,14 @@ def export(args: argparse.Namespace) -> None:
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.commands import browse
     from mmlabelpenet.commands import export as export_labels
+    from mmlabelpenet.files import locked
     from mmlabelpenet.workbench.own_data.labelling import label_images, refuse_unreadable
 
     inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
     store = args.dir / 'labels.json'
     tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
-    labelled, unreadable = label_images(inferencer, images, store, tags, args.stage, args.min_score)
+    with locked(store):
+        labelled, unreadable = label_images(inferencer, images, store, tags, args.stage, args.min_score)
     refuse_unreadable(unreadable, len(labelled))
     out = args.dir / 'export' / args.format
     words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']

@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, unusable
 from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.progress import track
+from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, folder_entries
 from mmlabelpenet.workbench.own_data.tags import listed, match_pictures, merge_classes, read_entries
@@ -24,6 +27,16 @@ from mmlabelpenet.workbench.own_data.tags import listed, match_pictures, merge_c
 RECORD = 'own_data.json'
 _LINE = 210  # characters of an error for what does not fit
 _FEW = 10  # pictures of a class below which its learning is doubtful
+
+
+class _Record(msgspec.Struct):
+    """``own_data.json``."""
+
+    classes: tuple[str, ...]
+    splits: dict[str, list[str]]
+    sources: dict[str, str]
+    converted: dict[str, str]
+    tags_from: str = ''
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,7 @@ class OwnData:
         splits: image ids of ``train``, ``test`` and ``new``.
         sources: original path of each image id.
         converted: ids of the pictures that are copies in another form, and why.
+        tags_from: what the tags were made of, a sentence.
     """
 
     root: Path
@@ -43,6 +57,7 @@ class OwnData:
     splits: Mapping[str, list[str]]
     sources: Mapping[str, str]
     converted: Mapping[str, str]
+    tags_from: str = ''
 
     @classmethod
     def load(cls, root: str | Path) -> 'OwnData':
@@ -50,12 +65,13 @@ class OwnData:
 
         Raises:
             FileNotFoundError: there is none.
+            ValueError: the record is malformed; says where.
         """
         path = Path(root) / RECORD
         if not path.is_file():
             raise FileNotFoundError(f'{str(root)!r} is no data set of own pictures: it has no {RECORD}. Make it with  own_data.py init.')
-        content = json.loads(path.read_text(encoding='utf-8'))
-        return cls(Path(root), tuple(content['classes']), content['splits'], content['sources'], content['converted'])
+        record = read_json(path, _Record, 'the record of a data set of own images', 'Make the data set again with own_data.py init.')
+        return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 
     def proposals(self, split: str) -> Path:
         """Where the split's proposals lie."""
@@ -103,7 +119,8 @@ def make_own_data(
     if not classes:
         raise ValueError(f'No picture of {str(images)!r} has a tag. Training learns from tags alone; give some.')
     names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
-    data = _write(root, classes, names, {ids[path]: path for path in ids}, test_share, seed, max_side)
+    record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))
+    data = _write(root, record, names, {ids[path]: path for path in ids}, max_side)
     left_out = [f'{len(items)} {what}: {listed(items)}' for what, items in problems.items()]
     return data, [*left_out, *advice(classes, names)]
 
@@ -162,11 +179,17 @@ def _in_short(problems: Mapping[str, list[str]]) -> str:
     )
 
 
-def _write(
-    root: Path, classes: list[str], labels: Mapping[str, list[int]], sources: Mapping[str, Path], share: float, seed: int, max_side: int
-) -> OwnData:
-    names = list(labels)
-    train, test = stratified_split([labels[name] for name in names], share, seed)
+def _tags_from(tags: str | Path) -> str:
+    if str(tags) == FOLDERS:
+        return 'Names of the folders that the images lie in.'
+    path = Path(tags)
+    kind = 'annotations in the folder' if path.is_dir() else 'the file'
+    return f'Names of images and classes in {kind} {path.name!r}; boxes and masks there were not read.'
+
+
+def _write(root: Path, record: Mapping, labels: Mapping[str, list[int]], sources: Mapping[str, Path], max_side: int) -> OwnData:
+    names, classes = list(labels), record['classes']
+    train, test = stratified_split([labels[name] for name in names], record['test_share'], record['seed'])
     splits = dict(train=[names[k] for k in train], test=[names[k] for k in test], new=[name for name in names if not labels[name]])
     with locked(root), atomic_folder(root) as partial:
         (partial / 'JPEGImages').mkdir()
@@ -177,9 +200,7 @@ def _write(
         with (partial / 'tags.csv').open('w', encoding='utf-8', newline='') as file:
             table = csv.writer(file, lineterminator='\n')
             table.writerows([('image', 'tags'), *((name, join_tags(classes[k] for k in labels[name])) for name in names)])
-        record = dict(
-            classes=classes, seed=seed, test_share=share, splits=splits, converted=converted, sources={n: str(sources[n]) for n in names}
-        )
+        record = {**record, 'splits': splits, 'converted': converted, 'sources': {name: str(sources[name]) for name in names}}
         (partial / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return OwnData.load(root)
 

@@ -21,6 +21,7 @@ from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.own_data.dataset import RECORD, OwnData
 from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
 
 MASKS = ('SegmentationClass', 'SegmentationObject')
@@ -137,6 +138,9 @@ def add_files(card: Card, opened: Opened, config: Config) -> None:
         lines = [f'{count} files in {folder}' if count > 3 else '' for folder, count in folders.items()]
         lines += [path for path in paths if folders[str(Path(path).parent)] <= 3]
         card.opened[kind] = [line for line in lines if line]
+    for path in kinds.get('image lists and tags', ()):
+        if (Path(path).parent / RECORD).is_file() and Path(path).name == 'tags.csv':
+            card.opened['image lists and tags'].append(f'{path} was made of: {OwnData.load(Path(path).parent).tags_from}')
     for kind in ('masks', 'boxes'):
         if kind in kinds:
             first = sorted(kinds[kind])[0]

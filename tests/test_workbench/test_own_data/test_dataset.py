@@ -167,3 +167,17 @@ def test_one_class_alone_is_told():
 def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
     with pytest.raises(FileNotFoundError, match='own_data.py init'):
         OwnData.load(Path(tmp_path))
+
+
+@pytest.mark.parametrize('content', ['', '[]', '{"classes": 3}', '[' * 9000, '{"classes": ["a"], "splits": {"train": [1]}}'])
+def test_a_malformed_record_is_one_line(folder, content):
+    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    (data.root / 'own_data.json').write_text(content)
+    with pytest.raises(ValueError, match='own_data.json. is not the record of a data set') as error:
+        OwnData.load(data.root)
+    assert '\n' not in str(error.value)
+
+
+def test_the_record_says_what_the_tags_were_made_of(folder):
+    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    assert data.tags_from == "Names of images and classes in the file 'tags.csv'; boxes and masks there were not read."

@@ -12,7 +12,7 @@ from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.workbench.supervision.audit import Card, add_overlap, add_weights, audit, holds_boxes, kind_of
+from mmlabelpenet.workbench.supervision.audit import Card, add_files, add_overlap, add_weights, audit, holds_boxes, kind_of
 
 TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'analysis_tools' / 'audit_supervision.py'
 
@@ -153,3 +153,12 @@ def test_the_exit_status_tells_clean_faulty_and_unknown_apart(toy_root, tmp_path
     assert printed.out.strip() == (out.read_text().strip() if out.exists() else '')
     assert {0: 'Image tags only', 1: 'share 6 images', 2: ''}[status] in printed.out
     assert ('error: ' in printed.err) == (status == 2)
+
+
+def test_tags_of_own_images_say_what_they_were_made_of(tmp_path):
+    record = dict(classes=['cat'], splits={}, sources={}, converted={}, tags_from='Names alone.')
+    (tmp_path / 'own_data.json').write_text(json.dumps(record))
+    (tmp_path / 'tags.csv').write_text('image,tags\n')
+    card, path = Card(), str(tmp_path / 'tags.csv')
+    add_files(card, {path: [()]}, Config(dict(train_dataloader=dict(dataset=dict(tags=path)))))
+    assert card.opened['image lists and tags'] == [path, f'{path} was made of: Names alone.']
