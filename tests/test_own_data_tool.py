@@ -115,7 +115,7 @@ def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, 
     tool.main(['import', data, str(folder / 'set/export/labelme')])
     assert 'of them are as they were exported' in capsys.readouterr().out
     store = str(folder / 'set/corrected.json')
-    shorten(config, [dict(name='segmentation', iters=1, pseudo_labels=store)], work_dir=str(folder / 'corrected'))
+    shorten(config, dict(segmentation=dict(iters=1, pseudo_labels=store)), work_dir=str(folder / 'corrected'))
     tool.main(['train', data])
     assert (folder / 'corrected/iter_1.pth').is_file()
     images = VOCDevkit(folder / 'set', ()).image_ids('test')
