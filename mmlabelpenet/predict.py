@@ -136,7 +136,6 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Predict, and say where the results are."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
     store, unreadable, kept = predict(args)

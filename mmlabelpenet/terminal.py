@@ -1,6 +1,7 @@
 """Commands on the terminal: how they were called, lines for people, errors that end them with one line. Imports no framework."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -41,18 +42,21 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def run(main: Callable[[], object], interrupted: str = 'Interrupted.') -> None:
+def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> None:
     """Run a command. What the user can correct, bad input and files, ends it with one line on standard error and exit status 1.
 
     Args:
-        main: the command; it reads ``sys.argv``.
+        main: the command; it reads ``sys.argv`` and may return its exit status.
         interrupted: shown when the user stops it.
     """
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: threads that wait leave the processor to other processes
     try:
-        main()
+        status = main()
     except KeyboardInterrupt:
         sys.exit(interrupted)
     except ModuleNotFoundError as error:
         sys.exit(f'Error: {error}.{MISSING.get(error.name or "", "")}')
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f'Error: {error}')
+    if status:
+        sys.exit(status)

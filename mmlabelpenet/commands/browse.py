@@ -5,7 +5,6 @@ The page is one file. Sort it by lowest weight, disagreement of the stages or wo
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from mmlabelpenet.terminal import new_parser, say
@@ -31,7 +30,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Collect what is there and write the page."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmlabelpenet.apis.config import config_devkit
     from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore

@@ -175,5 +175,4 @@ def take_back(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Do one step."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     {'init': init, 'proposals': proposals, 'train': train, 'export': export, 'import': take_back}[args.step](args)

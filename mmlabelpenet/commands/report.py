@@ -1,7 +1,5 @@
 """Write report.html into a work dir: python tools/analysis_tools/report.py WORK_DIR [--test-images N] [--train-images N]."""
 
-import os
-
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('report', 'python tools/analysis_tools/report.py')  # as a command of mmlabelpenet, and by its script
@@ -14,7 +12,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--test-images', type=int, default=8, help='shown (default: 8)')
     parser.add_argument('--train-images', type=int, default=5, help='shown (default: 5)')
     args = parser.parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmlabelpenet.workbench.report.report import write_report
 
     say(f'Wrote {write_report(args.work_dir, args.test_images, args.train_images)}')

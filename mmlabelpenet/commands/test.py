@@ -36,7 +36,6 @@ def main(argv: list[str] | None = None) -> None:
     """Test, print the table, write it."""
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # spinning threads slow the data loader's workers down
     from mmlabelpenet.apis import load_config, test
     from mmlabelpenet.apis.config import default_work_dir
     from mmlabelpenet.evaluation import text_table

@@ -29,7 +29,6 @@ def main(argv: list[str] | None = None) -> None:
     """Build the runner from the config and train."""
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # threads that wait leave the processor to the processes of the CRF
     from mmlabelpenet.apis import load_config, train
     from mmlabelpenet.apis.config import default_work_dir
 

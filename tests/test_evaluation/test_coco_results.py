@@ -40,8 +40,8 @@ def evaluate(tmp_path, images, entries, *options):
     root = write_devkit(tmp_path / 'devkit', images)
     path, out = tmp_path / 'results.json', tmp_path / 'out' / 'metrics.json'
     path.write_text(json.dumps(entries))
-    code = load_tool().main([str(root), 'val', str(path), '--classes', *CLASSES, '--out', str(out), *options])
-    return code, json.loads(out.read_text()) if out.exists() else None
+    load_tool().main([str(root), 'val', str(path), '--classes', *CLASSES, '--out', str(out), *options])
+    return json.loads(out.read_text())
 
 
 @pytest.mark.parametrize('protocol', ['test', 'corloc'])
@@ -50,9 +50,8 @@ def test_offline_scores_equal_those_of_the_metric(tmp_path, protocol):
     entries = entries_of(images)
     # Entries of an image need not stand together; among themselves they keep their order.
     shuffled = [entry for part in range(3) for entry in entries if int(entry['image_id'][-1]) % 3 == part]
-    code, result = evaluate(tmp_path, images, shuffled, '--protocol', protocol)
+    result = evaluate(tmp_path, images, shuffled, '--protocol', protocol)
     metric, _ = run(tmp_path / 'devkit', samples_of(images), protocol=protocol)
-    assert code == 0
     assert result['predictions'] == metric.table['segmentation']
     assert result['meta']['entries'] == len(entries)
     assert result['meta']['images'] == len(images)
@@ -62,26 +61,25 @@ def test_offline_scores_equal_those_of_the_metric(tmp_path, protocol):
 def test_thresholds_and_legacy_coordinates_are_named_in_the_keys(tmp_path):
     images = devkit_images(4)
     options = ['--legacy', '--box-iou-thrs', '0.625', '--mask-iou-thrs', '0.5']
-    _, result = evaluate(tmp_path, images, entries_of(images), *options)
+    result = evaluate(tmp_path, images, entries_of(images), *options)
     metric, _ = run(tmp_path / 'devkit', samples_of(images), legacy=True, box_iou_thrs=[0.625], mask_iou_thrs=[0.5])
     assert result['predictions'] == metric.table['segmentation']
     assert {'bbox_mAP_62.5_11point_legacy', 'bbox_mAP_62.5_area_legacy', 'segm_mAP_50_coco101'} <= set(result['predictions'])
     assert not [key for key in result['predictions'] if key.startswith('bbox') and not key.endswith('legacy')]
-    _, corloc = evaluate(tmp_path, images, entries_of(images), '--legacy', '--protocol', 'corloc')
+    corloc = evaluate(tmp_path, images, entries_of(images), '--legacy', '--protocol', 'corloc')
     assert corloc['predictions']['CorLoc_50_no_difficult_only_legacy'] is not None
     assert corloc['predictions']['CorLoc_50_legacy'] is not None
 
 
 def test_results_without_masks_have_null_for_mask_metrics(tmp_path):
     images = devkit_images(1)
-    _, result = evaluate(tmp_path, images, entries_of(images, masks=False))
+    result = evaluate(tmp_path, images, entries_of(images, masks=False))
     metric, _ = run(tmp_path / 'devkit', samples_of(images))
     assert result['predictions'] == metric.table['detection']
 
 
 def test_no_entries_at_all_score_zero(tmp_path):
-    code, result = evaluate(tmp_path, devkit_images(2), [])
-    assert code == 0
+    result = evaluate(tmp_path, devkit_images(2), [])
     assert result['predictions']['bbox_mAP_50_area'] == 0.0
     assert result['predictions']['segm_mAP_50_area'] is None
 
@@ -117,17 +115,13 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(('change', 'message'), BROKEN)
-def test_entry_that_cannot_be_scored_is_named_in_one_error_and_nothing_is_written(tmp_path, capsys, change, message):
+def test_entry_that_cannot_be_scored_is_named_in_one_error_and_nothing_is_written(tmp_path, change, message):
     images = devkit_images(3)
     entries = entries_of(images)
     entries[2] |= change
-    code, result = evaluate(tmp_path, images, entries)
-    error = capsys.readouterr().err.strip().splitlines()
-    assert code == 1
-    assert result is None
-    assert len(error) == 1
-    assert error[0].startswith('error: Entry 3')
-    assert re.search(message, error[0])
+    with pytest.raises(ValueError, match=r'^Entry 3') as error:
+        evaluate(tmp_path, images, entries)
+    assert re.search(message, str(error.value)) and '\n' not in str(error.value)
     assert not (tmp_path / 'out').exists()
 
 

@@ -14,6 +14,8 @@ import signal
 import sys
 from pathlib import Path
 
+from mmlabelpenet.terminal import AGAIN, run
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -64,13 +66,13 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
     from mmlabelpenet.workbench.report.differences_plot import plot_differences
 
     results: dict[str, list] = {}
-    for run in runs:
+    for done in runs:
         try:
-            found = run.result()
+            found = done.result()
         except (ValueError, FileNotFoundError) as error:
-            print(f'left out: {run}: {error}', file=sys.stderr)
+            print(f'left out: {done}: {error}', file=sys.stderr)
             continue
-        results.setdefault(run.name, []).extend([found] if found else [])
+        results.setdefault(done.name, []).extend([found] if found else [])
     comparison = compare_configs(results, base, args.metrics or METRICS)
     text = comparison_markdown(comparison)
     for suffix, content in (('.md', text), ('.json', json.dumps(comparison, indent=1) + '\n')):
@@ -82,9 +84,4 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
 
 if __name__ == '__main__':
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit('Interrupted. Give the same command again to go on.')
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main, AGAIN)

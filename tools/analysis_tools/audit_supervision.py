@@ -11,10 +11,10 @@ if it could not be found out, for want of data, proposals or weights.
 import argparse
 import contextlib
 import logging
-import os
 import sys
 
 from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -31,7 +31,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Audit and print."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
         with contextlib.redirect_stdout(sys.stderr):  # log and bars of training, which keep the stream they find when they are imported
             from mmlabelpenet.apis import load_config
@@ -62,4 +61,4 @@ def render(config: str, how: str, card) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

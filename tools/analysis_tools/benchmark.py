@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmlabelpenet.terminal import run
+
 FOLDER = Path(__file__).resolve().parent / 'benchmarks'
 
 
@@ -39,7 +41,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Run the suites; results appear as they come, and the file after every comparison."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as tools/train.py
     import torch
 
     from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops
@@ -87,7 +88,6 @@ def run_suite(name: str, device: Any, runs: int | None = None) -> Iterator[dict[
 
 def surroundings(device: Any) -> dict[str, str]:
     """Device, threads and versions."""
-    import os
     import platform
 
     import torch
@@ -119,4 +119,4 @@ def write_json(path: Path, results: list[dict[str, Any]]) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

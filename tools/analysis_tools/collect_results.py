@@ -12,6 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmlabelpenet.terminal import run
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -24,7 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     """Gather, print, write."""
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import COLUMNS
@@ -32,17 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     from mmlabelpenet.workbench.experiments.collect import find_results, group_results
     from mmlabelpenet.workbench.experiments.collected_tables import PER_CLASS, as_csv, group_markdown, paper_markdown, paper_tables
 
-    try:
-        results, left_out = find_results(args.paths)
-        groups = group_results(results)
-    except (ValueError, FileNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    results, left_out = find_results(args.paths)
+    groups = group_results(results)
     for line in left_out:
         print(f'left out: {line}', file=sys.stderr)
     if not groups:
-        print('error: no result is left.', file=sys.stderr)
-        return 1
+        raise ValueError('No result is left.')
     per_class = PER_CLASS if args.per_class is None else args.per_class
     parts = [group_markdown(group, args.metrics or COLUMNS, per_class) for group in groups]
     paper = paper_tables() if args.against else {'tables': []}
@@ -55,8 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         for suffix, content in (('.md', text), ('.csv', as_csv(groups, paper['tables']))):
             with atomic_write(Path(f'{args.out}{suffix}')) as file:
                 file.write(content)
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

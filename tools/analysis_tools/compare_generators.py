@@ -7,11 +7,10 @@ training list are compared with the annotations, which are read for this alone: 
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,7 +28,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Label, compare, print, write."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as tools/train.py
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.workbench.experiments.differences import compare_configs, comparison_markdown
@@ -44,7 +42,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -6,9 +6,9 @@ machine it is made on; with --gpus N it holds for N of them, each with the confi
 """
 
 import argparse
-import sys
 
 from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,7 +50,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -9,10 +9,11 @@ segmentation may be missing. tools/test.py --dump writes such files. All rules: 
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,16 +72,12 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     return {args.name: make_row(summarise(records, settings), devkit.classes)}, meta
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     """Score, print, write."""
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import text_table, write_metrics
 
-    try:
-        table, meta = evaluate(args)
-    except (ValueError, FileNotFoundError) as error:
-        print(f'\nerror: {error}', file=sys.stderr)
-        return 1
+    table, meta = evaluate(args)
     columns = [key for key, value in table[args.name].items() if key != 'per_class' and value is not None]
     print(f'\n{meta["protocol"]} on {args.split}, {meta["images"]} images, percent:')
     for key in columns:
@@ -89,8 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         print(text_table(table))
     if args.out:
         write_metrics(args.out, table, meta)
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmlabelpenet.terminal import run
+
 AXES: dict[str, list[int]] = {
     'proposals': [250, 500, 1000, 2000, 4000],
     'size': [320, 500, 800, 1200],
@@ -150,4 +152,4 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -1,9 +1,9 @@
 """Memory that a training needs, phase by phase: python tools/analysis_tools/memory.py CONFIG [--size H W] [--proposals N]."""
 
 import argparse
-import sys
 
 from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +30,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

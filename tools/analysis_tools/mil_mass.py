@@ -6,11 +6,10 @@ proposals (Eq. 1) that lies on object pixels, the entropy of these weights, the 
 
 import argparse
 import json
-import os
-import sys
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,7 +29,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Measure, print, write, draw."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.workbench.experiments.mil_mass import mil_mass
@@ -51,7 +49,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

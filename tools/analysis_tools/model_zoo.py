@@ -2,11 +2,12 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from mmlabelpenet.terminal import run
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = ('bbox_mAP_50_area', 'segm_mAP_50_area', 'mIoU', 'CorLoc_50')
@@ -94,7 +95,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

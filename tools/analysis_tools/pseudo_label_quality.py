@@ -8,9 +8,10 @@ the instances' loss weights. With --out, all of it per class too.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
+
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     """Measure, print, write."""
     args = parse_args(argv)
     from mmlabelpenet.apis.receipt import receipt
@@ -39,17 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     from mmlabelpenet.workbench.report.run import find_stores
 
     start, table, stores = time.monotonic(), {}, {}
-    try:
-        for path in [path for place in args.stores for path in find_stores(place).values()]:
-            store = PseudoLabelStore.load(path)
-            classes = list(store.classes)
-            name = str(store.header.get('stage') or path.stem)
-            name = name if name not in table else str(path)
-            table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)
-            stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
-    except (ValueError, FileNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    for path in [path for place in args.stores for path in find_stores(place).values()]:
+        store = PseudoLabelStore.load(path)
+        classes = list(store.classes)
+        name = str(store.header.get('stage') or path.stem)
+        name = name if name not in table else str(path)
+        table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)
+        stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
     print(f'labels that each stage handed on, against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
     for name, about in stores.items():
         print(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in about.items() if key not in ('path', 'sha256')))
@@ -59,8 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         meta = dict(protocol='pseudo labels', data=Path(args.devkit).resolve().name, iou_thr=args.iou_thr, stores=stores)
         write_metrics(args.out, table, {**meta, **receipt(start)})
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

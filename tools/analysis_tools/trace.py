@@ -5,9 +5,9 @@ proposals, attention of each tag, what the CRF makes of it, the pseudo instances
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
+
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -62,7 +62,6 @@ def find_data(inferencer, image: str, tags: list[str] | None):
 def main(argv: list[str] | None = None) -> None:
     """Load, trace, write."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     import cv2
 
     from mmlabelpenet.apis import LabelPENetInferencer
@@ -85,7 +84,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -7,11 +7,10 @@ method. The threshold of `cam` is the one of the best CorLoc on every tenth trai
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
 
 METHODS = ('largest', 'whole', 'random', 'cam')
 
@@ -31,7 +30,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Learn, score, print, write."""
     args = parse_args(argv)
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from mmengine.logging import MMLogger
 
     from mmlabelpenet.apis import load_config
@@ -48,7 +46,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -8,7 +8,8 @@ belongs to comp4 and comp6. Of the devkit only image lists and images are read. 
 """
 
 import argparse
-import sys
+
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,27 +30,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     """Write or check."""
     args = parse_args(argv)
     from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
     from mmlabelpenet.evaluation.coco_results import ResultsFile
     from mmlabelpenet.workbench.exports.voc_server import check_submission, write_submission
 
-    try:
-        devkit = VOCDevkit(args.devkit, VOC_CLASSES)
-        if args.command == 'write':
-            results = ResultsFile(args.predictions, devkit.result_names(args.split), devkit.image_size)
-            found = write_submission(args.archive, args.competition, devkit, args.split, results, args.year, args.score_thr)
-        else:
-            found = check_submission(args.archive, devkit, args.split)
-    except (ValueError, FileNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    devkit = VOCDevkit(args.devkit, VOC_CLASSES)
+    if args.command == 'write':
+        results = ResultsFile(args.predictions, devkit.result_names(args.split), devkit.image_size)
+        found = write_submission(args.archive, args.competition, devkit, args.split, results, args.year, args.score_thr)
+    else:
+        found = check_submission(args.archive, devkit, args.split)
     kind = 'detections' if found.competition in ('comp3', 'comp4') else 'class maps'
     print(f'{args.archive}: {found.competition}, {found.year} {found.split}, {found.entries} {kind}; complete and readable')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

@@ -10,9 +10,10 @@ or .npz for each image. Boxes are read as their kind of file usually has them: .
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
+
+from mmlabelpenet.terminal import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -76,7 +77,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -6,6 +6,8 @@ python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevki
 import argparse
 import sys
 
+from mmlabelpenet.terminal import run
+
 
 def main(argv: list[str] | None = None) -> None:
     """Write the folder and say what is in it."""
@@ -26,4 +28,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -6,6 +6,7 @@ python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 1
 import argparse
 import dataclasses
 
+from mmlabelpenet.terminal import run
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 
@@ -28,4 +29,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

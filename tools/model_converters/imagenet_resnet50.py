@@ -9,6 +9,7 @@ normalised by mean and std and style='pytorch'. Fails when a key of the publishe
 import argparse
 
 from mmlabelpenet.models.weights import convert_imagenet
+from mmlabelpenet.terminal import run
 
 
 def main() -> None:
@@ -22,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

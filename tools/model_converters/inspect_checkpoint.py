@@ -5,8 +5,9 @@ No code of the file runs.
 
 import argparse
 import json
-import sys
 from typing import Any
+
+from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,7 +49,4 @@ def text(found: dict[str, Any]) -> str:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

@@ -5,8 +5,9 @@ and by tools/test.py, mmlabelpenet.predict and load_from like any checkpoint.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -23,7 +24,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

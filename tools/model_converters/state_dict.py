@@ -8,7 +8,8 @@ The way back tries the tensors on the config's model, and fails where one is mis
 """
 
 import argparse
-import sys
+
+from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,7 +33,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'Error: {error}')
+    run(main)

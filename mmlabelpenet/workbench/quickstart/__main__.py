@@ -7,7 +7,6 @@ A step that is done with the same settings is skipped, and an interrupted traini
 
 import hashlib
 import json
-import os
 import shlex
 import signal
 import sys
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmlabelpenet.files import shipped, shown
+from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import AGAIN, new_parser, run, say
-from mmlabelpenet.workbench.quickstart.steps import Steps, clock, fingerprint
+from mmlabelpenet.workbench.quickstart.steps import Steps, fingerprint
 
 if TYPE_CHECKING:
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
-
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: spinning threads slow the data loader's workers down
 
 NAMES = ('quickstart', 'python -m mmlabelpenet.workbench.quickstart')
 CONFIG = 'configs/labelpenet/labelpenet_lite0_rendered.py'

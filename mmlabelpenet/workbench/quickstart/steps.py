@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.files import atomic_write, shipped
+from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import say
 
 SHOWN = ('Iter(train)', 'Iter(test)', 'Phase ', 'pseudo instances', 'recall of', 'images, proposals', 'WARNING', 'Resumed', 'Error')
@@ -79,15 +80,6 @@ def fingerprint(settings: Any) -> str:
     True
     """
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds.
-
-    >>> clock(75.2), clock(4.26)
-    ('1 min 15 s', '4.3 s')
-    """
-    return f'{int(seconds) // 60} min {int(seconds) % 60} s' if seconds >= 60 else f'{seconds:.1f} s'
 
 
 def run_command(command: list[str], log: Path) -> None:

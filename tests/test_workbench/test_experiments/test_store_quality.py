@@ -120,7 +120,7 @@ def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_writ
     folder.mkdir()
     for stage in ('detection', 'refinement'):
         (folder / f'{stage}.json').write_text(json.dumps(store_of(images, stage)))
-    assert load_tool().main([str(folder), str(root), '--per-class', '--out', str(tmp_path / 'quality.json')]) == 0
+    load_tool().main([str(folder), str(root), '--per-class', '--out', str(tmp_path / 'quality.json')])
     out = capsys.readouterr().out
     assert out.index('| detection |') < out.index('| refinement |')
     written = json.loads((tmp_path / 'quality.json').read_text())
@@ -129,7 +129,7 @@ def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_writ
     assert set(written['detection']['per_class']['recall_50']) == set(CLASSES)
 
 
-def test_the_command_names_a_file_that_is_no_store(tmp_path, capsys):
+def test_the_command_names_a_file_that_is_no_store(tmp_path):
     (tmp_path / 'a.json').write_text('{}')
-    assert load_tool().main([str(tmp_path / 'a.json'), str(write_devkit(tmp_path / 'devkit', devkit_images(1)))]) == 1
-    assert "a.json' is not a pseudo-label store" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"a\.json' is not a pseudo-label store"):
+        load_tool().main([str(tmp_path / 'a.json'), str(write_devkit(tmp_path / 'devkit', devkit_images(1)))])

@@ -1,0 +1,57 @@
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from mmlabelpenet.terminal import AGAIN, run
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+COMMANDS = [path for path in sorted(TOOLS.rglob('*.py')) if '\ndef main(' in path.read_text() or 'import main' in path.read_text()]
+
+
+def fail(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (ValueError('three classes expected'), 'Error: three classes expected'),
+        (FileNotFoundError(errno.ENOENT, 'No such file', 'a.py'), "Error: [Errno 2] No such file: 'a.py'"),
+        (OSError(errno.ENOSPC, 'No space left on device'), 'Error: [Errno 28] No space left on device'),
+        (ModuleNotFoundError("No module named 'mmdet'", name='mmdet'), "Error: No module named 'mmdet'. Install MMDetection"),
+        (KeyboardInterrupt(), 'Interrupted.'),
+    ],
+)
+def test_what_the_user_can_correct_ends_a_command_with_one_line(error, line):
+    with pytest.raises(SystemExit) as end:
+        run(fail(error))
+    assert end.value.code.startswith(line) and '\n' not in end.value.code
+
+
+def test_an_interrupted_command_may_say_how_to_continue():
+    with pytest.raises(SystemExit, match=re.escape(AGAIN)):
+        run(fail(KeyboardInterrupt()), AGAIN)
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(fail(ZeroDivisionError()))
+
+
+def test_the_exit_status_is_what_the_command_returns():
+    for status in (None, 0):
+        run(lambda status=status: status)
+    with pytest.raises(SystemExit) as end:
+        run(lambda: 1)
+    assert end.value.code == 1
+
+
+@pytest.mark.parametrize('path', COMMANDS, ids=lambda path: path.stem)
+def test_every_script_ends_its_errors_in_the_same_way(path):
+    end = path.read_text().partition("\nif __name__ == '__main__':\n")[2]
+    assert re.search(r'^    run\(main(, AGAIN)?\)\n$', end, re.MULTILINE) and 'except' not in end
