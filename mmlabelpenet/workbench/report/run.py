@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.checkpoint import load_strictly
-from mmlabelpenet.apis.config import config_classes, config_devkit, load_config
+from mmlabelpenet.apis.config import config_classes, config_devkit, load_config, stage_names
 from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
@@ -114,7 +114,7 @@ def find_stores(place: str | Path) -> dict[str, Path]:
     if not place.is_dir():
         files = [place]
     elif config is not None:
-        files = [place / f'{stage}.json' for stage in config.model.stages]
+        files = [place / f'{stage}.json' for stage in stage_names(config)]
     else:
         files = sorted(filter(_is_store, place.glob('*.json')), key=lambda path: path.stat().st_mtime)
     found = {path.stem: path for path in files if path.is_file()}

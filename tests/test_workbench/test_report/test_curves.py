@@ -10,7 +10,10 @@ PHASES = dict(classification=3, detection=2, recurrent=2)
 
 
 def curves_of(scalars, phases=PHASES):
-    return {name: loss_curves(lines) for name, _, lines in phase_lines(scalars, Config(dict(train_cfg=dict(phases=phases))))}
+    planned = {name: dict(iters=iters) for name, iters in phases.items()}
+    stages = {name: {} for name in phases if name != 'recurrent'}
+    config = Config(dict(model=dict(stages=stages), train_cfg=dict(phases=planned)))
+    return {name: loss_curves(lines) for name, _, lines in phase_lines(scalars, config)}
 
 
 def write_run(work_dir, name, lines):
@@ -55,13 +58,13 @@ def test_recurrent_losses_are_summed_by_stage_and_direction():
     assert curves_of([line])['recurrent'] == {'forward.detection': [(6, 3.0)], 'backward.detection': [(6, 4.0)]}
 
 
-def test_stages_and_phases_of_any_name_have_curves():
-    phases = dict(first=1, polishing=1, together=1)
+def test_stages_of_any_name_have_curves():
+    phases = dict(first=1, polishing=1, recurrent=1)
     lines = [{'step': 1, 'first.loss_a': 1.0}, {'step': 2, 'polishing.loss_b': 2.0}]
     lines.append({'step': 3, 'forward.first.loss_a': 3.0, 'forward.polishing.loss_b': 4.0})
     curves = curves_of(lines, phases)
     assert curves['first'] == {'loss_a': [(1, 1.0)]} and curves['polishing'] == {'loss_b': [(2, 2.0)]}
-    assert curves['together'] == {'forward.first': [(3, 3.0)], 'forward.polishing': [(3, 4.0)]}
+    assert curves['recurrent'] == {'forward.first': [(3, 3.0)], 'forward.polishing': [(3, 4.0)]}
 
 
 def test_losses_that_are_no_numbers_are_left_out():

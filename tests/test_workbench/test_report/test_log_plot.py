@@ -10,8 +10,10 @@ from mmlabelpenet.workbench.report.log_plot import plot_logs, read_curves
 def work_dir(tmp_path):
     folder = tmp_path / 'run' / '20260101_000000' / 'vis_data'
     folder.mkdir(parents=True)
-    phases = [dict(name='classification', iters=3), dict(name='detection', iters=3)]
-    (folder / 'config.py').write_text(f'train_cfg = dict(phases={phases})\n')
+    phases = dict(classification=dict(iters=3), detection=dict(iters=3))
+    (folder / 'config.py').write_text(
+        f'model = dict(stages=dict(classification={{}}, detection={{}}))\ntrain_cfg = dict(phases={phases})\n'
+    )
     lines = [{'step': k, 'classification.loss_mil': 1.0 / k} for k in (1, 2, 3)]
     lines += [{'step': k, 'detection.loss_cls': 2.0 / k, 'detection.loss_bbox': 1.0} for k in (4, 5, 6)]
     (folder / 'scalars.json').write_text(''.join(json.dumps(line) + '\n' for line in lines))

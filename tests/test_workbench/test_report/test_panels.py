@@ -57,19 +57,19 @@ def found(scores):
 
 
 @pytest.mark.parametrize(
-    ('stage', 'scores', 'shown'),
+    ('ranks', 'scores', 'shown'),
     [
-        ('detection', [0.9, 0.31, 0.29], 2),
-        ('detection', [0.2], 0),
-        ('detection', [], 0),
-        ('classification', [0.01, 0.004, 0.002], 2),
-        ('classification', [0.9] * 9, 5),
-        ('classification', [], 0),
+        (False, [0.9, 0.31, 0.29], 2),
+        (False, [0.2], 0),
+        (False, [], 0),
+        (True, [0.01, 0.004, 0.002], 2),
+        (True, [0.9] * 9, 5),
+        (True, [], 0),
     ],
 )
-def test_detections_are_drawn_from_a_score_on(stage, scores, shown):
+def test_detections_are_drawn_from_a_score_on(ranks, scores, shown):
     picture = np.zeros((40, 60, 3), np.uint8)
-    tile = prediction_tile(stage, picture, found(scores), RENDERED_CLASSES, class_colours(4), 0.3, 1.0)
+    tile = prediction_tile('detection', picture, found(scores), RENDERED_CLASSES, class_colours(4), 0.3, 1.0, ranks)
     assert tile.note == f'{shown} shown'
     assert tile.image.any() == bool(shown)
 
