@@ -1,8 +1,10 @@
 """Toy data and a toy network for every test that wants them."""
 
 import importlib.util
+import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent / 'test_evaluation'))  # slow_refer
 sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_experiments'))  # test_collect
 sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_report'))  # page_checks
 sys.path.insert(0, str(Path(__file__).parent / 'test_engine'))  # training
+
+CACHE = tempfile.TemporaryDirectory(prefix='feature_cache_')  # goes with the session
+os.environ.setdefault('MMLABELPENET_CACHE', CACHE.name)  # read by configs with a feature cache
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 FLAGS = (

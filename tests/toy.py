@@ -297,7 +297,8 @@ def hurry(patch):
 def read_batch(detector, feature, samples, record=False):
     """What a detector reads in each image of a batch."""
     with inference(detector):
-        return [read_views(detector, [view], record)[0] for view in crop_views(feature.detach(), samples)]
+        views = crop_views(feature.detach(), samples)
+        return [read_views(detector, [detector.extract_feat(view.feature.float())], [view.sample], record)[0] for view in views]
 
 
 def labels_of(detector, generator, feature, samples, images):

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/models/labelpenet_lite0.py',
     '../_base_/schedules/quick.py',
 ]
-model = dict(num_classes=4)
+model = dict(num_classes=4, feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20))

@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,23 +21,10 @@ from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags
+from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import pseudo_instances, to_original
-
-
-def weights_hash(*modules: nn.Module) -> str:
-    """SHA-256 over all parameters and buffers, hexadecimal.
-
-    >>> weights_hash(nn.Identity()) == weights_hash(nn.Identity())
-    True
-    """
-    digest = hashlib.sha256()
-    for module in modules:
-        for name, value in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.dim() else repr(value).encode())
-    return digest.hexdigest()
 
 
 def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.calibration.workers import Workers
+from mmlabelpenet.models.feature_cache import FeatureCache
 from mmlabelpenet.models.inference.image import Inference, check_names
 from mmlabelpenet.models.inference.views import View
 from mmlabelpenet.models.log_values import check_finite
@@ -49,6 +50,7 @@ class LabelPENet(BaseDetector):
         refresh_interval: labels of an image serve this many of its visits in recurrent fine-tuning (row L10).
         recompute: what is computed again in the backward pass instead of being kept in memory: ``'backbone'``, ``'tail'`` (conv5 of
             every stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
+        feature_cache: settings of :class:`FeatureCache`, for maps of frozen layers; None computes them each time.
         test_cfg: settings of :class:`Inference`.
 
     Raises:
@@ -65,13 +67,17 @@ class LabelPENet(BaseDetector):
         share_tail: bool = False,
         refresh_interval: int = 1,
         recompute: Sequence[str] = (),
+        feature_cache: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.stages = ModuleDict({name: Stage(name, num_classes, **stage) for name, stage in check_stages(stages).items()})
+        self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)
+        self.stages = ModuleDict(
+            {name: Stage(name, num_classes, cache=self.feature_cache, **stage) for name, stage in check_stages(stages).items()}
+        )
         self.validation = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.label_cache = LabelCache(refresh_interval)
         self.frozen_backbone = frozen_backbone
@@ -112,7 +118,10 @@ class LabelPENet(BaseDetector):
                 raise ValueError(f'Say what trains: {", ".join(self.names)}, forward or backward. LabelPropagationLoop does.')
             (name,) = check_names([trains or self.names[0]], self.names)
             with torch.no_grad():  # cascaded pre-training: the backbone is fixed (Sec. 3.3)
-                feature = self.extract_feat(batch_inputs)
+                if self.feature_cache is None:
+                    feature = self.extract_feat(batch_inputs)
+                else:
+                    feature = self.stages[name].stack(self.views(batch_inputs, batch_data_samples))
             pseudo = None if self.stages[name].learns_from_tags else [sample.pseudo_instances for sample in batch_data_samples]
             losses = self.stages[name].loss(feature, batch_data_samples, pseudo)
         check_finite(losses, batch_data_samples)
@@ -141,10 +150,20 @@ class LabelPENet(BaseDetector):
             return self.backbone(batch_inputs)[-1]
 
     @torch.no_grad()
-    def views(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample]) -> list[View]:
-        """Each image by itself, without the padding that it has for its batch: results do not depend on batch mates."""
+    def views(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True) -> list[View]:
+        """Each image by itself, without the padding that it has for its batch: results do not depend on batch mates.
+
+        Args:
+            batch_inputs: float (N, 3, H, W).
+            batch_data_samples: N samples.
+            store: whether to add maps to the feature cache, where there is one.
+        """
         inputs = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
-        return [View(self.extract_feat(each), sample) for each, sample in zip(inputs, batch_data_samples, strict=True)]
+        if self.feature_cache is None:
+            return [View(self.extract_feat(each), sample) for each, sample in zip(inputs, batch_data_samples, strict=True)]
+        with timed('backbone'):
+            found = [self.feature_cache.shared(self.backbone, each, store) for each in inputs]
+        return [View(feature, sample, key) for (key, feature), sample in zip(found, batch_data_samples, strict=True)]
 
     @torch.no_grad()
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:
@@ -157,5 +176,5 @@ class LabelPENet(BaseDetector):
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:
         """Detections of the stages of ``test_cfg``, or of those asked for; further arguments and result as for :class:`Inference`."""
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
-        views = self.views(batch_inputs, batch_data_samples)
+        views = self.views(batch_inputs, batch_data_samples, store=False)
         return [self.inference([view], image, rescale, **kwargs) for view, image in zip(views, images, strict=True)]

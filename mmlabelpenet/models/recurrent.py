@@ -19,7 +19,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlabelpenet.calibration.workers import Workers
-from mmlabelpenet.models.inference.views import crop_views
+from mmlabelpenet.models.inference.views import View, crop_views
 from mmlabelpenet.timing import timed
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
         direction: ``'forward'`` or ``'backward'``.
         workers: make labels beside the network in the forward direction.
     """
+    cached = model.frozen_backbone and model.feature_cache is not None
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
-        feature = model.extract_feat(inputs)
-    images = model.data_preprocessor.images(inputs, samples)
-    labels = Labels(model, feature.detach(), samples, images)
+        feature = None if cached else model.extract_feat(inputs)
+    views = model.views(inputs, samples) if cached else crop_views(feature.detach(), samples)
+    labels = Labels(model, views, model.data_preprocessor.images(inputs, samples))
     if direction == FORWARD:
         made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs beside the losses
         learners = [(name, made.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
@@ -50,7 +51,8 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
         learners = ((name, labels.begin(teacher, BACKWARD, Workers())) for teacher, name in pairs)  # one after the other
     losses: dict[str, Any] = dict(labels={})
     for name, futures in learners:
-        found = model.stages[name].loss(feature, samples, labels.finish(futures))
+        stage = model.stages[name]
+        found = stage.loss(stage.stack(views) if cached else feature, samples, labels.finish(futures))
         losses |= found | dict(labels=losses['labels'] | found['labels'])
     return losses
 
@@ -60,13 +62,12 @@ class Labels:
 
     Args:
         model: with ``stages``, ``validation`` and ``label_cache``.
-        feature: shared map without gradient, float (N, D, H/s, W/s).
-        samples: of the images.
+        views: of each image, without gradient.
         images: RGB uint8 (h, w, 3) of the network input.
     """
 
-    def __init__(self, model: 'LabelPENet', feature: Tensor, samples: Sequence[DetDataSample], images: Sequence[np.ndarray]) -> None:
-        self.model, self.images, self.views = model, images, crop_views(feature, samples)
+    def __init__(self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray]) -> None:
+        self.model, self.images, self.views = model, images, views
 
     def begin(self, teacher: str, direction: str, workers: Workers) -> tuple[str, list[Future[InstanceData]]]:
         """Let a stage make labels for its neighbour in a direction: a key of the cache and a future per image."""

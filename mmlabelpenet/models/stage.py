@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
 from mmlabelpenet.calibration.reading import Reading, inference
+from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps
 from mmlabelpenet.models.inference.image_evidence import image_evidence
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
@@ -28,6 +29,7 @@ from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.timing import timed
 
+Features = Tensor | tuple[Tensor, Tensor]  # the shared map, or that and the map of the frozen part of a tail
 TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # words that mean something else where stages are named
 
 
@@ -38,6 +40,7 @@ class Stage(BaseModule):
         name: under which losses are logged.
         num_classes: C, written into every head.
         detector: config of a detector of mmdet. Without an RPN it looks at the proposals of the data set.
+        cache: of maps of frozen layers; None has none.
         labels: config of the label generator that makes pseudo instances for the next stage; None for a stage that hands nothing on.
         learns_from: ``'labels'``, the pseudo instances of the stage before, or ``'tags'``, the tags of the image. Scores of a stage that
             learns from tags rank the proposals of one image and are no probabilities.
@@ -46,9 +49,17 @@ class Stage(BaseModule):
         ValueError: ``learns_from`` is neither.
     """
 
-    def __init__(self, name: str, num_classes: int, detector: dict, labels: dict | None = None, learns_from: str = 'labels') -> None:
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        detector: dict,
+        cache: FeatureCache | None = None,
+        labels: dict | None = None,
+        learns_from: str = 'labels',
+    ) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.cache = name, cache
         if learns_from not in ('labels', 'tags'):
             raise ValueError(f"A stage learns from 'labels' or 'tags', got learns_from={learns_from!r}.")
         self.detector = MODELS.build(with_classes(detector, num_classes))
@@ -60,11 +71,25 @@ class Stage(BaseModule):
         """Whether the detector looks at the proposals of the data set, having no RPN."""
         return not self.detector.with_rpn
 
-    def loss(self, feature: Tensor, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None) -> dict[str, Any]:
+    def inputs(self, view: View) -> Features:
+        """What the detector takes as its image: the shared map and, of a frozen tail, also its maps from the cache."""
+        tail = self.detector.backbone
+        if self.cache is None or view.key is None or not getattr(tail, 'frozen', False):
+            return view.feature.float()
+        return view.feature, self.cache.inner(tail, view.key, view.feature)
+
+    def stack(self, views: Sequence[View]) -> Features:
+        """The inputs of several images as those of a batch."""
+        inputs = [self.inputs(view) for view in views]
+        if isinstance(inputs[0], Tensor):
+            return stack_maps(inputs)
+        return tuple(stack_maps(maps) for maps in zip(*inputs, strict=True))
+
+    def loss(self, feature: Features, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None) -> dict[str, Any]:
         """Losses on the shared map.
 
         Args:
-            feature: float (N, D, H/s, W/s).
+            feature: shared map, float (N, D, H/s, W/s), or what :meth:`stack` returns.
             samples: of the data set; of them only what the stage learns from and looks at reaches the detector.
             pseudo: labels per image; a stage that learns from tags does without them, except in backward validation.
 
@@ -87,7 +112,9 @@ class Stage(BaseModule):
         """
         generator = generator or self.labels
         with inference(self):
-            return read_views(self.detector, views, record=generator is not None and generator.reads_activations)
+            maps = [self.detector.extract_feat(self.inputs(view)) for view in views]
+            record = generator is not None and generator.reads_activations
+            return read_views(self.detector, maps, [view.sample for view in views], record)
 
     def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
         """What :meth:`LabelGenerator.label` makes pseudo instances of; None stands for the stage's own generator."""
@@ -102,7 +129,7 @@ class Stage(BaseModule):
             readings: of these views, where there are some already.
         """
         with inference(self):
-            maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(v.feature.float()) for v in views]
+            maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs(view)) for view in views]
             return torch.stack([image_evidence(self.detector, x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
 
     def predict(self, readings: Sequence[Reading], image: NDArray[np.uint8], refinement: MaskRefinement | None) -> InstanceData:

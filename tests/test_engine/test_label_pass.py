@@ -12,7 +12,8 @@ from training import count_labelled, killed, train
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
-from mmlabelpenet.engine.label_pass import LabelPass, weights_hash
+from mmlabelpenet.engine.label_pass import LabelPass
+from mmlabelpenet.models.feature_cache import weights_hash
 
 PHASES = [('classification', 2), ('detection', 1)]
 

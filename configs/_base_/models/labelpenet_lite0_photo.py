@@ -12,6 +12,7 @@ __mask_rcnn = dict(
     roi_head=dict(bbox_roi_extractor=__extractor, mask_roi_extractor=__extractor),
 )
 model = dict(
+    feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
     backbone=dict(out_stride=16),
     # All proposals that touch the best one belong to it; a low peak lets the attention cover the object. What a stage finds is then cut

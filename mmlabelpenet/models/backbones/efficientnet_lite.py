@@ -141,6 +141,7 @@ class EfficientNetLite0Tail(BaseModule):
         self.groups.append(_blocks(_TAIL[1], _TAIL[0].channels, dilation * (2 if stride == 1 else 1), False, padding))
         self.head = _ConvBN(320, 1280, 1) if with_head else None
         self.unused_weights = () if with_head else ('head.',)
+        self.frozen = frozen
         self.requires_grad_(not frozen)
         if frozen_bn:
             _freeze_norms(self)
@@ -151,15 +152,21 @@ class EfficientNetLite0Tail(BaseModule):
         keep_norms_in_eval(self)
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """Map (N, 112, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``, map being float (N, 1280 or 320, h, w)."""
+        """Map (N, 112, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``, map being float (N, 1280 or 320, h, w).
+
+        A second map in the tuple is what :meth:`fixed` has made of the first.
+        """
         feat = feats if isinstance(feats, Tensor) else feats[0]
-        x = feat
-        for group in self.groups:
-            x = group(x)
-        x = self.head(x) if self.head is not None else F.relu(x)
+        x = self.fixed(feat) if isinstance(feats, Tensor) or len(feats) == 1 else feats[1]
         if self.aspp is not None:
             x = self.aspp(x)
         return (feat, x) if self.with_input else (x,)
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """What ImageNet's layers make of a map; ``frozen`` keeps their weights."""
+        for group in self.groups:
+            x = group(x)
+        return self.head(x) if self.head is not None else F.relu(x)
 
     def train(self, mode: bool = True) -> EfficientNetLite0Tail:
         """Set the mode; batch normalisation stays in eval mode."""

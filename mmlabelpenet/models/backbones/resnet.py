@@ -111,6 +111,7 @@ class ResNetC5(BaseModule):
         block, blocks = ResNet.arch_settings[depth]
         norm_cfg = dict(type='BN', requires_grad=not frozen_bn)
         self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=norm_cfg)
+        self.frozen = frozen
         if frozen:
             self.layer4.requires_grad_(False)
         self.with_input = with_input
@@ -120,12 +121,19 @@ class ResNetC5(BaseModule):
         keep_norms_in_eval(self)
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """Map (N, 1024, h, w), alone or in a tuple, to ``(C5,)`` or ``(input, C5)``, C5 being float (N, 2048, h, w)."""
+        """Map (N, 1024, h, w), alone or in a tuple, to ``(C5,)`` or ``(input, C5)``, C5 being float (N, 2048, h, w).
+
+        A second map in the tuple is what :meth:`fixed` has made of the first.
+        """
         feat = feats if isinstance(feats, Tensor) else feats[0]
-        x = self.layer4(feat)
+        x = self.fixed(feat) if isinstance(feats, Tensor) or len(feats) == 1 else feats[1]
         if self.aspp is not None:
             x = self.aspp(x)
         return (feat, x) if self.with_input else (x,)
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """What ImageNet's layers make of a map; ``frozen`` keeps their weights."""
+        return self.layer4(x)
 
     def train(self, mode: bool = True) -> ResNetC5:
         """Set the mode; batch normalisation stays in eval mode."""

@@ -26,10 +26,11 @@ from mmlabelpenet.structures import upright_boxes
 
 
 class View(NamedTuple):
-    """An image seen in one way: the shared map, float (1, D, H/s, W/s), and the sample."""
+    """An image seen in one way: the shared map, float (1, D, H/s, W/s), the sample, and the key of the map in a feature cache."""
 
     feature: Tensor
     sample: DetDataSample
+    key: str | None = None
 
 
 def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
@@ -44,10 +45,10 @@ def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
     return views
 
 
-def read_views(detector: TwoStageDetector, views: Sequence[View], record: bool = False) -> list[Reading]:
-    """What a detector reads in each view; arguments as for :func:`~mmlabelpenet.calibration.reading.read`."""
-    maps = [detector.extract_feat(view.feature.float()) for view in views]
-    samples = [view.sample for view in views]
+def read_views(
+    detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample], record: bool = False
+) -> list[Reading]:
+    """What a detector reads in each view of an image; arguments as for :func:`~mmlabelpenet.calibration.reading.read`, one per view."""
     proposals = merge_proposals(detector, maps, samples)
     return [
         read(detector, x, sample, InstanceData(bboxes=move_boxes(proposals.bboxes, samples[0], sample)), record)

@@ -20,9 +20,9 @@ from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.samplers import evenly_spread
-from mmlabelpenet.engine.label_pass import weights_hash
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.models import LabelPENet
+from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages

@@ -1,0 +1,160 @@
+"""Maps of frozen layers on disk."""
+
+import copy
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from mmengine.logging import MMLogger
+from training import killed, train
+
+from mmlabelpenet.models import feature_cache
+from mmlabelpenet.models.backbones import EfficientNetLite0Tail, ResNetC5
+from mmlabelpenet.models.feature_cache import FeatureCache
+
+
+def total(losses):
+    return sum(sum(v) if isinstance(v, (list, tuple)) else v for k, v in losses.items() if 'loss' in k)
+
+
+@pytest.fixture
+def image():
+    return torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+
+
+def counted(module):
+    """A list that grows with every forward pass of a module."""
+    calls = []
+    module.register_forward_hook(lambda *args: calls.append(1))
+    return calls
+
+
+def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy_net, image, tmp_path):
+    calls = counted(toy_net.backbone)
+    key, first = FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    again, read = FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    assert len(calls) == 1 and key == again and torch.equal(first, read) and first.dtype == torch.float32
+    _, fresh = FeatureCache(tmp_path / 'none', max_gib=0).shared(toy_net.backbone, image)
+    assert len(calls) == 2 and torch.equal(fresh, first) and not (tmp_path / 'none').exists()
+    torch.testing.assert_close(first, toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('change', ['weights', 'weights behind the counter', 'buffers', 'pixels', 'flip', 'size'])
+def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, change):
+    backbone, cache = torch.nn.Sequential(toy_net.backbone.first, torch.nn.BatchNorm2d(toy_net.backbone.first.out_channels)).eval(), None
+    backbone.forward = lambda x, forward=backbone.forward: (forward(x),)
+    cache = FeatureCache(tmp_path)
+    key, _ = cache.shared(backbone, image)
+    if change == 'weights':
+        with torch.no_grad():
+            backbone[0].weight[0] += 1e-3
+    elif change == 'weights behind the counter':
+        backbone[0].weight.data = backbone[0].weight.data * 2
+    elif change == 'buffers':
+        backbone[1].running_mean += 1
+    image = dict(pixels=image + 1e-3, flip=image.flip(-1), size=image.view(1, 3, 64, 48)).get(change, image)
+    other, found = cache.shared(backbone, image)
+    assert other != key
+    torch.testing.assert_close(found, backbone(image)[0].detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('damage', [b'', b'short', None])
+def test_a_damaged_entry_is_computed_again_and_written_again(toy_net, image, tmp_path, damage):
+    _, expected = FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    (path,) = tmp_path.rglob('*.map')
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
+    assert torch.equal(FeatureCache(tmp_path).shared(toy_net.backbone, image)[1], expected) and path.read_bytes() == whole
+
+
+@pytest.mark.parametrize('limit', ['size', 'disk'])
+def test_where_there_is_no_room_it_says_so_once_and_goes_on(toy_net, image, tmp_path, monkeypatch, caplog, limit):
+    MMLogger.get_instance('feature_cache').addHandler(caplog.handler)
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    if limit == 'disk':
+        monkeypatch.setattr(Path, 'write_bytes', full)
+    cache = FeatureCache(tmp_path, max_gib=20 if limit == 'disk' else 1e-6)
+    maps = [cache.shared(toy_net.backbone, image + number)[1] for number in range(3)]
+    assert len(maps) == 3 and not list(tmp_path.rglob('*.map')) and not list(tmp_path.rglob('*.partial'))
+    said = [record.message for record in caplog.records if 'feature cache' in record.message]
+    assert len(said) == 1 and ('No space left' if limit == 'disk' else 'max_gib') in said[0]
+
+
+def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path):
+    FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    size = sum(path.stat().st_size for path in tmp_path.rglob('*.map'))
+    FeatureCache(tmp_path, max_gib=1.5 * size / 2**30).shared(toy_net.backbone, image + 1)
+    assert len(list(tmp_path.rglob('*.map'))) == 1
+    with pytest.raises(ValueError, match='max_gib is a size, got -1'):
+        FeatureCache(tmp_path, max_gib=-1)
+
+
+@pytest.mark.parametrize(
+    'tail', [lambda: EfficientNetLite0Tail(frozen=True, aspp=dict(channels=4, out_channels=8)), lambda: ResNetC5(frozen=True)]
+)
+def test_tails_of_the_same_weights_share_their_maps_and_learn_behind_them(tmp_path, tail):
+    torch.manual_seed(0)
+    first = tail().train()
+    second, cache = copy.deepcopy(first), FeatureCache(tmp_path)
+    channels = 112 if isinstance(first, EfficientNetLite0Tail) else 1024
+    shared = torch.rand(1, channels, 4, 5).half().float()
+    inner = cache.inner(first, 'weights/key', shared)
+    assert torch.equal(FeatureCache(tmp_path).inner(second, 'weights/key', shared), inner) and len(list(tmp_path.rglob('*.map'))) == 1
+    torch.testing.assert_close(first((shared, inner))[-1], first(shared)[-1], rtol=1e-2, atol=1e-2)
+    assert not inner.requires_grad and first((shared, inner))[-1].requires_grad == (first.aspp is not None)
+
+
+@pytest.mark.parametrize('trains', [*toy.STAGES, 'forward', 'backward'])
+def test_losses_agree_with_those_without_a_cache(toy_batch, tmp_path, trains):
+    plain, cached = (
+        toy.build(toy.model_config(frozen_backbone=True, **more)) for more in ({}, dict(feature_cache=dict(dir=str(tmp_path))))
+    )
+    values = []
+    for net in (plain, cached, cached):
+        torch.manual_seed(0)
+        values.append(total(net.loss(*copy.deepcopy(toy_batch), trains=trains)))
+    torch.testing.assert_close(values[1], values[0], rtol=2e-2, atol=1e-3)  # labels on the way may flip
+    assert torch.equal(values[1], values[2]) and list(tmp_path.rglob('*.map'))
+
+
+def test_testing_reads_maps_and_adds_none(toy_batch, tmp_path):
+    net = toy.build(toy.model_config(feature_cache=dict(dir=str(tmp_path)))).eval()
+    before = net.predict(*copy.deepcopy(toy_batch))
+    assert not list(tmp_path.rglob('*.map'))
+    net.explain('classification', *copy.deepcopy(toy_batch))
+    assert len(list(tmp_path.rglob('*.map'))) == 2
+    for one, other in zip(before, net.predict(*copy.deepcopy(toy_batch)), strict=True):
+        assert torch.equal(one.pred_instances.bboxes, other.pred_instances.bboxes)
+
+
+def test_a_model_with_a_cache_is_copied_with_it(toy_batch, tmp_path):
+    net = toy.build(toy.model_config(feature_cache=dict(dir=str(tmp_path)))).eval()
+    net.explain('classification', *copy.deepcopy(toy_batch))
+    twin = copy.deepcopy(net)
+    with torch.no_grad():
+        twin.backbone.first.weight += 1
+    images = toy_batch[0], toy_batch[1]
+    assert not torch.equal(twin.views(*images)[0].feature, net.views(*images)[0].feature)
+
+
+PHASES = [('classification', 2), ('detection', 3), ('refinement', 2), ('recurrent', 2)]
+
+
+def test_a_run_killed_while_the_cache_fills_ends_with_the_same_bits(toy_root, tmp_path):
+    runs = [dict(feature_cache=dict(dir=str(tmp_path / name)), frozen_backbone=True, phases=PHASES) for name in ('a', 'b')]
+    whole = train(toy_root, tmp_path / 'whole', **runs[0])
+    assert killed(toy_root, tmp_path / 'killed', hooks=[dict(type='KillAt', iteration=3)], **runs[1])
+    resumed = train(toy_root, tmp_path / 'killed', resume=True, **runs[1])
+    assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
+    none = train(toy_root, tmp_path / 'none', **runs[0] | dict(feature_cache=dict(dir=str(tmp_path / 'c'), max_gib=0)))
+    assert toy.different(toy.weights(whole.model), toy.weights(none.model)) == []
+
+
+def test_maps_of_several_images_are_padded_with_zeros():
+    stacked = feature_cache.stack_maps([torch.ones(1, 2, 3, 3), torch.ones(1, 2, 2, 4)])
+    assert stacked[1, :, 2].abs().sum() == 0 and stacked[0, :, :, 3].abs().sum() == 0 and stacked.sum() == 2 * (9 + 8)
