@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.proposals import ProposalRecord
-from mmlabelpenet.workbench.foreign_proposals.readers import ORDERS, BoxLayout, Foreign
+from mmlabelpenet.workbench.foreign_proposals.layouts import ORDERS, BoxLayout
+from mmlabelpenet.workbench.foreign_proposals.readers import Foreign
 
 _SLACK = 1.0  # pixels that a box may lie outside of its image before that is an error
 

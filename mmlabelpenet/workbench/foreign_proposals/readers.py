@@ -1,6 +1,7 @@
 """Proposals of other programs: selective search, Edge Boxes, MCG and others, in ``.mat``, ``.npz`` and JSON files.
 
-How boxes are written down cannot be seen from the numbers alone, so it is said (:class:`BoxLayout`) and then checked against the images
+How boxes are written down cannot be seen from the numbers alone, so it is said
+(:class:`~mmlabelpenet.workbench.foreign_proposals.layouts.BoxLayout`) and then checked against the images
 (:mod:`~mmlabelpenet.workbench.foreign_proposals.importing`).
 
 Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
@@ -10,62 +11,21 @@ import itertools
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlabelpenet.datasets.image_names import without_suffix
 from mmlabelpenet.files import below
+from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 
-ORDERS = ('yxyx', 'xyxy', 'xywh')
 BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # names that programs give them, tried in this order
 IMAGES = ('images', 'image_ids', 'names', 'ids')
 SCORES = ('scores', 'boxScores', 'bboxes_scores')
-_PICTURES = ('.jpg', '.jpeg', '.png')
-
-
-@dataclass(frozen=True)
-class BoxLayout:
-    """How a program writes boxes down.
-
-    Attributes:
-        order: ``'yxyx'``, ``'xyxy'`` or ``'xywh'``.
-        first_pixel: number of the first pixel of an image, 1 in MATLAB.
-        last_inside: whether x2 and y2 name the last pixel of a box, not the one after it. Widths and heights count pixels anyway.
-
-    Raises:
-        ValueError: another order or first pixel.
-    """
-
-    order: str = 'yxyx'
-    first_pixel: int = 1
-    last_inside: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse what nobody writes."""
-        if self.order not in ORDERS or self.first_pixel not in (0, 1):
-            raise ValueError(f'Boxes come as {", ".join(ORDERS)} from pixel 0 or 1, got {self.order!r} from {self.first_pixel!r}.')
-
-    def xyxy(self, values: NDArray) -> NDArray[np.float64]:
-        """Boxes as we keep them, not checked, float64 (R, 4).
-
-        Args:
-            values: numbers (R, 4).
-
-        >>> BoxLayout().xyxy(np.array([[1, 1, 10, 20]])).tolist(), BoxLayout('xywh', 0).xyxy(np.array([[2, 3, 10, 20]])).tolist()
-        ([[0.0, 0.0, 20.0, 10.0]], [[2.0, 3.0, 12.0, 23.0]])
-        """
-        boxes = np.asarray(values, np.float64) - [self.first_pixel, self.first_pixel, 0, 0]
-        if self.order == 'xywh':
-            return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-        boxes[:, 2:] += self.last_inside - self.first_pixel
-        return boxes[:, [1, 0, 3, 2]] if self.order == 'yxyx' else boxes
-
-
-MATLAB, MATLAB_XYWH, PLAIN, COCO = BoxLayout(), BoxLayout('xywh'), BoxLayout('xyxy', 0, False), BoxLayout('xywh', 0, False)
 
 
 @dataclass(frozen=True)
@@ -112,6 +72,7 @@ def read_foreign(
         found = _READERS[path.suffix.lower()](path, image_ids, names)
     else:
         raise ValueError(f'Proposals are read from {", ".join(_READERS)} files and folders of them, got {str(path)!r}.')
+    found = _by_image(found, image_ids, path)
     if missing := [image_id for image_id in image_ids if image_id not in found.boxes]:
         known = ', '.join(itertools.islice(found.boxes, 3))
         raise ValueError(
@@ -258,11 +219,21 @@ def _split(values: NDArray, scores: NDArray | None, path: Path) -> tuple[NDArray
 
 
 def _image_id(name: Any) -> str:
-    """Image name of what a file has for one: an array around it, a path, a suffix."""
+    """Image name of what a file has for one: an array around it, a path of any system."""
     while isinstance(name, np.ndarray) and name.size == 1:
         name = name.item()
-    return (
-        PurePosixPath(str(name).strip()).with_suffix('').name
-        if PurePosixPath(str(name)).suffix.lower() in _PICTURES
-        else PurePosixPath(str(name)).name
-    )
+    return PureWindowsPath(str(name).strip()).as_posix()
+
+
+def _by_image(found: Foreign, image_ids: Sequence[str], path: Path) -> Foreign:
+    """Proposals under the names of the image list: an image is known by its path, whatever folders stand before it in the file."""
+    wanted, names = set(image_ids), dict[str, str]()
+    for name in found.boxes:
+        parts = name.split('/')
+        tails = ['/'.join(parts[first:]) for first in range(len(parts))]
+        known = next((tried for tail in tails for tried in (tail, without_suffix(tail)) if tried in wanted), without_suffix(parts[-1]))
+        if known in wanted and known in names:
+            raise ValueError(f'{str(path)!r} has proposals for {known!r} twice, as {names[known]!r} and as {name!r}. Leave one.')
+        names[known] = name
+    scores = {image_id: found.scores[name] for image_id, name in names.items() if name in found.scores}
+    return replace(found, boxes={image_id: found.boxes[name] for image_id, name in names.items()}, scores=scores)

@@ -49,15 +49,18 @@ class File(msgspec.Struct):
 
 
 def read_coco(source: Path) -> list[ReadImage]:
-    """Objects of a COCO file, or of ``train.json`` and ``val.json`` of an export; crowds are left out.
+    """Objects of a COCO file, of ``train.json`` and ``val.json`` of an export, or of ``annotations/instances*.json``; no crowds.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a file is malformed; says where.
     """
-    paths = [path for path in (source / 'train.json', source / 'val.json') if path.is_file()] if source.is_dir() else [source]
+    paths = [source]
+    if source.is_dir():
+        ours = [path for path in (source / 'train.json', source / 'val.json') if path.is_file()]
+        paths = ours or sorted((source / 'annotations').glob('instances*.json'))
     if not paths:
-        raise FileNotFoundError(f'{str(source)!r} holds neither train.json nor val.json. Name the COCO file.')
+        raise FileNotFoundError(f'{str(source)!r} holds neither train.json nor annotations/instances*.json. Name the COCO file.')
     return [image for path in paths for image in _read(path)]
 
 

@@ -14,7 +14,7 @@ from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checke
 
 
 def read_yolo(folder: Path) -> list[ReadImage]:
-    """Objects of ``labels/<split>/*.txt`` beside ``images/<split>``; an image without file of labels has no object.
+    """Objects of ``labels/*.txt`` beside ``images/*``, with a folder for each split below or above; an image without file has no object.
 
     Polygons are filled as ultralytics does, corners cut to whole pixels.
 
@@ -23,14 +23,15 @@ def read_yolo(folder: Path) -> list[ReadImage]:
         ValueError: a file is malformed.
     """
     names, found = yolo_names(folder), []
-    images = find_images(folder / 'images')[0] if (folder / 'images').is_dir() else []
+    images = [name for name in find_images(folder)[0] if 'images' in name.split('/')[:-1]]
     if not images:
         raise FileNotFoundError(f'{str(folder)!r} holds no images/. Give the folder that holds data.yaml, images and labels.')
     for name in images:
-        path, size = folder / 'labels' / f'{without_suffix(name)}.txt', picture_size(folder / 'images' / name, 1)
+        before, _, after = f'/{name}'.rpartition('/images/')
+        path, size = folder / before.lstrip('/') / 'labels' / f'{without_suffix(after)}.txt', picture_size(folder / name, 1)
         lines = read_text(path).splitlines() if path.is_file() else []
         objects = [_object(line, f'Line {number} of {str(path)!r}', size, names) for number, line in enumerate(lines, 1) if line.strip()]
-        found.append(ReadImage(name.partition('/')[2] or name, size, objects, str(path)))
+        found.append(ReadImage(after.removeprefix('train/').removeprefix('val/'), size, objects, str(path)))
     return found
 
 

@@ -97,7 +97,7 @@ def find_kind(source: Path) -> str:
         return 'voc'
     if (source / 'data.yaml').is_file():
         return 'yolo'
-    if (source / 'train.json').is_file() and (source / 'images').is_dir():
+    if (source / 'train.json').is_file() or any((source / 'annotations').glob('instances*.json')):
         return 'coco'
     if source.is_dir() and any(source.rglob('*.json')):
         return 'labelme'

@@ -13,7 +13,8 @@ from scipy.io import savemat
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record
-from mmlabelpenet.workbench.foreign_proposals.readers import MATLAB, PLAIN, BoxLayout, Foreign
+from mmlabelpenet.workbench.foreign_proposals.layouts import MATLAB, PLAIN, BoxLayout
+from mmlabelpenet.workbench.foreign_proposals.readers import Foreign
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 TOOL = Path(__file__).resolve().parents[3] / 'tools/dataset_converters/import_proposals.py'

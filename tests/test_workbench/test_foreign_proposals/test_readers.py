@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmlabelpenet.workbench.foreign_proposals.readers import COCO, MATLAB, MATLAB_XYWH, ORDERS, PLAIN, BoxLayout, read_foreign
+from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, ORDERS, PLAIN, BoxLayout
+from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
 
 IDS = ['000005', 'photo_b', '2007_000027']
 
@@ -188,3 +189,12 @@ def test_what_is_no_proposal_file_is_refused_with_what_to_do(tmp_path):
             read_foreign(tmp_path / name, ['a'])
     with pytest.raises(FileNotFoundError, match='there is nothing'):
         read_foreign(tmp_path / 'none.mat', ['a'])
+
+
+def test_images_of_one_name_in_two_folders_keep_their_own_proposals(tmp_path):
+    content = {'C:\\data\\day\\1.jpg': [[0, 0, 5, 5]], '/data/night/1.jpg': [[0, 0, 7, 7]], 'night/1.png': [[0, 0, 9, 9]]}
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    found = read_foreign(tmp_path / 'a.json', ['day/1', 'night/1.jpg', 'night/1.png'])
+    assert {name: boxes[0, 3] for name, boxes in found.boxes.items()} == {'day/1': 5, 'night/1.jpg': 7, 'night/1.png': 9}
+    with pytest.raises(ValueError, match="has proposals for '1' twice, as 'C:/data/day/1.jpg' and as '/data/night/1.jpg'"):
+        read_foreign(tmp_path / 'a.json', ['1'])

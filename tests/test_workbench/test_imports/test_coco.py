@@ -53,5 +53,6 @@ def test_malformed_annotations_are_one_line_that_names_them(tmp_path, changed, m
 
 
 def test_a_folder_without_labels_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds neither train.json nor val.json'):
+    (tmp_path / 'annotations').mkdir()
+    with pytest.raises(FileNotFoundError, match='holds neither train.json nor annotations'):
         read_coco(tmp_path)

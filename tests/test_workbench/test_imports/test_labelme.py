@@ -1,7 +1,10 @@
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.workbench.exports.labelme import write_labelme
@@ -42,6 +45,11 @@ def test_a_file_that_labelme_has_written_anew_is_as_exported(labels, images, tmp
         content = json.loads(path.read_text())
         for item in content['shapes']:
             item['points'] = [[float(x), float(y)] for x, y in item['points']]
+            if item['mask'] is not None:  # 0 and 1 in place of 0 and 255
+                pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(item['mask']))).convert('L')) > 0
+                buffer = io.BytesIO()
+                Image.fromarray(pixels.astype(np.uint8)).save(buffer, 'PNG')
+                item['mask'] = base64.b64encode(buffer.getvalue()).decode()
         path.write_text(json.dumps(dict(content, version='6.0.0'), indent=2))
     assert all(item.as_exported for image in read_labelme(tmp_path) for item in image.objects)
 

@@ -21,6 +21,16 @@ def test_boxes_and_polygons_are_read(tmp_path):
     assert polygon.name == 'cat' and polygon.bbox == (4.0, 2.0, 9.0, 9.0)
 
 
+def test_splits_may_stand_above_images(tmp_path):
+    write(tmp_path, '1 0.5 0.5 0.25 0.5')
+    (tmp_path / 'train').mkdir()
+    for name in ('images', 'labels'):
+        (tmp_path / name / 'train').rename(tmp_path / 'train' / name)
+        (tmp_path / name).rmdir()
+    (image,) = read_yolo(tmp_path)
+    assert image.name == 'a.jpg' and [item.name for item in image.objects] == ['dog']
+
+
 @pytest.mark.parametrize('line', ['2 .5 .5 .1 .1', '0 .5 .5 .1', 'cat .5 .5 .1 .1', '0 nan .5 .1 .1', '0 .5 .5 .1 .1 .2', '0 90 0 .1 .1'])
 def test_a_malformed_line_is_named(tmp_path, line):
     with pytest.raises(ValueError, match='Line 1 of .*a.txt. should be'):
