@@ -144,7 +144,7 @@ def add_files(card: Card, opened: Opened, config: Config) -> None:
     for kind in ('masks', 'boxes'):
         if kind in kinds:
             first = sorted(kinds[kind])[0]
-            by = ' < '.join(next(iter(opened[first]))[:3]) or 'code outside of the package'
+            by = ' < '.join(next(iter(opened[first]))[:5]) or 'code outside of the package'
             card.faults.append(f'Training opens {len(kinds[kind])} files with {kind}, the first {first}, opened by {by}.')
 
 

@@ -26,7 +26,7 @@ def configs(toy_root, tmp_path_factory):
     for name, changes in (('toy', {}), ('boxes', dict(box='proposal', crf=None))):
         model = toy.model_config()
         for stage in ('classification', 'detection'):
-            model['generators'][stage].update(changes)
+            model['stages'][stage]['labels'].update(changes)
         loader = dict(batch_size=2, num_workers=0, dataset=toy.dataset_config(toy_root, 'train', train=False))
         evaluator = dict(type='StageMetric', mask_classes=loader['dataset']['metainfo']['classes'])
         config = Config(dict(model=model, label_dataloader=loader, corloc_evaluator=evaluator))

@@ -3,6 +3,8 @@ from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.apis.config import stage_names
+from mmlabelpenet.engine.phases import make_phases
 from mmlabelpenet.workbench.own_data.config import Hardware, choose_recipe, write_config
 from mmlabelpenet.workbench.own_data.dataset import OwnData
 
@@ -18,7 +20,7 @@ def test_the_config_builds_a_network_of_the_right_classes(tmp_path, hardware, mo
     config = write_config(own(tmp_path), hardware, tmp_path / 'config.py')
     init_default_scope('mmlabelpenet')
     model = MODELS.build(config.model)
-    assert [stage.roi_head.bbox_head.num_classes for stage in model.stages.values()] == [2] * 4
+    assert [stage.detector.roi_head.bbox_head.num_classes for stage in model.stages.values()] == [2] * 4
     dataset = config.train_dataloader.dataset
     assert dataset.metainfo.classes == ('a cat', "it's")
     assert dataset.tags == f'{tmp_path}/tags.csv' and dataset.proposals == f'{tmp_path}/proposals/train.npz'
@@ -47,26 +49,13 @@ def test_more_pictures_and_better_hardware_mean_more_iterations():
     assert choose_recipe(10**6, LAPTOP).iters['detection'] <= 3000
 
 
-@pytest.mark.parametrize('edited', [False, True])
-def test_the_rate_drops_within_each_phase_and_returns_also_when_the_iterations_are_edited(tmp_path, edited):
-    path = tmp_path / 'config.py'
-    write_config(own(tmp_path), LAPTOP, path)
-    if edited:
-        path.write_text(path.read_text().replace('detection=240', 'detection=600'))
-    config = load_config(path)
-    counts = [phase.iters for phase in config.train_cfg.phases]
-    ends = [sum(counts[: k + 1]) for k in range(5)]
-    assert counts[1] == (600 if edited else 240) and [phase.name for phase in config.train_cfg.phases][0] == 'classification'
-    rate, rates = 1.0, {}
-    for iteration in range(ends[-1]):
-        for schedule in config.param_scheduler:
-            rate *= schedule.gamma ** schedule.milestones.count(iteration)
-        rates[iteration] = rate
-    assert rates[ends[0] - 1] == 1
-    for phase in (1, 2, 3):
-        assert rates[ends[phase - 1]] == pytest.approx(0.5)
-        assert rates[ends[phase] - 1] == pytest.approx(0.05)
-    assert rates[ends[-1] - 1] == pytest.approx(0.05)
+def test_the_rate_drops_within_each_later_phase_and_stays_low_in_the_last(tmp_path):
+    config = write_config(own(tmp_path), LAPTOP, tmp_path / 'config.py')
+    phases = make_phases(config.train_cfg.phases, stage_names(config))
+    assert [phase.name for phase in phases] == [*stage_names(config), 'recurrent'] and phases[1].iters == 240
+    rates = [(phase.rate(0, 1.0), phase.rate(phase.iters - 1, 1.0)) for phase in phases]
+    assert rates == [pytest.approx((each, last)) for each, last in ((1e-3, 1e-3), *[(5e-4, 5e-5)] * 3, (5e-5, 5e-5))]
+    assert [phase.warm_start for phase in phases] == [False, False, True, True, False]
 
 
 def test_this_machine_can_be_described():
