@@ -1,10 +1,9 @@
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmlabelpenet.apis import load_config
-from mmlabelpenet.registry import MODELS
 from mmlabelpenet.apis.config import stage_names
 from mmlabelpenet.engine.phases import make_phases
+from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.own_data.config import Hardware, choose_recipe, write_config
 from mmlabelpenet.workbench.own_data.dataset import OwnData
 
