@@ -15,7 +15,8 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.join import join_devkits
-from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.workbench.exports.coco import write_coco

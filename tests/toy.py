@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
-from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import write_proposals
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS

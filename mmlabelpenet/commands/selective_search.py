@@ -21,7 +21,8 @@ import numpy as np
 
 from mmlabelpenet.datasets.devkit import Devkit, open_devkit
 from mmlabelpenet.datasets.pictures import read_image
-from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, below, locked

@@ -1,8 +1,9 @@
-"""The proposal file: boxes of every image of a split in one ``.npz`` without pickles.
+"""The proposal file: boxes of every image of a split in one ``.npz`` without pickles, read where they lie.
 
-Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``bboxes`` float32 (sum R, 4),
-``scores`` float32 (sum R,), ``settings`` JSON text, ``checksum`` SHA-256 of all the others. Images are sorted by name and the boxes of an
-image by :func:`canonical_order`, so that the same proposals give the same bytes.
+Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
+proposals of each image, ``settings`` JSON text, ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1,
+``scores`` float32 (sum R,). Images are sorted by name and the boxes of an image by :func:`canonical_order`, so that the same proposals give
+the same bytes. Files of the first format, compressed and with one checksum of all, are read whole.
 
 Shapes: N images, R proposals of one image. Boxes: float32 xyxy in original pixels, half-open.
 """
@@ -11,29 +12,31 @@ import hashlib
 import json
 import os
 import shlex
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic_write
+from ..schema import decode_json
+from .mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
+from .proposal_records import ProposalRecord, canonical_order, check_record
 
-_ARRAYS = ('image_ids', 'sizes', 'offsets', 'bboxes', 'scores', 'settings')
+_INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
+_FIRST = ('image_ids', 'sizes', 'offsets', 'bboxes', 'scores', 'settings')  # arrays of the first format
+_MOST = 100  # times its length that a file of the first format may unpack to
+_MALFORMED = (
+    OSError, ValueError, KeyError, EOFError, OverflowError, NotImplementedError, RuntimeError, TypeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+_FLOAT = np.dtype('<f4')
 _TOOL = 'tools/dataset_converters/selective_search.py'
-
-
-@dataclass(frozen=True)
-class ProposalRecord:
-    """Proposals of one image: its name, its (h, w), ``bboxes`` float32 (R, 4), ``scores`` float32 (R,)."""
-
-    image_id: str
-    size: tuple[int, int]
-    bboxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
 
 
 def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | os.PathLike[str]) -> str:
@@ -57,34 +60,8 @@ def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[st
     return Path(path)
 
 
-def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """An order that depends on the proposals alone, not on how they came.
-
-    By falling score; where scores are equal by a fixed scrambling of the coordinates, so that the first n are spread over the image.
-
-    Args:
-        bboxes: float32 (R, 4).
-        scores: float32 (R,).
-
-    Returns:
-        int64 (R,), indices.
-
-    >>> boxes = np.array([[0, 0, 9, 9], [5, 5, 9, 9], [1, 1, 3, 3]], np.float32)
-    >>> canonical_order(boxes, np.array([0.1, 0.9, 0.5], np.float32)).tolist()
-    [1, 2, 0]
-    """
-    boxes = np.ascontiguousarray(bboxes, np.float32) + np.float32(0)  # -0 becomes 0
-    mixed = np.zeros(len(boxes), np.uint64)
-    for column in boxes.view(np.uint32).astype(np.uint64).T:  # splitmix64
-        mixed = mixed + column + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed = mixed ^ (mixed >> np.uint64(31))
-    return np.lexsort((boxes[:, 3], boxes[:, 2], boxes[:, 1], boxes[:, 0], mixed, -np.asarray(scores)))
-
-
 def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalRecord], settings: Mapping[str, object]) -> None:
-    """Write a proposal file; it appears whole or not at all.
+    """Write a proposal file; it appears whole or not at all. One record at a time is in memory.
 
     Args:
         path: ends in ``.npz``.
@@ -97,27 +74,54 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
     path = Path(path)
     if path.suffix != '.npz':
         raise ValueError(f"A proposal file ends in '.npz', got {str(path)!r}.")
-    ordered = sorted(records, key=lambda record: record.image_id)
-    for record, following in zip(ordered, ordered[1:]):
-        if record.image_id == following.image_id:
-            raise ValueError(f'Image {record.image_id!r} has proposals twice. Give one record for each image.')
-    for record in ordered:
-        _check_record(record)
-    orders = [canonical_order(record.bboxes, record.scores) for record in ordered]
-    arrays = {
-        'image_ids': np.array([record.image_id for record in ordered], np.str_),
-        'sizes': np.array([record.size for record in ordered], np.int32).reshape(-1, 2),
-        'offsets': np.cumsum([0, *(len(record.scores) for record in ordered)], dtype=np.int64),
-        'bboxes': _joined([record.bboxes[order] for record, order in zip(ordered, orders)], (0, 4)),
-        'scores': _joined([record.scores[order] for record, order in zip(ordered, orders)], (0,)),
-        'settings': np.array(json.dumps(dict(settings), sort_keys=True)),
-    }
-    with atomic_write(path, 'wb') as file:
-        np.savez_compressed(file, **arrays, checksum=np.array(_checksum(arrays)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as spool:
+        kept = sorted(_spool(records, spool))
+        for one, following in zip(kept, kept[1:]):
+            if one.image_id == following.image_id:
+                raise ValueError(f'Image {one.image_id!r} has proposals twice. Give one record for each image.')
+        index = {
+            'image_ids': np.array([one.image_id for one in kept], np.str_),
+            'sizes': np.array([one.size for one in kept], np.int32).reshape(-1, 2),
+            'offsets': np.cumsum([0, *(one.count for one in kept)], dtype=np.int64),
+            'digests': np.array([one.digest for one in kept], np.uint64),
+            'settings': np.array(json.dumps(dict(settings), sort_keys=True)),
+        }
+        total = int(index['offsets'][-1])
+        arrays: dict[str, NDArray | Streamed] = {**index, 'checksum': np.array(_checksum(index, _INDEX))}
+        arrays['bboxes'] = Streamed(_FLOAT, (total, 4), read_back(spool, ((one.start, 4 * one.count) for one in kept), _FLOAT))
+        if not all(one.ones for one in kept):
+            places = ((one.start + 16 * one.count, one.count) for one in kept)
+            arrays['scores'] = Streamed(_FLOAT, (total,), read_back(spool, places, _FLOAT))
+        with atomic_write(path, 'wb') as file:
+            write_arrays(file, arrays)
+
+
+@dataclass(frozen=True, order=True)
+class _Kept:
+    """An image whose proposals lie in a temporary file: boxes, then scores."""
+
+    image_id: str
+    size: tuple[int, int]
+    count: int
+    start: int
+    digest: int
+    ones: bool
+
+
+def _spool(records: Iterable[ProposalRecord], file: Any) -> Iterator[_Kept]:
+    for record in records:
+        check_record(record)
+        order = canonical_order(record.bboxes, record.scores)
+        bboxes, scores = (np.ascontiguousarray(values[order], _FLOAT) for values in (record.bboxes, record.scores))
+        start = file.tell()
+        file.write(bboxes.tobytes() + scores.tobytes())
+        h, w = (int(side) for side in record.size)
+        yield _Kept(record.image_id, (h, w), len(scores), start, _digest(bboxes, scores), bool((scores == 1).all()))
 
 
 class ProposalFile:
-    """A proposal file in memory.
+    """A proposal file; proposals are read, and verified, image by image.
 
     Args:
         path: the ``.npz``.
@@ -130,17 +134,24 @@ class ProposalFile:
 
     Raises:
         FileNotFoundError: no such file; the message carries the command that makes it.
-        ValueError: the file is none of ours or damaged.
+        ValueError: the file is none of ours, or its index is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], data_root: str | os.PathLike[str] = 'DATA_ROOT', split: str = 'SPLIT') -> None:
         self.path = find_proposals(path, data_root, split)
         self.command = proposal_command(data_root, split, path)
-        arrays = self._load()
+        self._todo = f'Make it anew with\n    {self.command}'
+        try:
+            arrays = self._open()
+            self.settings = decode_json(str(arrays['settings']).encode(), dict[str, Any], 'its settings are malformed')
+        except _MALFORMED as error:
+            raise ValueError(f'{str(self.path)!r} is no proposal file or is damaged ({error}). {self._todo}') from error
         self.image_ids: list[str] = arrays['image_ids'].tolist()
-        self.settings: dict[str, object] = json.loads(str(arrays['settings']))
-        self._index = {image_id: k for k, image_id in enumerate(self.image_ids)}
-        self._sizes, self._offsets, self._bboxes, self._scores = (arrays[name] for name in ('sizes', 'offsets', 'bboxes', 'scores'))
+        self._arrays, self._index = arrays, {image_id: k for k, image_id in enumerate(self.image_ids)}
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        """A process that gets the file opens it by itself."""
+        return type(self), (self.path,)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -157,12 +168,20 @@ class ProposalFile:
             ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,).
 
         Raises:
-            ValueError: the file is for other images, or for an image of another size.
+            ValueError: the file is for other images, or for an image of another size, or the proposals are damaged.
         """
         self.check([image_id], sizes=None if size is None else {image_id: size})
-        k = self._index[image_id]
-        part = slice(self._offsets[k], self._offsets[k + 1])
-        return self._bboxes[part].copy(), self._scores[part].copy()
+        k, arrays = self._index[image_id], self._arrays
+        part = slice(*arrays['offsets'][k : k + 2].tolist())
+        bboxes = np.array(arrays['bboxes'][part], np.float32)
+        scores = np.array(arrays['scores'][part], np.float32) if 'scores' in arrays else np.ones(len(bboxes), np.float32)
+        if 'digests' in arrays and _digest(bboxes, scores) != int(arrays['digests'][k]):
+            raise ValueError(f'Proposals of {image_id!r} in {str(self.path)!r} are damaged: their checksum does not fit. {self._todo}')
+        try:
+            check_record(ProposalRecord(image_id, self.size(image_id), bboxes, scores))
+        except ValueError as error:
+            raise ValueError(f'{str(self.path)!r} is malformed. {error} {self._todo}') from error
+        return bboxes, scores
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(h, w) of the image the proposals were made on.
@@ -171,7 +190,7 @@ class ProposalFile:
             ValueError: the file is for other images.
         """
         self.check([image_id])
-        h, w = self._sizes[self._index[image_id]].tolist()
+        h, w = self._arrays['sizes'][self._index[image_id]].tolist()
         return h, w
 
     def check(self, image_ids: Iterable[str], hint: str = '', sizes: Mapping[str, tuple[int, int]] | None = None) -> None:
@@ -194,45 +213,49 @@ class ProposalFile:
                 f'it holds {len(self)} images of split {self.settings.get("split", "unknown")!r}. {todo}'
             )
         for image_id, size in (sizes or {}).items():
-            known = tuple(self._sizes[self._index[image_id]].tolist())
+            known = tuple(self._arrays['sizes'][self._index[image_id]].tolist())
             if known != tuple(size):
                 raise ValueError(
                     f'Proposals of {image_id!r} in {str(self.path)!r} were made on an image of {known[0]} x {known[1]} (h x w), '
                     f'but it is {size[0]} x {size[1]} now. {todo}'
                 )
 
-    def _load(self) -> dict[str, NDArray]:
-        todo = f'Make it anew with\n    {self.command}'
-        try:
-            with self.path.open('rb') as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in (*_ARRAYS, 'checksum')}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f'{str(self.path)!r} is no proposal file or is damaged ({error}). {todo}') from error
-        if _checksum(arrays) != str(arrays.pop('checksum')):
-            raise ValueError(f'{str(self.path)!r} is damaged: its checksum does not fit. {todo}')
+    def _open(self) -> dict[str, NDArray]:
+        """The index in memory, boxes and scores where they lie; all in memory of a file of the first format."""
+        file = ArrayFile(self.path)
+        first = 'digests' not in file
+        if first and file.claimed() > _MOST * self.path.stat().st_size:
+            raise ValueError(f'it claims {file.claimed()} bytes in a file of {self.path.stat().st_size}')
+        arrays = {name: file.load(name) for name in (_FIRST if first else _INDEX)}
+        if _checksum(arrays, _FIRST if first else _INDEX) != str(file.load('checksum')):
+            raise ValueError('its checksum does not fit')
+        if not first:
+            arrays |= {name: file.map(name) for name in ('bboxes', 'scores') if name in file}
+        _check_arrays(arrays)
         return arrays
 
 
-def _joined(arrays: list[NDArray[np.float32]], empty: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.concatenate([np.zeros(empty, np.float32), *arrays]).astype(np.float32)
+def _check_arrays(arrays: Mapping[str, NDArray]) -> None:
+    count, total = len(arrays['image_ids']), len(arrays['bboxes'])
+    shapes = dict(
+        sizes=(count, 2), offsets=(count + 1,), digests=(count,), bboxes=(total, 4), scores=(total,), settings=(), image_ids=(count,)
+    )
+    kinds = dict(sizes='i', offsets='i', digests='u', bboxes='f', scores='f', settings='U', image_ids='U')
+    for name, values in arrays.items():
+        if values.shape != shapes[name] or values.dtype.kind != kinds[name]:
+            raise ValueError(f'{name} has the shape {values.shape} and the type {values.dtype}')
+    offsets = arrays['offsets']
+    if offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any() or (arrays['sizes'] < 1).any():
+        raise ValueError('its offsets or sizes do not fit its boxes')
 
 
-def _check_record(record: ProposalRecord) -> None:
-    h, w = record.size
-    boxes, scores = record.bboxes, record.scores
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != (len(boxes),):
-        raise ValueError(f'Proposals of {record.image_id!r} need bboxes (R, 4) and scores (R,), got {boxes.shape} and {scores.shape}.')
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise ValueError(f'Proposals of {record.image_id!r} need finite boxes and scores.')
-    right = (boxes[:, :2] >= 0).all(1) & (boxes[:, :2] < boxes[:, 2:]).all(1) & (boxes[:, 2] <= w) & (boxes[:, 3] <= h)
-    if not right.all():
-        bad = boxes[~right][0].tolist()
-        raise ValueError(f'Proposals of {record.image_id!r} must lie within its {h} x {w} pixels (h x w) and not be empty, got {bad}.')
+def _digest(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> int:
+    return int.from_bytes(hashlib.blake2b(bboxes.tobytes() + scores.tobytes(), digest_size=8).digest(), 'little')
 
 
-def _checksum(arrays: Mapping[str, NDArray]) -> str:
+def _checksum(arrays: Mapping[str, NDArray], names: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in _ARRAYS:
+    for name in names:
         values = arrays[name]
         text = values.dtype.kind == 'U'
         content = json.dumps(values.tolist()).encode() if text else np.ascontiguousarray(values).tobytes()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .proposals import canonical_order
+from .proposal_records import canonical_order
 
 _MODES = ('fast', 'quality', 'single')
 

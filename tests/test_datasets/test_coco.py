@@ -11,7 +11,8 @@ from pycocotools.coco import COCO
 
 from mmlabelpenet.datasets.coco import COCODevkit, read_names
 from mmlabelpenet.datasets.devkit import open_devkit
-from mmlabelpenet.datasets.proposals import ProposalRecord, write_proposals
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import write_proposals
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.registry import DATASETS

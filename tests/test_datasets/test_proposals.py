@@ -1,9 +1,16 @@
 import json
+import pickle
+import tracemalloc
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, canonical_order, proposal_command, write_proposals
+from mmlabelpenet.datasets.proposal_records import ProposalRecord, canonical_order
+from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, _checksum, _digest, proposal_command, write_proposals
+
+DATA = Path(__file__).parents[1] / 'data'
 
 
 def random_boxes(rng, count, size):
@@ -113,13 +120,137 @@ def test_proposals_of_another_image_size_are_refused(path):
             act()
 
 
-def test_a_changed_box_breaks_the_checksum(path):
+def changed_arrays(path, **changes):
+    """Write the arrays of a file again, some of them changed; a checksum of the index that fits is added."""
     with np.load(path) as file:
         arrays = dict(file)
-    arrays['bboxes'][3, 2] += 1
-    np.savez_compressed(path, **arrays)
+    for name, change in changes.items():
+        arrays[name] = change(arrays[name])
+    arrays['checksum'] = np.array(_checksum(arrays, _INDEX))
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize('name', ['bboxes', 'scores'])
+def test_a_changed_number_of_an_image_is_noticed_when_the_image_is_read(path, name):
+    def change(values):
+        values[3] *= 0.5
+        return values
+
+    changed_arrays(path, **{name: change})
+    proposals = ProposalFile(path)
+    proposals.get('image1')
+    with pytest.raises(ValueError, match=r"Proposals of 'image0' in .* are damaged: their checksum does not fit.*\n.*selective_search"):
+        proposals.get('image0')
+
+
+@pytest.mark.parametrize('name', ['image_ids', 'sizes', 'offsets', 'digests', 'settings'])
+def test_a_changed_index_breaks_its_checksum(path, name):
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays[name] = np.array('{}') if name == 'settings' else np.roll(arrays[name], 1)
+    np.savez(path, **arrays)
     with pytest.raises(ValueError, match='checksum'):
         ProposalFile(path)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'problem'),
+    [
+        (dict(offsets=lambda values: values + 1), 'offsets or sizes'),
+        (dict(offsets=lambda values: values[[0, 2, 1, 3, 4]]), 'offsets or sizes'),
+        (dict(offsets=lambda values: values * 10**9), 'offsets or sizes'),
+        (dict(sizes=lambda values: -values), 'offsets or sizes'),
+        (dict(sizes=lambda values: values.astype(np.float32)), 'sizes has the shape'),
+        (dict(bboxes=lambda values: values[:, :3]), r'bboxes has the shape \(46, 3\)'),
+        (dict(bboxes=lambda values: np.asfortranarray(values)), 'stored by columns'),
+        (dict(scores=lambda values: values[1:]), 'scores has the shape'),
+        (dict(settings=lambda values: np.array('[1]')), 'settings are malformed'),
+        (dict(settings=lambda values: np.array('[' * 10_000)), 'settings are malformed'),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(path, changes, problem):
+    changed_arrays(path, **changes)
+    with pytest.raises(ValueError, match=f'is no proposal file or is damaged .*{problem}'):
+        ProposalFile(path)
+
+
+@pytest.mark.parametrize('value', [np.nan, -1, 1e9])
+def test_boxes_outside_of_their_image_are_refused_though_their_checksum_fits(path, value):
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays['bboxes'][0, 0] = value
+    arrays['digests'][0] = _digest(arrays['bboxes'][:10], arrays['scores'][:10])
+    np.savez(path, **arrays | dict(checksum=np.array(_checksum(arrays, _INDEX))))
+    with pytest.raises(ValueError, match="malformed. Proposals of 'image0' .*(finite|lie within)"):
+        ProposalFile(path).get('image0')
+
+
+def test_an_array_that_claims_more_than_the_file_holds_takes_no_memory(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name in ('bboxes', 'sizes'):
+        with zipfile.ZipFile(path, 'w') as archive:
+            for member, content in members.items():
+                pattern, large = (
+                    (b"'shape': (46, 4)", b"'shape': (%d, 4)") if name == 'bboxes' else (b"'shape': (4, 2)", b"'shape': (%d, 2)")
+                )
+                archive.writestr(member, content.replace(pattern, large % 10**12) if member == f'{name}.npy' else content)
+        with pytest.raises(ValueError, match=f'{name} claims the shape'):
+            ProposalFile(path)
+
+
+def test_a_file_of_the_first_format_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / 'p.npz', image_ids=np.zeros(10**7, np.uint8))
+    with pytest.raises(ValueError, match='it claims 10000128 bytes in a file of'):
+        ProposalFile(tmp_path / 'p.npz')
+
+
+@pytest.mark.parametrize('number', [1, 2])
+def test_stored_files_of_each_format_are_read(number):
+    proposals = ProposalFile(DATA / f'proposals_format{number}.npz')
+    assert proposals.image_ids == ['day/0001', 'äöü b'] and proposals.settings == dict(mode='fast', split='train')
+    bboxes, scores = proposals.get('day/0001', (20, 30))
+    assert bboxes.tolist() == [[0, 0, 30, 20], [1, 2, 9.5, 12]] and scores.tolist() == [1, 0.25]
+    assert proposals.get('äöü b')[0].shape == (0, 4)
+
+
+def test_the_stored_file_is_what_is_written_today(tmp_path):
+    proposals = ProposalFile(DATA / 'proposals_format1.npz')
+    records = [ProposalRecord(name, proposals.size(name), *proposals.get(name)) for name in proposals.image_ids]
+    write_proposals(tmp_path / 'p.npz', records, proposals.settings)
+    assert (tmp_path / 'p.npz').read_bytes() == (DATA / 'proposals_format2.npz').read_bytes()
+
+
+def test_scores_of_one_are_not_stored_and_read_as_one(tmp_path):
+    records = [ProposalRecord(r.image_id, r.size, r.bboxes, np.ones(len(r.scores), np.float32)) for r in random_records()]
+    write_proposals(tmp_path / 'p.npz', records, {})
+    with np.load(tmp_path / 'p.npz') as file:
+        assert 'scores' not in file
+    assert all((ProposalFile(tmp_path / 'p.npz').get(r.image_id)[1] == 1).all() for r in records)
+
+
+def test_another_process_opens_the_file_by_itself(path):
+    content = pickle.dumps(ProposalFile(path))
+    assert len(content) < 1000 and np.array_equal(pickle.loads(content).get('image1')[0], ProposalFile(path).get('image1')[0])
+
+
+def test_only_what_is_read_enters_memory(tmp_path):
+    """4,000 proposals of each of 2,000 images take 128 MB."""
+    boxes = np.tile(np.array([[0, 0, 9, 9]], np.float32), (4000, 1)) + np.arange(4000, dtype=np.float32)[:, None] / 4000
+
+    def records():
+        for k in range(2000):
+            yield ProposalRecord(f'{k:06d}', (20, 20), boxes, np.ones(4000, np.float32))
+
+    tracemalloc.start()
+    write_proposals(tmp_path / 'p.npz', records(), {})
+    written = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    file = ProposalFile(tmp_path / 'p.npz')
+    file.get('001000')
+    read = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / 'p.npz').stat().st_size > 128e6 and written < 10e6 and read < 10e6
 
 
 @pytest.mark.parametrize('content', ['truncated', 'flipped', 'text', 'other arrays', 'empty', 'array', 'pickle'])
@@ -144,6 +275,8 @@ def test_a_damaged_or_foreign_file_is_refused_with_the_command(path, content):
             np.savez(file, image_ids=np.array([{}], object))
     with pytest.raises(ValueError, match='selective_search.py'):
         ProposalFile(path)
+        for name in ProposalFile(path).image_ids:
+            ProposalFile(path).get(name)
 
 
 def changed(**changes):

@@ -12,7 +12,8 @@ import toy
 from mmengine.registry import init_default_scope
 from page_checks import ATTACK, CLASSES, IMAGE
 
-from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord, write_proposals
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
