@@ -3,23 +3,27 @@
     python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz
 
 An interrupted run goes on where it stopped when the same command is given again; a complete file is left as it is. The file's bytes depend
-on the images and the settings alone.
+on the images and the settings alone. Machines that share no memory take a part each: --shard 3/16 writes OUT.3of16.npz, and at last
+--merge 16 joins the files of all (tools/slurm_proposals.sh).
 """
 
 import argparse
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from mmlabelpenet.datasets.devkit import Devkit, open_devkit
+from mmlabelpenet.datasets.mapped_arrays import ArrayFile
 from mmlabelpenet.datasets.pictures import read_image
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
@@ -28,6 +32,7 @@ from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, below, locked
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
+from mmlabelpenet.schema import read_json
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('proposals', 'python tools/dataset_converters/selective_search.py')  # as a command of mmlabelpenet, and by its script
@@ -49,12 +54,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--max-side', type=int, default=0, help='search larger images reduced to this many pixels, 0 for none (default: 0)')
     parser.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
     parser.add_argument('--overwrite', action='store_true', help='replace a file or parts made with other settings')
+    shards = parser.add_mutually_exclusive_group()
+    shards.add_argument('--shard', type=shard, metavar='K/N', help='search the K-th of N parts of the list alone, into OUT.KofN.npz')
+    shards.add_argument('--merge', type=int, metavar='N', help='join the files of N shards, which are removed then')
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error(f'--workers must be at least 1, got {args.workers}')
     if args.out.suffix != '.npz':
         parser.error(f'the proposal file must end in .npz, got {args.out}')
+    if args.merge is not None and args.merge < 1:
+        parser.error(f'--merge must be at least 1, got {args.merge}')
     return args
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Number and count of shards.
+
+    >>> shard('3/16')
+    (3, 16)
+    """
+    number, _, count = text.partition('/')
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"expected K/N with 1 <= K <= N, such as 3/16, got '{text}'")
+    return int(number), int(count)
+
+
+def shard_path(out: Path, number: int, count: int) -> Path:
+    """The file of a shard.
+
+    >>> shard_path(Path('voc07.npz'), 3, 16).as_posix()
+    'voc07.3of16.npz'
+    """
+    return out.with_name(f'{out.stem}.{number}of{count}.npz')
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -65,8 +96,18 @@ def main(argv: list[str] | None = None) -> None:
     search = SelectiveSearchSettings(args.mode, args.min_size, args.max_proposals)
     settings = {'method': 'selective search', 'split': args.split, **asdict(search), 'opencv': cv2.__version__, 'format': _FORMAT}
     settings |= {'max_side': args.max_side} if args.max_side else {}
+    if args.shard:
+        number, count = args.shard
+        image_ids, args.out = image_ids[number - 1 :: count], shard_path(args.out, number, count)
+        settings['shard'] = f'{number}/{count}'
+        if not image_ids:
+            raise ValueError(f'The list has fewer images than shards: shard {number} of {count} is empty. Take fewer shards.')
     with locked(args.out):
-        if not is_complete(args, image_ids, settings):
+        if is_complete(args, image_ids, settings):
+            pass
+        elif args.merge:
+            merge_shards(args, image_ids, settings)
+        else:
             parts = open_parts(args, settings)
             make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
             write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
@@ -91,6 +132,29 @@ def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[s
     return True
 
 
+def merge_shards(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> None:
+    """Join the files of all shards, and remove them.
+
+    Raises:
+        FileNotFoundError: one is missing.
+        ValueError: they were made with other settings, or for other images.
+    """
+    paths = {number: shard_path(args.out, number, args.merge) for number in range(1, args.merge + 1)}
+    if missing := [str(path) for path in paths.values() if not path.is_file()]:
+        raise FileNotFoundError(f'{len(missing)} of {args.merge} shards are missing, the first: {missing[0]!r}. Make them with --shard.')
+    files = {number: ProposalFile(path, args.data_root, args.split) for number, path in paths.items()}
+    for number, file in files.items():
+        wanted = settings | {'shard': f'{number}/{args.merge}'}
+        if file.settings != wanted or file.image_ids != sorted(image_ids[number - 1 :: args.merge]):
+            raise ValueError(
+                f'{str(file.path)!r} is of another list or other settings: {file.settings}; asked for {wanted}. Search it again.'
+            )
+    records = (ProposalRecord(name, file.size(name), *file.get(name)) for file in files.values() for name in file.image_ids)
+    write_proposals(args.out, records, settings)
+    for path in paths.values():
+        path.unlink()
+
+
 def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
     """The folder of finished images beside the file.
 
@@ -99,9 +163,11 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
     """
     parts = args.out.with_name(args.out.name + '.parts')
     marker = parts / 'settings.json'
-    if marker.exists() and json.loads(marker.read_text()) != settings:
-        if not args.overwrite:
-            raise ValueError(f'{str(parts)!r} was begun with {marker.read_text()}, asked for {settings}. Remove it or add --overwrite.')
+    if marker.exists() and not args.overwrite:
+        begun = read_json(marker, dict[str, Any], 'settings of a search', f'Remove {str(parts)!r} or add --overwrite.')
+        if begun != settings:
+            raise ValueError(f'{str(parts)!r} was begun with {begun}, asked for {settings}. Remove it or add --overwrite.')
+    elif parts.exists():
         shutil.rmtree(parts)
     parts.mkdir(parents=True, exist_ok=True)
     with atomic_write(marker) as file:
@@ -147,7 +213,7 @@ def start_worker(parent: int) -> None:
 
 
 def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str:
-    """Search one image and leave its part: a float32 array (1 + R, 4), first (h, w, 0, 0), then the boxes.
+    """Search one image and leave its part: an ``.npz``, which has checksums, of ``size`` (h, w) and ``bboxes``.
 
     Raises:
         ValueError: the image cannot be read.
@@ -155,18 +221,26 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
     image_id, path, search, parts, max_side = job
     image = read_image(path)
     bboxes, _ = shrunk_search(image, search, max_side)
-    part = np.concatenate([np.array([[*image.shape[:2], 0, 0]], np.float32), bboxes])
     with atomic_write(part_path(parts, image_id), 'wb') as file:
-        np.save(file, part)
+        np.savez(file, size=np.array(image.shape[:2]), bboxes=bboxes)
     return image_id
 
 
 def part_path(parts: Path, image_id: str) -> Path:
     """Where the proposals of an image lie until all are found."""
-    return below(parts, f'{image_id}.npy', links=False)
+    return below(parts, f'{image_id}.npz', links=False)
 
 
 def read_part(parts: Path, image_id: str) -> ProposalRecord:
-    """The proposals that :func:`search_one` left."""
-    part = np.load(part_path(parts, image_id), allow_pickle=False)
-    return ProposalRecord(image_id, (int(part[0, 0]), int(part[0, 1])), part[1:], np.ones(len(part) - 1, np.float32))
+    """The proposals that :func:`search_one` left.
+
+    Raises:
+        ValueError: they are damaged.
+    """
+    path = part_path(parts, image_id)
+    try:
+        part = ArrayFile(path)
+        (h, w), bboxes = part.load('size').tolist(), part.load('bboxes')
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{str(path)!r} is damaged ({error}). Remove it, then give the same command again.') from error
+    return ProposalRecord(image_id, (h, w), bboxes, np.ones(len(bboxes), np.float32))

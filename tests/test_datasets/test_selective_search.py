@@ -3,7 +3,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -154,17 +156,17 @@ def test_a_killed_run_goes_on_where_it_stopped(tool, root, tmp_path, monkeypatch
         process.start()
     parts = tmp_path / 'p.npz.parts'
     end = time.time() + 30
-    while len(list(parts.glob('*.npy'))) < 2 and time.time() < end:
+    while len(list(parts.glob('*.npz'))) < 2 and time.time() < end:
         time.sleep(0.02)
     process.kill()
     process.join()
-    done = {path.name: path.stat().st_mtime_ns for path in parts.glob('*.npy')}
+    done = {path.name: path.stat().st_mtime_ns for path in parts.glob('*.npz')}
     assert 2 <= len(done) < 6 and not (tmp_path / 'p.npz').exists()
     searched = []
     search_one = tool.search_one
     monkeypatch.setattr(tool, 'search_one', lambda job: (searched.append(job[0]), search_one(job))[1])
     run_tool(tool, root, tmp_path / 'p.npz')
-    assert len(searched) == 6 - len(done) and not {f'{name}.npy' for name in searched} & set(done)
+    assert len(searched) == 6 - len(done) and not {f'{name}.npz' for name in searched} & set(done)
     assert (tmp_path / 'p.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
     assert not parts.exists()
 
@@ -192,7 +194,56 @@ def test_an_image_list_cannot_make_the_tool_write_beside_its_parts(tool, root, t
     (tmp_path / 'a/kit/ImageSets/Main/train.txt').write_text('../photo\n')
     with pytest.raises(ValueError, match=r"'\.\./photo.* is not the name of a file below its folder"):
         run_tool(tool, tmp_path / 'a/kit', tmp_path / 'out/p.npz')
-    assert not [path for path in tmp_path.rglob('*.npy')]
+    assert not [path for path in tmp_path.rglob('*.npz')]
+
+
+def test_a_damaged_part_is_named(tool, root, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, 'write_proposals', lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_tool(tool, root, tmp_path / 'p.npz')
+    part = tmp_path / 'p.npz.parts/train_00003.npz'
+    content = part.read_bytes()
+    part.write_bytes(content[:-200] + bytes([content[-200] ^ 1]) + content[-199:])
+    with pytest.raises(ValueError, match='train_00003.npz. is damaged'):
+        run_tool(tool, root, tmp_path / 'p.npz')
+
+
+def test_shards_merge_into_the_bytes_of_one_run(tool, root, tmp_path):
+    run_tool(tool, root, tmp_path / 'whole.npz')
+    with pytest.raises(FileNotFoundError, match="4 of 4 shards are missing, the first: '.*p.1of4.npz'"):
+        run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4')
+    for number in (3, 1, 4, 2):
+        run_tool(tool, root, tmp_path / 'p.npz', '--shard', f'{number}/4')
+    assert ProposalFile(tmp_path / 'p.1of4.npz').image_ids == ['train_00000', 'train_00004']
+    with pytest.raises(ValueError, match='p.1of4.npz. is of another list or other settings'):
+        run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4', '--min-size', '30')
+    run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4')
+    assert (tmp_path / 'p.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['p.npz', 'whole.npz']
+    with pytest.raises(ValueError, match='shard 7 of 7 is empty'):
+        run_tool(tool, root, tmp_path / 'q.npz', '--shard', '7/7')
+    for wrong in ('0/4', '5/4', '3', 'a/b'):
+        with pytest.raises(SystemExit):
+            tool.parse_args([str(root), 'train', 'p.npz', '--shard', wrong])
+
+
+def test_a_slurm_array_searches_shards_and_merges_them(tool, root, tmp_path):
+    """A stand-in for sbatch runs what it is given, once for every number of the array."""
+    fake = tmp_path / 'bin/sbatch'
+    fake.parent.mkdir()
+    fake.write_text(
+        '#!/usr/bin/env bash\nfor word in "$@"; do case $word in --array=1-*) last=${word##*-};; esac; done\n'
+        'for number in $(seq ${last:-1}); do SLURM_ARRAY_TASK_ID=$number bash -c "${@: -1}" >&2 || exit 1; done\necho "7;cluster"\n'
+    )
+    fake.chmod(0o755)
+    out = tmp_path / 'my proposals.npz'
+    run_tool(tool, root, tmp_path / 'whole.npz')
+    script = Path(__file__).parents[2] / 'tools/slurm_proposals.sh'
+    command = ['bash', script, 'cpu', '2', root, 'train', out]
+    environment = os.environ | dict(PATH=f'{fake.parent}:{os.environ["PATH"]}', CPUS_PER_TASK='1')
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == '7;cluster\n' and out.read_bytes() == (tmp_path / 'whole.npz').read_bytes()
 
 
 def test_a_complete_file_is_left_alone_and_other_settings_need_overwrite(tool, root, tmp_path):
@@ -211,7 +262,7 @@ def test_parts_of_other_settings_are_not_mixed_in(tool, root, tmp_path):
     parts = tmp_path / 'p.npz.parts'
     parts.mkdir()
     (parts / 'settings.json').write_text(json.dumps({'mode': 'quality'}))
-    np.save(parts / 'train_00000.npy', np.array([[96, 128, 0, 0], [0, 0, 9, 9]], np.float32))
+    np.savez(parts / 'train_00000.npz', size=[96, 128], bboxes=np.array([[0, 0, 9, 9]], np.float32))
     with pytest.raises(ValueError, match='begun with'):
         run_tool(tool, root, tmp_path / 'p.npz')
     run_tool(tool, root, tmp_path / 'p.npz', '--overwrite')
