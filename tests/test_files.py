@@ -2,10 +2,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.files import atomic_folder, atomic_write, below, copy_file, locked
+from mmlabelpenet.files import atomic_folder, atomic_write, below, copy_file, locked, shipped, shown
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -187,3 +188,14 @@ def test_a_copy_is_a_file_of_its_own(tmp_path, monkeypatch):
     assert (tmp_path / 'a').stat().st_size == 256 * 5000 and (tmp_path / 'a').stat().st_nlink == 1
     with pytest.raises(FileExistsError):
         copy_file(tmp_path / 'a', tmp_path / 'b')
+
+
+def test_a_shipped_file_is_the_repositorys_own_in_a_checkout():
+    root = Path(__file__).resolve().parents[1]
+    for name in ('configs', 'tools', 'demo', 'model-index.yml', 'configs/labelpenet/labelpenet_lite0_rendered.py'):
+        assert shipped(name) == root / name and shipped(name).exists()
+
+
+def test_a_path_is_shown_from_the_working_folder_on_where_it_lies_in_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / 'a/b.py') == 'a/b.py' and shown(Path('/elsewhere/b.py')) == '/elsewhere/b.py'

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.terminal import AGAIN, run
+from mmlabelpenet.terminal import AGAIN, command, new_parser, run
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 COMMANDS = [path for path in sorted(TOOLS.rglob('*.py')) if '\ndef main(' in path.read_text() or 'import main' in path.read_text()]
@@ -55,3 +55,11 @@ def test_the_exit_status_is_what_the_command_returns():
 def test_every_script_ends_its_errors_in_the_same_way(path):
     end = path.read_text().partition("\nif __name__ == '__main__':\n")[2]
     assert re.search(r'^    run\(main(, AGAIN)?\)\n$', end, re.MULTILINE) and 'except' not in end
+
+
+def test_help_shows_a_command_as_it_was_called(monkeypatch):
+    names = ('train', 'python tools/train.py')
+    assert 'python tools/train.py CONFIG' in new_parser('Train: python tools/train.py CONFIG', *names).format_help()
+    monkeypatch.setattr('sys.argv', ['mmlabelpenet own-data', 'train'])
+    assert command(*names) == 'mmlabelpenet train'
+    assert 'Train: mmlabelpenet train CONFIG' in new_parser('Train: python tools/train.py CONFIG', *names).format_help()

@@ -19,14 +19,14 @@ COMMANDS = {  # name: (module with a main, what it does)
 }
 HELP = f"""usage: mmlabelpenet COMMAND ...
 
-Weakly supervised instance segmentation from image tags: Label-PEnet on MMDetection, version {__version__}.
+mmlabelpenet {__version__}: Label-PEnet on MMDetection, instance segmentation from image tags.
 
 commands:
 {chr(10).join(f'  {name:<12}{text}' for name, (_, text) in COMMANDS.items())}
 
 first steps:
-  mmlabelpenet quickstart --quick-check                                 does everything work?
-  mmlabelpenet own-data init data/mine --images photos --tags tags.csv  then: proposals, train, export
+  mmlabelpenet quickstart --quick-check
+  mmlabelpenet own-data init data/mine --images photos --tags tags.csv
   mmlabelpenet predict photos --model data/mine/work_dir
 
 mmlabelpenet COMMAND --help lists the options of a command."""

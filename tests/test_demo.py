@@ -1,0 +1,51 @@
+"""The scripts and notebooks of demo/ run as they are."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from mmengine.registry import init_default_scope
+from pycocotools import mask as coco_mask
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='module')
+def model(toy_root, tmp_path_factory):
+    """Config and checkpoint of the toy network, untrained."""
+    init_default_scope('mmlabelpenet')
+    folder = tmp_path_factory.mktemp('model')
+    config = toy.run_config(toy_root, folder, [('classification', 1)])
+    config.test_dataloader = dict(dataset=toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True))
+    config.dump(folder / 'toy.py')
+    torch.save({'state_dict': toy.build(toy.model_config(), seed=2).state_dict(), 'meta': {}}, folder / 'iter_1.pth')
+    return [str(folder / 'toy.py'), '--weights', str(folder / 'iter_1.pth'), '--device', 'cpu']
+
+
+def run_demo(monkeypatch, *words):
+    spec = importlib.util.spec_from_file_location('image_demo', ROOT / 'demo/image_demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, 'argv', ['image_demo.py', *map(str, words)])
+    module.main()
+
+
+def test_the_image_demo_takes_the_arguments_of_mmdetections_and_writes_its_files(model, toy_root, tmp_path, monkeypatch, capsys):
+    image = sorted((toy_root / 'JPEGImages').glob('test_*'))[0]
+    run_demo(monkeypatch, image, *model, '--out-dir', tmp_path, '--pred-score-thr', '0.26', '--print-result')
+    content = json.loads((tmp_path / f'preds/{image.stem}.json').read_text())
+    assert (tmp_path / f'vis/{image.stem}.jpg').is_file()
+    assert content.keys() == {'labels', 'scores', 'bboxes', 'masks'} and content['scores']
+    assert len({len(values) for values in content.values()}) == 1 and min(content['scores']) >= 0.26
+    assert coco_mask.decode(content['masks'][0]).shape == (toy.HEIGHT, toy.WIDTH)
+    assert json.dumps(content) in capsys.readouterr().out
+
+
+def test_the_image_demo_writes_nothing_where_nothing_is_wanted(model, toy_root, tmp_path, monkeypatch):
+    image = sorted((toy_root / 'JPEGImages').glob('test_*'))[0]
+    run_demo(monkeypatch, image, *model, '--out-dir', tmp_path, '--no-save-vis', '--no-save-pred')
+    assert not list(tmp_path.iterdir())
