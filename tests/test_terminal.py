@@ -7,7 +7,9 @@ import pytest
 from mmlabelpenet.terminal import AGAIN, command, new_parser, run
 
 TOOLS = Path(__file__).parents[1] / 'tools'
-COMMANDS = [path for path in sorted(TOOLS.rglob('*.py')) if '\ndef main(' in path.read_text() or 'import main' in path.read_text()]
+COMMANDS = [
+    path for path in sorted(TOOLS.rglob('*.py')) if '\ndef main(' in path.read_text() or re.search('import .*main', path.read_text())
+]
 
 
 def fail(error):
