@@ -68,6 +68,23 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
+def option_words(options: Mapping[str, Any]) -> list[str]:
+    """Config overrides as the words that :func:`parse_options` reads; text is quoted where it would be read as something else.
+
+    >>> option_words({'a.b': 1, 'c': 'x', 'd': 'x,y'})
+    ['a.b=1', 'c=x', "d='x,y'"]
+    """
+    return [f'{key}={value if _reads_as(str(value), value) else repr(value)}' for key, value in options.items()]
+
+
+def _reads_as(text: str, value: Any) -> bool:
+    """Whether a text is read as a value."""
+    try:
+        return parse_value(text) == value
+    except ValueError:
+        return False
+
+
 def parse_value(text: str) -> Any:
     """Read a value of the command line, as mmengine's ``DictAction`` does and with dicts.
 

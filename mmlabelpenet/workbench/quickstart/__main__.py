@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmlabelpenet.files import shipped, shown
+from mmlabelpenet.options import option_words
 from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import AGAIN, new_parser, run, say
 from mmlabelpenet.workbench.quickstart.steps import Steps, fingerprint
@@ -84,7 +85,7 @@ def words(options: dict[str, Any]) -> list[str]:
     >>> words({'a.b': 1, 'c': 'x'})
     ['--cfg-options', 'a.b=1', 'c=x']
     """
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())] if options else []
+    return ['--cfg-options', *option_words(options)] if options else []
 
 
 def file_mark(path: Path) -> str:

@@ -159,5 +159,5 @@ def test_every_option_of_the_plan_is_a_key_of_the_config():
 def test_options_reach_a_tool_as_it_reads_them():
     from mmlabelpenet.options import parse_options
 
-    options = Plan(Path('work'), 3, Path('elsewhere/set'), True).train_options
+    options = Plan(Path('work'), 3, Path('elsewhere/a,b [set]'), True).train_options
     assert parse_options(words(options)[1:]) == options
