@@ -184,8 +184,8 @@ def model_config(stages=STAGES, **kwargs):
         stages={
             name: dict(
                 detector=stage_config(name),
-                labels=generators.get(name),
                 learns_from='tags' if name == 'classification' else 'labels',
+                **(dict(labels=generators[name]) if name in generators else {}),
             )
             for name in stages
         },
