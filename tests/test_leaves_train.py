@@ -4,14 +4,17 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import toy
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis import load_config
+from mmlabelpenet.apis import LabelPENetInferencer, load_config
 from mmlabelpenet.apis.config import phase_lengths, stage_names
+from mmlabelpenet.registry import DATASETS, MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py') if path.parent.name != 'retrain')
@@ -89,6 +92,40 @@ def test_every_leaf_trains_an_iteration_of_each_phase_and_predicts(leaf, toy_roo
     found = runner.model.test_step(batch | dict(stages=stages))[0].stage_predictions
     assert list(found) == stages
     assert all(result.masks.shape[0] == len(result.bboxes) for result in found.values())
+
+
+FAMILIES = (
+    *('labelpenet/labelpenet_lite0_rendered', 'labelpenet/labelpenet_lite0_animals', 'labelpenet/labelpenet_vgg16_voc07'),
+    *('labelpenet/labelpenet_r50_voc12mini', 'labelpenet/labelpenet_lite0_coco17', 'wsddn/wsddn_lite0_rendered'),
+    *('oicr/oicr_lite0_animals', 'pcl/pcl_vgg16_voc07'),
+)
+
+
+@pytest.mark.parametrize('leaf', [*FAMILIES[:2], *(pytest.param(leaf, marks=pytest.mark.slow) for leaf in FAMILIES[2:])])
+def test_the_inferencer_shows_what_testing_measures(leaf, toy_root, tmp_path, monkeypatch):
+    config = small_config(f'configs/{leaf}.py', toy_root, tmp_path)
+    for name in stage_names(config):
+        config.model.stages[name].detector.test_cfg.rcnn.score_thr = 0.0
+    data = toy.dataset_config(toy_root, 'test', keep_untagged=True, test_mode=True)
+    config.test_dataloader = dict(dataset=dict(data, pipeline=config.label_dataloader.dataset.pipeline))
+    config.dump(tmp_path / 'config.py')
+    torch.manual_seed(0)
+    model = MODELS.build(config.model).eval()
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'iter_1.pth')
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    given = dataset.get_data_info(0)['proposals']
+    bboxes = given['bboxes'] if isinstance(given, dict) else given
+    monkeypatch.setattr('mmlabelpenet.apis.inferencer.shrunk_search', lambda *args: (bboxes, None))
+    (expected,) = model.test_step(pseudo_collate([dataset[0]]))
+    (found,) = LabelPENetInferencer(tmp_path / 'config.py', tmp_path / 'iter_1.pth')(expected.img_path, min_score=0, max_instances=1000)
+    wanted = expected.pred_instances
+    shown = len(found)
+    assert 0 < shown <= len(wanted)  # of a stage that learns from tags the best five
+    assert np.allclose(found.bboxes, wanted.bboxes.numpy()[:shown], atol=1e-3) and np.array_equal(
+        found.labels, wanted.labels.numpy()[:shown]
+    )
+    assert np.allclose(found.scores, wanted.scores.numpy()[:shown], atol=1e-6)
+    assert np.array_equal(found.masks, np.asarray(wanted.masks)[:shown])
 
 
 @pytest.mark.slow

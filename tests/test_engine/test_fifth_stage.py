@@ -4,7 +4,6 @@ import io
 import multiprocessing
 import signal
 
-import pytest
 import torch
 import toy
 from rich.console import Console
@@ -40,7 +39,9 @@ def config_of(toy_root, work_dir, hooks=()):
     config = toy.run_config(toy_root, work_dir, PHASES, hooks=[dict(type='Record'), *hooks])
     stages = config.model.stages
     detector = dict(stages.segmentation.detector, backbone=dict(type='PolishTail'))
-    config.merge_from_dict(dict(model=dict(stages=dict(segmentation=dict(labels=stages.refinement.labels), polish=dict(detector=detector)))))
+    config.merge_from_dict(
+        dict(model=dict(stages=dict(segmentation=dict(labels=stages.refinement.labels), polish=dict(detector=detector))))
+    )
     config.test_dataloader = dict(
         batch_size=1,
         num_workers=0,
