@@ -8,13 +8,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import read_tensors
 
 OLD_NAME = re.compile(r'(stages\.\w+\.)((?:backbone|rpn_head|roi_head)\.)')  # of version 0.1: stages were detectors
+
+
+class _DatasetMeta(msgspec.Struct):
+    classes: tuple[str, ...] | None = None
+
+
+class _Meta(msgspec.Struct):
+    """What is read of a checkpoint's ``meta``."""
+
+    iter: int | None = None
+    epoch: int | None = None
+    seed: int | None = None
+    experiment_name: str | None = None
+    cfg: str | None = None
+    dataset_meta: _DatasetMeta | None = None
+    source_sha256: str | None = None
+    commit: str | None = None
+    versions: dict[str, str] | None = None
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -24,7 +44,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path: what a training wrote, or a bare state dict.
 
     Returns:
-        ``state_dict`` (tensors by name) and ``meta`` (a dict, maybe empty).
+        ``state_dict`` (tensors by name) and ``meta`` (a dict, maybe empty): plain values of what is known there.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -45,8 +65,11 @@ def read_state(path: str | Path) -> dict[str, Any]:
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(key, str) and is_plain(value) for key, value in state.items()):
         raise ValueError(f'{path} holds no state dict of tensors. Expected a file that training wrote.')
-    meta = content.get('meta') if 'state_dict' in content else None
-    return dict(state_dict=dict(state), meta=meta if isinstance(meta, dict) else {})
+    given = content.get('meta') if 'state_dict' in content else None
+    known = {key: value for key, value in given.items() if key in _Meta.__struct_fields__} if isinstance(given, dict) else {}
+    meta = msgspec.structs.asdict(convert(known, _Meta, f'The meta of {path} is malformed'))
+    meta['dataset_meta'] = meta['dataset_meta'] and msgspec.structs.asdict(meta['dataset_meta'])
+    return dict(state_dict=dict(state), meta={key: value for key, value in meta.items() if value is not None})
 
 
 def is_plain(value: object) -> bool:
@@ -70,7 +93,7 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
         ValueError: there are checkpoints, but none is whole.
     """
     work_dir, noted = Path(work_dir), Path(work_dir, 'last_checkpoint')
-    last = work_dir / Path(noted.read_text().strip()).name if noted.is_file() else None
+    last = work_dir / Path(noted.read_text(errors='replace').strip()).name if noted.is_file() else None
     paths = [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]  # schedules in epochs: mmdet's models
     found = sorted(paths, key=lambda path: (path == last, path.stat().st_mtime), reverse=True)
     for path in found:
@@ -88,20 +111,19 @@ def is_whole(path: str | Path) -> bool:
     """Whether a checkpoint has all its bytes, by the check sums it carries."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError):
+            stored = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())  # else it may unpack to any size
+            return stored and archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError):
         return False
 
 
 def named_classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Classes that a checkpoint's ``meta`` names, in label order; None where it does not.
+    """Classes that the ``meta`` of :func:`read_checkpoint` names, in label order; None where it does not.
 
-    >>> named_classes(dict(dataset_meta=dict(classes=['cat', 'dog'])))
+    >>> named_classes(dict(dataset_meta=dict(classes=('cat', 'dog'))))
     ('cat', 'dog')
     """
-    found = meta.get('dataset_meta')
-    names = found.get('classes') if isinstance(found, Mapping) else None
-    return tuple(names) if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names) else None
+    return meta.get('dataset_meta', {}).get('classes')
 
 
 def check_classes(path: str | Path, meta: Mapping[str, Any], classes: Sequence[str] | None) -> None:

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, read_checkpoint, read_state
+from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, named_classes, read_checkpoint, read_state
 from mmlabelpenet.apis.config import config_classes, config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
 from mmlabelpenet.files import atomic_write, file_hash
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import read_tensors
 
 FORMAT = 'mmlabelpenet checkpoint'
@@ -41,8 +43,7 @@ def publish(source: str | Path, folder: str | Path) -> Path:
         ValueError: it is none.
     """
     checkpoint = read_checkpoint(source)
-    meta = {key: checkpoint['meta'][key] for key in ('iter', 'epoch', 'seed', 'experiment_name', 'cfg') if key in checkpoint['meta']}
-    meta |= dict(dataset_meta=_plain(checkpoint['meta'].get('dataset_meta', {})), source_sha256=file_hash(source), **_receipt())
+    meta = checkpoint['meta'] | dict(source_sha256=file_hash(source), **_receipt())
     unnamed = _write(Path(folder) / f'.{uuid.uuid4().hex}.pth', checkpoint['state_dict'], meta)
     target = unnamed.with_name(f'{Path(source).stem}-{file_hash(unnamed)[:8]}.pth')
     os.replace(unnamed, target)
@@ -110,7 +111,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     content, checkpoint = read_tensors(path), read_checkpoint(path)
     meta, state = checkpoint['meta'], checkpoint['state_dict']
-    text = meta.get('cfg') if isinstance(meta.get('cfg'), str) else None
+    text = meta.get('cfg')
     others = {key: size for key in NEEDED_TO_RESUME if 'state_dict' in content and key in content and (size := _bytes(content[key]))}
     return dict(
         file=str(path),
@@ -119,9 +120,9 @@ def describe(path: str | Path) -> dict[str, Any]:
         parts={name: dict(tensors=len(part), parameters=sum(t.numel() for t in part), bytes=_bytes(part)) for name, part in _parts(state)},
         other_bytes=others,
         iteration=meta.get('iter'),
-        phase=phase_of(text, meta['iter']) if text and isinstance(meta.get('iter'), int) else None,
+        phase=phase_of(text, meta['iter']) if text and 'iter' in meta else None,
         seed=meta.get('seed'),
-        classes=list(_plain(meta.get('dataset_meta', {})).get('classes', [])),
+        classes=list(named_classes(meta) or []),
         experiment=meta.get('experiment_name'),
         config=text,
         receipt={key: meta[key] for key in ('source_sha256', 'commit', 'versions') if key in meta},
@@ -133,19 +134,31 @@ def phase_of(config_text: str, iteration: int) -> str | None:
 
     The text is read as literals and calls of ``dict``; nothing of it is run.
 
+    Raises:
+        ValueError: the text is another program.
+
     >>> text = "train_cfg=dict(phases=dict(classification=dict(iters=3), recurrent=dict(iters=2)))"
     >>> phase_of(text, 2), phase_of(text, 3), phase_of(text, 5)
     ('classification', 'recurrent', 'finished')
     """
-    for node in ast.parse(config_text).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == 'train_cfg':
-            phases = {name: phase for name, phase in (_literal(node.value).get('phases') or {}).items() if phase}
-            for name, phase in sorted(phases.items(), key=lambda item: item[0] == 'recurrent'):  # the last, wherever it stands
-                iteration -= phase['iters']
-                if iteration < 0:
-                    return name
-            return 'finished' if phases else None
-    return None
+    try:
+        body = ast.parse(config_text).body
+        found = [
+            _literal(node.value) for node in body if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == 'train_cfg'
+        ]
+        phases = convert(dict(found[-1]).get('phases') or {} if found else {}, dict[str, _Phase | None], 'its phases are malformed')
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f'The config text of the checkpoint is malformed: {" ".join(str(error).split())[:200]}.') from error
+    named = [(name, phase) for name, phase in phases.items() if phase is not None]
+    for name, phase in sorted(named, key=lambda item: item[0] == 'recurrent'):  # the last, wherever it stands
+        iteration -= phase.iters
+        if iteration < 0:
+            return name
+    return 'finished' if named else None
+
+
+class _Phase(msgspec.Struct):
+    iters: int
 
 
 def _literal(node: ast.expr) -> Any:
@@ -176,15 +189,6 @@ def _bytes(value: Any) -> int:
 def _compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors with storages of their own, no larger than they are."""
     return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Containers and plain values; whatever else is inside becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_plain, value))
-    return value if isinstance(value, str | int | float | bool) else None
 
 
 def _receipt() -> dict[str, Any]:

@@ -156,7 +156,24 @@ def test_a_checkpoint_of_other_classes_or_another_order_is_refused(tmp_path, cla
         load_strictly(network(), tmp_path / 'a.pth', classes=classes)
 
 
-@pytest.mark.parametrize('meta', [{}, {'dataset_meta': None}, {'dataset_meta': {'classes': 'cat'}}, {'dataset_meta': {'classes': [1]}}])
+@pytest.mark.parametrize(
+    'meta',
+    [
+        {'iter': 'x'},
+        {'seed': [1]},
+        {'cfg': 3},
+        {'dataset_meta': [1]},
+        {'dataset_meta': {'classes': 'cat'}},
+        {'dataset_meta': {'classes': [1]}},
+    ],
+)
+def test_a_malformed_meta_is_named(tmp_path, meta):
+    torch.save({'state_dict': network().state_dict(), 'meta': meta}, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='The meta of .*a.pth is malformed'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('meta', [{}, {'dataset_meta': None}, {'dataset_meta': {'palette': []}}, {'unknown': {1: 2}}, None])
 def test_a_checkpoint_that_names_no_classes_fits_any(tmp_path, meta):
     torch.save({'state_dict': network().state_dict(), 'meta': meta}, tmp_path / 'a.pth')
     load_strictly(network(), tmp_path / 'a.pth', classes=('x', 'y'))

@@ -7,6 +7,7 @@ proposals (Eq. 1) that lies on object pixels, the entropy of these weights, the 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from mmlabelpenet.options import ConfigOptions
 from mmlabelpenet.terminal import run
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.schema import read_json
     from mmlabelpenet.workbench.experiments.mil_mass import mil_mass
     from mmlabelpenet.workbench.experiments.mil_mass_measures import KEYS
     from mmlabelpenet.workbench.report.mil_plot import plot_mil_mass
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         with atomic_write(args.out) as file:
             file.write(json.dumps(result, indent=2) + '\n')
     if args.plot:
-        others = [json.loads(path.read_text()) for path in args.beside]
+        others = [read_json(path, dict[str, Any], 'a result of this command') for path in args.beside]
         print(f'Wrote {plot_mil_mass({run["name"]: run for run in (*others, result)}, args.plot)}')
 
 

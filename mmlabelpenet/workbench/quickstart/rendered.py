@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 
 from mmlabelpenet.files import atomic_folder, locked
 from mmlabelpenet.progress import track
+from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.quickstart.scenes import RENDERED_CLASSES, RenderSettings, Scene, render_scene
 
 __all__ = ['RENDERED_CLASSES', 'RENDERED_SPLITS', 'RenderSettings', 'render_dataset', 'voc_palette']
@@ -76,7 +78,8 @@ def _is_complete(root: Path, settings: RenderSettings) -> bool:
     marker = root / _MARKER
     if not marker.is_file():
         raise ValueError(f'Expected no {str(root)!r} or a rendered data set in it, but it holds other files. Choose another folder.')
-    if json.loads(marker.read_text()) != _marker(settings):
+    todo = 'Remove the folder to render it anew.'
+    if read_json(marker, dict[str, Any], 'the mark of a rendered data set', todo) != _marker(settings):
         raise ValueError(
             f'{str(root)!r} holds a data set rendered with other settings (see {marker.name} there). Remove it or choose another folder.'
         )

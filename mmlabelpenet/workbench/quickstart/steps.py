@@ -17,6 +17,7 @@ from typing import Any
 
 from mmlabelpenet.files import atomic_write, shipped
 from mmlabelpenet.progress import clock
+from mmlabelpenet.schema import read_json
 from mmlabelpenet.terminal import say
 
 SHOWN = ('Iter(train)', 'Iter(test)', 'Phase ', 'pseudo instances', 'recall of', 'images, proposals', 'WARNING', 'Resumed', 'Error')
@@ -35,7 +36,9 @@ class Steps:
         self.path, self.total, self.number = work_dir / 'quickstart.json', total, 0
         self.logs = work_dir / 'steps'
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.done: dict[str, dict[str, Any]] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.done: dict[str, dict[str, Any]] = (
+            read_json(self.path, dict[str, dict[str, Any]], 'a list of steps', 'Remove it.') if self.path.exists() else {}
+        )
 
     def run(self, name: str, settings: Any, outputs: list[Path], action: list[str] | Callable[[], None], command: str = '') -> None:
         """Do a step, unless it was done with these settings and its outputs are there.

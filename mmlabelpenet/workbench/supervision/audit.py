@@ -5,7 +5,6 @@ that is opened is written down (:mod:`mmlabelpenet.workbench.supervision.opened`
 """
 
 import copy
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +20,7 @@ from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.dataset import RECORD, OwnData
 from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
 
@@ -185,7 +185,7 @@ def kind_of(path: str, ways: Iterable[tuple[str, ...]], declared: Iterable[str] 
 def holds_boxes(path: str) -> bool:
     """Whether a JSON file holds boxes or masks in COCO's format; pseudo labels that a stage has made do not count."""
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = read_json(path, Any, 'JSON')
     except (OSError, ValueError):
         return False
     annotations = content.get('annotations') if isinstance(content, dict) else content
