@@ -46,7 +46,7 @@ def configs(toy_root, tmp_path_factory):
     (folder / 'wsddn.py').write_text(
         "_base_ = 'base.py'\n"
         "__head = dict(bbox_head=dict(mil_loss=dict(type='WSDDNLoss')))\n"
-        'model = dict(stages=dict(classification=dict(roi_head=__head)))\n'
+        'model = dict(stages=dict(classification=dict(detector=dict(roi_head=__head))))\n'
     )
     (folder / 'broken.py').write_text("_base_ = 'base.py'\nmodel = dict(num_clases=4)\n")
     return folder

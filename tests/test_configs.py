@@ -36,7 +36,7 @@ RUNNER = {  # arguments of mmengine's runner, and what Runner.from_cfg and the l
 }
 OURS = {  # key: the file that reads it, and how
     'label_dataloader': ('mmlabelpenet/engine/loops.py', 'cfg.label_dataloader'),
-    'allow_test_overlap': ('mmlabelpenet/apis/train.py', "config.get('allow_test_overlap'"),
+    'allow_test_overlap': ('mmlabelpenet/apis/overlap.py', "config.get('allow_test_overlap'"),
     'data_sources': ('mmlabelpenet/apis/inputs.py', "config.get('data_sources')"),
     'tta': ('mmlabelpenet/apis/augment.py', 'config.tta.scales'),
     'corloc_dataloader': ('mmlabelpenet/apis/test.py', 'config.corloc_dataloader'),

@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .pictures import picture_size
-
 VOID = 255
 
 
@@ -151,6 +149,8 @@ class Devkit(ABC):
             FileNotFoundError: the image is missing.
             ValueError: the file is no image.
         """
+        from .pictures import picture_size  # OpenCV is not needed for measures
+
         return picture_size(self.image_path(image_id), min_side=1)
 
 

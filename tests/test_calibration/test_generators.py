@@ -269,14 +269,14 @@ class Detector(torch.nn.Module):
         return [InstanceData(bboxes=self.bboxes, scores=self.scores) for _ in metas]
 
     def predict_mask(self, x, metas, results, rescale):
-        """The mask of a detection is found by the left side of its box, a fiftieth of it."""
+        """The mask of a detection is found by the left side of its box, a twentieth of it."""
         for result in results:
-            result.masks = self.masks[(result.bboxes[:, 0] / 50).long()]
+            result.masks = self.masks[(result.bboxes[:, 0] / 20).long()]
         return results
 
 
 def detected(scores, labels, **fields):
-    left = 50.0 * torch.arange(len(scores))[:, None]
+    left = 20.0 * torch.arange(len(scores))[:, None]
     each = torch.zeros(len(scores), 5)
     each[range(len(scores)), labels] = torch.tensor(scores)
     return Detector(torch.cat([left, left * 0, left + 9, left * 0 + 9], 1), each, **fields)
@@ -288,11 +288,11 @@ def test_detections_in_the_tags_become_labels_the_best_of_a_tag_always(scene):
     stage = detected([0.1, 0.9, 0.2, 0.31, 0.29, 0.3], [0, 2, 0, 1, 1, 1])  # nothing of class 3
     (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], [sample], scene[3][:1])
     assert pseudo.labels.tolist() == [1, 1, 0]
-    assert pseudo.bboxes[:, 0].tolist() == [150, 250, 100]
+    assert pseudo.bboxes[:, 0].tolist() == [60, 100, 40]
     assert pseudo.weights.tolist() == [1, 1, 1]
     assert not pseudo.masks.masks.any()
     (strict,) = toy.labels_of(stage, DetectionLabels(min_score=0.305), scene[1], [sample], scene[3][:1])
-    assert strict.bboxes[:, 0].tolist() == [150, 100]
+    assert strict.bboxes[:, 0].tolist() == [60, 40]
 
 
 def test_masks_of_detections_go_along(scene):
@@ -320,10 +320,8 @@ def test_a_detection_without_area_becomes_no_label_and_the_next_best_does(scene)
     sample.gt_image_labels.onehot = torch.tensor([1.0, 1.0, 0.0, 0.0])
     stage = detected([0.9, 0.8, 0.2, 0.7], [0, 0, 0, 1])
     border = float(sample.img_shape[1])
-    stage.fields['bboxes'] = torch.tensor(
-        [[border, 28.5, border, 42.1], [border + 3, 5, border + 9, 9], [100.0, 5, border + 9, 9], [4, -8, 9, -2]]
-    )
-    (pseudo,) = DetectionLabels()(stage, scene[1], [sample], scene[3][:1])
+    stage.bboxes = torch.tensor([[border, 28.5, border, 42.1], [border + 3, 5, border + 9, 9], [100.0, 5, border + 9, 9], [4, -8, 9, -2]])
+    (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], [sample], scene[3][:1])
     assert (pseudo.labels.tolist(), pseudo.bboxes.tolist()) == ([0], [[100, 5, border, 9]])
 
 
@@ -338,8 +336,8 @@ def test_boxes_that_clipping_empties_become_no_labels(scene, name):
     stage = 'detection' if name == 'validator' else name
     tagged = scene[2][0].gt_image_labels.onehot.nonzero().flatten().tolist()
     scene[2][0].gt_image_labels.onehot[(tagged[0] + 1) % 4] = 1  # a tag beside it
-    move_right(scene[0].stages[stage].roi_head.bbox_head, tagged[0])
-    scene[0].stages[stage].roi_head.test_cfg.max_per_img = -1  # suppression keeps all boxes without area
+    move_right(scene[0].stages[stage].detector.roi_head.bbox_head, tagged[0])
+    scene[0].stages[stage].detector.roi_head.test_cfg.max_per_img = -1  # suppression keeps all boxes without area
     found = labels_of(scene, stage, DetectionLabels() if name == 'validator' else None)[0]
     assert len(found) and tagged[0] not in found.labels and (found.bboxes[:, 2:] > found.bboxes[:, :2]).all()
 

@@ -38,8 +38,8 @@ def fixed_rois(toy_root, tmp_path_factory):
     def train_on_them(amp):
         folder, phases = tmp_path_factory.mktemp(f'fixed_{amp}'), [(name, 20) for name in ('classification', 'detection', 'segmentation')]
         config = toy.run_config(toy_root, folder, phases, interval=100, hooks=[dict(type='Record')])
-        for phase in config.train_cfg.phases[1:]:
-            phase.update(pseudo_labels=f'{first.work_dir}/pseudo_labels/classification.json', any_maker=True)
+        for name in ('detection', 'segmentation'):
+            config.train_cfg.phases[name].update(pseudo_labels=f'{first.work_dir}/pseudo_labels/classification.json', any_maker=True)
         config.optim_wrapper.optimizer.lr, config.param_scheduler = 1e-3, None
         torch.manual_seed(0)
         with pytest.MonkeyPatch.context() as patch:
