@@ -1,6 +1,5 @@
 """Variables of MATLAB files; those that SciPy does not read are told apart, with the command that saves them again."""
 
-import zipfile
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -21,7 +20,6 @@ def load_mat(path: Path) -> dict[str, NDArray]:
         ValueError: the file is of another kind; says how to save it.
     """
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     with path.open('rb') as file:
         head = file.read(32)
@@ -32,8 +30,9 @@ def load_mat(path: Path) -> dict[str, NDArray]:
         )
     try:
         content = {name: value for name, value in loadmat(path).items() if not name.startswith('__')}
-    except (MatReadError, NotImplementedError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {str(error)[:100]}. Save it with save -v7.') from error
+    except Exception as error:  # noqa: BLE001 - SciPy lets through whatever a damaged file leads to
+        reason = ' '.join(str(error).split())[:100] or type(error).__name__
+        raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {reason}. Save it with save -v7.') from error
     for value in list(content.values()):
         if value.dtype.names and value.size == 1:
             content |= {name: value[name].item() for name in value.dtype.names if name not in content}

@@ -7,7 +7,6 @@ How boxes are written down cannot be seen from the numbers alone, so it is said
 Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
 """
 
-import itertools
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 
 BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # names that programs give them, tried in this order
 IMAGES = ('images', 'image_ids', 'names', 'ids')
+_LARGEST = 1 << 28  # bytes that the boxes of an image may unpack to
 SCORES = ('scores', 'boxScores', 'bboxes_scores')
 
 
@@ -74,10 +74,9 @@ def read_foreign(
         raise ValueError(f'Proposals are read from {", ".join(_READERS)} files and folders of them, got {str(path)!r}.')
     found = _by_image(found, image_ids, path)
     if missing := [image_id for image_id in image_ids if image_id not in found.boxes]:
-        known = ', '.join(itertools.islice(found.boxes, 3))
         raise ValueError(
-            f'{str(path)!r} has no proposals for {len(missing)} of {len(image_ids)} images, the first: {", ".join(missing[:3])}; it has '
-            f'{len(found.boxes)} images ({known}, ...). Is it for another image list?'
+            f'{str(path)!r} has no proposals for {len(missing)} of {len(image_ids)} images, the first: {missing[0][:60]!r}; it has '
+            f'{len(found.boxes)} images, the first: {next(iter(found.boxes), "")[:60]!r}. Is it for another image list?'
         )
     return found
 
@@ -131,6 +130,9 @@ def _read_npz(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
 
 def _load_npz(path: Path) -> dict[str, NDArray]:
     try:
+        with zipfile.ZipFile(path) as packed:
+            if any(member.file_size > _LARGEST for member in packed.infolist()):
+                raise ValueError(f'the array of an image has more than {_LARGEST >> 20} MiB')
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

@@ -149,7 +149,7 @@ def test_images_without_a_box_keep_their_place(tmp_path):
 def test_files_for_another_list_are_refused(tmp_path):
     savemat(tmp_path / 'named.mat', dict(boxes=cells([np.ones((1, 4))] * 3), images=cells(IDS)))
     with pytest.raises(
-        ValueError, match=r'no proposals for 1 of 4 images, the first: new; it has 3 images \(000005, .* for another image list'
+        ValueError, match=r"no proposals for 1 of 4 images, the first: 'new'; it has 3 images, the first: '000005'.* for another image list"
     ):
         read_foreign(tmp_path / 'named.mat', [*IDS, 'new'])
     savemat(tmp_path / 'unnamed.mat', dict(boxes=cells([np.ones((1, 4))] * 3)))
