@@ -1,123 +1,25 @@
-# Label-PEnet at CPU size: EfficientNet-Lite0 to its 112-channel blocks is shared, the rest of it is each stage's tail.
-# Names with two leading underscores are local to this file.
-__imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow')
-__box_coder = dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(0.1, 0.1, 0.2, 0.2))
+# Label-PEnet at CPU size: EfficientNet-Lite0 to its 112-channel blocks is shared (stride 8), a pyramid is each stage's tail.
+_base_ = './labelpenet_small.py'
 
+__imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow')
 __tail = dict(type='ASPPTail', in_channels=112, channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d'))
-__rpn_head = dict(
-    type='WeightedRPNHead',
-    in_channels=112,
-    feat_channels=128,
-    anchor_generator=dict(type='AnchorGenerator', scales=[4, 8, 16], ratios=[0.5, 1.0, 2.0], strides=[8]),
-    bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(1.0, 1.0, 1.0, 1.0)),
-    loss_bbox=dict(type='L1Loss', loss_weight=1.0),
-)
-__box_branch = dict(
-    bbox_roi_extractor=dict(
-        type='LastMapRoIExtractor',
-        roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2, aligned=False),
-        out_channels=128,
-        featmap_strides=[8, 8],
-    ),
-    bbox_head=dict(
-        type='WeightedBBoxHead',
-        num_shared_fcs=2,
-        in_channels=128,
-        fc_out_channels=256,
-        roi_feat_size=7,
-        bbox_coder=__box_coder,
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-        loss_bbox=dict(type='L1Loss', loss_weight=1.0),
-    ),
-)
-__mask_branch = dict(
-    mask_roi_extractor=dict(
-        type='LastMapRoIExtractor',
-        roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=2, aligned=False),
-        out_channels=128,
-        featmap_strides=[8, 8],
-    ),
-    mask_head=dict(type='WeightedMaskHead', num_convs=2, in_channels=128, conv_out_channels=64),
-)
-__train_cfg = dict(
-    rpn=dict(
-        assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, match_low_quality=True, ignore_iof_thr=-1),
-        sampler=dict(type='WeightedRandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
-        allowed_border=-1,
-        pos_weight=-1,
-    ),
-    rpn_proposal=dict(nms_pre=1000, max_per_img=300, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-    rcnn=dict(
-        assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False, ignore_iof_thr=-1),
-        sampler=dict(type='WeightedRandomSampler', num=64, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True),
-        mask_size=28,
-        pos_weight=-1,
-    ),
-)
-__test_cfg = dict(
-    rpn=dict(nms_pre=1000, max_per_img=150, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-    rcnn=dict(score_thr=1e-3, nms=dict(type='nms', iou_threshold=0.3), max_per_img=50, mask_thr_binary=-1),
-)
+__rpn_head = dict(in_channels=112, anchor_generator=dict(scales=[4, 8, 16], strides=[8]))
+__extractor = dict(featmap_strides=[8, 8])
 __mask_rcnn = dict(
-    type='mmdet.MaskRCNN',
     backbone=__tail,
     rpn_head=__rpn_head,
-    roi_head=dict(type='mmdet.StandardRoIHead', **__box_branch, **__mask_branch),
-    train_cfg=__train_cfg,
-    test_cfg=__test_cfg,
+    roi_head=dict(bbox_roi_extractor=__extractor, mask_roi_extractor=__extractor),
 )
 
 model = dict(
-    type='LabelPENet',
-    num_classes=20,
-    data_preprocessor=dict(
-        type='InvertibleDataPreprocessor', mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0], bgr_to_rgb=True, pad_size_divisor=16
-    ),
+    data_preprocessor=dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0], bgr_to_rgb=True),
     backbone=dict(type='EfficientNetLite0C4', out_stride=8, init_cfg=dict(__imagenet, part='backbone')),
     stages=dict(
         classification=dict(
-            learns_from='tags',
-            detector=dict(
-                type='mmdet.FastRCNN',
-                backbone=dict(type='IdentityTail'),
-                roi_head=dict(
-                    type='MILRoIHead',
-                    bbox_roi_extractor=dict(
-                        type='SingleRoIExtractor',
-                        roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=2, aligned=False),
-                        out_channels=112,
-                        featmap_strides=[8],
-                    ),
-                    bbox_head=dict(
-                        type='MILBBoxHead',
-                        fc_channels=(),
-                        in_channels=112,
-                        roi_feat_size=3,
-                        roi_norm=dict(type='CentredUnitNorm'),
-                        mil_loss=dict(type='MILSoftmaxLoss'),
-                    ),
-                ),
-                train_cfg=dict(rcnn=None),
-                test_cfg=dict(rcnn=dict(score_thr=1e-5, nms=dict(type='nms', iou_threshold=0.3), max_per_img=50)),
-            ),
-            labels=dict(type='ProposalCalibration', max_per_tag=1, peak=0.95, crf='small'),
+            detector=dict(roi_head=dict(bbox_roi_extractor=dict(out_channels=112, featmap_strides=[8]), bbox_head=dict(in_channels=112)))
         ),
-        detection=dict(
-            detector=dict(
-                type='mmdet.FasterRCNN',
-                backbone=__tail,
-                rpn_head=__rpn_head,
-                roi_head=dict(type='mmdet.StandardRoIHead', **__box_branch),
-                train_cfg=__train_cfg,
-                test_cfg=__test_cfg,
-            ),
-            labels=dict(type='ProposalCalibration', min_score=0.5, max_overlap=0.5, peak=0.95, crf='small'),
-        ),
-        refinement=dict(
-            detector=__mask_rcnn, labels=dict(type='MaskAggregation', min_score=0.5, max_overlap=0.5, weights='one', crf='small')
-        ),
+        detection=dict(detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor))),
+        refinement=dict(detector=__mask_rcnn),
         segmentation=dict(detector=__mask_rcnn),
     ),
-    validation=dict(type='DetectionLabels'),
-    test_cfg=dict(crf='small', max_masks=10, min_score=0.05),
 )

@@ -1,5 +1,5 @@
 # Label-PEnet on ResNet-50: conv1 to layer3 shared (stride 16), layer4 and a pyramid as each stage's tail.
-_base_ = './labelpenet_lite0.py'
+_base_ = './labelpenet_small.py'
 
 __imagenet = dict(
     type='ImageNetWeights',
@@ -8,7 +8,6 @@ __imagenet = dict(
     checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
 )
 __tail = dict(
-    _delete_=True,
     type='ResNetC5',
     with_input=True,
     aspp=dict(channels=64, out_channels=128),
@@ -24,7 +23,7 @@ __mask_rcnn = dict(
 
 model = dict(
     data_preprocessor=dict(mean=[103.939, 116.779, 123.68], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
-    backbone=dict(_delete_=True, type='ResNetC4', depth=50, init_cfg=dict(__imagenet, part='backbone')),
+    backbone=dict(type='ResNetC4', depth=50, init_cfg=dict(__imagenet, part='backbone')),
     stages=dict(
         classification=dict(
             detector=dict(roi_head=dict(bbox_roi_extractor=dict(out_channels=1024, featmap_strides=[16]), bbox_head=dict(in_channels=1024)))
