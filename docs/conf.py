@@ -14,7 +14,7 @@ release = re.search(r"__version__ = '(.+)'", (ROOT / 'mmlabelpenet/__init__.py')
 extensions = ['myst_parser', 'sphinx.ext.napoleon', 'autoapi.extension']
 
 root_doc = 'docs/index'
-include_patterns = ['*.md', 'docs/*.md', 'docs/api/**', 'configs/*/README.md']
+include_patterns = ['*.md', 'docs/*.md', 'docs/records/*.md', 'docs/api/**', 'configs/*/README.md']
 exclude_patterns = ['.*', 'data', 'demo', 'mmlabelpenet', 'requirements', 'tests', 'tools', 'work_dirs']
 
 myst_heading_anchors = 4

@@ -13,7 +13,10 @@ from mmlabelpenet.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmlabelpenet'
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/*.md')])
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('docs/records/*.md'), *ROOT.glob('configs/*/*.md')]
+)
 YOURS = {'configs/pictures.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
     'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',
@@ -108,6 +111,13 @@ def stated_defaults():
     if not (ROOT / CHOICES).exists():
         return []
     return re.findall(r'`([\w.]+)` = `([^`]+)`', read(CHOICES))
+
+
+@pytest.mark.parametrize('page', ['docs/results.md', 'docs/findings.md'])
+def test_every_figure_of_the_short_pages_stands_in_the_record_of_runs(page):
+    record = read('docs/records/benchmark.md') + read('docs/records/mil.md')
+    figures = re.findall(r'\d+\.\d+(?: ± \d+\.\d+)?', read(page))
+    assert figures and not [figure for figure in figures if not re.search(rf'(?<![\d.]){re.escape(figure)}(?!\d)', record)]
 
 
 def test_there_are_pages():

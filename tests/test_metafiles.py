@@ -74,13 +74,23 @@ def first_table(text):
     return [[cell.strip() for cell in line.strip('|').split('|')] for line in table.splitlines()]
 
 
+def sections_of(page):
+    """title -> text of each section of a page."""
+    parts = re.split(r'^## (.+)$', (ROOT / page).read_text(encoding='utf-8'), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def stage_rows(text):
+    """stage -> metric -> cell of the first table of a section."""
+    cells = first_table(text)
+    return {row[0]: dict(zip(cells[0][1:], row[1:])) for row in cells[2:] if row[0] in STAGES}
+
+
 def rows_of(section):
-    """stage -> metric -> cell of the first table in a section of the page of measurements."""
-    parts = re.split(r'^## (.+)$', (ROOT / 'docs/benchmark.md').read_text(), flags=re.MULTILINE)
-    sections = dict(zip(parts[1::2], parts[2::2]))
-    assert section in sections, f'docs/benchmark.md has no section {section!r}; it has {list(sections)}'
-    cells = first_table(sections[section])
-    return sections[section], {row[0]: dict(zip(cells[0][1:], row[1:])) for row in cells[2:] if row[0] in STAGES}
+    """Text and stage rows of a section of the record of runs."""
+    sections = sections_of('docs/records/benchmark.md')
+    assert section in sections, f'docs/records/benchmark.md has no section {section!r}; it has {list(sections)}'
+    return sections[section], stage_rows(sections[section])
 
 
 @pytest.mark.parametrize(('name', 'result'), OURS, ids=[f'{name}-{result["Stage"]}' for name, result in OURS])
@@ -93,8 +103,22 @@ def test_our_numbers_are_those_of_the_page_of_measurements_with_all_that_made_th
     for metric, mean in result['Metrics'].items():
         deviation = result.get('Standard Deviation', {}).get(metric)
         written = f'{mean:.1f}' if deviation is None else f'{mean:.1f} ± {deviation:.1f}'
-        assert rows[result['Stage']][metric] == written, f'{metric} of {result["Stage"]}: write the number of docs/benchmark.md'
+        assert rows[result['Stage']][metric] == written, f'{metric} of {result["Stage"]}: write the number of docs/records/benchmark.md'
     assert ('Standard Deviation' in result) == (len(source['Seeds']) > 1)
+
+
+def test_the_page_of_results_shows_the_stages_as_the_record_of_runs_does():
+    """Each section names its config, which the metafile leads to a section of the record."""
+    sections = {name: result['Source']['Section'] for name, result in OURS}
+    shown = {}
+    for text in sections_of('docs/results.md').values():
+        named = re.match(r'\s*Config `(\w+)\.py`', text)
+        if named:
+            shown[named[1]] = stage_rows(text)
+    assert shown.keys() == sections.keys()
+    for name, stages in shown.items():
+        record = rows_of(sections[name])[1]
+        assert stages == {stage: {metric: record[stage][metric] for metric in stages[stage]} for stage in record}
 
 
 @pytest.mark.parametrize(('name', 'result'), PAPER, ids=[f'{name}-table{result["Source"]["Table"]}' for name, result in PAPER])

@@ -75,7 +75,10 @@ def test_every_method_has_a_page_with_its_paper_and_commands(folder):
 @pytest.mark.skipif(shutil.which('bash') is None, reason='needs bash')
 def test_the_site_builds_without_a_warning_and_has_every_page_and_module(tmp_path):
     subprocess.run(['bash', ROOT / 'tools/build_docs.sh', tmp_path / 'site'], check=True)
-    pages = [path.relative_to(ROOT) for path in [*ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/README.md'), ROOT / 'README.md']]
+    pages = [
+        path.relative_to(ROOT)
+        for path in [*ROOT.glob('docs/*.md'), *ROOT.glob('docs/records/*.md'), *ROOT.glob('configs/*/README.md'), ROOT / 'README.md']
+    ]
     for page in pages:
         assert (tmp_path / 'site' / page.with_suffix('.html')).is_file(), page
     api = (tmp_path / 'site/docs/api/mmlabelpenet/calibration/attention/index.html').read_text()

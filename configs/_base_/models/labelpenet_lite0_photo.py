@@ -13,7 +13,7 @@ __mask_rcnn = dict(
 )
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
+    frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     backbone=dict(out_stride=16),
     # All proposals that touch the best one belong to it; a low peak lets the attention cover the object. What a stage finds is then cut
     # out by its colours, and the box of the cut is better than the one that the stage detects.

@@ -11,7 +11,7 @@ __imagenet = dict(
 __frozen = dict(backbone=dict(frozen=True))
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    frozen_backbone=True,  # as Fig. 1 has it; docs/benchmark.md has both
+    frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     stages=dict(  # labels as for EfficientNet-Lite0
         classification=dict(
             detector=dict(

@@ -1,4 +1,4 @@
-# The phases of the paper for models with small heads: AdamW, with which they learn where SGD fails (docs/benchmark.md). Not measured.
+# The paper's phases for models with small heads: AdamW, because SGD fails to train them (docs/records/benchmark.md). Not measured.
 _base_ = './paper.py'
 __deep = dict(lr=5e-4)  # linear heads learn at 0.001, deeper ones at half of it
 train_cfg = dict(phases=dict(detection=__deep, refinement=__deep, segmentation=__deep, recurrent=dict(lr=5e-5)))

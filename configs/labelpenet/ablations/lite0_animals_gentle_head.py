@@ -1,4 +1,4 @@
-# docs/mil.md: the first stage's branches take steps in proportion to the gradient, as SGD does; AdamW does so far below its eps.
+# docs/findings.md: the first stage's branches take steps in proportion to the gradient, as SGD does; AdamW does so far below its eps.
 _base_ = '../labelpenet_lite0_animals.py'
 optim_wrapper = dict(
     paramwise_cfg=dict(

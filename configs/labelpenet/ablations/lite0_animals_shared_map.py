@@ -1,4 +1,4 @@
-# docs/mil.md: the classification stage reads the shared map instead of the last blocks.
+# docs/findings.md: the classification stage reads the shared map instead of the last blocks.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(
     stages=dict(

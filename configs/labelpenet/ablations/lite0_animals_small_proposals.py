@@ -1,4 +1,4 @@
-# docs/mil.md: proposals of any size, also below a hundredth of the image.
+# docs/findings.md: proposals of any size, also below a hundredth of the image.
 _base_ = '../labelpenet_lite0_animals.py'
 train_dataloader = dict(dataset=dict(min_proposal_area=0.0))
 label_dataloader = dict(dataset=dict(min_proposal_area=0.0))

@@ -47,7 +47,7 @@ class CollapseHook(Hook):
             self.next_warning = batch_idx + self.interval
             print_log(
                 f'The median selected box covers {100 * middle:.2g} % of the image: multiple-instance learning has collapsed to parts or '
-                'background; see docs/mil.md',
+                'background; see docs/findings.md',
                 'current',
                 logging.WARNING,
             )

@@ -113,7 +113,7 @@ train_cfg = dict(
 {_phases(recipe)}
     ),
 )
-# Class scores of the first stage learn faster than the weights of its proposals (docs/mil.md).
+# Class scores of the first stage learn faster than the weights of its proposals (docs/findings.md).
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01),
