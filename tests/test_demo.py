@@ -5,10 +5,12 @@ import json
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 import toy
 from mmengine.registry import init_default_scope
+from nbclient import NotebookClient
 from pycocotools import mask as coco_mask
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,3 +51,20 @@ def test_the_image_demo_writes_nothing_where_nothing_is_wanted(model, toy_root, 
     image = sorted((toy_root / 'JPEGImages').glob('test_*'))[0]
     run_demo(monkeypatch, image, *model, '--out-dir', tmp_path, '--no-save-vis', '--no-save-pred')
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_and_ends_with_masks_that_are_right(tmp_path, monkeypatch):
+    notebook = nbformat.read(ROOT / 'demo/tutorial.ipynb', as_version=4)
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    client = NotebookClient(notebook, timeout=None, kernel_name='python3', resources={'metadata': {'path': str(tmp_path)}})
+    client.execute()
+    table = json.loads((tmp_path / 'work_dirs/figures/metrics.json').read_text())
+    assert table['segmentation']['segm_mAP_50_area'] > 50
+    pictures = [output for cell in notebook.cells for output in cell.get('outputs', []) if 'image/png' in output.get('data', {})]
+    assert len(pictures) == 5
+
+
+def test_the_tutorial_is_stored_without_outputs():
+    cells = nbformat.read(ROOT / 'demo/tutorial.ipynb', as_version=4).cells
+    assert all(cell.get('execution_count') is None and not cell.get('outputs') for cell in cells)
