@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
+
+from mmlabelpenet.files import shipped, shown
 
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
@@ -21,6 +24,15 @@ def command(name: str, script: str) -> str:
     'python tools/train.py'
     """
     return f'mmlabelpenet {name}' if sys.argv[0].startswith('mmlabelpenet ') else script
+
+
+def runnable(text: str) -> str:
+    """A message whose commands can be copied: scripts of ``tools`` are named as they are found from the working folder.
+
+    >>> runnable('It is written by python tools/train.py CONFIG.')
+    'It is written by python tools/train.py CONFIG.'
+    """
+    return re.sub(r'\b(python|bash) (tools/[\w/]+\.(?:py|sh))', lambda found: f'{found[1]} {shown(shipped(found[2]))}', text)
 
 
 def new_parser(doc: str | None, name: str, script: str) -> argparse.ArgumentParser:
@@ -57,6 +69,6 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     except ModuleNotFoundError as error:
         sys.exit(f'Error: {error}.{MISSING.get(error.name or "", "")}')
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'Error: {error}')
+        sys.exit(f'Error: {runnable(str(error))}')
     if status:
         sys.exit(status)

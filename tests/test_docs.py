@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmlabelpenet.apis import load_config
+from mmlabelpenet.commands.console import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmlabelpenet'
@@ -184,11 +185,13 @@ def blocks(language):
 @pytest.mark.parametrize(('page', 'text'), blocks('bash'))
 def test_every_option_of_a_command_is_one_of_the_tool(page, text):
     for line in text.splitlines():
-        command = re.match(r'(?:python|bash) (tools/\S+)', line)
-        for option in re.findall(r' (--[\w-]+)', line.split('#')[0]) if command else ():
-            source = read(command[1])
-            source += read(WRAPPED[command[1]]) if command[1] in WRAPPED else ''
-            assert f"'{option}'" in source, f'{page}: {command[1]} has no option {option}'
+        command, named = re.match(r'(?:python|bash) (tools/\S+)', line), re.match(r'mmlabelpenet ([a-z][\w-]*)', line)
+        if named:
+            source = inspect.getsource(importlib.import_module(COMMANDS[named[1]][0]))
+        elif command:
+            source = read(command[1]) + (read(WRAPPED[command[1]]) if command[1] in WRAPPED else '')
+        for option in re.findall(r' (--[\w-]+)', line.split('#')[0]) if named or command else ():
+            assert f"'{option}'" in source, f'{page}: {line} has no option {option}'
 
 
 @pytest.mark.parametrize(('page', 'text'), blocks('python'))

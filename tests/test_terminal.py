@@ -65,3 +65,15 @@ def test_help_shows_a_command_as_it_was_called(monkeypatch):
     monkeypatch.setattr('sys.argv', ['mmlabelpenet own-data', 'train'])
     assert command(*names) == 'mmlabelpenet train'
     assert 'Train: mmlabelpenet train CONFIG' in new_parser('Train: python tools/train.py CONFIG', *names).format_help()
+
+
+def test_commands_in_an_error_can_be_copied_from_any_folder(tmp_path, monkeypatch):
+    error = ValueError('Make it: python tools/test.py A, or bash tools/dist_test.sh A. The tools/ of others stay.')
+    with pytest.raises(SystemExit) as end:
+        run(fail(error))
+    assert end.value.code == f'Error: {error}'
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        run(fail(error))
+    named = [word.rstrip('.') for word in end.value.code.split() if word.startswith('/')]
+    assert named == [f'{TOOLS.resolve()}/test.py', f'{TOOLS.resolve()}/dist_test.sh'] and 'The tools/ of others' in end.value.code
