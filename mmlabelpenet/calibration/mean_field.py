@@ -1,6 +1,6 @@
 """Mean field of a fully connected CRF (Krähenbühl and Koltun, NIPS 2011) in PyTorch operations, on any device.
 
-The labels x of an image's pixels have the probability
+The labels x of an image's pixels have the probability::
 
     P(x) ~ exp(-sum_p u_p(x_p) + sum_(p < q) [x_p = x_q] sum_m w_m k_m(p, q))
     k_m(p, q) = n_p n_q exp(-|f_m(p) - f_m(q)|^2 / 2)

@@ -1,6 +1,6 @@
 """Gaussian filtering in several dimensions on the permutohedral lattice (Adams, Baek and Davis, Eurographics 2010), in PyTorch operations.
 
-:meth:`Lattice.filter` approximates out_p = sum_q exp(-|f_p - f_q|^2 / 2) in_q over all pairs of points, up to a scale, in linear time:
+:meth:`Lattice.filter` approximates ``out_p = sum_q exp(-|f_p - f_q|^2 / 2) in_q`` over all pairs of points, up to a scale, in linear time:
 
 * *Embed.* E maps a position f of d dimensions to the plane of d + 1 coordinates that sum to 0, scaled so that the filter has a standard
   deviation of 1. The lattice consists of the points of that plane whose coordinates are integers with one remainder r, the point's
