@@ -9,7 +9,7 @@ import toy
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.config import recipe_hash
+from mmlabelpenet.apis.config import load_config, recipe_hash
 from mmlabelpenet.apis.train import check_checkpoint, scale_learning_rate, start_from, train
 
 
@@ -60,6 +60,15 @@ def test_event_files_for_tensorboard_are_asked_for(toy_root, tmp_path, monkeypat
     with pytest.raises(ZeroDivisionError):
         train(cfg, tensorboard=True)
     assert [backend.type for backend in asked[0]] == ['LocalVisBackend', 'TensorboardVisBackend']
+
+
+def test_two_trainings_of_one_process_write_into_their_own_work_dirs(toy_root, tmp_path):
+    shipped = load_config('configs/labelpenet/labelpenet_lite0_rendered.py')
+    for name in ('one', 'two'):
+        cfg = toy.run_config(toy_root, tmp_path / name, [('classification', 1)])
+        cfg.update(experiment_name=name, visualizer=shipped.visualizer)
+        train(cfg)
+        assert len(list((tmp_path / name).glob('*/vis_data/config.py'))) == 1
 
 
 def test_without_a_checkpoint_auto_starts_anew(toy_root, tmp_path):
