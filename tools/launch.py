@@ -1,7 +1,7 @@
 """Train or test one config or many on several GPUs; see mmlabelpenet/commands/launch.py, or --help."""
 
-from mmlabelpenet.commands.launch import AGAIN, main
-from mmlabelpenet.terminal import run
+from mmlabelpenet.commands.launch import main
+from mmlabelpenet.terminal import AGAIN, run
 
 __all__ = ['main']
 

@@ -24,14 +24,13 @@ from datetime import datetime
 from pathlib import Path
 
 from mmlabelpenet.commands import test, train
-from mmlabelpenet.terminal import AGAIN, say
+from mmlabelpenet.terminal import say
 
 USAGE = {
     'train': 'bash tools/dist_train.sh CONFIG... GPUS [arguments of tools/train.py]',
     'test': 'bash tools/dist_test.sh CONFIG [CHECKPOINT]... GPUS [arguments of tools/test.py]',
     'slurm': 'bash tools/slurm_train.sh PARTITION CONFIG... GPUS [arguments of tools/train.py]',
 }
-__all__ = ['AGAIN', 'main']
 
 
 def main(argv: Sequence[str] | None = None) -> int:
