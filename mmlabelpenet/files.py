@@ -14,6 +14,8 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
+from mmlabelpenet.schema import short
+
 _LONGEST = 255  # bytes of one part of a path
 _END = '.partial'
 
@@ -54,8 +56,7 @@ def checked_name(name: object, where: str = '') -> str:
         problem = f'each part must be text of at most {_LONGEST} bytes'
     else:
         return str(path)
-    text = repr(name) if len(repr(name)) <= 80 else f'{repr(name)[:77]}...'
-    message = f'{text} is not the name of a file below its folder ({problem}).'
+    message = f'{short(name, 80)} is not the name of a file below its folder ({problem}).'
     raise ValueError(f'{where[0].upper()}{where[1:]}: {message}' if where else message)
 
 

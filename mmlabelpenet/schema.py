@@ -11,6 +11,17 @@ import msgspec
 
 T = TypeVar('T')
 
+
+def short(value: object, limit: int = 60) -> str:
+    """A value for a message, cut to a few characters.
+
+    >>> short('a' * 100, 20)
+    "'aaaaaaaaaaaaaaaa..."
+    """
+    text = repr(value)
+    return text if len(text) <= limit else f'{text[: limit - 3]}...'
+
+
 Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 """Height or width in pixels."""
 

@@ -21,6 +21,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_torchvision_models
 
+from mmlabelpenet.schema import short
+
 
 def _statistic(owner: object, name: str) -> Any:
     """What stands for ``getattr``, which a log buffer asks for its methods with."""
@@ -85,12 +87,17 @@ def _local(source: str) -> Path:
 
 
 def _check_archive(path: Path) -> None:
-    """Torch stores what it writes as it is; a compressed member can be a thousand times the file's size."""
+    """Refuse an archive whose members are damaged; torch does not look at their checksums.
+
+    Torch stores what it writes as it is; a compressed member can be a thousand times the file's size.
+    """
     with zipfile.ZipFile(path) as archive:
         packed = [member.filename for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
         claimed = sum(member.file_size for member in archive.infolist())
-    if packed or claimed > path.stat().st_size:
-        raise ValueError(f'its archive claims {claimed} bytes in a file of {path.stat().st_size}' + (', compressed' if packed else ''))
+        if packed or claimed > path.stat().st_size:
+            raise ValueError(f'its archive claims {claimed} bytes in a file of {path.stat().st_size}' + (', compressed' if packed else ''))
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f'its member {short(damaged)} is damaged')
 
 
 def _reason(error: BaseException) -> str:

@@ -120,13 +120,20 @@ def describe(path: str | Path) -> dict[str, Any]:
         parts={name: dict(tensors=len(part), parameters=sum(t.numel() for t in part), bytes=_bytes(part)) for name, part in _parts(state)},
         other_bytes=others,
         iteration=meta.get('iter'),
-        phase=phase_of(text, meta['iter']) if text and 'iter' in meta else None,
+        phase=_phase_of(text, meta['iter'], path) if text and 'iter' in meta else None,
         seed=meta.get('seed'),
         classes=list(named_classes(meta) or []),
         experiment=meta.get('experiment_name'),
         config=text,
         receipt={key: meta[key] for key in ('source_sha256', 'commit', 'versions') if key in meta},
     )
+
+
+def _phase_of(config_text: str, iteration: int, path: str | Path) -> str | None:
+    try:
+        return phase_of(config_text, iteration)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 def phase_of(config_text: str, iteration: int) -> str | None:

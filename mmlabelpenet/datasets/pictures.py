@@ -120,14 +120,18 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     return image
 
 
-def read_indices(path: str | Path) -> NDArray[np.uint8]:
+def read_indices(path: str | Path, content: bytes | None = None) -> NDArray[np.uint8]:
     """Read a label image: values of a palette or grey image as they are stored, uint8 (h, w).
+
+    Args:
+        path: of the file.
+        content: what it holds, of a member of an archive; None reads the file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, of another kind or above 200 megapixels.
     """
-    with _opened(Path(path), 1) as image:
+    with _opened(Path(path), 1, content) as image:
         if image.mode not in ('P', 'L'):
             raise ValueError(f'{str(path)!r} should be a palette or grey image of indices, its mode is {image.mode}.')
         try:
@@ -171,13 +175,13 @@ def unusable(paths: Iterable[Path]) -> dict[Path, str]:
     return problems
 
 
-def _opened(path: Path, min_side: int) -> Image.Image:
-    if not path.is_file():
+def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Image:
+    if content is None and not path.is_file():
         raise FileNotFoundError(f'Expected a picture at {str(path)!r}, but there is none.')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
-            image = Image.open(path)
+            image = Image.open(path if content is None else io.BytesIO(content))
     except _DAMAGE as error:
         raise _unreadable(path, error) from error
     w, h = image.size

@@ -17,7 +17,7 @@ import msgspec
 from defusedxml.ElementTree import parse as parse_safely
 
 from ..files import below, checked_name
-from ..schema import decode_json, read_text
+from ..schema import decode_json, read_text, short
 from .image_names import without_suffix
 
 _LARGEST_XML = 1 << 26  # bytes
@@ -36,7 +36,7 @@ def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueErro
     guess = next((c for c in classes if near and c.lower() == near[0]), None)
     hint = f' Did you mean {guess!r}?' if guess is not None else ''
     known = ', '.join(list(classes)[:_SHOWN]) + (f' and {len(classes) - _SHOWN} more' if len(classes) > _SHOWN else '')
-    return ValueError(f'{str(name)[:60]!r} in {where} is no class.{hint} Classes: {known}.')
+    return ValueError(f'{short(name)} in {where} is no class.{hint} Classes: {known}.')
 
 
 def parse_xml(path: Path) -> ElementTree.Element:
@@ -94,7 +94,7 @@ def tags_from_lists(
                 continue
             found = _FLAG.fullmatch(line.rstrip())
             if found is None:
-                raise ValueError(f"Line {number} of {str(path)!r} should be 'image 1', 'image 0' or 'image -1', got {line!r}.")
+                raise ValueError(f"Line {number} of {str(path)!r} should be 'image 1', 'image 0' or 'image -1', got {short(line)}.")
             image_id = checked_name(found[1], f'line {number} of {str(path)!r}')
             if image_id in flags:
                 raise ValueError(f'Image {image_id!r} stands twice in {str(path)!r}. Leave one line.')
@@ -170,7 +170,7 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
         image = checked_name(image, f'{where} of {str(path)!r}')
         image_id = image if image in wanted else without_suffix(image)
         if image_id in tags:
-            raise ValueError(f'Image {image_id!r} stands twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
+            raise ValueError(f'Image {short(image_id)} stands twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
         for name in names:
             if name not in index:
                 raise unknown_tag(name, classes, f'{where} of {str(path)!r}')
@@ -210,12 +210,12 @@ def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
     try:
         header = [cell.strip().lower() for cell in next(rows, [])]
         if header != ['image', 'tags']:
-            raise ValueError(f"Expected the header 'image,tags' in {str(path)!r}, got {','.join(header)!r}.")
+            raise ValueError(f"Expected the header 'image,tags' in {str(path)!r}, got {short(','.join(header))}.")
         for row in rows:
             if not row:
                 continue
             if len(row) != 2:
-                raise ValueError(f"Line {rows.line_num} of {str(path)!r} should be 'image,tag;tag;...', got {','.join(row)!r}.")
+                raise ValueError(f"Line {rows.line_num} of {str(path)!r} should be 'image,tag;tag;...', got {short(','.join(row))}.")
             yield row[0].strip(), split_tags(row[1]), f'line {rows.line_num}'
     except csv.Error as error:
         raise ValueError(f'Line {rows.line_num} of {str(path)!r} is not readable as CSV: {error}.') from error
@@ -232,7 +232,7 @@ def _read_json(path: Path) -> Iterable[tuple[str, list[str], str]]:
     def no_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
         if twice:
-            raise ValueError(f'{twice[0]!r} stands twice in {str(path)!r}. Leave one entry with all its tags.')
+            raise ValueError(f'{short(twice[0])} stands twice in {str(path)!r}. Leave one entry with all its tags.')
         return dict(pairs)
 
     problem = f'{str(path)!r} should hold {{image: [tag, ...]}} or [{{"image": ..., "tags": [...]}}, ...]'

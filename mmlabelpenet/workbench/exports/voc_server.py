@@ -13,24 +13,28 @@ Boxes in the files are 1-based with inclusive right and bottom edge, as the devk
 
 import gzip
 import io
+import lzma
 import math
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from mmlabelpenet.datasets.pictures import read_indices
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.scoring import class_map
 from mmlabelpenet.files import atomic_write
+from mmlabelpenet.schema import short
 from mmlabelpenet.workbench.quickstart.rendered import voc_palette
 
 DETECTION, SEGMENTATION = ('comp3', 'comp4'), ('comp5', 'comp6')
+_LARGEST = 1 << 28  # bytes of a member
 _DETECTIONS = re.compile(r'results/(?P<year>VOC\d{4})/Main/(?P<competition>comp[34])_det_(?P<split>\w+?)_(?P<item>[a-z]+)\.txt')
 _CLASS_MAP = re.compile(r'results/(?P<year>VOC\d{4})/Segmentation/(?P<competition>comp[56])_(?P<split>\w+)_cls/(?P<item>\w+)\.png')
 
@@ -164,9 +168,11 @@ def _members(path: str | os.PathLike[str]) -> Iterator[tuple[str, bytes]]:
                 file: IO[bytes] | None = archive.extractfile(member) if member.isreg() else None
                 if file is None:
                     raise ValueError(f'{member.name!r} in {str(path)!r} is no plain file.')
+                if member.size > _LARGEST:
+                    raise ValueError(f'{short(member.name)} in {str(path)!r} claims {member.size} bytes, more than any result has.')
                 yield member.name.removeprefix('./'), file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f'{str(path)!r} is no sound archive: {error}.') from error
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f'{str(path)!r} is no sound archive: {short(" ".join(str(error).split()), 200)}.') from error
 
 
 def _check_lines(name: str, label: str, content: bytes, known: set[str]) -> int:
@@ -192,13 +198,7 @@ def _check_lines(name: str, label: str, content: bytes, known: set[str]) -> int:
 def _check_map(name: str, image_id: str, content: bytes, known: set[str], devkit: VOCDevkit) -> int:
     if image_id not in known:
         raise ValueError(f'{name!r} is for an image that is not in the split.')
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            mode, values = picture.mode, np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f'{name!r} is no readable image: {error}.') from error
-    if mode not in ('P', 'L'):
-        raise ValueError(f'{name!r} should hold class indices (a palette or grey image), its mode is {mode}.')
+    values = read_indices(name, content)
     if values.shape != devkit.image_size(image_id):
         raise ValueError(f'{name!r} has the size {values.shape}, the image {devkit.image_size(image_id)} (h, w).')
     if values.max(initial=0) > len(VOC_CLASSES):

@@ -7,18 +7,20 @@ How boxes are written down cannot be seen from the numbers alone, so it is said
 Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
 """
 
-import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.image_names import without_suffix
+from mmlabelpenet.datasets.label_schema import Box
 from mmlabelpenet.files import below
+from mmlabelpenet.schema import convert, decode_json, short
 from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 
@@ -143,35 +145,41 @@ def _load_npz(path: Path) -> dict[str, NDArray]:
 
 
 def _read_json(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{str(path)!r} is no JSON file: {error}.') from error
-    try:
-        if isinstance(content, list):  # COCO's results
-            return _coco_results(content, image_ids, path)
-        rows = {}
-        for name, value in content.items():
-            boxes, scores = value, None
-            if isinstance(value, dict):
-                boxes, scores = names.pick(value, names.boxes, BOXES, path), names.pick(value, names.scores, SCORES, path)
-            rows[_image_id(name)] = _split(np.array(boxes, np.float64), None if scores is None else np.array(scores, np.float64), path)
-        return _foreign(rows, PLAIN)
-    except (TypeError, KeyError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f'{str(path)!r} is neither {{image: [[x1, y1, x2, y2], ...]}}, nor {{image: {{"boxes": ..., "scores": ...}}}}, nor a list of '
-            f'{{"image_id", "bbox", "score"}} ({error!r}).'
-        ) from error
+    what = (
+        f'{str(path)!r} is neither {{image: [[x1, y1, x2, y2], ...]}}, nor {{image: {{"boxes": ..., "scores": ...}}}}, nor a list of '
+        '{"image_id", "bbox", "score"}'
+    )
+    content = decode_json(path.read_bytes(), list[_Result] | dict[str, list[list[float]] | dict[str, Any]], what)
+    if isinstance(content, list):  # COCO's results
+        return _coco_results(content, image_ids, path)
+    rows = {}
+    for name, value in content.items():
+        boxes, scores = value, None
+        if isinstance(value, dict):
+            boxes, scores = names.pick(value, names.boxes, BOXES, path), names.pick(value, names.scores, SCORES, path)
+            scores = convert(scores, list[float] | None, f'The scores of {short(name)} in {str(path)!r} are no numbers')
+        boxes = convert(boxes, list[list[float]], f'The boxes of {short(name)} in {str(path)!r} are no lists of numbers')
+        if len(set(map(len, boxes))) > 1:
+            raise ValueError(f'The boxes of {short(name)} in {str(path)!r} have different lengths.')
+        rows[_image_id(name)] = _split(np.array(boxes, np.float64), None if scores is None else np.array(scores, np.float64), path)
+    return _foreign(rows, PLAIN)
 
 
-def _coco_results(content: list[dict], image_ids: Sequence[str], path: Path) -> Foreign:
+class _Result(msgspec.Struct):
+    """An entry of COCO's results."""
+
+    image_id: str | int
+    bbox: Box
+    score: float = 1.0
+
+
+def _coco_results(content: list[_Result], image_ids: Sequence[str], path: Path) -> Foreign:
     numbers = {int(image_id): image_id for image_id in image_ids if image_id.isdigit()}
     rows: dict[str, list[list[float]]] = {image_id: [] for image_id in image_ids}
     for entry in content:
-        key = entry['image_id']
-        rows.setdefault(numbers.get(key, str(key)) if isinstance(key, int) else _image_id(key), []).append(
-            [*entry['bbox'], entry.get('score', 1.0)]
-        )
+        key = entry.image_id
+        name = numbers.get(key, str(key)) if isinstance(key, int) else _image_id(key)
+        rows.setdefault(name, []).append([*entry.bbox, entry.score])
     return _foreign({image_id: _split(np.array(found, np.float64), None, path) for image_id, found in rows.items() if found}, COCO)
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from typing import NamedTuple
 
 from mmlabelpenet.datasets.tag_files import split_tags
+from mmlabelpenet.schema import short
 
 SEPARATORS = ';,|'
 _MISSING = ('', 'nan', 'na', 'n/a', '#n/a', '<na>', 'none', 'null', 'nat', '-')
@@ -23,16 +24,6 @@ class Entry(NamedTuple):
 def plain(text: str) -> str:
     """One spelling of what looks alike: composed characters, no outer spaces, single inner ones."""
     return ' '.join(unicodedata.normalize('NFC', text).split())
-
-
-def short(value: object, limit: int = 60) -> str:
-    """A value for a message, cut to a few characters.
-
-    >>> short('a' * 100, 20)
-    "'aaaaaaaaaaaaaaaa..."
-    """
-    text = repr(value)
-    return text if len(text) <= limit else f'{text[: limit - 3]}...'
 
 
 def is_missing(text: str) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path, PureWindowsPath
 import msgspec
 
 from mmlabelpenet.datasets.tag_files import is_difficult, parse_xml
-from mmlabelpenet.schema import read_json, read_text
+from mmlabelpenet.schema import read_json, read_text, short
 from mmlabelpenet.workbench.imports.yolo import yolo_names
-from mmlabelpenet.workbench.own_data.entries import Entry, plain, short
+from mmlabelpenet.workbench.own_data.entries import Entry, plain
 from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
 
 FOLDERS = 'folder-per-class'

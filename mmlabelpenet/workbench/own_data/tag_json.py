@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.datasets.image_names import is_image_name
-from mmlabelpenet.schema import decode_json
-from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain, short
+from mmlabelpenet.schema import decode_json, short
+from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain
 
 _LABELS = (
     'choices', 'rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels', 'keypointlabels', 'labels', 'taxonomy',

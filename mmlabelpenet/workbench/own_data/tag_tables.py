@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmlabelpenet.datasets.image_names import is_image_name
-from mmlabelpenet.schema import read_text
-from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, short
+from mmlabelpenet.schema import read_text, short
+from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing
 
 _IMAGE = {
     'image', 'images', 'img', 'file', 'filename', 'filepath', 'path', 'name', 'picture', 'photo',

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entry, plain, short
+from mmlabelpenet.schema import short
+from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, annotation_folder, read_cvat
 from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
 from mmlabelpenet.workbench.own_data.tag_tables import read_csv, read_xlsx

@@ -164,7 +164,7 @@ BROKEN = [
     ('comp4', {LINE: b'2008_000001 x 1 1 2 2\n'}, 'Line 1 of .*should be'),
     ('comp4', {LINE: b'2008_000001 0.5 9 1 2 2\n'}, 'ends before it begins'),
     ('comp6', {MAP: None}, "lacks 1 of 3 files, the first for '2008_000001'"),
-    ('comp6', {MAP: b'no image'}, 'no readable image'),
+    ('comp6', {MAP: b'no image'}, 'is not readable'),
     ('comp6', {MAP: png(np.full((12, 14), 21))}, 'holds the value 21'),
     ('comp6', {MAP: png(np.zeros((14, 12)))}, r'has the size \(14, 12\), the image \(12, 14\)'),
     ('comp6', {MAP: png(np.zeros((12, 14)), 'RGB')}, 'its mode is RGB'),

@@ -180,8 +180,8 @@ def test_what_is_no_proposal_file_is_refused_with_what_to_do(tmp_path):
         'scores.mat': '4 scores for 5 boxes',
         'pickle.npz': 'without pickle .* Save one array for each image',
         'ours.npz': 'is a proposal file of ours already',
-        'bad.json': 'is no JSON file',
-        'kind.json': r'numbers \(R, 4\)',
+        'bad.json': 'Input data was truncated',
+        'kind.json': r'is neither {image: .* got `int`',
         'keys.json': 'is neither',
         'a.pkl': 'Proposals are read from .mat, .npz, .json files and folders',
     }.items():
