@@ -145,7 +145,7 @@ def test_a_lock_ends_with_its_process_and_leaves_nothing(tmp_path, holder):
 
 
 def test_a_forked_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_path):
-    fork = 'import os; worker = os.fork(); worker and print(worker, flush=True)'
+    fork = 'import os; os.fork() or print(os.getpid(), flush=True)'  # the worker, once it has let go of the lock
     code = HOLD.replace('print("held", flush=True)', fork)
     process = subprocess.Popen([sys.executable, '-B', '-c', code, tmp_path / 'run'], stdout=subprocess.PIPE, text=True)
     worker = int(process.stdout.readline())
