@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 import torch
 import toy
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
@@ -17,7 +17,7 @@ from mmlabelpenet.apis.config import phase_lengths, stage_names
 from mmlabelpenet.registry import DATASETS, MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py') if path.parent.name != 'retrain')
+LEAVES = [leaf for leaf in small.LEAVES if not small.is_retrained(leaf)]
 SAMPLE = {  # one of each kind in the default run; all of them in the slow one
     *('labelpenet/labelpenet_lite0_rendered', 'labelpenet/labelpenet_vgg16_voc07', 'labelpenet/labelpenet_r50_voc12mini'),
     *('labelpenet/labelpenet_vgg16_voc07_recurrent', 'labelpenet/ablations/lite0_rendered_2_stages', 'wsddn/wsddn_lite0_rendered'),
@@ -36,47 +36,24 @@ def leaves():
     return [leaf if leaf.removeprefix('configs/')[:-3] in SAMPLE else pytest.param(leaf, marks=pytest.mark.slow) for leaf in LEAVES]
 
 
-def shrink(node):
-    """Small pictures, fewer and narrower layers, fewer RoIs, no weights from files; in place."""
-    if isinstance(node, dict):
-        for key, small in (('fc_out_channels', 16), ('max_per_img', 12), ('nms_pre', 50)):
-            if key in node:
-                node[key] = small
-        if node.get('type') == 'MILBBoxHead':
-            node['fc_channels'] = (16,) * len(node.get('fc_channels', (4096, 4096)))
-        if node.get('type') == 'RandomChoiceResize':
-            node['scales'] = [(64, 48)]
-        if node.get('type') == 'Resize':
-            node |= dict(scale=(64, 48), scale_factor=None, keep_ratio=True)
-        node.pop('init_cfg', None)
-        for value in node.values():
-            shrink(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            shrink(value)
-
-
-def small_config(leaf, toy_root, work_dir, iters=1):
-    config = load_config(ROOT / leaf)
-    shrink(config._cfg_dict)
+def on_toy_data(leaf, toy_root, work_dir):
+    """A small leaf with four classes and two images; without what tests need."""
+    config = small.small_config(leaf)
     config.model.num_classes = 4
     for loader in ('train_dataloader', 'label_dataloader'):
         toy_data = toy.dataset_config(toy_root)
-        config[loader].num_workers = 0
         config[loader].dataset.update({key: toy_data[key] for key in ('data_root', 'split', 'proposals', 'metainfo')})
         config[loader].dataset.update(indices=2, serialize_data=False)  # which would collect garbage for a second
-    config.train_dataloader.batch_size = config.label_dataloader.batch_size = 2
+        config[loader].batch_size = 2
     config.test_dataloader = config.test_evaluator = config.test_cfg = config.load_from = None
-    for phase in phase_lengths(config):
-        config.train_cfg.phases[phase].iters = iters
     config.visualizer = None
     config.work_dir = str(work_dir)
-    return Config(config.to_dict(), format_python_code=False)  # formatting would take most of the time
+    return config
 
 
 @pytest.mark.parametrize('leaf', leaves())
 def test_every_leaf_trains_an_iteration_of_each_phase_and_predicts(leaf, toy_root, tmp_path):
-    config = small_config(leaf, toy_root, tmp_path)
+    config = on_toy_data(leaf, toy_root, tmp_path)
     config.default_hooks.checkpoint = None  # hundreds of megabytes
     content = {key: config.get(key) for key in ('model', 'train_dataloader', 'label_dataloader', 'train_cfg', 'optim_wrapper')}
     if TRAINED.setdefault(repr(content), leaf) != leaf:
@@ -103,7 +80,7 @@ FAMILIES = (
 
 @pytest.mark.parametrize('leaf', [*FAMILIES[:2], *(pytest.param(leaf, marks=pytest.mark.slow) for leaf in FAMILIES[2:])])
 def test_the_inferencer_shows_what_testing_measures(leaf, toy_root, tmp_path, monkeypatch):
-    config = small_config(f'configs/{leaf}.py', toy_root, tmp_path)
+    config = on_toy_data(f'configs/{leaf}.py', toy_root, tmp_path)
     for name in stage_names(config):
         config.model.stages[name].detector.test_cfg.rcnn.score_thr = 0.0
     data = toy.dataset_config(toy_root, 'test', keep_untagged=True, test_mode=True)
@@ -132,7 +109,7 @@ def test_the_inferencer_shows_what_testing_measures(leaf, toy_root, tmp_path, mo
 @pytest.mark.parametrize('leaf', ON_TWO_RANKS)
 def test_a_leaf_trains_on_two_ranks(leaf, toy_root, tmp_path):
     path = tmp_path / f'{Path(leaf).name}.py'
-    small_config(f'configs/{leaf}.py', toy_root, tmp_path / 'run').dump(path)
+    on_toy_data(f'configs/{leaf}.py', toy_root, tmp_path / 'run').dump(path)
     environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1', 'PORT': str(29600 + os.getpid() % 300)}
     command = ['bash', str(ROOT / 'tools/dist_train.sh'), str(path), '2', '--work-dir', str(tmp_path / 'run')]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)

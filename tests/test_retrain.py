@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import small
 import torch
 import toy
 from mmengine.config import Config
@@ -21,9 +22,6 @@ from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.stem for path in ROOT.glob('configs/retrain/*.py'))
-PICTURES = dict(img_scale=(96, 64), crop_size=(64, 64), size=(64, 64), scale=(128, 96), scales=[(128, 96)])
-LAYERS = dict(num_points=64, num_queries=6, num_layers=1, num=64, nms_pre=50, max_per_img=20, max_per_image=20, fc_out_channels=32)
-LAYERS |= dict(feedforward_channels=32, size=(64, 64))
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -56,41 +54,32 @@ def exported(toy_root, tmp_path_factory):
     return out
 
 
-def shrink(node, small):
-    """Small pictures or heads, four classes, no weights from files; in place."""
+def four_classes(node):
+    """Twenty classes become four, in place."""
     for key, value in list(node.items()) if isinstance(node, dict) else ():
         if key in ('num_classes', 'num_things_classes') and value == 20:
             node[key] = 4
         elif key == 'class_weight':
             node[key] = [1.0] * 4 + [0.1]
-        elif key in small and value is not None:
-            node[key] = small[key]
-        elif key == 'init_cfg':
-            node[key] = None
         elif key == 'metainfo':
             node[key] = dict(classes=RENDERED_CLASSES)
     for value in node.values() if isinstance(node, dict) else node:
         if isinstance(value, dict | list | tuple):
-            shrink(value, small)
+            four_classes(value)
 
 
 def small_config(name, exported, toy_root, work_dir):
-    config = load(name).to_dict()
-    shrink(config['model'], LAYERS)
-    for loader in ('train_dataloader', 'test_dataloader'):
-        shrink(config[loader]['dataset'], PICTURES)
-        config[loader].update(batch_size=2, num_workers=0, persistent_workers=False)
-        config[loader].pop('pin_memory', None)
+    path = f'configs/retrain/{name}.py'
+    config = small.small_config(path).to_dict()
+    four_classes(config)
     config['train_dataloader']['dataset'].update(data_root=f'{exported}/')
     ann_file, folder = f'{toy_root}/ImageSets/Main/test.txt', dict(sub_data_root=f'{toy_root}/')
     config['test_dataloader']['dataset'].update(ann_file=ann_file, data_prefix=folder)
     config['test_evaluator'].update(data_root=str(toy_root), split='test', mask_classes=RENDERED_CLASSES)
-    config['train_cfg'].update({key: 1 for key in ('max_epochs', 'max_iters') if key in config['train_cfg']})
     config.update(work_dir=str(work_dir), param_scheduler=None, visualizer=None, custom_hooks=[], log_level='WARNING')
     config['experiment_name'] = f'retrain_{name}'
     config['default_hooks'].pop('visualization', None)
-    path = ROOT / f'configs/retrain/{name}.py'  # whose names the check of keys knows
-    return Config(config, filename=str(path), format_python_code=False)
+    return Config(config, filename=str(ROOT / path), format_python_code=False)  # whose names the check of keys knows
 
 
 @pytest.mark.parametrize('name', LEAVES)
