@@ -34,7 +34,7 @@ def main() -> None:
     from mmdet.structures.mask import encode_mask_results
 
     from mmlabelpenet.apis import LabelPENetInferencer
-    from mmlabelpenet.datasets.pictures import jpeg_bytes
+    from mmlabelpenet.datasets.images import jpeg_bytes
     from mmlabelpenet.files import atomic_write
 
     inferencer = LabelPENetInferencer(args.model, args.weights, args.device)

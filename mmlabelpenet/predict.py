@@ -1,9 +1,9 @@
-"""Boxes and masks of your pictures from a trained network.
+"""Boxes and masks of your images from a trained network.
 
-    python -m mmlabelpenet.predict PICTURES... --model work_dirs/quickstart --out predictions
+    python -m mmlabelpenet.predict IMAGES... --model work_dirs/quickstart --out predictions
 
-PICTURES are files, folders or patterns. MODEL is a work dir, or a config with --checkpoint. As --format says, it writes labels.json (COCO
-format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe files, drawn pictures.
+IMAGES are files, folders or patterns. MODEL is a work dir, or a config with --checkpoint. As --format says, it writes labels.json (COCO
+format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe files, drawn images.
 """
 
 import argparse
@@ -24,14 +24,14 @@ FORMATS = ('coco', 'png', 'labelme', 'drawn')
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
-    parser.add_argument('pictures', nargs='+', help='files, folders or patterns such as "photos/*.jpg"')
+    parser.add_argument('images', nargs='+', help='files, folders or patterns such as "photos/*.jpg"')
     parser.add_argument('--model', required=True, help='work dir of a training, or a config')
     parser.add_argument('--checkpoint', help='default: the last one of the work dir')
     parser.add_argument('--out', type=Path, default=Path('predictions'), help='folder (default: predictions)')
     parser.add_argument('--format', nargs='+', choices=FORMATS, default=['coco', 'png'], help='default: coco png')
     parser.add_argument('--stage', help='of the network (default: the last)')
     parser.add_argument('--min-score', type=float, default=0.3, help='leave out detections below (default: 0.3)')
-    parser.add_argument('--batch-size', type=int, default=1, help='pictures per pass (default: 1)')
+    parser.add_argument('--batch-size', type=int, default=1, help='images per pass (default: 1)')
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     return parser.parse_args(argv)
 
@@ -53,7 +53,7 @@ def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
     inferencer, found = LabelPENetInferencer(args.model, args.checkpoint, args.device), []
-    root, names = names_below(list(dict.fromkeys(expand(args.pictures))))
+    root, names = names_below(list(dict.fromkeys(expand(args.images))))
 
     def write(folder: Path) -> None:
         found.extend(write_all(args, inferencer, root, names, folder))
@@ -120,7 +120,7 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     """Masks and drawings of one image: ``masks/<id>_instances.png`` (16 bits), ``masks/<id>_classes.png``, ``drawn/<id>.jpg``."""
     import cv2
 
-    from mmlabelpenet.datasets.pictures import jpeg_bytes
+    from mmlabelpenet.datasets.images import jpeg_bytes
 
     files = {}
     if 'png' in formats:

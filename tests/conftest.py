@@ -43,7 +43,7 @@ def _one_thread():
 
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
-    """Devkit of six training and two test pictures; proposals lie beside it. Read only."""
+    """Devkit of six training and two test images; proposals lie beside it. Read only."""
     import toy
 
     return toy.make_data(tmp_path_factory.mktemp('toy'))
@@ -78,7 +78,7 @@ def toy_net():
 
 @pytest.fixture
 def toy_batch(_toy_batch, toy_net):
-    """``(inputs, samples)`` of two training pictures after preprocessing, labelled with their best proposals."""
+    """``(inputs, samples)`` of two training images after preprocessing, labelled with their best proposals."""
     import copy
 
     import numpy as np
@@ -112,8 +112,8 @@ def load_tool(monkeypatch):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption('--pictures', type=Path, help='folder that gets pictures of the pages, such as docs/pictures')
-    parser.addoption('--work-dir', type=Path, help='a finished training whose pages are pictured (default: a toy)')
+    parser.addoption('--screenshots', type=Path, help='folder that gets images of the pages, such as docs/images')
+    parser.addoption('--work-dir', type=Path, help='a finished training whose pages are shown (default: a toy)')
 
 
 @pytest.fixture(scope='session')

@@ -80,11 +80,11 @@ def make(folder):
         path = Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = cv2.resize(rng.integers(0, 255, (6, 9, 3), np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC)
-        picture, exif = Image.fromarray(noise), Image.Exif()
+        image, exif = Image.fromarray(noise), Image.Exif()
         if orientation != 1:
             back = {6: Image.Transpose.ROTATE_90, 3: Image.Transpose.ROTATE_180}[orientation]
-            picture, exif[0x0112] = picture.transpose(back), orientation
-        (picture.convert('P') if 'palette' in name else picture).save(path, exif=exif)
+            image, exif[0x0112] = image.transpose(back), orientation
+        (image.convert('P') if 'palette' in name else image).save(path, exif=exif)
         stem = name.rsplit('.', 1)[0]
         img_id = name if stem == 'same' else stem
         images.append(dict(id=number, img_id=img_id, file_name=name, height=size[0], width=size[1]))

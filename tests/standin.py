@@ -77,7 +77,7 @@ def draw(seed, names):
     return Figures(image, tuple(names), tuple(seed % 5 == 4 and k > 0 for k in range(len(names))), instances)
 
 
-def pictures(seed, count):
+def scenes(seed, count):
     """Images with animals, of which every second one shows a person too."""
     return [draw(seed + k, (ANIMALS[k % 5],) if k % 2 else (ANIMALS[k % 5], 'person')) for k in range(count)]
 
@@ -85,7 +85,7 @@ def pictures(seed, count):
 def write_voc(root, year):
     """A year of VOC: XML with nested parts, palettes, void borders, lists of every class."""
     lists = LISTS[year]
-    drawn = pictures(int(year[3:7]), 1 + max(map(max, lists.values())))
+    drawn = scenes(int(year[3:7]), 1 + max(map(max, lists.values())))
     images = {f'{k:06d}' if year == 'VOC2007' else f'2008_{k:06d}': figures for k, figures in enumerate(drawn)}
     names = list(images)
     for folder in ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject'):
@@ -136,9 +136,9 @@ def write_masks(root, image_id, figures):
     indices = np.array([0, *(1 + VOC_CLASSES.index(name) for name in figures.names)], np.uint8)
     for folder, values in (('SegmentationClass', indices[figures.instances]), ('SegmentationObject', figures.instances.copy())):
         values[grown & ~inside] = 255
-        picture = Image.fromarray(values)
-        picture.putpalette(voc_palette())
-        picture.save(root / f'{folder}/{image_id}.png')
+        coloured = Image.fromarray(values)
+        coloured.putpalette(voc_palette())
+        coloured.save(root / f'{folder}/{image_id}.png')
 
 
 def write_official_coco(root):
@@ -148,7 +148,7 @@ def write_official_coco(root):
     for split, first, count in (('train2017', 101, 5), ('val2017', 201, 3)):
         (root / split).mkdir()
         images, notes = [], []
-        for number, figures in enumerate(pictures(first, count), first):
+        for number, figures in enumerate(scenes(first, count), first):
             h, w = figures.instances.shape
             images.append(dict(id=number, file_name=f'{number:012d}.jpg', height=h, width=w))
             Image.fromarray(figures.image).save(root / split / images[-1]['file_name'], quality=95)

@@ -61,8 +61,8 @@ def test_the_tutorial_runs_and_ends_with_masks_that_are_right(tmp_path, monkeypa
     client.execute()
     table = json.loads((tmp_path / 'work_dirs/figures/metrics.json').read_text())
     assert table['segmentation']['segm_mAP_50_area'] > 50
-    pictures = [output for cell in notebook.cells for output in cell.get('outputs', []) if 'image/png' in output.get('data', {})]
-    assert len(pictures) == 5
+    images = [output for cell in notebook.cells for output in cell.get('outputs', []) if 'image/png' in output.get('data', {})]
+    assert len(images) == 5
 
 
 def test_the_tutorial_is_stored_without_outputs():

@@ -18,7 +18,7 @@ PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('docs/records/*.md'), *ROOT.glob('configs/*/*.md')]
 )
-YOURS = {'configs/pictures.py'}  # files that a reader is to write
+YOURS = {'configs/photos.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
     'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',
     **dict.fromkeys(('tools/dist_train.sh', 'tools/dist_test.sh', 'tools/slurm_train.sh'), 'mmlabelpenet/commands/launch.py'),
@@ -205,12 +205,12 @@ def test_examples_are_python_and_import_what_exists(page, text):
 
 def test_the_config_of_get_started_reaches_every_loader(tmp_path):
     (text,) = [text for page, text in blocks('python') if page == 'docs/get_started.md' and '_base_' in text]
-    path = tmp_path / 'pictures.py'
+    path = tmp_path / 'photos.py'
     path.write_text(text.replace("'./labelpenet/", f"'{ROOT}/configs/labelpenet/"))
     config = load_config(path)
     for loader, split in dict(train='train', label='train', test='new').items():
         dataset = config[f'{loader}_dataloader'].dataset
-        assert dataset.data_root == 'data/pictures' and dataset.split == split and dataset.tags.endswith('tags.csv')
+        assert dataset.data_root == 'data/photos' and dataset.split == split and dataset.tags.endswith('tags.csv')
         assert len(dataset.metainfo.classes) == config.model.num_classes
     assert not [key for key in config if key.startswith('__')]
 
@@ -264,8 +264,8 @@ def test_the_torchvision_example_learns_from_an_export(tmp_path, monkeypatch):
             super().__init__()
             self.weight = nn.Parameter(torch.ones(()))
 
-        def forward(self, pictures, targets):
-            seen.append((pictures[0].shape, targets[0]['boxes'].tolist(), targets[0]['labels'].tolist(), int(targets[0]['masks'].sum())))
+        def forward(self, batch, targets):
+            seen.append((batch[0].shape, targets[0]['boxes'].tolist(), targets[0]['labels'].tolist(), int(targets[0]['masks'].sum())))
             return dict(loss=self.weight * targets[0]['boxes'].mean())
 
     monkeypatch.setattr('torchvision.models.detection.maskrcnn_resnet50_fpn', lambda **options: Network())

@@ -31,7 +31,7 @@ from mmlabelpenet.apis.overlap import image_files
 from mmlabelpenet.apis.published import describe, publish, to_state_dict
 from mmlabelpenet.commands import browse, export
 from mmlabelpenet.datasets.coco import COCODevkit, read_names
-from mmlabelpenet.datasets.pictures import read_image, read_picture, unusable
+from mmlabelpenet.datasets.images import read_image, read_rgb, unusable
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
@@ -179,10 +179,10 @@ FORMATS = {
     'JPEG': Format(
         f'kit/JPEGImages/{NAME}.jpg',
         'bytes',
-        (lambda p: kit(p).image_size(NAME), lambda p: read_picture(p.path), lambda p: read_image(p.path), lambda p: unusable([p.path])),
+        (lambda p: kit(p).image_size(NAME), lambda p: read_rgb(p.path), lambda p: read_image(p.path), lambda p: unusable([p.path])),
     ),
-    'PNG': Format('image.png', 'bytes', (lambda p: read_picture(p.path), lambda p: read_image(p.path), lambda p: unusable([p.path]))),
-    'GIF': Format('image.gif', 'bytes', (lambda p: read_picture(p.path), lambda p: unusable([p.path]))),
+    'PNG': Format('image.png', 'bytes', (lambda p: read_rgb(p.path), lambda p: read_image(p.path), lambda p: unusable([p.path]))),
+    'GIF': Format('image.gif', 'bytes', (lambda p: read_rgb(p.path), lambda p: unusable([p.path]))),
     'COCO': Format(
         'coco/annotations/instances_val.json', 'json', (read_coco_devkit, read_mmdet, lambda p: read_entries(p.path)), named=False
     ),

@@ -1,4 +1,4 @@
-"""The steps of docs/own_data.md, on twelve pictures and a CSV."""
+"""The steps of docs/own_data.md, on twelve images and a CSV."""
 
 import importlib.util
 import json
@@ -36,21 +36,21 @@ def tool():
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Twelve pictures with tags, two of them without; one turned by EXIF, one grey, one with an umlaut and a space."""
+    """Twelve images with tags, two of them without; one turned by EXIF, one grey, one with an umlaut and a space."""
     root = tmp_path_factory.mktemp('own')
     render_dataset(root / 'rendered', RenderSettings(**{**vars(toy.SETTINGS), 'num_train': 12, 'num_test': 1}))
     devkit = VOCDevkit(root / 'rendered', RENDERED_CLASSES)
     tags = devkit.tags('train', 'xml')
     lines = ['\ufeffImage, Tags']
-    (root / 'pictures').mkdir()
+    (root / 'photos').mkdir()
     for k, (name, labels) in enumerate(tags.items()):
-        picture = Image.open(devkit.image_path(name))
+        image = Image.open(devkit.image_path(name))
         exif = Image.Exif()
         if k == 1:
             exif[0x0112] = 6
-            picture = picture.transpose(Image.Transpose.ROTATE_90)
+            image = image.transpose(Image.Transpose.ROTATE_90)
         target = 'Bild ü 2.jpg' if k == 2 else f'{name}.jpg'
-        (picture.convert('L') if k == 3 else picture).save(root / 'pictures' / target, exif=exif)
+        (image.convert('L') if k == 3 else image).save(root / 'photos' / target, exif=exif)
         names = [RENDERED_CLASSES[label] for label in labels]
         lines.append(f'{target.upper() if k == 4 else target},{"" if k > 9 else " ; ".join(n.upper() if k % 3 else n for n in names)}')
     (root / 'tags.csv').write_text('\n'.join(lines) + '\n', encoding='utf-8')
@@ -91,11 +91,11 @@ def _quiet(monkeypatch):
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)  # asks compilers for their versions, for seconds
 
 
-def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, _quiet):
+def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, _quiet):
     data = str(folder / 'set')
-    tool.main(['init', data, '--images', str(folder / 'pictures'), '--tags', str(folder / 'tags.csv'), '--test-share', '0.2'])
+    tool.main(['init', data, '--images', str(folder / 'photos'), '--tags', str(folder / 'tags.csv'), '--test-share', '0.2'])
     printed = capsys.readouterr().out
-    assert 'pictures' in printed and 'Next: python tools/own_data.py proposals' in printed
+    assert 'images' in printed and 'Next: python tools/own_data.py proposals' in printed
     with pytest.raises(FileNotFoundError, match='Give first'):
         tool.main(['train', data])
     tool.main(['proposals', data, '--workers', '1'])
@@ -125,7 +125,7 @@ def test_the_steps_lead_from_pictures_and_a_csv_to_labels(tool, folder, capsys, 
 
 
 def test_no_step_opens_an_annotation(tool, folder):
-    """The data set of the steps holds pictures, lists and tags; what training reads is in its config."""
+    """The data set of the steps holds images, lists and tags; what training reads is in its config."""
     text = (ROOT / 'mmlabelpenet/commands/own_data.py').read_text() + (ROOT / 'mmlabelpenet/workbench/own_data/dataset.py').read_text()
     assert 'bndbox' not in text and 'all_boxes' not in text and '.objects(' not in text and 'instance_masks' not in text
 
@@ -136,7 +136,7 @@ def test_the_steps_work_with_the_real_network(folder, tmp_path):
         subprocess.run([sys.executable, ROOT / 'tools/own_data.py', *map(str, words)], check=True, cwd=tmp_path)
 
     data = tmp_path / 'set'
-    run('init', data, '--images', folder / 'pictures', '--tags', folder / 'tags.csv')
+    run('init', data, '--images', folder / 'photos', '--tags', folder / 'tags.csv')
     run('proposals', data)
     run('train', data, '--write-only')
     phases = {name: dict(iters=count) for name, count in zip(toy.STAGES, (30, 30, 30, 60))}
@@ -149,7 +149,7 @@ def test_the_steps_work_with_the_real_network(folder, tmp_path):
 
 def test_images_that_do_not_fit_are_one_line(folder, tmp_path):
     (tmp_path / 'tags.csv').write_text('image,tags\nghost.jpg,cat\n')
-    command = ['init', tmp_path / 'set', '--images', folder / 'pictures', '--tags', tmp_path / 'tags.csv']
+    command = ['init', tmp_path / 'set', '--images', folder / 'photos', '--tags', tmp_path / 'tags.csv']
     done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', *map(str, command)], capture_output=True, text=True)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert "1 entries name no image: 'ghost.jpg' (line 2); 12 images have no entry" in done.stderr

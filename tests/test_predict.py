@@ -31,17 +31,17 @@ def model(toy_root, tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path, toy_root):
-    folder = tmp_path / 'pictures'
+def photos(tmp_path, toy_root):
+    folder = tmp_path / 'photos'
     folder.mkdir()
     for k, path in enumerate(sorted((toy_root / 'JPEGImages').glob('*'))[:2]):
         Image.open(path).save(folder / f'ü {k}.jpg')
     return folder
 
 
-def test_every_format_tells_of_the_same_instances(model, pictures, tmp_path, capsys):
+def test_every_format_tells_of_the_same_instances(model, photos, tmp_path, capsys):
     out = tmp_path / 'out'
-    predict.main([str(pictures), *model, '--out', str(out), '--min-score', '0.26', '--format', 'coco', 'png', 'labelme', 'drawn'])
+    predict.main([str(photos), *model, '--out', str(out), '--min-score', '0.26', '--format', 'coco', 'png', 'labelme', 'drawn'])
     store = PseudoLabelStore.load(out / 'labels.json')
     count = len(COCO(out / 'labels.json').getAnnIds())
     assert count and f'{count} instances, in {out}' in capsys.readouterr().out
@@ -57,30 +57,30 @@ def test_every_format_tells_of_the_same_instances(model, pictures, tmp_path, cap
         assert (out / f'drawn/ü {k}.jpg').is_file()
 
 
-def test_no_instance_still_gives_files_and_says_what_may_help(model, pictures, tmp_path, capsys):
-    predict.main([str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '1.1', '--format', 'coco', 'labelme'])
+def test_no_instance_still_gives_files_and_says_what_may_help(model, photos, tmp_path, capsys):
+    predict.main([str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '1.1', '--format', 'coco', 'labelme'])
     assert 'none has a score of 1.1: give a lower --min-score' in capsys.readouterr().out
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').content['annotations'] == []
 
 
-def test_images_of_one_name_in_two_folders_are_told_apart(model, pictures, tmp_path):
+def test_images_of_one_name_in_two_folders_are_told_apart(model, photos, tmp_path):
     (tmp_path / 'other').mkdir()
-    shutil.copy(pictures / 'ü 0.jpg', tmp_path / 'other')
-    Image.open(pictures / 'ü 0.jpg').save(tmp_path / 'other/ü 0.png')
+    shutil.copy(photos / 'ü 0.jpg', tmp_path / 'other')
+    Image.open(photos / 'ü 0.jpg').save(tmp_path / 'other/ü 0.png')
     out = tmp_path / 'out'
     predict.main(
-        [str(pictures), str(tmp_path / 'other'), *model, '--out', str(out), '--min-score', '0.26', '--format', 'coco', 'png', 'labelme']
+        [str(photos), str(tmp_path / 'other'), *model, '--out', str(out), '--min-score', '0.26', '--format', 'coco', 'png', 'labelme']
     )
     images = PseudoLabelStore.load(out / 'labels.json').content['images']
     assert [(image['img_id'], image['file_name']) for image in images] == [
-        ('pictures/ü 0', 'pictures/ü 0.jpg'), ('pictures/ü 1', 'pictures/ü 1.jpg'),
+        ('photos/ü 0', 'photos/ü 0.jpg'), ('photos/ü 1', 'photos/ü 1.jpg'),
         ('other/ü 0.jpg', 'other/ü 0.jpg'), ('other/ü 0.png', 'other/ü 0.png'),
     ]  # fmt: skip
     assert len(list(out.rglob('*_instances.png'))) == 4
 
 
-def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_hand(model, pictures, tmp_path, capsys):
-    words = [str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'labelme']
+def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_hand(model, photos, tmp_path, capsys):
+    words = [str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'labelme']
     predict.main(words)
     path = sorted((tmp_path / 'out/labelme').glob('*.json'))[0]
     path.write_text(path.read_text().replace('weight', 'corrected'))
@@ -94,11 +94,11 @@ def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_h
 
 
 def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_call_does_what_is_missing(
-    model, pictures, tmp_path, monkeypatch
+    model, photos, tmp_path, monkeypatch
 ):
-    good = (pictures / 'ü 0.jpg').read_bytes()
-    (pictures / 'cut.jpg').write_bytes(good[: len(good) // 2])
-    words = [str(pictures), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'png', 'drawn']
+    good = (photos / 'ü 0.jpg').read_bytes()
+    (photos / 'cut.jpg').write_bytes(good[: len(good) // 2])
+    words = [str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'png', 'drawn']
     with pytest.raises(ValueError, match="1 images cannot be read; the other 2 are labelled.*cut.jpg' is not readable"):
         predict.main(words)
     files = {path: path.read_bytes() for path in (tmp_path / 'out').rglob('*') if path.is_file()}
@@ -106,7 +106,7 @@ def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_cal
     seen = []
     prepare = LabelPENetInferencer.prepare
     monkeypatch.setattr(LabelPENetInferencer, 'prepare', lambda self, path, *rest: (seen.append(path.name), prepare(self, path, *rest))[1])
-    (pictures / 'cut.jpg').write_bytes(good)
+    (photos / 'cut.jpg').write_bytes(good)
     predict.main(words)
     assert seen == ['cut.jpg'] and PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['cut', 'ü 0', 'ü 1']
     assert all(path.read_bytes() == content for path, content in files.items() if path.suffix in ('.png', '.jpg'))

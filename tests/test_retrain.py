@@ -37,7 +37,7 @@ def load(name):
 
 @pytest.fixture(scope='module')
 def exported(toy_root, tmp_path_factory):
-    """The objects of two training pictures as a store, exported."""
+    """The objects of two training images as a store, exported."""
     devkit, out = VOCDevkit(toy_root, RENDERED_CLASSES), tmp_path_factory.mktemp('exported') / 'coco'
     images, annotations = [], []
     for number, image_id in enumerate(devkit.image_ids('train')[:2], 1):

@@ -1,4 +1,4 @@
-"""Toy data and a toy network: rendered pictures of 128x96 pixels with proposals, all four stages in a few thousand weights."""
+"""Toy data and a toy network: rendered images of 128x96 pixels with proposals, all four stages in a few thousand weights."""
 
 import copy
 import itertools
@@ -205,7 +205,7 @@ def build(config, seed=0):
 
 
 def make_data(root):
-    """Render the pictures and write proposals of both splits; returns the folder of the devkit."""
+    """Render the images and write proposals of both splits; returns the folder of the devkit."""
     data_root = Path(root) / 'rendered'
     render_dataset(data_root, SETTINGS)
     devkit = VOCDevkit(data_root, RENDERED_CLASSES)

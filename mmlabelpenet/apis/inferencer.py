@@ -1,6 +1,6 @@
-"""Boxes and masks of pictures, from files, arrays, folders or patterns.
+"""Boxes and masks of images, from files, arrays, folders or patterns.
 
-Shapes: n instances, R proposals, (h, w) picture. Images: RGB uint8 (h, w, 3).
+Shapes: n instances, R proposals, (h, w) image. Images: RGB uint8 (h, w, 3).
 """
 
 import glob
@@ -22,26 +22,26 @@ from numpy.typing import NDArray
 from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes
 from mmlabelpenet.apis.config import config_classes, load_config
 from mmlabelpenet.apis.results import Prediction, worth_showing
-from mmlabelpenet.datasets.pictures import list_pictures, read_picture
+from mmlabelpenet.datasets.images import list_images, read_rgb
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.registry import MODELS
 
-Picture = str | Path | NDArray[np.uint8]
+ImageInput = str | Path | NDArray[np.uint8]
 _LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
 
 
 class LabelPENetInferencer:
-    """A trained network, ready for pictures.
+    """A trained network, ready for images.
 
     Args:
         config_or_dir: a config with its checkpoint, or the work dir of a training, which has both.
         checkpoint: None takes the last one of the work dir.
         device: ``'cpu'``, ``'cuda:0'``, ...; None takes a GPU if there is one.
         search: how proposals are made, for the stage that needs them.
-        search_side: pictures are searched at most this large; the boxes are those of the whole picture.
+        search_side: images are searched at most this large; the boxes are those of the whole image.
 
     Attributes:
         classes: names in label order, those of the checkpoint where it names them.
@@ -78,19 +78,19 @@ class LabelPENetInferencer:
         self.pipeline = Compose([step for step in dataset.pipeline if step['type'].split('.')[-1] not in _LOADERS])
         self.search, self.search_side = search or SelectiveSearchSettings(), search_side
 
-    def __call__(self, inputs: Picture | Iterable[Picture], **kwargs: Any) -> list[Prediction]:
+    def __call__(self, inputs: ImageInput | Iterable[ImageInput], **kwargs: Any) -> list[Prediction]:
         """Predict everything at once; arguments as for :meth:`stream`."""
         return list(self.stream(inputs, **kwargs))
 
     def stream(
         self,
-        inputs: Picture | Iterable[Picture],
+        inputs: ImageInput | Iterable[ImageInput],
         stage: str | None = None,
         min_score: float = 0.3,
         max_instances: int = 50,
         with_masks: bool = True,
         batch_size: int = 1,
-        pass_over: Callable[[Picture, ValueError], None] | None = None,
+        pass_over: Callable[[ImageInput, ValueError], None] | None = None,
     ) -> Iterator[Prediction]:
         """Predict one batch after the other, so that a folder of any size fits in memory.
 
@@ -98,45 +98,45 @@ class LabelPENetInferencer:
             inputs: a file, an RGB array, a folder, a pattern such as ``'photos/*.jpg'``, or several of these.
             stage: which predicts; None the last one.
             min_score: detections below are left out; of a stage that learns from tags, those below this share of the image's best.
-            max_instances: of a picture at most.
+            max_instances: of an image at most.
             with_masks: False for boxes alone, as they are detected, which is faster.
-            batch_size: pictures per pass.
-            pass_over: called with a picture that cannot be read, and why; None ends with that error.
+            batch_size: images per pass.
+            pass_over: called with an image that cannot be read, and why; None ends with that error.
 
         Yields:
-            one prediction for each picture that can be read, in order.
+            one prediction for each image that can be read, in order.
 
         Raises:
             FileNotFoundError: no such file or folder, or nothing fits the pattern.
-            ValueError: a picture cannot be read, the network has no such stage, or the batch size is below 1.
+            ValueError: an image cannot be read, the network has no such stage, or the batch size is below 1.
         """
         (stage,) = check_names([stage or self.stages[-1]], self.stages)
         if batch_size < 1:
-            raise ValueError(f'A batch holds at least 1 picture, got batch_size={batch_size}.')
-        pictures = expand(inputs)
-        for start in range(0, len(pictures), batch_size):
+            raise ValueError(f'A batch holds at least 1 image, got batch_size={batch_size}.')
+        sources = expand(inputs)
+        for start in range(0, len(sources), batch_size):
             batch = []
-            for index, picture in enumerate(pictures[start : start + batch_size], start):
+            for index, source in enumerate(sources[start : start + batch_size], start):
                 try:
-                    batch.append(self.prepare(picture, index, stage))
+                    batch.append(self.prepare(source, index, stage))
                 except ValueError as error:
                     if pass_over is None:
                         raise
-                    pass_over(picture, error)
+                    pass_over(source, error)
             if batch:
                 yield from self._predict(batch, stage, min_score, max_instances, with_masks)
 
-    def prepare(self, picture: Picture, index: int = 0, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
+    def prepare(self, source: ImageInput, index: int = 0, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
         """One packed sample, as a data set of the config gives it.
 
         Args:
-            picture: file or RGB array.
+            source: file or RGB array.
             index: number of an array, for its name.
             stage: that is to predict; None for all. Proposals are made only where they are needed.
-            tags: labels, where the picture is to be labelled.
+            tags: labels, where the image is to be labelled.
         """
-        image = read_picture(picture) if isinstance(picture, str | Path) else checked_array(picture)
-        path = Path(picture) if isinstance(picture, str | Path) else None
+        image = read_rgb(source) if isinstance(source, str | Path) else checked_array(source)
+        path = Path(source) if isinstance(source, str | Path) else None
         h, w = image.shape[:2]
         bboxes = np.array([[0, 0, w, h]], np.float32)
         if any(self.model.stages[name].needs_proposals for name in ([stage] if stage else self.stages)):
@@ -178,8 +178,8 @@ class LabelPENetInferencer:
         )
 
 
-def expand(inputs: Picture | Iterable[Picture]) -> list[Picture]:
-    """Files and arrays of files, arrays, folders and patterns; a folder's pictures are sorted.
+def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """Files and arrays of files, arrays, folders and patterns; a folder's images are sorted.
 
     Raises:
         FileNotFoundError: no such file or folder, or nothing fits the pattern.
@@ -188,13 +188,13 @@ def expand(inputs: Picture | Iterable[Picture]) -> list[Picture]:
     if isinstance(inputs, np.ndarray):
         return [inputs]
     if not isinstance(inputs, str | Path):
-        return [picture for item in inputs for picture in expand(item)]
+        return [source for item in inputs for source in expand(item)]
     text = str(inputs)
     if '://' in text:
-        raise ValueError(f'Pictures are read from files, got the address {text!r}. Download it first.')
+        raise ValueError(f'Images are read from files, got the address {text!r}. Download it first.')
     path = Path(inputs)
     if path.is_dir():
-        return list(list_pictures(path))
+        return list(list_images(path))
     if path.is_file():
         return [path]
     found = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
@@ -214,7 +214,7 @@ def checked_array(image: NDArray) -> NDArray[np.uint8]:
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
-        raise ValueError(f'A picture is an RGB array uint8 (h, w, 3) or a grey one uint8 (h, w), got {image.dtype} {image.shape}.')
+        raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a grey one uint8 (h, w), got {image.dtype} {image.shape}.')
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
 
 

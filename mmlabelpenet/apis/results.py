@@ -1,6 +1,6 @@
-"""What the inferencer returns: detections of one stage in one picture.
+"""What the inferencer returns: detections of one stage in one image.
 
-Shapes: n instances, C classes, (h, w) picture. Boxes: float32 xyxy in pixels of the picture, half-open. Images: RGB uint8 (h, w, 3).
+Shapes: n instances, C classes, (h, w) image. Boxes: float32 xyxy in pixels of the image, half-open. Images: RGB uint8 (h, w, 3).
 """
 
 from dataclasses import dataclass
@@ -72,23 +72,23 @@ class Prediction:
         return numbers
 
     def draw(self, image: NDArray[np.uint8] | None = None, scale: float = 1.0) -> NDArray[np.uint8]:
-        """The picture with boxes, masks, classes and scores.
+        """The image with boxes, masks, classes and scores.
 
         Args:
             image: RGB; None reads the file.
             scale: of the result.
 
         Raises:
-            ValueError: the picture is an array and was not given, or has another size.
+            ValueError: the image is an array and was not given, or has another size.
         """
-        from mmlabelpenet.datasets.pictures import read_picture
+        from mmlabelpenet.datasets.images import read_rgb
         from mmlabelpenet.visualization.drawing import class_colours, draw_instances
 
         if image is None and self.path is None:
             raise ValueError('This prediction is of an array, so draw() needs it: draw(image).')
-        image = read_picture(self.path) if image is None else image
+        image = read_rgb(self.path) if image is None else image
         if image.shape[:2] != self.size:
-            raise ValueError(f'The prediction is of a picture of {self.size} (h, w), got one of {image.shape[:2]}.')
+            raise ValueError(f'The prediction is of an image of {self.size} (h, w), got one of {image.shape[:2]}.')
         captions = [f'{name} {score:.2f}' for name, score in zip(self.names, self.scores, strict=True)]
         return draw_instances(image, self.bboxes, class_colours(len(self.classes))[self.labels], captions, self.masks, scale)
 

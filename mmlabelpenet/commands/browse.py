@@ -1,6 +1,6 @@
 """Make a page to look through pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
 
-STORE is a store or a folder of the stages' stores. Inside of a work dir, pictures, tags and annotations are found by its config.
+STORE is a store or a folder of the stages' stores. Inside of a work dir, images, tags and annotations are found by its config.
 The page is one file. Sort it by lowest weight, disagreement of the stages or worst IoU, filter it by class, stage and weight.
 """
 
@@ -16,14 +16,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('store', type=Path, help='<stage>.json, labels.json, or <work dir>/pseudo_labels')
-    parser.add_argument('--images', type=Path, help='folder of the pictures (default: that of the work dir)')
+    parser.add_argument('--images', type=Path, help='folder of the images (default: that of the work dir)')
     parser.add_argument(
         '--devkit',
         type=Path,
         help='annotated data set to show IoU with, such as data/coco (default: that of the work dir)',
     )
     parser.add_argument('--out', type=Path, help='page to write (default: browse.html beside the store)')
-    parser.add_argument('--width', type=int, default=256, help='of the pictures in the page (default: 256)')
+    parser.add_argument('--width', type=int, default=256, help='of the images in the page (default: 256)')
     return parser.parse_args(argv)
 
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.store if args.store.is_dir() else args.store.parent
     config = last_config(folder.resolve().parent)
     if args.images is None and args.devkit is None and config is None:
-        raise ValueError('The store lies in no work dir: give the folder of its pictures with --images.')
+        raise ValueError('The store lies in no work dir: give the folder of its images with --images.')
     classes = next(iter(stores.values())).classes
     devkit = open_devkit(args.devkit, classes) if args.devkit else config_devkit(config) if config else None
     dataset = config.train_dataloader.dataset if config else None

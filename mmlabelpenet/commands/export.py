@@ -19,9 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('store', type=Path, help='pseudo-label store')
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder to write; unchanged files of an earlier export are replaced')
-    parser.add_argument(
-        '--images', type=Path, help='folder of the pictures, such as data/VOCdevkit/VOC2012/JPEGImages (coco: may be absent)'
-    )
+    parser.add_argument('--images', type=Path, help='folder of the images, such as data/VOCdevkit/VOC2012/JPEGImages (coco: may be absent)')
     parser.add_argument('--min-weight', type=float, default=0.0, help='leave out lighter instances (default: 0)')
     parser.add_argument('--top-k', type=int, default=0, help='only the heaviest so many instances of an image, 0 for all (default: 0)')
     parser.add_argument('--need-mask', action='store_true', help='leave out instances that have a box only')
@@ -37,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     if args.images is None and args.format != 'coco':
-        parser.error(f'--format {args.format} needs the pictures: give --images')
+        parser.error(f'--format {args.format} needs the images: give --images')
     if args.images is not None and args.images.resolve().is_relative_to(args.out.resolve()):
         parser.error('--images lies in --out: choose another --out')
     if args.masks == 'polygon' and args.format not in _POLYGONS:

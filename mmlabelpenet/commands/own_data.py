@@ -1,9 +1,9 @@
-"""From your own pictures and tags to boxes and masks, one command a step:
+"""From your own images and tags to boxes and masks, one command a step:
 
-    python tools/own_data.py init DIR --images PICTURES --tags tags.csv     check everything, make a data set in DIR
+    python tools/own_data.py init DIR --images IMAGES --tags tags.csv       check everything, make a data set in DIR
     python tools/own_data.py proposals DIR                                  class-free boxes, by selective search
     python tools/own_data.py train DIR                                      write DIR/config.py, then train with it
-    python tools/own_data.py export DIR --format yolo                       label all pictures, for other programs
+    python tools/own_data.py export DIR --format yolo                       label all images, for other programs
     python tools/own_data.py import DIR LABELS                              take corrected labels back, to train with and to score by
 
 Each step can be interrupted and given again.
@@ -26,19 +26,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     steps = parser.add_subparsers(dest='step', required=True)
-    init = steps.add_parser('init', help='check pictures and tags, make a data set')
+    init = steps.add_parser('init', help='check images and tags, make a data set')
     init.add_argument('dir', type=Path, help='the new folder')
-    init.add_argument('--images', required=True, type=Path, help='folder of pictures, with or without subfolders')
+    init.add_argument('--images', required=True, type=Path, help='folder of images, with or without subfolders')
     init.add_argument(
         '--tags',
         required=True,
         help='a table (.csv, .xlsx), JSON, an export of Label Studio or CVAT, a folder of annotations (only names are read), '
         'or folder-per-class',
     )
-    init.add_argument('--test-share', type=float, default=0.1, help='of the pictures, set aside class by class (default: 0.1)')
-    init.add_argument('--max-side', type=int, default=1600, help='store longer pictures reduced to this, 0 for none (default: 1600)')
+    init.add_argument('--test-share', type=float, default=0.1, help='of the images, set aside class by class (default: 0.1)')
+    init.add_argument('--max-side', type=int, default=1600, help='store longer images reduced to this, 0 for none (default: 1600)')
     init.add_argument('--seed', type=int, default=0, help='of the division (default: 0)')
-    init.add_argument('--skip', action='store_true', help='leave out pictures and entries that do not fit together')
+    init.add_argument('--skip', action='store_true', help='leave out images and entries that do not fit together')
     proposals = steps.add_parser('proposals', help='make proposals')
     proposals.add_argument('dir', type=Path)
     proposals.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     train.add_argument('dir', type=Path)
     train.add_argument('--write-only', action='store_true', help='write the config, to edit it first')
     train.add_argument('--cfg-options', action=ConfigOptions)
-    export = steps.add_parser('export', help='label all pictures')
+    export = steps.add_parser('export', help='label all images')
     export.add_argument('dir', type=Path)
     export.add_argument('--format', choices=FORMATS, required=True)
     export.add_argument('--stage', help='of the network, which labels (default: the last)')
@@ -67,20 +67,20 @@ def init(args: argparse.Namespace) -> None:
     data, warnings = make_own_data(args.dir, args.images, args.tags, args.test_share, args.seed, args.max_side, args.skip)
     tags = read_tags(args.dir)
     counts = {split: Counter(label for name in names for label in tags[name]) for split, names in data.splits.items()}
-    width = max(map(len, [*data.classes, 'pictures']))
+    width = max(map(len, [*data.classes, 'images']))
     say(f'{"":{width}}  {"train":>7}{"test":>7}{"new":>7}')
     for label, name in enumerate(data.classes):
         say(f'{name:{width}}  {counts["train"][label]:7}{counts["test"][label]:7}{"":>7}')
-    say(f'{"pictures":{width}}  ' + ''.join(f'{len(names):7}' for names in data.splits.values()))
+    say(f'{"images":{width}}  ' + ''.join(f'{len(names):7}' for names in data.splits.values()))
     if data.converted:
-        say(f'{len(data.converted)} pictures were converted, {args.dir}/own_data.json says how.')
+        say(f'{len(data.converted)} images were converted, {args.dir}/own_data.json says how.')
     for text in warnings:
         say(f'Note: {text.strip()}')
     say(f'\nNext: {command(*NAMES)} proposals {args.dir}')
 
 
 def read_tags(root: Path) -> dict[str, list[int]]:
-    """Labels of every picture of a data set."""
+    """Labels of every image of a data set."""
     from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
@@ -91,7 +91,7 @@ def read_tags(root: Path) -> dict[str, list[int]]:
 
 
 def proposals(args: argparse.Namespace) -> None:
-    """Search every split that has pictures."""
+    """Search every split that has images."""
     from mmlabelpenet.commands import selective_search
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
@@ -119,7 +119,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         hardware = Hardware.here()
         iterations = planned_iterations(write_config(data, hardware, path))
-        say(f'Wrote {path} for {len(data.splits["train"])} pictures and {hardware}: {iterations} iterations.')
+        say(f'Wrote {path} for {len(data.splits["train"])} images and {hardware}: {iterations} iterations.')
     if args.write_only:
         return
     config = apis.load_config(path, args.cfg_options)
@@ -128,7 +128,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Label all pictures and write the labels."""
+    """Label all images and write the labels."""
     from mmlabelpenet.datasets.voc import VOCDevkit
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 
 from mmlabelpenet.datasets.devkit import Devkit, open_devkit
+from mmlabelpenet.datasets.images import read_image
 from mmlabelpenet.datasets.mapped_arrays import ArrayFile
-from mmlabelpenet.datasets.pictures import read_image
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search

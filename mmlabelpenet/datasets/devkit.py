@@ -149,9 +149,9 @@ class Devkit(ABC):
             FileNotFoundError: the image is missing.
             ValueError: the file is no image.
         """
-        from .pictures import picture_size  # OpenCV is not needed for measures
+        from .images import image_size  # OpenCV is not needed for measures
 
-        return picture_size(self.image_path(image_id), min_side=1)
+        return image_size(self.image_path(image_id), min_side=1)
 
 
 def open_devkit(

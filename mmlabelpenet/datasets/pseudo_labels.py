@@ -182,7 +182,7 @@ class PseudoLabelStore:
         ]
         return Line(img_id, image.file_name or img_id, *self.size(img_id), instances, image.sha256)
 
-    def check_picture(self, img_id: str, path: str | Path) -> None:
+    def check_image(self, img_id: str, path: str | Path) -> None:
         """Compare an image's file with the one that was labelled; nothing is known of images in stores from elsewhere.
 
         Raises:
@@ -191,7 +191,7 @@ class PseudoLabelStore:
         """
         if img_id in self.file_hashes and file_hash(path) != self.file_hashes[img_id]:
             raise ValueError(
-                f'{path} has changed since its pseudo labels were made. Put the old picture back, or delete the store and resume from a '
+                f'{path} has changed since its pseudo labels were made. Put the old image back, or delete the store and resume from a '
                 'checkpoint from before the phase: the labels are made again.'
             )
 
@@ -230,7 +230,7 @@ class PseudoLabelWriter:
         with atomic_write(self.part, 'wb') as file:
             file.writelines(map(_as_line, [self.header, *lines]))
 
-    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, picture: str | Path | None = None) -> None:
+    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, file: str | Path | None = None) -> None:
         """Append one image.
 
         Args:
@@ -238,7 +238,7 @@ class PseudoLabelWriter:
             file_name: as read, for other programs; its folder is that of ``img_id``.
             ori_shape: (h, w).
             pseudo: pseudo instances in pixels of the original image.
-            picture: the image's file, so that readers notice when it changes.
+            file: the image's file, so that readers notice when it changes.
         """
         fields = zip(pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), pseudo.masks.masks, strict=True)
         line = Line(
@@ -247,7 +247,7 @@ class PseudoLabelWriter:
             int(ori_shape[0]),
             int(ori_shape[1]),
             [LineInstance((x1, y1, x2 - x1, y2 - y1), label, weight, _encode(mask)) for (x1, y1, x2, y2), label, weight, mask in fields],
-            file_hash(picture) if picture is not None else None,
+            file_hash(file) if file is not None else None,
         )
         with self.part.open('ab') as file:
             file.write(_as_line(line))

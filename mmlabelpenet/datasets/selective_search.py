@@ -90,7 +90,7 @@ def shrunk_search(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """:func:`selective_search` on the image reduced to ``max_side`` pixels, boxes in pixels of the given one.
 
-    The time of a search grows faster than the number of pixels, and settings such as ``min_size`` are meant for pictures of about 500.
+    The time of a search grows faster than the number of pixels, and settings such as ``min_size`` are meant for images of about 500.
 
     Args:
         image: uint8 (h, w, 3), BGR.

@@ -18,7 +18,7 @@ from ..files import below, checked_name
 from ..schema import read_text
 from .devkit import VOID, Devkit, Masks, Objects, void_of
 from .image_names import identities, is_image_name, read_image_list
-from .pictures import read_indices
+from .images import read_indices
 from .tag_files import is_difficult, parse_xml, tags_from_file, tags_from_lists, tags_from_xml, unknown_tag
 
 VOC_CLASSES = (

@@ -142,7 +142,7 @@ class VOCTags(BaseDataset):
         info = self.get_data_info(idx)
         try:
             if self.store is not None:
-                self.store.check_picture(info['img_id'], info['img_path'])
+                self.store.check_image(info['img_id'], info['img_path'])
             return self.pipeline(info)
         except (AssertionError, OSError, cv2.error) as error:
             message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'

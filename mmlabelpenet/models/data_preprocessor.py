@@ -1,4 +1,4 @@
-"""Normalisation that knows its way back: the CRF looks at the picture the network saw."""
+"""Normalisation that knows its way back: the CRF looks at the image the network saw."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
         return super().forward({key: value for key, value in data.items() if key not in rest}, training) | rest
 
     def images(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> list[np.ndarray]:
-        """Pictures of a normalised batch, without padding.
+        """Images of a normalised batch, without padding.
 
         Args:
             inputs: float (N, 3, H, W).

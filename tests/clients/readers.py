@@ -60,8 +60,8 @@ def torchvision_coco(folder):
         names = {category['id']: category['name'] for category in data.coco.loadCats(data.coco.getCatIds())}
         wrapped = wrap_dataset_for_transforms_v2(data, target_keys=['boxes', 'labels', 'masks'])
         for index in range(len(data)):
-            picture, target = wrapped[index]
-            assert picture.size[::-1] == tuple(target['masks'].shape[1:]), 'image and masks differ in size'
+            image, target = wrapped[index]
+            assert image.size[::-1] == tuple(target['masks'].shape[1:]), 'image and masks differ in size'
             name = stem(data.coco.loadImgs(data.ids[index])[0]['file_name'])
             found[name] = [
                 entry(names[int(label)], box.tolist(), mask.numpy())
@@ -76,14 +76,14 @@ def supervision_coco(folder):
     found = {}
     for split in SPLITS:
         data = sv.DetectionDataset.from_coco(str(folder / 'images'), str(folder / f'{split}.json'), force_masks=True)
-        for path, picture, notes in data:
-            found[stem(path, folder / 'images')] = sv_entries(data, notes, picture)
+        for path, image, notes in data:
+            found[stem(path, folder / 'images')] = sv_entries(data, notes, image)
     return found
 
 
-def sv_entries(data, notes, picture):
+def sv_entries(data, notes, image):
     masks = [None] * len(notes) if notes.mask is None else notes.mask
-    assert all(mask is None or mask.shape == picture.shape[:2] for mask in masks), 'image and masks differ in size'
+    assert all(mask is None or mask.shape == image.shape[:2] for mask in masks), 'image and masks differ in size'
     return [
         entry(data.classes[label], box, mask if mask is not None and np.any(mask) else None)
         for label, box, mask in zip(notes.class_id, notes.xyxy, masks, strict=True)
@@ -194,8 +194,8 @@ def supervision_yolo(folder):
     found = {}
     for split in SPLITS:
         data = sv.DetectionDataset.from_yolo(str(folder / f'images/{split}'), str(folder / f'labels/{split}'), str(folder / 'data.yaml'))
-        for path, picture, notes in data:
-            found[stem(path, folder / f'images/{split}')] = sv_entries(data, notes, picture)
+        for path, image, notes in data:
+            found[stem(path, folder / f'images/{split}')] = sv_entries(data, notes, image)
     return found
 
 
@@ -219,16 +219,16 @@ def torchvision_voc(folder):
     for split in SPLITS:
         data = VOCDetection(root, image_set=split)
         for index in range(len(data)):
-            picture, target = data[index]
+            image, target = data[index]
             target = target['annotation']
-            assert picture.size == (int(target['size']['width']), int(target['size']['height']))
+            assert image.size == (int(target['size']['width']), int(target['size']['height']))
             name = stem(data.images[index], folder / 'JPEGImages')
             boxes = [[int(note['bndbox'][side]) for side in ('xmin', 'ymin', 'xmax', 'ymax')] for note in target['object']]
             found[name] = [entry(note['name'], [b[0] - 1, b[1] - 1, *b[2:]]) for note, b in zip(target['object'], boxes)]
         masks = VOCSegmentation(root, image_set=split)
         for index in range(len(masks)):
-            picture, target = masks[index]
-            assert picture.size == target.size and target.mode == 'P'
+            image, target = masks[index]
+            assert image.size == target.size and target.mode == 'P'
             kinds, name = np.asarray(target), stem(masks.images[index], folder / 'JPEGImages')
             found[f'classes of {name}'] = [entry(classes[value], None, kinds == value) for value in np.unique(kinds) if 0 < value < 255]
     return found
@@ -258,7 +258,7 @@ def supervision_voc(folder):
     import supervision as sv
 
     data = sv.DetectionDataset.from_pascal_voc(str(folder / 'JPEGImages'), str(folder / 'Annotations'))
-    return {stem(path, folder / 'JPEGImages'): sv_entries(data, notes, picture) for path, picture, notes in data}
+    return {stem(path, folder / 'JPEGImages'): sv_entries(data, notes, image) for path, image, notes in data}
 
 
 def globox_voc(folder):
@@ -300,7 +300,7 @@ def supervision_labelme(folder):
     import supervision as sv
 
     data = sv.DetectionDataset.from_labelme(str(folder), str(folder))
-    return {stem(path, folder): sv_entries(data, notes, picture)[::-1] for path, picture, notes in data}
+    return {stem(path, folder): sv_entries(data, notes, image)[::-1] for path, image, notes in data}
 
 
 def globox_labelme(folder):

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.registry import DATASETS
 
 
@@ -31,15 +31,15 @@ def inferencer(trained):
 
 
 @pytest.fixture(scope='module')
-def pictures(toy_root):
+def images(toy_root):
     return sorted((toy_root / 'JPEGImages').glob('test_*'))
 
 
 @pytest.mark.parametrize('stage', toy.STAGES[1:])
-def test_predictions_are_those_of_testing(inferencer, trained, pictures, stage):
+def test_predictions_are_those_of_testing(inferencer, trained, images, stage):
     dataset = DATASETS.build(trained[1].test_dataloader.dataset)
     expected = trained[2].test_step(pseudo_collate([dataset[0]]) | dict(stages=[stage]))[0].pred_instances
-    (found,) = inferencer(pictures[0], stage=stage, min_score=0)
+    (found,) = inferencer(images[0], stage=stage, min_score=0)
     assert len(found) == len(expected) > 0
     assert np.allclose(found.bboxes, expected.bboxes.numpy(), atol=1e-4)
     assert np.allclose(found.scores, expected.scores.numpy(), atol=1e-6)
@@ -47,54 +47,54 @@ def test_predictions_are_those_of_testing(inferencer, trained, pictures, stage):
     assert np.array_equal(found.masks, expected.masks)
 
 
-def test_the_classification_stage_gets_proposals_made_on_the_spot(inferencer, pictures):
-    (found,) = inferencer(pictures[0], stage='classification', min_score=0)
+def test_the_classification_stage_gets_proposals_made_on_the_spot(inferencer, images):
+    (found,) = inferencer(images[0], stage='classification', min_score=0)
     assert 0 < len(found) <= 5
     assert found.masks.shape == (len(found), toy.HEIGHT, toy.WIDTH)
 
 
 @pytest.mark.parametrize('name', ['file', 'text', 'array', 'folder', 'pattern', 'list'])
-def test_every_kind_of_input_gives_the_same(inferencer, pictures, toy_root, name):
+def test_every_kind_of_input_gives_the_same(inferencer, images, toy_root, name):
     given = dict(
-        file=pictures[0],
-        text=str(pictures[0]),
-        array=read_picture(pictures[0]),
+        file=images[0],
+        text=str(images[0]),
+        array=read_rgb(images[0]),
         folder=toy_root / 'JPEGImages',
         pattern=str(toy_root / 'JPEGImages/test_*.jpg'),
-        list=[pictures[0], read_picture(pictures[1])],
+        list=[images[0], read_rgb(images[1])],
     )[name]
     found = inferencer(given, min_score=0, with_masks=False)
     assert len(found) == dict(folder=8, pattern=2, list=2).get(name, 1)
     first = found[0]
-    assert first.image_id == ('array_0' if name == 'array' else pictures[0].stem)
-    assert np.array_equal(first.bboxes, inferencer(pictures[0], min_score=0, with_masks=False)[0].bboxes)
+    assert first.image_id == ('array_0' if name == 'array' else images[0].stem)
+    assert np.array_equal(first.bboxes, inferencer(images[0], min_score=0, with_masks=False)[0].bboxes)
 
 
-def test_a_batch_of_equal_sizes_gives_what_single_pictures_give(inferencer, pictures):
-    together = inferencer(pictures, min_score=0, batch_size=2)
-    for found, picture in zip(together, pictures, strict=True):
-        (alone,) = inferencer(picture, min_score=0)
+def test_a_batch_of_equal_sizes_gives_what_single_images_give(inferencer, images):
+    together = inferencer(images, min_score=0, batch_size=2)
+    for found, image in zip(together, images, strict=True):
+        (alone,) = inferencer(image, min_score=0)
         assert np.allclose(found.bboxes, alone.bboxes, atol=1e-3)
         assert found.image_id == alone.image_id
 
 
-def test_a_stream_reads_no_more_than_a_batch_ahead(inferencer, pictures, monkeypatch):
+def test_a_stream_reads_no_more_than_a_batch_ahead(inferencer, images, monkeypatch):
     read = []
-    monkeypatch.setattr('mmlabelpenet.apis.inferencer.read_picture', lambda path: (read.append(path), read_picture(path))[1])
-    next(inferencer.stream(pictures * 3, with_masks=False, batch_size=2))
+    monkeypatch.setattr('mmlabelpenet.apis.inferencer.read_rgb', lambda path: (read.append(path), read_rgb(path))[1])
+    next(inferencer.stream(images * 3, with_masks=False, batch_size=2))
     assert len(read) == 2
 
 
-def test_scores_and_numbers_limit_what_is_returned(inferencer, pictures):
-    (everything,) = inferencer(pictures[0], min_score=0)
+def test_scores_and_numbers_limit_what_is_returned(inferencer, images):
+    (everything,) = inferencer(images[0], min_score=0)
     limit = float(np.median(everything.scores))
-    (some,) = inferencer(pictures[0], min_score=limit)
+    (some,) = inferencer(images[0], min_score=limit)
     assert 0 < len(some) < len(everything)
     assert some.scores.min() >= limit
-    assert len(inferencer(pictures[0], min_score=0, max_instances=2)[0]) == 2
+    assert len(inferencer(images[0], min_score=0, max_instances=2)[0]) == 2
 
 
-def test_boxes_and_masks_lie_in_the_frame_of_any_picture(inferencer, tmp_path):
+def test_boxes_and_masks_lie_in_the_frame_of_any_image(inferencer, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     noise = np.random.default_rng(0).integers(0, 256, (150, 333, 3), np.uint8)
@@ -108,19 +108,19 @@ def test_boxes_and_masks_lie_in_the_frame_of_any_picture(inferencer, tmp_path):
         assert found.draw().shape == (*size, 3)
 
 
-def test_a_huge_picture_keeps_its_frame_and_few_masks(inferencer):
+def test_a_huge_image_keeps_its_frame_and_few_masks(inferencer):
     image = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
     (found,) = inferencer(image, min_score=0, max_instances=1)
     assert found.masks.shape == (1, 1500, 2000)
 
 
-def test_a_tiny_picture_is_one_clear_error(inferencer, tmp_path):
+def test_a_tiny_image_is_one_clear_error(inferencer, tmp_path):
     Image.new('RGB', (1, 1)).save(tmp_path / 'dot.png')
     with pytest.raises(ValueError, match='1 x 1 pixels'):
         inferencer(tmp_path / 'dot.png')
 
 
-def test_a_work_dir_is_enough(trained, pictures, tmp_path):
+def test_a_work_dir_is_enough(trained, images, tmp_path):
     folder = tmp_path / '20260101_000000/vis_data'
     folder.mkdir(parents=True)
     (folder / 'config.py').write_bytes((trained[0] / 'toy.py').read_bytes())
@@ -128,7 +128,7 @@ def test_a_work_dir_is_enough(trained, pictures, tmp_path):
         LabelPENetInferencer(tmp_path)
     (tmp_path / 'iter_1.pth').write_bytes((trained[0] / 'iter_1.pth').read_bytes())
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_1.pth')
-    assert len(LabelPENetInferencer(tmp_path, device='cpu')(pictures, with_masks=False)) == 2
+    assert len(LabelPENetInferencer(tmp_path, device='cpu')(images, with_masks=False)) == 2
 
 
 @pytest.mark.parametrize(
@@ -140,15 +140,15 @@ def test_a_work_dir_is_enough(trained, pictures, tmp_path):
         (np.zeros((4, 4, 3)), ValueError, 'float64'),
     ],
 )
-def test_what_is_no_picture_is_an_error(inferencer, given, error, message):
+def test_what_is_no_image_is_an_error(inferencer, given, error, message):
     with pytest.raises(error, match=message):
         inferencer(given)
 
 
 @pytest.mark.parametrize(('options', 'message'), [(dict(stage='third'), 'Unknown stages third'), (dict(batch_size=0), 'at least 1')])
-def test_wrong_options_are_an_error(inferencer, pictures, options, message):
+def test_wrong_options_are_an_error(inferencer, images, options, message):
     with pytest.raises(ValueError, match=message):
-        inferencer(pictures, **options)
+        inferencer(images, **options)
 
 
 def test_a_config_without_checkpoint_is_an_error(trained):
@@ -167,7 +167,7 @@ def test_classes_are_named_as_in_the_checkpoint(trained, tmp_path):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds no picture'):
+    with pytest.raises(FileNotFoundError, match='holds no image'):
         expand(tmp_path)
 
 

@@ -41,7 +41,7 @@ def test_maps_need_masks(found):
     assert boxes_only.draw(np.zeros((20, 30, 3), np.uint8)).any()
 
 
-def test_a_picture_without_instances_has_empty_maps(found):
+def test_an_image_without_instances_has_empty_maps(found):
     nothing = Prediction(
         'a', None, (20, 30), 'segmentation', ('cat',), found.bboxes[:0], found.scores[:0], found.labels[:0], found.masks[:0]
     )

@@ -35,7 +35,7 @@ def _no_pydensecrf(monkeypatch):
 
 
 def two_halves(h=40, w=60, edge=25):
-    """A picture with one vertical edge, and a guess of its right part that is 6 pixels off."""
+    """An image with one vertical edge, and a guess of its right part that is 6 pixels off."""
     image = np.full((h, w, 3), 30, np.uint8)
     image[:, edge:] = 220
     soft = np.full((h, w), 0.2)
@@ -63,7 +63,7 @@ def worst_iou(ours, theirs):
     return min((a & b).sum() / (a | b).sum() for a, b in pairs)
 
 
-def test_a_mask_snaps_to_the_edge_of_the_picture(crf):
+def test_a_mask_snaps_to_the_edge_of_the_image(crf):
     image, attention = two_halves()
     labels = crf()(image, attention)
     assert labels.shape == (40, 60) and labels.dtype == np.int64

@@ -104,7 +104,7 @@ def test_the_data_set_of_training_serves_coco_and_opens_no_boxes(root):
         config = dict(data_root=str(root), split='train2017', metainfo=dict(classes=CLASSES), proposals=str(root / 'train.npz'))
         dataset = DATASETS.build(dict(type='VOCTags', pipeline=toy.pipelines()[1], **config))
         sample = dataset[0]['data_samples']
-    assert len(dataset) == 1  # the other picture has no tag
+    assert len(dataset) == 1  # the other image has no tag
     assert sample.img_id == '000000000007' and sample.gt_image_labels.onehot.tolist() == [1, 0] and len(sample.proposals) == 2
     kinds = {kind_of(path, ways, [str(root / 'train.npz')]) for path, ways in opened.items()}
     assert 'names in annotations' in kinds and not kinds & {'boxes', 'masks'}
@@ -137,7 +137,7 @@ def test_in_the_class_map_the_smaller_object_is_seen_and_crowds_are_void(root):
     assert painted[5, 5] == 1 and painted[3, 3] == 2 and painted[0, 0] == 0 and painted[0, 25] == 255
 
 
-def test_pictures_without_objects_and_boxes_without_width_are_empty(root):
+def test_images_without_objects_and_boxes_without_width_are_empty(root):
     devkit = COCODevkit(root, CLASSES)
     devkit.image_ids('val2017')
     for image_id in ('000000000005', '000000000003'):

@@ -156,21 +156,21 @@ def test_weights_and_boxes_survive_json_exactly(tmp_path):
     assert torch.equal(torch.tensor([i['weight'] for i in store.instances('a')]), expected.weights)
 
 
-def test_a_picture_that_has_changed_since_it_was_labelled_is_refused(tmp_path):
-    pictures = {name: tmp_path / f'{name}.jpg' for name in 'ab'}
-    for name, path in pictures.items():
+def test_an_image_that_has_changed_since_it_was_labelled_is_refused(tmp_path):
+    images = {name: tmp_path / f'{name}.jpg' for name in 'ab'}
+    for name, path in images.items():
         path.write_bytes(name.encode())
     writer = PseudoLabelWriter(tmp_path / 'd.json', HEADER)
-    writer.add('a', 'a.jpg', (20, 30), pseudo(1), pictures['a'])
+    writer.add('a', 'a.jpg', (20, 30), pseudo(1), images['a'])
     writer.add('b', 'b.jpg', (20, 30), pseudo(2))  # of a store from elsewhere nothing is known
     writer.finish('ab', ('x', 'y', 'z'))
     store = PseudoLabelStore.load(tmp_path / 'd.json')
-    for name, path in pictures.items():
-        store.check_picture(name, path)
+    for name, path in images.items():
+        store.check_image(name, path)
         path.write_bytes(b'another')
-    store.check_picture('b', pictures['b'])
+    store.check_image('b', images['b'])
     with pytest.raises(ValueError, match='a.jpg has changed since its pseudo labels were made'):
-        store.check_picture('a', pictures['a'])
+        store.check_image('a', images['a'])
 
 
 def test_the_digest_of_a_store_changes_with_any_label(tmp_path):

@@ -241,7 +241,7 @@ def test_an_image_that_cannot_be_read_is_named(root, damage):
     content = Path(path).read_bytes()
     Path(path).unlink()
     if damage != 'missing':
-        Path(path).write_bytes(dict(empty=b'', noise=b'not a picture', half=content[:50])[damage])
+        Path(path).write_bytes(dict(empty=b'', noise=b'not an image', half=content[:50])[damage])
     with pytest.raises(ValueError, match=f'Image {path} cannot be read'):
         dataset[Draw(3, 0)]
 

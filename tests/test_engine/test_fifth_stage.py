@@ -89,8 +89,8 @@ def test_a_fifth_stage_goes_through_training_a_kill_testing_prediction_report_an
     assert list(table) == [*STAGES, 'meta'] and table['polish']['bbox_mAP_50_area'] is not None
     write_metrics(folder / 'metrics.json', {name: table[name] for name in STAGES}, table['meta'])
 
-    picture = sorted((toy_root / 'JPEGImages').glob('test_*'))[0]
-    (found,) = LabelPENetInferencer(folder)(picture, min_score=0)
+    image = sorted((toy_root / 'JPEGImages').glob('test_*'))[0]
+    (found,) = LabelPENetInferencer(folder)(image, min_score=0)
     assert found.stage == 'polish' and len(found) > 0 and found.masks.shape[0] == len(found)
 
     page = write_report(folder).read_text(encoding='utf-8')

@@ -146,23 +146,23 @@ def root(toy_root, tmp_path):
     return tmp_path / 'data/rendered'
 
 
-def pictures(root):
+def images(root):
     return sorted((root / 'JPEGImages').glob('train_*'))
 
 
 def test_an_unreadable_image_gets_no_label_where_it_may_be_passed_over_and_stops_the_run_where_not(root, tmp_path):
-    pictures(root)[2].write_bytes(b'')
+    images(root)[2].write_bytes(b'')
     runner = train(root, tmp_path / 'run', phases=[('classification', 3), ('detection', 4)], dataset=dict(max_bad_images=1))
     store = PseudoLabelStore.load(f'{runner.work_dir}/pseudo_labels/classification.json')
-    assert len(store) == 6 and store.instances(pictures(root)[2].stem) == [] and len(store.content['annotations']) >= 5
-    with pytest.raises(ValueError, match=f'(?s){pictures(root)[2]} cannot be read.*max_bad_images'):
+    assert len(store) == 6 and store.instances(images(root)[2].stem) == [] and len(store.content['annotations']) >= 5
+    with pytest.raises(ValueError, match=f'(?s){images(root)[2]} cannot be read.*max_bad_images'):
         train(root, tmp_path / 'again', phases=[('classification', 6)])
 
 
-def test_training_on_labels_of_pictures_that_have_changed_is_refused(root, tmp_path):
+def test_training_on_labels_of_images_that_have_changed_is_refused(root, tmp_path):
     phases = [('classification', 2), ('detection', 6)]
     assert killed(root, tmp_path / 'run', phases=phases, hooks=[dict(type='KillAt', iteration=4)])
-    for path in pictures(root):
+    for path in images(root):
         cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
     with pytest.raises(ValueError, match='has changed since its pseudo labels were made'):
         train(root, tmp_path / 'run', phases=phases, resume=True)

@@ -42,9 +42,9 @@ def write(root, count):
     (root / 'a.xml').write_text(f'<annotation>{boxes}</annotation>')
     Image.new('RGB', SIZE[::-1]).save(root / 'a.jpg')
     for name, values in (('object', instances), ('class', 8 * (instances > 0))):
-        picture = Image.fromarray(values.astype(np.uint8), mode='P')
-        picture.putpalette([0] * 768)
-        picture.save(root / f'{name}.png')
+        image = Image.fromarray(values.astype(np.uint8), mode='P')
+        image.putpalette([0] * 768)
+        image.save(root / f'{name}.png')
     image_ids = [f'2007_{number:06d}' for number in range(count)]
     (root / 'ImageSets/Main/val.txt').write_text('\n'.join(image_ids))
     entries = []

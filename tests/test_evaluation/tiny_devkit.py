@@ -35,9 +35,9 @@ def write_devkit(root: Path, images: dict[str, dict], split: str = 'val') -> Pat
 
 
 def _save(path: Path, values: np.ndarray) -> None:
-    picture = Image.fromarray(values.astype(np.uint8), mode='P')
-    picture.putpalette([value for value in range(256) for _ in range(3)])
-    picture.save(path)
+    image = Image.fromarray(values.astype(np.uint8), mode='P')
+    image.putpalette([value for value in range(256) for _ in range(3)])
+    image.save(path)
 
 
 def devkit_image(rng: np.random.Generator) -> dict:

@@ -9,7 +9,7 @@ from mmlabelpenet.models.data_preprocessor import InvertibleDataPreprocessor
 
 
 @pytest.mark.parametrize('rgb', [True, False])
-def test_the_picture_comes_back_in_rgb_and_without_padding(rgb):
+def test_the_image_comes_back_in_rgb_and_without_padding(rgb):
     rng = np.random.default_rng(0)
     bgr = [rng.integers(0, 256, size, dtype=np.uint8) for size in ((20, 31, 3), (17, 40, 3))]
     processor = InvertibleDataPreprocessor([120.0, 110.5, 100.0], [58.4, 57.1, 1.0], bgr_to_rgb=rgb, pad_size_divisor=16)

@@ -76,8 +76,8 @@ def test_drawing_at_a_scale_moves_boxes_and_masks_along(image):
 
 
 @pytest.mark.parametrize('box', [[0, 0, 60, 40], [-20, -20, 5, 5], [55, 38, 90, 70], [3, 3, 3, 3]])
-def test_a_caption_stays_within_the_picture_wherever_the_box_is(image, box):
-    assert draw_instances(image, np.array([box], float), RED, ['a caption longer than the picture']).shape == image.shape
+def test_a_caption_stays_within_the_image_wherever_the_box_is(image, box):
+    assert draw_instances(image, np.array([box], float), RED, ['a caption longer than the image']).shape == image.shape
 
 
 @pytest.mark.parametrize('wrong', [dict(colours=RED[:0]), dict(captions=['a', 'b']), dict(masks=np.ones((2, 40, 60), bool))])

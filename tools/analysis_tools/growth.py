@@ -1,6 +1,6 @@
 """How the cost of making labels grows: time and peak memory against proposals, image size, tags, classes and training images.
 
-    python tools/analysis_tools/growth.py docs/pictures/growth.svg --json growth.json
+    python tools/analysis_tools/growth.py docs/images/growth.svg --json growth.json
 
 Each point is a process of its own with one thread, so that its peak of memory is its own; its time is that of the CPU, so that other work
 on the machine matters little. An axis varies one number, the others stay at 1,000 proposals, 500 x 375 pixels, 2 tags, 20 classes.
@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        'figure', nargs='?', type=Path, default=Path('docs/pictures/growth.svg'), help='.svg or .png (default: docs/pictures/growth.svg)'
+        'figure', nargs='?', type=Path, default=Path('docs/images/growth.svg'), help='.svg or .png (default: docs/images/growth.svg)'
     )
     parser.add_argument('--json', type=Path, help='write the numbers there too')
     parser.add_argument('--axes', nargs='+', choices=AXES, default=list(AXES), help='default: all')

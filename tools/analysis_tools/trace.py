@@ -18,9 +18,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('image', help='image name, or a file')
     parser.add_argument('--tags', nargs='+', metavar='CLASS', help="of a file, or in place of the image's own")
     parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png, .webp, or .html for a page (default: trace.png)')
-    parser.add_argument('--width', type=int, default=320, help='of each picture (default: 320)')
+    parser.add_argument('--width', type=int, default=320, help='of each image (default: 320)')
     parser.add_argument('--min-score', type=float, default=0.3, help='detections below are not drawn (default: 0.3)')
-    parser.add_argument('--blank', action='store_true', help='leave the photograph out, to show the picture where that may not be shown')
+    parser.add_argument('--blank', action='store_true', help='leave the photograph out, to show the image where that may not be shown')
     args = parser.parse_args(argv)
     if args.out.suffix not in ('.png', '.webp', '.html'):
         parser.error(f'--out ends in .png, .webp or .html, got {args.out}')

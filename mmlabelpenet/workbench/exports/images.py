@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, picture_size, read_picture
+from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, read_rgb
 from mmlabelpenet.files import below, copy_file
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.labels import image_name
@@ -67,15 +67,15 @@ def place_images(images: Sequence[Mapping], source: Path | None, target: Path, n
         if is_plain(original, 1) and _is_jpeg(original) == (path.suffix.lower() in _JPEG):
             copy_file(original, path)
         elif path.suffix.lower() in _JPEG:
-            path.write_bytes(jpeg_bytes(read_picture(original, min_side=1)))
+            path.write_bytes(jpeg_bytes(read_rgb(original, min_side=1)))
         else:
             buffer = io.BytesIO()
-            Image.fromarray(read_picture(original, min_side=1)).save(buffer, 'PNG')
+            Image.fromarray(read_rgb(original, min_side=1)).save(buffer, 'PNG')
             path.write_bytes(buffer.getvalue())
 
 
 def _suffix(path: Path, image: Mapping, jpeg: bool) -> str:
-    size, wanted = picture_size(path, 1), (image['height'], image['width'])
+    size, wanted = image_size(path, 1), (image['height'], image['width'])
     if size != wanted:
         raise ValueError(
             f'Labels of {image["file_name"]!r} are for {wanted[0]} x {wanted[1]} pixels (h x w), {str(path)!r} has {size[0]} x {size[1]}. '

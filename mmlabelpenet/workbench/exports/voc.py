@@ -81,10 +81,10 @@ def write_label_images(out: Path, name: str, image: Mapping, annotations: Sequen
     border = (cv2.dilate((instances > 0).astype(np.uint8), np.ones((2 * _BORDER + 1,) * 2, np.uint8)) > 0) & (instances == 0)
     for folder, values in (('SegmentationObject', instances), ('SegmentationClass', kinds)):
         values[border] = VOID
-        picture, path = Image.fromarray(values), out / folder / f'{PurePosixPath(name).with_suffix("")}.png'
-        picture.putpalette(voc_palette())
+        coloured, path = Image.fromarray(values), out / folder / f'{PurePosixPath(name).with_suffix("")}.png'
+        coloured.putpalette(voc_palette())
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, 'PNG')
+        coloured.save(path, 'PNG')
 
 
 def write_label_map(out: Path, classes: Sequence[str]) -> None:

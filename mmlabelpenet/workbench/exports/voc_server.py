@@ -25,7 +25,7 @@ from typing import IO, NamedTuple
 
 from PIL import Image
 
-from mmlabelpenet.datasets.pictures import read_indices
+from mmlabelpenet.datasets.images import read_indices
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.scoring import class_map
@@ -107,10 +107,10 @@ def _detection_files(results: ResultsFile, image_ids: Sequence[str], start: str)
 
 def _class_maps(results: ResultsFile, devkit: VOCDevkit, split: str, start: str, score_thr: float) -> Iterator[tuple[str, bytes]]:
     for image_id in devkit.image_ids(split):
-        picture = Image.fromarray(class_map(results.prediction(image_id), devkit.image_size(image_id), score_thr))
-        picture.putpalette(voc_palette())
+        coloured = Image.fromarray(class_map(results.prediction(image_id), devkit.image_size(image_id), score_thr))
+        coloured.putpalette(voc_palette())
         content = io.BytesIO()
-        picture.save(content, 'PNG')
+        coloured.save(content, 'PNG')
         yield f'{start}/{image_id}.png', content.getvalue()
 
 

@@ -104,21 +104,21 @@ def _pixels(shape: Shape, size: tuple[int, int], where: str) -> tuple[NDArray[np
     if shape.shape_type == 'rectangle':
         return mask, None
     limit = 10 * max(size)
-    picture = Image.fromarray(mask.astype(np.uint8))
+    image = Image.fromarray(mask.astype(np.uint8))
     points = [(min(max(x, -limit), limit), min(max(y, -limit), limit)) for x, y in shape.points]
     if shape.shape_type == 'circle':
         (x, y), (edge_x, edge_y) = points
         radius = math.hypot(edge_x - x, edge_y - y)
-        ImageDraw.Draw(picture).ellipse((x - radius, y - radius, x + radius, y + radius), outline=1, fill=1)
+        ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), outline=1, fill=1)
     else:
-        ImageDraw.Draw(picture).polygon(points, outline=1, fill=1)
-    return np.asarray(picture) > 0, None
+        ImageDraw.Draw(image).polygon(points, outline=1, fill=1)
+    return np.asarray(image) > 0, None
 
 
 def _decoded(text: str, where: str) -> NDArray[np.bool_]:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=['PNG']) as picture:
-            checked_size(picture.height, picture.width, where)
-            return np.asarray(picture.convert('L')) > 0
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=['PNG']) as image:
+            checked_size(image.height, image.width, where)
+            return np.asarray(image.convert('L')) > 0
     except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'{where} has a mask that is no PNG ({str(error)[:80]}). Draw it again.') from error

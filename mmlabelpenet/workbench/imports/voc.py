@@ -119,12 +119,12 @@ def _values(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     if not path.is_file():
         return np.zeros(size, np.uint8)
     try:
-        with Image.open(path) as picture:
-            if picture.mode not in ('P', 'L') or (picture.height, picture.width) != size:
+        with Image.open(path) as stored:
+            if stored.mode not in ('P', 'L') or (stored.height, stored.width) != size:
                 raise ValueError(
-                    f'{str(path)!r} should hold numbers of objects for {size} pixels (h, w), got {picture.mode} {picture.size[::-1]}.'
+                    f'{str(path)!r} should hold numbers of objects for {size} pixels (h, w), got {stored.mode} {stored.size[::-1]}.'
                 )
-            values = np.asarray(picture, np.uint8).copy()
+            values = np.asarray(stored, np.uint8).copy()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f'{str(path)!r} is no readable image ({str(error)[:80]}).') from error
     values[values == VOID] = 0

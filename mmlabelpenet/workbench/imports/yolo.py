@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from mmlabelpenet.datasets.image_names import find_images, without_suffix
-from mmlabelpenet.datasets.pictures import picture_size
+from mmlabelpenet.datasets.images import image_size
 from mmlabelpenet.schema import read_text
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, encoded, extent
 
@@ -28,7 +28,7 @@ def read_yolo(folder: Path) -> list[ReadImage]:
         raise FileNotFoundError(f'{str(folder)!r} holds no images/. Give the folder that holds data.yaml, images and labels.')
     for name in images:
         before, _, after = f'/{name}'.rpartition('/images/')
-        path, size = folder / before.lstrip('/') / 'labels' / f'{without_suffix(after)}.txt', picture_size(folder / name, 1)
+        path, size = folder / before.lstrip('/') / 'labels' / f'{without_suffix(after)}.txt', image_size(folder / name, 1)
         lines = read_text(path).splitlines() if path.is_file() else []
         objects = [_object(line, f'Line {number} of {str(path)!r}', size, names) for number, line in enumerate(lines, 1) if line.strip()]
         found.append(ReadImage(after.removeprefix('train/').removeprefix('val/'), size, objects, str(path)))

@@ -1,4 +1,4 @@
-"""A config for one's own pictures, chosen by their number and the hardware, and written where people can edit it."""
+"""A config for one's own images, chosen by their number and the hardware, and written where people can edit it."""
 
 import os
 from collections.abc import Sequence
@@ -94,8 +94,8 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
 
 
 def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
-    pictures = f'{len(data.splits["train"])} pictures of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
-    return f"""# Written by tools/own_data.py for {pictures} and {hardware}. It is yours: edit what you like.
+    images = f'{len(data.splits["train"])} images of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
+    return f"""# Written by tools/own_data.py for {images} and {hardware}. It is yours: edit what you like.
 _base_ = [
     {str(CONFIGS / '_base_/default_runtime.py')!r},
     {str(CONFIGS / '_base_/models/labelpenet_lite0_photo.py')!r},
@@ -123,7 +123,7 @@ optim_wrapper = dict(
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20), sample_panels=dict(interval=100))
 
 
-# Larger pictures show smaller things, and take longer.
+# Larger images show smaller things, and take longer.
 __load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
 __augment = [
     dict(type='RandomChoiceResize', scales={list(recipe.scales)}, keep_ratio=True),
@@ -138,7 +138,7 @@ __train_pipeline = [
     dict(type='PackTagInputs'),
 ]
 __test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
-# Proposals below a hundredth of the picture are left out: lower it for small things.
+# Proposals below a hundredth of the image are left out: lower it for small things.
 __data = dict(
     type='VOCTags',
     data_root=data_root,
@@ -186,7 +186,7 @@ def _phases(recipe: Recipe) -> str:
 def _model(data: OwnData, recipe: Recipe) -> str:
     if max(recipe.scales[0]) <= 400:
         return f'model = dict(num_classes={len(data.classes)})'
-    return f"""# Anchors of 64 to 512 pixels; the model's own end at 320, for smaller pictures.
+    return f"""# Anchors of 64 to 512 pixels; the model's own end at 320, for smaller images.
 __anchors = dict(detector=dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32]))))
 model = dict(num_classes={len(data.classes)}, stages=dict(detection=__anchors, refinement=__anchors, segmentation=__anchors))"""
 

@@ -1,9 +1,9 @@
-"""A data set of one's own pictures and tags, in VOC's layout and without any box.
+"""A data set of one's own images and tags, in VOC's layout and without any box.
 
-DIR/JPEGImages/            plain pictures: copied where every program reads them alike, else converted
-DIR/ImageSets/Main/        train.txt, test.txt (set aside), new.txt (pictures without a tag)
+DIR/JPEGImages/            plain images: copied where every program reads them alike, else converted
+DIR/ImageSets/Main/        train.txt, test.txt (set aside), new.txt (images without a tag)
 DIR/tags.csv               the tags, checked
-DIR/own_data.json          classes, counts, and where each picture came from
+DIR/own_data.json          classes, counts, and where each image came from
 """
 
 import csv
@@ -15,18 +15,18 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_picture, unusable
+from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
 from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, folder_entries
-from mmlabelpenet.workbench.own_data.tags import listed, match_pictures, merge_classes, read_entries
+from mmlabelpenet.workbench.own_data.tags import listed, match_images, merge_classes, read_entries
 
 RECORD = 'own_data.json'
 _LINE = 210  # characters of an error for what does not fit
-_FEW = 10  # pictures of a class below which its learning is doubtful
+_FEW = 10  # images of a class below which its learning is doubtful
 
 
 class _Record(msgspec.Struct):
@@ -48,7 +48,7 @@ class OwnData:
         classes: names in label order.
         splits: image ids of ``train``, ``test`` and ``new``.
         sources: original path of each image id.
-        converted: ids of the pictures that are copies in another form, and why.
+        converted: ids of the images that are copies in another form, and why.
         tags_from: what the tags were made of, a sentence.
     """
 
@@ -69,7 +69,7 @@ class OwnData:
         """
         path = Path(root) / RECORD
         if not path.is_file():
-            raise FileNotFoundError(f'{str(root)!r} is no data set of own pictures: it has no {RECORD}. Make it with  own_data.py init.')
+            raise FileNotFoundError(f'{str(root)!r} is no data set of own images: it has no {RECORD}. Make it with  own_data.py init.')
         record = read_json(path, _Record, 'the record of a data set of own images', 'Make the data set again with own_data.py init.')
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 
@@ -81,43 +81,43 @@ class OwnData:
 def make_own_data(
     root: str | Path, images: str | Path, tags: str | Path, test_share: float = 0.1, seed: int = 0, max_side: int = 1600, skip: bool = False
 ) -> tuple[OwnData, list[str]]:
-    """Check pictures and tags and make a data set of them; it appears whole or not at all.
+    """Check images and tags and make a data set of them; it appears whole or not at all.
 
     Args:
         root: the new folder.
-        images: folder of pictures, with or without subfolders.
+        images: folder of images, with or without subfolders.
         tags: of :func:`read_entries`, or ``'folder-per-class'``.
-        test_share: of the tagged pictures, set aside class by class.
+        test_share: of the tagged images, set aside class by class.
         seed: of the division.
-        max_side: longer pictures are stored reduced to this many pixels; 0 stores them as they are.
+        max_side: longer images are stored reduced to this many pixels; 0 stores them as they are.
         skip: leave out what does not fit instead of refusing.
 
     Returns:
         the data set, and warnings.
 
     Raises:
-        FileNotFoundError: no such folder or file, or no picture in it.
+        FileNotFoundError: no such folder or file, or no image in it.
         FileExistsError: ``root`` holds something.
         ValueError: images without entry, entries without image, unreadable images or images of one name: one line with the first of each.
     """
     root, images = Path(root), Path(images)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f'{str(root)!r} is not empty. Choose a new folder, or remove this one.')
-    pictures = list_pictures(images)
+    paths = list_images(images)
     if str(tags) == FOLDERS:
-        entries, pictures = folder_entries(images, pictures)
+        entries, paths = folder_entries(images, paths)
     else:
         entries = read_entries(tags)
-    found, unknown, ambiguous = match_pictures(entries, images, pictures)
-    broken = unusable(pictures)
-    missing = [path for path in pictures if path not in found and path not in broken]
+    found, unknown, ambiguous = match_images(entries, images, paths)
+    broken = unusable(paths)
+    missing = [path for path in paths if path not in found and path not in broken]
     ids, clashes = image_ids(images, [path for path in found if path not in broken])
     problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes)
     if problems and not skip:
         raise ValueError(f'Images and tags do not fit together: {_in_short(problems)}. Fix it, or leave all of it out with --skip.')
     classes, labels = merge_classes({path: found[path] for path in ids})
     if not classes:
-        raise ValueError(f'No picture of {str(images)!r} has a tag. Training learns from tags alone; give some.')
+        raise ValueError(f'No image of {str(images)!r} has a tag. Training learns from tags alone; give some.')
     names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
     record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))
     data = _write(root, record, names, {ids[path]: path for path in ids}, max_side)
@@ -126,10 +126,10 @@ def make_own_data(
 
 
 def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """A name for each picture that image lists can hold: its own without suffix, spaces as underscores, its folder in front if needed.
+    """A name for each image that image lists can hold: its own without suffix, spaces as underscores, its folder in front if needed.
 
     Returns:
-        names, and the pictures that share one even so.
+        names, and the images that share one even so.
     """
     short = {path: '_'.join(path.stem.split()) for path in paths}
     often = Counter(short.values())
@@ -144,15 +144,15 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
     tagged = {name: set(found) for name, found in labels.items() if found}
     holders = [{name for name, found in tagged.items() if label in found} for label in range(len(classes))]
     sentences = [
-        f'{classes[label]!r} is in {len(held)} {"picture" if len(held) == 1 else "pictures"} only; {_FEW} or more are needed to learn it.'
+        f'{classes[label]!r} is in {len(held)} {"image" if len(held) == 1 else "images"} only; {_FEW} or more are needed to learn it.'
         for label, held in enumerate(holders)
         if len(held) < _FEW
     ]
     if len(classes) == 1:
-        sentences.append('There is one class only: nothing tells it from its surroundings. Add pictures with other things and their tags.')
+        sentences.append('There is one class only: nothing tells it from its surroundings. Add images with other things and their tags.')
     elif any(len(held) == len(tagged) for held in holders):
         always = [classes[label] for label, held in enumerate(holders) if len(held) == len(tagged)]
-        sentences.append(f'{listed(always)} stands in every picture: nothing tells it from the surroundings. Add pictures without it.')
+        sentences.append(f'{listed(always)} stands in every image: nothing tells it from the surroundings. Add images without it.')
     for label, held in enumerate(holders):
         twins = [classes[k] for k in range(label + 1, len(classes)) if holders[k] == held and len(held) > 1]
         if twins:
@@ -206,13 +206,13 @@ def _write(root: Path, record: Mapping, labels: Mapping[str, list[int]], sources
 
 
 def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
-    """Copy a plain picture, convert another; returns why, or nothing."""
-    size = picture_size(source)
+    """Copy a plain image, convert another; returns why, or nothing."""
+    size = image_size(source)
     large = max_side and max(size) > max_side
     if is_plain(source) and not large:
         with source.open('rb') as file:
             suffix = '.png' if file.read(4) == b'\x89PNG' else '.jpg'
         copy_file(source, folder / f'{name}{suffix}')
         return ''
-    (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_picture(source, max_side)))
+    (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_rgb(source, max_side)))
     return f'reduced from {size[0]} x {size[1]} pixels' if large else 'turned upright, or stored as 8-bit RGB'

@@ -110,7 +110,7 @@ def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[
 
     Args:
         found: best first.
-        tags: labels that the picture is known to have; none if nothing is known.
+        tags: labels that the image is known to have; none if nothing is known.
         min_score: a tag's best detection is taken below it too.
     """
     possible, enough = have_area(torch.as_tensor(found.bboxes)).numpy(), found.scores >= min_score

@@ -55,19 +55,19 @@ def read_entries(source: str | Path) -> list[Entry]:
     return entries
 
 
-def match_pictures(entries: Iterable[Entry], root: Path, pictures: Sequence[Path]) -> tuple[dict[Path, set[str]], list[str], list[str]]:
+def match_images(entries: Iterable[Entry], root: Path, paths: Sequence[Path]) -> tuple[dict[Path, set[str]], list[str], list[str]]:
     """Find the image of every entry: by path or name, with or without suffix, in any letter case, and at last without what Label Studio
     (``1a2b3c4d-name.jpg``) and Roboflow (``name_jpg.rf.1a2b.jpg``) add to names.
 
     Args:
         entries: several of one image are joined.
         root: that paths of entries start from.
-        pictures: files below it.
+        paths: image files below it.
 
     Returns:
         tags by image (cleaned), the entries that no image fits, and those that several fit.
     """
-    tables = _name_tables(root, pictures)
+    tables = _name_tables(root, paths)
     tags: dict[Path, set[str]] = {}
     unknown: list[str] = []
     ambiguous: list[str] = []
@@ -132,9 +132,9 @@ def _stem(name: str) -> str:
     return name.rsplit('.', 1)[0] if '.' in name.rsplit('/', 1)[-1] else name
 
 
-def _name_tables(root: Path, pictures: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
+def _name_tables(root: Path, paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
     tables: dict[str, dict[str, list[Path]]] = {}
-    for path in pictures:
+    for path in paths:
         whole = plain(path.relative_to(root).as_posix())
         base = whole.rsplit('/', 1)[-1]
         original = original_name(base)

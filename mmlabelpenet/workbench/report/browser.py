@@ -1,6 +1,6 @@
-"""A page to look through pseudo labels: one HTML file with small pictures, for thousands of images.
+"""A page to look through pseudo labels: one HTML file that holds thousands of small images.
 
-Pictures lie in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
+Images lie in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.devkit import Devkit
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.progress import track
 from mmlabelpenet.visualization.drawing import enlarge
 from mmlabelpenet.workbench.report.comparison import compare, disagreement
 from mmlabelpenet.workbench.report.page import hex_colours, webp_base64, write_page
 
-CHUNK = 100  # pictures that are unpacked together
+CHUNK = 100  # images that are unpacked together
 
 
 def write_browser(
@@ -35,38 +35,38 @@ def write_browser(
     Args:
         out: of the page.
         stores: by the stage that made them, in order; of the same classes.
-        images: folder of the pictures; None for those of the devkit.
+        images: folder of the images; None for those of the devkit.
         devkit: with annotations of some images; None shows none.
         tags: labels by image id, to be shown.
-        width: of the pictures in the page, in pixels.
+        width: of the images in the page, in pixels.
 
     Raises:
         ValueError: no store, stores of different classes, or neither folder nor devkit.
-        FileNotFoundError: a picture is missing.
+        FileNotFoundError: an image is missing.
     """
     classes = _classes(stores)
     first = next(iter(stores.values()))
-    entries, pictures = [], []
+    entries, thumbs = [], []
     for image in track(first.content['images'], 'images'):
-        picture = read_picture(_picture(image, images, devkit))
-        scale = width / picture.shape[1]
-        small = enlarge(picture, scale)
-        pictures.append(webp_base64(small, quality=60))
+        rgb = read_rgb(_image_file(image, images, devkit))
+        scale = width / rgb.shape[1]
+        small = enlarge(rgb, scale)
+        thumbs.append(webp_base64(small, quality=60))
         entries.append(image_entry(image, stores, small.shape[:2], scale, devkit, (tags or {}).get(image['img_id'], ())))
     truth = any('o' in instance for entry in entries for instance in entry['i'])
     meta = dict(classes=classes, colours=hex_colours(len(classes)), stages=list(stores), truth=truth, images=entries)
-    return write_browser_page(out, meta, pictures)
+    return write_browser_page(out, meta, thumbs)
 
 
-def write_browser_page(out: str | Path, meta: Mapping, pictures: Sequence[str]) -> Path:
+def write_browser_page(out: str | Path, meta: Mapping, thumbs: Sequence[str]) -> Path:
     """Write the page from its data.
 
     Args:
         out: of the page.
         meta: what the page's script reads.
-        pictures: WebP files in base64, one for each image.
+        thumbs: WebP files in base64, one for each image.
     """
-    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    chunks = [thumbs[start : start + CHUNK] for start in range(0, len(thumbs), CHUNK)]
     return write_page(out, 'browser.html', meta=dict(meta, chunk=CHUNK), chunks=chunks)
 
 
@@ -81,13 +81,13 @@ def image_entry(
     """What the page knows of an image: name ``n``, size, tags ``t``, instances ``i``, disagreement of its stages ``d``, objects ``g``.
 
     An instance has a stage ``s``, class ``c``, weight ``w``, box ``b`` (xywh), mask ``p`` (an SVG path) and, with annotations, the IoU
-    ``o`` of its box with the nearest object of its class. All in pixels of the small picture.
+    ``o`` of its box with the nearest object of its class. All in pixels of the small image.
 
     Args:
         image: the store's entry.
         stores: by stage.
-        size: (h, w) of the small picture.
-        scale: from the picture to the small one.
+        size: (h, w) of the small image.
+        scale: from the image to the small one.
         devkit: with annotations; None for none.
         tags: of the image.
     """
@@ -106,11 +106,11 @@ def image_entry(
     return entry | dict(g=_truth(truth, name, size, scale)) if truth else entry
 
 
-def _picture(image: Mapping, images: str | Path | None, devkit: Devkit | None) -> Path:
+def _image_file(image: Mapping, images: str | Path | None, devkit: Devkit | None) -> Path:
     if images is not None:
         return Path(images) / image['file_name']
     if devkit is None:
-        raise ValueError('Nobody says where the pictures are: give their folder or a devkit.')
+        raise ValueError('Nobody says where the images are: give their folder or a devkit.')
     return devkit.image_path(image['img_id'])
 
 

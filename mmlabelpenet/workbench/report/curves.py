@@ -80,7 +80,7 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over iterations, in pixels of a picture of ``width`` by ``height``.
+    """Lines over iterations, in pixels of an image of ``width`` by ``height``.
 
     Attributes:
         title: above the chart.

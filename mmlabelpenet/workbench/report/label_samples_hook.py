@@ -1,4 +1,4 @@
-"""Pictures of the labels that stages learn from, for a person to look at."""
+"""Images of the labels that stages learn from, for a person to look at."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class LabelSamplesHook(Hook):
     Args:
         interval: in iterations.
         max_images: of the rank's last mini-batch, so many are drawn.
-        folder: of the pictures, in the work dir.
+        folder: of the images, in the work dir.
     """
 
     def __init__(self, interval: int = 1000, max_images: int = 1, folder: str = 'label_samples') -> None:
@@ -45,7 +45,7 @@ class LabelSamplesHook(Hook):
 
 
 def write(path: Path, image: Tensor, sample: DetDataSample, labels: InstanceData, classes: tuple[str, ...]) -> None:
-    """One picture: tags in its corner, boxes, masks, and at each box class and weight.
+    """One image: tags in its corner, boxes, masks, and at each box class and weight.
 
     Args:
         path: of the JPEG file.

@@ -1,4 +1,4 @@
-"""What every part of the network believes about one image, as a row of pictures.
+"""What every part of the network believes about one image, as a row of drawings.
 
 Shapes: n instances, C classes, (h, w) image. Images: RGB uint8 (h, w, 3) of the original size times ``scale``.
 """
@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.apis.results import worth_showing
 from mmlabelpenet.calibration.generators import Explanation
 from mmlabelpenet.datasets.devkit import Devkit
-from mmlabelpenet.datasets.pictures import read_image
+from mmlabelpenet.datasets.images import read_image
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
@@ -27,7 +27,7 @@ _STRIP = 22  # height of a title, in pixels
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a panel: ``kind`` (input, proposals, attention, labels, prediction, truth), ``title``, ``image``, ``note``."""
+    """One drawing of a panel: ``kind`` (input, proposals, attention, labels, prediction, truth), ``title``, ``image``, ``note``."""
 
     kind: str
     title: str
@@ -47,7 +47,7 @@ def panel(
     scale: float = 1.0,
     stages: Sequence[str] | None = None,
 ) -> list[Tile]:
-    """Pictures of one image, in the order in which labels travel.
+    """Drawings of one image, in the order in which labels travel.
 
     Args:
         model: in evaluation mode.
@@ -55,9 +55,9 @@ def panel(
         classes: C names.
         stores: pseudo labels by the stage that made them; images they do not know are passed over.
         devkit: ground truth, shown of images that have an annotation file.
-        kinds: which pictures; also ``'proposals'``.
+        kinds: which images; also ``'proposals'``.
         min_score: detections below are not drawn.
-        scale: of the pictures.
+        scale: of the images.
         stages: whose predictions are shown; None all.
 
     Returns:
@@ -104,7 +104,7 @@ def tag_attention(explanation: Explanation) -> list[tuple[int, NDArray[np.float3
 def label_tiles(
     image: NDArray[np.uint8], img_id: str, classes: Sequence[str], colours: NDArray, stores: Mapping[str, PseudoLabelStore], scale: float
 ) -> list[Tile]:
-    """One picture for each hand-over: pseudo instances with their weights."""
+    """One drawing for each hand-over: pseudo instances with their weights."""
     tiles = []
     for name, store in stores.items():
         try:
@@ -113,7 +113,7 @@ def label_tiles(
             continue
         labels = [instance['bbox_label'] for instance in instances]
         masks = np.array([coco_mask.decode(instance['mask']) for instance in instances], bool).reshape(len(instances), *image.shape[:2])
-        picture = draw_instances(
+        drawn = draw_instances(
             image,
             np.array([instance['bbox'] for instance in instances]).reshape(-1, 4),
             colours[labels],
@@ -121,7 +121,7 @@ def label_tiles(
             masks,
             scale,
         )
-        tiles.append(Tile('labels', f'labels of {name}', picture, counted(len(instances), 'pseudo instance')))
+        tiles.append(Tile('labels', f'labels of {name}', drawn, counted(len(instances), 'pseudo instance')))
     return tiles
 
 
@@ -141,8 +141,8 @@ def prediction_tile(
     labels = found.labels.cpu().numpy()[shown]
     masks = np.asarray(found.masks)[shown].astype(bool) if 'masks' in found else None
     captions = [f'{classes[label]} {score:.2f}' for label, score in zip(labels, scores[shown], strict=True)]
-    picture = draw_instances(image, found.bboxes.cpu().numpy()[shown], colours[labels], captions, masks, scale)
-    return Tile('prediction', name, picture, f'{len(shown)} shown')
+    drawn = draw_instances(image, found.bboxes.cpu().numpy()[shown], colours[labels], captions, masks, scale)
+    return Tile('prediction', name, drawn, f'{len(shown)} shown')
 
 
 def counted(number: int, noun: str) -> str:
@@ -161,18 +161,18 @@ def truth_tile(image: NDArray[np.uint8], devkit: Devkit, img_id: str, colours: N
     canvas = enlarge(image, scale)
     if annotated is not None:
         canvas = draw_masks(image, annotated.masks, colours[annotated.labels], scale)
-    picture = draw_instances(canvas, objects.bboxes * scale, colours[objects.labels], captions)
-    return Tile('truth', 'ground truth', picture, counted(len(objects.labels), 'object'))
+    drawn = draw_instances(canvas, objects.bboxes * scale, colours[objects.labels], captions)
+    return Tile('truth', 'ground truth', drawn, counted(len(objects.labels), 'object'))
 
 
 def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = False) -> NDArray[np.uint8]:
-    """All pictures of a panel in one, row by row, on white.
+    """All images of a panel in one, row by row, on white.
 
     Args:
         tiles: in order.
-        columns: pictures in a row at most.
-        gap: between pictures, in pixels.
-        titles: write title and note above each picture.
+        columns: images in a row at most.
+        gap: between images, in pixels.
+        titles: write title and note above each image.
 
     Raises:
         ValueError: no tile.
@@ -182,32 +182,32 @@ def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = F
     """
     if not tiles:
         raise ValueError('A panel needs at least one tile, got none.')
-    pictures = [titled(tile) if titles else tile.image for tile in tiles]
-    h, w = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    parts = [titled(tile) if titles else tile.image for tile in tiles]
+    h, w = (max(drawn.shape[axis] for drawn in parts) for axis in (0, 1))
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
-    for index, picture in enumerate(pictures):
+    for index, drawn in enumerate(parts):
         top, left = index // columns * (h + gap), index % columns * (w + gap)
-        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
     return canvas
 
 
 def stack(rows: Sequence[Sequence[Tile]], gap: int = 8) -> NDArray[np.uint8]:
-    """Rows of titled pictures below each other, on white.
+    """Rows of titled images below each other, on white.
 
     >>> tile = Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))
     >>> stack([[tile], [tile, tile]], gap=2).shape
     (54, 122, 3)
     """
     joined = [join(row, columns=len(row), gap=gap, titles=True) for row in rows if row]
-    width = max(picture.shape[1] for picture in joined)
-    padded = [np.pad(picture, ((0, gap), (0, width - picture.shape[1]), (0, 0)), constant_values=255) for picture in joined]
+    width = max(drawn.shape[1] for drawn in joined)
+    padded = [np.pad(drawn, ((0, gap), (0, width - drawn.shape[1]), (0, 0)), constant_values=255) for drawn in joined]
     return np.concatenate(padded)[:-gap]
 
 
 def titled(tile: Tile) -> NDArray[np.uint8]:
-    """The picture under its title and note.
+    """The image under its title and note.
 
     >>> titled(Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))).shape
     (26, 60, 3)

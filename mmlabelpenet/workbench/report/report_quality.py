@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.visualization.drawing import class_colours
 from mmlabelpenet.workbench.experiments.collected_tables import paper_tables
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
@@ -118,7 +118,7 @@ def best_and_worst(run: Run, width: int, count: int = 3) -> dict[str, Rows]:
     devkit, colours = run.devkit(), class_colours(len(run.classes))
 
     def row(score: float, name: str) -> tuple[str, list[Tile]]:
-        image = read_picture(devkit.image_path(name))
+        image = read_rgb(devkit.image_path(name))
         scale = width / image.shape[1]
         labels = label_tiles(image, name, run.classes, colours, {stage: store}, scale)
         return f'{name}: {score:.2f}', [*labels, truth_tile(image, devkit, name, colours, scale)]

@@ -1,4 +1,4 @@
-"""Pictures of what the network believes, while it learns."""
+"""Images of what the network believes, while it learns."""
 
 import random
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class SamplePanels(Hook):
     Args:
         interval: iterations between two panels.
         images: how many, spread over the training images.
-        width: of one picture, in pixels.
+        width: of one image, in pixels.
         folder: in the work dir.
 
     Raises:
@@ -71,13 +71,13 @@ class SamplePanels(Hook):
             self.samples = [dataset[int(index)] for index in indices]
         return self.samples
 
-    def _save(self, runner: Runner, name: str, picture: np.ndarray) -> None:
+    def _save(self, runner: Runner, name: str, drawn: np.ndarray) -> None:
         path = Path(runner.work_dir) / self.folder / f'{Path(name).name}_iter_{runner.iter + 1:06d}.webp'
         with atomic_write(path, 'wb') as file:
-            file.write(webp(picture, quality=85))
+            file.write(webp(drawn, quality=85))
         for backend in runner.visualizer._vis_backends.values():
             if isinstance(backend, TensorboardVisBackend):
-                backend.add_image(f'panel/{name}', picture, step=runner.iter + 1)
+                backend.add_image(f'panel/{name}', drawn, step=runner.iter + 1)
 
 
 def begun(model: nn.Module, phase: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One image from its tags to the result, as rows of pictures: what each stage knows, what it hands on, and how that comes about.
+"""One image from its tags to the result, as rows of images: what each stage knows, what it hands on, and how that comes about.
 
 Shapes: R proposals, C classes, K objects, (h, w) image. Images: RGB uint8 (h, w, 3) of the original size times ``scale``.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.generators import Explanation, MaskAggregation
 from mmlabelpenet.datasets.devkit import Devkit
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.structures import to_original
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
@@ -55,7 +55,7 @@ def trace(
     scale: float = 1.0,
     blank: bool = False,
 ) -> dict[str, list[Tile]]:
-    """Rows of pictures by what they show.
+    """Rows of images by what they show.
 
     Args:
         model: in evaluation mode.
@@ -63,18 +63,18 @@ def trace(
         classes: C names.
         devkit: with annotations of the image; None for none.
         min_score: detections below are not drawn.
-        scale: of the pictures.
+        scale: of the images.
         blank: draw on a blank page, where the photograph itself may not be shown.
 
     Returns:
-        ``'input'`` (picture with tags, proposals, ground truth), then one row for each stage: scores and attention of each tag, what the
+        ``'input'`` (image with tags, proposals, ground truth), then one row for each stage: scores and attention of each tag, what the
         CRF makes of them, the pseudo instances with weights that are handed on, and the stage's prediction.
     """
     batch = model.data_preprocessor(pseudo_collate([data]), False)
     (image,) = model.data_preprocessor.images(batch['inputs'], batch['data_samples'])
     (sample,) = model.predict(batch['inputs'], batch['data_samples'], stages=model.names, explain=True)
     colours = class_colours(len(classes))
-    original = read_picture(sample.img_path)
+    original = read_rgb(sample.img_path)
     if blank:
         original = np.full_like(original, 225)
     scene = _Scene(original, sample, image, classes, colours, scale)
@@ -117,31 +117,31 @@ def _score_tile(title: str, candidates: InstanceData, label: int, scene: _Scene)
     shares = (scores[:count] / scores[:1].clamp(min=1e-12)).clamp(0, 1).cpu().numpy()[:, None]
     colours = (shares * scene.colours[label] + (1 - shares) * 110).astype(np.uint8)
     captions = [f'{scores[0]:.3f}', *[''] * (count - 1)] if count else []
-    picture = draw_instances(scene.original, scene.boxes(candidates.bboxes[order[:count], label]), colours, captions, scale=scene.scale)
-    return Tile('scores', f'{title}: {scene.classes[label]}', picture, f'the best {count} of {len(scores)}')
+    drawn = draw_instances(scene.original, scene.boxes(candidates.bboxes[order[:count], label]), colours, captions, scale=scene.scale)
+    return Tile('scores', f'{title}: {scene.classes[label]}', drawn, f'the best {count} of {len(scores)}')
 
 
 def _attention_tile(title: str, told: Explanation, label: int, scene: _Scene) -> Tile:
     chosen = told.labels == label
     note = f'{counted(int(chosen.sum()), "object")}, {counted(int(told.members[chosen].sum()), "proposal")}'
-    picture = draw_heat(scene.original, told.maps[chosen].sum(0), scene.scale)
-    return Tile('attention', f'{title}: {scene.classes[label]}', picture, note)
+    drawn = draw_heat(scene.original, told.maps[chosen].sum(0), scene.scale)
+    return Tile('attention', f'{title}: {scene.classes[label]}', drawn, note)
 
 
 def _crf_tile(masks: NDArray[np.bool_], told: Explanation, with_crf: bool, scene: _Scene) -> Tile:
     size = scene.original.shape[:2]
     whole = np.array([enlarge_mask(mask, size) for mask in masks], bool).reshape(-1, *size)
     share = f'{100 * masks.any(0).mean():.0f} % of the image' if len(masks) else 'no object'
-    picture = draw_masks(scene.original, whole, scene.colours[told.labels], scene.scale)
-    return Tile('crf', 'after the CRF' if with_crf else 'without CRF', picture, share)
+    drawn = draw_masks(scene.original, whole, scene.colours[told.labels], scene.scale)
+    return Tile('crf', 'after the CRF' if with_crf else 'without CRF', drawn, share)
 
 
 def _label_tile(pseudo: InstanceData, name: str, scene: _Scene) -> Tile:
     labels = pseudo.labels.cpu().numpy()
     captions = [f'{scene.classes[label]} w {weight:.2f}' for label, weight in zip(labels, pseudo.weights.tolist(), strict=True)]
     masks = pseudo.masks.masks.astype(bool)
-    picture = draw_instances(scene.original, pseudo.bboxes.cpu().numpy(), scene.colours[labels], captions, masks, scene.scale)
-    return Tile('labels', f'labels of {name}', picture, counted(len(labels), 'pseudo instance'))
+    drawn = draw_instances(scene.original, pseudo.bboxes.cpu().numpy(), scene.colours[labels], captions, masks, scene.scale)
+    return Tile('labels', f'labels of {name}', drawn, counted(len(labels), 'pseudo instance'))
 
 
 def enlarge_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

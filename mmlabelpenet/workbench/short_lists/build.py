@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmlabelpenet.datasets.devkit import Objects
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.progress import track
@@ -109,7 +109,7 @@ def _files(mini: Sequence[str], animals: Sequence[str], masks: str) -> Iterable[
 
 def _write_image(folder: Path, image_id: str, source: VOCDevkit, objects: Objects, quality: int, longest: int | None = None) -> None:
     """Image and annotation file, both reduced where the image is larger."""
-    image = read_picture(source.image_path(image_id))
+    image = read_rgb(source.image_path(image_id))
     scale = min(1.0, longest / max(image.shape[:2])) if longest else 1.0
     if scale < 1:
         height, width = (round(side * scale) for side in image.shape[:2])
@@ -145,9 +145,9 @@ def _write_masks(folder: Path, image_id: str, source: VOCDevkit, objects: Object
         return
     class_mask = source.class_mask(image_id)
     if class_mask is not None:
-        picture = Image.fromarray(instances_of(class_mask, objects.bboxes, objects.labels))
-        picture.putpalette(voc_palette())
-        picture.save(target)
+        coloured = Image.fromarray(instances_of(class_mask, objects.bboxes, objects.labels))
+        coloured.putpalette(voc_palette())
+        coloured.save(target)
 
 
 def _write_lists(folder: Path, lists: Mapping[str, Sequence[str]], shown: Mapping[str, set[str]]) -> None:

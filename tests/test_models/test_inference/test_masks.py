@@ -12,7 +12,7 @@ from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, 
 from mmlabelpenet.structures import hand_over
 
 
-def picture():
+def scene():
     """A bright square on black, and a soft mask that is 3 pixels off."""
     image = np.zeros((60, 80, 3), np.uint8)
     image[20:40, 30:50] = 230
@@ -22,8 +22,8 @@ def picture():
     return image, found, soft
 
 
-def test_masks_snap_to_the_picture():
-    image, found, soft = picture()
+def test_masks_snap_to_the_image():
+    image, found, soft = scene()
     mask = MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).masks[0]
     expected = np.zeros((60, 80), bool)
     expected[20:40, 30:50] = True
@@ -31,14 +31,14 @@ def test_masks_snap_to_the_picture():
 
 
 def test_without_a_crf_masks_are_cut_at_one_half():
-    image, found, soft = picture()
+    image, found, soft = scene()
     soft[0, 0, 0] = 0.5
     np.testing.assert_array_equal(MaskRefinement()(image, found, soft).masks, soft > 0.6)
 
 
 @pytest.mark.parametrize('limit', [dict(max_masks=0), dict(min_score=0.95)])
 def test_beyond_the_limits_masks_are_only_cut(limit):
-    image, found, soft = picture()
+    image, found, soft = scene()
     result = MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)
@@ -46,7 +46,7 @@ def test_beyond_the_limits_masks_are_only_cut(limit):
 
 @pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
 def test_masks_are_cut_by_their_colours_after_the_crf(crf):
-    image, found, soft = picture()
+    image, found, soft = scene()
     soft[0, :, 40:] = 0
     expected = image[..., 0] > 0
     plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft).masks[0] for cut in (None, dict()))
@@ -56,7 +56,7 @@ def test_masks_are_cut_by_their_colours_after_the_crf(crf):
 
 
 def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
-    image, found, soft = picture()
+    image, found, soft = scene()
     detected = found.bboxes.clone()
     assert torch.equal(MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).bboxes, detected)
     result = MaskRefinement(cut=dict())(image, found, soft)
@@ -66,7 +66,7 @@ def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
 
 
 def test_only_the_best_boxes_are_cut():
-    image, one, soft = picture()
+    image, one, soft = scene()
     found = InstanceData.cat([one, one])
     result = MaskRefinement(cut=dict(), max_masks=1)(image, found, np.repeat(soft, 2, 0))
     assert result.bboxes.tolist() == [[30, 20, 50, 40], one.bboxes[0].tolist()]
@@ -74,7 +74,7 @@ def test_only_the_best_boxes_are_cut():
 
 @pytest.mark.parametrize('piece', [None, (0, 0)])
 def test_where_the_cut_finds_nothing_or_something_elsewhere_box_and_mask_stay(monkeypatch, piece):
-    image, found, soft = picture()
+    image, found, soft = scene()
 
     def nothing(self, image, mask, bbox, others=None):
         cut = np.zeros_like(mask)
@@ -89,14 +89,14 @@ def test_where_the_cut_finds_nothing_or_something_elsewhere_box_and_mask_stay(mo
 
 
 def test_outside_the_surroundings_of_its_box_a_mask_is_empty():
-    image, found, soft = picture()
+    image, found, soft = scene()
     soft[0, :5, :5] = 0.9
     mask = MaskRefinement(crf=toy.CRF, margin=0.1)(image, found, soft).masks[0]
     assert mask.any() and not mask[:10].any()
 
 
 def test_boxes_at_and_beyond_the_border_do_no_harm():
-    image, _, soft = picture()
+    image, _, soft = scene()
     boxes = torch.tensor([[0.0, 0, 80, 60], [80, 60, 80, 60], [-10, -10, -5, -5], [79.5, 59.5, 80, 60]])
     found = InstanceData(bboxes=boxes, scores=torch.ones(4), labels=torch.zeros(4))
     masks = MaskRefinement(crf=toy.CRF)(image, found, np.repeat(soft, 4, 0)).masks

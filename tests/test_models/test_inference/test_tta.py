@@ -33,7 +33,7 @@ def net(toy_net):
 
 
 def views_of(toy_root, scales, flip):
-    """A batch of two pictures, as the test data loader gives it."""
+    """A batch of two images, as the test data loader gives it."""
     config = toy.dataset_config(toy_root, train=False)
     config['pipeline'] = view_pipeline(config['pipeline'], scales, flip)
     dataset = DATASETS.build(config)
@@ -60,7 +60,7 @@ def readings_of(net, name, data, index=0):
 
 
 def mirrored(data):
-    """The same batch whose pictures and proposals are mirrored, without saying so."""
+    """The same batch whose images and proposals are mirrored, without saying so."""
     data = copy.deepcopy(data)
     data['inputs'] = [[image.flip(-1) for image in images] for images in data['inputs']]
     for samples in data['data_samples']:
@@ -103,7 +103,7 @@ def test_the_evidence_of_the_whole_image_is_the_mean_of_all_views(net, toy_root)
 
 
 @pytest.mark.parametrize('name', stages('detection', 'refinement'))
-def test_a_mirrored_picture_has_mirrored_results_where_each_view_is_seen_mirrored_too(net, toy_root, name):
+def test_a_mirrored_image_has_mirrored_results_where_each_view_is_seen_mirrored_too(net, toy_root, name):
     if net.stages[name].detector.roi_head.with_mask:  # the CRF does not see the same from both sides
         net.inference.refinement.crf = None
     data = views_of(toy_root, [1.0], True)

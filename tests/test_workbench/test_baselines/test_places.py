@@ -57,7 +57,7 @@ def test_of_two_components_the_larger_stays():
     assert mask_boxes(masks).tolist() == [[8, 8, 18, 18]] and not masks[0, :6, :6].any()
 
 
-def test_the_crf_moves_the_mask_to_the_edge_of_the_picture():
+def test_the_crf_moves_the_mask_to_the_edge_of_the_image():
     image = np.zeros((24, 32, 3), np.uint8)
     image[:, 16:] = 255
     activation = torch.linspace(0, 1, 32).expand(2, 24, 32)

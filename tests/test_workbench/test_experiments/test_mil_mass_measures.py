@@ -42,7 +42,7 @@ def test_a_tag_by_hand():
     )
 
 
-def test_boxes_beyond_the_picture_and_boxes_without_a_pixel_are_measured_too():
+def test_boxes_beyond_the_image_and_boxes_without_a_pixel_are_measured_too():
     shares = pixel_shares(np.array([[-5, -5, 40, 40], [31.9, 23.9, 32, 24], [3, 3, 3, 3]]), np.ones(SIZE, bool))
     assert shares.tolist() == [1, 1, 1]
 

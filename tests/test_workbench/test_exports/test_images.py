@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.workbench.exports.formats import WRITERS, write_export
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 
@@ -29,11 +29,11 @@ def test_images_are_written_upright_and_plain_ones_byte_for_byte(labels, images,
     place_images(labels.images, images, tmp_path, names)
     for image in labels.images:
         original, copy = images / image['file_name'], tmp_path / names[image['id']]
-        with Image.open(copy) as picture:
-            assert picture.size == (image['width'], image['height']) and picture.getexif().get(0x0112, 1) == 1
-            assert picture.mode == 'RGB' and picture.format == ('PNG' if copy.suffix == '.png' else 'JPEG')
+        with Image.open(copy) as opened:
+            assert opened.size == (image['width'], image['height']) and opened.getexif().get(0x0112, 1) == 1
+            assert opened.mode == 'RGB' and opened.format == ('PNG' if copy.suffix == '.png' else 'JPEG')
         if any(word in image['file_name'] for word in ('turned', 'upside', 'palette')):
-            apart = np.abs(read_picture(copy).astype(int) - read_picture(original)).max()
+            apart = np.abs(read_rgb(copy).astype(int) - read_rgb(original)).max()
             assert apart <= (0 if copy.suffix == '.png' else 40)
         else:
             assert copy.read_bytes() == original.read_bytes()

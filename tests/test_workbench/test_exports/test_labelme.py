@@ -17,9 +17,9 @@ def pixels(shape, size):
         (x1, y1), (x2, y2) = shape['points']
         mask[y1 : y2 + 1, x1 : x2 + 1] = cv2.imdecode(np.frombuffer(base64.b64decode(shape['mask']), np.uint8), cv2.IMREAD_UNCHANGED) > 0
     elif shape['shape_type'] == 'polygon':
-        picture = Image.fromarray(mask.astype(np.uint8))
-        ImageDraw.Draw(picture).polygon([tuple(point) for point in shape['points']], outline=1, fill=1)
-        mask = np.asarray(picture) > 0
+        image = Image.fromarray(mask.astype(np.uint8))
+        ImageDraw.Draw(image).polygon([tuple(point) for point in shape['points']], outline=1, fill=1)
+        mask = np.asarray(image) > 0
     return mask
 
 

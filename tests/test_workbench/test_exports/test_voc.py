@@ -35,8 +35,8 @@ def test_our_own_reader_takes_every_image_and_object_back(devkit, labels):
 
 def test_every_image_is_a_jpeg_beside_which_all_files_stand(devkit):
     for name in stems(devkit):
-        with Image.open(devkit.data_root / f'JPEGImages/{name}.jpg') as picture:
-            assert picture.format == 'JPEG'
+        with Image.open(devkit.data_root / f'JPEGImages/{name}.jpg') as opened:
+            assert opened.format == 'JPEG'
         root = ElementTree.parse(devkit.data_root / f'Annotations/{name}.xml').getroot()
         assert (devkit.data_root / 'JPEGImages' / root.findtext('filename')).is_file()
         for corner in root.iter('bndbox'):
@@ -54,9 +54,9 @@ def test_label_images_have_palette_border_and_every_visible_pixel(devkit, labels
         wanted = labels.annotations[image['id']]
         if not any(map(has_mask, wanted)):
             continue
-        with Image.open(devkit.data_root / f'SegmentationObject/{name}.png') as picture:
-            assert picture.mode == 'P' and picture.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
-            values = np.asarray(picture)
+        with Image.open(devkit.data_root / f'SegmentationObject/{name}.png') as opened:
+            assert opened.mode == 'P' and opened.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+            values = np.asarray(opened)
         kinds = np.asarray(Image.open(devkit.data_root / f'SegmentationClass/{name}.png'))
         taken = np.zeros(values.shape, bool)
         for number, annotation in enumerate(wanted, 1):

@@ -97,10 +97,10 @@ def test_class_maps_show_the_best_scored_instance_of_each_pixel_in_vocs_colours(
     files = members(path)
     assert set(files) == {f'results/VOC2012/Segmentation/{competition}_test_cls/{image_id}.png' for image_id in SIZES}
     for image_id, size in SIZES.items():
-        with Image.open(io.BytesIO(files[f'results/VOC2012/Segmentation/{competition}_test_cls/{image_id}.png'])) as picture:
-            values = np.asarray(picture)
-            assert picture.mode == 'P'
-            assert picture.getpalette()[: 3 * 21] == voc_palette()[: 3 * 21]
+        with Image.open(io.BytesIO(files[f'results/VOC2012/Segmentation/{competition}_test_cls/{image_id}.png'])) as opened:
+            values = np.asarray(opened)
+            assert opened.mode == 'P'
+            assert opened.getpalette()[: 3 * 21] == voc_palette()[: 3 * 21]
         expected = np.zeros(size, int)
         for entry in sorted((entry for entry in found if entry['image_id'] == image_id), key=lambda entry: entry['score']):
             if entry['score'] >= 0.2:

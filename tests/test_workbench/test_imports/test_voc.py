@@ -33,8 +33,8 @@ def test_a_corrected_box_and_a_corrected_mask_count_as_drawn_by_hand(labels, ima
     path = tmp_path / 'Annotations/UPPER.xml'
     path.write_text(path.read_text().replace('<xmin>21<', '<xmin>5<'))
     path = tmp_path / 'SegmentationObject/plain.png'
-    with Image.open(path) as picture:
-        values = np.asarray(picture).copy()
+    with Image.open(path) as opened:
+        values = np.asarray(opened).copy()
     values[:3, :3] = 2
     Image.fromarray(values).save(path)
     found = {image.name: image for image in read_voc(tmp_path)}

@@ -36,11 +36,11 @@ def test_no_annotation_is_named_for_training(tmp_path):
 
 
 @pytest.mark.parametrize(('splits', 'shown'), [(dict(), 'test'), (dict(test=[], new=['z']), 'new'), (dict(test=[]), 'train')])
-def test_pictures_are_shown_of_the_first_split_that_has_any(tmp_path, splits, shown):
+def test_images_are_shown_of_the_first_split_that_has_any(tmp_path, splits, shown):
     assert write_config(own(tmp_path, **splits), LAPTOP, tmp_path / 'config.py').test_dataloader.dataset.split == shown
 
 
-def test_more_pictures_and_better_hardware_mean_more_iterations():
+def test_more_images_and_better_hardware_mean_more_iterations():
     counts = [choose_recipe(number, LAPTOP).iters['detection'] for number in (10, 1000, 10_000)]
     assert counts == sorted(counts) and counts[0] < counts[-1]
     assert choose_recipe(1000, SERVER).iters['detection'] > counts[1]

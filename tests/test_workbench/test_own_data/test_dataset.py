@@ -11,7 +11,7 @@ from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.workbench.own_data.dataset import OwnData, advice, make_own_data
 
 
-def picture(path, size=(60, 40), mode='RGB', **kwargs):
+def make_image(path, size=(60, 40), mode='RGB', **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(len(path.name)).integers(0, 256, (size[1], size[0], 3), np.uint8)
     Image.fromarray(noise).convert(mode).save(path, **kwargs)
@@ -19,17 +19,17 @@ def picture(path, size=(60, 40), mode='RGB', **kwargs):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve pictures, one in three a cat, one a dog, one both."""
+    """Twelve images, one in three a cat, one a dog, one both."""
     lines = ['image,tags']
     for k in range(12):
-        picture(tmp_path / f'pictures/p{k:02d}.jpg')
+        make_image(tmp_path / f'photos/p{k:02d}.jpg')
         lines.append(f'p{k:02d}.jpg,{("cat", "dog", "cat;dog")[k % 3]}')
     (tmp_path / 'tags.csv').write_text('\n'.join(lines))
     return tmp_path
 
 
 def test_a_data_set_can_be_read_by_the_reader_of_training(folder):
-    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv', test_share=0.25)
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', test_share=0.25)
     devkit = VOCDevkit(data.root, data.classes)
     tags = {split: devkit.tags(split, str(data.root / 'tags.csv')) for split in ('train', 'test')}
     assert data.classes == ('cat', 'dog')
@@ -42,19 +42,19 @@ def test_a_data_set_can_be_read_by_the_reader_of_training(folder):
 
 
 def test_no_box_and_no_annotation_is_written(folder):
-    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     assert sorted(path.name for path in data.root.iterdir()) == ['ImageSets', 'JPEGImages', 'own_data.json', 'tags.csv']
     texts = ''.join(path.read_text() for path in data.root.rglob('*') if path.suffix in ('.json', '.csv', '.txt'))
     assert '"bbox' not in texts and '<bndbox' not in texts
 
 
-def test_unknown_missing_unreadable_and_ambiguous_pictures_are_refused_in_one_list(folder):
-    picture(folder / 'pictures/untold.jpg')
-    picture(folder / 'pictures/dot.png', (1, 1))
-    (folder / 'pictures/broken.jpg').write_bytes(b'x')
+def test_unknown_missing_unreadable_and_ambiguous_images_are_refused_in_one_list(folder):
+    make_image(folder / 'photos/untold.jpg')
+    make_image(folder / 'photos/dot.png', (1, 1))
+    (folder / 'photos/broken.jpg').write_bytes(b'x')
     (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\nghost.jpg,cat\ndot.png,cat\nbroken.jpg,dog\n')
     with pytest.raises(ValueError) as error:
-        make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+        make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     assert '\n' not in str(error.value) and len(str(error.value)) <= 300
     for words in ("'ghost.jpg' (line 14)", 'untold.jpg', "2 images cannot be used: 'broken.jpg'", '--skip'):
         assert words in str(error.value), words
@@ -63,35 +63,35 @@ def test_unknown_missing_unreadable_and_ambiguous_pictures_are_refused_in_one_li
 
 
 def test_what_does_not_fit_can_be_left_out(folder):
-    picture(folder / 'pictures/dot.png', (1, 1))
+    make_image(folder / 'photos/dot.png', (1, 1))
     (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\nghost.jpg,cat\ndot.png,cat\n')
-    data, warnings = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv', skip=True)
+    data, warnings = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', skip=True)
     assert len(data.sources) == 12
     assert any('ghost' in text for text in warnings) and any('1 x 1' in text for text in warnings)
 
 
 def test_a_folder_in_use_is_left_alone(folder):
-    make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     with pytest.raises(FileExistsError, match='not empty'):
-        make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+        make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
 
 
 def test_an_empty_folder_is_one_clear_error(tmp_path):
-    (tmp_path / 'pictures').mkdir()
+    (tmp_path / 'photos').mkdir()
     (tmp_path / 'tags.csv').write_text('image,tags\na,b\n')
-    with pytest.raises(FileNotFoundError, match='holds no picture'):
-        make_own_data(tmp_path / 'set', tmp_path / 'pictures', tmp_path / 'tags.csv')
+    with pytest.raises(FileNotFoundError, match='holds no image'):
+        make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.csv')
 
 
-def test_pictures_without_tags_are_kept_to_be_labelled(folder):
-    picture(folder / 'pictures/new one.jpg')
+def test_images_without_tags_are_kept_to_be_labelled(folder):
+    make_image(folder / 'photos/new one.jpg')
     (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\nnew one.jpg,\n')
-    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     assert data.splits['new'] == ['new_one']
     assert VOCDevkit(data.root, data.classes).image_ids('new') == ['new_one']
 
 
-def test_plain_pictures_are_linked_and_others_converted(tmp_path):
+def test_plain_images_are_linked_and_others_converted(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     kinds = {
@@ -105,16 +105,16 @@ def test_plain_pictures_are_linked_and_others_converted(tmp_path):
         'Größe ü.JPG': {},
     }
     for name, options in kinds.items():
-        picture(tmp_path / 'pictures' / name, **options)
-    cv2.imwrite(str(tmp_path / 'pictures/deep.png'), np.full((40, 60), 30000, np.uint16))
+        make_image(tmp_path / 'photos' / name, **options)
+    cv2.imwrite(str(tmp_path / 'photos/deep.png'), np.full((40, 60), 30000, np.uint16))
     tags = {name: ['thing', 'other'][k % 2 :] for k, name in enumerate([*kinds, 'deep.png'])}
     (tmp_path / 'tags.json').write_text('\ufeff' + json.dumps(tags), encoding='utf-8')
-    data, _ = make_own_data(tmp_path / 'set', tmp_path / 'pictures', tmp_path / 'tags.json')
+    data, _ = make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.json')
     assert set(data.converted) == {'cmyk', 'turned', 'palette', 'large', 'other', 'deep'}
     devkit = VOCDevkit(data.root, data.classes)
     assert devkit.image_size('turned') == (60, 40)
     assert devkit.image_size('large') == (1067, 1600)
-    assert devkit.image_path('plain').read_bytes() == (tmp_path / 'pictures/plain.jpg').read_bytes()
+    assert devkit.image_path('plain').read_bytes() == (tmp_path / 'photos/plain.jpg').read_bytes()
     assert all(path.stat().st_nlink == 1 for path in data.root.rglob('JPEGImages/*'))
     for name in data.sources:  # as training reads
         image = cv2.imread(str(devkit.image_path(name)))
@@ -124,32 +124,32 @@ def test_plain_pictures_are_linked_and_others_converted(tmp_path):
 
 def test_folders_as_classes_with_equal_names_make_a_data_set(tmp_path):
     for name in ('cat/1.jpg', 'dog/1.jpg', 'dog/2 b.jpg'):
-        picture(tmp_path / 'pictures' / name, (60 + len(name), 40 + ord(name[0]) - 96))
-    data, _ = make_own_data(tmp_path / 'set', tmp_path / 'pictures', 'folder-per-class', test_share=0)
+        make_image(tmp_path / 'photos' / name, (60 + len(name), 40 + ord(name[0]) - 96))
+    data, _ = make_own_data(tmp_path / 'set', tmp_path / 'photos', 'folder-per-class', test_share=0)
     with (data.root / 'tags.csv').open() as file:
         assert list(csv.reader(file))[1:] == [['2_b', 'dog'], ['cat_1', 'cat'], ['dog_1', 'dog']]
 
 
-def test_two_pictures_with_one_name_are_an_error(tmp_path):
-    picture(tmp_path / 'pictures/a.jpg')
-    picture(tmp_path / 'pictures/a.png')
+def test_two_images_with_one_name_are_an_error(tmp_path):
+    make_image(tmp_path / 'photos/a.jpg')
+    make_image(tmp_path / 'photos/a.png')
     (tmp_path / 'tags.csv').write_text('image,tags\na.jpg,cat\na.png,dog\n')
     with pytest.raises(ValueError, match='2 images share a name but for the suffix: a.jpg'):
-        make_own_data(tmp_path / 'set', tmp_path / 'pictures', tmp_path / 'tags.csv')
+        make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.csv')
 
 
-def test_pictures_without_any_tag_are_an_error(tmp_path):
-    picture(tmp_path / 'pictures/a.jpg')
+def test_images_without_any_tag_are_an_error(tmp_path):
+    make_image(tmp_path / 'photos/a.jpg')
     (tmp_path / 'tags.csv').write_text('image,tags\na.jpg, ;\n')
-    with pytest.raises(ValueError, match='No picture .* has a tag'):
-        make_own_data(tmp_path / 'set', tmp_path / 'pictures', tmp_path / 'tags.csv')
+    with pytest.raises(ValueError, match='No image .* has a tag'):
+        make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.csv')
 
 
 @pytest.mark.parametrize(
     ('labels', 'words'),
     [
-        ([[0]] * 20 + [[1]] * 3, ["'b' is in 3 pictures only"]),
-        ([[0]] * 20 + [[0, 1]] * 20, ['a stands in every picture']),
+        ([[0]] * 20 + [[1]] * 3, ["'b' is in 3 images only"]),
+        ([[0]] * 20 + [[0, 1]] * 20, ['a stands in every image']),
         ([[0, 1]] * 20 + [[2]] * 20, ["'a' and b always stand together"]),
         ([[0]] * 20 + [[1]] * 20, []),
     ],
@@ -171,7 +171,7 @@ def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
 
 @pytest.mark.parametrize('content', ['', '[]', '{"classes": 3}', '[' * 9000, '{"classes": ["a"], "splits": {"train": [1]}}'])
 def test_a_malformed_record_is_one_line(folder, content):
-    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     (data.root / 'own_data.json').write_text(content)
     with pytest.raises(ValueError, match='own_data.json. is not the record of a data set') as error:
         OwnData.load(data.root)
@@ -179,5 +179,5 @@ def test_a_malformed_record_is_one_line(folder, content):
 
 
 def test_the_record_says_what_the_tags_were_made_of(folder):
-    data, _ = make_own_data(folder / 'set', folder / 'pictures', folder / 'tags.csv')
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     assert data.tags_from == "Names of images and classes in the file 'tags.csv'; boxes and masks there were not read."

@@ -7,17 +7,17 @@ from PIL import Image
 from mmlabelpenet.workbench.exports.formats import write_export
 from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.own_data.tag_folders import folder_entries
-from mmlabelpenet.workbench.own_data.tags import match_pictures, read_entries
+from mmlabelpenet.workbench.own_data.tags import match_images, read_entries
 
 
-def test_folders_are_classes_and_a_picture_in_two_has_both(tmp_path):
+def test_folders_are_classes_and_an_image_in_two_has_both(tmp_path):
     for name, content in (('cat/1.jpg', b'x'), ('dog/1.jpg', b'y'), ('dog/copy.jpg', b'x')):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     paths = sorted(tmp_path.rglob('*.jpg'))
-    entries, pictures = folder_entries(tmp_path, paths)
+    entries, paths = folder_entries(tmp_path, paths)
     assert [(entry.image, entry.tags) for entry in entries] == [('cat/1.jpg', ('cat', 'dog')), ('dog/1.jpg', ('dog',))]
-    assert pictures == [tmp_path / 'cat/1.jpg', tmp_path / 'dog/1.jpg']
+    assert paths == [tmp_path / 'cat/1.jpg', tmp_path / 'dog/1.jpg']
     (tmp_path / 'loose.jpg').write_bytes(b'z')
     with pytest.raises(ValueError, match='loose.jpg'):
         folder_entries(tmp_path, [*paths, tmp_path / 'loose.jpg'])
@@ -64,8 +64,8 @@ def test_annotations_of_other_programs_are_tags_of_which_names_alone_are_read(tm
     options = dict(boxes=True) if kind == 'yolo' else {}
     write_export(kind, labels, tmp_path / 'out', tmp_path / 'images', **options)
     root = tmp_path / 'out' / dict(labelme='.', voc='JPEGImages').get(kind, 'images')
-    pictures = sorted(path for path in root.rglob('*') if path.suffix.lower() in ('.jpg', '.png') and 'Segmentation' not in str(path))
-    found, unknown, ambiguous = match_pictures(read_entries(tmp_path / 'out'), root, pictures)
+    paths = sorted(path for path in root.rglob('*') if path.suffix.lower() in ('.jpg', '.png') and 'Segmentation' not in str(path))
+    found, unknown, ambiguous = match_images(read_entries(tmp_path / 'out'), root, paths)
     assert not unknown and not ambiguous and len(found) == 16
     wanted = [sorted({labels.classes[a['category_id'] - 1] for a in labels.annotations[image['id']]}) for image in labels.images]
     assert sorted(map(sorted, found.values())) == sorted(wanted)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from mmlabelpenet.workbench.own_data.entries import Entry
-from mmlabelpenet.workbench.own_data.tags import listed, match_pictures, merge_classes, read_entries
+from mmlabelpenet.workbench.own_data.tags import listed, match_images, merge_classes, read_entries
 
-PICTURES = [Path('root') / name for name in ('IMG_1.JPG', 'two words.png', 'sub/deep.jpg', 'größe.jpg', 'a/same.jpg', 'b/same.jpg')]
+PATHS = [Path('root') / name for name in ('IMG_1.JPG', 'two words.png', 'sub/deep.jpg', 'größe.jpg', 'a/same.jpg', 'b/same.jpg')]
 
 
 def write(tmp_path, text, name='tags.csv', encoding='utf-8'):
@@ -30,13 +30,13 @@ def test_another_encoding_is_an_error_that_tells_what_to_do(tmp_path, encoding):
         read_entries(write(tmp_path, 'image,tags\ngröße.jpg,cat\n', encoding=encoding))
 
 
-def test_one_line_per_tag_joins_to_one_picture(tmp_path):
+def test_one_line_per_tag_joins_to_one_image(tmp_path):
     entries = read_entries(write(tmp_path, 'image,tag\nIMG_1.JPG,cat\nIMG_1.JPG,dog\n'))
-    assert match_pictures(entries, Path('root'), PICTURES)[0] == {PICTURES[0]: {'cat', 'dog'}}
+    assert match_images(entries, Path('root'), PATHS)[0] == {PATHS[0]: {'cat', 'dog'}}
 
 
 @pytest.mark.parametrize(
-    ('name', 'picture'),
+    ('name', 'image'),
     [
         ('IMG_1.JPG', 0),
         ('img_1.jpg', 0),
@@ -51,14 +51,14 @@ def test_one_line_per_tag_joins_to_one_picture(tmp_path):
         ('b/same', 5),
     ],
 )
-def test_pictures_are_found_by_any_usual_name(tmp_path, name, picture):
+def test_images_are_found_by_any_usual_name(tmp_path, name, image):
     entries = read_entries(write(tmp_path, json.dumps({name: ['cat']}), 'tags.json'))
-    assert list(match_pictures(entries, Path('root'), PICTURES)[0]) == [PICTURES[picture]]
+    assert list(match_images(entries, Path('root'), PATHS)[0]) == [PATHS[image]]
 
 
-def test_names_that_fit_none_or_several_pictures_are_listed(tmp_path):
+def test_names_that_fit_none_or_several_images_are_listed(tmp_path):
     entries = read_entries(write(tmp_path, 'image,tags\nnone.jpg,cat\nsame.jpg,cat\n'))
-    assert match_pictures(entries, Path('root'), PICTURES) == ({}, ["'none.jpg' (line 2)"], ["'same.jpg' (line 3)"])
+    assert match_images(entries, Path('root'), PATHS) == ({}, ["'none.jpg' (line 2)"], ["'same.jpg' (line 3)"])
 
 
 def test_letter_case_and_spaces_do_not_make_a_class():
@@ -73,7 +73,7 @@ def test_a_short_list_is_given_whole():
 @pytest.mark.parametrize(
     ('name', 'text', 'message'),
     [
-        ('tags.csv', 'picture;what\na.jpg;cat\n', "columns 'image' and 'tags'"),
+        ('tags.csv', 'image;what\na.jpg;cat\n', "columns 'image' and 'tags'"),
         ('tags.csv', 'image,tags\n,cat\n', 'Line 2'),
         ('tags.csv', 'image,tags\n', 'holds no image'),
         ('tags.csv', '', 'the table is empty'),
@@ -90,7 +90,7 @@ def test_a_malformed_file_is_one_clear_error(tmp_path, name, text, message):
 
 
 def test_names_of_label_studio_and_roboflow_find_their_images():
-    pictures = [Path('root') / name for name in ('cat.jpg', 'Größe ü 9.png', 'sub/dog_1.jpeg', 'bird_png.rf.0aF3.jpg', '0a1b2c3d-fox.jpg')]
+    paths = [Path('root') / name for name in ('cat.jpg', 'Größe ü 9.png', 'sub/dog_1.jpeg', 'bird_png.rf.0aF3.jpg', '0a1b2c3d-fox.jpg')]
     names = {
         '/data/upload/3/1a2b3c4d-cat.jpg': 0,
         's3://bucket/some/cat.jpg': 0,
@@ -104,14 +104,14 @@ def test_names_of_label_studio_and_roboflow_find_their_images():
         'bird_png.rf.0aF3.jpg': 3,
     }
     for name, index in names.items():
-        found, unknown, ambiguous = match_pictures([Entry(name, ('x',), 'line 1')], Path('root'), pictures)
-        assert list(found) == [pictures[index]] and not unknown and not ambiguous, name
+        found, unknown, ambiguous = match_images([Entry(name, ('x',), 'line 1')], Path('root'), paths)
+        assert list(found) == [paths[index]] and not unknown and not ambiguous, name
 
 
 def test_several_copies_of_one_original_are_told_apart_by_their_whole_names():
-    pictures = [Path('root') / f'cat_jpg.rf.{k}.jpg' for k in range(2)]
-    assert match_pictures([Entry('cat.jpg', ('x',), 'line 2')], Path('root'), pictures) == ({}, [], ["'cat.jpg' (line 2)"])
-    assert list(match_pictures([Entry('cat_jpg.rf.1.jpg', ('x',), 'line 2')], Path('root'), pictures)[0]) == [pictures[1]]
+    paths = [Path('root') / f'cat_jpg.rf.{k}.jpg' for k in range(2)]
+    assert match_images([Entry('cat.jpg', ('x',), 'line 2')], Path('root'), paths) == ({}, [], ["'cat.jpg' (line 2)"])
+    assert list(match_images([Entry('cat_jpg.rf.1.jpg', ('x',), 'line 2')], Path('root'), paths)[0]) == [paths[1]]
 
 
 def test_a_tag_of_several_others_is_refused_and_a_name_with_a_separator_is_a_class():

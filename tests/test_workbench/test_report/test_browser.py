@@ -19,15 +19,15 @@ def data_of(page):
     text = page.read_text(encoding='utf-8')
     meta = json.loads(re.search(r'id="meta">(.*?)</script>', text, re.DOTALL)[1])
     chunks = [json.loads(part) for part in re.findall(r'id="c\d+">(.*?)</script>', text, re.DOTALL)]
-    return meta, [picture for chunk in chunks for picture in chunk]
+    return meta, [thumb for chunk in chunks for thumb in chunk]
 
 
-def test_the_page_holds_every_image_instance_and_picture(labels_page):
-    meta, pictures = data_of(labels_page)
+def test_the_page_holds_every_image_instance_and_image(labels_page):
+    meta, thumbs = data_of(labels_page)
     assert meta['classes'] == list(RENDERED_CLASSES) and meta['stages'] == ['classification', 'detection'] and meta['truth']
-    assert len(meta['images']) == len(pictures) == 6
-    for image, picture in zip(meta['images'], pictures):
-        decoded = cv2.imdecode(np.frombuffer(base64.b64decode(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert len(meta['images']) == len(thumbs) == 6
+    for image, thumb in zip(meta['images'], thumbs):
+        decoded = cv2.imdecode(np.frombuffer(base64.b64decode(thumb), np.uint8), cv2.IMREAD_COLOR)
         assert decoded.shape == (image['h'], image['w'], 3) == (150, 200, 3)
         by_stage = [[i for i in image['i'] if i['s'] == s] for s in (0, 1)]
         assert len(by_stage[0]) == len(by_stage[1]) > 0
@@ -41,9 +41,9 @@ def test_the_page_needs_no_other_file_and_no_network(labels_page):
 
 
 def test_names_cannot_end_the_script(labels_page, tmp_path):
-    meta, pictures = data_of(labels_page)
+    meta, thumbs = data_of(labels_page)
     evil = '</script><script>alert(1)</script><!-- \u2028 &amp; \udcff'
-    path = write_browser_page(tmp_path / 'a.html', dict(meta, images=[dict(meta['images'][0], n=evil)]), pictures[:1])
+    path = write_browser_page(tmp_path / 'a.html', dict(meta, images=[dict(meta['images'][0], n=evil)]), thumbs[:1])
     text = path.read_text(encoding='utf-8')
     assert text.count('<script') == labels_page.read_text(encoding='utf-8').count('<script') and '\u2028' not in text
     assert data_of(path)[0]['images'][0]['n'] == evil

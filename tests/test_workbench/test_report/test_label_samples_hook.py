@@ -14,8 +14,8 @@ def test_every_n_iterations_the_labels_of_each_stage_are_drawn(toy_root, tmp_pat
     both = [f'backward_{name}' for name in toy.STAGES[:-1]] + [f'forward_{name}' for name in toy.STAGES[1:]]
     assert folders == {'iter_4': ['detection'], 'iter_6': sorted(both)}
     for path in (tmp_path / 'label_samples').rglob('*.jpg'):
-        picture = cv2.imread(str(path))
-        assert picture.shape[0] in (96, 120) and np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 50
+        image = cv2.imread(str(path))
+        assert image.shape[0] in (96, 120) and np.unique(image.reshape(-1, 3), axis=0).shape[0] > 50
 
 
 def test_how_many_labels_stages_got_and_how_heavy_is_logged(toy_root, tmp_path):

@@ -1,7 +1,7 @@
 """Pages as people see them, in headless Chromium.
 
-Pictures of the docs are made by the same tests, from a finished training:
-``pytest -m browser --pictures docs/pictures --work-dir work_dirs/quickstart``.
+Images of the docs are made by the same tests, from a finished training:
+``pytest -m browser --screenshots docs/images --work-dir work_dirs/quickstart``.
 """
 
 import base64
@@ -79,7 +79,7 @@ class Page:
     def messages(self):
         return [entry for entry in self.browser.get_log('browser') if 'favicon' not in entry['message']]
 
-    def picture(self):
+    def screenshot(self):
         return cv2.imdecode(np.frombuffer(self.browser.get_screenshot_as_png(), np.uint8), cv2.IMREAD_COLOR)
 
 
@@ -145,7 +145,7 @@ def test_an_address_gives_the_same_view_again(browser, labels_page):
 def large_page(path, count):
     """A page of many synthetic images in three stages."""
     rng = np.random.default_rng(0)
-    picture = base64.b64encode(cv2.imencode('.webp', rng.integers(0, 256, (60, 80, 3), np.uint8))[1].tobytes()).decode()
+    screenshot = base64.b64encode(cv2.imencode('.webp', rng.integers(0, 256, (60, 80, 3), np.uint8))[1].tobytes()).decode()
     images = []
     for k in range(count):
         instances = [
@@ -156,7 +156,7 @@ def large_page(path, count):
         images.append(dict(n=f'image_{k:05d}', h=60, w=80, t=[1], i=instances, d=0.5))
     classes, stages = [f'class {k}' for k in range(20)], ['classification', 'detection', 'refinement']
     meta = dict(classes=classes, colours=hex_colours(20), stages=stages, truth=False, images=images)
-    return write_browser_page(path, meta, [picture] * count)
+    return write_browser_page(path, meta, [screenshot] * count)
 
 
 @pytest.fixture(scope='module')
@@ -218,10 +218,10 @@ def test_five_thousand_images_never_stall_the_page(browser, five_thousand):
 
 
 @pytest.fixture(scope='module')
-def pictured_pages(request, work_dir, labels_page, tmp_path_factory):
+def page_files(request, work_dir, labels_page, tmp_path_factory):
     """Report and labels of the training that --work-dir names, of the toy without."""
     run = request.config.getoption('--work-dir')
-    folder = tmp_path_factory.mktemp('pictured')
+    folder = tmp_path_factory.mktemp('shown')
     if run is None:
         return dict(report=shutil.copy(write_report(work_dir, 2, 1), folder / 'report.html'), labels=labels_page)
     spec = importlib.util.spec_from_file_location('browse_pseudo_labels', TOOL)
@@ -232,7 +232,7 @@ def pictured_pages(request, work_dir, labels_page, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ('picture', 'name', 'size', 'place', 'scale'),
+    ('screenshot', 'name', 'size', 'place', 'scale'),
     [
         ('browse_1400', 'labels', (1400, 900), '#sort=iou', 0.75),
         ('browse_390', 'labels', (390, 844), '', 1.0),
@@ -241,15 +241,15 @@ def pictured_pages(request, work_dir, labels_page, tmp_path_factory):
         ('report_390', 'report', (390, 1100), '', 0.9),
     ],
 )
-def test_pages_are_drawn(browser, pictured_pages, request, tmp_path, picture, name, size, place, scale):
-    page = Page(browser, pictured_pages[name], size, place if place.startswith('#') else '')
-    if picture == 'browse_390':
+def test_pages_are_drawn(browser, page_files, request, tmp_path, screenshot, name, size, place, scale):
+    page = Page(browser, page_files[name], size, place if place.startswith('#') else '')
+    if screenshot == 'browse_390':
         page.run("document.querySelector('#grid figure').click()")
     if place == 'Training':
         page.run("[...document.querySelectorAll('h2')].find(head => head.textContent === arguments[0]).scrollIntoView()", place)
-    drawn = page.picture()
+    drawn = page.screenshot()
     assert drawn.shape[:2] == size[::-1] and len(np.unique(drawn.reshape(-1, 3), axis=0)) > 100
     small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    path = (request.config.getoption('--pictures') or tmp_path) / f'{picture}.webp'
+    path = (request.config.getoption('--screenshots') or tmp_path) / f'{screenshot}.webp'
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), small, [cv2.IMWRITE_WEBP_QUALITY, 80])

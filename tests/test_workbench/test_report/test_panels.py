@@ -68,13 +68,13 @@ def found(scores):
     ],
 )
 def test_detections_are_drawn_from_a_score_on(ranks, scores, shown):
-    picture = np.zeros((40, 60, 3), np.uint8)
-    tile = prediction_tile('detection', picture, found(scores), RENDERED_CLASSES, class_colours(4), 0.3, 1.0, ranks)
+    image = np.zeros((40, 60, 3), np.uint8)
+    tile = prediction_tile('detection', image, found(scores), RENDERED_CLASSES, class_colours(4), 0.3, 1.0, ranks)
     assert tile.note == f'{shown} shown'
     assert tile.image.any() == bool(shown)
 
 
-def test_joined_pictures_keep_their_pixels_and_order():
+def test_joined_images_keep_their_pixels_and_order():
     tiles = [Tile('input', str(value), np.full((4, 6, 3), value, np.uint8)) for value in (10, 20, 30)]
     joined = join(tiles, columns=2, gap=2)
     assert joined.shape == (10, 14, 3)

@@ -23,12 +23,12 @@ def test_the_report_is_well_formed_html(written):
     Checker(written)
 
 
-def test_every_picture_of_the_report_can_be_decoded(written):
+def test_every_image_of_the_report_can_be_decoded(written):
     sources = [attributes['src'] for tag, attributes in Checker(written).seen if tag == 'img']
     assert len(sources) >= 2 * 5 + 1 + 1 + 3 + 4 + 1
     for source in sources:
-        picture = cv2.imdecode(np.frombuffer(base64.b64decode(source.partition(',')[2]), np.uint8), cv2.IMREAD_COLOR)
-        assert picture.shape[1] == report.WIDTH
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(source.partition(',')[2]), np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape[1] == report.WIDTH
 
 
 def test_the_report_shows_every_phase_stage_and_hand_over(written):

@@ -50,9 +50,9 @@ def test_tensorboard_gets_panels_and_losses(toy_root, tmp_path):
     events = event_accumulator.EventAccumulator(str(folder)).Reload()
     (panel,) = (events.Images(name) for name in events.Tags()['images'])
     assert events.Tags()['images'] == ['panel/train_00000'] and [event.step for event in panel] == [2, 4]
-    picture = cv2.imdecode(np.frombuffer(panel[1].encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(panel[1].encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
     written = cv2.imread(str(tmp_path / 'vis/train_00000_iter_000004.webp'))
-    assert picture.shape == written.shape and np.abs(picture.astype(int) - written).mean() < 4  # the file is compressed
+    assert image.shape == written.shape and np.abs(image.astype(int) - written).mean() < 4  # the file is compressed
     assert {'classification.loss_mil', 'detection.loss_cls'} <= set(events.Tags()['scalars'])
 
 

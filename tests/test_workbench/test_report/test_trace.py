@@ -44,7 +44,7 @@ def test_tracing_leaves_network_and_sample_as_they_were(toy_net, data):
 def test_a_trace_may_leave_the_photograph_out(toy_net, data, monkeypatch):
     rows = trace(toy_net.eval(), data, RENDERED_CLASSES, blank=True)
     assert np.unique(rows['input'][0].image).tolist() == [225]
-    monkeypatch.setattr('mmlabelpenet.workbench.report.trace.read_picture', lambda path: np.zeros((toy.HEIGHT, toy.WIDTH, 3), np.uint8))
+    monkeypatch.setattr('mmlabelpenet.workbench.report.trace.read_rgb', lambda path: np.zeros((toy.HEIGHT, toy.WIDTH, 3), np.uint8))
     other = trace(toy_net, data, RENDERED_CLASSES, blank=True)
     assert all(np.array_equal(a.image, b.image) for name in rows for a, b in zip(rows[name], other[name], strict=True))
 
@@ -53,7 +53,7 @@ def test_an_image_without_annotation_has_no_truth(toy_net, data, tmp_path):
     assert [tile.kind for tile in trace(toy_net.eval(), data, RENDERED_CLASSES)['input']] == ['input', 'proposals']
 
 
-@pytest.mark.parametrize('name', ['picture.png', 'picture.webp', 'page.html'])
+@pytest.mark.parametrize('name', ['image.png', 'image.webp', 'page.html'])
 def test_the_tool_traces_images_of_the_data_set_and_files(toy_root, tmp_path, monkeypatch, name):
     config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
     dataset = toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True)
@@ -65,7 +65,7 @@ def test_the_tool_traces_images_of_the_data_set_and_files(toy_root, tmp_path, mo
     spec.loader.exec_module(tool)
     known = [str(tmp_path / 'toy.py'), str(tmp_path / 'iter_1.pth')]
     tool.main([*known, 'test_00000', '--out', str(tmp_path / name), '--width', '128'])
-    if name.startswith('picture'):
+    if name.startswith('image'):
         assert cv2.imread(str(tmp_path / name)).shape[1] > 4 * 128
     else:
         text = (tmp_path / name).read_text()

@@ -1,4 +1,4 @@
-"""What several suites compute on: rendered pictures with proposals and labels, and the CPU-size model of the rendered set."""
+"""What several suites compute on: rendered images with proposals and labels, and the CPU-size model of the rendered set."""
 
 import copy
 import functools

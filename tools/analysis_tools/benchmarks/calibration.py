@@ -61,7 +61,7 @@ def scene(
     tags: Sequence[int] = TAGS,
     classes: int = 20,
 ) -> tuple[DetDataSample, np.ndarray]:
-    """A picture of soft blobs, and random proposals with tags."""
+    """An image of soft blobs, and random proposals with tags."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (8, 10, 3), dtype=np.uint8)
     image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -54,7 +54,7 @@ class FrozenThenTail(torch.nn.Module):
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Batches of 4 rendered pictures at 320 x 240 and 400 x 300, data loading included in both."""
+    """Batches of 4 rendered images at 320 x 240 and 400 x 300, data loading included in both."""
     config = rendered_config(rendered_data())
     size = config.train_dataloader.batch_size
     model = build_model(config, device)
@@ -62,8 +62,8 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     for name in ('detection', 'refinement', 'segmentation'):
         ours = Variant(model, optimizer, lambda number, name=name: draw_batch(dataset, number, size) | dict(trains=name))
         plain = build_plain(config, name, device)
-        pictures = plain_dataset(config)
-        theirs = Variant(plain, optimizer_of(config, plain), lambda number, pictures=pictures: plain_batch(pictures, number, size))
+        images = plain_dataset(config)
+        theirs = Variant(plain, optimizer_of(config, plain), lambda number, images=images: plain_batch(images, number, size))
         shapes = f'{size} images of 320 x 240 or 400 x 300, EfficientNet-Lite0, {len(dataset)} images in turn'
         yield Comparison(f'{name} phase', {'Label-PEnet': ours, 'plain mmdet': theirs}, reach=1.05, shapes=shapes, runs=15, warmup=2)
 

@@ -30,7 +30,7 @@ class Given:
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Forward curriculum and backward validation on a batch of 4 rendered pictures; a rate of 0, so that labels stay as they are."""
+    """Forward curriculum and backward validation on a batch of 4 rendered images; a rate of 0, so that labels stay as they are."""
     config = rendered_config(rendered_data())
     model = build_model(config, device)
     size = config.train_dataloader.batch_size

@@ -4,7 +4,7 @@ const at = id => document.getElementById(id);
 const PER_PAGE = 48, chunks = new Map();
 let state = {sort: 'name', class: '', stage: '', min: 0, max: 1, find: '', page: 0, on: 0, open: false}, shown = [], masks = true;
 
-function thumb(k) {  // pictures of a chunk are unpacked when one of them is first seen
+function thumb(k) {  // images of a chunk are unpacked when one of them is first seen
   const c = Math.floor(k / meta.chunk);
   if (!chunks.has(c)) {
     if (chunks.size > 4) chunks.delete(chunks.keys().next().value);

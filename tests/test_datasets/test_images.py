@@ -6,12 +6,12 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmlabelpenet.datasets.pictures import is_plain, jpeg_bytes, list_pictures, picture_size, read_image, read_picture, shrink, unusable
+from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, list_images, read_image, read_rgb, shrink, unusable
 
 
 @pytest.fixture
 def scene():
-    """Smooth colours, brighter to the right and red at the top, so that a turned picture shows."""
+    """Smooth colours, brighter to the right and red at the top, so that a turned image shows."""
     image = np.zeros((60, 90, 3), np.uint8)
     image[..., 1] = np.linspace(0, 250, 90)[None]
     image[:20, :, 0] = 250
@@ -25,17 +25,17 @@ def near(image, expected, limit=6):
 @pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'tif', 'webp'])
 def test_usual_formats_are_read(tmp_path, scene, suffix):
     Image.fromarray(scene).save(tmp_path / f'a.{suffix}', quality=95)
-    assert near(read_picture(tmp_path / f'a.{suffix}'), scene)
+    assert near(read_rgb(tmp_path / f'a.{suffix}'), scene)
 
 
 def test_plain_files_give_the_pixels_that_training_reads(tmp_path, scene):
     (tmp_path / 'a.jpg').write_bytes(jpeg_bytes(scene))
     assert is_plain(tmp_path / 'a.jpg')
-    assert np.array_equal(read_picture(tmp_path / 'a.jpg'), cv2.imread(str(tmp_path / 'a.jpg'))[..., ::-1])
+    assert np.array_equal(read_rgb(tmp_path / 'a.jpg'), cv2.imread(str(tmp_path / 'a.jpg'))[..., ::-1])
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_pictures_are_turned_upright(tmp_path, scene, orientation):
+def test_images_are_turned_upright(tmp_path, scene, orientation):
     turns = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM}
     turns |= {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270}
     stored = Image.fromarray(scene)
@@ -43,22 +43,22 @@ def test_pictures_are_turned_upright(tmp_path, scene, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / 'a.jpg', exif=exif, quality=95)
-    assert near(read_picture(tmp_path / 'a.jpg'), scene)
-    assert picture_size(tmp_path / 'a.jpg') == scene.shape[:2]
+    assert near(read_rgb(tmp_path / 'a.jpg'), scene)
+    assert image_size(tmp_path / 'a.jpg') == scene.shape[:2]
     assert is_plain(tmp_path / 'a.jpg') == (orientation == 1)
 
 
-def test_grey_pictures_have_three_equal_channels(tmp_path, scene):
+def test_grey_images_have_three_equal_channels(tmp_path, scene):
     Image.fromarray(scene).convert('L').save(tmp_path / 'a.png')
-    image = read_picture(tmp_path / 'a.png')
+    image = read_rgb(tmp_path / 'a.png')
     assert is_plain(tmp_path / 'a.png')
     assert (image == image[..., :1]).all()
 
 
-def test_cmyk_pictures_keep_their_colours(tmp_path, scene):
+def test_cmyk_images_keep_their_colours(tmp_path, scene):
     Image.fromarray(scene).convert('CMYK').save(tmp_path / 'a.jpg', quality=95)
     assert not is_plain(tmp_path / 'a.jpg')
-    assert near(read_picture(tmp_path / 'a.jpg'), scene)
+    assert near(read_rgb(tmp_path / 'a.jpg'), scene)
 
 
 @pytest.mark.parametrize('channels', [1, 3])
@@ -67,13 +67,13 @@ def test_16_bits_lose_their_lower_byte(tmp_path, scene, channels):
     cv2.imwrite(str(tmp_path / 'a.png'), np.ascontiguousarray(deep[..., ::-1] if channels == 3 else deep).astype(np.uint16) * 257)
     assert not is_plain(tmp_path / 'a.png')
     expected = np.repeat(scene[..., 1:2], 3, 2) if channels == 1 else scene
-    assert near(read_picture(tmp_path / 'a.png'), expected, 1)
+    assert near(read_rgb(tmp_path / 'a.png'), expected, 1)
 
 
 def test_palettes_are_looked_up(tmp_path, scene):
     Image.fromarray(scene).quantize(64).save(tmp_path / 'a.png')
     assert not is_plain(tmp_path / 'a.png')
-    assert near(read_picture(tmp_path / 'a.png'), scene, 12)
+    assert near(read_rgb(tmp_path / 'a.png'), scene, 12)
 
 
 @pytest.mark.parametrize('suffix', ['png', 'gif'])
@@ -81,7 +81,7 @@ def test_transparent_places_become_white(tmp_path, suffix):
     layer = Image.new('RGBA', (40, 30), (200, 0, 0, 255))
     layer.paste((0, 0, 0, 0), (0, 0, 20, 30))
     layer.save(tmp_path / f'a.{suffix}')
-    image = read_picture(tmp_path / f'a.{suffix}')
+    image = read_rgb(tmp_path / f'a.{suffix}')
     assert (image[:, :20] == 255).all()
     assert image[5, 30].tolist() == [200, 0, 0]
 
@@ -89,19 +89,19 @@ def test_transparent_places_become_white(tmp_path, suffix):
 @pytest.mark.parametrize('name', ['größe ü.jpg', '写真 1.jpg', 'фото.png', 'a b\u0301.png'])
 def test_names_in_any_script_are_read(tmp_path, scene, name):
     Image.fromarray(scene).save(tmp_path / name)
-    assert near(read_picture(tmp_path / name), scene, 12)
-    assert list_pictures(tmp_path) == [tmp_path / name]
+    assert near(read_rgb(tmp_path / name), scene, 12)
+    assert list_images(tmp_path) == [tmp_path / name]
 
 
 def test_one_pixel_is_an_error_that_tells_the_least_size(tmp_path):
     Image.new('RGB', (1, 1)).save(tmp_path / 'dot.png')
     with pytest.raises(ValueError, match=r"dot.png' has 1 x 1 pixels .* at least 16"):
-        read_picture(tmp_path / 'dot.png')
+        read_rgb(tmp_path / 'dot.png')
 
 
-def test_a_picture_of_108_megapixels_is_read_and_reduced(tmp_path):
+def test_an_image_of_108_megapixels_is_read_and_reduced(tmp_path):
     Image.new('L', (12000, 9000), 120).save(tmp_path / 'huge.png', compress_level=1)
-    image = read_picture(tmp_path / 'huge.png', max_side=1600)
+    image = read_rgb(tmp_path / 'huge.png', max_side=1600)
     assert image.shape == (1200, 1600, 3)
     assert (image == 120).all()
 
@@ -109,22 +109,22 @@ def test_a_picture_of_108_megapixels_is_read_and_reduced(tmp_path):
 def test_more_than_200_megapixels_are_an_error(tmp_path):
     Image.new('1', (20000, 10001)).save(tmp_path / 'vast.png')
     with pytest.raises(ValueError, match='vast.png'):
-        read_picture(tmp_path / 'vast.png')
+        read_rgb(tmp_path / 'vast.png')
 
 
-@pytest.mark.parametrize('content', [b'', b'no picture', b'\xff\xd8\xff\xe0 broken'])
-def test_what_is_no_picture_is_an_error_that_names_it(tmp_path, content):
+@pytest.mark.parametrize('content', [b'', b'no image', b'\xff\xd8\xff\xe0 broken'])
+def test_what_is_no_image_is_an_error_that_names_it(tmp_path, content):
     (tmp_path / 'bad.jpg').write_bytes(content)
     with pytest.raises(ValueError, match='bad.jpg'):
-        read_picture(tmp_path / 'bad.jpg')
+        read_rgb(tmp_path / 'bad.jpg')
     assert list(unusable([tmp_path / 'bad.jpg'])) == [tmp_path / 'bad.jpg']
 
 
-def test_a_picture_cut_short_is_an_error_or_keeps_its_size(tmp_path, scene):
+def test_an_image_cut_short_is_an_error_or_keeps_its_size(tmp_path, scene):
     whole = jpeg_bytes(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8))
     (tmp_path / 'cut.jpg').write_bytes(whole[: len(whole) // 8])
     try:
-        assert read_picture(tmp_path / 'cut.jpg').shape == (200, 300, 3)
+        assert read_rgb(tmp_path / 'cut.jpg').shape == (200, 300, 3)
     except ValueError as error:
         assert 'cut.jpg' in str(error)
 
@@ -133,24 +133,24 @@ def test_a_png_cut_short_is_an_error(tmp_path, scene):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)).save(tmp_path / 'a.png')
     (tmp_path / 'cut.png').write_bytes((tmp_path / 'a.png').read_bytes()[:9000])
     with pytest.raises(ValueError, match='cut.png'):
-        read_picture(tmp_path / 'cut.png')
+        read_rgb(tmp_path / 'cut.png')
 
 
 def test_a_folder_is_listed_with_its_subfolders_and_without_hidden_files(tmp_path, scene):
     for name in ('b.JPG', 'sub/a.png', '.hidden.png', '.cache/c.png', 'notes.txt'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(scene).save(tmp_path / name, 'PNG')
-    assert list_pictures(tmp_path) == [tmp_path / 'b.JPG', tmp_path / 'sub/a.png']
+    assert list_images(tmp_path) == [tmp_path / 'b.JPG', tmp_path / 'sub/a.png']
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds no picture'):
-        list_pictures(tmp_path)
+    with pytest.raises(FileNotFoundError, match='holds no image'):
+        list_images(tmp_path)
     with pytest.raises(FileNotFoundError, match='there is none'):
-        list_pictures(tmp_path / os.urandom(4).hex())
+        list_images(tmp_path / os.urandom(4).hex())
 
 
-def test_small_pictures_are_not_enlarged(scene):
+def test_small_images_are_not_enlarged(scene):
     assert np.array_equal(shrink(scene, 500), scene)
     assert shrink(scene, 45).shape == (30, 45, 3)
 
@@ -184,10 +184,10 @@ def test_whoever_reads_an_image_comes_to_one_judgement_of_it(tmp_path, name, con
     kept = []
     judgements = {
         'init': not unusable([path]),
-        'predict': reads(lambda: read_picture(path)),
+        'predict': reads(lambda: read_rgb(path)),
         'search': reads(lambda: read_image(path)),
         'training': reads(lambda: kept.append(LoadImageFromFile()(dict(img_path=str(path)))['img'])),
     }
     assert len(set(judgements.values())) == 1, judgements
     if kept:
-        assert np.array_equal(kept[0], read_image(path)) and np.array_equal(kept[0][..., ::-1], read_picture(path))
+        assert np.array_equal(kept[0], read_image(path)) and np.array_equal(kept[0][..., ::-1], read_rgb(path))

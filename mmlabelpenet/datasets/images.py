@@ -1,4 +1,4 @@
-"""Pictures as people have them: turned by EXIF, grey, CMYK, 16-bit, with a palette or transparency, tiny or huge.
+"""Images as people have them: turned by EXIF, grey, CMYK, 16-bit, with a palette or transparency, tiny or huge.
 
 Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 """
@@ -26,18 +26,18 @@ _DAMAGE = (
 _DEEP = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')  # 16-bit grey as Pillow names it
 
 
-def list_pictures(folder: str | Path) -> list[Path]:
-    """All pictures below a folder by their suffix, sorted by path, linked folders included; hidden files and folders are passed over.
+def list_images(folder: str | Path) -> list[Path]:
+    """All images below a folder by their suffix, sorted by path, linked folders included; hidden files and folders are passed over.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no picture in it.
+        FileNotFoundError: there is no such folder, or no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f'Expected a folder of pictures at {str(folder)!r}, but there is none.')
+        raise FileNotFoundError(f'Expected a folder of images at {str(folder)!r}, but there is none.')
     found, _ = find_images(folder)
     if not found:
-        raise FileNotFoundError(f'{str(folder)!r} holds no picture. Expected files that end in {", ".join(SUFFIXES)}.')
+        raise FileNotFoundError(f'{str(folder)!r} holds no image. Expected files that end in {", ".join(SUFFIXES)}.')
     return [folder / name for name in found]
 
 
@@ -49,7 +49,7 @@ def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
         min_side: images with a shorter side in pixels are refused.
 
     Raises:
-        ValueError: the file is no picture, too small or too large.
+        ValueError: the file is no image, too small or too large.
     """
     with _opened(Path(path), min_side) as image:
         if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:
@@ -57,22 +57,22 @@ def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
         return _orientation(image, path) in (0, 1)
 
 
-def picture_size(path: str | Path, min_side: int = MIN_SIDE) -> tuple[int, int]:
-    """(h, w) of the upright picture; only the header is read.
+def image_size(path: str | Path, min_side: int = MIN_SIDE) -> tuple[int, int]:
+    """(h, w) of the upright image; only the header is read.
 
     Args:
         path: of the file.
         min_side: images with a shorter side in pixels are refused.
 
     Raises:
-        ValueError: as for :func:`read_picture`.
+        ValueError: as for :func:`read_rgb`.
     """
     with _opened(Path(path), min_side) as image:
         return image.size if _orientation(image, path) in (5, 6, 7, 8) else image.size[::-1]
 
 
-def read_picture(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> NDArray[np.uint8]:
-    """Read any picture as RGB, upright.
+def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> NDArray[np.uint8]:
+    """Read any image as RGB, upright.
 
     Plain JPEG and PNG files are decoded by OpenCV, as in training. 16-bit values lose their lower byte, transparent places become white,
     of animations the first frame counts.
@@ -87,7 +87,7 @@ def read_picture(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) 
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no picture, damaged, below 16 pixels a side or above 200 megapixels.
+        ValueError: the file is no image, damaged, below 16 pixels a side or above 200 megapixels.
     """
     path = Path(path)
     if is_plain(path, min_side):
@@ -110,7 +110,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         FileNotFoundError: there is no such file.
         ValueError: the file is no image, damaged or above 200 megapixels.
     """
-    picture_size(path, min_side=1)
+    image_size(path, min_side=1)
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, OSError, MemoryError) as error:
@@ -154,7 +154,7 @@ def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
 
 
 def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
-    """The picture as a JPEG file.
+    """The image as a JPEG file.
 
     >>> jpeg_bytes(np.zeros((20, 30, 3), np.uint8))[:2]
     b'\\xff\\xd8'
@@ -169,7 +169,7 @@ def unusable(paths: Iterable[Path]) -> dict[Path, str]:
     problems = {}
     for path in paths:
         try:
-            read_picture(path)
+            read_rgb(path)
         except ValueError as error:
             problems[path] = str(error)
     return problems
@@ -177,7 +177,7 @@ def unusable(paths: Iterable[Path]) -> dict[Path, str]:
 
 def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Image:
     if content is None and not path.is_file():
-        raise FileNotFoundError(f'Expected a picture at {str(path)!r}, but there is none.')
+        raise FileNotFoundError(f'Expected an image at {str(path)!r}, but there is none.')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
