@@ -21,7 +21,8 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.workbench.exports.coco import write_coco
 from mmlabelpenet.workbench.exports.labels import choose_labels
-from mmlabelpenet.workbench.quickstart.rendered import render_dataset, voc_palette
+from mmlabelpenet.workbench.quickstart.rendered import render_dataset
+from mmlabelpenet.workbench.voc_files import voc_palette
 
 ROOT = Path(__file__).resolve().parents[1]
 ANIMALS = ('cat', 'cow', 'dog', 'horse', 'sheep')

@@ -63,19 +63,9 @@ def test_the_plain_detector_has_none_of_our_heads_and_all_of_their_layers(name):
     assert shapes[0] == sorted(shapes[1] + shapes[2] + shapes[3])
 
 
-def test_the_figure_of_growth_holds_a_panel_for_each_axis(tmp_path):
-    from growth import draw
-
-    points = [dict(axis=axis, number=n, seconds=n / 10, peak_mb=5.0) for axis in ('tags', 'classes') for n in (1, 2)]
-    draw(points, tmp_path / 'figures/growth.svg')
-    text = (tmp_path / 'figures/growth.svg').read_text()
-    assert text.count('id="axes_') == 4 and list((tmp_path / 'figures').iterdir()) == [tmp_path / 'figures/growth.svg']
-
-
-@pytest.mark.parametrize('tool', ['growth.py', 'estimate.py'])
-def test_help_comes_without_torch(tool):
+def test_the_help_of_estimate_comes_without_torch():
     code = 'import runpy, sys; sys.argv = ["tool", "--help"]; sys.excepthook = lambda *_: None\n'
-    code += f'try: runpy.run_path({str(TOOLS / tool)!r}, run_name="__main__")\nfinally: sys.exit("torch" in sys.modules)'
+    code += f'try: runpy.run_path({str(TOOLS / "estimate.py")!r}, run_name="__main__")\nfinally: sys.exit("torch" in sys.modules)'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0 and 'usage' in done.stdout, done.stderr
 

@@ -72,7 +72,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
         except (ValueError, FileNotFoundError) as error:
             print(f'left out: {done}: {error}', file=sys.stderr)
             continue
-        results.setdefault(done.name, []).extend([found] if found else [])
+        results.setdefault(done.path.stem, []).extend([found] if found else [])
     comparison = compare_configs(results, base, args.metrics or METRICS)
     text = comparison_markdown(comparison)
     for suffix, content in (('.md', text), ('.json', json.dumps(comparison, indent=1) + '\n')):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mmengine.config import Config
 
@@ -21,40 +21,15 @@ from mmlabelpenet.workbench.experiments.collect import read_result
 from mmlabelpenet.workbench.experiments.launch import Launch
 
 
-class Job(Protocol):
-    """Something to be done in a folder of its own. All methods raise ``ValueError`` or ``OSError`` where it cannot be done."""
-
-    @property
-    def work_dir(self) -> Path:
-        """Its folder; no two jobs of one call share it."""
-
-    @property
-    def log(self) -> Path:
-        """Where the output of its commands goes."""
-
-    @property
-    def product(self) -> Path | None:
-        """A file that later jobs may need."""
-
-    def commands(self, launch: Launch) -> list[list[str]]:
-        """What is left to be done, in order; nothing where it is done."""
-
-    def check(self, promised: Collection[Path] = ()) -> None:
-        """Look for all that it reads; ``promised`` are files that are made in time."""
-
-    def confirm(self) -> None:
-        """Check, after the commands, that they have left what they should."""
-
-
 @dataclass(frozen=True)
-class TrainingJob:
-    """One config, trained from its last checkpoint on.
+class Job:
+    """A config to be trained or tested in a folder of its own. Methods raise ``ValueError`` or ``OSError`` where that is impossible.
 
     Attributes:
         path: of the config.
-        arguments: of ``tools/train.py``, but for ``--work-dir`` and ``--resume``.
+        arguments: of the tool, except those that the job sets itself.
         overrides: of the config, as ``arguments`` have them.
-        folder: of the run; None for the config's own.
+        folder: of the run; None for the config's own work dir.
     """
 
     path: Path
@@ -68,17 +43,41 @@ class TrainingJob:
     @cached_property
     def config(self) -> Config:
         """The config with the options of the command line."""
-        return _configured(self.path, self.overrides, self.folder)
+        config = load_config(self.path, self.overrides)
+        config.work_dir = str(self.folder or default_work_dir(config))
+        return config
 
     @property
     def work_dir(self) -> Path:
-        """Folder of the run."""
-        return Path(self.config.work_dir)
+        """Folder of the run; no two jobs of one call share it."""
+        return self.folder or Path(self.config.work_dir)
 
     @property
     def log(self) -> Path:
-        """Output of the command."""
+        """The file that receives the output of the commands."""
         return self.work_dir / 'output.txt'
+
+    @property
+    def product(self) -> Path | None:
+        """A file that later jobs may need."""
+        return None
+
+    def commands(self, launch: Launch) -> list[list[str]]:
+        """The commands that are left to be run, in order."""
+        raise NotImplementedError
+
+    def check(self, promised: Collection[Path] = ()) -> None:
+        """Check that everything the commands read exists; ``promised`` files will exist in time."""
+        raise NotImplementedError
+
+    def confirm(self) -> None:
+        """Check that the commands have left what they should."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TrainingJob(Job):
+    """One config, trained from its last checkpoint on by ``tools/train.py``."""
 
     @property
     def product(self) -> Path:
@@ -121,26 +120,16 @@ class TrainingJob:
 
 
 @dataclass(frozen=True)
-class EvaluationJob:
-    """One config, tested with a checkpoint of its run.
+class EvaluationJob(Job):
+    """One config, tested by ``tools/test.py``.
 
     Attributes:
-        path: of the config.
-        arguments: of ``tools/test.py``, but for ``--work-dir`` and the files that it writes.
-        overrides: of the config, as ``arguments`` have them.
-        folder: of the run; None for the config's own.
         given: the checkpoint; None for the last one of the run.
-        stage: as ``arguments`` have it; so are ``corloc`` and ``tta``.
-        corloc: see above.
-        tta: see above.
+        stage, corloc, tta: as ``arguments`` have them.
         out: name of the file of results in the folder.
         dump: name of the file of predictions in the folder, if they are wanted.
     """
 
-    path: Path
-    arguments: tuple[str, ...] = ()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
     given: Path | None = None
     stage: str = 'all'
     corloc: bool = False
@@ -148,33 +137,14 @@ class EvaluationJob:
     out: str = 'metrics.json'
     dump: str | None = None
 
-    product = None
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    @cached_property
-    def config(self) -> Config:
-        """The config with the options of the command line."""
-        return _configured(self.path, self.overrides, self.folder)
-
-    @property
-    def work_dir(self) -> Path:
-        """Folder of the run."""
-        return Path(self.config.work_dir)
-
     @property
     def log(self) -> Path:
-        """Output of the command."""
+        """The file that receives the output of the command."""
         return self.work_dir / 'test/output.txt'
 
     @cached_property
     def checkpoint(self) -> Path:
-        """What is tested.
-
-        Raises:
-            FileNotFoundError: the run has no checkpoint.
-        """
+        """The checkpoint that is tested."""
         found = self.given or find_checkpoint(self.work_dir)
         if found is None:
             raise FileNotFoundError(f'{self.work_dir} holds no checkpoint. Train first:\n    bash tools/dist_train.sh {self.path} GPUS')
@@ -211,12 +181,6 @@ class EvaluationJob:
         dumps = [dump_path(self.work_dir / self.dump, stage, stages) for stage in stages] if self.dump else []
         found = (*(meta.get(key) for key in ('checkpoint', 'recipe_sha256', 'stages')), bool(meta.get('tta')), bool(meta.get('corloc')))
         return found == wanted and all(file.is_file() and _newer(file, self.checkpoint) for file in [path, *dumps])
-
-
-def _configured(path: Path, overrides: Mapping[str, Any], folder: Path | None) -> Config:
-    config = load_config(path, overrides)
-    config.work_dir = str(folder or default_work_dir(config))
-    return config
 
 
 def _newer(path: Path, other: Path) -> bool:

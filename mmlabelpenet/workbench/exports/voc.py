@@ -3,18 +3,18 @@
 Shapes: K instances of one image, (h, w) image. Boxes of the store: xywh, 0-based and half-open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from xml.etree import ElementTree
+from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.devkit import VOID
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask, image_name
-from mmlabelpenet.workbench.quickstart.rendered import voc_palette
+from mmlabelpenet.workbench.voc_files import voc_palette, write_annotation, write_label_image, write_lists
 
 _MOST = 254  # values of a label image between background and void
 _BORDER = 2  # pixels around an object that are void, as in VOC's own label images
@@ -40,18 +40,16 @@ def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, s
     splits, names = divide(labels, val_share, seed), export_names(labels.images, images, jpeg=True, flat=True)
     place_images(labels.images, images, out / 'JPEGImages', names)
     for image in labels.images:
-        name, annotations = names[image['id']], labels.annotations[image['id']]
-        write_annotation(out, name, image, annotations, labels.classes)
-        if any(map(has_mask, annotations)):
-            write_label_images(out, name, image, annotations)
+        annotations = labels.annotations[image['id']]
+        write_labels(out, names[image['id']], image, annotations, labels.classes, masks=any(map(has_mask, annotations)))
     write_label_map(out, labels.classes)
     if 'val' in splits:
         splits['trainval'] = labels.images
     return [_write_lists(split, members, labels, out, names) for split, members in splits.items()]
 
 
-def write_annotation(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping], classes: Sequence[str]) -> None:
-    """XML of one image.
+def write_labels(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping], classes: Sequence[str], masks: bool) -> None:
+    """Annotation file and label images of one image.
 
     Args:
         out: the devkit.
@@ -59,32 +57,28 @@ def write_annotation(out: Path, name: str, image: Mapping, annotations: Sequence
         image: the store's entry.
         annotations: of the image, heaviest first.
         classes: names in label order.
+        masks: whether label images are written.
     """
-    size = (image['height'], image['width'])
-    root = ElementTree.Element('annotation')
-    _add(root, filename=name, path=image_name(image), segmented=int(any(map(has_mask, annotations))))
-    _add(ElementTree.SubElement(root, 'size'), width=size[1], height=size[0], depth=3)
-    root.extend(_object(annotation, classes, size) for annotation in annotations)
-    ElementTree.indent(root)
-    path = out / f'Annotations/{PurePosixPath(name).with_suffix("")}.xml'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(ElementTree.tostring(root, encoding='unicode') + '\n', encoding='utf-8')
+    size, stem = (image['height'], image['width']), PurePosixPath(name).with_suffix('')
+    objects = [_object(annotation, classes) for annotation in annotations]
+    head = dict(filename=name, path=image_name(image), segmented=int(any(map(has_mask, annotations))))
+    write_annotation(out / f'Annotations/{stem}.xml', size, objects, **head)
+    if masks:
+        for folder, values in zip(('SegmentationObject', 'SegmentationClass'), _label_images(size, annotations), strict=True):
+            write_label_image(out / f'{folder}/{stem}.png', values)
 
 
-def write_label_images(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping]) -> None:
-    """``SegmentationObject`` and ``SegmentationClass`` of one image; arguments as for :func:`write_annotation`."""
-    instances, kinds = (np.zeros((image['height'], image['width']), np.uint8) for _ in range(2))
+def _label_images(size: tuple[int, int], annotations: Sequence[Mapping]) -> Iterator[NDArray[np.uint8]]:
+    """Numbers of the instances and of their classes, each with a void border."""
+    instances, kinds = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     for index in range(len(annotations) - 1, -1, -1):
         if has_mask(annotations[index]):
             mask = decode(annotations[index])
             instances[mask], kinds[mask] = index + 1, annotations[index]['category_id']
     border = (cv2.dilate((instances > 0).astype(np.uint8), np.ones((2 * _BORDER + 1,) * 2, np.uint8)) > 0) & (instances == 0)
-    for folder, values in (('SegmentationObject', instances), ('SegmentationClass', kinds)):
+    for values in (instances, kinds):
         values[border] = VOID
-        coloured, path = Image.fromarray(values), out / folder / f'{PurePosixPath(name).with_suffix("")}.png'
-        coloured.putpalette(voc_palette())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coloured.save(path, 'PNG')
+        yield values
 
 
 def write_label_map(out: Path, classes: Sequence[str]) -> None:
@@ -108,44 +102,14 @@ def _check(labels: Labels) -> None:
 
 
 def _write_lists(split: str, members: Sequence[Mapping], labels: Labels, out: Path, names: Mapping[int, str]) -> Path:
-    """Image lists of a split: of all images, of those with masks, and one for each class as in VOC's classification task."""
-    stems = {image['id']: str(PurePosixPath(names[image['id']]).with_suffix('')) for image in members}
-    masked = [stem for key, stem in stems.items() if any(map(has_mask, labels.annotations[key]))]
-    for folder, chosen in (('Main', list(stems.values())), ('Segmentation', masked)):
-        path = out / f'ImageSets/{folder}/{split}.txt'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(''.join(f'{stem}\n' for stem in chosen), encoding='utf-8')
-    for category, name in enumerate(labels.classes, 1):
-        flags = {key: any(note['category_id'] == category for note in labels.annotations[key]) for key in stems}
-        lines = (f'{stem} {" 1" if flags[key] else "-1"}\n' for key, stem in stems.items())
-        (out / f'ImageSets/Main/{name}_{split}.txt').write_text(''.join(lines), encoding='utf-8')
+    found = {str(PurePosixPath(names[image['id']]).with_suffix('')): labels.annotations[image['id']] for image in members}
+    shown = {stem: {labels.classes[note['category_id'] - 1] for note in notes} for stem, notes in found.items()}
+    write_lists(out, split, shown, labels.classes, [stem for stem, notes in found.items() if any(map(has_mask, notes))])
     return out / f'ImageSets/Main/{split}.txt'
 
 
-def _object(annotation: Mapping, classes: Sequence[str], size: tuple[int, int]) -> ElementTree.Element:
-    element = ElementTree.Element('object')
-    x, y, w, h = annotation['bbox']
-    _add(element, name=classes[annotation['category_id'] - 1], pose='Unspecified', truncated=0, difficult=0, occluded=0)
-    corners = whole_corners((x, y, x + w, y + h), size)
-    _add(ElementTree.SubElement(element, 'bndbox'), **dict(zip(('xmin', 'ymin', 'xmax', 'ymax'), corners)))
-    _add(element, weight=repr(float(annotation['weight'])), bbox=' '.join(repr(float(value)) for value in (x, y, w, h)))
-    if has_mask(annotation):
-        _add(element, mask=annotation['segmentation']['counts'])
-    return element
-
-
-def whole_corners(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box xyxy, 0-based and half-open, as VOC writes it: whole numbers that count from 1, the last pixel inside.
-
-    >>> whole_corners((0.0, 2.4, 10.0, 2.6), (5, 8))
-    (1, 3, 8, 3)
-    """
-    (x1, x2), (y1, y2) = (
-        (min(max(round(low), 0), side - 1), min(round(high), side)) for low, high, side in zip(box[:2], box[2:], size[::-1])
-    )
-    return x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)
-
-
-def _add(parent: ElementTree.Element, **texts: object) -> None:
-    for name, text in texts.items():
-        ElementTree.SubElement(parent, name).text = str(text)
+def _object(annotation: Mapping, classes: Sequence[str]) -> dict[str, Any]:
+    x, y, w, h = map(float, annotation['bbox'])
+    content = dict(name=classes[annotation['category_id'] - 1], pose='Unspecified', truncated=0, difficult=0, occluded=0)
+    content |= dict(bndbox=(x, y, x + w, y + h), weight=float(annotation['weight']), bbox=f'{x!r} {y!r} {w!r} {h!r}')
+    return content | (dict(mask=annotation['segmentation']['counts']) if has_mask(annotation) else {})

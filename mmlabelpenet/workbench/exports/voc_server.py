@@ -23,15 +23,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
-from PIL import Image
-
 from mmlabelpenet.datasets.images import read_indices
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.scoring import class_map
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.schema import short
-from mmlabelpenet.workbench.quickstart.rendered import voc_palette
+from mmlabelpenet.workbench.voc_files import label_image
 
 DETECTION, SEGMENTATION = ('comp3', 'comp4'), ('comp5', 'comp6')
 _LARGEST = 1 << 28  # bytes of a member
@@ -107,10 +105,8 @@ def _detection_files(results: ResultsFile, image_ids: Sequence[str], start: str)
 
 def _class_maps(results: ResultsFile, devkit: VOCDevkit, split: str, start: str, score_thr: float) -> Iterator[tuple[str, bytes]]:
     for image_id in devkit.image_ids(split):
-        coloured = Image.fromarray(class_map(results.prediction(image_id), devkit.image_size(image_id), score_thr))
-        coloured.putpalette(voc_palette())
         content = io.BytesIO()
-        coloured.save(content, 'PNG')
+        label_image(class_map(results.prediction(image_id), devkit.image_size(image_id), score_thr)).save(content, 'PNG')
         yield f'{start}/{image_id}.png', content.getvalue()
 
 

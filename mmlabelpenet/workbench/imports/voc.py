@@ -14,8 +14,8 @@ from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.datasets.voc import read_box
 from mmlabelpenet.evaluation.overlaps import box_iou
 from mmlabelpenet.files import below
-from mmlabelpenet.workbench.exports.voc import whole_corners
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
+from mmlabelpenet.workbench.voc_files import whole_corners
 
 
 def read_voc(folder: Path) -> list[ReadImage]:

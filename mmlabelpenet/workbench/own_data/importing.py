@@ -18,7 +18,7 @@ from mmlabelpenet.datasets.tag_files import unknown_tag
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.workbench.exports.folder import replace_files
 from mmlabelpenet.workbench.exports.labels import has_mask
-from mmlabelpenet.workbench.exports.voc import write_annotation, write_label_images, write_label_map
+from mmlabelpenet.workbench.exports.voc import write_label_map, write_labels
 from mmlabelpenet.workbench.imports.coco import read_coco
 from mmlabelpenet.workbench.imports.labelme import read_labelme
 from mmlabelpenet.workbench.imports.objects import ReadImage
@@ -185,9 +185,8 @@ def _write(folder: Path, content: Mapping, images: Mapping[str, ReadImage], data
     for image in content['images']:
         if image['img_id'] in images:
             notes, name = by_image[image['id']], image['img_id'] + Path(image['file_name']).suffix
-            write_annotation(folder, name, image, notes, data.classes)
-            if all(map(has_mask, notes)):  # an image with boxes alone says nothing of masks
-                write_label_images(folder, name, image, notes)
+            # Label images of an image with boxes alone would say that there is nothing.
+            write_labels(folder, name, image, notes, data.classes, masks=all(map(has_mask, notes)))
     write_label_map(folder, data.classes)
     if whole:
         (folder / STORE).write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')

@@ -12,13 +12,11 @@ list                  images  of
 Difficult objects count as objects here, in tags too. Images are encoded anew, since numbers that were measured on these lists rest on that.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from xml.etree import ElementTree
 
 import cv2
-from numpy.typing import NDArray
 from PIL import Image
 
 from mmlabelpenet.datasets.devkit import Objects
@@ -26,16 +24,14 @@ from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.progress import track
-from mmlabelpenet.workbench.exports.voc import whole_corners
-from mmlabelpenet.workbench.quickstart.rendered import voc_palette
 from mmlabelpenet.workbench.short_lists.instances import instances_of
+from mmlabelpenet.workbench.voc_files import make_folders, write_annotation, write_label_image, write_lists
 
 ANIMALS = ('cat', 'cow', 'dog', 'horse', 'sheep')
 MINI = ('mini_train', 'mini_test')
 LONGEST = 400  # pixels of an image of animals_train
 MASKS = ('derived', 'official')
 _QUALITY = dict(mini=90, animals=88)  # of JPEG
-_FOLDERS = ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject', 'ImageSets/Main', 'ImageSets/Segmentation')
 
 
 def names_of(split: str) -> list[str]:
@@ -73,8 +69,7 @@ def build_short_lists(official: str | Path, out: str | Path, masks: str = 'deriv
     mini = sorted(lists['mini_train'] + lists['mini_test'])
     _check_source(source, mini, lists['animals_train'], masks)
     with locked(out), atomic_folder(out) as folder:
-        for name in _FOLDERS:
-            (folder / name).mkdir(parents=True)
+        make_folders(folder)
         shown: dict[str, set[str]] = {}
         segmented = set(mini)
         for image_id in track([*mini, *lists['animals_train']], 'images'):
@@ -86,7 +81,9 @@ def build_short_lists(official: str | Path, out: str | Path, masks: str = 'deriv
             else:
                 _write_image(folder, image_id, source, objects, _QUALITY['animals'], LONGEST)
         lists['animals_test'] = [image_id for image_id in mini if shown[image_id] & set(ANIMALS)]
-        _write_lists(folder, lists, shown)
+        for split, names in lists.items():
+            masked = names if split != 'animals_train' else None
+            write_lists(folder, split, {image_id: shown[image_id] for image_id in names}, VOC_CLASSES, masked)
     return {split: len(names) for split, names in lists.items()}
 
 
@@ -116,25 +113,8 @@ def _write_image(folder: Path, image_id: str, source: VOCDevkit, objects: Object
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     Image.fromarray(image).save(folder / f'JPEGImages/{image_id}.jpg', quality=quality)
     names = [source.classes[label] for label in objects.labels]
-    text = _annotation(image_id, image.shape[:2], objects.bboxes * scale, names)
-    (folder / f'Annotations/{image_id}.xml').write_text(text, encoding='utf-8')
-
-
-def _annotation(image_id: str, size: tuple[int, int], bboxes: NDArray, names: Sequence[str]) -> str:
-    root = ElementTree.Element('annotation')
-    ElementTree.SubElement(root, 'filename').text = f'{image_id}.jpg'
-    shape = ElementTree.SubElement(root, 'size')
-    for key, value in (('width', size[1]), ('height', size[0]), ('depth', 3)):
-        ElementTree.SubElement(shape, key).text = str(value)
-    for name, box in zip(names, bboxes.tolist(), strict=True):
-        element = ElementTree.SubElement(root, 'object')
-        ElementTree.SubElement(element, 'name').text = name
-        ElementTree.SubElement(element, 'difficult').text = '0'
-        corners = ElementTree.SubElement(element, 'bndbox')
-        for key, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), whole_corners(box, size)):
-            ElementTree.SubElement(corners, key).text = str(value)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding='unicode') + '\n'
+    objects_of = [dict(name=name, difficult=0, bndbox=box) for name, box in zip(names, (objects.bboxes * scale).tolist(), strict=True)]
+    write_annotation(folder / f'Annotations/{image_id}.xml', image.shape[:2], objects_of, filename=f'{image_id}.jpg')
 
 
 def _write_masks(folder: Path, image_id: str, source: VOCDevkit, objects: Objects, masks: str) -> None:
@@ -145,18 +125,4 @@ def _write_masks(folder: Path, image_id: str, source: VOCDevkit, objects: Object
         return
     class_mask = source.class_mask(image_id)
     if class_mask is not None:
-        coloured = Image.fromarray(instances_of(class_mask, objects.bboxes, objects.labels))
-        coloured.putpalette(voc_palette())
-        coloured.save(target)
-
-
-def _write_lists(folder: Path, lists: Mapping[str, Sequence[str]], shown: Mapping[str, set[str]]) -> None:
-    """Image lists, those of each class, and those of images with masks."""
-    for split, names in lists.items():
-        text = ''.join(f'{image_id}\n' for image_id in names)
-        (folder / f'ImageSets/Main/{split}.txt').write_text(text, encoding='utf-8')
-        if split != 'animals_train':
-            (folder / f'ImageSets/Segmentation/{split}.txt').write_text(text, encoding='utf-8')
-        for name in VOC_CLASSES:
-            lines = [f'{image_id} {1 if name in shown[image_id] else -1:2d}\n' for image_id in names]
-            (folder / f'ImageSets/Main/{name}_{split}.txt').write_text(''.join(lines), encoding='utf-8')
+        write_label_image(target, instances_of(class_mask, objects.bboxes, objects.labels))

@@ -12,7 +12,7 @@ from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.functional import encode_masks
 from mmlabelpenet.workbench.exports.voc_server import check_submission, write_submission
-from mmlabelpenet.workbench.quickstart.rendered import voc_palette
+from mmlabelpenet.workbench.voc_files import voc_palette
 
 TOOL = Path(__file__).parents[3] / 'tools' / 'analysis_tools' / 'voc_submission.py'
 SIZES = {'2008_000001': (12, 14), '2008_000002': (9, 7), '2008_000003': (5, 6)}

@@ -6,8 +6,9 @@ import pytest
 
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
 from mmlabelpenet.workbench.quickstart import rendered
-from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RENDERED_SPLITS, RenderSettings, render_dataset, voc_palette
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RENDERED_SPLITS, RenderSettings, render_dataset
 from mmlabelpenet.workbench.quickstart.scenes import render_scene
+from mmlabelpenet.workbench.voc_files import voc_palette
 
 SMALL = RenderSettings(num_train=6, num_test=4, height=120, width=160, min_size=30, max_size=80)
 

@@ -1,0 +1,102 @@
+"""The files of a VOC devkit that data sets and exports write: annotations, label images, image lists.
+
+Boxes: xyxy in pixels, 0-based and half-open, unless said otherwise. Image sizes are (h, w).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+FOLDERS = ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject', 'ImageSets/Main', 'ImageSets/Segmentation')
+
+
+def make_folders(root: Path) -> None:
+    """Make the folders of a devkit."""
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True)
+
+
+def voc_palette() -> list[int]:
+    """The colours of VOC's label images, 256 x (r, g, b), flat.
+
+    >>> voc_palette()[:9]
+    [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    """
+    return [sum(((k >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3)) for k in range(256) for channel in range(3)]
+
+
+def label_image(values: NDArray[np.uint8]) -> Image.Image:
+    """A label image uint8 (h, w) with VOC's colours, to be saved as PNG."""
+    image = Image.fromarray(values)
+    image.putpalette(voc_palette())
+    return image
+
+
+def write_label_image(path: Path, values: NDArray[np.uint8]) -> None:
+    """Write a label image uint8 (h, w) as a PNG with VOC's colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    label_image(values).save(path, 'PNG')
+
+
+def whole_corners(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box as VOC writes it: whole numbers that count from 1, the last pixel inside.
+
+    >>> whole_corners((0.0, 2.4, 10.0, 2.6), (5, 8))
+    (1, 3, 8, 3)
+    """
+    (x1, x2), (y1, y2) = (
+        (min(max(round(low), 0), side - 1), min(round(high), side)) for low, high, side in zip(box[:2], box[2:], size[::-1])
+    )
+    return x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)
+
+
+def write_annotation(path: Path, size: tuple[int, int], objects: Iterable[Mapping[str, Any]], **head: Any) -> None:
+    """Write the annotation file of an image.
+
+    Args:
+        path: of the XML file.
+        size: of the image.
+        objects: elements of each ``object`` by name; ``bndbox`` is a box, whose corners are rounded to whole pixels.
+        head: further elements, before the size.
+    """
+    root = ElementTree.Element('annotation')
+    _add(root, dict(**head, size=dict(width=size[1], height=size[0], depth=3)))
+    for item in objects:
+        corners = dict(zip(('xmin', 'ymin', 'xmax', 'ymax'), whole_corners(item['bndbox'], size)))
+        _add(ElementTree.SubElement(root, 'object'), dict(item, bndbox=corners))
+    ElementTree.indent(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(ElementTree.tostring(root, encoding='unicode') + '\n', encoding='utf-8')
+
+
+def write_lists(root: Path, split: str, shown: Mapping[str, Collection[str]], classes: Sequence[str], masked: Iterable[str] | None) -> None:
+    """Write the image lists of a split: of all images, of those with masks, and one of each class as in VOC's classification task.
+
+    Args:
+        root: of the devkit.
+        split: name of the lists.
+        shown: names of the classes in each image, by the image's name.
+        classes: names of all classes.
+        masked: the images with masks; None writes no list of them.
+    """
+    files: dict[str, Iterable[str]] = {f'Main/{split}': shown}
+    files |= {} if masked is None else {f'Segmentation/{split}': masked}
+    files |= {f'Main/{name}_{split}': (f'{image} {1 if name in found else -1:2d}' for image, found in shown.items()) for name in classes}
+    for name, lines in files.items():
+        path = root / f'ImageSets/{name}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+
+
+def _add(parent: ElementTree.Element, content: Mapping[str, Any]) -> None:
+    for name, value in content.items():
+        element = ElementTree.SubElement(parent, name)
+        if isinstance(value, Mapping):
+            _add(element, value)
+        else:
+            element.text = str(value)
