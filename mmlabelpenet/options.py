@@ -37,7 +37,6 @@ def before_config(words: Sequence[str], switches: Mapping[str, str]) -> list[str
     """Let options whose value may be left out stand before a config, which argparse would take for the value.
 
     Args:
-        words: of the command line.
         switches: value of each such option where none is given.
 
     >>> before_config(['--amp', 'config.py', '--amp', 'fp16'], {'--amp': 'bf16'})

@@ -25,8 +25,6 @@ class ProgressBar:
     """Shows how much of something is done, while its ``with`` block runs.
 
     Args:
-        text: what is being done.
-        total: number of items.
         done: how many of them were done before.
         console: where to show it; None is standard error.
 
@@ -79,8 +77,6 @@ def track(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T
     """Iterate with a progress bar.
 
     Args:
-        items: to iterate over.
-        text: what is being done.
         total: number of items; None is their length.
 
     >>> list(track([1, 2], 'images'))
@@ -95,11 +91,7 @@ def track(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T
 
 
 class LiveLine:
-    """One line at the end of a terminal that is written over and over; nothing where there is no terminal.
-
-    Args:
-        console: None is standard error.
-    """
+    """One line at the end of a terminal that is written over and over; nothing where there is no terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)

@@ -58,7 +58,6 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     """Run a command. What the user can correct, bad input and files, ends it with one line on standard error and exit status 1.
 
     Args:
-        main: the command; it reads ``sys.argv`` and may return its exit status.
         interrupted: shown when the user stops it.
     """
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: threads that wait leave the processor to other processes

@@ -14,9 +14,6 @@ def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
     ``**kwargs`` are followed to where they go: to the constructor of the next base, to another class or function, to
     ``kwargs.get('name')``, or nowhere. Where they are kept or go elsewhere, any argument is taken.
 
-    Args:
-        target: a class or a function.
-
     >>> class First:
     ...     def __init__(self, a, b=1): ...
     >>> arguments(First), arguments(dict)

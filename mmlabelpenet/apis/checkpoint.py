@@ -83,9 +83,6 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
 
     A damaged one is passed over with a warning, for the one before it.
 
-    Args:
-        work_dir: of the training.
-
     Returns:
         its path; None if there is no checkpoint at all.
 
@@ -130,8 +127,6 @@ def check_classes(path: str | Path, meta: Mapping[str, Any], classes: Sequence[s
     """Compare the classes that a checkpoint names with those of a config: the same number must mean the same class.
 
     Args:
-        path: of the checkpoint, for the message.
-        meta: of the checkpoint.
         classes: names in label order; None if the config does not say.
 
     Raises:
@@ -151,7 +146,6 @@ def load_strictly(model: nn.Module, path: str | Path, assign: bool = False, clas
 
     Args:
         model: changed in place, only if everything fits.
-        path: checkpoint.
         assign: take the checkpoint's tensors instead of copying them, for a model without memory (device ``meta``).
         classes: names in label order, which must be those of the checkpoint, if it names some; None compares nothing.
 

@@ -184,9 +184,6 @@ def planned_iterations(config: Config) -> int | None:
 def last_checkpoint(config: Config) -> Path:
     """The checkpoint that a training of the config ends with.
 
-    Args:
-        config: with ``work_dir``.
-
     Raises:
         ValueError: the config does not say how long it trains.
 

@@ -49,9 +49,6 @@ def check_config(config: Config) -> None:
 
     Nothing is built. Classes that take any argument are followed to their bases; where these do too, every argument passes.
 
-    Args:
-        config: as :func:`~mmlabelpenet.apis.config.load_config` returns it, with options of the command line or without.
-
     Raises:
         ValueError: one line for each fault, with file and line, path of the key, and the nearest right name.
 

@@ -18,9 +18,6 @@ _MOST_COMPARED = 2000  # files that a missing base is compared with
 def config_files(path: str | os.PathLike[str]) -> list[Path]:
     """A config and all its bases, each once, what overrides before what is overridden.
 
-    Args:
-        path: the config.
-
     Raises:
         FileNotFoundError: a base is missing; names the file that asks for it and the nearest one that is there.
         ValueError: a file is no Python, or a config is among its own bases; names file and line.
@@ -104,8 +101,6 @@ def line_of(tree: ast.Module, key: str, beside: Iterable[str] = ()) -> int:
     """Line in which a key is given a value; 0 if there is none.
 
     Args:
-        tree: of a file.
-        key: to look for.
         beside: keys of the dict that the key is in; of several such dicts the most similar one counts. Empty: a variable of the file.
 
     >>> tree = ast.parse(chr(10).join(['a = 1', 'b = dict(c=dict(d=1), **dict(e=2))', 'f = dict(d=1, g=1)']))

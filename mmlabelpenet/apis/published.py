@@ -68,7 +68,6 @@ def from_state_dict(source: str | Path, config: Config, target: str | Path) -> P
     Args:
         source: tensors by name.
         config: of the model that they belong to.
-        target: file to write.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -28,10 +28,6 @@ from mmlabelpenet.files import file_hash
 def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list[str]:
     """The stages to test, in their order.
 
-    Args:
-        stages: ``'all'``, or one name or several.
-        available: those of the model, in order.
-
     Raises:
         ValueError: the model has no stage of a name.
 
@@ -119,12 +115,6 @@ def test(
 
 def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str], tta: bool = False) -> tuple[Table, dict[str, Any]]:
     """One pass over ``test_dataloader``.
-
-    Args:
-        config: left as it is.
-        checkpoint: of the config's model.
-        stages: that get a row.
-        tta: test-time augmentation.
 
     Returns:
         the table, and what it rests on: split, protocol, number of images.

@@ -141,8 +141,6 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: S
     """Compare a checkpoint with the model before it is loaded: mmengine loads what fits and goes on without a word.
 
     Args:
-        model: to be trained.
-        path: checkpoint.
         whole: whether every tensor must be there (a run is resumed). Else stages may be absent, as whole stages only, on either side.
         classes: names in label order, which must be those of the checkpoint, if it names some; None compares nothing.
 

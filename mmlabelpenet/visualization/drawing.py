@@ -56,13 +56,10 @@ def draw_instances(
     """Boxes, masks with their outlines, and a caption at each box; the first instance lies on top.
 
     Args:
-        image: is not changed.
         bboxes: float (n, 4).
         colours: uint8 (n, 3), RGB.
         captions: n texts, or none.
         masks: bool (n, h, w), or None.
-        scale: of the result.
-        opacity: of the masks.
 
     Returns:
         RGB uint8 of ``scale`` times the size.
@@ -91,11 +88,8 @@ def draw_masks(image: Image, masks: NDArray[np.bool_], colours: NDArray[np.uint8
     """Masks with their outlines; the first one lies on top.
 
     Args:
-        image: is not changed.
         masks: bool (n, h, w).
         colours: uint8 (n, 3), RGB.
-        scale: of the result.
-        opacity: of the masks.
 
     >>> draw_masks(np.zeros((2, 3, 3), np.uint8), np.ones((1, 2, 3), bool), np.array([[9, 9, 9]]))[0, 0].tolist()
     [9, 9, 9]
@@ -124,9 +118,7 @@ def draw_heat(image: Image, heat: NDArray, scale: float = 1.0, opacity: float = 
     """An attention map over the greyed image: the map's largest value is brightest, zero leaves the grey image.
 
     Args:
-        image: is not changed.
         heat: float (h', w'), not negative; of any size.
-        scale: of the result.
         opacity: of the brightest place.
 
     Raises:
@@ -150,9 +142,7 @@ def draw_proposals(image: Image, bboxes: NDArray, scale: float = 1.0, limit: int
     """Thin outlines of the first ``limit`` proposals on the darkened image.
 
     Args:
-        image: is not changed.
         bboxes: float (R, 4).
-        scale: of the result.
         limit: more would hide the image.
 
     >>> draw_proposals(np.zeros((8, 9, 3), np.uint8), np.array([[1, 1, 5, 5]])).shape

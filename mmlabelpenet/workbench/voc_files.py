@@ -59,8 +59,6 @@ def write_annotation(path: Path, size: tuple[int, int], objects: Iterable[Mappin
     """Write the annotation file of an image.
 
     Args:
-        path: of the XML file.
-        size: of the image.
         objects: elements of each ``object`` by name; ``bndbox`` is a box, whose corners are rounded to whole pixels.
         head: further elements, before the size.
     """
@@ -78,10 +76,7 @@ def write_lists(root: Path, split: str, shown: Mapping[str, Collection[str]], cl
     """Write the image lists of a split: of all images, of those with masks, and one of each class as in VOC's classification task.
 
     Args:
-        root: of the devkit.
-        split: name of the lists.
         shown: names of the classes in each image, by the image's name.
-        classes: names of all classes.
         masked: the images with masks; None writes no list of them.
     """
     files: dict[str, Iterable[str]] = {f'Main/{split}': shown}

@@ -48,7 +48,6 @@ def fit_image_classifier(pooled: Tensor, onehots: Tensor, l2: float = 1e-3, iter
         pooled: features of the training images, float (N, D).
         onehots: their tags, float (N, C).
         l2: strength of the penalty; features have a mean length of 1.
-        iterations: of L-BFGS at most.
 
     Raises:
         ValueError: not as many rows of tags as of features, or none.

@@ -27,10 +27,7 @@ def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: i
         method: ``'whole'`` image, ``'largest'`` proposal but for the whole image, which selective search always proposes, or ``'random'``,
             one proposal for each class on its own.
         proposals: float (R, 4); an image without any is boxed as a whole.
-        size: (h, w).
-        count: K.
         key: name of the image; with the seed it decides what is random.
-        seed: of the random choice.
 
     Raises:
         ValueError: another method.

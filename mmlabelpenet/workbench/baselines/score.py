@@ -71,7 +71,6 @@ class Baseline:
 
     Attributes:
         method: one of ``METHODS``.
-        seed: of random proposals.
         threshold: of class activation maps, share of their maximum.
         crf: as in configs, for class activation maps.
         min_score: class activation maps of less probable classes skip the CRF, as masks do in testing.
@@ -89,7 +88,6 @@ class Baseline:
         Args:
             sample: with ``proposals``.
             image: RGB uint8 (h, w, 3), the network input.
-            belief: what the classifier says of the image.
             labels: the classes that get an instance, int64 (K,).
         """
         size = tuple(sample.img_shape[:2])
@@ -114,8 +112,6 @@ def trivial_baselines(
 
     Args:
         config: with ``test_dataloader``, ``corloc_dataloader`` (the training list without augmentation) and their evaluators.
-        methods: some of ``METHODS``.
-        seed: of random proposals.
         crf: of class activation maps; None for none.
         out: JSON file for the table, with ``meta``.
 
@@ -169,10 +165,7 @@ def measure(
     of tags need the classifier.
 
     Args:
-        evaluator: config of the metric.
         baselines: by the name of their row.
-        judge: the classifier.
-        dataset: the list.
         indices: of images; None all.
 
     Returns:

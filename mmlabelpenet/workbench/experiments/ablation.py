@@ -82,8 +82,6 @@ def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path
     """All runs of configs and seeds; the first seed of every config comes first.
 
     Args:
-        paths: of the configs.
-        seeds: of the trainings.
         out: folder of all runs.
         options: ``KEY=VALUE`` words that override config keys of every run.
 

@@ -27,7 +27,6 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        job: see there.
         status: ``'skipped'`` was done before, ``'left out'`` lacks something and was not started.
         message: the reason why it was left out or failed.
     """
@@ -64,8 +63,6 @@ def carry_out_all(
     On several nodes the same is called on each; a job is started only where all of them can.
 
     Args:
-        jobs: to be done.
-        launch: where.
         check: look for what they read first, and leave out those that lack something.
         begin: called before each job that is started.
 
@@ -155,11 +152,8 @@ def agree(verdicts: list[Outcome | None], jobs: Sequence[Job], port: int, node: 
     """Take together what all nodes found, so that they start the same jobs; with one node nothing changes.
 
     Args:
-        verdicts: of this node.
-        jobs: the same on all.
         port: of ``MASTER_ADDR``, on which the first node listens.
         node: number of this one.
-        nodes: how many there are.
 
     Raises:
         ValueError: the nodes were given different jobs.

@@ -28,7 +28,6 @@ def group_markdown(group: Group, columns: Sequence[str] = COLUMNS, per_class: Se
     """One group: its caption, a row a stage, then a table with a column a class for each metric asked for.
 
     Args:
-        group: to show.
         columns: metrics of the first table; those that no stage has are left out.
         per_class: metrics that get a table per class.
     """
@@ -50,7 +49,6 @@ def paper_markdown(table: dict[str, Any], groups: Sequence[Group]) -> str:
     """One table of the paper: its rows as printed, then ours.
 
     Args:
-        table: one of :func:`paper_tables`.
         groups: ours; each stage that has one of the table's metrics becomes a row.
     """
     metrics = table['metrics']

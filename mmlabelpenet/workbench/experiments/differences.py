@@ -25,8 +25,6 @@ def compare_configs(results: Mapping[str, Sequence[Result]], base: str, metrics:
 
     Args:
         results: of each config by its name, one for each seed.
-        base: one of the names.
-        metrics: to be compared.
 
     Returns:
         a comparison, the base first.
@@ -71,13 +69,6 @@ def _measured_on(group: Group) -> tuple:
 
 def difference(group: Group, stage: str, base: Group, base_stage: str, metric: str) -> dict[str, Any] | None:
     """A metric of a config minus that of the base.
-
-    Args:
-        group: of the config.
-        stage: of the config.
-        base: group of the base.
-        base_stage: of the base.
-        metric: to compare.
 
     Returns:
         ``mean``, ``std`` and ``count`` over the seeds that both have, ``values`` of these seeds, and ``paired``; without a common seed the

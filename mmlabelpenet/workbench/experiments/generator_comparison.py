@@ -27,7 +27,6 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     Args:
         config: whose generator makes labels; with ``label_dataloader``, and evaluators that know the classes of masks.
         checkpoint: of a network of the same structure, whatever its own generators.
-        stage: that hands labels on.
         folder: where the store lies; one that these weights and this generator have already written is read.
         max_images: only so many, evenly spread over the list; None takes all.
 
@@ -61,9 +60,7 @@ def compare_generators(
     Args:
         configs: the base first.
         checkpoints: of the base, one of each seed.
-        stage: that hands labels on.
         out: folder of all stores, ``<out>/<config name>/<number of the checkpoint>/<stage>.json``.
-        max_images: as above.
     """
     results: dict[str, list[Result]] = {}
     for config in configs:

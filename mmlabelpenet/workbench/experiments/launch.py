@@ -45,8 +45,6 @@ class Launch:
 
         Args:
             tool: ``'train.py'`` or ``'test.py'``.
-            inputs: its positional arguments.
-            options: all others.
 
         Raises:
             ValueError: the GPUs do not fill the nodes.

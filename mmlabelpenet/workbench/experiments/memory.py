@@ -41,8 +41,6 @@ def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_
     Args:
         config: its model, optimizer and phases are used, its data are not.
         size: (h, w) of the made-up images.
-        proposals: of each image.
-        batch_size: images.
 
     Yields:
         one phase after the other.

@@ -34,7 +34,6 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
 
     Args:
         config: with ``corloc_dataloader``, whose images have annotated boxes; masks are used where there are some.
-        checkpoints: of the config's model.
         max_images: only so many, evenly spread over the list; None takes all.
 
     Returns:

@@ -30,10 +30,6 @@ def painted(bboxes: NDArray, size: tuple[int, int]) -> NDArray[np.bool_]:
 def pixel_shares(bboxes: NDArray, pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Share of each box's pixels that belong to an object, float64 (R,); a box takes at least one pixel.
 
-    Args:
-        bboxes: float (R, 4).
-        pixels: bool (h, w).
-
     >>> pixel_shares(np.array([[0.0, 0, 2, 1], [1, 0, 2, 1]]), np.array([[True, False]])).tolist()
     [0.5, 0.0]
     """
@@ -86,7 +82,6 @@ def summarise_mass(records: Sequence[Mapping[str, float]], labels: Sequence[int]
     Args:
         records: of :func:`tag_mass`.
         labels: the class of each.
-        num_classes: C.
 
     Raises:
         ValueError: there is no record.

@@ -26,7 +26,6 @@ def store_quality(store: PseudoLabelStore, devkit: Devkit, iou_thr: float = 0.5)
     the best mask of its class; instances without a mask and images without instance masks do not count in it.
 
     Args:
-        store: labels of a stage.
         devkit: its classes are in the store's order; annotations of every image of the store are read.
         iou_thr: box IoU from which on an instance is right.
 

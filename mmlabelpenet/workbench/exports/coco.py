@@ -19,11 +19,8 @@ def write_coco(
     programs leave out objects without area.
 
     Args:
-        labels: to write.
-        out: folder.
         images: where the images are; None writes labels only.
         val_share: of the images, for ``val.json``.
-        seed: of the division.
         polygons: write masks as polygons in place of run-length codes, which some programs do not read. They have no holes: an object
             with holes is cut into polygons that cover it.
 

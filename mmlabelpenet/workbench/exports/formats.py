@@ -18,10 +18,6 @@ def write_export(kind: str, labels: Labels, out: Path, images: Path | None, **op
 
     Args:
         kind: one of ``WRITERS``.
-        labels: to write.
-        out: the folder.
-        images: where the images are.
-        options: of the writer.
 
     Returns:
         names of LabelMe files that were corrected by hand since the earlier export and are kept.

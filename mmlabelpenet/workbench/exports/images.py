@@ -56,9 +56,7 @@ def place_images(images: Sequence[Mapping], source: Path | None, target: Path, n
     """Write images into a folder: plain upright files byte for byte, others as 8-bit JPEG or PNG of the same pixels.
 
     Args:
-        images: entries of a store.
         source: their folder; None writes nothing.
-        target: the folder to write.
         names: of :func:`export_names`.
     """
     for image in track(images if source is not None else (), 'images'):

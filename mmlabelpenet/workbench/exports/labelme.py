@@ -25,9 +25,6 @@ def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = Fals
     tell the way back what has not been changed by hand; LabelMe keeps them.
 
     Args:
-        labels: to write.
-        out: folder.
-        images: where the images are.
         polygons: write masks as polygons, which are easier to correct; parts of an object share a ``group_id``.
 
     Returns:
@@ -52,7 +49,6 @@ def fingerprint(shapes: Iterable[Mapping], masks: Iterable[NDArray[np.bool_] | N
     """What changes when somebody changes label, points or pixels of an object's shapes; not when LabelMe writes them anew.
 
     Args:
-        shapes: of one object.
         masks: the pixels of each, None for other shape types.
     """
     digest = hashlib.sha256()

@@ -43,11 +43,9 @@ def choose_labels(
     An image without any instance left is left out too: it does show something, and would teach other programs that it is background.
 
     Args:
-        store: to choose from.
         min_weight: lighter ones are left out.
         top_k: only the heaviest so many of an image; 0 takes all.
         need_mask: leave out instances that have a box only.
-        keep_empty: keep images without instances.
 
     Raises:
         ValueError: nothing is left.

@@ -16,9 +16,6 @@ _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up: the inside
 def mask_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Closed outlines of a mask: outer ones clockwise as seen, those of holes the other way. Pixels that touch at a corner are apart.
 
-    Args:
-        mask: bool (h, w).
-
     Returns:
         int64 (P, 2) each, corners where the way turns; none for an empty mask.
 
@@ -51,7 +48,6 @@ def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = 
     """One closed polygon for each part of a mask, largest first; its holes hang on bridges without width.
 
     Args:
-        mask: bool (h, w).
         move: :func:`pulled_in` or :func:`inner`, for programs that do not count from the corners of pixels.
 
     Returns:
@@ -69,9 +65,6 @@ def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = 
 
 def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
     """Polygons without holes or bridges that cover a mask: parts are cut along a row of pixels through each hole.
-
-    Args:
-        mask: bool (h, w).
 
     Returns:
         (P, 2) each, :func:`pulled_in`, so that no two of them touch.
@@ -112,10 +105,6 @@ def filled_pixels(polygon: NDArray) -> int:
 def pulled_in(outline: NDArray, amount: float = 0.05) -> NDArray[np.float64]:
     """An outline moved towards the inside by a little, so that programs that cut coordinates to whole pixels fill the same pixels.
 
-    Args:
-        outline: of :func:`mask_outlines`.
-        amount: in pixels.
-
     >>> pulled_in(np.array([[0, 0], [2, 0], [2, 1], [0, 1]]), 0.25).tolist()
     [[0.25, 0.25], [1.75, 0.25], [1.75, 0.75], [0.25, 0.75]]
     """
@@ -129,9 +118,6 @@ def inner(outline: NDArray) -> NDArray[np.float64]:
     """An outline moved into the first half of the object's outermost pixels.
 
     Rounded or truncated, its corners are the pixels that the object ends with, so that OpenCV and Pillow fill the object.
-
-    Args:
-        outline: of :func:`mask_outlines`.
 
     >>> inner(np.array([[0, 0], [2, 0], [2, 1], [0, 1]])).tolist()
     [[0.1, 0.1], [1.4, 0.1], [1.4, 0.4], [0.1, 0.4]]

@@ -56,8 +56,6 @@ def write_labels(out: Path, name: str, image: Mapping, annotations: Sequence[Map
         name: of the image below ``JPEGImages``.
         image: the store's entry.
         annotations: of the image, heaviest first.
-        classes: names in label order.
-        masks: whether label images are written.
     """
     size, stem = (image['height'], image['width']), PurePosixPath(name).with_suffix('')
     objects = [_object(annotation, classes) for annotation in annotations]

@@ -57,7 +57,6 @@ def write_submission(
         competition: 'comp3', 'comp4', 'comp5' or 'comp6'.
         devkit: with VOC's classes; only the image list and the sizes of images are read.
         split: image list; that of comp5 and comp6 on VOC 2012 is ``'Segmentation/test'``.
-        results: of all its images.
         year: such as 'VOC2012'; the name of the devkit's folder by default.
         score_thr: score from which on an instance enters a class map.
 
@@ -112,11 +111,6 @@ def _class_maps(results: ResultsFile, devkit: VOCDevkit, split: str, start: str,
 
 def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str) -> Submission:
     """Read an archive as the server does and check every member; nothing is unpacked onto the disk.
-
-    Args:
-        path: of any program.
-        devkit: with VOC's classes.
-        split: the image list it is for.
 
     Returns:
         What it holds.

@@ -20,11 +20,7 @@ def write_yolo(labels: Labels, out: Path, images: Path, val_share: float = 0.0, 
     Objects without mask are left out, unless ``boxes``. The folder can be moved; images of subfolders have ``_`` in place of ``/``.
 
     Args:
-        labels: to write.
-        out: folder.
-        images: where the images are.
         val_share: of the images, for ``val``; without any, ``val`` names the training images.
-        seed: of the division.
         boxes: write ``class x y w h`` for detectors in place of polygons.
 
     Returns:

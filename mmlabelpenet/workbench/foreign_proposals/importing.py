@@ -45,10 +45,6 @@ def import_record(
     Boxes that leave the image by up to a pixel are cut, empty ones and repetitions dropped. An image without any gets itself as proposal.
 
     Args:
-        image_id: of the image.
-        size: (h, w) of the image.
-        foreign: as read.
-        layout: of its boxes.
         min_size: proposals with a shorter side below this many pixels are dropped.
         tidied: counts what was done.
 
@@ -82,11 +78,6 @@ def import_record(
 
 def other_orders(foreign: Foreign, layout: BoxLayout, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
     """Orders in which all boxes would lie in their images too, so that the numbers do not tell which one is meant.
-
-    Args:
-        foreign: as read.
-        layout: in which the boxes are read.
-        sizes: (h, w) of each image.
 
     >>> foreign = Foreign({'a': np.array([[15, 2, 18, 19]])}, {}, BoxLayout())
     >>> other_orders(foreign, foreign.layout, {'a': (20, 20)}), other_orders(foreign, foreign.layout, {'a': (17, 20)})

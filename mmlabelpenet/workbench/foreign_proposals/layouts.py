@@ -36,9 +36,6 @@ class BoxLayout:
     def xyxy(self, values: NDArray) -> NDArray[np.float64]:
         """Boxes as we keep them, not checked, float64 (R, 4).
 
-        Args:
-            values: numbers (R, 4).
-
         >>> BoxLayout().xyxy(np.array([[1, 1, 10, 20]])).tolist(), BoxLayout('xywh', 0).xyxy(np.array([[2, 3, 10, 20]])).tolist()
         ([[0.0, 0.0, 20.0, 10.0]], [[2.0, 3.0, 12.0, 23.0]])
         """

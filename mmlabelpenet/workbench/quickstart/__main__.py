@@ -38,7 +38,6 @@ class Plan:
 
     Attributes:
         work_dir: where results go.
-        seed: of training.
         data: where the data set is, or is to be.
         check: a few images and iterations only, to see that everything works.
     """

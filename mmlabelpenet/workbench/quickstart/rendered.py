@@ -34,10 +34,6 @@ def render_dataset(root: str | os.PathLike[str], settings: RenderSettings | None
     Everything is written into a folder beside ``root`` that takes its name when it is complete: an interrupted call leaves no half of
     a data set behind.
 
-    Args:
-        root: the folder that is to hold ``Annotations`` and the others.
-        settings: what to render; None for the defaults.
-
     Raises:
         ValueError: ``root`` holds something else, or a data set of other settings.
     """

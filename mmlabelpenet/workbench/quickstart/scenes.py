@@ -150,10 +150,6 @@ class _Figure:
 def render_scene(rng: np.random.Generator, settings: RenderSettings) -> Scene:
     """Draw one image: background, fragments, figures, what hides them, light and noise.
 
-    Args:
-        rng: the only source of chance.
-        settings: see there.
-
     Returns:
         The scene; one to ``settings.max_objects`` figures, each at least ``settings.min_visible`` visible.
     """

@@ -25,12 +25,7 @@ SILENT = ('Failed to search registry', 'FileClient', 'HardDiskBackend', 'prefix 
 
 
 class Steps:
-    """Runs steps and remembers, in ``<work dir>/quickstart.json``, which are done with which settings.
-
-    Args:
-        work_dir: made if missing.
-        total: number of steps.
-    """
+    """Runs steps and remembers, in ``<work dir>/quickstart.json``, which are done with which settings."""
 
     def __init__(self, work_dir: Path, total: int) -> None:
         self.path, self.total, self.number = work_dir / 'quickstart.json', total, 0
@@ -44,9 +39,7 @@ class Steps:
         """Do a step, unless it was done with these settings and its outputs are there.
 
         Args:
-            name: of the step.
             settings: all it depends on, storable as JSON.
-            outputs: files or folders that it leaves.
             action: a command, or a function that does what ``command`` would.
             command: shown for a function.
         """

@@ -33,12 +33,10 @@ def write_browser(
     """Write the page; it appears whole or not at all.
 
     Args:
-        out: of the page.
         stores: by the stage that made them, in order; of the same classes.
         images: folder of the images; None for those of the devkit.
         devkit: with annotations of some images; None shows none.
         tags: labels by image id, to be shown.
-        width: of the images in the page, in pixels.
 
     Raises:
         ValueError: no store, stores of different classes, or neither folder nor devkit.
@@ -59,13 +57,7 @@ def write_browser(
 
 
 def write_browser_page(out: str | Path, meta: Mapping, thumbs: Sequence[str]) -> Path:
-    """Write the page from its data.
-
-    Args:
-        out: of the page.
-        meta: what the page's script reads.
-        thumbs: WebP files in base64, one for each image.
-    """
+    """Write the page from its data."""
     chunks = [thumbs[start : start + CHUNK] for start in range(0, len(thumbs), CHUNK)]
     return write_page(out, 'browser.html', meta=dict(meta, chunk=CHUNK), chunks=chunks)
 
@@ -84,12 +76,8 @@ def image_entry(
     ``o`` of its box with the nearest object of its class. All in pixels of the small image.
 
     Args:
-        image: the store's entry.
-        stores: by stage.
         size: (h, w) of the small image.
-        scale: from the image to the small one.
         devkit: with annotations; None for none.
-        tags: of the image.
     """
     name = image['img_id']
     found = [_known(store, name) for store in stores.values()]

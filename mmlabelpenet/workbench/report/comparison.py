@@ -40,13 +40,7 @@ class Comparison:
 
 
 def compare(instances: Sequence[Mapping], devkit: Devkit, img_id: str) -> Comparison:
-    """Compare instances of a store with the annotations of their image; difficult objects may be found and need not.
-
-    Args:
-        instances: of ``PseudoLabelStore.instances``.
-        devkit: with annotations of the image.
-        img_id: of the image.
-    """
+    """Compare instances of a store with the annotations of their image; difficult objects may be found and need not."""
     objects, truth = devkit.objects(img_id), devkit.instance_masks(img_id)
     labels = np.array([instance['bbox_label'] for instance in instances], np.int64)
     bboxes = np.array([instance['bbox'] for instance in instances], np.float64).reshape(-1, 4)
@@ -87,7 +81,6 @@ def confusions(comparisons: Sequence[tuple[Sequence[int], Comparison]], num_clas
 
     Args:
         comparisons: labels of an image's instances, and their comparison.
-        num_classes: C.
 
     Returns:
         int (C + 1, C + 1): row k instances of class k, the last row objects that nobody found; column k objects of class k, the last

@@ -17,9 +17,6 @@ Points = list[tuple[float, float]]
 def read_scalars(work_dir: str | Path) -> list[dict]:
     """Log lines of all training runs of a work dir, one for each iteration, a resumed run's in place of the older ones.
 
-    Args:
-        work_dir: of ``tools/train.py``.
-
     Returns:
         dicts with ``step`` (int) and values, by rising step; lines cut short by a kill are passed over.
     """

@@ -23,7 +23,6 @@ class LabelSamplesHook(Hook):
     In recurrent fine-tuning the direction stands before the stage. The classification stage learns from tags except backward.
 
     Args:
-        interval: in iterations.
         max_images: of the rank's last mini-batch, so many are drawn.
         folder: of the images, in the work dir.
     """
@@ -48,11 +47,8 @@ def write(path: Path, image: Tensor, sample: DetDataSample, labels: InstanceData
     """One image: tags in its corner, boxes, masks, and at each box class and weight.
 
     Args:
-        path: of the JPEG file.
         image: BGR uint8 (3, h, w), as the network got it.
-        sample: with ``gt_image_labels``.
         labels: pseudo instances in pixels of the image.
-        classes: C names.
     """
     rgb = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
     colours = class_colours(len(classes))[labels.labels.cpu().numpy()]

@@ -16,7 +16,6 @@ def plot_logs(work_dirs: Sequence[str | Path], out: str | Path, keys: Sequence[s
     """Draw one plot for each phase.
 
     Args:
-        work_dirs: of trainings, finished or not.
         out: the figure; its suffix says in which format.
         keys: only losses whose name holds one of these; None all.
         log: logarithmic axis.

@@ -25,9 +25,7 @@ def write_page(path: str | Path, template: str, **content: Any) -> Path:
     """Fill a template; the page appears whole or not at all.
 
     Args:
-        path: of the page.
         template: a file in ``templates/``.
-        content: what the template names.
     """
     text = TEMPLATES.get_template(template).render(content)
     with atomic_write(path, 'wb') as file:

@@ -52,12 +52,9 @@ def panel(
     Args:
         model: in evaluation mode.
         data: one item of a data set at test scale: ``inputs``, ``data_samples``.
-        classes: C names.
         stores: pseudo labels by the stage that made them; images they do not know are passed over.
         devkit: ground truth, shown of images that have an annotation file.
         kinds: which images; also ``'proposals'``.
-        min_score: detections below are not drawn.
-        scale: of the images.
         stages: whose predictions are shown; None all.
 
     Returns:
@@ -169,9 +166,7 @@ def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = F
     """All images of a panel in one, row by row, on white.
 
     Args:
-        tiles: in order.
         columns: images in a row at most.
-        gap: between images, in pixels.
         titles: write title and note above each image.
 
     Raises:

@@ -23,8 +23,6 @@ def write_report(work_dir: str | Path, test_images: int = 8, train_images: int =
 
     Args:
         work_dir: of a finished training; ``metrics.json`` and ``quickstart.json`` are read where they are.
-        test_images: how many images of the test split are shown.
-        train_images: how many of the training split.
 
     Returns:
         the path of the report.

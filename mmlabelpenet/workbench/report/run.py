@@ -33,9 +33,6 @@ class Step(msgspec.Struct):
 class Run:
     """A finished training.
 
-    Args:
-        work_dir: of ``tools/train.py``.
-
     Attributes:
         table: results by stage; empty where the run was not tested.
         meta: what the results rest on.

@@ -32,7 +32,6 @@ class SamplePanels(Hook):
     Args:
         interval: iterations between two panels.
         images: how many, spread over the training images.
-        width: of one image, in pixels.
         folder: in the work dir.
 
     Raises:

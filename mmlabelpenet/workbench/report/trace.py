@@ -60,10 +60,7 @@ def trace(
     Args:
         model: in evaluation mode.
         data: one packed sample at test scale, with tags and proposals; pseudo labels are made for the tags.
-        classes: C names.
         devkit: with annotations of the image; None for none.
-        min_score: detections below are not drawn.
-        scale: of the images.
         blank: draw on a blank page, where the photograph itself may not be shown.
 
     Returns:

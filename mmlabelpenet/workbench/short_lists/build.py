@@ -48,7 +48,6 @@ def build_short_lists(official: str | Path, out: str | Path, masks: str = 'deriv
 
     Args:
         official: a VOC 2012 with the images, annotations and segmentations of ``trainval``.
-        out: the new folder.
         masks: instance masks of the mini lists: ``'derived'`` from class masks and boxes (:mod:`~.instances`), on which the numbers of
             these lists rest, or ``'official'``.
 

@@ -70,7 +70,6 @@ def assign_pieces(mask: NDArray[np.bool_], boxes: Sequence[Box]) -> NDArray[np.i
 
     Args:
         mask: of the class, bool (h, w).
-        boxes: at least one.
 
     Returns:
         int (h, w): 0 outside the mask, 1 + the index of a box inside.

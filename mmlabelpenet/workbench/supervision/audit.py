@@ -48,11 +48,7 @@ class Card:
     faults: list[str] = field(default_factory=list)
 
     def sections(self, how: str) -> dict[str, list[str]]:
-        """All lines by heading, the verdict last.
-
-        Args:
-            how: what opened the files, such as ``'training'``.
-        """
+        """All lines by heading, the verdict last."""
         return {
             f'Files that {how} opened': [f'{kind}: {line}' for kind, lines in self.opened.items() for line in lines],
             'Pre-trained weights': self.weights,
