@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.workbench.report.page import write_page
-    from mmlabelpenet.workbench.report.panels import stack
+    from mmlabelpenet.workbench.report.tiles import stack
     from mmlabelpenet.workbench.report.trace import trace
 
     inferencer = LabelPENetInferencer(args.config, args.checkpoint)

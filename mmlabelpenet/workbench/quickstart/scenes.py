@@ -33,45 +33,25 @@ _SCALE = 2  # drawing size / image size
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What is rendered and how hard it is.
+    """What is rendered and how hard it is."""
 
-    Attributes:
-        num_train: images of the split ``train``.
-        num_test: images of the split ``test``.
-        seed: the same seed and settings give the same bytes.
-        height: of an image in pixels.
-        width: of an image in pixels.
-        max_objects: one to this many figures an image.
-        min_size: shortest height of an upright figure in pixels.
-        max_size: longest height of an upright figure in pixels.
-        max_angle: figures are turned by up to this many degrees either way.
-        min_visible: every figure shows at least this share of its area, and of its head and its foot.
-        occluder_prob: chance of a figure to have a piece of clutter in front of it.
-        num_polygons: polygons behind the figures.
-        num_fragments: at most this many lone heads and feet, unlabelled, behind the figures.
-        bright_clutter: chance of a background polygon to take a colour of the figures.
-        light: strength of the variation of brightness, tint and shadow, 0 none, 1 strong.
-        noise: largest amplitude of the pixel noise in grey levels.
-        texture: strength of the pattern on figures and background, 0 none.
-    """
-
-    num_train: int = 320
-    num_test: int = 100
-    seed: int = 0
-    height: int = 240
-    width: int = 320
-    max_objects: int = 4
-    min_size: int = 60
-    max_size: int = 170
-    max_angle: float = 35.0
-    min_visible: float = 0.7
-    occluder_prob: float = 0.15
-    num_polygons: int = 14
-    num_fragments: int = 1
-    bright_clutter: float = 0.0
-    light: float = 0.5
-    noise: int = 14
-    texture: float = 0.6
+    num_train: int = 320  # images of the split train
+    num_test: int = 100  # images of the split test
+    seed: int = 0  # the same seed and settings give the same bytes
+    height: int = 240  # of an image in pixels
+    width: int = 320  # of an image in pixels
+    max_objects: int = 4  # one to this many figures an image
+    min_size: int = 60  # shortest height of an upright figure in pixels
+    max_size: int = 170  # longest height of an upright figure in pixels
+    max_angle: float = 35.0  # figures are turned by up to this many degrees either way
+    min_visible: float = 0.7  # every figure shows at least this share of its area, and of its head and its foot
+    occluder_prob: float = 0.15  # chance of a figure to have a piece of clutter in front of it
+    num_polygons: int = 14  # polygons behind the figures
+    num_fragments: int = 1  # at most this many lone heads and feet, unlabelled, behind the figures
+    bright_clutter: float = 0.0  # chance of a background polygon to take a colour of the figures
+    light: float = 0.5  # strength of the variation of brightness, tint and shadow, 0 none, 1 strong
+    noise: int = 14  # largest amplitude of the pixel noise in grey levels
+    texture: float = 0.6  # strength of the pattern on figures and background, 0 none
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be drawn."""

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from mmlabelpenet.datasets.images import read_rgb
-from mmlabelpenet.visualization.drawing import class_colours
 from mmlabelpenet.workbench.experiments.collected_tables import paper_tables
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
 from mmlabelpenet.workbench.report.comparison import confusions
 from mmlabelpenet.workbench.report.page import number
-from mmlabelpenet.workbench.report.panels import Tile, label_tiles, truth_tile
 from mmlabelpenet.workbench.report.run import Run
+from mmlabelpenet.workbench.report.tiles import Painter, Tile
 
 METRICS = {
     'bbox_mAP_50_11point': 'box mAP, 11 points',
@@ -115,12 +114,11 @@ def best_and_worst(run: Run, width: int, count: int = 3) -> dict[str, Rows]:
         return {}
     count = min(count, len(scored) // 2)
     stage, store = list(run.stores.items())[-1]
-    devkit, colours = run.devkit(), class_colours(len(run.classes))
+    devkit = run.devkit()
 
     def row(score: float, name: str) -> tuple[str, list[Tile]]:
         image = read_rgb(devkit.image_path(name))
-        scale = width / image.shape[1]
-        labels = label_tiles(image, name, run.classes, colours, {stage: store}, scale)
-        return f'{name}: {score:.2f}', [*labels, truth_tile(image, devkit, name, colours, scale)]
+        painter = Painter(image, run.classes, width / image.shape[1])
+        return f'{name}: {score:.2f}', [painter.stored_labels(stage, store.instances(name)), painter.truth(devkit, name)]
 
     return {'Best': [row(*item) for item in scored[: -count - 1 : -1]], 'Worst': [row(*item) for item in scored[:count]]}

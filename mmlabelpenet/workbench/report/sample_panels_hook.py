@@ -50,7 +50,8 @@ class SamplePanels(Hook):
         """Draw, on the first rank."""
         if not self.every_n_train_iters(runner, self.interval) or not is_main_process():
             return
-        from mmlabelpenet.workbench.report.panels import join, panel
+        from mmlabelpenet.workbench.report.panels import panel
+        from mmlabelpenet.workbench.report.tiles import join
 
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         classes = runner.train_dataloader.dataset.metainfo['classes']

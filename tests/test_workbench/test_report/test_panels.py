@@ -11,9 +11,9 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.visualization.drawing import class_colours
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
-from mmlabelpenet.workbench.report.panels import Tile, join, panel, prediction_tile
+from mmlabelpenet.workbench.report.panels import panel
+from mmlabelpenet.workbench.report.tiles import Painter, Tile, join
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def found(scores):
 )
 def test_detections_are_drawn_from_a_score_on(ranks, scores, shown):
     image = np.zeros((40, 60, 3), np.uint8)
-    tile = prediction_tile('detection', image, found(scores), RENDERED_CLASSES, class_colours(4), 0.3, 1.0, ranks)
+    tile = Painter(image, RENDERED_CLASSES).prediction('detection', found(scores), 0.3, ranks)
     assert tile.note == f'{shown} shown'
     assert tile.image.any() == bool(shown)
 

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
-from mmlabelpenet.workbench.report.trace import enlarge_mask, trace
+from mmlabelpenet.workbench.report.trace import trace
 
 TOOL = Path(__file__).resolve().parents[3] / 'tools/analysis_tools/trace.py'
 
@@ -77,8 +77,3 @@ def test_the_tool_traces_images_of_the_data_set_and_files(toy_root, tmp_path, mo
     for wrong, message in (([file], '--tags'), ([file, '--tags', 'loly'], "Did you mean 'lolly'"), (['ghost'], 'neither a file')):
         with pytest.raises(ValueError, match=message):
             tool.main([*known, *wrong, '--out', str(tmp_path / 'x.png')])
-
-
-def test_masks_grow_pixel_by_pixel():
-    mask = np.array([[True, False], [False, True]])
-    assert np.array_equal(enlarge_mask(mask, (4, 4)), np.kron(mask, np.ones((2, 2), bool)))
