@@ -17,6 +17,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,9 +25,23 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 _RECENT = 32  # maps kept in memory: stages with one frozen tail ask for the same map one after the other
+_LAYOUT = 'float16, height by width by channels'  # of a file; part of every key
+
+
+class MapKey(NamedTuple):
+    """Under which a map is found.
+
+    Attributes:
+        weights: hash of all frozen layers that made it.
+        pixels: hash of the network input.
+        store: whether this map, and those that are made of it, are added to the cache where they are missing.
+    """
+
+    weights: str
+    pixels: str
+    store: bool
 
 
 class FeatureCache:
@@ -46,51 +61,61 @@ class FeatureCache:
         self.folder, self.max_bytes = Path(dir), max_gib * 2**30
         self._room: float | None = None  # bytes that this process may still add
         self._hashes: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
-        self._recent: OrderedDict[tuple[Path, bool], Tensor] = OrderedDict()
+        self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
-    def shared(self, backbone: nn.Module, inputs: Tensor, store: bool = True) -> tuple[str, Tensor]:
-        """The shared map of one image.
+    def shared(self, backbone: nn.Module, inputs: Sequence[Tensor], store: bool = True) -> list[tuple[MapKey, Tensor]]:
+        """The shared maps of images.
 
         Args:
             backbone: frozen for now; its last map is taken.
-            inputs: normalised image, float (1, 3, H, W).
-            store: whether to add the map where it is not there yet.
+            inputs: normalised images, float (1, 3, H, W) each.
+            store: whether to add maps that are not there yet.
 
         Returns:
-            a key for :meth:`inner`, and the map, float32 (1, D, H/s, W/s).
+            per image a key for :meth:`inner`, and the map, float16 (1, D, H/s, W/s).
         """
-        pixels = hashlib.blake2b(str(tuple(inputs.shape)).encode(), digest_size=16)
-        pixels.update(inputs.detach().float().cpu().contiguous().numpy())
-        return self._get(backbone, '', pixels.hexdigest(), store, lambda: backbone(inputs)[-1])
+        weights = self._weights('', backbone, [backbone])
+        found = []
+        for image in inputs:
+            key = MapKey(weights, _pixels_hash(image), store)
+            found.append((key, self._get(key, lambda image=image: backbone(image)[-1], image.device)))
+        return found
 
-    def inner(self, tail: nn.Module, key: str, shared: Tensor, store: bool = True) -> Tensor:
-        """What the frozen part of a tail makes of a shared map, float32; arguments as :meth:`shared` returned them."""
-        return self._get(tail, *key.split('/'), store, lambda: tail.fixed(shared))[1]
+    def inner(self, tail: nn.Module, keys: Sequence[MapKey], shared: Sequence[Tensor]) -> list[Tensor]:
+        """What the frozen layers of a tail make of shared maps, float16 (1, D', h, w) each.
 
-    def _get(self, module: nn.Module, before: str, key: str, store: bool, compute: Callable[[], Tensor]) -> tuple[str, Tensor]:
-        weights = hashlib.sha256((before + self._hash(module)).encode()).hexdigest()[:16]
-        path = self.folder / weights / key[:2] / f'{key}.map'
-        if (found := self._recent.get((path, store))) is None:
-            device = next(module.parameters()).device
-            found = _read(path)
-            if found is None:
+        Args:
+            tail: whose ``fixed`` computes the map, with the weights of ``fixed_layers`` alone.
+            keys: of the shared maps, as :meth:`shared` returned them.
+            shared: float (1, D, h, w) each.
+        """
+        weights = {before: self._weights(before, tail, tail.fixed_layers) for before in {key.weights for key in keys}}
+        return [
+            self._get(key._replace(weights=weights[key.weights]), lambda feature=feature: tail.fixed(feature.float()), feature.device)
+            for key, feature in zip(keys, shared, strict=True)
+        ]
+
+    def _get(self, key: MapKey, compute: Callable[[], Tensor], device: torch.device) -> Tensor:
+        if key not in self._recent:
+            path = self.folder / key.weights / key.pixels[:2] / f'{key.pixels}.map'
+            if (found := _read(path)) is None:
                 with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                    found = compute().detach().half().cpu().contiguous()
-                if store and torch.isfinite(found).all():
+                    found = compute().detach().half().cpu().contiguous(memory_format=torch.channels_last)
+                if key.store and torch.isfinite(found).all():
                     self._add(path, found)
-            found = found.float().to(device)
-            self._recent[path, store] = found
+            self._recent[key] = found.to(device)
             if len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
-        return f'{weights}/{key}', found
+        return self._recent[key]
 
-    def _hash(self, module: nn.Module) -> str:
-        """Of the module's weights; computed again where PyTorch counted a change, or where their sum is another."""
-        values = [value.detach() for value in (*module.parameters(), *module.buffers())]
-        state = (sum(value._version for value in values), float(torch.stack([value.double().sum() for value in values]).sum()))
+    def _weights(self, before: str, module: nn.Module, layers: Sequence[nn.Module]) -> str:
+        """Hash of a module's frozen layers behind others; computed again where PyTorch counted a change, or where their sum is another."""
+        values = [value.detach() for layer in layers for value in (*layer.parameters(), *layer.buffers())]
+        sums = torch.stack([value.sum(dtype=torch.float64) for value in values])
+        state = (sum(value._version for value in values), float(sums.sum()))
         if self._hashes.get(module, (None, ''))[0] != state:
-            self._hashes[module] = (state, weights_hash(module))
-        return self._hashes[module][1]
+            self._hashes[module] = (state, weights_hash(*layers))
+        return hashlib.sha256((_LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
         if self._room is None:
@@ -102,7 +127,7 @@ class FeatureCache:
         temporary = path.with_suffix(f'.{os.getpid()}.partial')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            data = np.array(value.shape, np.int32).tobytes() + value.numpy().tobytes()
+            data = np.array(value.shape, np.int32).tobytes() + value.permute(0, 2, 3, 1).numpy().tobytes()
             temporary.write_bytes(zlib.crc32(data).to_bytes(4, 'little') + data)
             os.replace(temporary, path)
             self._room -= len(data)
@@ -117,25 +142,39 @@ class FeatureCache:
 
 
 def _read(path: Path) -> Tensor | None:
-    """A map as it was written, float16 (1, D, h, w); None where there is none or it is damaged."""
+    """A map as it was written, float16 (1, D, h, w), channels last; None where there is none or it is damaged."""
     try:
-        content = path.read_bytes()
+        with path.open('rb') as file:
+            content = bytearray(os.fstat(file.fileno()).st_size)
+            file.readinto(content)
     except OSError:
         return None
     shape = np.frombuffer(content[4:20], np.int32) if len(content) >= 20 else np.zeros(4, np.int32)
-    if zlib.crc32(content[4:]) != int.from_bytes(content[:4], 'little') or len(content) != 20 + 2 * int(shape.prod()):
+    if zlib.crc32(memoryview(content)[4:]) != int.from_bytes(content[:4], 'little') or len(content) != 20 + 2 * int(shape.prod()):
         return None
-    return torch.frombuffer(bytearray(content), dtype=torch.float16, offset=20).view(*shape.tolist())
+    number, channels, height, width = shape.tolist()
+    return torch.frombuffer(content, dtype=torch.float16, offset=20).view(number, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _pixels_hash(image: Tensor) -> str:
+    digest = hashlib.blake2b(str(tuple(image.shape)).encode(), digest_size=16)
+    digest.update(image.detach().float().cpu().contiguous().numpy())
+    return digest.hexdigest()
 
 
 def stack_maps(maps: Sequence[Tensor]) -> Tensor:
-    """Maps of single images (1, D, h, w) as those of a batch (N, D, h', w'), zero where an image is smaller than the largest.
+    """Maps of single images (1, D, h, w) as those of a batch, float32 (N, D, h', w'), zero where an image is smaller than the largest.
 
     >>> stack_maps([torch.ones(1, 2, 3, 3), torch.ones(1, 2, 2, 4)]).shape
     torch.Size([2, 2, 3, 4])
     """
+    if len(maps) == 1:
+        return maps[0].float()
     height, width = (max(each.shape[axis] for each in maps) for axis in (2, 3))
-    return torch.cat([F.pad(each, (0, width - each.shape[3], 0, height - each.shape[2])) for each in maps])
+    stacked = maps[0].new_zeros(len(maps), height, width, maps[0].shape[1], dtype=torch.float32).permute(0, 3, 1, 2)
+    for place, each in zip(stacked, maps, strict=True):
+        place[:, : each.shape[2], : each.shape[3]] = each[0]
+    return stacked
 
 
 def weights_hash(*modules: nn.Module) -> str:

@@ -121,7 +121,7 @@ class LabelPENet(BaseDetector):
                 if self.feature_cache is None:
                     feature = self.extract_feat(batch_inputs)
                 else:
-                    feature = self.stages[name].stack(self.views(batch_inputs, batch_data_samples))
+                    feature = self.stages[name].inputs(self.views(batch_inputs, batch_data_samples))
             pseudo = None if self.stages[name].learns_from_tags else [sample.pseudo_instances for sample in batch_data_samples]
             losses = self.stages[name].loss(feature, batch_data_samples, pseudo)
         check_finite(losses, batch_data_samples)
@@ -162,8 +162,8 @@ class LabelPENet(BaseDetector):
         if self.feature_cache is None:
             return [View(self.extract_feat(each), sample) for each, sample in zip(inputs, batch_data_samples, strict=True)]
         with timed('backbone'):
-            found = [self.feature_cache.shared(self.backbone, each, store) for each in inputs]
-        return [View(feature, sample, key) for (key, feature), sample in zip(found, batch_data_samples, strict=True)]
+            found = self.feature_cache.shared(self.backbone, inputs, store)
+        return [View(feature.float(), sample, key) for (key, feature), sample in zip(found, batch_data_samples, strict=True)]
 
     @torch.no_grad()
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:

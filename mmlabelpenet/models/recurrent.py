@@ -52,7 +52,7 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
     losses: dict[str, Any] = dict(labels={})
     for name, futures in learners:
         stage = model.stages[name]
-        found = stage.loss(stage.stack(views) if cached else feature, samples, labels.finish(futures))
+        found = stage.loss(stage.inputs(views) if cached else feature, samples, labels.finish(futures))
         losses |= found | dict(labels=losses['labels'] | found['labels'])
     return losses
 

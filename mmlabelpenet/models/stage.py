@@ -71,25 +71,18 @@ class Stage(BaseModule):
         """Whether the detector looks at the proposals of the data set, having no RPN."""
         return not self.detector.with_rpn
 
-    def inputs(self, view: View) -> Features:
-        """What the detector takes as its image: the shared map and, of a frozen tail, also its maps from the cache."""
-        tail = self.detector.backbone
-        if self.cache is None or view.key is None or not getattr(tail, 'frozen', False):
-            return view.feature.float()
-        return view.feature, self.cache.inner(tail, view.key, view.feature)
-
-    def stack(self, views: Sequence[View]) -> Features:
-        """The inputs of several images as those of a batch."""
-        inputs = [self.inputs(view) for view in views]
-        if isinstance(inputs[0], Tensor):
-            return stack_maps(inputs)
-        return tuple(stack_maps(maps) for maps in zip(*inputs, strict=True))
+    def inputs(self, views: Sequence[View]) -> Features:
+        """What the detector takes as a batch of images: their shared maps and, of a frozen tail, also its maps from the cache."""
+        shared, tail = [view.feature for view in views], self.detector.backbone
+        if self.cache is None or views[0].key is None or not getattr(tail, 'frozen', False):
+            return stack_maps(shared)
+        return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
     def loss(self, feature: Features, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None) -> dict[str, Any]:
         """Losses on the shared map.
 
         Args:
-            feature: shared map, float (N, D, H/s, W/s), or what :meth:`stack` returns.
+            feature: shared map, float (N, D, H/s, W/s), or what :meth:`inputs` returns.
             samples: of the data set; of them only what the stage learns from and looks at reaches the detector.
             pseudo: labels per image; a stage that learns from tags does without them, except in backward validation.
 
@@ -112,7 +105,7 @@ class Stage(BaseModule):
         """
         generator = generator or self.labels
         with inference(self):
-            maps = [self.detector.extract_feat(self.inputs(view)) for view in views]
+            maps = [self.detector.extract_feat(self.inputs([view])) for view in views]
             record = generator is not None and generator.reads_activations
             return read_views(self.detector, maps, [view.sample for view in views], record)
 
@@ -129,7 +122,7 @@ class Stage(BaseModule):
             readings: of these views, where there are some already.
         """
         with inference(self):
-            maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs(view)) for view in views]
+            maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs([view])) for view in views]
             return torch.stack([image_evidence(self.detector, x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
 
     def predict(self, readings: Sequence[Reading], image: NDArray[np.uint8], refinement: MaskRefinement | None) -> InstanceData:

@@ -12,7 +12,8 @@ from training import killed, train
 
 from mmlabelpenet.models import feature_cache
 from mmlabelpenet.models.backbones import EfficientNetLite0Tail, ResNetC5
-from mmlabelpenet.models.feature_cache import FeatureCache
+from mmlabelpenet.models.feature_cache import FeatureCache, MapKey
+from mmlabelpenet.registry import MODELS
 
 
 def total(losses):
@@ -24,6 +25,12 @@ def image():
     return torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
 
 
+def shared(cache, backbone, image):
+    """Key and map of one image."""
+    ((key, found),) = cache.shared(backbone, [image])
+    return key, found
+
+
 def counted(module):
     """A list that grows with every forward pass of a module."""
     calls = []
@@ -33,20 +40,21 @@ def counted(module):
 
 def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy_net, image, tmp_path):
     calls = counted(toy_net.backbone)
-    key, first = FeatureCache(tmp_path).shared(toy_net.backbone, image)
-    again, read = FeatureCache(tmp_path).shared(toy_net.backbone, image)
-    assert len(calls) == 1 and key == again and torch.equal(first, read) and first.dtype == torch.float32
-    _, fresh = FeatureCache(tmp_path / 'none', max_gib=0).shared(toy_net.backbone, image)
+    key, first = shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    again, read = shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    assert len(calls) == 1 and key == again and torch.equal(first, read) and first.dtype == torch.float16
+    _, fresh = shared(FeatureCache(tmp_path / 'none', max_gib=0), toy_net.backbone, image)
     assert len(calls) == 2 and torch.equal(fresh, first) and not (tmp_path / 'none').exists()
-    torch.testing.assert_close(first, toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
+    assert first.stride() == read.stride() == fresh.stride()  # the layout decides how what follows is rounded
+    torch.testing.assert_close(first.float(), toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize('change', ['weights', 'weights behind the counter', 'buffers', 'pixels', 'flip', 'size'])
 def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, change):
-    backbone, cache = torch.nn.Sequential(toy_net.backbone.first, torch.nn.BatchNorm2d(toy_net.backbone.first.out_channels)).eval(), None
+    backbone = torch.nn.Sequential(toy_net.backbone.first, torch.nn.BatchNorm2d(toy_net.backbone.first.out_channels)).eval()
     backbone.forward = lambda x, forward=backbone.forward: (forward(x),)
     cache = FeatureCache(tmp_path)
-    key, _ = cache.shared(backbone, image)
+    key, _ = shared(cache, backbone, image)
     if change == 'weights':
         with torch.no_grad():
             backbone[0].weight[0] += 1e-3
@@ -55,18 +63,18 @@ def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, chan
     elif change == 'buffers':
         backbone[1].running_mean += 1
     image = dict(pixels=image + 1e-3, flip=image.flip(-1), size=image.view(1, 3, 64, 48)).get(change, image)
-    other, found = cache.shared(backbone, image)
+    other, found = shared(cache, backbone, image)
     assert other != key
-    torch.testing.assert_close(found, backbone(image)[0].detach(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.float(), backbone(image)[0].detach(), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize('damage', [b'', b'short', None])
 def test_a_damaged_entry_is_computed_again_and_written_again(toy_net, image, tmp_path, damage):
-    _, expected = FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    _, expected = shared(FeatureCache(tmp_path), toy_net.backbone, image)
     (path,) = tmp_path.rglob('*.map')
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
-    assert torch.equal(FeatureCache(tmp_path).shared(toy_net.backbone, image)[1], expected) and path.read_bytes() == whole
+    assert torch.equal(shared(FeatureCache(tmp_path), toy_net.backbone, image)[1], expected) and path.read_bytes() == whole
 
 
 @pytest.mark.parametrize('limit', ['size', 'disk'])
@@ -79,16 +87,16 @@ def test_where_there_is_no_room_it_says_so_once_and_goes_on(toy_net, image, tmp_
     if limit == 'disk':
         monkeypatch.setattr(Path, 'write_bytes', full)
     cache = FeatureCache(tmp_path, max_gib=20 if limit == 'disk' else 1e-6)
-    maps = [cache.shared(toy_net.backbone, image + number)[1] for number in range(3)]
+    maps = [found for _, found in cache.shared(toy_net.backbone, [image + number for number in range(3)])]
     assert len(maps) == 3 and not list(tmp_path.rglob('*.map')) and not list(tmp_path.rglob('*.partial'))
     said = [record.message for record in caplog.records if 'feature cache' in record.message]
     assert len(said) == 1 and ('No space left' if limit == 'disk' else 'max_gib') in said[0]
 
 
 def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path):
-    FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    FeatureCache(tmp_path).shared(toy_net.backbone, [image])
     size = sum(path.stat().st_size for path in tmp_path.rglob('*.map'))
-    FeatureCache(tmp_path, max_gib=1.5 * size / 2**30).shared(toy_net.backbone, image + 1)
+    FeatureCache(tmp_path, max_gib=1.5 * size / 2**30).shared(toy_net.backbone, [image + 1])
     assert len(list(tmp_path.rglob('*.map'))) == 1
     with pytest.raises(ValueError, match='max_gib is a size, got -1'):
         FeatureCache(tmp_path, max_gib=-1)
@@ -102,11 +110,16 @@ def test_tails_of_the_same_weights_share_their_maps_and_learn_behind_them(tmp_pa
     first = tail().train()
     second, cache = copy.deepcopy(first), FeatureCache(tmp_path)
     channels = 112 if isinstance(first, EfficientNetLite0Tail) else 1024
-    shared = torch.rand(1, channels, 4, 5).half().float()
-    inner = cache.inner(first, 'weights/key', shared)
-    assert torch.equal(FeatureCache(tmp_path).inner(second, 'weights/key', shared), inner) and len(list(tmp_path.rglob('*.map'))) == 1
-    torch.testing.assert_close(first((shared, inner))[-1], first(shared)[-1], rtol=1e-2, atol=1e-2)
-    assert not inner.requires_grad and first((shared, inner))[-1].requires_grad == (first.aspp is not None)
+    feature, key = torch.rand(1, channels, 4, 5).half(), MapKey('weights', 'pixels', store=True)
+    (inner,) = cache.inner(first, [key], [feature])
+    if second.aspp is not None:
+        torch.nn.init.normal_(second.aspp.fuse.weight)  # what trains behind the frozen layers changes no map
+    for net, reader in ((second, FeatureCache(tmp_path)), (second, cache), (first, cache)):
+        assert torch.equal(reader.inner(net, [key], [feature])[0], inner)
+    assert len(list(tmp_path.rglob('*.map'))) == 1
+    feature, inner = feature.float(), inner.float()
+    torch.testing.assert_close(first((feature, inner))[-1], first(feature)[-1], rtol=1e-2, atol=1e-2)
+    assert not inner.requires_grad and first((feature, inner))[-1].requires_grad == (first.aspp is not None)
 
 
 @pytest.mark.parametrize('trains', [*toy.STAGES, 'forward', 'backward'])
@@ -118,16 +131,59 @@ def test_losses_agree_with_those_without_a_cache(toy_batch, tmp_path, trains):
     for net in (plain, cached, cached):
         torch.manual_seed(0)
         values.append(total(net.loss(*copy.deepcopy(toy_batch), trains=trains)))
-    torch.testing.assert_close(values[1], values[0], rtol=2e-2, atol=1e-3)  # labels on the way may flip
+    rtol = 3e-2 if trains in toy.STAGES else 0.2  # of proposals and labels, some of nearly equal score take each other's place
+    torch.testing.assert_close(values[1], values[0], rtol=rtol, atol=1e-3)
     assert torch.equal(values[1], values[2]) and list(tmp_path.rglob('*.map'))
 
 
-def test_testing_reads_maps_and_adds_none(toy_batch, tmp_path):
-    net = toy.build(toy.model_config(feature_cache=dict(dir=str(tmp_path)))).eval()
+@MODELS.register_module(force=True)
+class FrozenToyTail(torch.nn.Module):
+    """A frozen convolution and one that trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.frozen, self.own, self.calls = torch.nn.Conv2d(12, 12, 3, padding=1).requires_grad_(False), torch.nn.Conv2d(12, 12, 1), 0
+
+    @property
+    def fixed_layers(self):
+        return [self.frozen]
+
+    def fixed(self, x):
+        self.calls += len(x)
+        return self.frozen(x)
+
+    def forward(self, x):
+        return (self.own(self.fixed(x) if isinstance(x, torch.Tensor) else x[1]).relu(),)
+
+
+def frozen_tails(folder):
+    """A model whose detecting stages have frozen tails with maps in a folder."""
+    config = toy.model_config(frozen_backbone=True, feature_cache=dict(dir=str(folder)))
+    for name in toy.STAGES[1:]:
+        config['stages'][name]['detector']['backbone'] = dict(type='FrozenToyTail')
+    return toy.build(config)
+
+
+@pytest.mark.parametrize('trains', ['detection', 'segmentation', 'forward'])
+def test_while_a_stage_trains_the_maps_of_its_frozen_tail_are_computed_once(toy_batch, tmp_path, trains):
+    net = frozen_tails(tmp_path)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        total(net.loss(*copy.deepcopy(toy_batch), trains=trains)).backward()
+        optimizer.step()
+    calls = [stage.detector.backbone.calls for name, stage in net.stages.items() if name != 'classification']
+    assert sum(calls) == len(toy_batch[1]) * (3 if trains == 'forward' else 1)  # these tails have random weights, one each
+    assert len(list(tmp_path.rglob('*.map'))) == len(toy_batch[1]) + sum(calls)
+
+
+@pytest.mark.parametrize('build', [lambda folder: toy.build(toy.model_config(feature_cache=dict(dir=str(folder)))), frozen_tails])
+def test_testing_reads_maps_and_adds_none(toy_batch, tmp_path, build):
+    net = build(tmp_path).eval()
     before = net.predict(*copy.deepcopy(toy_batch))
     assert not list(tmp_path.rglob('*.map'))
-    net.explain('classification', *copy.deepcopy(toy_batch))
-    assert len(list(tmp_path.rglob('*.map'))) == 2
+    net.explain('detection', *copy.deepcopy(toy_batch))
+    assert list(tmp_path.rglob('*.map'))
     for one, other in zip(before, net.predict(*copy.deepcopy(toy_batch)), strict=True):
         assert torch.equal(one.pred_instances.bboxes, other.pred_instances.bboxes)
 

@@ -162,8 +162,13 @@ class EfficientNetLite0Tail(BaseModule):
             x = self.aspp(x)
         return (feat, x) if self.with_input else (x,)
 
+    @property
+    def fixed_layers(self) -> list[nn.Module]:
+        """ImageNet's layers, whose weights ``frozen`` keeps."""
+        return [self.groups, *([] if self.head is None else [self.head])]
+
     def fixed(self, x: Tensor) -> Tensor:
-        """What ImageNet's layers make of a map; ``frozen`` keeps their weights."""
+        """What :attr:`fixed_layers` make of a map."""
         for group in self.groups:
             x = group(x)
         return self.head(x) if self.head is not None else F.relu(x)

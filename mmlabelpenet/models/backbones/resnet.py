@@ -131,8 +131,13 @@ class ResNetC5(BaseModule):
             x = self.aspp(x)
         return (feat, x) if self.with_input else (x,)
 
+    @property
+    def fixed_layers(self) -> list[nn.Module]:
+        """ImageNet's layers, whose weights ``frozen`` keeps."""
+        return [self.layer4]
+
     def fixed(self, x: Tensor) -> Tensor:
-        """What ImageNet's layers make of a map; ``frozen`` keeps their weights."""
+        """What :attr:`fixed_layers` make of a map."""
         return self.layer4(x)
 
     def train(self, mode: bool = True) -> ResNetC5:

@@ -22,6 +22,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmlabelpenet.calibration.reading import Reading, find_proposals, read, suppress
+from mmlabelpenet.models.feature_cache import MapKey
 from mmlabelpenet.structures import upright_boxes
 
 
@@ -30,7 +31,7 @@ class View(NamedTuple):
 
     feature: Tensor
     sample: DetDataSample
-    key: str | None = None
+    key: MapKey | None = None
 
 
 def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
