@@ -57,6 +57,20 @@ def workspace(tmp_path_factory):
     return standin.write_workspace(tmp_path_factory.mktemp('workspace'))
 
 
+@pytest.fixture
+def terminal(tmp_path, monkeypatch):
+    """A terminal in a folder of its own with small data of every layout, in which lines run as a reader types them; the current folder."""
+    import documented
+    import standin
+
+    for variable in ('MMLABELPENET_DATA', 'MMLABELPENET_COCO', 'MMLABELPENET_MINI'):
+        monkeypatch.delenv(variable, raising=False)
+    found = documented.Terminal(standin.write_workspace(tmp_path / 'workspace'))
+    monkeypatch.chdir(found.folder)
+    yield found
+    shutil.rmtree(found.folder)  # hundreds of megabytes
+
+
 @pytest.fixture(scope='session')
 def _toy_batch(toy_root):
     import toy

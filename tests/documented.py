@@ -1,0 +1,202 @@
+"""Command lines of the documentation, and a folder in which they run as a reader types them.
+
+    python tests/documented.py     each documented line with the test that runs it
+
+Pages are Markdown files, docstrings of modules, and heads of scripts. Lines of one block are typed into one terminal: what ``cd`` and
+``export`` do in it ends with the block.
+"""
+
+import ast
+import atexit
+import gc
+import multiprocessing
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = ('*.md', 'docs/**/*.md', 'configs/*/*.md', 'mmlabelpenet/**/*.py', 'tools/**/*.py', 'tools/*.sh')
+HISTORY = 'CHANGELOG.md'  # its lines were right when they were written
+PROGRAMS = r'(?:python|bash|pytest|pip|mim|mmlabelpenet|yolo|labelme|source|export|cd|ls|sort|git|docker)'
+COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*{PROGRAMS} \S.*')
+CHECKPOINT = r'[\w./-]+/(?:iter|epoch)_\d+\.pth'
+LEAF, RUN = 'configs/labelpenet/labelpenet_lite0_rendered.py', 'work_dirs/labelpenet_lite0_rendered'  # what most lines are tried with
+PRELOADED = ['mmlabelpenet.apis', 'mmlabelpenet.models', 'mmdet.models', 'mmdet.datasets']
+
+
+class Block(NamedTuple):
+    """Lines that are typed one after the other: ``page``, relative to the project, and ``lines`` without comments."""
+
+    page: str
+    lines: tuple[str, ...]
+
+
+def blocks(page):
+    """Blocks of commands of a page."""
+    text, name = page.read_text(encoding='utf-8'), page.relative_to(ROOT).as_posix()
+    if page.suffix == '.md':
+        return [Block(name, lines) for lines in blocks_of_markdown(text)]
+    if page.suffix == '.py':
+        text = ast.get_docstring(ast.parse(text)) or ''
+        found = [without_remarks(line) for line in joined(text).splitlines()]
+    else:
+        found = [without_remarks(line) for line in re.findall(r'^#.*?\b(bash tools/\S+ .*)', text, flags=re.MULTILINE)]
+    lines = tuple(line for line in found if COMMAND.fullmatch(line))
+    return [Block(name, lines)] if lines else []
+
+
+def blocks_of_markdown(text):
+    """Fenced blocks in bash, those without a language and indented ones as far as they are commands, and commands within a line."""
+    for fence in re.finditer(r'^ *```(\w*)\n((?:.*\n)*?) *```|((?:^ {4,}\S.*\n)+)|`([^`\n]+)`', joined(text), flags=re.MULTILINE):
+        language, inside, indented, within = fence.groups()
+        lines = [without_comment(line) for line in (inside or indented or within or '').splitlines()]
+        if language not in ('bash', 'sh'):
+            lines = [line for line in lines if COMMAND.fullmatch(line)] if language in ('', 'console', None) else []
+        if any(lines):
+            yield tuple(filter(None, lines))
+
+
+def joined(text):
+    """A text whose lines go on over a backslash."""
+    return re.sub(r'\\\n\s*', '', text)
+
+
+def without_comment(line):
+    """A line without what follows a ``#`` after a blank, and with single blanks; empty for a comment alone."""
+    return ' '.join(re.sub(r'(^|\s)#\s.*$', '', line).split())
+
+
+def without_remarks(line):
+    """A line of a docstring without its optional words in brackets, what stands apart on its right, and a full stop."""
+    line = re.sub(r' \[[^]]*\](\.\.\.)?|\.\.\.', '', line.strip())
+    return without_comment(re.split(r'\s{2,}|, by default', line)[0]).rstrip('.')
+
+
+def all_blocks():
+    """Blocks of all pages, in order."""
+    pages = [path for place in PLACES for path in sorted(ROOT.glob(place)) if '.mim' not in path.parts and path.name != HISTORY]
+    return [block for page in pages for block in blocks(page)]
+
+
+def fill(line, words):
+    """Put words in the place of others; of several for one word each occurrence takes the next.
+
+    >>> fill('python a.py CONFIG CONFIG --x CONFIG', dict(CONFIG=['b', 'c']))
+    'python a.py b c --x b'
+    """
+    for word, values in words.items():
+        before, after = r'(?<![\w-])' if word[0].isalnum() else '', r'(?![\w-])' if word[-1].isalnum() else ''
+        parts = re.split(before + re.escape(word) + after, line)
+        values = [values] if isinstance(values, str) else values
+        line = parts[0] + ''.join(values[k % len(values)] + part for k, part in enumerate(parts[1:]))
+    return line
+
+
+class Terminal:
+    """Runs lines in a folder that looks like a checkout with data.
+
+    Lines of Python alone run in processes that are forked from one that has imported PyTorch and MMDetection already.
+
+    Args:
+        folder: a workspace of :mod:`standin`; ``bin`` in it is the first on the path, and ``home`` the home.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.output = folder, folder / 'output.txt'
+        for name in ('bin', 'home'):
+            (folder / name).mkdir(parents=True)
+        for name in ('tools', 'mmlabelpenet', 'demo'):
+            (folder / name).symlink_to(ROOT / name)
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(('MMLABELPENET_', 'PYTEST_', 'SLURM_'))},
+            **dict(PATH=f'{folder}/bin:{os.environ["PATH"]}', HOME=f'{folder}/home', PWD=str(folder), CUDA_VISIBLE_DEVICES=''),
+            **dict(PYTHONPATH=str(ROOT), PORT=str(29600 + os.getpid() % 300), OMP_NUM_THREADS='1', MMLABELPENET_CACHE=f'{folder}/cache'),
+        }
+        self.program('mmlabelpenet', 'exec python -m mmlabelpenet "$@"')
+
+    def run(self, line, before=()):
+        """Run a line after others that set the terminal up; returns its output. A line that fails is an error with the end of it."""
+        sys.stderr.write(f'$ {line}\n')
+        process = self.start(line, before)
+        process.join(1800)
+        if process.exitcode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        output = self.output.read_text(errors='replace')
+        if process.exitcode != 0:
+            raise AssertionError(f'{line}\nended with {process.exitcode}:\n{output[-4000:]}')
+        return output
+
+    def start(self, line, before=()):
+        """The process of a line, in a session of its own; what it writes goes to ``output``."""
+        python = re.fullmatch(r'((?:[A-Z_]+=\S+ )*)python ([^|<>&;]+)', re.sub(r'^mmlabelpenet ', 'python -m mmlabelpenet ', line))
+        if python:  # Bash tells what the words and the environment are
+            line = f'printf "%s\\0" {python[2]} --; {python[1]} env -0'
+        command = ['bash', '-eo', 'pipefail', '-c', '\n'.join([*before, line])]
+        if python:
+            told = subprocess.run(command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+            words, _, variables = told.removesuffix('\0').partition('\0--\0')
+            command, environment = words.split('\0'), dict(variable.split('=', 1) for variable in variables.split('\0'))
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(PRELOADED)
+        process = context.Process(
+            target=be_python if python else be_bash, args=(self.output, command, environment if python else self.environment)
+        )
+        process.start()
+        return process
+
+    def program(self, name, content):
+        """Put a program on the path."""
+        path = self.folder / 'bin' / name
+        path.write_text(f'#!/usr/bin/env bash\n{content}\n')
+        path.chmod(0o755)
+
+
+def be_bash(output, command, environment):
+    """Become a program."""
+    settle(output, environment)
+    os.execvp(command[0], command)
+
+
+def be_python(output, words, environment):
+    """Run a script or, after ``-m``, a module, as Python does."""
+    settle(output, environment)
+    torch.set_num_threads(1)  # a fork has no others
+    gc.freeze()  # what a collector touches is copied
+    script = words[0] != '-m'
+    sys.argv = words if script else words[1:]
+    kept = [path for path in sys.path if path and Path(path) != ROOT and not Path(path).is_relative_to(ROOT / 'tests')]
+    sys.path[:] = [str(Path(words[0]).resolve().parent) if script else '', *environment['PYTHONPATH'].split(':'), *kept]
+    try:
+        if script:
+            runpy.run_path(words[0], run_name='__main__')
+        else:
+            runpy.run_module(words[1], run_name='__main__', alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
+
+
+def settle(output, environment):
+    """Let a process have a session of its own, a folder, an environment and a file for what it writes."""
+    os.setsid()
+    os.chdir(environment.get('PWD', output.parent))
+    os.environ.clear()
+    os.environ.update(environment)
+    with output.open('wb') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+if __name__ == '__main__':
+    sys.path.insert(0, str(ROOT))
+    import test_documented_commands as tests
+
+    for block in all_blocks():
+        for line in block.lines:
+            sys.stdout.write(f'{block.page}\t{line}\t{tests.runner_of(block.page, line)}\n')
