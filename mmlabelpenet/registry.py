@@ -20,7 +20,7 @@ def _child(name: str, parent: str, *locations: str) -> Registry:
 MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmdet.models')
 TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.models', 'mmdet.models')
 LABEL_GENERATORS = Registry('label generator', scope='mmlabelpenet', locations=['mmlabelpenet.calibration'])
-DATASETS = _child('dataset', 'DATASETS', 'mmlabelpenet.datasets.voc_tags', 'mmdet.datasets')
+DATASETS = _child('dataset', 'DATASETS', 'mmlabelpenet.datasets.voc_tags', 'mmlabelpenet.datasets.wrappers', 'mmdet.datasets')
 DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'mmlabelpenet.datasets.samplers')
 TRANSFORMS = _child('transform', 'TRANSFORMS', 'mmlabelpenet.datasets.transforms', 'mmdet.datasets.transforms')
 LOOPS = _child('loop', 'LOOPS', 'mmlabelpenet.engine')

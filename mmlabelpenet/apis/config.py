@@ -80,6 +80,32 @@ def _read(files: Sequence[Path]) -> Config:
         raise ValueError(f'{places[-1] if places else shown(files[0])}: {type(error).__name__}: {str(error).splitlines()[0]}') from error
 
 
+def check_metrics(config: Config, part: str) -> None:
+    """Refuse metrics of mmdet that need the ground truth of a sample, which a data set with tags does not read.
+
+    Args:
+        config: with ``<part>_dataloader`` and ``<part>_evaluator``, or without.
+        part: ``'val'`` or ``'test'``.
+
+    Raises:
+        ValueError: names the metric and what measures the same.
+    """
+    if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
+        return
+    for metric in metric_list(config[f'{part}_evaluator']):
+        if (kind := str(metric.get('type')).rpartition('.')[2]) in ('CocoMetric', 'CocoFasterMetric', 'LVISMetric', 'VOCMetric'):
+            raise ValueError(
+                f'{part}_evaluator: {kind} reads the ground truth of the samples, and a data set with tags has none. StageMetric measures '
+                'what VOCMetric does, for each stage; for other programs write COCO-format results with tools/test.py --dump FILE.json.'
+            )
+
+
+def metric_list(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The metrics of an evaluator's config: a metric, a list of metrics, or an ``Evaluator`` with ``metrics``."""
+    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
+    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
+
+
 def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The ``StageMetric`` of an evaluator.
 
@@ -95,13 +121,22 @@ def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> 
     >>> stage_metric([dict(type='mmdet.VOCMetric'), dict(type='StageMetric', split='val')])['split']
     'val'
     """
-    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
-    metrics = [metrics] if isinstance(metrics, Mapping) else list(metrics)
+    metrics = metric_list(evaluator)
     found = [metric for metric in metrics if str(metric.get('type')).rpartition('.')[2] == 'StageMetric']
     if len(found) != 1:
         kinds = ', '.join(str(metric.get('type')) for metric in metrics) or 'none'
         raise ValueError(f"An evaluator needs one metric with type='StageMetric', got the metrics {kinds}.")
     return found[0]
+
+
+def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The data sets inside the wrappers of a data set's config; the data set itself where there is none.
+
+    >>> inner_datasets(dict(type='ConcatDataset', datasets=[dict(split='a'), dict(type='RepeatDataset', dataset=dict(split='b'))]))
+    [{'split': 'a'}, {'split': 'b'}]
+    """
+    inner = dataset.get('datasets') or ([dataset['dataset']] if dataset.get('dataset') else [])
+    return [each for one in inner for each in inner_datasets(one)] or [dataset]
 
 
 def config_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -110,6 +145,7 @@ def config_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
     >>> config_classes(dict(type='VOCTags', split='train', metainfo=dict(classes=['cat', 'dog'])))
     ('cat', 'dog')
     """
+    dataset = inner_datasets(dataset)[0]
     names = (dataset.get('metainfo') or {}).get('classes') or (VOC_CLASSES if 'split' in dataset else None)
     return tuple(names) if isinstance(names, list | tuple) else None
 
@@ -125,9 +161,10 @@ def config_devkit(config: Config, loader: str = 'train') -> Devkit:
         FileNotFoundError: the data are not there.
         ValueError: the loader has another data set.
     """
-    dataset = config[f'{loader}_dataloader'].dataset
-    if 'data_root' not in dataset or 'split' not in dataset:
-        raise ValueError(f'{loader}_dataloader.dataset is a {dataset.get("type")}; boxes and masks are found for a VOCTags alone.')
+    whole = config[f'{loader}_dataloader'].dataset
+    dataset, *others = inner_datasets(whole)
+    if others or 'data_root' not in dataset or 'split' not in dataset:
+        raise ValueError(f'{loader}_dataloader.dataset is a {whole.get("type")}; boxes and masks are found for a single VOCTags alone.')
     metrics = [stage_metric(config[key]) for key in ('test_evaluator', 'corloc_evaluator') if config.get(key) is not None]
     mask_classes = next((metric['mask_classes'] for metric in metrics if metric.get('mask_classes')), None)
     return open_devkit(dataset.data_root, config_classes(dataset), mask_classes)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from mmengine.config import Config
 
+from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.image_names import read_image_list, without_suffix
 from mmlabelpenet.files import below, file_hash
@@ -30,10 +31,8 @@ def check_overlap(config: Config) -> None:
     if config.get('allow_test_overlap', False) or config.get('test_dataloader') is None:
         return
     test = config.test_dataloader.dataset
-    for name in ('train_dataloader', 'label_dataloader'):
-        if config.get(name) is None:
-            continue
-        train = config[name].dataset
+    loaders = [key for key in ('train_dataloader', 'label_dataloader') if config.get(key) is not None]
+    for name, train in [(key, dataset) for key in loaders for dataset in inner_datasets(config[key].dataset)]:
         shared = shared_images(_present(train), _present(test))
         if not shared and 'split' not in train:  # exported images, which may be converted
             known = {without_suffix(path.name): path for path in _present(test)}

@@ -14,12 +14,13 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import config_classes, config_hash, planned_iterations, recipe_hash, stage_metric, stage_names
+from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, planned_iterations, recipe_hash, stage_metric, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.metrics import StageMetric
+from mmlabelpenet.evaluation.pickled import DumpPredictions
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.files import file_hash
@@ -50,6 +51,9 @@ def test(
     corloc: bool = False,
     dump: str | Path | None = None,
     tta: bool = False,
+    show: bool = False,
+    show_dir: str | None = None,
+    wait_time: float = 2,
 ) -> Table:
     """Score a checkpoint.
 
@@ -58,11 +62,15 @@ def test(
             log.
         checkpoint: of the config's model.
         stages: ``'all'``, or one name or several.
-        out: JSON file for the table, with ``meta``.
+        out: JSON file for the table, with ``meta``. A name that ends in ``.pkl`` gets the predictions of the last of the stages as mmdet
+            dumps them, and the table goes to the same name with ``.json``.
         corloc: also run the config's ``corloc_dataloader`` and ``corloc_evaluator``, if it has them.
         dump: JSON file for the predictions on the test split, COCO-format results; of several stages each gets its own, named by
             :func:`~mmlabelpenet.evaluation.dump.dump_path`.
         tta: test-time augmentation, as the config's ``tta`` says.
+        show: show the detections of the last of the stages, drawn by mmdet's ``DetVisualizationHook``.
+        show_dir: write these drawings here, a folder below ``<work_dir>/<time>`` or an absolute one.
+        wait_time: seconds for which each is shown.
 
     Returns:
         ``{stage: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``; on other ranks than the first all is None.
@@ -73,6 +81,7 @@ def test(
     """
     start = time.monotonic()
     check_config(config)
+    check_metrics(config, 'test')
     check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
     chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
@@ -84,7 +93,13 @@ def test(
         config.model.test_cfg.stages = chosen
     if dump is not None:
         stage_metric(config.test_evaluator).dump = str(dump)
-    table, protocol = run_test(config, checkpoint, chosen, tta)
+    pickled = Path(out) if out is not None and Path(out).suffix in ('.pkl', '.pickle') else None
+    out = pickled.with_suffix('.json') if pickled else out
+    shown = copy.deepcopy(config)
+    if show or show_dir:
+        hook = dict(type='mmdet.DetVisualizationHook', draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
+        shown.merge_from_dict({'default_hooks.visualization': hook})
+    table, protocol = run_test(shown, checkpoint, chosen, tta, pickled)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
         second = copy.deepcopy(config)
@@ -113,8 +128,13 @@ def test(
     return {**table, 'meta': meta}
 
 
-def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str], tta: bool = False) -> tuple[Table, dict[str, Any]]:
+def run_test(
+    config: Config, checkpoint: str | Path, stages: Sequence[str], tta: bool = False, pickled: Path | None = None
+) -> tuple[Table, dict[str, Any]]:
     """One pass over ``test_dataloader``.
+
+    Args:
+        pickled: file for predictions as mmdet dumps them.
 
     Returns:
         the table, and what it rests on: split, protocol, number of images.
@@ -127,6 +147,8 @@ def run_test(config: Config, checkpoint: str | Path, stages: Sequence[str], tta:
     ops.log_kernels()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_strictly(model.module if tta else model, checkpoint, classes=config_classes(config.test_dataloader.dataset))
+    if pickled is not None:
+        runner.test_evaluator.metrics.append(DumpPredictions(str(pickled)))
     runner.test()
     metric = next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, StageMetric))
     return metric.table, metric.meta

@@ -13,7 +13,7 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import check_classes, find_checkpoint, read_checkpoint
-from mmlabelpenet.apis.config import config_classes, recipe_hash
+from mmlabelpenet.apis.config import check_metrics, config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap
@@ -94,6 +94,7 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
     check_config(config)
     if lacking := [key for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper') if not config.get(key)]:
         raise ValueError(f'{config.filename} is not the config of a training: it has no {", ".join(lacking)}.')
+    check_metrics(config, 'val')
     check_inputs(config, TRAINED_ON, promised)
     check_overlap(config)
 

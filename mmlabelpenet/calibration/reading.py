@@ -65,9 +65,18 @@ def inference(stage: torch.nn.Module) -> Iterator[None]:
 
 
 def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
-    """What a stage looks at: the proposals of its RPN, or those of the sample where it has none; ``bboxes`` and ``scores``."""
+    """What a stage looks at: the proposals of its RPN, or those of the sample where it has none; ``bboxes`` and ``scores``.
+
+    Raises:
+        ValueError: the stage has no RPN, and the image came without proposals.
+    """
     if detector.with_rpn:
         return detector.rpn_head.predict(x, hand_over([sample]), rescale=False)[0]
+    if 'proposals' not in sample:
+        raise ValueError(
+            'A stage without RPN, such as classification, needs proposals, and this image came without any. '
+            'Use mmlabelpenet.apis.LabelPENetInferencer, which makes them, or a data set with proposals.'
+        )
     return sample.proposals
 
 

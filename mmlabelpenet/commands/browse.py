@@ -30,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Collect what is there and write the page."""
     args = parse_args(argv)
-    from mmlabelpenet.apis.config import config_devkit
+    from mmlabelpenet.apis.config import config_devkit, inner_datasets
     from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.workbench.report.browser import write_browser
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError('The store lies in no work dir: give the folder of its images with --images.')
     classes = next(iter(stores.values())).classes
     devkit = open_devkit(args.devkit, classes) if args.devkit else config_devkit(config) if config else None
-    dataset = config.train_dataloader.dataset if config else None
+    dataset = inner_datasets(config.train_dataloader.dataset)[0] if config else None
     tags = devkit.tags(dataset.split, dataset.get('tags', 'lists')) if devkit and dataset else None
     out = args.out or folder / 'browse.html'
     write_browser(out, stores, args.images, devkit, tags, args.width)

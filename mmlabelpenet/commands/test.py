@@ -1,4 +1,4 @@
-"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--tta] [--out FILE.json] [--dump FILE.json]."""
+"""Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--tta] [--out FILE] [--dump FILE.json]."""
 
 import argparse
 import os
@@ -19,7 +19,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation: the config's tta, scales and flips, takes that many times longer"
     )
-    parser.add_argument('--out', metavar='FILE.json', help='write the table here, with values per class')
+    parser.add_argument(
+        '--out', metavar='FILE', help='FILE.json: the table, with values per class; FILE.pkl: predictions as MMDetection dumps them'
+    )
+    parser.add_argument('--show', action='store_true', help='show the detections')
+    parser.add_argument(
+        '--show-dir', metavar='DIR', help='write drawings of the detections to <work dir>/<time>/DIR, or to an absolute DIR'
+    )
+    parser.add_argument('--wait-time', type=float, default=2, metavar='SECONDS', help='how long each is shown (default: 2)')
     parser.add_argument(
         '--dump',
         metavar='FILE.json',
@@ -43,6 +50,6 @@ def main(argv: list[str] | None = None) -> None:
     config = load_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or f'{default_work_dir(config)}/test'
     config.launcher = args.launcher
-    table = test(config, args.checkpoint, stages=args.stage, out=args.out, corloc=args.corloc, dump=args.dump, tta=args.tta)
+    table = test(config, args.checkpoint, args.stage, args.out, args.corloc, args.dump, args.tta, args.show, args.show_dir, args.wait_time)
     if int(os.environ.get('RANK', 0)) == 0:
         say(text_table(table))

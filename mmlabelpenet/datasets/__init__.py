@@ -1,4 +1,23 @@
 """Images with tags, proposals, pseudo labels; ground truth for metrics; the rendered data set.
 
-Nothing is imported here: the converters need no PyTorch.
+Data sets and transforms are imported when they are asked for: the converters need no PyTorch.
 """
+
+import importlib
+from typing import Any
+
+_LATER = {
+    'VOCTags': 'voc_tags',
+    'ClassBalancedDataset': 'wrappers',
+    'ConcatDataset': 'wrappers',
+    'RepeatDataset': 'wrappers',
+    'PackTagInputs': 'transforms',
+    'ResumableSampler': 'samplers',
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A data set, transform or sampler, imported when it is asked for."""
+    if name in _LATER:
+        return getattr(importlib.import_module(f'.{_LATER[name]}', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

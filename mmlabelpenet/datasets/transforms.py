@@ -1,13 +1,125 @@
-"""The last step of every pipeline: what a sample may hold."""
+"""Steps of a pipeline: proposals and weights that follow their boxes, and what a sample may hold.
+
+Shapes: R proposals, K pseudo instances, C classes, (h, w) network input. Boxes: float32 xyxy in pixels of the image at this step.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, to_tensor
+from mmdet.datasets import transforms as mmdet_transforms
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData, LabelData
 
 from mmlabelpenet.registry import TRANSFORMS
 from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
+
+# Steps of mmdet and mmcv that move boxes: proposals follow them inside a ProposalBroadcaster only.
+MOVING = (
+    *('CenterCrop', 'Expand', 'FixScaleResize', 'FixShapeResize', 'RandomAffine', 'RandomChoiceResize', 'RandomCrop', 'RandomFlip'),
+    *(
+        'RandomResize',
+        'RandomShift',
+        'RandomTranslate',
+        'Resize',
+        'ResizeShortestEdge',
+        'Rotate',
+        'ShearX',
+        'ShearY',
+        'TranslateX',
+        'TranslateY',
+    ),
+)
+# Steps that mix images, or that choose where to crop by the boxes, of which proposals and pseudo instances have different ones.
+UNFIT = ('CachedMixUp', 'CachedMosaic', 'CopyPaste', 'MinIoURandomCrop', 'MixUp', 'Mosaic', 'RandomCenterCropPad')
+
+
+def check_pipeline(pipeline: Sequence[Any]) -> None:
+    """Refuse steps that tags, proposals or pseudo instances cannot follow.
+
+    Args:
+        pipeline: config of a data set with tags; steps that are no dicts pass.
+
+    Raises:
+        ValueError: a step that mixes images or crops by boxes, one that moves boxes but not proposals, or a crop that fails without labels.
+
+    >>> check_pipeline([dict(type='LoadProposals'), dict(type='Resize', scale=(8, 8)), dict(type='PackTagInputs')])
+    Traceback (most recent call last):
+    ValueError: Resize moves boxes, but not the proposals: write dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', ...)]).
+    """
+    with_proposals = any(_name(step) == 'LoadProposals' for step in pipeline)
+    for step, inside in _steps(pipeline):
+        name = _name(step)
+        if name in UNFIT:
+            raise ValueError(
+                f'{name} mixes images or crops by their boxes, which tags and proposals cannot follow. Use RandomChoiceResize, RandomFlip, '
+                'RandomCrop with allow_negative_crop=True or PhotoMetricDistortion instead.'
+            )
+        if with_proposals and not inside and name in MOVING:
+            raise ValueError(
+                f"{name} moves boxes, but not the proposals: write dict(type='ProposalBroadcaster', transforms=[dict(type={name!r}, ...)])."
+            )
+        if name == 'RandomCrop' and not step.get('allow_negative_crop'):
+            raise ValueError('RandomCrop fails on images without pseudo instances, as in the first phase: set allow_negative_crop=True.')
+
+
+def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """All steps that are dicts, those of others too, and whether they are inside a ``ProposalBroadcaster``."""
+    for step in pipeline:
+        if isinstance(step, Mapping):
+            yield step, inside
+            yield from _steps(step.get('transforms') or (), inside or _name(step) == 'ProposalBroadcaster')
+        elif isinstance(step, list | tuple):
+            yield from _steps(step, inside)
+
+
+def _name(step: Any) -> str:
+    kind = step.get('type') if isinstance(step, Mapping) else type(step)
+    return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
+
+
+@TRANSFORMS.register_module()
+class LoadProposals(mmdet_transforms.LoadProposals):
+    """mmdet's, which also lets an image pass that comes without proposals, as from mmdet's ``inference_detector``.
+
+    ``proposals_missing`` then says so, and a stage that needs them refuses the image.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Put ``proposals`` float32 (R, 4) and ``proposals_scores`` float32 (R,) into one result dict."""
+        if 'proposals' in results:
+            return super().transform(results)
+        return results | dict(proposals=np.zeros((0, 4), np.float32), proposals_scores=np.zeros(0, np.float32), proposals_missing=True)
+
+
+@TRANSFORMS.register_module()
+class LoadAnnotations(mmdet_transforms.LoadAnnotations):
+    """mmdet's, which also numbers the instances in ``gt_instances_ids``, so that weights follow the boxes that a crop leaves."""
+
+    def transform(self, results: dict) -> dict:
+        """Load boxes, labels and masks of one result dict."""
+        results = super().transform(results)
+        return results | dict(gt_instances_ids=np.arange(len(results['gt_bboxes_labels']))) if self.with_label else results
+
+
+@TRANSFORMS.register_module()
+class ProposalBroadcaster(mmdet_transforms.ProposalBroadcaster):
+    """mmdet's, in which proposals that a crop drops take their scores along."""
+
+    def _process_input(self, data: dict) -> list[dict]:
+        rest = {key: value for key, value in data.items() if not key.startswith('gt_')}
+        rest['img'] = data['img'].copy()
+        boxes = data['proposals']
+        boxes = boxes.clone() if isinstance(boxes, HorizontalBoxes) else boxes.copy()
+        return [data, rest | dict(gt_bboxes=boxes, gt_bboxes_labels=np.arange(len(boxes)))]
+
+    def _process_output(self, output_scatters: list) -> dict:
+        outputs, moved = output_scatters
+        scores = np.asarray(outputs['proposals_scores'])
+        return outputs | dict(proposals=moved['gt_bboxes'], proposals_scores=scores[moved['gt_bboxes_labels']])
 
 
 @TRANSFORMS.register_module()
@@ -22,7 +134,8 @@ class PackTagInputs(BaseTransform):
 
     Returns:
         ``inputs`` uint8 (3, h, w) and ``data_samples`` with ``gt_image_labels.onehot`` float32 (C,), ``proposals`` (``bboxes``
-        float32 (R, 4), ``scores`` float32 (R,)) and ``pseudo_instances``; boxes in pixels of the network input.
+        float32 (R, 4), ``scores`` float32 (R,)), unless the image came without any, and ``pseudo_instances``; boxes in pixels of the
+        network input.
     """
 
     META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
@@ -34,8 +147,9 @@ class PackTagInputs(BaseTransform):
         """Pack one result dict."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = DetDataSample(metainfo={key: results[key] for key in self.META if key in results})
-        sample.gt_image_labels = LabelData(onehot=self._onehot(results['tags'], results['num_classes']))
-        sample.proposals = self._proposals(results)
+        sample.gt_image_labels = LabelData(onehot=self._onehot(results.get('tags', []), results.get('num_classes', 0)))
+        if not results.get('proposals_missing'):
+            sample.proposals = self._proposals(results)
         sample.pseudo_instances = self._pseudo_instances(results)
         return dict(inputs=to_tensor(image), data_samples=sample)
 
@@ -64,9 +178,16 @@ class PackTagInputs(BaseTransform):
             return pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, *size)), torch.zeros(0))
         bboxes = clip_boxes(results['gt_bboxes'].tensor, size)
         kept = have_area(bboxes)  # resizing may have taken the last of a thin box
+        weights = np.array([instance['weight'] for instance in results['instances']], np.float32)
+        weights = weights[results['gt_instances_ids']] if 'gt_instances_ids' in results else weights
+        if len(weights) != len(bboxes):
+            raise ValueError(
+                f'{len(bboxes)} of {len(weights)} pseudo instances are left by a step that loses track of their weights. '
+                "Leave out steps that drop boxes; RandomCrop keeps the weights after LoadAnnotations of mmlabelpenet (without 'mmdet.')."
+            )
         return pseudo_instances(
             bboxes[kept],
             torch.as_tensor(results['gt_bboxes_labels'])[kept],
             results['gt_masks'].masks.reshape(-1, *size)[kept.numpy()],
-            torch.tensor([instance['weight'] for instance in results['instances']])[kept],
+            torch.from_numpy(weights)[kept],
         )

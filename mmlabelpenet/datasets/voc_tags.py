@@ -15,6 +15,7 @@ from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
+from mmlabelpenet.datasets.transforms import check_pipeline
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.registry import DATASETS
 
@@ -36,11 +37,13 @@ class VOCTags(BaseDataset):
         keep_untagged: testing keeps images without tags, training skips them with a count.
         max_bad_images: training passes over so many images that cannot be read, with a count in the log, and takes the next one of the
             split instead; testing never does.
+        filter_cfg: mmdet's ``dict(filter_empty_gt=True)``, which is what training does anyway; nothing else.
         **kwargs: of mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
 
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
-        ValueError: a tag is no class, proposals are of another split, an image cannot be read or has changed since it was labelled.
+        ValueError: a tag is no class, proposals are of another split, an image cannot be read or has changed since it was labelled,
+            a filter that does nothing, or a pipeline that tags and proposals cannot follow.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -57,8 +60,15 @@ class VOCTags(BaseDataset):
         pseudo_labels: str | None = None,
         keep_untagged: bool = False,
         max_bad_images: int = 0,
+        filter_cfg: dict | None = None,
         **kwargs,
     ) -> None:
+        if filter_cfg and filter_cfg != dict(filter_empty_gt=True):
+            raise ValueError(
+                f'Training skips images without tags, testing keeps all; nothing else is filtered, got filter_cfg={dict(filter_cfg)}. '
+                'Leave it out, and other images out of the list of the split.'
+            )
+        check_pipeline(kwargs.get('pipeline') or ())
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()
         self.split, self.tags, self.use_difficult_tags, self.keep_untagged = split, tags, use_difficult_tags, keep_untagged
         self.proposal_path, self.max_proposals, self.min_proposal_area = proposals, max_proposals, min_proposal_area
@@ -103,6 +113,15 @@ class VOCTags(BaseDataset):
         info['instances'] = [] if self.store is None else self.store.instances(info['img_id'], self.metainfo['classes'])
         return info
 
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids of all images, in order."""
+        return [super(VOCTags, self).get_data_info(index)['img_id'] for index in range(len(self))]
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of an image's tags, as mmengine's ``ClassBalancedDataset`` asks for them."""
+        return super().get_data_info(idx)['tags']
+
     def _proposals(self, image_id: str) -> dict[str, np.ndarray]:
         """``bboxes`` (R, 4) and ``scores`` (R,) of an image, best first."""
         if self.proposal_file is None:
@@ -116,9 +135,7 @@ class VOCTags(BaseDataset):
     def __getitem__(self, key: int | Draw) -> dict:
         """One packed sample. A ``Draw`` seeds the augmentation, so that it does not depend on what was loaded before."""
         if isinstance(key, Draw):
-            random.seed(key.seed)
-            np.random.seed(key.seed)
-            torch.manual_seed(key.seed)
+            seed_augmentation(key)
             key = key.index
         for _ in range(len(self)):
             try:
@@ -147,6 +164,13 @@ class VOCTags(BaseDataset):
         except (AssertionError, OSError, cv2.error) as error:
             message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'
             raise UnreadableImageError(message) from error
+
+
+def seed_augmentation(draw: Draw) -> None:
+    """Set the random generators that steps of a pipeline draw from."""
+    random.seed(draw.seed)
+    np.random.seed(draw.seed)
+    torch.manual_seed(draw.seed)
 
 
 class UnreadableImageError(ValueError):

@@ -89,7 +89,12 @@ class LabelPass:
         path = self.folder / f'{stage}.json'
         if (store := self._finished(path, header)) is not None:
             return store
-        image_ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
+        image_ids = dataset.image_ids
+        if len(set(image_ids)) < len(dataset):
+            raise ValueError(
+                f'Labels are kept by image id, and label_dataloader.dataset has {len(dataset)} images of {len(set(image_ids))} ids. Take '
+                'wrappers that repeat images out of it; data sets with equal ids are joined by tools/dataset_converters/join_voc.py.'
+            )
         writer = PseudoLabelWriter(path, header, get_rank())
         barrier()
         done = writer.labelled()  # read by all ranks before any of them writes on

@@ -2,18 +2,22 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import BatchSampler, DataLoader
 
 from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
-from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
+from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
 
@@ -32,6 +36,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     mmengine's methods. After an iteration they find the pseudo instances that each stage learnt from in ``data_batch['labels']``, a dict
     by stage, with the direction in front in recurrent fine-tuning.
 
+    Validation scores the stages that have trained so far, and early stopping ends a phase.
+
     Args:
         runner: mmengine's runner.
         dataloader: of the training split; its sampler must be a ``ResumableSampler``.
@@ -40,8 +46,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         **kwargs: of mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
 
     Raises:
-        ValueError: no phase, one of a stage that the model lacks, a sampler that cannot be resumed, persistent workers, or rates both in
-            phases and in ``param_scheduler``.
+        ValueError: no phase, one of a stage that the model lacks, a sampler that cannot be resumed, persistent workers, rates both in
+            phases and in ``param_scheduler`` or by epoch, or a data set that takes no pseudo labels or has other classes than the model.
     """
 
     def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
@@ -55,12 +61,12 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             raise ValueError(
                 'Learning rates are given twice: in train_cfg.phases (lr, milestones, warmup) and in param_scheduler. Leave one out.'
             )
+        else:
+            check_schedulers(runner.param_schedulers)
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here, which live as long as the run
-        if not hasattr(self.dataloader.sampler, 'start'):
-            raise ValueError(f'The sampler must be a ResumableSampler, got {type(self.dataloader.sampler).__name__}.')
-        if getattr(self.dataloader, 'persistent_workers', False):
-            raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
+        check_loader(self.dataloader, model.num_classes)
+        runner.register_hook(ValidatedStagesHook())
         self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels')
 
@@ -76,14 +82,21 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self.runner.optim_wrapper.initialize_count_status(self.runner.model, 0, -1)
         if self._iter % self.batches_per_update:
             print_log("No gradient is lost, whatever mmengine's warning says: an iteration here ends with an update.", 'current')
+        hub = MessageHub.get_current_instance()
+        check_place(self.phases, hub.get_info('phases', {}), self._iter)
+        hub.update_info('phases', {phase.name: phase.iters for phase in self.phases})
+        if self._iter >= self._max_iters:
+            print_log(f'Nothing is left to train: {self._iter} iterations are done, the phases have {self._max_iters}.', 'current')
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         start = 0
         for phase in self.phases:
-            if self._iter < start + phase.iters and not self.stop_training:
+            if self._iter < start + phase.iters:
                 self.enter_phase(phase, start)
                 with Workers(self.label_pass.num_workers if phase.name == RECURRENT else 0) as workers:
                     self.run_phase(phase, start, workers)
+                if self.stop_training:
+                    self.leave_phase(phase, start + phase.iters)
             start += phase.iters
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
@@ -96,7 +109,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}, learning rate {rate:g}', 'current'
         )
         self._forget_scalars()
-        self.dataloader.dataset.use_pseudo_labels(self._labels_for(phase, resumed=self._iter > start))
+        store = self._labels_for(phase, resumed=self._iter > start)
+        if store is not None:
+            check_covered(self.dataloader.dataset, store)
+        self.dataloader.dataset.use_pseudo_labels(store)
         if phase.warm_start and self._iter == start:
             take_weights(self.model.stages[phase.name], self.model.stages[self.stage_before(phase)])
         sampler, batch_size = self.dataloader.sampler, self.dataloader.batch_size
@@ -146,6 +162,19 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             if self.runner.val_loop is not None and self._iter >= self.val_begin and self._iter % self.val_interval == 0:
                 self.runner.val_loop.run()
 
+    def leave_phase(self, phase: Phase, end: int) -> None:
+        """Go on with the phase that begins at iteration ``end``, as a hook has asked, and write a checkpoint."""
+        print_log(f'Phase {phase.name} is stopped at iteration {self._iter}; counting goes on from its planned end, {end}.', 'current')
+        self.stop_training = False
+        for scheduler in self.runner.param_schedulers:
+            if isinstance(scheduler, PhaseLR):
+                scheduler.load_state_dict(dict(last_step=end))
+        self._iter = end - 1  # of the iteration after which hooks write a checkpoint
+        for hook in self.runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook._save_checkpoint(self.runner)
+        self._iter = end
+
     def run_iter(self, batches: Sequence[dict], trains: Sequence[str], workers: Workers | None = None) -> None:
         """One optimizer update for each of what trains, with the gradients of all mini-batches. Hooks see the last of these."""
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batches[-1])
@@ -179,6 +208,36 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             scalars.pop(key)
 
 
+def check_loader(loader: DataLoader, num_classes: int) -> None:
+    """Refuse a data loader of the training split that the loop cannot draw from.
+
+    Raises:
+        ValueError: says which key of the config to change, and how.
+    """
+    sampler, dataset = type(loader.sampler).__name__, type(loader.dataset).__name__
+    if not hasattr(loader.sampler, 'start'):
+        batches = (
+            '' if type(loader.batch_sampler) is BatchSampler else f' and leave out batch_sampler, {type(loader.batch_sampler).__name__}'
+        )
+        raise ValueError(
+            f"Draws must be resumable, got {sampler}: set train_dataloader.sampler=dict(type='ResumableSampler'), which shuffles and "
+            f'never ends{batches}.'
+        )
+    if getattr(loader, 'persistent_workers', False):
+        raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
+    if not hasattr(loader.dataset, 'use_pseudo_labels'):
+        raise ValueError(
+            f'{dataset} takes no pseudo labels. train_dataloader.dataset is a VOCTags, or one in a ConcatDataset, RepeatDataset or '
+            "ClassBalancedDataset of mmlabelpenet: write these without 'mmdet.' or 'mmengine.' before them."
+        )
+    classes = loader.dataset.metainfo['classes']
+    if len(classes) != num_classes:
+        raise ValueError(
+            f'The model has {num_classes} classes, the training set {len(classes)} ({", ".join(classes[:5])}, ...). '
+            f'Set model.num_classes={len(classes)}, or metainfo.classes of the data sets.'
+        )
+
+
 def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
     """Copy into ``stage`` all parameters and buffers of ``teacher`` that it has too, by name and shape.
 
@@ -196,6 +255,19 @@ def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
         raise ValueError('warm_start: the two stages have no tensor of one name and shape. Leave it out, or give them one structure.')
     stage.load_state_dict(own | shared)
     print_log(f'{len(shared)} of {len(own)} tensors begin with the values of the stage before.', 'current')
+
+
+def check_covered(dataset: Any, store: PseudoLabelStore) -> None:
+    """Refuse to train on images that were not labelled.
+
+    Raises:
+        ValueError: says how many there are.
+    """
+    if missing := sorted(set(dataset.image_ids) - set(store.image_ids)):
+        raise ValueError(
+            f'{len(missing)} training images have no entry in the pseudo labels, {missing[0]!r} for one. label_dataloader.dataset, or the '
+            'store that the phase names, must hold all images of train_dataloader.dataset: give both data sets the same split and indices.'
+        )
 
 
 def mean_logs(logs: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 """Phases of training and the learning rate that each has (paper Sec. 4.2)."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,52 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
     if bad := [phase.name for phase in made if phase.warm_start and phase.name not in stages[1:]]:
         raise ValueError(f'Phase {bad[0]!r} has no stage before it whose weights it could begin with. Leave warm_start out.')
     return made
+
+
+def check_place(phases: Sequence[Phase], trained: Mapping[str, int], iteration: int) -> None:
+    """Refuse to resume where a checkpoint would land in another place of the schedule than it was written in.
+
+    Args:
+        phases: of the config.
+        trained: length of each phase by name, in order, as they were when the checkpoint was written; empty if that is not known.
+        iteration: that the checkpoint has done.
+
+    Raises:
+        ValueError: a phase that had begun by then begins at another iteration now.
+
+    >>> check_place([Phase('classification', 9), Phase('detection', 8)], dict(classification=9, detection=2), 11)
+    """
+    now = {phase.name: phase.iters for phase in phases}
+    for name, begin in _begins(trained).items():
+        if begin < iteration and _begins(now).get(name) != begin:
+            raise ValueError(
+                f'The checkpoint has done {iteration} iterations with phases {dict(trained)}, the config has {now}: {name} would begin '
+                'elsewhere. Keep the lengths of finished phases in train_cfg.phases, or start anew with load_from.'
+            )
+
+
+def _begins(lengths: Mapping[str, int]) -> dict[str, int]:
+    """First iteration of each phase, by name."""
+    return dict(zip(lengths, itertools.accumulate(lengths.values(), initial=0), strict=False))
+
+
+def check_schedulers(schedulers: Any) -> None:
+    """Refuse schedulers that count epochs: training has none, and their rates would never change.
+
+    Args:
+        schedulers: ``param_scheduler`` of a config, or what the runner built of it.
+
+    Raises:
+        ValueError: one counts epochs, as mmengine's do by default.
+    """
+    for scheduler in schedulers if isinstance(schedulers, list | tuple) else [schedulers]:
+        by_epoch = scheduler.get('by_epoch', True) if isinstance(scheduler, Mapping) else getattr(scheduler, 'by_epoch', False)
+        if by_epoch and not (isinstance(scheduler, Mapping) and (scheduler.get('convert_to_iter_based') or 'type' not in scheduler)):
+            kind = scheduler['type'] if isinstance(scheduler, Mapping) else type(scheduler).__name__
+            raise ValueError(
+                f'{kind} in param_scheduler counts epochs, of which this training has none: set by_epoch=False, or leave param_scheduler '
+                'out and give train_cfg.phases.<name> its lr, milestones and warmup.'
+            )
 
 
 @PARAM_SCHEDULERS.register_module()

@@ -73,6 +73,7 @@ class StageMetric(BaseMetric):
         if unknown:
             raise ValueError(f'Protocol {protocol!r} measures {PROTOCOLS[protocol]}, got {unknown}.')
         self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages or ()), protocol
+        self._fixed = bool(self.stages)
         self.options = {
             'groups': groups,
             'box_iou_thrs': tuple(box_iou_thrs),
@@ -119,7 +120,7 @@ class StageMetric(BaseMetric):
             ValueError: predictions that cannot be scored; the message names image and stage.
         """
         devkit, settings = self._open(), self.settings
-        if not self.stages:
+        if not self._fixed and not self.results:  # the first images of a validation; more stages may be trained by the next
             self.stages = tuple(data_samples[0].get('stage_predictions') or ['result'])
         if self._dump_to is not None and self._dump is None:
             self._dump = Dump(self._dump_to, self.stages, get_rank())

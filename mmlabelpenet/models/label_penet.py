@@ -73,6 +73,7 @@ class LabelPENet(BaseDetector):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)
         self.stages = ModuleDict(

@@ -129,7 +129,7 @@ def test_predictions_of_all_stages_are_in_original_pixels(toy_net, toy_batch):
             mine, theirs = a.stage_predictions[name], b.stage_predictions[name]
             torch.testing.assert_close(mine.bboxes * 2, theirs.bboxes)
             assert mine.masks.shape == (len(mine), 48, 64) and theirs.masks.shape == (len(mine), 96, 128)
-            assert mine.masks.dtype == bool and torch.equal(mine.labels, theirs.labels)
+            assert mine.masks.dtype == torch.bool and torch.equal(mine.labels, theirs.labels)
         assert a.pred_instances is a.stage_predictions['segmentation']
 
 

@@ -7,13 +7,16 @@ from .idle_stages import IdleStagesHook
 from .live_progress import LiveProgress
 from .part_times import PartTimesHook
 from .reused_labels import ReusedLabelsHook
+from .validated_stages import EarlyStoppingHook, ValidatedStagesHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'CollapseHook',
+    'EarlyStoppingHook',
     'HealthHook',
     'IdleStagesHook',
     'LiveProgress',
     'PartTimesHook',
     'ReusedLabelsHook',
+    'ValidatedStagesHook',
 ]

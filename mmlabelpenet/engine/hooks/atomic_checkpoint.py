@@ -7,6 +7,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmlabelpenet.engine.hooks.validated_stages import is_measured, stages_of
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
 
@@ -26,6 +27,9 @@ register_backend('atomic', AtomicBackend, force=True)
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's hook, with checkpoints that no kill and no full disk can leave half written.
+
+    ``save_best`` waits until the stage of its metric trains; ``'auto'`` goes by the masks of the last stage, or by its boxes where
+    it has none.
 
     Args:
         max_keep_ckpts: the oldest goes before a new one is written, so at least 2; -1 keeps all.
@@ -62,3 +66,14 @@ class AtomicCheckpointHook(CheckpointHook):
                 f'The checkpoint after iteration {runner.iter + 1} cannot be written to {self.out_dir} ({error.strerror}). '
                 'The one before it is intact: make space, then go on with --resume',
             ) from error
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
+        names, keys = stages_of(runner), getattr(self, 'key_indicators', [])
+        if not self.save_best or not names:
+            super()._save_best_checkpoint(runner, metrics)
+        elif 'auto' in keys:
+            of_last = [key for key in metrics if key.startswith(f'{names[-1]}/')]
+            for best in [key for key in of_last if 'segm_mAP_50' in key][:1] or of_last[:1]:
+                super()._save_best_checkpoint(runner, {best: metrics[best]})
+        else:
+            super()._save_best_checkpoint(runner, {key: metrics[key] if is_measured(key, metrics, names) else None for key in keys})

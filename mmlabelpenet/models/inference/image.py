@@ -69,7 +69,7 @@ class Inference:
 
         Returns:
             the sample of the first view with ``stage_predictions``, a dict of InstanceData (``bboxes``, ``scores``, ``labels``, ``masks``
-            bool (n, h, w)), and ``pred_instances``, those of the last of these stages.
+            bool (n, h, w) on the CPU), and ``pred_instances``, those of the last of these stages.
         """
         names = self.stages if stages is None else check_names(stages, self.all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
@@ -81,6 +81,9 @@ class Inference:
         sample = views[0].sample
         if rescale:
             found = {name: rescale_result(each, sample) for name, each in found.items()}
+        for each in found.values():
+            if 'masks' in each:
+                each.masks = torch.from_numpy(each.masks)  # as mmdet's tools, hooks and metrics take them
         sample.set_field(found, 'stage_predictions')
         sample.pred_instances = found[names[-1]]
         if explain:

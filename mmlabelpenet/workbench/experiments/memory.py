@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, LabelData
+from mmengine.utils import import_modules_from_strings
 
 from mmlabelpenet.apis.config import phase_lengths
 from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
@@ -51,6 +52,8 @@ def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_
 
 
 def _measure(content: dict, index: int, size: tuple[int, int], proposals: int, batch_size: int) -> Usage:
+    if content.get('custom_imports'):  # this process has imported nothing yet
+        import_modules_from_strings(**content['custom_imports'])
     return measure_phase(Config(content), index, size, proposals, batch_size)
 
 

@@ -1,0 +1,74 @@
+"""What validation scores while the cascade trains."""
+
+from collections.abc import Collection, Mapping
+from math import inf
+from typing import Any
+
+from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmlabelpenet.registry import HOOKS
+
+
+class ValidatedStagesHook(Hook):
+    """Has the stages predicted that have trained so far; the loop registers it."""
+
+    def before_phase(self, runner: Runner, phase: Any) -> None:
+        """Note which stages these are."""
+        names = stages_of(runner)
+        self.stages = names[: names.index(phase.name) + 1] if phase.name in names else names
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Ask the model for them."""
+        data_batch['stages'] = self.stages
+
+
+@HOOKS.register_module()
+class EarlyStoppingHook(MMEngineEarlyStoppingHook):
+    """mmengine's; each phase is stopped by itself, and a stage that has not trained yet stops none.
+
+    Args:
+        monitor: such as ``'detection/bbox_mAP_50_area'``.
+        **kwargs: of mmengine's ``EarlyStoppingHook``.
+    """
+
+    def __init__(self, monitor: str, **kwargs) -> None:
+        super().__init__(monitor, **kwargs)
+
+    def before_phase(self, runner: Runner, phase: Any) -> None:
+        """Begin to wait anew."""
+        self.wait_count, self.best_score = 0, -inf if self.rule == 'greater' else inf
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Stop the phase where it no longer improves.
+
+        Raises:
+            ValueError: the metric is none of those that validation gives.
+        """
+        if is_measured(self.monitor, metrics or {}, stages_of(runner)):
+            super().after_val_epoch(runner, metrics)
+
+
+def stages_of(runner: Runner) -> tuple[str, ...]:
+    """Names of the model's stages; empty for a model of mmdet's."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return getattr(model, 'names', ())
+
+
+def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str]) -> bool:
+    """Whether a metric, ``<stage>/<name>``, is among those of a validation; False for a stage that has not trained yet.
+
+    Raises:
+        ValueError: it never will be.
+
+    >>> is_measured('detection/mIoU', {'classification/mIoU': 1.0}, ['classification', 'detection'])
+    False
+    """
+    if key in metrics:
+        return True
+    stage, _, name = key.rpartition('/')
+    if stage in stages and not any(other.startswith(f'{stage}/') for other in metrics):
+        return False
+    raise ValueError(f'{key!r} is no metric of the validation. Name one as <stage>/<metric>; there are {", ".join(sorted(metrics))}.')

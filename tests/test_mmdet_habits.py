@@ -1,0 +1,420 @@
+"""What users of MMDetection do by habit works, or is refused in one line that says what to write (docs/for_mmdet_users.md)."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmlabelpenet.apis.checkpoint import read_checkpoint
+from mmlabelpenet.apis.test import test as run_test
+from mmlabelpenet.apis.train import check_training
+from mmlabelpenet.datasets.transforms import check_pipeline
+from mmlabelpenet.engine.phases import Phase, check_place
+from mmlabelpenet.registry import DATASETS
+
+TWO = dict(stages=('classification', 'detection'))
+CLASSES = toy.RENDERED_CLASSES
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch):
+    toy.hurry(monkeypatch)
+
+
+def training(toy_root, folder, phases=(('classification', 2), ('detection', 2)), **model):
+    config = toy.run_config(toy_root, folder, phases, **(TWO | model))
+    return Config(config.to_dict(), format_python_code=False)
+
+
+def evaluated(toy_root):
+    return dict(type='StageMetric', data_root=str(toy_root), split='test', metric=['bbox'])
+
+
+def validated(config, toy_root, interval=1):
+    """The config with validation every so many iterations."""
+    data = toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True)
+    config.val_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=data)
+    config.val_evaluator, config.val_cfg = evaluated(toy_root), dict()
+    config.train_cfg.val_interval = interval
+    return config
+
+
+def trained(config):
+    runner = toy.build_runner(config)
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope='module')
+def model(toy_root, tmp_path_factory):
+    """Config and checkpoint of the toy network, untrained."""
+    init_default_scope('mmlabelpenet')
+    folder = tmp_path_factory.mktemp('habits')
+    config = toy.run_config(toy_root, folder, [('classification', 1)])
+    data = toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True)
+    config.test_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=data)
+    config.test_evaluator, config.test_cfg = evaluated(toy_root), dict()
+    config.visualizer = dict(type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    config.custom_imports = dict(imports=['mmlabelpenet'], allow_failed_imports=False)
+    config.dump(folder / 'toy.py')
+    network = toy.build(toy.model_config(), seed=2)
+    torch.save({'state_dict': network.state_dict(), 'meta': dict(dataset_meta=dict(classes=CLASSES))}, folder / 'iter_1.pth')
+    return folder / 'toy.py', folder / 'iter_1.pth'
+
+
+def image_of(toy_root):
+    return str(min((toy_root / 'JPEGImages').glob('test_*')))
+
+
+# -------------------------------------------------------------------------------------------------------- validation
+
+
+def test_validation_scores_the_stages_that_have_trained_and_the_best_checkpoint_waits_for_its_stage(toy_root, tmp_path, monkeypatch):
+    config, seen = validated(training(toy_root, tmp_path), toy_root), []
+    config.default_hooks.checkpoint.update(save_best='detection/bbox_mAP_50_area')
+    monkeypatch.setattr(
+        'mmlabelpenet.engine.hooks.atomic_checkpoint.AtomicCheckpointHook.after_val_epoch',
+        lambda self, runner, metrics: (
+            seen.append(sorted({key.split('/')[0] for key in metrics})),
+            self._save_best_checkpoint(runner, metrics),
+        ),
+    )
+    trained(config)
+    assert seen == [['classification']] * 2 + [['classification', 'detection']] * 2
+    (best,) = tmp_path.glob('best_*.pth')
+    assert best.name.startswith('best_detection_bbox_mAP_50_area_iter_') and best.stem.endswith(('_3', '_4'))
+
+
+def test_the_best_checkpoint_is_by_default_that_of_the_last_stage(toy_root, tmp_path):
+    config = validated(training(toy_root, tmp_path), toy_root, 2)
+    config.default_hooks.checkpoint.update(save_best='auto')
+    trained(config)
+    (best,) = tmp_path.glob('best_*.pth')
+    assert best.name.startswith('best_detection_bbox') and best.stem.endswith('_4')
+
+
+def test_a_metric_that_no_validation_gives_is_named(toy_root, tmp_path):
+    config = validated(training(toy_root, tmp_path, [('classification', 1)]), toy_root)
+    config.default_hooks.checkpoint.update(save_best='classification/bbox_mAP_5')
+    with pytest.raises(ValueError, match="'classification/bbox_mAP_5' is no metric .* classification/bbox_mAP_50_area"):
+        trained(config)
+
+
+def test_early_stopping_ends_the_phase_and_the_next_one_begins(toy_root, tmp_path):
+    config = validated(training(toy_root, tmp_path, [('classification', 9), ('detection', 1)], interval=100), toy_root)
+    stop = dict(type='EarlyStoppingHook', monitor='classification/bbox_mAP_50_area', patience=1, min_delta=200)
+    config.custom_hooks = [stop, dict(type='mmlabelpenet_CountIterations')]
+    runner = trained(config)
+    counter = next(hook for hook in runner.hooks if type(hook).__name__ == 'CountIterations')
+    assert counter.done[-1] == 9 and len(counter.done) < 9 and runner.iter == 10
+    meta = read_checkpoint(tmp_path / 'iter_9.pth')['meta']
+    assert meta['iter'] == 9
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _count_iterations():
+    from mmengine.hooks import Hook
+
+    from mmlabelpenet.registry import HOOKS
+
+    class CountIterations(Hook):
+        def before_train(self, runner):
+            self.done = []
+
+        def after_train_iter(self, runner, batch_idx, **kwargs):
+            self.done.append(runner.iter)
+
+    HOOKS.register_module(name='mmlabelpenet_CountIterations', module=CountIterations, force=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- testing
+
+
+def test_predictions_are_dumped_as_mmdet_does_with_the_table_beside(model, toy_root, tmp_path):
+    config = Config.fromfile(model[0])
+    config.work_dir = str(tmp_path)
+    table = run_test(config, model[1], 'segmentation', out=tmp_path / 'preds.pkl', show_dir='drawn')
+    samples = pickle.loads((tmp_path / 'preds.pkl').read_bytes())
+    assert {sample['img_id'] for sample in samples} == {'test_00000', 'test_00001'} and 'segmentation' in table
+    found = samples[0]['pred_instances']
+    assert set(found) == {'bboxes', 'scores', 'labels', 'masks'} and found['masks'][0]['size'] == [toy.HEIGHT, toy.WIDTH]
+    assert not {'stage_predictions', 'proposals', 'pseudo_instances'} & set(samples[0])
+    assert (tmp_path / 'preds.json').is_file()
+    assert len(list(tmp_path.glob('*/drawn/*.jpg'))) == 2
+
+
+@pytest.mark.parametrize('kind', ['VOCMetric', 'mmdet.CocoMetric'])
+def test_metrics_that_read_the_ground_truth_of_samples_are_refused_with_what_measures_the_same(model, toy_root, kind):
+    config = Config.fromfile(model[0])
+    config.test_evaluator = [config.test_evaluator, dict(type=kind)]
+    with pytest.raises(ValueError, match='StageMetric measures'):
+        run_test(config, model[1])
+
+
+# ---------------------------------------------------------------------------------------------------------- inference
+
+
+def test_init_detector_and_inference_detector_work_without_proposals_and_tags(model, toy_root):
+    from mmdet.apis import inference_detector, init_detector
+
+    detector = init_detector(str(model[0]), str(model[1]), device='cpu')
+    assert tuple(detector.dataset_meta['classes']) == tuple(CLASSES)
+    found = inference_detector(detector, image_of(toy_root)).pred_instances
+    assert len(found) and found.masks.dtype == torch.bool and found.masks.shape == (len(found), toy.HEIGHT, toy.WIDTH)
+    stages, detector.inference.stages = detector.inference.stages, ['classification']
+    with pytest.raises(ValueError, match='needs proposals.*LabelPENetInferencer'):
+        inference_detector(detector, image_of(toy_root))
+    detector.inference.stages = stages
+    (again,) = inference_detector(detector, [cv2.imread(image_of(toy_root))])
+    assert torch.equal(again.pred_instances.bboxes, found.bboxes)
+
+
+def test_the_inferencer_of_mmdet_works_with_our_scope(model, toy_root, tmp_path):
+    from mmdet.apis import DetInferencer
+
+    inferencer = DetInferencer(model=str(model[0]), weights=str(model[1]), device='cpu', scope='mmlabelpenet', show_progress=False)
+    found = inferencer(image_of(toy_root), out_dir=str(tmp_path), pred_score_thr=0.0)
+    assert found['predictions'][0]['labels'] and list(tmp_path.glob('vis/*.jpg'))
+
+
+# --------------------------------------------------------------------------------------------------- data and samplers
+
+
+def wrapped(toy_root, kind):
+    train = toy.dataset_config(toy_root)
+    if kind == 'RepeatDataset':
+        return dict(type=kind, times=2, dataset=train)
+    if kind == 'ClassBalancedDataset':
+        return dict(type=kind, oversample_thr=0.9, dataset=train)
+    return dict(type=kind, datasets=[dict(train, indices=[0, 1, 2]), dict(train, indices=[3, 4, 5])])
+
+
+@pytest.mark.parametrize('kind', ['RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'])
+def test_wrappers_around_the_data_set_pass_pseudo_labels_on(toy_root, tmp_path, kind):
+    config = training(toy_root, tmp_path, [('classification', 1), ('detection', 1)])
+    config.train_dataloader.dataset = wrapped(toy_root, kind)
+    if kind == 'ConcatDataset':
+        config.label_dataloader.dataset = wrapped(toy_root, kind)
+    check_training(config)
+    runner = trained(config)
+    assert all(part.store is not None for part in runner.train_dataloader.dataset.parts)
+
+
+def test_a_wrapped_data_set_repeats_its_augmentation(toy_root):
+    from mmlabelpenet.datasets.samplers import Draw
+
+    dataset = DATASETS.build(wrapped(toy_root, 'RepeatDataset'))
+    first, second, third = (dataset[Draw(7, seed)]['inputs'] for seed in (1, 1, 2))
+    assert torch.equal(first, second) and not (first.shape == third.shape and torch.equal(first, third))
+
+
+def test_equal_ids_in_the_label_pass_are_refused(toy_root, tmp_path):
+    config = training(toy_root, tmp_path, [('classification', 1), ('detection', 1)])
+    config.label_dataloader.dataset = wrapped(toy_root, 'RepeatDataset') | dict(dataset=toy.dataset_config(toy_root, train=False))
+    with pytest.raises(ValueError, match='has 12 images of 6 ids.*join_voc.py'):
+        trained(config)
+
+
+def test_images_that_were_not_labelled_are_counted(toy_root, tmp_path):
+    config = training(toy_root, tmp_path, [('classification', 1), ('detection', 1)])
+    config.label_dataloader.dataset.indices = 4
+    with pytest.raises(ValueError, match='2 training images have no entry in the pseudo labels.*same split and indices'):
+        trained(config)
+
+
+def test_filters_of_mmdet_are_taken_where_they_mean_the_same(toy_root):
+    DATASETS.build(toy.dataset_config(toy_root, filter_cfg=dict(filter_empty_gt=True)))
+    with pytest.raises(ValueError, match='filter_cfg.*Leave it out'):
+        DATASETS.build(toy.dataset_config(toy_root, filter_cfg=dict(filter_empty_gt=True, min_size=32)))
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(sampler=dict(type='InfiniteSampler')), "got InfiniteSampler: set train_dataloader.sampler=dict\\(type='ResumableSampler'\\)"),
+        (dict(sampler=dict(type='DefaultSampler', shuffle=True)), 'got DefaultSampler'),
+        (dict(batch_sampler=dict(type='mmdet.AspectRatioBatchSampler')), 'leave out batch_sampler, AspectRatioBatchSampler'),
+        (dict(dataset=dict(type='mmengine.RepeatDataset', times=2)), "takes no pseudo labels.*without 'mmdet.' or 'mmengine.'"),
+    ],
+)
+def test_loaders_that_cannot_be_drawn_from_are_refused_with_what_to_write(toy_root, tmp_path, change, said):
+    config = training(toy_root, tmp_path, [('classification', 1)])
+    inner = config.train_dataloader.dataset.to_dict()
+    config.train_dataloader.update(copy.deepcopy(change))
+    if 'dataset' in change:
+        config.train_dataloader.dataset = dict(change['dataset'], dataset=inner)
+    with pytest.raises(ValueError, match=said):
+        trained(config)
+
+
+def test_a_model_of_other_classes_than_the_data_is_refused(toy_root, tmp_path):
+    config = training(toy_root, tmp_path, [('classification', 1)])
+    config.model.num_classes = 7
+    with pytest.raises(ValueError, match=r'7 classes, the training set 4.*model.num_classes=4'):
+        trained(config)
+
+
+# ---------------------------------------------------------------------------------------------------------- pipelines
+
+
+def cropped(size, **kwargs):
+    first, second, *_ = toy.pipelines()[0]
+    annotations = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    crop = dict(type='RandomCrop', crop_size=size, allow_negative_crop=True, **kwargs)
+    return [first, second, annotations, dict(type='ProposalBroadcaster', transforms=[crop]), dict(type='PackTagInputs', min_size=0)]
+
+
+def test_a_random_crop_keeps_proposals_scores_labels_and_weights_together(toy_root):
+    instances = [
+        dict(bbox=[0, 0, 40, 40], bbox_label=0, ignore_flag=0, weight=0.25, mask=[[0, 0, 40, 0, 40, 40, 0, 40]]),
+        dict(bbox=[toy.WIDTH - 30, toy.HEIGHT - 30, toy.WIDTH, toy.HEIGHT], bbox_label=1, ignore_flag=0, weight=0.75,
+             mask=[[toy.WIDTH - 30, toy.HEIGHT - 30, toy.WIDTH, toy.HEIGHT - 30, toy.WIDTH, toy.HEIGHT]]),
+    ]  # fmt: skip
+    dataset = DATASETS.build(toy.dataset_config(toy_root, pipeline=cropped((48, 48))))
+    steps = dataset.pipeline.transforms
+    info, seen = dataset.get_data_info(0), set()
+    for seed in range(30):
+        np.random.seed(seed)
+        results = copy.deepcopy(info) | dict(instances=copy.deepcopy(instances))
+        for step in steps:
+            results = step(results)
+        sample = results['data_samples']
+        assert results['inputs'].shape[1:] == (48, 48) and len(sample.proposals.bboxes) == len(sample.proposals.scores)
+        assert (sample.proposals.bboxes >= 0).all() and (sample.proposals.bboxes <= 48).all()
+        kept = sample.pseudo_instances
+        assert kept.weights.tolist() == [dict(enumerate((0.25, 0.75)))[label] for label in kept.labels.tolist()]
+        seen.add(tuple(kept.labels.tolist()))
+    assert {(0,), (1,)} <= seen or len(seen) > 1
+
+
+@pytest.mark.parametrize('name', ['Mosaic', 'MinIoURandomCrop', 'CopyPaste'])
+def test_steps_that_tags_cannot_follow_are_refused_in_one_line(toy_root, name):
+    pipeline = toy.pipelines()[0]
+    pipeline.insert(3, dict(type=name))
+    with pytest.raises(ValueError, match=f'{name} mixes images or crops by their boxes.*RandomCrop with allow_negative_crop=True'):
+        DATASETS.build(toy.dataset_config(toy_root, pipeline=pipeline))
+
+
+def test_a_crop_that_would_fail_without_labels_is_refused():
+    crop = dict(type='RandomCrop', crop_size=(8, 8))
+    with pytest.raises(ValueError, match='set allow_negative_crop=True'):
+        check_pipeline([dict(type='LoadProposals'), dict(type='ProposalBroadcaster', transforms=[crop])])
+
+
+def test_boxes_that_move_without_their_proposals_are_refused():
+    with pytest.raises(ValueError, match=r"RandomFlip moves boxes, but not the proposals: write dict\(type='ProposalBroadcaster'"):
+        check_pipeline([dict(type='LoadImageFromFile'), dict(type='LoadProposals'), dict(type='mmdet.RandomFlip', prob=0.5)])
+    check_pipeline([dict(type='LoadImageFromFile'), dict(type='Resize', scale=(8, 8))])  # without proposals
+
+
+# ---------------------------------------------------------------------------------------------- schedules and resuming
+
+
+@pytest.mark.parametrize('schedule', [dict(), dict(by_epoch=True)])
+def test_schedules_by_epoch_are_refused(toy_root, tmp_path, schedule):
+    config = training(toy_root, tmp_path, [('classification', 1)])
+    config.param_scheduler = [dict(type='MultiStepLR', milestones=[8, 11], **schedule)]
+    with pytest.raises(ValueError, match='MultiStepLR in param_scheduler counts epochs.*by_epoch=False'):
+        trained(config)
+
+
+def test_the_length_of_a_training_is_that_of_its_phases(toy_root, tmp_path):
+    config = training(toy_root, tmp_path, [('classification', 1)])
+    config.train_cfg.max_iters = 9
+    with pytest.raises(ValueError, match=r'set train_cfg.phases.<name>.iters instead of max_iters'):
+        trained(config)
+
+
+def test_a_checkpoint_is_resumed_only_where_it_would_go_on_in_the_same_phase():
+    then = dict(classification=4, detection=4)
+    phases = lambda *lengths: [Phase(name, iters) for name, iters in zip(then, lengths, strict=True)]  # noqa: E731
+    check_place(phases(4, 4), then, 6)
+    check_place(phases(4, 9), then, 8)  # a finished run goes on
+    check_place(phases(6, 4), then, 3)  # the phase that is under way may grow
+    for lengths in ((2, 4), (6, 4)):
+        with pytest.raises(ValueError, match='detection would begin elsewhere.*train_cfg.phases'):
+            check_place(phases(*lengths), then, 6)
+
+
+def test_resuming_a_finished_run_says_that_nothing_is_left(toy_root, tmp_path, caplog):
+    config = training(toy_root, tmp_path, [('classification', 2)], stages=('classification',))
+    trained(config)
+    config.resume, config.log_level, config.experiment_name = True, 'INFO', 'toy_again'
+    runner = trained(config)
+    assert (
+        runner.iter == 2
+        and 'Nothing is left to train: 2 iterations are done' in (Path(runner.log_dir) / f'{runner.timestamp}.log').read_text()
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- imports
+
+
+def test_parts_are_found_where_mmdet_has_them():
+    from mmlabelpenet.datasets import ConcatDataset, VOCTags
+    from mmlabelpenet.evaluation import StageMetric
+    from mmlabelpenet.utils import register_all_modules
+
+    register_all_modules()
+    assert {VOCTags.__name__, ConcatDataset.__name__, StageMetric.__name__} == {'VOCTags', 'ConcatDataset', 'StageMetric'}
+    with pytest.raises(ImportError):
+        from mmlabelpenet.datasets import VOCTag  # noqa: F401
+
+
+# ------------------------------------------------------------------------------------------------------ analysis tools
+
+
+def test_the_confusion_matrix_is_drawn_from_dumped_predictions(model, toy_root, tmp_path, load_tool, capsys):
+    import json
+
+    tool = load_tool('analysis_tools/confusion_matrix.py')
+    annotated = [(name, box, label) for name in ('test_00000', 'test_00001') for box, label in objects_of(toy_root, name)]
+    entries = [
+        dict(image_id=name, category_name=CLASSES[label], bbox=[x1, y1, x2 - x1, y2 - y1], score=0.9)
+        for name, (x1, y1, x2, y2), label in annotated
+    ]
+    (tmp_path / 'preds.json').write_text(json.dumps(entries))
+    tool.main([str(model[0]), str(tmp_path / 'preds.json'), '--out', str(tmp_path / 'a.png')])
+    assert f'{len(entries)} of {len(entries)} objects' in capsys.readouterr().out and (tmp_path / 'a.png').is_file()
+    with pytest.raises(ValueError, match='can run code.*--dump preds.json'):
+        tool.main([str(model[0]), str(tmp_path / 'preds.pkl')])
+
+
+def objects_of(toy_root, name):
+    from mmlabelpenet.datasets.devkit import open_devkit
+
+    objects = open_devkit(toy_root, CLASSES).objects(name)
+    return list(zip(objects.bboxes.tolist(), objects.labels.tolist(), strict=True))
+
+
+def test_training_images_are_drawn_after_augmentation(toy_root, tmp_path, load_tool):
+    config = training(toy_root, tmp_path)
+    config.dump(tmp_path / 'config.py')
+    load_tool('analysis_tools/browse_dataset.py').main(
+        [str(tmp_path / 'config.py'), '--output-dir', str(tmp_path / 'drawn'), '--images', '2']
+    )
+    assert len(list((tmp_path / 'drawn').glob('*.jpg'))) == 2
+
+
+def test_the_arithmetic_of_each_stage_is_counted(model, load_tool, capsys):
+    load_tool('analysis_tools/get_flops.py').main([str(model[0]), '--size', '64', '96', '--proposals', '20'])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, *_ in rows[1:]] == ['backbone', *toy.STAGES] and all(float(flops) >= 0 for _, flops, _ in rows[1:])
+
+
+def test_logs_are_drawn_and_timed_by_the_words_of_mmdet(toy_root, tmp_path, load_tool, capsys):
+    config = training(toy_root, tmp_path, [('classification', 1), ('detection', 1)])
+    config.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    config.visualizer = dict(type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    trained(config)
+    tool, (log,) = load_tool('analysis_tools/analyze_logs.py'), tmp_path.glob('*/vis_data/scalars.json')
+    tool.main(['plot_curve', str(log), '--keys', 'loss_cls', '--out', str(tmp_path / 'a.svg')])
+    tool.main(['cal_train_time', str(tmp_path)])
+    assert (tmp_path / 'a.svg').is_file() and 'detection: ' in capsys.readouterr().out

@@ -1,0 +1,55 @@
+"""Draw losses or average times of trainings, by the name and the words of MMDetection's tool:
+
+    python tools/analysis_tools/analyze_logs.py plot_curve WORK_DIR... --keys loss_cls --out losses.png
+    python tools/analysis_tools/analyze_logs.py cal_train_time WORK_DIR...
+
+WORK_DIR may also be the scalars.json below it. What is plotted differs between phases, so each phase has a plot of its own.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmlabelpenet.terminal import run
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('task', choices=['plot_curve', 'cal_train_time'])
+    parser.add_argument('logs', nargs='+', type=Path, help='work dirs of trainings, or their scalars.json')
+    parser.add_argument('--keys', nargs='+', help='only losses whose name holds one of these')
+    parser.add_argument('--out', type=Path, default=Path('losses.png'), help='.png, .svg or .pdf (default: losses.png)')
+    return parser.parse_args(argv)
+
+
+def work_dir(path: Path) -> Path:
+    """The work dir of a log.
+
+    >>> work_dir(Path('out/20250101_000000/vis_data/scalars.json')).as_posix()
+    'out'
+    """
+    return path.parents[2] if path.suffix == '.json' and path.parent.name == 'vis_data' else path
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draw, or print a line per training and phase."""
+    args = parse_args(argv)
+    from mmlabelpenet.workbench.report.curves import phase_lines, read_scalars
+    from mmlabelpenet.workbench.report.log_plot import plot_logs
+    from mmlabelpenet.workbench.report.run import last_config
+
+    folders = [work_dir(path) for path in args.logs]
+    if args.task == 'plot_curve':
+        print(f'Wrote {plot_logs(folders, args.out, args.keys)}')
+        return
+    for folder in folders:
+        config = last_config(folder)
+        if config is None:
+            raise FileNotFoundError(f'{str(folder)!r} holds no training (no */vis_data/config.py).')
+        for name, _, lines in phase_lines(read_scalars(folder), config):
+            times = [line['time'] for line in lines if 'time' in line]
+            print(f'{folder} {name}: {sum(times) / len(times):.3f} seconds per iteration' if times else f'{folder} {name}: nothing logged')
+
+
+if __name__ == '__main__':
+    run(main)

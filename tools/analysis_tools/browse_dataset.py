@@ -1,0 +1,49 @@
+"""Draw what training sees, after augmentation: python tools/analysis_tools/browse_dataset.py CONFIG [--output-dir DIR] [--labels STORE].
+
+One drawing per image: its tags and proposals and, with --labels WORK_DIR/pseudo_labels/STAGE.json, the pseudo instances with their weights.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--output-dir', type=Path, default=Path('browse_dataset'), help='folder (default: browse_dataset)')
+    parser.add_argument('--labels', type=Path, help='pseudo-label store to draw')
+    parser.add_argument('--images', type=int, default=20, help='how many, evenly spread (default: 20)')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draw and write."""
+    args = parse_args(argv)
+    from mmengine.registry import init_default_scope
+
+    from mmlabelpenet.apis import load_config
+    from mmlabelpenet.datasets.pictures import jpeg_bytes
+    from mmlabelpenet.datasets.samplers import evenly_spread
+    from mmlabelpenet.progress import track
+    from mmlabelpenet.registry import DATASETS
+    from mmlabelpenet.workbench.report.training_images import draw_sample
+
+    config = load_config(args.config, args.cfg_options)
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    dataset.use_pseudo_labels(str(args.labels) if args.labels else None)
+    for index in track(evenly_spread(len(dataset), args.images), 'images'):
+        item = dataset[index]
+        path = args.output_dir / f'{item["data_samples"].img_id}.jpg'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg_bytes(draw_sample(item, dataset.metainfo['classes']), quality=90))
+    print(f'Wrote drawings to {args.output_dir}')
+
+
+if __name__ == '__main__':
+    run(main)

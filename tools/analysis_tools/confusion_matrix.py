@@ -1,0 +1,53 @@
+"""Draw which classes are confused: python tools/analysis_tools/confusion_matrix.py CONFIG PREDICTIONS.json [--out confusion.png].
+
+PREDICTIONS.json is written by python tools/test.py CONFIG CHECKPOINT --stage STAGE --dump PREDICTIONS.json.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('predictions', type=Path, help='COCO-format results of one stage')
+    parser.add_argument('--out', type=Path, default=Path('confusion.png'), help='.png, .svg or .pdf (default: confusion.png)')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below (default: 0.3)')
+    parser.add_argument('--tp-iou-thr', type=float, default=0.5, help='least overlap of boxes (default: 0.5)')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Count, print and draw."""
+    args = parse_args(argv)
+    if args.predictions.suffix in ('.pkl', '.pickle'):
+        raise ValueError(
+            f'{args.predictions} is a pickle, which can run code. Write JSON: tools/test.py CONFIG CHECKPOINT --dump preds.json.'
+        )
+    from mmlabelpenet.apis import load_config
+    from mmlabelpenet.apis.config import config_devkit
+    from mmlabelpenet.evaluation.coco_results import ResultsFile
+    from mmlabelpenet.evaluation.confusion import confusion
+    from mmlabelpenet.evaluation.metrics import read_truth
+    from mmlabelpenet.evaluation.scoring import Settings
+    from mmlabelpenet.workbench.report.figures import draw_confusion
+
+    config = load_config(args.config, args.cfg_options)
+    devkit, split = config_devkit(config, 'test'), config.test_dataloader.dataset.split
+    results = ResultsFile(args.predictions, devkit.result_names(split), devkit.image_size)
+    settings, count = Settings(len(devkit.classes), groups=('bbox',)), len(devkit.classes)
+    counts = sum(
+        confusion(results.prediction(image_id), read_truth(devkit, image_id, settings), count, args.score_thr, args.tp_iou_thr)
+        for image_id in devkit.image_ids(split)
+    )
+    print(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are found as what they are.')
+    print(f'Wrote {draw_confusion(counts, devkit.classes, args.out)}')
+
+
+if __name__ == '__main__':
+    run(main)

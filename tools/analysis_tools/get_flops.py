@@ -1,0 +1,34 @@
+"""Count multiplications and additions of each stage: python tools/analysis_tools/get_flops.py CONFIG [--size H W] [--proposals N].
+
+Convolutions and matrix products are counted, as PyTorch's FlopCounterMode does; RoI layers, suppression and the CRF are not.
+"""
+
+import argparse
+
+from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.terminal import run
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file; neither its data nor its weights are needed')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), default=(600, 800), help='of the network input (default: 600 800)')
+    parser.add_argument('--proposals', type=int, default=2000, help='of a stage without RPN (default: 2000)')
+    parser.add_argument('--cfg-options', action=ConfigOptions)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Count and print a table."""
+    args = parse_args(argv)
+    from mmlabelpenet.apis import load_config
+    from mmlabelpenet.workbench.experiments.flops import count_flops
+
+    print(f'{"part":15}{"GFLOPs":>10}{"parameters (M)":>18}')
+    for part, flops, parameters in count_flops(load_config(args.config, args.cfg_options), tuple(args.size), args.proposals):
+        print(f'{part:15}{flops / 1e9:10.2f}{parameters / 1e6:18.2f}')
+
+
+if __name__ == '__main__':
+    run(main)
