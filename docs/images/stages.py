@@ -1,6 +1,6 @@
-"""Draw the picture of the README: tags in, the labels that each stage hands on, masks out.
+"""Draw the image of the README: tags in, the labels that each stage hands on, masks out.
 
-    python docs/pictures/stages.py WORK_DIR IMAGES... --out docs/pictures/stages.webp
+    python docs/images/stages.py WORK_DIR IMAGES... --out docs/images/stages.webp
 
 WORK_DIR is a finished training, IMAGES are of its training set; one row per image.
 """
@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.apis import LabelPENetInferencer
-from mmlabelpenet.datasets.pictures import read_picture
+from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.visualization.drawing import class_colours, enlarge, webp
 from mmlabelpenet.workbench.report.panels import Tile, label_tiles, stack
@@ -17,7 +17,7 @@ from mmlabelpenet.workbench.report.panels import Tile, label_tiles, stack
 
 def row(image_path: Path, inferencer: LabelPENetInferencer, stores: dict[str, PseudoLabelStore], scale: float) -> list[Tile]:
     """The tiles of one image."""
-    image, image_id, classes = read_picture(image_path), image_path.stem, inferencer.classes
+    image, image_id, classes = read_rgb(image_path), image_path.stem, inferencer.classes
     labels = {instance['bbox_label'] for store in stores.values() for instance in store.instances(image_id)}
     tags = ', '.join(classes[label] for label in sorted(labels))
     tiles = [Tile('input', f'tags: {tags}', enlarge(image, scale))]
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('images', type=Path, nargs='+')
-    parser.add_argument('--out', type=Path, default=Path('docs/pictures/stages.webp'))
+    parser.add_argument('--out', type=Path, default=Path('docs/images/stages.webp'))
     parser.add_argument('--scale', type=float, default=0.75)
     args = parser.parse_args()
     inferencer = LabelPENetInferencer(args.work_dir)

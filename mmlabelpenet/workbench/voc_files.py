@@ -81,7 +81,8 @@ def write_lists(root: Path, split: str, shown: Mapping[str, Collection[str]], cl
     """
     files: dict[str, Iterable[str]] = {f'Main/{split}': shown}
     files |= {} if masked is None else {f'Segmentation/{split}': masked}
-    files |= {f'Main/{name}_{split}': (f'{image} {1 if name in found else -1:2d}' for image, found in shown.items()) for name in classes}
+    for name in classes:  # a list, as a generator would be asked only when the name is that of the last class
+        files[f'Main/{name}_{split}'] = [f'{image} {1 if name in found else -1:2d}' for image, found in shown.items()]
     for name, lines in files.items():
         path = root / f'ImageSets/{name}.txt'
         path.parent.mkdir(parents=True, exist_ok=True)

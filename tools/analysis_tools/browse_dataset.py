@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.registry import init_default_scope
 
     from mmlabelpenet.apis import load_config
-    from mmlabelpenet.datasets.pictures import jpeg_bytes
+    from mmlabelpenet.datasets.images import jpeg_bytes
     from mmlabelpenet.datasets.samplers import evenly_spread
     from mmlabelpenet.progress import track
     from mmlabelpenet.registry import DATASETS
