@@ -140,7 +140,7 @@ def _pairs(text: str, sign: str) -> Iterator[tuple[str, str]]:
 
 
 def _split(text: str, sign: str = ',') -> Iterator[str]:
-    """Pieces of a text between signs that stand in no brackets and no quotes; nothing after the last sign is no piece."""
+    """Pieces of a text between signs that stand in no brackets and no quotes; an empty rest is left out."""
     closing: list[str] = []
     quote, start = '', 0
     for index, char in enumerate(text):

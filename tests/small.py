@@ -9,7 +9,7 @@ from mmlabelpenet.apis.config import phase_lengths
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[!_]*/**/*.py'))
-PICTURES = dict(img_scale=(96, 64), crop_size=(64, 64), size=(64, 64), scale=(128, 96), scales=[(128, 96)])
+IMAGES = dict(img_scale=(96, 64), crop_size=(64, 64), size=(64, 64), scale=(128, 96), scales=[(128, 96)])
 LAYERS = dict(num_points=64, num_queries=6, num_layers=1, num=64, nms_pre=50, max_per_img=20, max_per_image=20, fc_out_channels=32)
 LAYERS |= dict(feedforward_channels=32, size=(64, 64), init_cfg=None)
 
@@ -20,7 +20,7 @@ def is_retrained(leaf):
 
 
 def shrink(node):
-    """Small pictures, fewer and narrower layers, fewer RoIs, no weights from files; in place."""
+    """Small images, fewer and narrower layers, fewer RoIs, no weights from files; in place."""
     if isinstance(node, dict):
         for key, small in (('fc_out_channels', 16), ('max_per_img', 12), ('nms_pre', 50)):
             if key in node:
@@ -55,7 +55,7 @@ def small_config(leaf, iters=1):
     if is_retrained(leaf):
         replace(content['model'], LAYERS)
         for loader in ('train_dataloader', 'test_dataloader'):
-            replace(content[loader]['dataset'], PICTURES)
+            replace(content[loader]['dataset'], IMAGES)
         config.train_cfg.update({key: iters for key in ('max_epochs', 'max_iters') if key in config.train_cfg})
     else:
         shrink(content)

@@ -48,7 +48,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint, or one of version 0.1.
+        ValueError: the file is not a checkpoint, or one of version 0.1.
     """
     content = read_state(path)
     if any(OLD_NAME.match(key) for key in content['state_dict']):

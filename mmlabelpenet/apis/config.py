@@ -25,7 +25,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
     Raises:
         FileNotFoundError: there is no such file, or a base is missing.
-        ValueError: a file is no config, or an override does not fit.
+        ValueError: a file is not a config, or an override does not fit.
     """
     path = config_path(path)
     if not path.is_file():

@@ -83,7 +83,7 @@ class Fault:
 
 
 def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:
-    """Keys at the top that neither the runner nor a tool reads and that are no shorthand of the files either.
+    """Keys at the top that neither the runner nor a tool reads and that are not shorthand of the files either.
 
     A name that a base has for its children passes, and one in a file that uses no name at all, such as a config that was written out,
     unless it is nearly one that is read.

@@ -20,7 +20,7 @@ def config_files(path: str | os.PathLike[str]) -> list[Path]:
 
     Raises:
         FileNotFoundError: a base is missing; names the file that asks for it and the nearest one that is there.
-        ValueError: a file is no Python, or a config is among its own bases; names file and line.
+        ValueError: a file is not Python, or a config is among its own bases; names file and line.
     """
     found: dict[Path, None] = {}
     _visit(Path(path), found, ())
@@ -84,7 +84,7 @@ def nearest_file(missing: Path) -> Path | None:
 
 
 def parsed(path: Path) -> ast.Module:
-    """Syntax tree of a file; empty if it is no Python file.
+    """Syntax tree of a file; empty if it is not a Python file.
 
     Raises:
         ValueError: a syntax error; names file and line.

@@ -40,7 +40,7 @@ def publish(source: str | Path, folder: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it is none.
+        ValueError: it is not a checkpoint.
     """
     checkpoint = read_checkpoint(source)
     meta = checkpoint['meta'] | dict(source_sha256=file_hash(source), **_receipt())
@@ -106,7 +106,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint.
+        ValueError: it is not a checkpoint.
     """
     content, checkpoint = read_tensors(path), read_checkpoint(path)
     meta, state = checkpoint['meta'], checkpoint['state_dict']

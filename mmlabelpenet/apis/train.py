@@ -147,7 +147,7 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: S
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint, or of another model or other classes; says what differs.
+        ValueError: the file is not a checkpoint, or of another model or other classes; says what differs.
     """
     checkpoint = read_checkpoint(path)
     check_classes(path, checkpoint['meta'], classes)

@@ -59,7 +59,7 @@ def find_objects(
         max_overlap: of objects of two classes that overlap more than this, only the better one stays; 1 keeps both.
 
     Returns:
-        objects, class by class, best first; none for an image without proposals. A box without an area is no object.
+        objects, class by class, best first; none for an image without proposals. A box without an area is not an object.
     """
     found = []
     for label in labels:

@@ -86,7 +86,7 @@ def read_names(path: Path) -> Names:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no COCO annotation file; the message names the place.
+        ValueError: it is not a COCO annotation file; the message names the place.
     """
     content = _read(path, _Names)
     ids, names = _identities(content.images, path), {category.id: category.name for category in content.categories}
@@ -142,12 +142,12 @@ class COCODevkit(Devkit):
         """What :func:`read_names` knows of a split.
 
         Raises:
-            ValueError: a class is no category there.
+            ValueError: a class is not a category there.
         """
         names = read_names(self.list_file(split))
         if unknown := [name for name in self.classes if name not in names.categories]:
             known = ', '.join(sorted(names.categories))
-            raise ValueError(f'{", ".join(unknown)} are no categories of {str(self.list_file(split))!r}: {known}.')
+            raise ValueError(f'{", ".join(unknown)} are not categories of {str(self.list_file(split))!r}: {known}.')
         return names
 
     def image_ids(self, split: str) -> list[str]:
@@ -155,7 +155,7 @@ class COCODevkit(Devkit):
 
         Raises:
             FileNotFoundError: no such split.
-            ValueError: its file is no COCO annotation file, or another split has an image of the same name.
+            ValueError: its file is not a COCO annotation file, or another split has an image of the same name.
         """
         path = self.list_file(split)
         for image_id, name in read_names(path).images.items():

@@ -147,7 +147,7 @@ class Devkit(ABC):
 
         Raises:
             FileNotFoundError: the image is missing.
-            ValueError: the file is no image.
+            ValueError: the file is not an image.
         """
         from .images import image_size  # OpenCV is not needed for measures
 

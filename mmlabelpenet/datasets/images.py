@@ -49,7 +49,7 @@ def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
         min_side: images with a shorter side in pixels are refused.
 
     Raises:
-        ValueError: the file is no image, too small or too large.
+        ValueError: the file is not an image, or is too small or too large.
     """
     with _opened(Path(path), min_side) as image:
         if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:
@@ -87,7 +87,7 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, damaged, below 16 pixels a side or above 200 megapixels.
+        ValueError: the file is not an image, is damaged, or is below 16 pixels a side or above 200 megapixels.
     """
     path = Path(path)
     if is_plain(path, min_side):
@@ -108,7 +108,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, damaged or above 200 megapixels.
+        ValueError: the file is not an image, is damaged, or is above 200 megapixels.
     """
     image_size(path, min_side=1)
     try:

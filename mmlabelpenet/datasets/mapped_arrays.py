@@ -43,7 +43,7 @@ class ArrayFile:
         path: the file.
 
     Raises:
-        ValueError: it is no archive of arrays.
+        ValueError: it is not an archive of arrays.
     """
 
     def __init__(self, path: Path) -> None:

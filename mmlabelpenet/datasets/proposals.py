@@ -134,7 +134,7 @@ class ProposalFile:
 
     Raises:
         FileNotFoundError: no such file; the message carries the command that makes it.
-        ValueError: the file is none of ours, or its index is damaged.
+        ValueError: the file is not one of ours, or its index is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], data_root: str | os.PathLike[str] = 'DATA_ROOT', split: str = 'SPLIT') -> None:
@@ -145,7 +145,7 @@ class ProposalFile:
             arrays = self._open()
             self.settings = decode_json(str(arrays['settings']).encode(), dict[str, Any], 'its settings are malformed')
         except _MALFORMED as error:
-            raise ValueError(f'{str(self.path)!r} is no proposal file or is damaged ({error}). {self._todo}') from error
+            raise ValueError(f'{str(self.path)!r} is not a proposal file or is damaged ({error}). {self._todo}') from error
         self.image_ids: list[str] = arrays['image_ids'].tolist()
         self._arrays, self._index = arrays, {image_id: k for k, image_id in enumerate(self.image_ids)}
 

@@ -44,7 +44,7 @@ class PseudoLabelStore:
         file_hashes: SHA-256 of the images' files, where they are known.
 
     Raises:
-        ValueError: the content is no store; the message names the place.
+        ValueError: the content is not a store; the message names the place.
     """
 
     def __init__(self, content: dict | Store, source: str | Path = 'content') -> None:
@@ -81,7 +81,7 @@ class PseudoLabelStore:
 
         Raises:
             FileNotFoundError: there is none; it is made when the phase before ends.
-            ValueError: the file is no pseudo-label store.
+            ValueError: the file is not a pseudo-label store.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f'Pseudo-label store {path} does not exist. It is written when the phase before it ends.')

@@ -91,7 +91,7 @@ def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
     b'13'
     """
     if not isinstance(segmentation, dict) or not {'size', 'counts'} <= set(segmentation):
-        raise ValueError("its segmentation is no run-length code {'size': [h, w], 'counts': ...} (polygons: convert them first)")
+        raise ValueError("its segmentation is not a run-length code {'size': [h, w], 'counts': ...} (polygons: convert them first)")
     if segmentation['size'] != list(size):
         raise ValueError(f'its mask has the size {segmentation["size"]}, but the image has {list(size)} (height, width)')
     if size[0] * size[1] > MAX_PIXELS:

@@ -165,7 +165,7 @@ class VOCDevkit(Devkit):
 
         Raises:
             FileNotFoundError: ``SegmentationClass`` is missing although ``SegmentationObject`` is there.
-            ValueError: a file is no label image, or the two differ in size.
+            ValueError: a file is not a label image, or the two differ in size.
         """
         instances = self._indices('SegmentationObject', image_id)
         if instances is None:
@@ -193,7 +193,7 @@ class VOCDevkit(Devkit):
         """(h, w), of the type of :func:`void_of`: 0 background, 1 + k class k, void; unwanted classes are background. None without a file.
 
         Raises:
-            ValueError: the file is no label image or has an index beyond ``mask_classes``.
+            ValueError: the file is not a label image or has an index beyond ``mask_classes``.
         """
         indices = self._indices('SegmentationClass', image_id)
         return None if indices is None else self._label_table()[indices]

@@ -42,7 +42,7 @@ class VOCTags(BaseDataset):
 
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
-        ValueError: a tag is no class, proposals are of another split, an image cannot be read or has changed since it was labelled,
+        ValueError: a tag is not a class, proposals are of another split, an image cannot be read or has changed since it was labelled,
             a filter that does nothing, or a pipeline that tags and proposals cannot follow.
     """
 

@@ -88,7 +88,7 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
 
     Raises:
         TypeError: the phases are a list, as they were up to version 0.1.
-        ValueError: there is none, or a name is no stage; the first stage has no stage before it to begin with.
+        ValueError: there is none, or a name is not a stage; the first stage has no stage before it to begin with.
 
     >>> phases = dict(recurrent=dict(iters=1), detection=None, classification=dict(iters=2))
     >>> [phase.name for phase in make_phases(phases, ['classification'])]

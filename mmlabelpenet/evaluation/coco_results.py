@@ -102,7 +102,7 @@ class ResultsFile:
     def _read(self, raw: _Result) -> Entry:
         image_id = self._images.get(raw.image_id)
         if image_id is None:
-            raise ValueError(f'its image_id {raw.image_id!r} is no image of the split (VOC ids are strings such as "2007_000027")')
+            raise ValueError(f'its image_id {raw.image_id!r} is not an image of the split (VOC ids are strings such as "2007_000027")')
         mask = None
         if raw.segmentation is not None:
             code = msgspec.to_builtins(raw.segmentation)

@@ -20,7 +20,7 @@ def iter_json_list(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
         First byte of each entry, and the byte after its last one.
 
     Raises:
-        ValueError: the file is no JSON list, or breaks off; the message names the entry.
+        ValueError: the file is not a JSON list, or breaks off; the message names the entry.
     """
     path = Path(path)
     with open(path, 'rb') as file:

@@ -43,7 +43,7 @@ class Stage(BaseModule):
         cache: of maps of frozen layers; None has none.
         labels: config of the label generator that makes pseudo instances for the next stage; None for a stage that hands nothing on.
         learns_from: ``'labels'``, the pseudo instances of the stage before, or ``'tags'``, the tags of the image. Scores of a stage that
-            learns from tags rank the proposals of one image and are no probabilities.
+            learns from tags rank the proposals of one image and are not probabilities.
 
     Raises:
         ValueError: ``learns_from`` is neither.

@@ -177,7 +177,7 @@ def test_what_is_missing_is_named(root):
         devkit.image_path('000000000001')
     with pytest.raises(FileNotFoundError, match='is in no annotation file'):
         devkit.objects('000000000001')
-    with pytest.raises(ValueError, match='unicorn are no categories'):
+    with pytest.raises(ValueError, match='unicorn are not categories'):
         COCODevkit(root, ('cat', 'unicorn')).tags('train2017')
     with pytest.raises(FileNotFoundError, match='Expected COCO'):
         COCODevkit(root / 'train2017', CLASSES)
@@ -257,7 +257,7 @@ def test_a_class_in_another_letter_case_is_not_left_out_silently(tmp_path):
     made(tmp_path, ['a.jpg'])
     devkit = COCODevkit(tmp_path, ('Cat', 'dog'))
     devkit.image_ids('val')
-    with pytest.raises(ValueError, match='Cat are no categories of .*: cat, dog'):
+    with pytest.raises(ValueError, match='Cat are not categories of .*: cat, dog'):
         devkit.objects('a')
 
 

@@ -170,7 +170,7 @@ def test_a_changed_index_breaks_its_checksum(path, name):
 )
 def test_arrays_that_do_not_fit_each_other_are_refused(path, changes, problem):
     changed_arrays(path, **changes)
-    with pytest.raises(ValueError, match=f'is no proposal file or is damaged .*{problem}'):
+    with pytest.raises(ValueError, match=f'is not a proposal file or is damaged .*{problem}'):
         ProposalFile(path)
 
 

@@ -314,7 +314,7 @@ def test_boxes_are_half_open_and_zero_based(root):
 
 
 def test_a_class_in_another_letter_case_is_not_left_out_silently(root):
-    with pytest.raises(ValueError, match=r"'dog' in .*a\.xml. is no class. Did you mean 'Dog'"):
+    with pytest.raises(ValueError, match=r"'dog' in .*a\.xml. is not a class. Did you mean 'Dog'"):
         VOCDevkit(root, ('cat', 'Dog', 'person')).objects('a')
     assert len(VOCDevkit(root, ('cat', 'Dog', 'person'), mask_classes=('cat', 'Dog', 'person', 'dog')).objects('a').labels) == 1
 

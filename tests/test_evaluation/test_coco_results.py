@@ -85,8 +85,8 @@ def test_no_entries_at_all_score_zero(tmp_path):
 
 
 BROKEN = [
-    ({'image_id': '2012_000001'}, "image_id '2012_000001' is no image of the split"),
-    ({'image_id': 2007000000}, 'image_id 2007000000 is no image of the split'),
+    ({'image_id': '2012_000001'}, "image_id '2012_000001' is not an image of the split"),
+    ({'image_id': 2007000000}, 'image_id 2007000000 is not an image of the split'),
     ({'category_id': 4}, 'class 4 is unknown: give the number or the name of one of 1 cat, 2 cow, 3 dog'),
     ({'category_id': 0}, 'class 0 is unknown'),
     ({'category_id': 'horse'}, "class 'horse' is unknown"),

@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent / 'benchmarks'
 
 
 def suite_names() -> list[str]:
-    """Files of ``benchmarks/``; one whose name begins with an underscore is no suite."""
+    """Files of ``benchmarks/``; one whose name begins with an underscore is not a suite."""
     return sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
 
 

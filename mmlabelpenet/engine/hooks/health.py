@@ -1,4 +1,4 @@
-"""Stop where a gradient is no number, and log how large those of each part are."""
+"""Stop where a gradient is not a number, and log how large those of each part are."""
 
 import math
 

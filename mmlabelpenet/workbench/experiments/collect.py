@@ -55,7 +55,7 @@ class Result:
         return str(self.meta.get('recipe_sha256') or self.meta.get('config') or self.meta.get('predictions'))
 
     def unfit(self) -> str | None:
-        """Why the result is no result of a finished training on a whole split; None if it is one."""
+        """Why the result does not come from a finished training on a whole split; None if it does."""
         for unit in UNITS:
             done, planned = self.meta.get(f'{unit}s'), self.meta.get(f'planned_{unit}s')
             if None not in (done, planned) and done != planned:

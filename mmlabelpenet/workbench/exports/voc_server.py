@@ -123,7 +123,7 @@ def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str
     for name, content in _members(path):
         match = _DETECTIONS.fullmatch(name) or _CLASS_MAP.fullmatch(name)
         if match is None or name in seen:
-            raise ValueError(f'{name!r} in {str(path)!r} {"stands there twice" if match else "is no result that the server knows"}.')
+            raise ValueError(f'{name!r} in {str(path)!r} {"stands there twice" if match else "is not a result that the server knows"}.')
         seen.add(name)
         kind = (match['competition'], match['year'], match['split'])
         first = first or kind
@@ -157,17 +157,17 @@ def _members(path: str | os.PathLike[str]) -> Iterator[tuple[str, bytes]]:
                     continue
                 file: IO[bytes] | None = archive.extractfile(member) if member.isreg() else None
                 if file is None:
-                    raise ValueError(f'{member.name!r} in {str(path)!r} is no plain file.')
+                    raise ValueError(f'{member.name!r} in {str(path)!r} is not a plain file.')
                 if member.size > _LARGEST:
                     raise ValueError(f'{short(member.name)} in {str(path)!r} claims {member.size} bytes, more than any result has.')
                 yield member.name.removeprefix('./'), file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f'{str(path)!r} is no sound archive: {short(" ".join(str(error).split()), 200)}.') from error
+        raise ValueError(f'{str(path)!r} is not a sound archive: {short(" ".join(str(error).split()), 200)}.') from error
 
 
 def _check_lines(name: str, label: str, content: bytes, known: set[str]) -> int:
     if label not in VOC_CLASSES:
-        raise ValueError(f'{name!r} is for {label!r}, which is no class of VOC.')
+        raise ValueError(f'{name!r} is for {label!r}, which is not a class of VOC.')
     lines = content.decode('ascii', errors='replace').splitlines()
     for number, line in enumerate(lines, 1):
         image_id, *texts = line.split()
@@ -178,7 +178,7 @@ def _check_lines(name: str, label: str, content: bytes, known: set[str]) -> int:
         if len(numbers) != 5 or not all(map(math.isfinite, numbers)):
             raise ValueError(f'Line {number} of {name!r} should be "image score x1 y1 x2 y2", got {line!r}.')
         if image_id not in known:
-            raise ValueError(f'Line {number} of {name!r} names {image_id!r}, which is no image of the split.')
+            raise ValueError(f'Line {number} of {name!r} names {image_id!r}, which is not an image of the split.')
         _, left, top, right, bottom = numbers
         if right < left - 1 or bottom < top - 1:  # a box of no width, half-open, ends one pixel before it begins
             raise ValueError(f'Line {number} of {name!r} has a box that ends before it begins: {line!r}.')

@@ -49,7 +49,7 @@ def import_record(
         tidied: counts what was done.
 
     Raises:
-        ValueError: a box leaves the image by more, or is no box; names a layout that would fit.
+        ValueError: a box leaves the image by more, or is not a box; names a layout that would fit.
 
     >>> foreign = Foreign({'a': np.array([[1, 1, 10, 20]])}, {}, BoxLayout())
     >>> import_record('a', (10, 20), foreign, foreign.layout).bboxes.tolist()

@@ -157,8 +157,8 @@ def _read_json(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
         boxes, scores = value, None
         if isinstance(value, dict):
             boxes, scores = names.pick(value, names.boxes, BOXES, path), names.pick(value, names.scores, SCORES, path)
-            scores = convert(scores, list[float] | None, f'The scores of {short(name)} in {str(path)!r} are no numbers')
-        boxes = convert(boxes, list[list[float]], f'The boxes of {short(name)} in {str(path)!r} are no lists of numbers')
+            scores = convert(scores, list[float] | None, f'The scores of {short(name)} in {str(path)!r} are not numbers')
+        boxes = convert(boxes, list[list[float]], f'The boxes of {short(name)} in {str(path)!r} are not lists of numbers')
         if len(set(map(len, boxes))) > 1:
             raise ValueError(f'The boxes of {short(name)} in {str(path)!r} have different lengths.')
         rows[_image_id(name)] = _split(np.array(boxes, np.float64), None if scores is None else np.array(scores, np.float64), path)

@@ -101,7 +101,7 @@ def _code(segmentation: list[Any] | dict[str, Any] | None, size: tuple[int, int]
         return dict(size=list(size), counts=code['counts'].decode())
     polygons = [np.asarray(polygon, np.float64) if _is_numbers(polygon) else np.zeros(0) for polygon in segmentation]
     if any(len(polygon) < 6 or len(polygon) % 2 or np.abs(polygon).max() > 10 * max(size) for polygon in polygons):
-        raise ValueError(f'{where} has a polygon that is no list [x1, y1, x2, y2, x3, y3, ...] of numbers in its image.')
+        raise ValueError(f'{where} has a polygon that is not a list [x1, y1, x2, y2, x3, y3, ...] of numbers in its image.')
     code = coco_mask.merge(coco_mask.frPyObjects([polygon.tolist() for polygon in polygons], *size))
     return dict(size=list(size), counts=code['counts'].decode())
 

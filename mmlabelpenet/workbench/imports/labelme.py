@@ -50,7 +50,7 @@ def read_labelme(folder: Path) -> list[ReadImage]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a file is malformed, or has shapes that are no objects.
+        ValueError: a file is malformed, or has shapes that are not objects.
     """
     paths = sorted(path for path in folder.rglob('*.json') if path.is_file() and not path.name.startswith('.'))
     if not paths:
@@ -89,7 +89,7 @@ def _pixels(shape: Shape, size: tuple[int, int], where: str) -> tuple[NDArray[np
     """Pixels of a shape as LabelMe finds them, and those of a mask's own frame; a rectangle has none."""
     needed = _CORNERS.get(shape.shape_type)
     if needed is None:
-        raise ValueError(f'{where} is a {shape.shape_type[:30]!r}, which is no object. Draw a polygon, a mask or a rectangle.')
+        raise ValueError(f'{where} is a {shape.shape_type[:30]!r}, which is not an object. Draw a polygon, a mask or a rectangle.')
     count = len(shape.points)
     if count < needed or (count > needed and shape.shape_type != 'polygon') or not np.isfinite(shape.points).all():
         raise ValueError(f'{where} needs {needed} points of finite numbers for a {shape.shape_type}, got {count} points.')
@@ -121,4 +121,4 @@ def _decoded(text: str, where: str) -> NDArray[np.bool_]:
             checked_size(image.height, image.width, where)
             return np.asarray(image.convert('L')) > 0
     except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{where} has a mask that is no PNG ({str(error)[:80]}). Draw it again.') from error
+        raise ValueError(f'{where} has a mask that is not a PNG ({str(error)[:80]}). Draw it again.') from error

@@ -126,6 +126,6 @@ def _values(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
                 )
             values = np.asarray(stored, np.uint8).copy()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f'{str(path)!r} is no readable image ({str(error)[:80]}).') from error
+        raise ValueError(f'{str(path)!r} is not a readable image ({str(error)[:80]}).') from error
     values[values == VOID] = 0
     return values

@@ -46,7 +46,7 @@ def yolo_names(folder: Path) -> dict[int, str]:
     try:
         names = (yaml.safe_load(read_text(path)) or {}).get('names')
     except (yaml.YAMLError, AttributeError, RecursionError) as error:
-        raise ValueError(f'{str(path)!r} is no YAML file of a YOLO data set ({" ".join(str(error).split())[:80]}).') from error
+        raise ValueError(f'{str(path)!r} is not a YAML file of a YOLO data set ({" ".join(str(error).split())[:80]}).') from error
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names or not all(isinstance(k, int) and isinstance(v, str | int) for k, v in names.items()):

@@ -69,7 +69,7 @@ class OwnData:
         """
         path = Path(root) / RECORD
         if not path.is_file():
-            raise FileNotFoundError(f'{str(root)!r} is no data set of own images: it has no {RECORD}. Make it with  own_data.py init.')
+            raise FileNotFoundError(f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Make it with  own_data.py init.')
         record = read_json(path, _Record, 'the record of a data set of own images', 'Make the data set again with own_data.py init.')
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 

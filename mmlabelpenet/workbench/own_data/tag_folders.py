@@ -30,7 +30,7 @@ class _LabelMeFile(msgspec.Struct):
 def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], list[Path]]:
     """Tags from the folders below ``root``; an image that lies in two of them, byte for byte, carries both tags.
 
-    Folders such as ``train`` and ``val`` that hold the folders of the classes are no classes.
+    Folders such as ``train`` and ``val`` that hold the folders of the classes are not classes.
 
     Args:
         root: whose folders are the classes.
@@ -40,7 +40,7 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], lis
         entries, and the images without repetitions.
 
     Raises:
-        ValueError: an image lies in no folder of a class, or folders that are no classes.
+        ValueError: an image lies in no folder of a class, or folders that are not classes.
     """
     parts = {path: path.relative_to(root).parts for path in images}
     _refuse_loose([path.name for path in images if len(parts[path]) < 2])
@@ -48,7 +48,7 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], lis
     tools = sorted(name for name in first_level if name.casefold() in _TOOLS)
     if tools:
         raise ValueError(
-            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is no class. Give --tags the folder of that data set.'
+            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is not a class. Give --tags the folder of that data set.'
         )
     deep = {name for name in first_level if all(len(names) > 2 for names in parts.values() if names[0] == name)}
     split = {name for name in first_level & deep if name.casefold() in _PARTS}
@@ -108,7 +108,9 @@ def read_cvat(path: Path) -> list[Entry]:
     root = parse_xml(path)
     images = list(root.iter('image'))
     if root.tag != 'annotations' or not all(image.get('name') for image in images):
-        raise ValueError(f'{str(path)!r} is no file of CVAT for images: expected <annotations> with an <image name="..."> for each image.')
+        raise ValueError(
+            f'{str(path)!r} is not a file of CVAT for images: expected <annotations> with an <image name="..."> for each image.'
+        )
     return [
         Entry(image.get('name') or '', tuple(plain(note.get('label') or '') for note in image if note.get('label')), f'image {number}')
         for number, image in enumerate(images, 1)

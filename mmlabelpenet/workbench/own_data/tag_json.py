@@ -106,7 +106,7 @@ def _coco(content: Mapping, path: str) -> list[Entry]:
     except (KeyError, TypeError) as error:
         what = short(error.args[0] if error.args else error)
         raise ValueError(
-            f'{path!r} is no COCO file: {what} is missing or unknown. Each image, annotation and category needs it.'
+            f'{path!r} is not a COCO file: {what} is missing or unknown. Each image, annotation and category needs it.'
         ) from error
 
 

@@ -60,7 +60,7 @@ def read_xlsx(path: Path) -> list[Entry]:
         sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).worksheets[0]
         rows = [(f'row {number}', [_text(cell) for cell in row]) for number, row in enumerate(sheet.iter_rows(values_only=True), 1)]
     except Exception as error:  # noqa: BLE001 - openpyxl lets through whatever its parsers raise
-        raise ValueError(f'{str(path)!r} is no readable Excel file ({str(error)[:80]}). Save it as .xlsx or CSV.') from error
+        raise ValueError(f'{str(path)!r} is not a readable Excel file ({str(error)[:80]}). Save it as .xlsx or CSV.') from error
     return list(table_entries(rows, str(path)))
 
 

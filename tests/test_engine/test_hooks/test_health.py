@@ -1,4 +1,4 @@
-"""Gradients that are no numbers, and how large the others are."""
+"""Gradients that are not numbers, and how large the others are."""
 
 import pytest
 import torch

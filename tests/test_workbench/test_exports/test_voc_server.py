@@ -154,10 +154,10 @@ def png(values, mode='L'):
 
 BROKEN = [
     ('comp4', {LINE: None}, "lacks 1 of 20 files, the first for 'cat'"),
-    ('comp4', {'results/VOC2012/Main/comp4_det_test_yak.txt': b''}, "'yak', which is no class"),
+    ('comp4', {'results/VOC2012/Main/comp4_det_test_yak.txt': b''}, "'yak', which is not a class"),
     ('comp4', {'results/VOC2012/Main/comp3_det_test_dog.txt': b''}, 'is of comp3 VOC2012 test, expected comp4'),
     ('comp4', {'results/VOC2012/Main/comp4_det_val_dog.txt': b''}, 'is of comp4 VOC2012 val, expected comp4 VOC2012 test'),
-    ('comp4', {'readme.txt': b''}, "'readme.txt' .*is no result that the server knows"),
+    ('comp4', {'readme.txt': b''}, "'readme.txt' .*is not a result that the server knows"),
     ('comp4', {LINE: b'2008_000009 0.5 1 1 2 2\n'}, "Line 1 of .*names '2008_000009'"),
     ('comp4', {LINE: b'2008_000001 0.5 1 1 2 2\n2008_000001 nan 1 1 2 2\n'}, 'Line 2 of .*should be'),
     ('comp4', {LINE: b'2008_000001 0.5 1 1 2\n'}, 'Line 1 of .*should be'),
@@ -189,7 +189,7 @@ def test_the_reader_names_the_member_that_is_wrong(tmp_path, devkit, competition
 def test_damaged_empty_and_linking_archives_are_refused(tmp_path, devkit):
     path = tmp_path / 'a.tar.gz'
     path.write_bytes(b'no archive')
-    with pytest.raises(ValueError, match='no sound archive'):
+    with pytest.raises(ValueError, match='not a sound archive'):
         check_submission(path, devkit, 'test')
     with tarfile.open(path, 'w:gz'):
         pass
@@ -199,7 +199,7 @@ def test_damaged_empty_and_linking_archives_are_refused(tmp_path, devkit):
         link = tarfile.TarInfo(LINE)
         link.type, link.linkname = tarfile.SYMTYPE, '/etc/passwd'
         archive.addfile(link)
-    with pytest.raises(ValueError, match='no plain file'):
+    with pytest.raises(ValueError, match='not a plain file'):
         check_submission(path, devkit, 'test')
 
 

@@ -74,10 +74,10 @@ def test_shapes_of_a_group_are_one_object_and_rectangles_are_boxes(tmp_path):
 @pytest.mark.parametrize(
     ('changed', 'message'),
     [
-        (dict(shapes=[shape('line', [[1, 1], [2, 2]])]), "Shape 1 of .* is a 'line', which is no object"),
+        (dict(shapes=[shape('line', [[1, 1], [2, 2]])]), "Shape 1 of .* is a 'line', which is not an object"),
         (dict(shapes=[shape('polygon', [[1, 1], [2, 2]])]), 'needs 3 points'),
         (dict(shapes=[shape('polygon', [[1, 'x']])]), r'is not a LabelMe file \(Expected `float`, got `str`'),
-        (dict(shapes=[shape('mask', [[0, 0], [3, 3]], mask='AAAA')]), 'has a mask that is no PNG'),
+        (dict(shapes=[shape('mask', [[0, 0], [3, 3]], mask='AAAA')]), 'has a mask that is not a PNG'),
         (dict(shapes=[shape('rectangle', [[100, 100], [110, 120]])]), 'has no area in an image'),
         (dict(imageHeight=100_000, imageWidth=100_000), 'expected 1 to 200 megapixels'),
         (dict(imageHeight='20'), 'is not a LabelMe file'),

@@ -28,7 +28,7 @@ def test_of_coco_only_names_and_categories_are_read(tmp_path):
     )
     assert pairs(read_entries(write(tmp_path, json.dumps(content), 'coco.json'))) == [('a.jpg', ['cat', 'cat']), ('b.jpg', [])]
     content['annotations'][0]['category_id'] = 99
-    with pytest.raises(ValueError, match='no COCO file: 99 is missing or unknown'):
+    with pytest.raises(ValueError, match='not a COCO file: 99 is missing or unknown'):
         read_entries(write(tmp_path, json.dumps(content), 'coco.json'))
 
 
