@@ -63,7 +63,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
 
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.workbench.experiments.differences import METRICS, compare_configs, comparison_markdown
-    from mmlabelpenet.workbench.report.differences_plot import plot_differences
+    from mmlabelpenet.workbench.report.plots import plot_differences
 
     results: dict[str, list] = {}
     for done in runs:

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     """Draw, or print a line per training and phase."""
     args = parse_args(argv)
     from mmlabelpenet.workbench.report.curves import phase_lines, read_scalars
-    from mmlabelpenet.workbench.report.log_plot import plot_logs
+    from mmlabelpenet.workbench.report.plots import plot_logs
     from mmlabelpenet.workbench.report.run import last_config
 
     folders = [work_dir(path) for path in args.logs]

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.evaluation.confusion import confusion
     from mmlabelpenet.evaluation.metrics import read_truth
     from mmlabelpenet.evaluation.scoring import Settings
-    from mmlabelpenet.workbench.report.figures import draw_confusion
+    from mmlabelpenet.workbench.report.plots import draw_confusion
 
     config = load_config(args.config, args.cfg_options)
     devkit, split = config_devkit(config, 'test'), config.test_dataloader.dataset.split

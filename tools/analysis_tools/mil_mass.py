@@ -33,9 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.schema import read_json
-    from mmlabelpenet.workbench.experiments.mil_mass import mil_mass
-    from mmlabelpenet.workbench.experiments.mil_mass_measures import KEYS
-    from mmlabelpenet.workbench.report.mil_plot import plot_mil_mass
+    from mmlabelpenet.workbench.experiments.mil_mass import KEYS, mil_mass
+    from mmlabelpenet.workbench.report.plots import plot_mil_mass
 
     config = load_config(args.config, args.cfg_options)
     result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)

@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Read the logs and draw."""
     args = parse_args(argv)
-    from mmlabelpenet.workbench.report.log_plot import plot_logs
+    from mmlabelpenet.workbench.report.plots import plot_logs
 
     print(f'Wrote {plot_logs(args.work_dirs, args.out, args.keys, args.log)}')
 

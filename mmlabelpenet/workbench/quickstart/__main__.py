@@ -5,7 +5,6 @@
 A step that is done with the same settings is skipped, and an interrupted training goes on, when the same command is given again.
 """
 
-import hashlib
 import json
 import shlex
 import signal
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmlabelpenet.files import shipped, shown
+from mmlabelpenet.files import file_hash, shipped, shown
 from mmlabelpenet.options import option_words
 from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import AGAIN, new_parser, run, say
@@ -87,11 +86,6 @@ def words(options: dict[str, Any]) -> list[str]:
     return ['--cfg-options', *option_words(options)] if options else []
 
 
-def file_mark(path: Path) -> str:
-    """Hash of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def tool(name: str) -> list[str]:
     """The beginning of a command that runs a script of ``tools``."""
     return [sys.executable, shown(shipped(f'tools/{name}'))]
@@ -130,13 +124,13 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     render_dataset(plan.data, render)  # says so where it has become another data set
     search = SelectiveSearchSettings(min_size=28)  # no figure is smaller
     for split in SPLITS:
-        images = [file_mark(path) for path in sorted((plan.data / 'JPEGImages').glob(f'{split}_*'))]
+        images = [file_hash(path) for path in sorted((plan.data / 'JPEGImages').glob(f'{split}_*'))]
         more = ['--overwrite'] if is_stale(plan, split, search) else []
         action = [*tool('dataset_converters/selective_search.py'), str(plan.data), split, str(plan.proposals(split))]
         action += ['--min-size', str(search.min_size), '--workers', '2']
         steps.run(f'proposals {split}', [images, asdict(search)], [plan.proposals(split)], [*action, *more])
 
-    training = [config_hash(config), *(file_mark(plan.proposals(split)) for split in SPLITS[:1])]
+    training = [config_hash(config), *(file_hash(plan.proposals(split)) for split in SPLITS[:1])]
     check_unchanged(steps, 'train', training, work)
     action = [*tool('train.py'), shown_config, '--work-dir', str(work), '--resume', *words(plan.train_options)]
     steps.run('train', training, [checkpoint], action)
@@ -145,10 +139,10 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     metrics = work / 'metrics.json'
     action = [*side_by_side(tool('test.py')), shown_config, str(checkpoint), '--corloc', '--out', str(metrics)]
     action += ['--launcher', 'pytorch', '--work-dir', str(work / 'test')]
-    tested = [file_mark(checkpoint), config_hash(config), file_mark(plan.proposals('test'))]
+    tested = [file_hash(checkpoint), config_hash(config), file_hash(plan.proposals('test'))]
     steps.run('test', tested, [metrics], [*action, *words({'default_hooks.logger.interval': 50} | plan.data_options)])
     report = work / 'report.html'
-    steps.run('report', [file_mark(metrics), file_mark(checkpoint)], [report], [*tool('analysis_tools/report.py'), str(work)])
+    steps.run('report', [file_hash(metrics), file_hash(checkpoint)], [report], [*tool('analysis_tools/report.py'), str(work)])
     return json.loads(metrics.read_text())
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
-from mmlabelpenet.visualization.drawing import class_colours, draw_instances
+from mmlabelpenet.workbench.report.tiles import Painter
 
 
 @HOOKS.register_module()
@@ -51,9 +51,8 @@ def write(path: Path, image: Tensor, sample: DetDataSample, labels: InstanceData
         labels: pseudo instances in pixels of the image.
     """
     rgb = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))
-    colours = class_colours(len(classes))[labels.labels.cpu().numpy()]
-    captions = [f'{classes[label]} {weight:.2f}' for label, weight in zip(labels.labels.tolist(), labels.weights.tolist(), strict=True)]
-    drawn = draw_instances(rgb, labels.bboxes.cpu().numpy(), colours, captions, labels.masks.masks.astype(bool))
+    boxes, kinds, masks = labels.bboxes.cpu().numpy(), labels.labels.cpu().numpy(), labels.masks.masks.astype(bool)
+    drawn = Painter(rgb, classes).labels('', boxes, kinds, labels.weights.tolist(), masks).image
     tags = ', '.join(classes[k] for k in sample.gt_image_labels.onehot.nonzero().flatten().tolist())
     drawn = cv2.putText(np.ascontiguousarray(drawn[..., ::-1]), tags, (4, drawn.shape[0] - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3)
     with atomic_write(path, 'wb') as file:

@@ -1,19 +1,23 @@
 """The report of a training: ``report.html`` in its work dir, one file that needs no other."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.workbench.report import report_facts as facts
 from mmlabelpenet.workbench.report import report_quality as quality
 from mmlabelpenet.workbench.report.curves import chart, loss_curves, phase_lines, read_scalars
 from mmlabelpenet.workbench.report.page import write_page
 from mmlabelpenet.workbench.report.panels import panel
 from mmlabelpenet.workbench.report.run import Run
+from mmlabelpenet.workbench.supervision.audit import audit
 
 WIDTH = 420  # of images, in pixels
 
@@ -34,7 +38,7 @@ def write_report(work_dir: str | Path, test_images: int = 8, train_images: int =
     run = Run(work_dir)
     model, phases = run.model(), phase_lines(read_scalars(run.folder), run.config)
     quality_columns, label_quality = quality.label_quality(run)
-    known, commands = facts.reproduction(run)
+    facts, commands = reproduction(run)
     return write_page(
         run.folder / 'report.html',
         'report.html',
@@ -57,10 +61,10 @@ def write_report(work_dir: str | Path, test_images: int = 8, train_images: int =
         quality=label_quality,
         confusions=quality.confusion_rows(run),
         compared=len(run.comparisons),
-        costs=facts.cost_rows(phases),
-        steps=facts.step_times(run),
-        card=facts.supervision_card(run),
-        facts=known,
+        costs=cost_rows(phases),
+        steps=step_times(run),
+        card=supervision_card(run),
+        facts=facts,
         commands=commands,
         config_text=run.config_text,
     )
@@ -77,3 +81,51 @@ def gallery(run: Run, model: LabelPENet, loader: str, count: int, kinds: Sequenc
         first = [tile for tile in tiles if tile.kind == kinds[0]]
         rows.append((sample.img_id, first + [tile for tile in tiles if tile.kind != kinds[0]]))
     return rows
+
+
+def cost_rows(phases: Sequence[tuple[str, int, Sequence[Mapping]]]) -> list[list[str]]:
+    """Name, iterations, seconds of an iteration, of these loading, and memory of each phase; a dash where nothing was logged.
+
+    Args:
+        phases: of :func:`~mmlabelpenet.workbench.report.curves.phase_lines`.
+
+    >>> cost_rows([('detection', 4, [dict(step=1, time=2.0, data_time=0.5)])])
+    [['detection', '4', '2.00', '0.50', '–']]
+    """
+    rows = []
+    for name, iters, lines in phases:
+        keys = ('time', 'data_time', 'memory')
+        seconds, loading, memory = ([line[key] for line in lines if isinstance(line.get(key), Real)] for key in keys)
+        texts = [f'{np.median(values):.2f}' if values else '–' for values in (seconds, loading)]
+        rows.append([name, str(iters), *texts, f'{max(memory)} MiB' if memory else '–'])
+    return rows
+
+
+def step_times(run: Run) -> list[str]:
+    """What the steps of a quickstart took."""
+    return [f'{name} {step.seconds:.0f} s' for name, step in run.steps.items() if step.seconds is not None]
+
+
+def supervision_card(run: Run) -> dict[str, Sequence[str]] | str:
+    """Lines of the supervision card by heading, from loading a few training images as training does; a message where that fails."""
+    try:
+        return audit(run.config, data_only=True).sections('loading of the training images')
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
+
+
+def reproduction(run: Run) -> tuple[dict[str, str], list[str]]:
+    """Config, seed, checkpoint, commit and versions; and the commands."""
+    source = run.meta.get('config') or next((str(path) for path in sorted(run.folder.glob('*.py'))), 'CONFIG')
+    commands = [step.command for step in run.steps.values() if step.command] or [
+        shlex.join(['python', 'tools/train.py', source, '--work-dir', str(run.folder)]),
+        shlex.join(['python', 'tools/test.py', source, str(run.checkpoint), '--corloc', '--out', str(run.folder / 'metrics.json')]),
+    ]
+    facts = {
+        'config': source,
+        'seed': run.config.get('randomness', {}).get('seed'),
+        'checkpoint': f'{run.checkpoint} (SHA-256 {run.meta.get("checkpoint_sha256", "not recorded")})',
+        'commit': run.meta.get('commit') or 'not recorded',
+        'versions': ', '.join(f'{name} {version}' for name, version in run.meta.get('versions', {}).items()) or 'not recorded',
+    }
+    return facts, commands
