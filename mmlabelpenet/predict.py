@@ -139,10 +139,10 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
     store, unreadable, kept = predict(args)
-    hint = '' if store.num_instances else f'; none has a score of {args.min_score:g}: give a lower --min-score, or train for longer'
+    hint = '' if store.num_instances else f'; none has a score of {args.min_score:g}: lower --min-score, or train longer'
     say(f'{store.num_instances} instances, in {args.out}{hint}')
     if kept:
-        say(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+        say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
     for reason in unreadable.values():
         say(f'not labelled: {reason}')
     refuse_unreadable(unreadable, len(store))

@@ -138,7 +138,7 @@ def test_many_configs_are_trained_one_after_the_other_and_a_table_tells_how_each
     assert launch.main(['train', 'A.py', 'C.py', '2']) == 1
     assert names(started) == ['C.py'] and table(capsys.readouterr().out)['A.py'] == ('skipped', 'done before')
     assert launch.main(['train', 'A.py', 'A.py', '2']) == 0
-    assert capsys.readouterr().err == 'A.py stands twice and is taken once.\n'
+    assert capsys.readouterr().err == 'A.py is given twice and used once.\n'
 
 
 def test_many_configs_have_folders_of_their_own_in_a_work_dir(started):
@@ -183,11 +183,14 @@ def test_a_dry_run_of_many_prints_what_would_be_submitted(configs, capsys):
         (['train', 'configs', '2'], "'configs' is not a config, which is a .py file"),
         (['train', 'none.py', '2'], 'Config none.py does not exist'),
         (['train', 'A.py', '2', '--cfg-options', 'modle.a=1'], "modle: no code reads this key. Did you mean 'model'"),
-        (['train', 'A.py', 'C.py', '2', '--resume', 'iter_1.pth'], 'Many configs are not resumed from one checkpoint'),
+        (['train', 'A.py', 'C.py', '2', '--resume', 'iter_1.pth'], 'Several configs cannot resume from one checkpoint'),
         (['test', 'A.py', 'none.pth', '2'], 'Checkpoint none.pth does not exist'),
         (['test', 'none.pth', 'A.py', '2'], "'none.pth' is not a config"),
         (['test', 'A.py', 'a.pth', 'b.pth', '2'], "'b.pth' is neither a config nor the checkpoint of the config before it"),
-        (['test', 'A.py', 'C.py', '2', '--out', '/tmp/all.json'], '--out of many configs is the name of a file in the folder of each'),
+        (
+            ['test', 'A.py', 'C.py', '2', '--out', '/tmp/all.json'],
+            'With several configs, --out is the name of a file',
+        ),
         (['slurm', 'gpu', 'A.py'], 'The number of GPUs is missing. Usage: bash tools/slurm_train.sh PARTITION'),
         (['slurm', 'gpu', 'A.py', '12'], 'GPUS must be a multiple of GPUS_PER_NODE, got 12 and 8'),
         (['slurm', 'gpu', 'A.py', '4'], 'there is no command srun'),
@@ -234,7 +237,7 @@ def test_the_work_dir_of_another_config_is_not_touched(started, capsys):
 def test_more_gpus_than_the_machine_has_are_refused(configs, monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: True)
     monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
-    with pytest.raises(ValueError, match='4 GPUs were asked for, but this machine shows 2'):
+    with pytest.raises(ValueError, match='4 GPUs were requested, but this machine has 2'):
         launch.main(['train', 'A.py', '4'])
 
 

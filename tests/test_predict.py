@@ -59,7 +59,7 @@ def test_every_format_tells_of_the_same_instances(model, photos, tmp_path, capsy
 
 def test_no_instance_still_gives_files_and_says_what_may_help(model, photos, tmp_path, capsys):
     predict.main([str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '1.1', '--format', 'coco', 'labelme'])
-    assert 'none has a score of 1.1: give a lower --min-score' in capsys.readouterr().out
+    assert 'none has a score of 1.1: lower --min-score' in capsys.readouterr().out
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').content['annotations'] == []
 
 

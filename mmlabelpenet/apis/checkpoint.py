@@ -81,7 +81,7 @@ def is_plain(value: object) -> bool:
 def find_checkpoint(work_dir: str | Path) -> Path | None:
     """The last checkpoint of a training that is whole.
 
-    A damaged one is passed over with a warning, for the one before it.
+    A damaged checkpoint is skipped with a warning, and the previous one is used.
 
     Returns:
         its path; None if there is no checkpoint at all.
@@ -96,16 +96,16 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     for path in found:
         if is_whole(path):
             return path
-        print_log(f'{path} is damaged and passed over; the checkpoint before it is used.', 'current', level=logging.WARNING)
+        print_log(f'{path} is damaged and skipped; the previous checkpoint is used.', 'current', level=logging.WARNING)
     if found:
         raise ValueError(
-            f'All checkpoints of {work_dir} are damaged: {", ".join(path.name for path in found)}. Start anew without --resume.'
+            f'All checkpoints of {work_dir} are damaged: {", ".join(path.name for path in found)}. Start again without --resume.'
         )
     return None
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a checkpoint has all its bytes, by the check sums it carries."""
+    """Whether a checkpoint is complete, by its checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())  # else it may unpack to any size

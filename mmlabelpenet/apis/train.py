@@ -30,7 +30,7 @@ def train(
 
     Args:
         config: with ``work_dir``.
-        resume: ``'auto'`` for the last whole checkpoint of the work dir, or the path of one; None starts anew.
+        resume: ``'auto'`` for the last whole checkpoint of the work dir, or the path of one; None starts from the beginning.
         amp: mixed precision, ``'bf16'`` or ``'fp16'``; None computes in float32.
         auto_scale_lr: scale the learning rate to the batch of all ranks and accumulated batches.
         tensorboard: also write TensorBoard's event files.
@@ -139,7 +139,7 @@ def allow_cpu_ranks(config: Config) -> None:
 
 
 def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: Sequence[str] | None = None) -> None:
-    """Compare a checkpoint with the model before it is loaded: mmengine loads what fits and goes on without a word.
+    """Compare a checkpoint with the model before it is loaded: mmengine loads what fits and ignores the rest silently.
 
     Args:
         whole: whether every tensor must be there (a run is resumed). Else stages may be absent, as whole stages only, on either side.

@@ -1,7 +1,7 @@
 """Make a page to look through pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
 
-STORE is a store or a folder of the stages' stores. Inside of a work dir, images, tags and annotations are found by its config.
-The page is one file. Sort it by lowest weight, disagreement of the stages or worst IoU, filter it by class, stage and weight.
+STORE is a pseudo-label store or a folder of stores. In a work dir, images, tags and annotations are found through its config.
+The page is a single file. Sort it by lowest weight, disagreement of the stages or worst IoU; filter it by class, stage and weight.
 """
 
 import argparse
@@ -23,12 +23,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='annotated data set to show IoU with, such as data/coco (default: that of the work dir)',
     )
     parser.add_argument('--out', type=Path, help='page to write (default: browse.html beside the store)')
-    parser.add_argument('--width', type=int, default=256, help='of the images in the page (default: 256)')
+    parser.add_argument('--width', type=int, default=256, help='width of the images in the page (default: 256)')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Collect what is there and write the page."""
+    """Collect the data and write the page."""
     args = parse_args(argv)
     from mmlabelpenet.apis.config import config_devkit, inner_datasets
     from mmlabelpenet.datasets.devkit import open_devkit
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.store if args.store.is_dir() else args.store.parent
     config = last_config(folder.resolve().parent)
     if args.images is None and args.devkit is None and config is None:
-        raise ValueError('The store lies in no work dir: give the folder of its images with --images.')
+        raise ValueError('The store is not in a work dir: give the folder of its images with --images.')
     classes = next(iter(stores.values())).classes
     devkit = open_devkit(args.devkit, classes) if args.devkit else config_devkit(config) if config else None
     dataset = inner_datasets(config.train_dataloader.dataset)[0] if config else None

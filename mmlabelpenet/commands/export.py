@@ -20,12 +20,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder to write; unchanged files of an earlier export are replaced')
     parser.add_argument('--images', type=Path, help='folder of the images, such as data/VOCdevkit/VOC2012/JPEGImages (coco: may be absent)')
-    parser.add_argument('--min-weight', type=float, default=0.0, help='leave out lighter instances (default: 0)')
-    parser.add_argument('--top-k', type=int, default=0, help='only the heaviest so many instances of an image, 0 for all (default: 0)')
-    parser.add_argument('--need-mask', action='store_true', help='leave out instances that have a box only')
+    parser.add_argument('--min-weight', type=float, default=0.0, help='exclude instances with a lower weight (default: 0)')
+    parser.add_argument('--top-k', type=int, default=0, help='instances kept per image, by weight; 0 for all (default: 0)')
+    parser.add_argument('--need-mask', action='store_true', help='exclude instances that have only a box')
     parser.add_argument('--keep-empty', action='store_true', help='keep images without instances, as background')
     parser.add_argument('--val-share', type=float, default=0.0, help='share of the images for validation (default: 0; not for labelme)')
-    parser.add_argument('--seed', type=int, default=0, help='of the division (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the split (default: 0)')
     parser.add_argument('--boxes', action='store_true', help='yolo: boxes for detectors in place of polygons')
     parser.add_argument(
         '--masks',
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Choose, write, and say what was left out."""
+    """Choose, write, and report what was left out."""
     args = parse_args(argv)
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.workbench.exports.formats import write_export
@@ -63,6 +63,6 @@ def main(argv: list[str] | None = None) -> None:
     count = sum(map(len, labels.annotations.values()))
     say(f'{count} instances of {len(labels.classes)} classes in {len(labels.images)} images: {args.out}')
     if kept:
-        say(f'kept as they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+        say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
     if labels.left_out:
         say('left out: ' + ', '.join(f'{number} {what}' for what, number in labels.left_out.items()))

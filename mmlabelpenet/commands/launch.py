@@ -4,13 +4,13 @@
     python tools/launch.py test CONFIG [CHECKPOINT]... GPUS [arguments of tools/test.py]
     python tools/launch.py slurm PARTITION CONFIG... GPUS [arguments of tools/train.py]
 
-One config is started at once. Many are checked before the first of them starts, and those that lack something are left out. The others
-run one after another, under Slurm all at once; finished ones are skipped, interrupted ones are resumed, a failure stops none of the
-others, and a table says how each ended. The exit code is 1 if any failed or was left out.
+A single config is started at once. Several configs are checked before the first one starts, and those that lack something are left out. The
+others run one after another, under Slurm all at once; finished ones are skipped, interrupted ones are resumed, and a failure does not stop
+the others. A table shows how each ended. The exit code is 1 if any failed or was left out.
 
-More options: --dry-run prints what would be started, --no-check does not look for data and weights first. With many configs, --work-dir
-DIR is the folder of their folders; without a checkpoint behind it a config is tested with the last one of its run, and --out
-(metrics.json) and --dump name files in the folder of each.
+More options: --dry-run prints what would be started, --no-check skips the check of data and weights. With several configs, --work-dir DIR
+is the parent of their work dirs; a config without a checkpoint after it is tested with the last one of its run, and --out (metrics.json)
+and --dump name files in the work dir of each.
 """
 
 import argparse
@@ -105,16 +105,16 @@ def check_machine(gpus: int, partition: str | None) -> None:
     """Slurm is there if it is asked for; and a machine with GPUs has one for each process. Without any, processes run on the CPU."""
     if partition is not None:
         if shutil.which('srun') is None:
-            raise FileNotFoundError('This machine has no Slurm: there is no command srun.')
+            raise FileNotFoundError('Slurm is not installed: the command srun was not found.')
         return
     import torch
 
     if torch.cuda.is_available() and gpus > torch.cuda.device_count():
-        raise ValueError(f'{gpus} GPUs were asked for, but this machine shows {torch.cuda.device_count()}.')
+        raise ValueError(f'{gpus} GPUs were requested, but this machine has {torch.cuda.device_count()}.')
 
 
 def check_single(tool: str, inputs: Sequence[str], options: Sequence[str], look: bool) -> None:
-    """What is wrong with the only config is said here, once, and not by each process."""
+    """Check a single config here, so that an error is printed once and not by each process."""
     from mmlabelpenet.workbench.experiments.jobs import EvaluationJob, TrainingJob
 
     if tool == 'test.py':
@@ -135,7 +135,7 @@ def make_trainings(paths: Sequence[str], options: Sequence[str]) -> list:
     args = train.parse_args([paths[0], *rest])
     if args.work_dir or args.resume not in (None, 'auto'):
         raise ValueError(
-            'Many configs are not resumed from one checkpoint, and --work-dir is written in full: the folder of their folders.'
+            'Several configs cannot resume from one checkpoint; --work-dir, written in full, is the parent of their work dirs.'
         )
     words = tuple(word for word in rest if word not in ('--resume', '--resume=auto'))  # all are resumed
     return [TrainingJob(path, words, args.cfg_options, folder(own.work_dir, path)) for path in once(paths)]
@@ -149,7 +149,7 @@ def make_tests(words: Sequence[str], options: Sequence[str]) -> list:
     args = test.parse_args([words[0], '', *rest])
     for option, name in (('--out', own.out), ('--dump', own.dump)):
         if name and Path(name).is_absolute():
-            raise ValueError(f'{option} of many configs is the name of a file in the folder of each, got {name!r}.')
+            raise ValueError(f'With several configs, {option} is the name of a file in the work dir of each, got {name!r}.')
     given = {Path(word): Path(after) for word, after in zip(words, words[1:]) if word.endswith('.py') and not after.endswith('.py')}
     if strangers := [word for word in words if not word.endswith('.py') and Path(word) not in given.values()]:
         raise ValueError(f'{strangers[0]!r} is neither a config nor the checkpoint of the config before it.')
@@ -168,7 +168,7 @@ def folder(parent: str | None, path: Path) -> Path | None:
 def once(paths: Sequence[str]) -> list[Path]:
     """Each config once, with a line for one that stands twice."""
     for path in dict.fromkeys(path for path in paths if paths.count(path) > 1):
-        sys.stderr.write(f'{path} stands twice and is taken once.\n')
+        sys.stderr.write(f'{path} is given twice and used once.\n')
     return list(dict.fromkeys(map(Path, paths)))
 
 
@@ -188,5 +188,5 @@ def carry_out(jobs: list, launch, check: bool) -> int:
     say(f'\n{outcome_table(outcomes)}')
     lacking = [outcome for outcome in outcomes if outcome.status in ('failed', 'left out')]
     if lacking:
-        say(f'\nNot done: {len(lacking)} of {len(jobs)}. Give the same command again for what is missing.')
+        say(f'\nNot done: {len(lacking)} of {len(jobs)}. Run the same command again for the missing ones.')
     return 1 if lacking else 0

@@ -8,9 +8,9 @@ NAMES = ('report', 'python tools/analysis_tools/report.py')  # as a command of m
 def main(argv: list[str] | None = None) -> None:
     """Read the command line and write."""
     parser = new_parser(__doc__, *NAMES)
-    parser.add_argument('work_dir', help='of a finished training; metrics.json there, if any, becomes the table')
-    parser.add_argument('--test-images', type=int, default=8, help='shown (default: 8)')
-    parser.add_argument('--train-images', type=int, default=5, help='shown (default: 5)')
+    parser.add_argument('work_dir', help='work dir of a finished training; its metrics.json, if any, becomes the table')
+    parser.add_argument('--test-images', type=int, default=8, help='number of test images shown (default: 8)')
+    parser.add_argument('--train-images', type=int, default=5, help='number of training images shown (default: 5)')
     args = parser.parse_args(argv)
     from mmlabelpenet.workbench.report.report import write_report
 

@@ -13,8 +13,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
-    parser.add_argument('--stage', default='all', help="one of the config's model.stages (default: all of them)")
+    parser.add_argument('checkpoint', help='checkpoint of the training, <work dir>/iter_<n>.pth')
+    parser.add_argument('--stage', default='all', help="one of the config's model.stages (default: all)")
     parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation: the config's tta, scales and flips, takes that many times longer"
@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='FILE.json',
         help='write the predictions here, COCO-format results as eval_predictions.py reads them; of several stages as FILE.<stage>.json',
     )
-    parser.add_argument('--work-dir', help='where the log goes; default work_dirs/<config name>/test')
+    parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/<config name>/test)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

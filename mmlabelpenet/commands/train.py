@@ -14,10 +14,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; ``--amp`` and ``--resume`` may stand before the config."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs, checkpoints and pseudo labels go; default work_dirs/<config name>')
-    parser.add_argument('--resume', nargs='?', const='auto', help='go on from the last whole checkpoint of the work dir, or from this one')
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and pseudo labels (default: work_dirs/<config name>)')
+    parser.add_argument('--resume', nargs='?', const='auto', help='resume from the last complete checkpoint, or from this one')
     parser.add_argument('--amp', nargs='?', const='bf16', choices=['bf16', 'fp16'], help='mixed precision; default bf16')
-    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the images per update of all ranks')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the number of images per update')
     parser.add_argument('--tensorboard', action='store_true', help='also write event files for TensorBoard')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')

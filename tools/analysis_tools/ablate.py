@@ -1,12 +1,12 @@
-"""Train and test configs over seeds, then put them beside a base in one table.
+"""Train and test configs over seeds, and compare them with a base in one table.
 
     python tools/analysis_tools/ablate.py configs/labelpenet/ablations/lite0_rendered_no_*.py --seeds 0 1 2 \\
         --base configs/labelpenet/labelpenet_lite0_rendered.py --out work_dirs/ablations
 
-Each config and seed has a folder OUT/<config name>/seed<k>. All are checked first, and one that lacks its data is left out. A finished
-one is skipped, an interrupted one goes on; one that fails is named with its last error, and the others go on. The table is written to
-OUT/ablations.md, .json and .svg: mean and sample standard deviation over seeds, and the difference from the base. With --slurm all runs
-are handed to Slurm at once, and the table is made when they have ended.
+Each config and seed has a folder OUT/<config name>/seed<k>. All are checked first, and those that lack data are left out. Finished runs are
+skipped, interrupted ones continue; a run that fails is reported with its last error, and the others continue. The table is written to
+OUT/ablations.md, .json and .svg: mean and sample standard deviation over seeds, and the difference from the base. With --slurm, all runs
+are submitted at once, and the table is made when they have ended.
 """
 
 import argparse
@@ -22,15 +22,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='default: 0')
-    parser.add_argument('--base', help='the config that the others are compared with (default: the first); run as the others are')
+    parser.add_argument('--base', help='the config that the others are compared with (default: the first)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all runs (default: %(default)s)')
     parser.add_argument('--metrics', nargs='+', metavar='KEY', help='metrics of the table')
-    parser.add_argument('--gpus', type=int, default=1, help='of each training (default: 1)')
-    parser.add_argument('--slurm', metavar='PARTITION', help='run on this partition of Slurm, all at once')
+    parser.add_argument('--gpus', type=int, default=1, help='GPUs of each training (default: 1)')
+    parser.add_argument('--slurm', metavar='PARTITION', help='submit all runs to this partition of Slurm')
     words = dict(nargs='+', action='extend', default=[], metavar='KEY=VALUE')
     parser.add_argument('--cfg-options', **words, help='override config keys of every run')
     parser.add_argument('--dry-run', action='store_true', help='print the commands only')
-    parser.add_argument('--collect', action='store_true', help='run nothing, make the table of what is done')
+    parser.add_argument('--collect', action='store_true', help='only make the table of the finished runs')
     return parser.parse_args(argv)
 
 

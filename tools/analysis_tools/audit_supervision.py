@@ -1,11 +1,11 @@
-"""Print what a result of a config rests on: the supervision card.
+"""Audit the supervision of a config: which files a training opens, and what its weights and proposals were made from.
 
     python tools/analysis_tools/audit_supervision.py configs/labelpenet/labelpenet_vgg16_voc07.py
 
-A few images go through the whole training, one iteration a phase; every file that is opened on the way is written down. The card lists
-them by kind, the pre-trained weights and their supervision, the proposals and theirs, and the images that training and testing share
-(compared by content too). The exit status is 0 if all is well, 1 if training opens boxes or masks or shares an image with the test, and 2
-if it could not be found out, for want of data, proposals or weights.
+A few images go through the whole training, one iteration per phase, and every opened file is recorded. The report lists them by kind, the
+pre-trained weights and the proposals with their supervision, and the images that training and testing share (also by content). The exit
+status is 0 if nothing is wrong, 1 if training opens boxes or masks or shares an image with the test, and 2 if data, proposals or weights
+are missing.
 """
 
 import argparse
@@ -21,9 +21,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of a training')
-    parser.add_argument('--images', type=int, default=4, help='images of the training split that go through training (default: 4)')
-    parser.add_argument('--data-only', action='store_true', help='load the images as training does, but build no network')
-    parser.add_argument('--out', metavar='FILE.md', help='write the card to this file too')
+    parser.add_argument('--images', type=int, default=4, help='number of training images that are used (default: 4)')
+    parser.add_argument('--data-only', action='store_true', help='load the images as training does, without building the network')
+    parser.add_argument('--out', metavar='FILE.md', help='also write the report to this file')
     parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys, as for tools/train.py')
     return parser.parse_args(argv)
 

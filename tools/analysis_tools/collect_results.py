@@ -1,11 +1,11 @@
-"""Gather the metrics.json files of many runs into Markdown and CSV tables.
+"""Collect the metrics.json files of many runs into Markdown and CSV tables.
 
     python tools/analysis_tools/collect_results.py work_dirs/a work_dirs/b --out results
     python tools/analysis_tools/collect_results.py work_dirs --against paper --out results
 
-Runs that differ in their seed alone become one row, mean ± sample standard deviation. Results of a checkpoint that is not the last of
-its training, or of a part of a split, are left out and named. With --out NAME, NAME.md and NAME.csv are written; the CSV holds every
-number unrounded, per class too. The paper's numbers are its own, as printed in its Tables 1-6.
+Runs that differ only in their seed become one row, mean ± sample standard deviation. Results of a checkpoint that is not the last of its
+training, or of a part of a split, are excluded and listed. With --out NAME, NAME.md and NAME.csv are written; the CSV holds all numbers
+unrounded, also per class. The paper's numbers are those printed in its Tables 1-6.
 """
 
 import argparse
@@ -18,16 +18,16 @@ from mmlabelpenet.terminal import run
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('paths', nargs='+', help='work dirs that hold metrics.json, or such files')
+    parser.add_argument('paths', nargs='+', help='work dirs with metrics.json, or such files')
     parser.add_argument('--against', choices=['paper'], help="add the rows of the paper's Tables 1-6, with ours beside them")
     parser.add_argument('--metrics', nargs='+', metavar='KEY', help='columns of the first table of each group')
-    parser.add_argument('--per-class', nargs='*', metavar='KEY', help='metrics that get a table with a column a class; none: no such table')
+    parser.add_argument('--per-class', nargs='*', metavar='KEY', help='metrics that get a table per class; without a KEY, none')
     parser.add_argument('--out', metavar='NAME', help='write NAME.md and NAME.csv')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Gather, print, write."""
+    """Collect, print, write."""
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import COLUMNS
     from mmlabelpenet.files import atomic_write

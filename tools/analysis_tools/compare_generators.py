@@ -1,7 +1,8 @@
 """Compare label generators without training: python tools/analysis_tools/compare_generators.py CONFIG... --checkpoints CHECKPOINT...
 
-Each config's label generator reads the same stage of the same networks, one checkpoint of each seed of the first config. Its labels of the
-training list are compared with the annotations, which are read for this alone: the share of right boxes, mean box IoU, mean mask IoU.
+The label generator of each config is applied to the same stage of the same networks, one checkpoint per seed of the first config. Its
+labels of the training list are compared with the annotations, which are read only for this: share of correct boxes, mean box IoU, mean
+mask IoU.
 
     python tools/analysis_tools/compare_generators.py CONFIG ABLATION --checkpoints SEED0.pth SEED1.pth --stage detection
 """
@@ -17,10 +18,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', help='config files; the first is the base')
-    parser.add_argument('--checkpoints', nargs='+', required=True, help='networks of the base, one of each seed')
-    parser.add_argument('--stage', default='classification', help='whose labels (default: classification)')
-    parser.add_argument('--images', type=int, help='only so many, evenly spread over the list (default: all)')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/generators'), help='folder of the labels and of the table')
+    parser.add_argument('--checkpoints', nargs='+', required=True, help='checkpoints of the base, one per seed')
+    parser.add_argument('--stage', default='classification', help='the stage that labels (default: classification)')
+    parser.add_argument('--images', type=int, help='number of images, evenly spread over the list (default: all)')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/generators'), help='folder for the labels and the table')
     parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys of all')
     return parser.parse_args(argv)
 

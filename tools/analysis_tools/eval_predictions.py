@@ -1,11 +1,11 @@
-"""Score COCO-format results of any program by the paper's measures.
+"""Evaluate COCO-format results of any program with the paper's metrics.
 
     python tools/analysis_tools/eval_predictions.py data/VOCdevkit/VOC2012 val results.json --out metrics.json
 
 RESULTS.json is a list of entries ``{"image_id": "2007_000033", "category_id": 1, "bbox": [x, y, w, h], "score": 0.9,
-"segmentation": {"size": [h, w], "counts": "..."}}``: image_id is the VOC id (a string), category_id the 1-based place of the class in
---classes or its name; for COCO both are COCO's own numbers. bbox is in 0-based pixels with exclusive right and bottom edge; bbox or
-segmentation may be missing. tools/test.py --dump writes such files. All rules: docs/evaluation.md.
+"segmentation": {"size": [h, w], "counts": "..."}}``: image_id is the VOC id (a string), category_id the 1-based index of the class in
+--classes or its name; for COCO, both are COCO's own ids. bbox is in 0-based pixels with exclusive right and bottom edge; bbox or
+segmentation may be missing. tools/test.py --dump writes such files. docs/evaluation.md has all rules.
 """
 
 import argparse
@@ -20,20 +20,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('devkit', help='folder of the data set: data/VOCdevkit/VOC2012 and others with its layout, or data/coco')
-    parser.add_argument('split', help='image list; each of its images is scored, also those without an entry')
+    parser.add_argument('split', help='image list; an image without an entry has no predictions')
     parser.add_argument('predictions', help='COCO-format results, a JSON list')
     parser.add_argument('--classes', nargs='+', help="names in the order of category_id (default: VOC's 20, COCO's 80)")
     parser.add_argument('--protocol', choices=['test', 'corloc'], default='test', help="'corloc': CorLoc of a training split")
     parser.add_argument(
-        '--box-iou-thrs', type=float, nargs='+', default=[0.5], metavar='IOU', help='of box AP; the first one of CorLoc too'
+        '--box-iou-thrs',
+        type=float,
+        nargs='+',
+        default=[0.5],
+        metavar='IOU',
+        help='of box AP; the first also of CorLoc',
     )
-    parser.add_argument('--mask-iou-thrs', type=float, nargs='+', default=[0.25, 0.5, 0.7, 0.75], metavar='IOU', help='of mask AP')
-    parser.add_argument('--legacy', action='store_true', help='boxes name their last pixel ("+1" widths); keys then end in _legacy')
     parser.add_argument(
-        '--semantic-score-thr', type=float, default=0.3, help='score from which on an instance enters the class map of mIoU'
+        '--mask-iou-thrs', type=float, nargs='+', default=[0.25, 0.5, 0.7, 0.75], metavar='IOU', help='thresholds of mask AP'
     )
+    parser.add_argument('--legacy', action='store_true', help='inclusive box edges ("+1" widths); keys then end in _legacy')
+    parser.add_argument('--semantic-score-thr', type=float, default=0.3, help='minimum score of an instance in the class map of mIoU')
     parser.add_argument('--name', default='predictions', help='name of the row')
-    parser.add_argument('--out', metavar='FILE.json', help='write the table, per class too, to this file')
+    parser.add_argument('--out', metavar='FILE.json', help='write the table to this file, with values per class')
     return parser.parse_args(argv)
 
 

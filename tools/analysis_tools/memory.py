@@ -1,4 +1,4 @@
-"""Memory that a training needs, phase by phase: python tools/analysis_tools/memory.py CONFIG [--size H W] [--proposals N]."""
+"""Memory of a training, phase by phase: python tools/analysis_tools/memory.py CONFIG [--size H W] [--proposals N]."""
 
 import argparse
 
@@ -9,10 +9,10 @@ from mmlabelpenet.terminal import run
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file; neither its data nor its weights are needed')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), default=(900, 1200), help='of the images; default 900 1200')
-    parser.add_argument('--proposals', type=int, default=2000, help='of an image; default 2000')
-    parser.add_argument('--batch-size', type=int, default=1, help='images; default 1')
+    parser.add_argument('config', help='config file; its data and weights are not needed')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), default=(900, 1200), help='size of the images (default: 900 1200)')
+    parser.add_argument('--proposals', type=int, default=2000, help='number per image (default: 2000)')
+    parser.add_argument('--batch-size', type=int, default=1, help='images per iteration (default: 1)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """Measure where multiple-instance learning looks: python tools/analysis_tools/mil_mass.py CONFIG CHECKPOINT... [--plot mil.svg].
 
-For each checkpoint, on the training list, whose boxes are read for this alone: the area of the best box of each tag, the weight of
-proposals (Eq. 1) that lies on object pixels, the entropy of these weights, the overlap of the best box with the object, and CorLoc.
+Measures each checkpoint on the training list, whose boxes are read only for this: the area of the best box of each tag, the weight of
+proposals (Eq. 1) on object pixels, the entropy of these weights, the overlap of the best box with the object, and CorLoc.
 """
 
 import argparse
@@ -17,12 +17,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoints', nargs='+', help='what training wrote; several show how it went on')
-    parser.add_argument('--images', type=int, help='only so many, evenly spread over the list (default: all)')
-    parser.add_argument('--name', help="of the run in the plot (default: the config's)")
-    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers here')
-    parser.add_argument('--plot', type=Path, metavar='FILE', help='draw them over iterations: .svg, .png or .pdf')
-    parser.add_argument('--beside', nargs='+', type=Path, default=[], metavar='FILE.json', help='draw these runs in the same plot')
+    parser.add_argument('checkpoints', nargs='+', help='checkpoints of a training; several show its progress')
+    parser.add_argument('--images', type=int, help='number of images, evenly spread over the list (default: all)')
+    parser.add_argument('--name', help="name of the run in the plot (default: the config's)")
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers to this file')
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='plot them over iterations: .svg, .png or .pdf')
+    parser.add_argument('--beside', nargs='+', type=Path, default=[], metavar='FILE.json', help='also plot these runs')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -1,10 +1,10 @@
-"""Measure pseudo labels against the annotations of the training images, which training never read.
+"""Measure pseudo labels against the annotations of the training images, which training never reads.
 
     python tools/analysis_tools/pseudo_label_quality.py work_dirs/run/pseudo_labels data/VOCdevkit/VOC2012
     python tools/analysis_tools/pseudo_label_quality.py work_dirs/run/pseudo_labels/detection.json data/VOCdevkit/VOC2012 --out quality.json
 
-One row for each store, that is each stage that handed labels on: precision, recall, mean box IoU and mean mask IoU, plain and weighted by
-the instances' loss weights. With --out, all of it per class too.
+One row per store, that is per stage that makes labels: precision, recall, mean box IoU and mean mask IoU, unweighted and weighted by the
+loss weights of the instances. With --out, also per class.
 """
 
 import argparse
@@ -22,8 +22,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--mask-classes', nargs='+', help="classes behind the indices of SegmentationClass (default: VOC's, or the store's)"
     )
-    parser.add_argument('--iou-thr', type=float, default=0.5, help='box IoU from which on a label is right (default: 0.5)')
-    parser.add_argument('--per-class', action='store_true', help='also print a table of classes for each store')
+    parser.add_argument('--iou-thr', type=float, default=0.5, help='minimum box IoU of a correct label (default: 0.5)')
+    parser.add_argument('--per-class', action='store_true', help='also print a table per class for each store')
     parser.add_argument('--out', metavar='FILE.json', help='write the table, per class too, to this file')
     return parser.parse_args(argv)
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         name = name if name not in table else str(path)
         table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)
         stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
-    print(f'labels that each stage handed on, against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
+    print(f'labels of each stage against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
     for name, about in stores.items():
         print(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in about.items() if key not in ('path', 'sha256')))
         if args.per_class:

@@ -1,7 +1,7 @@
-"""Show how one image goes from its tags to its result: python tools/analysis_tools/trace.py CONFIG CHECKPOINT IMAGE.
+"""Show one image from its tags to its result: python tools/analysis_tools/trace.py CONFIG CHECKPOINT IMAGE.
 
-IMAGE is the name of an image of the config's training or test list, or any file with --tags. One row for each stage: scores of the
-proposals, attention of each tag, what the CRF makes of it, the pseudo instances handed on with their weights, and the stage's prediction.
+IMAGE is the name of an image in the config's training or test list, or any file with --tags. There is one row per stage: scores of the
+proposals, attention of each tag, the masks after the CRF, the pseudo instances with their weights, and the prediction of the stage.
 """
 
 import argparse
@@ -14,13 +14,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='what training wrote')
+    parser.add_argument('checkpoint', help='checkpoint of the training')
     parser.add_argument('image', help='image name, or a file')
-    parser.add_argument('--tags', nargs='+', metavar='CLASS', help="of a file, or in place of the image's own")
+    parser.add_argument('--tags', nargs='+', metavar='CLASS', help="tags of a file, or instead of the image's own tags")
     parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png, .webp, or .html for a page (default: trace.png)')
-    parser.add_argument('--width', type=int, default=320, help='of each image (default: 320)')
+    parser.add_argument('--width', type=int, default=320, help='width of each tile (default: 320)')
     parser.add_argument('--min-score', type=float, default=0.3, help='detections below are not drawn (default: 0.3)')
-    parser.add_argument('--blank', action='store_true', help='leave the photograph out, to show the image where that may not be shown')
+    parser.add_argument('--blank', action='store_true', help='omit the photograph, if it may not be shown')
     args = parser.parse_args(argv)
     if args.out.suffix not in ('.png', '.webp', '.html'):
         parser.error(f'--out ends in .png, .webp or .html, got {args.out}')
@@ -44,7 +44,7 @@ def find_data(inferencer, image: str, tags: list[str] | None):
     labels = [classes.index(name) for name in tags or ()]
     if Path(image).is_file():
         if not labels:
-            raise ValueError(f'{image!r} is a file: say with --tags what it shows. Classes: {", ".join(classes)}.')
+            raise ValueError(f'{image!r} is a file: give its tags with --tags. Classes: {", ".join(classes)}.')
         return inferencer.prepare(image, tags=labels), None
     for loader in ('label', 'test'):
         if inferencer.config.get(f'{loader}_dataloader') is None:

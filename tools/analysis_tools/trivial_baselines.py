@@ -1,9 +1,9 @@
-"""Score what any method has to beat: python tools/analysis_tools/trivial_baselines.py CONFIG [--methods largest whole random cam].
+"""Score trivial baselines: python tools/analysis_tools/trivial_baselines.py CONFIG [--methods largest whole random cam].
 
-`largest` takes the largest proposal but for the whole image, `whole` the image, `random` a random proposal; their masks are the boxes
-filled. `cam` is the class activation map of a linear image classifier with a threshold and a dense CRF. That classifier learns from the
-training tags, on features of the config's backbone and, where they are known, ImageNet's last layers; its scores rank the boxes of every
-method. The threshold of `cam` is the one of the best CorLoc on every tenth training image.
+`largest` takes the largest proposal other than the whole image, `whole` the image, `random` a random proposal; their masks are the filled
+boxes. `cam` is the class activation map of a linear image classifier with a threshold and a dense CRF. The classifier learns from the
+training tags, on features of the config's backbone and, where they are known, the last layers of the ImageNet network; its scores rank the
+boxes of every method. The threshold of `cam` is the one with the best CorLoc on every tenth training image.
 """
 
 import argparse
@@ -20,9 +20,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
-    parser.add_argument('--seed', type=int, default=0, help='of the random proposals')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random proposals (default: 0)')
     parser.add_argument('--crf', default='small', help="preset of the CRF, or 'none' (default: small)")
-    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the table here, with values per class')
+    parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the table to this file, with values per class')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -1,10 +1,10 @@
-"""Archives for the PASCAL VOC evaluation server: write them from COCO-format results, check those of any program.
+"""Write archives for the PASCAL VOC evaluation server from COCO-format results, or check those of any program.
 
     python tools/analysis_tools/voc_submission.py write comp4 data/VOCdevkit/VOC2012 test results.json comp4.tar.gz
     python tools/analysis_tools/voc_submission.py check comp4.tar.gz data/VOCdevkit/VOC2012 test
 
-comp3 (detection) and comp5 (segmentation) are for methods trained on VOC's own data alone; a network that starts from ImageNet weights
-belongs to comp4 and comp6. Of the devkit only image lists and images are read. tools/test.py --dump writes the results.
+comp3 (detection) and comp5 (segmentation) are for methods trained only on VOC's data; a network that starts from ImageNet weights belongs
+to comp4 and comp6. Only image lists and images of the devkit are read. tools/test.py --dump writes the results.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     write.add_argument('predictions', help='COCO-format results of its images')
     write.add_argument('archive', help='ends in .tar.gz')
     write.add_argument('--year', help="such as VOC2012 (default: name of the devkit's folder)")
-    write.add_argument('--score-thr', type=float, default=0.3, help='score from which on an instance enters a class map (default: 0.3)')
+    write.add_argument('--score-thr', type=float, default=0.3, help='minimum score of an instance in a class map (default: 0.3)')
     return parser.parse_args(argv)
 
 

@@ -1,12 +1,12 @@
-"""Make our proposal file of one that another program wrote: selective search, Edge Boxes, MCG, ...
+"""Convert proposals of other programs (selective search, Edge Boxes, MCG, ...) to a proposal file.
 
     python tools/dataset_converters/import_proposals.py SelectiveSearchVOC2007trainval.mat data/VOCdevkit/VOC2007 trainval \\
         data/proposals/voc07_trainval.npz --method "selective search"
 
-Sources: a MATLAB file with one cell of boxes for each image, a .npz with one array for each image, a JSON file, or a folder with one .mat
-or .npz for each image. Boxes are read as their kind of file usually has them: .mat as y1 x1 y2 x2 from pixel 1 with the last pixel inside
-(`bbs` of Edge Boxes as x y w h), .npz and JSON as x1 y1 x2 y2 from 0, lists of COCO results as x y w h from 0. --order, --first-pixel and
---last-pixel say otherwise. Boxes that do not lie in their images are an error.
+SOURCE is a MATLAB file with one cell of boxes per image, a .npz with one array per image, a JSON file, or a folder with one .mat or .npz
+per image. Boxes are read in the usual layout of each kind of file: .mat as y1 x1 y2 x2 from pixel 1 with the last pixel inside (`bbs` of
+Edge Boxes as x y w h), .npz and JSON as x1 y1 x2 y2 from 0, lists of COCO results as x y w h from 0. --order, --first-pixel and
+--last-pixel override the layout. Boxes outside their images are an error.
 """
 
 import argparse
@@ -23,15 +23,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('data_root', help='folder of the images, as for selective_search.py')
     parser.add_argument('split', help='image list')
     parser.add_argument('out', type=Path, help='the proposal file to write, .npz')
-    parser.add_argument('--method', default='unknown', help='what made the proposals; stands in the file and on supervision cards')
-    parser.add_argument('--order', choices=('yxyx', 'xyxy', 'xywh'), help='of the four numbers of a box')
+    parser.add_argument('--method', default='unknown', help='the method that made the proposals, recorded in the file')
+    parser.add_argument('--order', choices=('yxyx', 'xyxy', 'xywh'), help='order of the four numbers of a box')
     parser.add_argument('--first-pixel', type=int, choices=(0, 1), help='number of the first pixel of an image')
     parser.add_argument(
         '--last-pixel', choices=('inside', 'outside'), help='whether the second corner is the last pixel or the one after it'
     )
-    parser.add_argument('--boxes', metavar='NAME', help='variable of a .mat, or key in JSON, that holds the boxes')
-    parser.add_argument('--images', metavar='NAME', help='variable that holds the image names')
-    parser.add_argument('--scores', metavar='NAME', help='variable or key that holds the scores')
+    parser.add_argument('--boxes', metavar='NAME', help='variable in .mat, or key in JSON, of the boxes')
+    parser.add_argument('--images', metavar='NAME', help='variable of the image names')
+    parser.add_argument('--scores', metavar='NAME', help='variable or key of the scores')
     parser.add_argument('--min-size', type=float, default=0, help='drop proposals with a shorter side in pixels (default: 0, none)')
     parser.add_argument('--overwrite', action='store_true', help='replace the file')
     args = parser.parse_args(argv)

@@ -10,12 +10,12 @@ from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the folder and say what is in it."""
+    """Write the folder, and report its content."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('roots', nargs='+', help='devkits, such as data/VOCdevkit/VOC2007')
     parser.add_argument('out', help='the new folder')
-    parser.add_argument('--joint', default='trainval', help='list that is joined (default: %(default)s)')
-    parser.add_argument('--first', default='test', help='list of the first devkit alone (default: %(default)s)')
+    parser.add_argument('--joint', default='trainval', help='the joined list (default: %(default)s)')
+    parser.add_argument('--first', default='test', help='list that only the first devkit provides (default: %(default)s)')
     args = parser.parse_args(argv)
 
     from mmlabelpenet.datasets.join import join_devkits

@@ -9,7 +9,7 @@ from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the folder and say what is in it."""
+    """Write the folder, and report its content."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('official', help='VOC 2012 with the images, annotations and segmentations of trainval')
     parser.add_argument('out', help='the new folder')

@@ -1,6 +1,6 @@
-"""Say what a checkpoint holds: python tools/model_converters/inspect_checkpoint.py CHECKPOINT [--config] [--json].
+"""Show the content of a checkpoint: python tools/model_converters/inspect_checkpoint.py CHECKPOINT [--config] [--json].
 
-No code of the file runs.
+No code in the file is run.
 """
 
 import argparse
@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> None:
     """Print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint')
-    parser.add_argument('--config', action='store_true', help='print the config that it was trained with, to be written to a file')
+    parser.add_argument('--config', action='store_true', help='print the config of the training')
     parser.add_argument('--json', action='store_true', help='print everything as JSON')
     args = parser.parse_args(argv)
     from mmlabelpenet.apis.published import describe

@@ -1,7 +1,7 @@
-"""Strip a checkpoint of what only resuming needs: python tools/model_converters/publish.py work_dirs/X/iter_280000.pth --out published.
+"""Remove what only resuming needs from a checkpoint: python tools/model_converters/publish.py work_dirs/X/iter_280000.pth --out published.
 
-The file is named by its hash, and carries config, classes, seed, commit and versions. It is read with torch.load(weights_only=True),
-and by tools/test.py, mmlabelpenet.predict and load_from like any checkpoint.
+The file name contains its hash; the file keeps config, classes, seed, commit and versions. torch.load(weights_only=True), tools/test.py,
+mmlabelpenet.predict and load_from can read it like any checkpoint.
 """
 
 import argparse
@@ -11,9 +11,9 @@ from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the file and say how large it is."""
+    """Write the file, and report its size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='what training wrote, <work dir>/iter_<n>.pth')
+    parser.add_argument('checkpoint', help='checkpoint of a training, <work dir>/iter_<n>.pth')
     parser.add_argument('--out', default='.', metavar='DIR', help='folder to write to (default: here)')
     args = parser.parse_args(argv)
     from mmlabelpenet.apis.published import publish

@@ -1,10 +1,10 @@
-"""Turn a checkpoint into a plain state dict (tensors by name, nothing else), and back.
+"""Convert a checkpoint to a plain state dict (tensors by name, nothing else), and back.
 
     python tools/model_converters/state_dict.py to CHECKPOINT STATE.pth
     python tools/model_converters/state_dict.py from STATE.pth CHECKPOINT --config CONFIG
-    python tools/model_converters/state_dict.py upgrade OLD.pth NEW.pth      # weights of version 0.1 under their present names
+    python tools/model_converters/state_dict.py upgrade OLD.pth NEW.pth      # rename the weights of version 0.1
 
-The way back tries the tensors on the config's model, and fails where one is missing, left over or of another shape.
+"from" checks the tensors against the config's model, and fails if one is missing, unexpected or of another shape.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from mmlabelpenet.terminal import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Convert and say what was written."""
+    """Convert, and report what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('direction', choices=['to', 'from', 'upgrade'])
     parser.add_argument('source', help='file to read')

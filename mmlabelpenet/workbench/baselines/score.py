@@ -40,8 +40,8 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True)
-class Belief:
-    """What a classifier says of an image.
+class Evidence:
+    """Scores and maps of an image from a classifier.
 
     Attributes:
         scores: of the classes, float (C,).
@@ -53,16 +53,16 @@ class Belief:
 
 
 @dataclass(frozen=True)
-class Judge:
+class ImageScorer:
     """A classifier and the features it reads."""
 
     reader: FeatureMaps
     classifier: ImageClassifier
 
-    def __call__(self, data: dict) -> Belief:
-        """The belief about a batch of one."""
+    def __call__(self, data: dict) -> Evidence:
+        """Scores and maps of a batch of one."""
         feature = self.reader(data)
-        return Belief(self.classifier.probs(feature.mean((1, 2))[None])[0], self.classifier.activation_maps(feature))
+        return Evidence(self.classifier.probs(feature.mean((1, 2))[None])[0], self.classifier.activation_maps(feature))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Baseline:
     crf: dict | str | None = 'small'
     min_score: float = 0.05
 
-    def predict(self, sample: DetDataSample, image: NDArray[np.uint8], belief: Belief, labels: Tensor) -> InstanceData:
+    def predict(self, sample: DetDataSample, image: NDArray[np.uint8], evidence: Evidence, labels: Tensor) -> InstanceData:
         """One instance a class, in pixels of the original image.
 
         Args:
@@ -93,13 +93,13 @@ class Baseline:
         size = tuple(sample.img_shape[:2])
         if self.method == 'cam':
             crf = build_crf(self.crf)
-            crfs = [crf if score >= self.min_score else None for score in belief.scores[labels]]
-            masks = activation_masks(image, belief.maps[labels], self.threshold, crfs)
+            crfs = [crf if score >= self.min_score else None for score in evidence.scores[labels]]
+            masks = activation_masks(image, evidence.maps[labels], self.threshold, crfs)
             bboxes = mask_boxes(masks)
         else:
             bboxes = chosen_boxes(self.method, sample.proposals.bboxes, size, len(labels), sample.img_id, self.seed)
             masks = box_masks(bboxes, size)
-        found = InstanceData(bboxes=bboxes, scores=belief.scores[labels], labels=labels, masks=masks)
+        found = InstanceData(bboxes=bboxes, scores=evidence.scores[labels], labels=labels, masks=masks)
         return rescale_result(found, sample)
 
 
@@ -128,17 +128,17 @@ def trivial_baselines(
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     train, test = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('corloc', 'test'))
     reader = FeatureMaps(config.model)
-    judge = Judge(reader, learn(reader, train))
+    scorer = ImageScorer(reader, learn(reader, train))
     baselines = {method: Baseline(method, seed, crf=crf) for method in methods}
     meta: dict = dict(config=config.filename, config_sha256=config_hash(config), seed=seed, crf=crf, thresholds=None)
     if 'cam' in methods:
         tried = {f'{thr:g}': replace(baselines['cam'], threshold=thr) for thr in THRESHOLDS}
-        found, _ = measure(config.corloc_evaluator, tried, judge, train, range(0, len(train), STEP_OF_CHOICE))
+        found, _ = measure(config.corloc_evaluator, tried, scorer, train, range(0, len(train), STEP_OF_CHOICE))
         meta['thresholds'] = {thr: row['CorLoc_50'] for thr, row in found.items()}
         baselines['cam'] = tried[max(tried, key=lambda thr: meta['thresholds'][thr] or 0.0)]
         meta['threshold'] = baselines['cam'].threshold
-    table, meta['test'] = measure(config.test_evaluator, baselines, judge, test)
-    located, meta['corloc'] = measure(config.corloc_evaluator, baselines, judge, train)
+    table, meta['test'] = measure(config.test_evaluator, baselines, scorer, test)
+    located, meta['corloc'] = measure(config.corloc_evaluator, baselines, scorer, train)
     table = add_missing(merge_tables(table, located))
     meta |= receipt(start)
     if out is not None:
@@ -157,7 +157,7 @@ def learn(reader: FeatureMaps, dataset: VOCTags) -> ImageClassifier:
 
 
 def measure(
-    evaluator: dict, baselines: dict[str, Baseline], judge: Judge, dataset: VOCTags, indices: Sequence[int] | None = None
+    evaluator: dict, baselines: dict[str, Baseline], scorer: ImageScorer, dataset: VOCTags, indices: Sequence[int] | None = None
 ) -> tuple[Table, dict]:
     """Score baselines on images of a data set.
 
@@ -176,15 +176,15 @@ def measure(
     indices = range(len(dataset)) if indices is None else indices
     located = metric.protocol == 'corloc'
     blind = located and all(baseline.method != 'cam' for baseline in baselines.values())
-    preprocessor = judge.reader.data_preprocessor
+    preprocessor = scorer.reader.data_preprocessor
     for index in track(indices, 'images'):
         data = preprocessor(pseudo_collate([dataset[index]]))
         (sample,), (image,) = data['data_samples'], preprocessor.images(data['inputs'], data['data_samples'])
         onehot = sample.gt_image_labels.onehot
         labels = onehot.nonzero().flatten() if located else torch.arange(len(onehot))
-        belief = Belief(onehot, onehot[:, None, None]) if blind else judge(data)
-        belief = replace(belief, scores=onehot) if located else belief
-        found = {name: baseline.predict(sample, image, belief, labels) for name, baseline in baselines.items()}
+        evidence = Evidence(onehot, onehot[:, None, None]) if blind else scorer(data)
+        evidence = replace(evidence, scores=onehot) if located else evidence
+        found = {name: baseline.predict(sample, image, evidence, labels) for name, baseline in baselines.items()}
         metric.process(None, [dict(img_id=sample.img_id, stage_predictions=found)])
     metric.evaluate(len(indices))
     return metric.table, metric.meta

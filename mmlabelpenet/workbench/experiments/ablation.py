@@ -1,4 +1,4 @@
-"""Training and testing many configs over seeds: what is done is skipped, what was interrupted goes on, what fails is named.
+"""Training and testing many configs over seeds: finished runs are skipped, interrupted ones continue, failures are reported.
 
 A *run* is one config with one seed. It has the folder ``<out>/<config name>/seed<k>``.
 """

@@ -1,4 +1,4 @@
-"""Compare label generators on trained networks, without training: what each config's generator makes of the same stage's belief."""
+"""Compare label generators without training: the generator of each config labels the training list from the same trained stage."""
 
 import copy
 import time

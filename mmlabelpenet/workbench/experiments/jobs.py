@@ -103,7 +103,7 @@ class TrainingJob(Job):
             raise ValueError(f'train.py left no {self.product}.')
 
     def _check_folder(self) -> None:
-        """Refuse to go on with what another config, other options or another seed have begun."""
+        """Refuse to continue a run of another config, other options or another seed."""
         if not any(self.work_dir.glob('*.pth')):
             return
         noted, written_out = self.work_dir / RUN_FILE, [path.stem for path in self.work_dir.glob('*.py')]
@@ -114,7 +114,7 @@ class TrainingJob(Job):
         if 'seed' in run and (run['recipe_sha256'], run['seed']) != mine:
             raise ValueError(
                 f'{self.work_dir} holds a run with other settings: the config has changed, or the options or the seed were others. '
-                'Remove it, choose another folder, or go on with it by\n'
+                'Remove it, choose another folder, or continue it with\n'
                 f'    python tools/train.py {self.path} --work-dir {self.work_dir} --resume'
             )
 

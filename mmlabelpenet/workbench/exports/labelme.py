@@ -20,7 +20,7 @@ VERSION = '5.5.0'  # of LabelMe, the first one with masks
 def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = False) -> list[Path]:
     """One JSON beside each image: masks pixel by pixel (shape type ``mask``), boxes without mask as rectangles.
 
-    LabelMe draws later shapes above earlier ones, so the heaviest object comes last. All files lie in one folder (``_``
+    LabelMe draws later shapes above earlier ones, so the object with the highest weight comes last. All files lie in one folder (``_``
     stands for ``/``). ``weight``, ``bbox`` and ``as_written`` of a shape
     tell the way back what has not been changed by hand; LabelMe keeps them.
 

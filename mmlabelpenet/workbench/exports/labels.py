@@ -25,7 +25,7 @@ class Labels:
     Attributes:
         classes: names in label order; the category of class k is k + 1.
         images: the store's entries of images that are left.
-        annotations: by the id of the image, heaviest first.
+        annotations: by the id of the image, highest weight first.
         left_out: what was not taken and how many, for a message.
     """
 
@@ -40,26 +40,26 @@ def choose_labels(
 ) -> Labels:
     """Choose instances by weight.
 
-    An image without any instance left is left out too: it does show something, and would teach other programs that it is background.
+    Images without remaining labels are excluded too, because their objects would be learnt as background.
 
     Args:
-        min_weight: lighter ones are left out.
-        top_k: only the heaviest so many of an image; 0 takes all.
+        min_weight: labels with a lower weight are excluded.
+        top_k: number of labels kept per image, those with the highest weight; 0 keeps all.
         need_mask: leave out instances that have a box only.
 
     Raises:
         ValueError: nothing is left.
     """
     annotations: dict[int, list[dict]] = {image['id']: [] for image in store.content['images']}
-    left_out = dict.fromkeys(('too light', 'without mask', 'beyond the heaviest', 'images without labels'), 0)
+    left_out = dict.fromkeys(('with a lower weight', 'without mask', 'beyond the top_k', 'images without labels'), 0)
     for annotation in sorted(store.content['annotations'], key=lambda a: (-a['weight'], a['id'])):
         found = annotations[annotation['image_id']]
         if annotation['weight'] < min_weight:
-            left_out['too light'] += 1
+            left_out['with a lower weight'] += 1
         elif need_mask and not has_mask(annotation):
             left_out['without mask'] += 1
         elif top_k and len(found) >= top_k:
-            left_out['beyond the heaviest'] += 1
+            left_out['beyond the top_k'] += 1
         else:
             found.append(annotation)
     images = [image for image in store.content['images'] if keep_empty or annotations[image['id']]]

@@ -25,10 +25,10 @@ _HEAD = '# label:color_rgb:parts:actions'
 def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, seed: int = 0) -> list[Path]:
     """A VOC devkit: ``Annotations``, ``JPEGImages``, ``ImageSets``, ``SegmentationClass``, ``SegmentationObject``, ``labelmap.txt``.
 
-    All images are ``.jpg`` and lie in one folder (``_`` stands for ``/``), for some readers look no deeper. Corners are whole numbers;
-    ``bbox`` and ``mask`` of an ``object`` hold the exact box and the whole mask, which other programs pass over. Value k of
-    ``SegmentationObject`` is the k-th ``object`` of the annotation file. Where masks overlap the heavier one has the pixel; the background
-    around an object is void.
+    All images are ``.jpg`` files in one folder (``_`` stands for ``/``), because some readers ignore subfolders. Corners are integers;
+    ``bbox`` and ``mask`` of an ``object`` hold the exact box and the whole mask, which other programs ignore. Value k of
+    ``SegmentationObject`` is the k-th ``object`` of the annotation file. Where masks overlap, the one with the higher weight gets the
+    pixel; the background around an object is void.
 
     Returns:
         the image lists of ``ImageSets/Main``.
@@ -55,7 +55,7 @@ def write_labels(out: Path, name: str, image: Mapping, annotations: Sequence[Map
         out: the devkit.
         name: of the image below ``JPEGImages``.
         image: the store's entry.
-        annotations: of the image, heaviest first.
+        annotations: of the image, highest weight first.
     """
     size, stem = (image['height'], image['width']), PurePosixPath(name).with_suffix('')
     objects = [_object(annotation, classes) for annotation in annotations]

@@ -106,7 +106,7 @@ classes = {_tuple(data.classes)}
 {_model(data, recipe)}
 
 # Iterations of each stage in turn, and at last of all together; the learning rate drops by ten in the last twelfth of each later stage.
-# More iterations take longer and mostly help. The two mask stages go on from the weights of the stage before, which shortens their way.
+# More iterations take longer and mostly help. The two mask stages start from the weights of the previous stage.
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=dict(

@@ -168,7 +168,7 @@ def _entries(images: Mapping[str, ReadImage], devkit: VOCDevkit, data: OwnData, 
 
 
 def _notes(image: ReadImage, classes: Sequence[str]) -> list[dict]:
-    """Annotations of an image, heaviest first."""
+    """Annotations of an image, highest weight first."""
     return [
         dict(
             category_id=classes.index(item.name) + 1, bbox=list(item.bbox), area=float(coco_mask.area(item.segmentation)),

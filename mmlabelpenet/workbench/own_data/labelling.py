@@ -27,7 +27,7 @@ def label_images(
     batch_size: int = 1,
     earlier: PseudoLabelStore | None = None,
 ) -> tuple[PseudoLabelStore, dict[str, str]]:
-    """Predict and store; an interrupted run goes on where it stopped.
+    """Predict and store; an interrupted run continues.
 
     Args:
         inferencer: a trained network.

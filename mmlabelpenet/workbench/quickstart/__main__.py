@@ -2,7 +2,7 @@
 
     python -m mmlabelpenet.workbench.quickstart [--work-dir work_dirs/quickstart] [--seed 0] [--data data/rendered] [--quick-check]
 
-A step that is done with the same settings is skipped, and an interrupted training goes on, when the same command is given again.
+When the same command is run again, steps that were done with the same settings are skipped, and an interrupted training continues.
 """
 
 import json
@@ -166,7 +166,7 @@ def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> boo
 
 
 def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> None:
-    """Do not go on with a training of other settings, and do not overwrite it.
+    """Refuse to continue or overwrite a training with other settings.
 
     Raises:
         ValueError: the work dir holds one.

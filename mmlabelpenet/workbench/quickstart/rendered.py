@@ -58,7 +58,7 @@ def _is_complete(root: Path, settings: RenderSettings) -> bool:
     marker = root / _MARKER
     if not marker.is_file():
         raise ValueError(f'Expected no {str(root)!r} or a rendered data set in it, but it holds other files. Choose another folder.')
-    todo = 'Remove the folder to render it anew.'
+    todo = 'Remove the folder to render it again.'
     if read_json(marker, dict[str, Any], 'the mark of a rendered data set', todo) != _marker(settings):
         raise ValueError(
             f'{str(root)!r} holds a data set rendered with other settings (see {marker.name} there). Remove it or choose another folder.'
@@ -67,7 +67,7 @@ def _is_complete(root: Path, settings: RenderSettings) -> bool:
     if found != settings.num_train + settings.num_test:
         raise ValueError(
             f'{str(root)!r} should hold {settings.num_train + settings.num_test} images, found {found}. '
-            'Remove the folder to render it anew.'
+            'Remove the folder to render it again.'
         )
     return True
 

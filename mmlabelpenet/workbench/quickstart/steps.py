@@ -1,7 +1,7 @@
 """A command made of steps: each is done once with its settings, and shown while it runs.
 
 A step is another command, whose output goes to a log and in part to the terminal, or a function. What is done is written down in the work
-dir, so that the same command goes on where it was interrupted.
+dir, so that the same command continues after an interruption.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
     """Log lines of all training runs of a work dir, one for each iteration, a resumed run's in place of the older ones.
 
     Returns:
-        dicts with ``step`` (int) and values, by rising step; lines cut short by a kill are passed over.
+        dicts with ``step`` (int) and values, by rising step; lines cut short by a kill are skipped.
     """
     lines: dict[int, dict] = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):

@@ -1,4 +1,4 @@
-"""Images of what the network believes, while it learns."""
+"""Drawings of what the network predicts while it trains."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class SamplePanels(Hook):
     """Every so often a panel of the same few training images: tags, attention, and what the stages that have begun to learn find.
 
     ``<work dir>/vis/<image>_iter_<n>.webp``; to TensorBoard too, where the visualizer has such a backend. Weights, modes and random
-    numbers are left as they were. Stages that wait on another device than the backbone are passed over.
+    numbers are left as they were. Stages on another device than the backbone are skipped.
 
     Args:
         interval: iterations between two panels.

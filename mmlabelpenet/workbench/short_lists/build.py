@@ -9,7 +9,7 @@ list                  images  of
 ``animals_test``      301     ``mini_train`` and ``mini_test``, those that show one of the five animals
 ====================  ======  ==================================================================================================
 
-Difficult objects count as objects here, in tags too. Images are encoded anew, since numbers that were measured on these lists rest on that.
+Difficult objects count as objects here, in tags too. Images are encoded again, because the published numbers were measured on such images.
 """
 
 from collections.abc import Iterable, Sequence

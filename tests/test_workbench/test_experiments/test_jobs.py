@@ -75,7 +75,7 @@ def test_a_folder_with_a_run_of_other_settings_is_not_gone_on_with(path):
         with pytest.raises(ValueError, match='work_dirs/leaf holds a run with other settings'):
             other.commands(Launch())
     path.write_text(path.read_text().replace('iters=5', 'iters=6'))
-    with pytest.raises(ValueError, match=r'go on with it by\n    python tools/train.py leaf.py --work-dir work_dirs/leaf --resume'):
+    with pytest.raises(ValueError, match=r'continue it with\n    python tools/train.py leaf.py --work-dir work_dirs/leaf --resume'):
         TrainingJob(path).commands(Launch())
 
 

@@ -20,12 +20,12 @@ def test_light_instances_and_those_beyond_the_heaviest_are_left_out(store):
     for image in single.images:
         most = max(a['weight'] for a in everything if a['image_id'] == image['id'])
         assert [a['weight'] for a in single.annotations[image['id']]] == [most]
-    assert single.left_out['beyond the heaviest'] == len(everything) - len(single.images)
+    assert single.left_out['beyond the top_k'] == len(everything) - len(single.images)
 
 
 def test_images_without_labels_are_left_out_unless_they_are_wanted(store):
     assert len(choose_labels(store, min_weight=0.8).images) < len(choose_labels(store, min_weight=0.8, keep_empty=True).images) == 16
-    with pytest.raises(ValueError, match='No label is left of 28 .28 too light'):
+    with pytest.raises(ValueError, match='No label is left of 28 .28 with a lower weight'):
         choose_labels(store, min_weight=1.1)
 
 
