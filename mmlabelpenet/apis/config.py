@@ -1,5 +1,6 @@
 """Reading configs: one error that names file and key."""
 
+import copy
 import hashlib
 import json
 import traceback
@@ -8,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
 from mmlabelpenet.datasets.devkit import Devkit, open_devkit
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import shown
+from mmlabelpenet.registry import DATASETS, MODELS
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -168,6 +173,18 @@ def config_devkit(config: Config, loader: str = 'train') -> Devkit:
     metrics = [stage_metric(config[key]) for key in ('test_evaluator', 'corloc_evaluator') if config.get(key) is not None]
     mask_classes = next((metric['mask_classes'] for metric in metrics if metric.get('mask_classes')), None)
     return open_devkit(dataset.data_root, config_classes(dataset), mask_classes)
+
+
+def build_dataset(config: Config, loader: str) -> Dataset:
+    """The data set of a data loader: ``'train'``, ``'label'``, ``'test'`` or ``'corloc'``."""
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    return DATASETS.build(copy.deepcopy(config[f'{loader}_dataloader'].dataset))
+
+
+def build_model(config: Config) -> nn.Module:
+    """The network of a config, without weights from files."""
+    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
+    return MODELS.build(copy.deepcopy(config.model))
 
 
 def config_hash(config: Config) -> str:

@@ -13,14 +13,12 @@ from typing import Any
 import msgspec
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, named_classes, read_checkpoint, read_state
-from mmlabelpenet.apis.config import config_classes, config_hash, recipe_hash
+from mmlabelpenet.apis.config import build_model, config_classes, config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
 from mmlabelpenet.files import atomic_write, file_hash
-from mmlabelpenet.registry import MODELS
 from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import read_tensors
 
@@ -56,10 +54,7 @@ def to_state_dict(source: str | Path, target: str | Path) -> dict[str, Tensor]:
     Returns:
         what was written.
     """
-    state = _compact(read_checkpoint(source)['state_dict'])
-    with atomic_write(target, 'wb') as file:
-        torch.save(state, file)
-    return state
+    return _write_tensors(target, read_checkpoint(source)['state_dict'])
 
 
 def from_state_dict(source: str | Path, config: Config, target: str | Path) -> Path:
@@ -73,9 +68,8 @@ def from_state_dict(source: str | Path, config: Config, target: str | Path) -> P
         FileNotFoundError: there is no such file.
         ValueError: the tensors are not exactly those of the model; says what differs.
     """
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     with torch.device('meta'):  # shapes are enough
-        model = MODELS.build(config.model)
+        model = build_model(config)
     load_strictly(model, source, assign=True)
     classes = config_classes(config.train_dataloader.dataset)
     meta = dict(cfg=config.pretty_text, dataset_meta=dict(classes=classes), source_sha256=file_hash(source))
@@ -89,11 +83,7 @@ def upgrade(source: str | Path, target: str | Path) -> dict[str, Tensor]:
     Returns:
         what was written.
     """
-    state = _compact(read_state(source)['state_dict'])
-    state = {OLD_NAME.sub(r'\1detector.\2', key): value for key, value in state.items()}
-    with atomic_write(target, 'wb') as file:
-        torch.save(state, file)
-    return state
+    return _write_tensors(target, {OLD_NAME.sub(r'\1detector.\2', key): t for key, t in read_state(source)['state_dict'].items()})
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -199,6 +189,13 @@ def _compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _receipt() -> dict[str, Any]:
     return dict(commit=git_commit(), versions=package_versions())
+
+
+def _write_tensors(target: str | Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    state = _compact(state)
+    with atomic_write(target, 'wb') as file:
+        torch.save(state, file)
+    return state
 
 
 def _write(target: Path, state: Mapping[str, Tensor], meta: dict[str, Any]) -> Path:

@@ -55,7 +55,7 @@ def whole_corners(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int
     return x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def write_annotation(path: Path, size: tuple[int, int], objects: Iterable[Mapping[str, Any]], **head: Any) -> None:
+def write_annotation(path: Path, size: tuple[int, int], objects: Iterable[Mapping[str, Any]], /, **head: Any) -> None:
     """Write the annotation file of an image.
 
     Args:

@@ -33,9 +33,8 @@ def find_data(inferencer, image: str, tags: list[str] | None):
     Raises:
         ValueError: an unknown class, no such image, or no tags.
     """
-    from mmlabelpenet.apis.config import config_devkit
+    from mmlabelpenet.apis.config import build_dataset, config_devkit
     from mmlabelpenet.datasets.tag_files import unknown_tag
-    from mmlabelpenet.registry import DATASETS
 
     classes = inferencer.classes
     for name in tags or ():
@@ -49,7 +48,7 @@ def find_data(inferencer, image: str, tags: list[str] | None):
     for loader in ('label', 'test'):
         if inferencer.config.get(f'{loader}_dataloader') is None:
             continue
-        dataset = DATASETS.build(inferencer.config[f'{loader}_dataloader'].dataset)
+        dataset = build_dataset(inferencer.config, loader)
         for index in range(len(dataset)):
             if dataset.get_data_info(index)['img_id'] == image:
                 data = dataset[index]

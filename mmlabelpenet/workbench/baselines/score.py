@@ -6,7 +6,6 @@ maps is the one with the best CorLoc on every tenth training image.
 Shapes: C classes, K boxes, D channels, (h', w') feature map. Boxes: float32 xyxy in pixels of the network input.
 """
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +16,11 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.config import config_hash, stage_metric
+from mmlabelpenet.apis.config import build_dataset, config_hash, stage_metric
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.test import add_missing
 from mmlabelpenet.calibration.crf import build_crf
@@ -31,7 +29,7 @@ from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.progress import track
-from mmlabelpenet.registry import DATASETS, METRICS
+from mmlabelpenet.registry import METRICS
 from mmlabelpenet.workbench.baselines.image_classifier import FeatureMaps, ImageClassifier, fit_image_classifier
 from mmlabelpenet.workbench.baselines.places import METHODS, activation_masks, box_masks, chosen_boxes, mask_boxes
 
@@ -125,8 +123,7 @@ def trivial_baselines(
     if unknown := sorted(set(methods) - set(METHODS)):
         raise ValueError(f'Trivial baselines are {", ".join(METHODS)}, got {", ".join(unknown)}.')
     start = time.monotonic()
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    train, test = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('corloc', 'test'))
+    train, test = build_dataset(config, 'corloc'), build_dataset(config, 'test')
     reader = FeatureMaps(config.model)
     scorer = ImageScorer(reader, learn(reader, train))
     baselines = {method: Baseline(method, seed, crf=crf) for method in methods}

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.config import config_devkit, recipe_hash, stage_names
+from mmlabelpenet.apis.config import build_dataset, config_devkit, recipe_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import LabelPass
-from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.collect import Result
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
@@ -38,13 +36,12 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
         ValueError: a checkpoint of another model, no such stage, or the last one.
     """
     start = time.monotonic()
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     net, about = load_leading_stages(config, checkpoint, stage)
     if net.stages[stage].labels is None:
         told = ', '.join(name for name in stage_names(config) if config.model.stages[name].get('labels'))
         raise ValueError(f'The stage {stage} hands no labels on; compare one of {told}.')
     loader = copy.deepcopy(config.label_dataloader)
-    dataset = DATASETS.build(copy.deepcopy(loader.dataset))
+    dataset = build_dataset(config, 'label')
     loader.dataset.indices = evenly_spread(len(dataset), max_images)
     row, counts = store_quality(LabelPass(loader, folder).run(Runner, stage, net), config_devkit(config, 'label'))
     measured_on = dict(protocol='pseudo labels', data=Path(dataset.data_root).name, split=dataset.split, images=counts['images'])

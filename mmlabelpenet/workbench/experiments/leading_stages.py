@@ -7,9 +7,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mmlabelpenet.apis.checkpoint import read_checkpoint
-from mmlabelpenet.apis.config import stage_names
+from mmlabelpenet.apis.config import build_model, stage_names
 from mmlabelpenet.models import LabelPENet
-from mmlabelpenet.registry import MODELS
 
 
 def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[LabelPENet, dict[str, Any]]:
@@ -19,13 +18,13 @@ def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[La
         FileNotFoundError: no such checkpoint.
         ValueError: the config has no such stage, or the checkpoint lacks weights of its model.
     """
-    model = copy.deepcopy(config.model)
-    names = stage_names(config)
+    config = copy.deepcopy(config)
+    model, names = config.model, stage_names(config)
     if last not in names:
         raise ValueError(f'There is no stage {last!r} in {config.filename}, only {", ".join(names)}.')
     model.stages = {name: model.stages[name] for name in names[: names.index(last) + 1]}
     model.test_cfg = dict(stages=[last])
-    net, content = MODELS.build(model), read_checkpoint(path)
+    net, content = build_model(config), read_checkpoint(path)
     wanted, given = net.state_dict(), content['state_dict']
     wrong = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
     if wrong:

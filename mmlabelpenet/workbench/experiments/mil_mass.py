@@ -5,7 +5,6 @@ It needs annotated boxes, so it measures and never trains.
 Shapes: R proposals of one image, G objects of one class in it, (h, w) image. Boxes: float xyxy in original pixels, half-open.
 """
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +15,10 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.config import config_devkit, config_hash, stage_names
+from mmlabelpenet.apis.config import build_dataset, config_devkit, config_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.devkit import Devkit
@@ -30,7 +28,6 @@ from mmlabelpenet.files import file_hash
 from mmlabelpenet.models import LabelPENet
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import track
-from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 
 KEYS = ('chosen_area', 'mass_on_object', 'uniform_on_object', 'entropy', 'chosen_iou', 'CorLoc_50')
@@ -52,9 +49,8 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
         ValueError: a checkpoint of another model, or nothing to measure.
     """
     start = time.monotonic()
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     nets, metas = zip(*(load_leading_stages(config, path, stage_names(config)[0]) for path in checkpoints), strict=True)
-    dataset = DATASETS.build(copy.deepcopy(config.corloc_dataloader.dataset))
+    dataset = build_dataset(config, 'corloc')
     devkit = config_devkit(config, 'corloc')
     backbones = [weights_hash(net.backbone) for net in nets]
     records: list[list[dict]] = [[] for _ in nets]

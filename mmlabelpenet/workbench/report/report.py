@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mmlabelpenet.apis.config import build_dataset
 from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
-from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.report import report_quality as quality
 from mmlabelpenet.workbench.report.curves import chart, loss_curves, phase_lines, read_scalars
 from mmlabelpenet.workbench.report.page import write_page
@@ -72,7 +72,7 @@ def write_report(work_dir: str | Path, test_images: int = 8, train_images: int =
 
 def gallery(run: Run, model: LabelPENet, loader: str, count: int, kinds: Sequence[str]) -> quality.Rows:
     """Name and tiles of images spread over the data set of a loader, in the order of ``kinds`` where the truth comes first."""
-    dataset: Any = DATASETS.build(run.config[f'{loader}_dataloader'].dataset)
+    dataset: Any = build_dataset(run.config, loader)
     classes, rows = dataset.metainfo['classes'], []
     for index in track(evenly_spread(len(dataset), count) if count else [], f'{loader} images'):
         data = dataset[index]

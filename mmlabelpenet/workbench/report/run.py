@@ -5,10 +5,9 @@ from pathlib import Path
 
 import msgspec
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.checkpoint import load_strictly
-from mmlabelpenet.apis.config import config_classes, config_devkit, load_config, stage_names
+from mmlabelpenet.apis.config import build_model, config_classes, config_devkit, load_config, stage_names
 from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
@@ -16,7 +15,6 @@ from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.table import read_metrics
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
-from mmlabelpenet.registry import MODELS
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.report.comparison import Comparison, compare
 
@@ -58,8 +56,7 @@ class Run:
 
     def model(self) -> LabelPENet:
         """The trained network on the CPU, in evaluation mode."""
-        init_default_scope(self.config.get('default_scope', 'mmlabelpenet'))
-        model = MODELS.build(self.config.model)
+        model = build_model(self.config)
         load_strictly(model, self.checkpoint)
         return model.eval()
 

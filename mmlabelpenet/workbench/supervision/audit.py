@@ -14,13 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
+from mmlabelpenet.apis.config import build_dataset
 from mmlabelpenet.apis.config_check import dicts_within
 from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.dataset import RECORD, OwnData
 from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
@@ -114,10 +113,9 @@ def shortened(config: Config, work_dir: str, images: int) -> Config:
 
 def load_images(config: Config) -> None:
     """Read the images of the shortened data sets through their pipelines."""
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    for name in ('train_dataloader', 'label_dataloader'):
-        if config.get(name) is not None:
-            dataset = DATASETS.build(config[name].dataset)
+    for name in ('train', 'label'):
+        if config.get(f'{name}_dataloader') is not None:
+            dataset = build_dataset(config, name)
             for index in range(len(dataset)):
                 dataset[index]
 
