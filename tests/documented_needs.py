@@ -232,7 +232,7 @@ NEEDS = (  # page, line, what makes it ready
     ('', 'voc12_short_lists', official_voc12),
     ('docs/configs', 'VOC2012mini mini_train', few_images),
     ('docs/install', ' train ', configs('labelpenet_lite0_rendered')),
-    ('docs/records', 'plot_logs', lambda terminal: [trained(f'work_dirs/seed{seed}')(terminal) for seed in (1, 2)]),
+    ('docs/records', 'analyze_logs', lambda terminal: [trained(f'work_dirs/seed{seed}')(terminal) for seed in (1, 2)]),
     ('', 'join_voc', lambda terminal: shutil.rmtree('data/VOCdevkit/VOC0712')),
     ('', 'render_voc', lambda terminal: shutil.rmtree('data/rendered')),
     ('', 'state_dict.py upgrade', weights_of_version_0_1),

@@ -19,6 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('logs', nargs='+', type=Path, help='work dirs of trainings, or their scalars.json')
     parser.add_argument('--keys', nargs='+', help='only losses whose name holds one of these')
     parser.add_argument('--out', type=Path, default=Path('losses.png'), help='.png, .svg or .pdf (default: losses.png)')
+    parser.add_argument('--log', action='store_true', help='logarithmic axis')
     return parser.parse_args(argv)
 
 
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
 
     folders = [work_dir(path) for path in args.logs]
     if args.task == 'plot_curve':
-        print(f'Wrote {plot_logs(folders, args.out, args.keys)}')
+        print(f'Wrote {plot_logs(folders, args.out, args.keys, args.log)}')
         return
     for folder in folders:
         config = last_config(folder)
