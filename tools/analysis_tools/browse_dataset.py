@@ -24,18 +24,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Draw and write."""
     args = parse_args(argv)
-    from mmengine.registry import init_default_scope
-
     from mmlabelpenet.apis import load_config
+    from mmlabelpenet.apis.config import build_dataset
     from mmlabelpenet.datasets.images import jpeg_bytes
     from mmlabelpenet.datasets.samplers import evenly_spread
     from mmlabelpenet.progress import track
-    from mmlabelpenet.registry import DATASETS
     from mmlabelpenet.workbench.report.training_images import draw_sample
 
-    config = load_config(args.config, args.cfg_options)
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    dataset = DATASETS.build(config.train_dataloader.dataset)
+    dataset = build_dataset(load_config(args.config, args.cfg_options), 'train')
     dataset.use_pseudo_labels(str(args.labels) if args.labels else None)
     for index in track(evenly_spread(len(dataset), args.images), 'images'):
         item = dataset[index]

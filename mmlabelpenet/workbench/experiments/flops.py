@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmlabelpenet.registry import MODELS
+from mmlabelpenet.apis.config import build_model
 from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 
 
@@ -22,8 +21,7 @@ def count_flops(config: Config, size: tuple[int, int], proposals: int) -> Iterat
     Yields:
         name, operations and parameters, of the backbone and of each stage.
     """
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    model = MODELS.build(config.model).eval()
+    model = build_model(config).eval()
     data = model.data_preprocessor(synthetic_batch(config.model.num_classes, size, proposals, 1), False)
     (view,) = model.views(data['inputs'], data['data_samples'], store=False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

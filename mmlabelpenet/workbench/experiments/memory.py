@@ -12,14 +12,12 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, LabelData
 from mmengine.utils import import_modules_from_strings
 
-from mmlabelpenet.apis.config import phase_lengths
+from mmlabelpenet.apis.config import build_model, phase_lengths
 from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
 from mmlabelpenet.models.label_penet import LabelPENet
-from mmlabelpenet.registry import MODELS
 from mmlabelpenet.structures import pseudo_instances
 
 
@@ -62,9 +60,8 @@ def measure_phase(config: Config, index: int, size: tuple[int, int], proposals: 
 
     The optimizer's state is there from the start, also that of stages which earlier phases have trained.
     """
-    init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     torch.manual_seed(0)
-    model = MODELS.build(config.model).to(get_device()).train()
+    model = build_model(config).to(get_device()).train()
     phases = make_phases(config.train_cfg.phases, model.names)
     optimizer = build_optim_wrapper(model, config.optim_wrapper)
     trained = [_trained_by(model, phase) for phase in phases[: index + 1]]

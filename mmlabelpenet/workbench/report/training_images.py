@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlabelpenet.visualization.drawing import class_colours, draw_instances, draw_proposals
-from mmlabelpenet.workbench.report.panels import Tile, titled
+from mmlabelpenet.visualization.drawing import draw_proposals
+from mmlabelpenet.workbench.report.tiles import Painter, Tile, titled
 
 
 def draw_sample(item: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8]:
@@ -20,12 +20,10 @@ def draw_sample(item: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.u
     image = np.ascontiguousarray(item['inputs'].numpy().transpose(1, 2, 0)[..., ::-1])
     sample = item['data_samples']
     tags = [classes[label] for label in sample.gt_image_labels.onehot.nonzero().flatten().tolist()]
-    pseudo, colours = sample.pseudo_instances, class_colours(len(classes))
+    pseudo = sample.pseudo_instances
     if len(pseudo):
-        captions = [
-            f'{classes[label]} w {weight:.2f}' for label, weight in zip(pseudo.labels.tolist(), pseudo.weights.tolist(), strict=True)
-        ]
-        drawn = draw_instances(image, pseudo.bboxes.numpy(), colours[pseudo.labels.numpy()], captions, pseudo.masks.masks.astype(bool))
+        masks = pseudo.masks.masks.astype(bool)
+        drawn = Painter(image, classes).labels('', pseudo.bboxes.numpy(), pseudo.labels.numpy(), pseudo.weights.tolist(), masks).image
     else:
         drawn = draw_proposals(image, sample.proposals.bboxes.numpy())
     return titled(Tile('input', f'tags: {", ".join(tags) or "none"}', drawn))
