@@ -1,6 +1,5 @@
 """The network: start reading at ``label_penet.py``."""
 
-from .aspp import ASPPTail, IdentityTail
 from .backbones import *  # noqa: F401,F403
 from .conv_mil_head import ConvMILBBoxHead
 from .data_preprocessor import InvertibleDataPreprocessor
@@ -16,10 +15,8 @@ from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, 
 from .weights import ImageNetWeights
 
 __all__ = [
-    'ASPPTail',
     'CentredUnitNorm',
     'ConvMILBBoxHead',
-    'IdentityTail',
     'MILSigmoidLoss',
     'ImageNetWeights',
     'InvertibleDataPreprocessor',

@@ -48,34 +48,6 @@ class LabelPEASPP(BaseModule):
         return self.relu(self.fuse(torch.cat([self.relu(branch(x)) for branch in self.branches], 1)))
 
 
-@MODELS.register_module()
-class IdentityTail(BaseModule):
-    """No tail: the stage reads the shared map itself."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        """The map in a tuple, as backbones return it."""
-        return (x,)
-
-
-@MODELS.register_module()
-class ASPPTail(BaseModule):
-    """A tail of nothing but the pyramid, for models at CPU size: ``(input map, pyramid of it)``.
-
-    Args:
-        in_channels: channels of the shared map.
-        **kwargs: of :class:`LabelPEASPP`.
-    """
-
-    def __init__(self, in_channels: int, **kwargs) -> None:
-        super().__init__()
-        self.aspp = LabelPEASPP(in_channels, **kwargs)
-        self.out_channels = (in_channels, self.aspp.out_channels)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, in_channels, h, w) to itself and (N, out_channels, h, w)."""
-        return x, self.aspp(x)
-
-
 def _branch(in_channels: int, channels: int, dilation: int) -> nn.Conv2d:
     if dilation == 1:
         return nn.Conv2d(in_channels, channels, 1)

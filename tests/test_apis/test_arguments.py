@@ -4,7 +4,7 @@ import pytest
 
 from mmlabelpenet.apis.arguments import arguments
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
-from mmlabelpenet.models.aspp import ASPPTail
+from mmlabelpenet.models.backbones import ASPPTail
 
 
 class First:

@@ -2,6 +2,7 @@
 
 from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
 from .resnet import ResNetC4, ResNetC5
+from .tail import ASPPTail, IdentityTail
 from .vgg import VGG16C4, VGG16Tail
 
-__all__ = ['EfficientNetLite0C4', 'EfficientNetLite0Tail', 'ResNetC4', 'ResNetC5', 'VGG16C4', 'VGG16Tail']
+__all__ = ['ASPPTail', 'EfficientNetLite0C4', 'EfficientNetLite0Tail', 'IdentityTail', 'ResNetC4', 'ResNetC5', 'VGG16C4', 'VGG16Tail']

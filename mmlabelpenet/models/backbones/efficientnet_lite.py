@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from mmlabelpenet.registry import MODELS
 
-from ..aspp import LabelPEASPP
-from .resnet import keep_norms_in_eval
+from .tail import FixedNorms, Tail, default_init, freeze_norms
 
 
 class _Group(NamedTuple):
@@ -35,7 +34,7 @@ _TAIL = (_Group(4, 5, 2, 192), _Group(1, 3, 1, 320))
 
 
 @MODELS.register_module()
-class EfficientNetLite0C4(BaseModule):
+class EfficientNetLite0C4(FixedNorms, BaseModule):
     """The shared backbone: the stem and the blocks up to 112 channels.
 
     Args:
@@ -62,7 +61,7 @@ class EfficientNetLite0C4(BaseModule):
         padding: str = 'symmetric',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg or _default_init())
+        super().__init__(init_cfg or default_init())
         if out_stride not in (8, 16):
             raise ValueError(f'out_stride of EfficientNetLite0C4 must be 8 or 16, got {out_stride}.')
         if not 0 <= frozen_stages <= len(_SHARED) + 1:
@@ -76,10 +75,10 @@ class EfficientNetLite0C4(BaseModule):
             self.groups.append(_blocks(group, channels, dilation, keep, padding))
             channels, stride, dilation = group.channels, stride * (1 if keep else group.stride), dilation * (2 if keep else 1)
         if frozen_bn:
-            _freeze_norms(self)
+            freeze_norms(self)
         for part in (self.stem, *self.groups)[:frozen_stages]:
             part.requires_grad_(False)
-        keep_norms_in_eval(self)
+        self.train()
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Images (N, 3, h, w) to one map, float (N, 112, h / out_stride, w / out_stride). It may be negative."""
@@ -90,25 +89,16 @@ class EfficientNetLite0C4(BaseModule):
             x = group(x)
         return (x,)
 
-    def train(self, mode: bool = True) -> EfficientNetLite0C4:
-        """Set the mode; batch normalisation stays in eval mode."""
-        super().train(mode)
-        keep_norms_in_eval(self)
-        return self
-
 
 @MODELS.register_module()
-class EfficientNetLite0Tail(BaseModule):
+class EfficientNetLite0Tail(Tail):
     """The 192- and 320-channel blocks and the 1x1 head of one stage. The map it makes is not negative.
 
     Args:
         stride: 1, where the first block keeps the resolution and what follows is dilated by 2, or 2 as published.
         dilation: of the map it reads: 1 for a shared part of stride 16, 2 for one of stride 8.
         with_head: end with the 1x1 convolution to 1280 channels; otherwise with a ReLU on the 320 channels.
-        with_input: return the input map too, before the other. It may be negative.
-        aspp: arguments of :class:`LabelPEASPP` on the last map, or None for none.
-        frozen: the blocks and the head keep their ImageNet weights; only ``aspp`` trains.
-        frozen_bn: weights and biases of batch normalisation never train.
+        with_input, aspp, frozen, frozen_bn: of :meth:`Tail.complete`; the input map may be negative.
         padding: 'symmetric' or 'same', see above.
         init_cfg: how to initialise; Kaiming if None.
 
@@ -118,8 +108,6 @@ class EfficientNetLite0Tail(BaseModule):
     >>> EfficientNetLite0Tail(with_head=False)((torch.zeros(1, 112, 4, 6),))[0].shape
     torch.Size([1, 320, 4, 6])
     """
-
-    own_init = ('aspp.',)
 
     def __init__(
         self,
@@ -133,34 +121,14 @@ class EfficientNetLite0Tail(BaseModule):
         padding: str = 'symmetric',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg or _default_init())
+        super().__init__(init_cfg or default_init())
         if stride not in (1, 2):
             raise ValueError(f'stride of EfficientNetLite0Tail must be 1 or 2, got {stride}.')
-        self.with_input = with_input
         self.groups = nn.ModuleList([_blocks(_TAIL[0], 112, dilation, stride == 1, padding)])
         self.groups.append(_blocks(_TAIL[1], _TAIL[0].channels, dilation * (2 if stride == 1 else 1), False, padding))
         self.head = _ConvBN(320, 1280, 1) if with_head else None
         self.unused_weights = () if with_head else ('head.',)
-        self.frozen = frozen
-        self.requires_grad_(not frozen)
-        if frozen_bn:
-            _freeze_norms(self)
-        last = 1280 if with_head else 320
-        self.aspp = None if aspp is None else LabelPEASPP(last, **aspp)
-        last = last if self.aspp is None else self.aspp.out_channels
-        self.out_channels = (112, last) if with_input else (last,)
-        keep_norms_in_eval(self)
-
-    def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """Map (N, 112, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``, map being float (N, 1280 or 320, h, w).
-
-        A second map in the tuple is what :meth:`fixed` has made of the first.
-        """
-        feat = feats if isinstance(feats, Tensor) else feats[0]
-        x = self.fixed(feat) if isinstance(feats, Tensor) or len(feats) == 1 else feats[1]
-        if self.aspp is not None:
-            x = self.aspp(x)
-        return (feat, x) if self.with_input else (x,)
+        self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen, frozen_bn)
 
     @property
     def fixed_layers(self) -> list[nn.Module]:
@@ -168,16 +136,10 @@ class EfficientNetLite0Tail(BaseModule):
         return [self.groups, *([] if self.head is None else [self.head])]
 
     def fixed(self, x: Tensor) -> Tensor:
-        """What :attr:`fixed_layers` make of a map."""
+        """Float (N, 1280 or 320, h, w), of a map (N, 112, h, w)."""
         for group in self.groups:
             x = group(x)
         return self.head(x) if self.head is not None else F.relu(x)
-
-    def train(self, mode: bool = True) -> EfficientNetLite0Tail:
-        """Set the mode; batch normalisation stays in eval mode."""
-        super().train(mode)
-        keep_norms_in_eval(self)
-        return self
 
 
 class _ConvBN(nn.Module):
@@ -243,13 +205,3 @@ def _pad_same(x: Tensor, kernel: int) -> Tensor:
     """Pad as TensorFlow does before a convolution of stride 2."""
     height, width = (kernel - 2 + size % 2 for size in x.shape[-2:])
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-
-
-def _freeze_norms(module: nn.Module) -> None:
-    for child in module.modules():
-        if isinstance(child, nn.BatchNorm2d):
-            child.requires_grad_(False)
-
-
-def _default_init() -> list[dict]:
-    return [dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer='_BatchNorm')]

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlabelpenet.registry import MODELS
 
-from ..aspp import LabelPEASPP
+from .tail import FixedNorms, Tail, default_init
 
 _STRIDES = {16: ((1, 2, 2), (1, 1, 1)), 8: ((1, 2, 1), (1, 1, 2))}
 
 
 @MODELS.register_module()
-class ResNetC4(ResNet):
+class ResNetC4(FixedNorms, ResNet):
     """The shared backbone: conv1 to layer3.
 
     Args:
@@ -64,34 +63,24 @@ class ResNetC4(ResNet):
             init_cfg=init_cfg,
         )
         self.out_stride = out_stride
-        keep_norms_in_eval(self)
-
-    def train(self, mode: bool = True) -> ResNetC4:
-        """Set the mode and return the module, which mmdet's ResNet does not."""
-        super().train(mode)
-        return self
+        self.train()
 
 
 @MODELS.register_module()
-class ResNetC5(BaseModule):
-    """layer4 of one stage, without stride by default, and ASPP where asked for. All outputs but the input map end with a ReLU.
+class ResNetC5(Tail):
+    """layer4 of one stage, without stride by default, and ASPP where asked for.
 
     Args:
         depth: 50 or 101.
         stride: 1, or 2 as published.
         dilation: 2 with stride 1, 1 with stride 2.
         style: as in :class:`ResNetC4`.
-        with_input: return the input map too, before the other.
-        aspp: arguments of :class:`LabelPEASPP` on the last map, or None for none.
-        frozen: layer4 keeps its ImageNet weights; only ``aspp`` trains.
-        frozen_bn: weights and biases of batch normalisation never train.
+        with_input, aspp, frozen, frozen_bn: of :meth:`Tail.complete`.
         init_cfg: how to initialise; Kaiming if None.
 
     >>> ResNetC5()((torch.zeros(1, 1024, 4, 3),))[0].shape
     torch.Size([1, 2048, 4, 3])
     """
-
-    own_init = ('aspp.',)
 
     def __init__(
         self,
@@ -105,31 +94,11 @@ class ResNetC5(BaseModule):
         frozen_bn: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        norm_layers = dict(type='Constant', val=1, layer='_BatchNorm')
-        super().__init__(init_cfg or [dict(type='Kaiming', layer='Conv2d'), norm_layers])
+        super().__init__(init_cfg or default_init())
         _check_style(style)
         block, blocks = ResNet.arch_settings[depth]
-        norm_cfg = dict(type='BN', requires_grad=not frozen_bn)
-        self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=norm_cfg)
-        self.frozen = frozen
-        if frozen:
-            self.layer4.requires_grad_(False)
-        self.with_input = with_input
-        self.aspp = None if aspp is None else LabelPEASPP(2048, **aspp)
-        last = 2048 if self.aspp is None else self.aspp.out_channels
-        self.out_channels = (1024, last) if with_input else (last,)
-        keep_norms_in_eval(self)
-
-    def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """Map (N, 1024, h, w), alone or in a tuple, to ``(C5,)`` or ``(input, C5)``, C5 being float (N, 2048, h, w).
-
-        A second map in the tuple is what :meth:`fixed` has made of the first.
-        """
-        feat = feats if isinstance(feats, Tensor) else feats[0]
-        x = self.fixed(feat) if isinstance(feats, Tensor) or len(feats) == 1 else feats[1]
-        if self.aspp is not None:
-            x = self.aspp(x)
-        return (feat, x) if self.with_input else (x,)
+        self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=dict(type='BN'))
+        self.complete(1024, 2048, aspp, with_input, frozen, frozen_bn)
 
     @property
     def fixed_layers(self) -> list[nn.Module]:
@@ -137,27 +106,8 @@ class ResNetC5(BaseModule):
         return [self.layer4]
 
     def fixed(self, x: Tensor) -> Tensor:
-        """What :attr:`fixed_layers` make of a map."""
+        """C5, float (N, 2048, h, w), of a map (N, 1024, h, w)."""
         return self.layer4(x)
-
-    def train(self, mode: bool = True) -> ResNetC5:
-        """Set the mode; batch normalisation stays in eval mode."""
-        super().train(mode)
-        keep_norms_in_eval(self)
-        return self
-
-
-def keep_norms_in_eval(module: nn.Module) -> None:
-    """Put every batch normalisation of ``module`` into eval mode, so that it uses the stored statistics.
-
-    >>> norm = nn.BatchNorm2d(2)
-    >>> keep_norms_in_eval(norm)
-    >>> norm.training
-    False
-    """
-    for child in module.modules():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            child.eval()
 
 
 def _check_style(style: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmlabelpenet.registry import MODELS
 
-from ..aspp import LabelPEASPP
+from .tail import Tail
 
 _WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3))
 
@@ -59,7 +59,7 @@ class VGG16C4(BaseModule):
 
 
 @MODELS.register_module()
-class VGG16Tail(BaseModule):
+class VGG16Tail(Tail):
     """The layers pool4, conv5_1 to conv5_3 of one stage, and ASPP where asked for.
 
     Paper: relu5_3 must have stride 8, so pool4 is 3x3 with stride 1 and padding 1, and conv5 has dilation 2.
@@ -68,7 +68,7 @@ class VGG16Tail(BaseModule):
         pool4_stride: 1 as above; 2 is the pool4 of the published network (2x2, stride 2), for use with ``dilation=1``.
         dilation: of conv5.
         with_pool4: return pool4 too; detection branches of stages 3 and 4 read it.
-        aspp: arguments of :class:`LabelPEASPP` on relu5_3 (``{}`` for the paper's), or None for none.
+        aspp: of :meth:`Tail.complete`, on relu5_3.
         init_cfg: how to initialise, usually ``dict(type='ImageNetWeights', arch='vgg16', part='tail', ...)``; Kaiming if None.
 
     Raises:
@@ -78,8 +78,6 @@ class VGG16Tail(BaseModule):
     >>> [tuple(x.shape) for x in tail((torch.zeros(1, 512, 4, 6),))]
     [(1, 512, 4, 6), (1, 16, 4, 6)]
     """
-
-    own_init = ('aspp.',)
 
     def __init__(
         self,
@@ -92,21 +90,18 @@ class VGG16Tail(BaseModule):
         super().__init__(init_cfg or dict(type='Kaiming', layer='Conv2d'))
         if pool4_stride not in (1, 2):
             raise ValueError(f'pool4_stride of VGG16Tail must be 1 (3x3, padding 1) or 2 (2x2), got {pool4_stride}.')
-        self.with_pool4 = with_pool4
         self.pool4 = nn.MaxPool2d(3, 1, padding=1) if pool4_stride == 1 else nn.MaxPool2d(2, 2)
         for index in (1, 2, 3):
             self.add_module(f'conv5_{index}', nn.Conv2d(512, 512, 3, padding=dilation, dilation=dilation))
         self.relu = nn.ReLU(inplace=True)
-        self.aspp = None if aspp is None else LabelPEASPP(512, **aspp)
-        last = 512 if self.aspp is None else self.aspp.out_channels
-        self.out_channels = (512, last) if with_pool4 else (last,)
+        self.complete(512, 512, aspp, with_input=with_pool4)
 
-    def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """relu4_3 (N, 512, h, w), alone or in a tuple, to ``(relu5_3,)`` or ``(pool4, relu5_3)``, float (N, 512, h, w)."""
-        pool4 = self.pool4(feats if isinstance(feats, Tensor) else feats[0])
-        x = pool4
+    def entry(self, x: Tensor) -> Tensor:
+        """pool4 of relu4_3, float (N, 512, h, w)."""
+        return self.pool4(x)
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """relu5_3 of pool4, float (N, 512, h, w)."""
         for index in (1, 2, 3):
             x = self.relu(getattr(self, f'conv5_{index}')(x))
-        if self.aspp is not None:
-            x = self.aspp(x)
-        return (pool4, x) if self.with_pool4 else (x,)
+        return x

@@ -1,0 +1,128 @@
+"""Tails: the layers that every stage has for itself, between the shared map and its heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmlabelpenet.registry import MODELS
+
+from ..aspp import LabelPEASPP
+
+
+class FixedNorms(nn.Module):
+    """First base of a network whose batch normalisation always uses the stored statistics, those of ImageNet."""
+
+    def train(self, mode: bool = True) -> FixedNorms:
+        """Set the mode; batch normalisation stays in eval mode."""
+        super().train(mode)
+        for norm in norms(self):
+            norm.eval()
+        return self
+
+
+class Tail(FixedNorms, BaseModule):
+    """The last layers of a network, and ASPP where asked for. All outputs but the input map end with a ReLU.
+
+    A subclass builds its layers in its constructor, ends that with :meth:`complete`, and runs the layers in :meth:`fixed`.
+    """
+
+    own_init = ('aspp.',)  # layers without ImageNet weights
+
+    def complete(
+        self,
+        in_channels: int,
+        channels: int,
+        aspp: dict | None = None,
+        with_input: bool = False,
+        frozen: bool = False,
+        frozen_bn: bool = False,
+    ) -> None:
+        """Freeze the layers and add the pyramid.
+
+        Args:
+            in_channels: channels of the input map.
+            channels: channels of the last layer.
+            aspp: arguments of :class:`LabelPEASPP` on the last map (``{}`` for the paper's), or None for none.
+            with_input: return the input map too, before the other.
+            frozen: the layers keep their ImageNet weights; only ``aspp`` trains.
+            frozen_bn: weights and biases of batch normalisation never train.
+        """
+        self.with_input, self.frozen = with_input, frozen
+        if frozen:
+            self.requires_grad_(False)
+        if frozen_bn:
+            freeze_norms(self)
+        self.aspp = None if aspp is None else LabelPEASPP(channels, **aspp)
+        last = channels if self.aspp is None else self.aspp.out_channels
+        self.out_channels = (in_channels, last) if with_input else (last,)
+        self.train()
+
+    def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
+        """Map (N, in_channels, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``.
+
+        A second map in the tuple is what :meth:`fixed` has made of the first.
+        """
+        feat, *known = (feats,) if isinstance(feats, Tensor) else feats
+        feat = self.entry(feat)
+        x = known[0] if known else self.fixed(feat)
+        x = x if self.aspp is None else self.aspp(x)
+        return (feat, x) if self.with_input else (x,)
+
+    def entry(self, x: Tensor) -> Tensor:
+        """What the layers read, and ``with_input`` returns."""
+        return x
+
+    @property
+    def fixed_layers(self) -> list[nn.Module]:
+        """The layers with ImageNet weights, which ``frozen`` keeps."""
+        raise NotImplementedError
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """What :attr:`fixed_layers` make of a map."""
+        raise NotImplementedError
+
+
+@MODELS.register_module()
+class ASPPTail(Tail):
+    """A tail of nothing but the pyramid, for models at CPU size: ``(input map, pyramid of it)``.
+
+    Args:
+        in_channels: channels of the shared map.
+        **kwargs: of :class:`LabelPEASPP`.
+    """
+
+    def __init__(self, in_channels: int, **kwargs: Any) -> None:
+        super().__init__()
+        self.complete(in_channels, in_channels, aspp=kwargs, with_input=True)
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """The map itself."""
+        return x
+
+
+@MODELS.register_module()
+class IdentityTail(BaseModule):
+    """No tail: the stage reads the shared map itself."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """The map in a tuple, as backbones return it."""
+        return (x,)
+
+
+def norms(module: nn.Module) -> list[nn.Module]:
+    """Every batch normalisation of a module."""
+    return [child for child in module.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
+
+
+def freeze_norms(module: nn.Module) -> None:
+    """Keep the weights and biases of every batch normalisation of ``module``."""
+    for norm in norms(module):
+        norm.requires_grad_(False)
+
+
+def default_init() -> list[dict]:
+    """Of convolutions, and of batch normalisation."""
+    return [dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer='_BatchNorm')]
