@@ -17,7 +17,7 @@ def _child(name: str, parent: str, *locations: str) -> Registry:
     return Registry(name, parent=getattr(mmdet_registry, parent), scope='mmlabelpenet', locations=list(locations))
 
 
-MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmdet.models')
+MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmlabelpenet.workbench.variants', 'mmdet.models')
 TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.models', 'mmdet.models')
 LABEL_GENERATORS = Registry('label generator', scope='mmlabelpenet', locations=['mmlabelpenet.calibration'])
 DATASETS = _child('dataset', 'DATASETS', 'mmlabelpenet.datasets.voc_tags', 'mmlabelpenet.datasets.wrappers', 'mmdet.datasets')

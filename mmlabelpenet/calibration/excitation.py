@@ -55,6 +55,25 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
     return probability
 
 
+def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
+    """Propagate from the means over all places to the places.
+
+    Args:
+        x: what is pooled, float (R, E, q, q).
+        probability: of the means, float (R, E) >= 0.
+
+    Returns:
+        float (R, E, q, q).
+
+    >>> excite_average_pool(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1, 1)).flatten().tolist()
+    [0.25, 0.75]
+    """
+    x = x.float().clamp(min=0)
+    total = x.sum((2, 3))
+    share = torch.where(total > 0, probability / total, torch.zeros_like(total))
+    return x * share[..., None, None]
+
+
 def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
     """Run fc6, fc7 and the class layer, and remember what entered each.
 

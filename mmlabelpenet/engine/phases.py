@@ -187,6 +187,22 @@ class PhaseLR(_ParamScheduler):
         self._last_value = [group['lr'] for group in self.optimizer.param_groups]
 
 
+def locate(phases: Sequence[Phase], iteration: int) -> tuple[Phase, int]:
+    """The phase of a run's iteration number ``iteration``, and the iteration's number in the phase, both from 0 on.
+
+    The last phase does not end.
+
+    >>> phase, number = locate([Phase('classification', 5), Phase('detection', 3)], 5)
+    >>> phase.name, number
+    ('detection', 0)
+    """
+    for phase in phases[:-1]:
+        if iteration < phase.iters:
+            return phase, iteration
+        iteration -= phase.iters
+    return phases[-1], iteration
+
+
 def rate_at(phases: Sequence[Phase], iteration: int, base: float) -> float:
     """Learning rate of a run's iteration number ``iteration``, from 0 on; after the last phase that of its end.
 
@@ -194,8 +210,5 @@ def rate_at(phases: Sequence[Phase], iteration: int, base: float) -> float:
     >>> [rate_at(phases, iteration, base=1.0) for iteration in range(5)]
     [1.0, 1.0, 0.5, 0.05, 0.05]
     """
-    for phase in phases[:-1]:
-        if iteration < phase.iters:
-            return phase.rate(iteration, base)
-        iteration -= phase.iters
-    return phases[-1].rate(iteration, base)
+    phase, number = locate(phases, iteration)
+    return phase.rate(number, base)

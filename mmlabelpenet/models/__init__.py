@@ -1,14 +1,12 @@
 """The network: start reading at ``label_penet.py``."""
 
 from .backbones import *  # noqa: F401,F403
-from .conv_mil_head import ConvMILBBoxHead
 from .data_preprocessor import InvertibleDataPreprocessor
 from .inference.tta import LabelPENetTTA
 from .label_penet import LabelPENet
-from .mil_head import CentredUnitNorm, MILBBoxHead, MILRoIHead
+from .mil_head import MILBBoxHead, MILRoIHead
 from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
-from .online_refinement import OICRBranches, PCLBranches
-from .pooled_mil_head import PooledMILBBoxHead
+from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead
 from .roi_extractors import LastMapRoIExtractor
 from .roi_means import MeanRoIExtractor
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
@@ -16,7 +14,6 @@ from .weights import ImageNetWeights
 
 __all__ = [
     'CentredUnitNorm',
-    'ConvMILBBoxHead',
     'MILSigmoidLoss',
     'ImageNetWeights',
     'InvertibleDataPreprocessor',
@@ -26,10 +23,8 @@ __all__ = [
     'MILBBoxHead',
     'MILRoIHead',
     'MILSoftmaxLoss',
-    'OICRBranches',
     'MeanRoIExtractor',
     'ObjectnessLoss',
-    'PCLBranches',
     'PooledMILBBoxHead',
     'WSDDNLoss',
     'WeightedBBoxHead',

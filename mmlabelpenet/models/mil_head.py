@@ -12,7 +12,6 @@ from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, scale_boxes
-from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -38,7 +37,8 @@ class MILBBoxHead(BaseModule):
         fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
-        roi_norm: config of a module on flattened RoI features, such as :class:`CentredUnitNorm`; None leaves them as they are.
+        roi_norm: config of a module on flattened RoI features, such as :class:`~.pooled_mil_head.CentredUnitNorm`; None leaves them as
+            they are.
         refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``; None has none. With them the mean
             of the branches ranks proposals, and class scores and excitation backprop are those of the last branch.
         init_cfg: by default N(0, 0.01) for the branches, Xavier for the layers before them.
@@ -103,41 +103,6 @@ class MILBBoxHead(BaseModule):
         A refinement branch has learnt what background is: of its logits, the softmax over C + 1 classes.
         """
         return cls_logits[:, :-1].softmax(1) if self.refinement is None else cls_logits.softmax(1)[:, :-1]
-
-
-@MODELS.register_module()
-class CentredUnitNorm(nn.Module):
-    """Subtract the running mean of all proposals, then scale every proposal's features to one length.
-
-    Features of a frozen backbone share a large common part that tells nothing; without it, and at one length, a linear head learns from
-    what is special about a proposal.
-
-    Args:
-        channels: length of a feature vector.
-        length: Euclidean length of the result.
-        momentum: of the running mean, which is a plain average until 1 / momentum batches have been seen.
-    """
-
-    def __init__(self, channels: int, length: float = 10.0, momentum: float = 0.01) -> None:
-        super().__init__()
-        self.length, self.momentum = length, momentum
-        self.register_buffer('mean', torch.zeros(channels))
-        self.register_buffer('batches', torch.zeros((), dtype=torch.long))
-
-    @torch.no_grad()
-    def learn(self, parts: Iterable[Tensor]) -> None:
-        """Move the mean towards that of a batch, which comes in parts, float (R, channels) each. To be called before :meth:`forward`."""
-        total = self.mean.new_zeros(len(self.mean) + 1)
-        for part in parts:
-            total += torch.cat([part.float().sum(0), total.new_tensor([len(part)])])
-        all_reduce(total)  # a rank without proposals too: the others wait for it
-        if total[-1] > 0:
-            self.batches += 1
-            self.mean.lerp_(total[:-1] / total[-1], max(self.momentum, 1 / int(self.batches)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map float (R, channels) to float (R, channels). It learns nothing, so that it may be computed again in the backward pass."""
-        return self.length * F.normalize(x - self.mean, dim=1)
 
 
 @MODELS.register_module()

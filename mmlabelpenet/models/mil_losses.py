@@ -4,6 +4,7 @@ Shapes: R proposals of one image, C classes. All functions take *one* image.
 """
 
 import torch
+from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -80,16 +81,12 @@ class MILSigmoidLoss(MILSoftmaxLoss):
 
 
 @MODELS.register_module()
-class WSDDNLoss(nn.Module):
+class WSDDNLoss(MILSoftmaxLoss):
     """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of row C2.
 
     Args:
         loss_weight: multiplies the loss.
     """
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
 
     def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
         """Softmax over classes times softmax over proposals, float (R, C) in [0, 1]."""
@@ -121,7 +118,5 @@ def single_labels(proposals: Tensor, bboxes: Tensor, labels: Tensor, num_classes
     background = torch.full((len(proposals),), num_classes, dtype=torch.long, device=proposals.device)
     if len(bboxes) == 0:
         return background
-    from mmdet.structures.bbox import bbox_overlaps
-
     overlap, nearest = bbox_overlaps(proposals, bboxes).max(1)
     return torch.where(overlap > beta, labels[nearest], background)

@@ -3,9 +3,14 @@
 Shapes: R proposals, C classes, D channels, (p, p) RoI grid.
 """
 
-from torch import Tensor
+from collections.abc import Iterable
 
-from mmlabelpenet.calibration.conv_excitation import excite_average_pool
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmlabelpenet.calibration.excitation import excite_average_pool
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.registry import MODELS
 
@@ -38,3 +43,38 @@ class PooledMILBBoxHead(MILBBoxHead):
     def grid_mass(self, roi_feats: Tensor, mass: Tensor) -> Tensor:
         """Mass on :meth:`first_input`, float (R, D), as maps of the RoI grid, float (R, p, p)."""
         return excite_average_pool(roi_feats, mass).sum(1)
+
+
+@MODELS.register_module()
+class CentredUnitNorm(nn.Module):
+    """Subtract the running mean of all proposals, then scale every proposal's features to one length.
+
+    Features of a frozen backbone share a large common part that tells nothing; without it, and at one length, a linear head learns from
+    what is special about a proposal.
+
+    Args:
+        channels: length of a feature vector.
+        length: Euclidean length of the result.
+        momentum: of the running mean, which is a plain average until 1 / momentum batches have been seen.
+    """
+
+    def __init__(self, channels: int, length: float = 10.0, momentum: float = 0.01) -> None:
+        super().__init__()
+        self.length, self.momentum = length, momentum
+        self.register_buffer('mean', torch.zeros(channels))
+        self.register_buffer('batches', torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def learn(self, parts: Iterable[Tensor]) -> None:
+        """Move the mean towards that of a batch, which comes in parts, float (R, channels) each. To be called before :meth:`forward`."""
+        total = self.mean.new_zeros(len(self.mean) + 1)
+        for part in parts:
+            total += torch.cat([part.float().sum(0), total.new_tensor([len(part)])])
+        all_reduce(total)  # a rank without proposals too: the others wait for it
+        if total[-1] > 0:
+            self.batches += 1
+            self.mean.lerp_(total[:-1] / total[-1], max(self.momentum, 1 / int(self.batches)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map float (R, channels) to float (R, channels). It learns nothing, so that it may be computed again in the backward pass."""
+        return self.length * F.normalize(x - self.mean, dim=1)

@@ -12,10 +12,10 @@ from training import recorded
 
 from mmlabelpenet import apis
 from mmlabelpenet.apis import LabelPENetInferencer
-from mmlabelpenet.engine.hooks.live_progress import LiveProgress
 from mmlabelpenet.evaluation.table import write_metrics
 from mmlabelpenet.progress import LiveLine
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.report.live_progress_hook import LiveProgress
 from mmlabelpenet.workbench.report.report import write_report
 
 STAGES = (*toy.STAGES, 'polish')
@@ -79,7 +79,7 @@ def test_a_fifth_stage_goes_through_training_a_kill_testing_prediction_report_an
         self.line = LiveLine(Console(file=lines, force_terminal=True, width=200))
 
     monkeypatch.setattr(LiveProgress, 'before_train', on_a_terminal)
-    monkeypatch.setattr('mmlabelpenet.engine.hooks.live_progress._REFRESH', -1)
+    monkeypatch.setattr('mmlabelpenet.workbench.report.live_progress_hook._REFRESH', -1)
     resumed = train(config_of(toy_root, tmp_path / 'killed'), resume='auto')
     assert toy.different(toy.weights(whole.model), toy.weights(resumed.model)) == []
     assert 'polish 2/2' in lines.getvalue()

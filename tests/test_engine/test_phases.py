@@ -8,7 +8,7 @@ import toy
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from mmlabelpenet.engine.phases import Phase, PhaseLR, make_phases
+from mmlabelpenet.engine.phases import Phase, PhaseLR, locate, make_phases
 from mmlabelpenet.registry import HOOKS
 
 
@@ -21,6 +21,15 @@ def test_phases_say_what_trains_in_which_iteration():
 def test_phases_come_in_the_order_of_the_stages_and_recurrent_fine_tuning_last():
     phases = dict(recurrent=dict(iters=1), polish=dict(iters=2), detection=dict(iters=3), refinement=None)
     assert [phase.name for phase in make_phases(phases, ['detection', 'refinement', 'polish'])] == ['detection', 'polish', 'recurrent']
+
+
+@pytest.mark.parametrize(
+    ('iteration', 'expected'),
+    [(0, ('classification', 0)), (9, ('classification', 9)), (10, ('detection', 0)), (31, ('recurrent', 1)), (32, ('recurrent', 2))],
+)
+def test_an_iteration_lies_in_its_phase(iteration, expected):
+    phase, number = locate([Phase('classification', 10), Phase('detection', 20), Phase('recurrent', 2)], iteration)
+    assert (phase.name, number) == expected
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from mmlabelpenet.models import mil_head
-from mmlabelpenet.models.mil_head import CentredUnitNorm, MILBBoxHead
+from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
+from mmlabelpenet.models.pooled_mil_head import CentredUnitNorm
 from mmlabelpenet.models.recompute import recompute_activations
 from mmlabelpenet.structures import hand_over, pseudo_instances
 
@@ -149,54 +150,6 @@ def test_an_image_without_proposals_has_no_detection(stage, feature, toy_batch):
     samples[0].proposals = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0))
     first, second = stage.eval().predict(feature, hand_over(samples, keep=('proposals',)), rescale=False)
     assert len(first.pred_instances) == 0 and len(second.pred_instances) > 0
-
-
-def test_the_mean_of_all_proposals_is_subtracted_and_every_length_is_the_same():
-    torch.manual_seed(0)
-    norm, batches = CentredUnitNorm(5, length=3.0), [torch.rand(4, 5) + k for k in range(3)]
-    for x in batches:
-        norm.learn(x.split(3))
-    mean = torch.stack([x.mean(0) for x in batches]).mean(0)
-    torch.testing.assert_close(norm.mean, mean)
-    result = norm(batches[0])
-    torch.testing.assert_close(result, 3 * (batches[0] - mean) / (batches[0] - mean).norm(dim=1, keepdim=True))
-    torch.testing.assert_close(norm.mean, mean)  # using it moves nothing
-
-
-def test_the_running_mean_forgets_slowly():
-    norm = CentredUnitNorm(2, momentum=0.25)
-    for value in (4.0, 4, 4, 4, 0):
-        norm.learn([torch.full((1, 2), value)])
-    assert norm.mean.tolist() == [3.0, 3.0]
-
-
-def test_no_gradient_flows_into_the_mean():
-    x = torch.rand(3, 2, requires_grad=True)
-    norm = CentredUnitNorm(2)
-    norm.learn([x])
-    norm(x)[:, 0].sum().backward()
-    assert x.grad.any() and not norm.mean.requires_grad
-
-
-def test_a_rank_without_proposals_still_meets_the_others(monkeypatch):
-    met = []
-
-    def all_reduce(total, op='sum'):
-        met.append(op)
-        total += torch.tensor([6.0, 8.0, 2.0])  # another rank: two proposals, (2, 3) and (4, 5)
-
-    monkeypatch.setattr(mil_head, 'all_reduce', all_reduce)
-    norm = CentredUnitNorm(2)
-    norm.learn([torch.zeros(0, 2)])
-    assert norm(torch.zeros(0, 2)).shape == (0, 2)
-    assert met == ['sum'] and norm.mean.tolist() == [3.0, 4.0]
-
-
-def test_without_any_proposal_the_mean_stays():
-    norm = CentredUnitNorm(2)
-    norm.learn([torch.ones(3, 2)])
-    norm.learn([torch.zeros(0, 2)])
-    assert norm.mean.tolist() == [1.0, 1.0] and norm.batches == 1
 
 
 def test_the_roi_norm_stands_before_the_first_layer_and_in_excitation_backprop():

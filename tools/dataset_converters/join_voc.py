@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--first', default='test', help='list that only the first devkit provides (default: %(default)s)')
     args = parser.parse_args(argv)
 
-    from mmlabelpenet.datasets.join import join_devkits
+    from mmlabelpenet.workbench.join_voc import join_devkits
 
     try:
         counts = join_devkits(args.roots, args.out, args.joint, args.first)

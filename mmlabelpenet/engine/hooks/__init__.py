@@ -4,7 +4,6 @@ from .atomic_checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook
 from .health import HealthHook
 from .idle_stages import IdleStagesHook
-from .live_progress import LiveProgress
 from .part_times import PartTimesHook
 from .reused_labels import ReusedLabelsHook
 from .validated_stages import EarlyStoppingHook, ValidatedStagesHook
@@ -15,7 +14,6 @@ __all__ = [
     'EarlyStoppingHook',
     'HealthHook',
     'IdleStagesHook',
-    'LiveProgress',
     'PartTimesHook',
     'ReusedLabelsHook',
     'ValidatedStagesHook',

@@ -4,6 +4,7 @@ Importing this package registers the hooks that draw while a training runs; the 
 """
 
 from .label_samples_hook import LabelSamplesHook
+from .live_progress_hook import LiveProgress
 from .sample_panels_hook import SamplePanels
 
-__all__ = ['LabelSamplesHook', 'SamplePanels']
+__all__ = ['LabelSamplesHook', 'LiveProgress', 'SamplePanels']

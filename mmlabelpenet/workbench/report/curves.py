@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import phase_lengths
-from mmlabelpenet.engine.hooks.live_progress import loss_values
+from mmlabelpenet.workbench.report.live_progress_hook import loss_values
 
 Points = list[tuple[float, float]]
 
@@ -49,7 +49,7 @@ def phase_lines(scalars: Sequence[Mapping], config: Config) -> list[tuple[str, i
 
 
 def loss_curves(lines: Sequence[Mapping]) -> dict[str, Points]:
-    """Points ``(iteration, value)`` of each loss, see :func:`~mmlabelpenet.engine.hooks.live_progress.loss_values`.
+    """Points ``(iteration, value)`` of each loss, see :func:`~mmlabelpenet.workbench.report.live_progress_hook.loss_values`.
 
     >>> loss_curves([{'step': 1, 'detection.loss_cls': 2.0}])
     {'loss_cls': [(1, 2.0)]}

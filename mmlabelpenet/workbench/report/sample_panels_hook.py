@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import TensorboardVisBackend
 from torch import nn
 
-from mmlabelpenet.engine.hooks.live_progress import where
+from mmlabelpenet.engine.phases import locate
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
 from mmlabelpenet.visualization.drawing import webp
@@ -55,8 +55,7 @@ class SamplePanels(Hook):
 
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         classes = runner.train_dataloader.dataset.metainfo['classes']
-        phases = [(phase.name, phase.iters) for phase in runner.train_loop.phases]
-        stages = begun(model, where(phases, runner.iter + 1)[0])
+        stages = begun(model, locate(runner.train_loop.phases, runner.iter)[0].name)
         with left_as_it_was(model):
             for data in self._samples(runner):
                 sample = data['data_samples']

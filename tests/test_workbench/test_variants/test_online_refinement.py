@@ -10,9 +10,9 @@ from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import ProposalCalibration
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.mil_losses import proposal_scores, single_labels
-from mmlabelpenet.models.online_refinement import OICRBranches, PCLBranches, RefinementBranches, cluster_loss, instance_loss
-from mmlabelpenet.models.proposal_clusters import assign_clusters, graph_centres, highest_scoring
 from mmlabelpenet.structures import hand_over
+from mmlabelpenet.workbench.variants.online_refinement import OICRBranches, PCLBranches, RefinementBranches, cluster_loss, instance_loss
+from mmlabelpenet.workbench.variants.proposal_clusters import assign_clusters, graph_centres, highest_scoring
 
 KEEP = ('proposals', 'gt_image_labels')
 KINDS = ('OICRBranches', 'PCLBranches')

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlabelpenet.models.mil_losses import proposal_scores
-from mmlabelpenet.models.proposal_clusters import assign_clusters, graph_centres, highest_scoring
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants.proposal_clusters import assign_clusters, graph_centres, highest_scoring
 
 
 def instance_loss(logits: Tensor, clusters: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class RefinementBranches(BaseModule):
         num_classes: C.
         num_branches: B; 3 in both papers.
         iou_thr: overlap with a centre above which a proposal takes its class.
-        ignore_iou: see :func:`~mmlabelpenet.models.proposal_clusters.assign_clusters`.
+        ignore_iou: see :func:`~mmlabelpenet.workbench.variants.proposal_clusters.assign_clusters`.
         loss_weight: multiplies the loss of every branch.
         init_cfg: N(0, 0.01) by default.
 
@@ -140,7 +140,7 @@ class OICRBranches(RefinementBranches):
     """
 
     def centres(self, proposals: Tensor, scores: Tensor, onehot: Tensor) -> InstanceData:
-        """See :func:`~mmlabelpenet.models.proposal_clusters.highest_scoring`."""
+        """See :func:`~mmlabelpenet.workbench.variants.proposal_clusters.highest_scoring`."""
         return highest_scoring(proposals, scores, onehot)
 
     def branch_loss(self, logits: Tensor, clusters: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class PCLBranches(RefinementBranches):
     """Proposal cluster learning: several centres per tag, and a loss on each cluster as a bag.
 
     Args:
-        num_groups, graph_iou, max_per_tag: of :func:`~mmlabelpenet.models.proposal_clusters.graph_centres`.
+        num_groups, graph_iou, max_per_tag: of :func:`~mmlabelpenet.workbench.variants.proposal_clusters.graph_centres`.
         **kwargs: of :class:`RefinementBranches`.
     """
 
@@ -162,7 +162,7 @@ class PCLBranches(RefinementBranches):
         self.graph = dict(num_groups=num_groups, graph_iou=graph_iou, max_per_tag=max_per_tag)
 
     def centres(self, proposals: Tensor, scores: Tensor, onehot: Tensor) -> InstanceData:
-        """See :func:`~mmlabelpenet.models.proposal_clusters.graph_centres`."""
+        """See :func:`~mmlabelpenet.workbench.variants.proposal_clusters.graph_centres`."""
         return graph_centres(proposals, scores, onehot, **self.graph)
 
     def branch_loss(self, logits: Tensor, clusters: Tensor, weights: Tensor, labels: Tensor) -> Tensor:

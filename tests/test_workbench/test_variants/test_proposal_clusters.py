@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.proposal_clusters import assign_clusters, graph_centres, graph_hubs, highest_scoring, top_ranking
+from mmlabelpenet.workbench.variants.proposal_clusters import assign_clusters, graph_centres, graph_hubs, highest_scoring, top_ranking
 
 
 def image(seed, proposals=30, classes=4, tags=2):

@@ -5,11 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmlabelpenet.calibration.conv_excitation import (
+from mmlabelpenet.workbench.variants.conv_excitation import (
     LinearStep,
     conv_inputs,
     excite,
-    excite_average_pool,
     excite_bottleneck,
     excite_pooled_layer,
     folded_weight,
@@ -207,12 +206,6 @@ def test_negative_inputs_excite_nothing():
     x = torch.rand(1, 8, 4, 4) + 0.01
     x[:, 3] = -5
     assert excite_pooled_layer(layer, x, torch.rand(1, 16))[:, 3].abs().max() == 0
-    assert excite_average_pool(torch.tensor([[[[-1.0, 2.0]]]]), torch.ones(1, 1)).flatten().tolist() == [0, 1]
-
-
-def test_an_output_that_is_zero_everywhere_drops_its_share():
-    mass = excite_average_pool(torch.tensor([[[[0.0, 0.0]], [[1.0, 3.0]]]]), torch.tensor([[0.5, 0.5]]))
-    assert mass.flatten().tolist() == [0, 0, 0.125, 0.375]
 
 
 def test_other_blocks_are_refused():

@@ -6,8 +6,8 @@ import toy
 
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import ProposalCalibration
-from mmlabelpenet.models.conv_mil_head import ConvMILBBoxHead
 from mmlabelpenet.structures import hand_over
+from mmlabelpenet.workbench.variants.conv_mil_head import ConvMILBBoxHead
 
 TAIL = dict(type='ResNetC5', stride=2, dilation=1)
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import atomic_folder, copy_file, locked
-from .voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.files import atomic_folder, copy_file, locked
 
 _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.png', 'SegmentationObject': '.png'}
 

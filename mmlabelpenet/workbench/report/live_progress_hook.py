@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
 
+from mmlabelpenet.engine.phases import Phase, locate
 from mmlabelpenet.progress import LiveLine, clock
 from mmlabelpenet.registry import HOOKS
 
@@ -45,16 +46,16 @@ class LiveProgress(Hook):
         """Clear the line for the logger, and prepare the next."""
         if not self.line.shown:
             return
-        phases = [(phase.name, phase.iters) for phase in runner.train_loop.phases]
-        name, done, total = where(phases, runner.iter + 1)
-        self._measure(name)
-        if time.monotonic() - self.written > _REFRESH or done == total:
+        phases = runner.train_loop.phases
+        phase, number = locate(phases, runner.iter)
+        self._measure(phase.name)
+        if time.monotonic() - self.written > _REFRESH or number + 1 == phase.iters:
             self.written = time.monotonic()
             self._clear()
-            costs = relative_costs(runner.train_loop.model.names, [name for name, _ in phases])
+            costs = relative_costs(runner.train_loop.model.names, [phase.name for phase in phases])
             left = None if self.pace is None else time_left(phases, costs, runner.iter + 1, self.pace)
-            iters, losses = sum(count for _, count in phases), loss_values(outputs or {})
-            parts = [f'{name} {done}/{total}', f'{runner.iter + 1}/{iters}', f'left {clock(left)}']
+            losses = loss_values(outputs or {})
+            parts = [f'{phase.name} {number + 1}/{phase.iters}', f'{runner.iter + 1}/{runner.max_iters}', f'left {clock(left)}']
             self.text = ' | '.join([*parts, '  '.join(f'{key} {value:.3f}' for key, value in losses.items())])
 
     def before_label_pass(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
@@ -81,19 +82,6 @@ class LiveProgress(Hook):
         self.started = now
 
 
-def where(phases: Sequence[tuple[str, int]], iteration: int) -> tuple[str, int, int]:
-    """Phase that iteration number ``iteration`` (from 1) is in, its number there, and the phase's length.
-
-    >>> where([('classification', 5), ('detection', 3)], 6)
-    ('detection', 1, 3)
-    """
-    for name, count in phases[:-1]:
-        if iteration <= count:
-            return name, iteration, count
-        iteration -= count
-    return phases[-1][0], iteration, phases[-1][1]
-
-
 def relative_costs(stages: Sequence[str], phases: Sequence[str]) -> list[float]:
     """Time of an iteration of each phase against that of the first stage, as usual.
 
@@ -111,24 +99,23 @@ def relative_costs(stages: Sequence[str], phases: Sequence[str]) -> list[float]:
     return [costs.get(phase, 3 * sum(costs.values())) for phase in phases]
 
 
-def time_left(phases: Sequence[tuple[str, int]], costs: Sequence[float], iteration: int, pace: float) -> float:
+def time_left(phases: Sequence[Phase], costs: Sequence[float], iteration: int, pace: float) -> float:
     """Seconds to the end of the schedule after ``iteration``.
 
     Args:
-        phases: names and iterations.
+        phases: in order.
         costs: of an iteration of each phase, see :func:`relative_costs`.
         iteration: that are done, at least 1.
         pace: seconds of an iteration in the current phase.
 
-    >>> time_left([('classification', 10), ('recurrent', 2)], [1.0, 20.0], 4, pace=1.0)
+    >>> time_left([Phase('classification', 10), Phase('recurrent', 2)], [1.0, 20.0], 4, pace=1.0)
     46.0
     """
     left, current, end = 0.0, None, 0
-    for (_, count), cost in zip(phases, costs, strict=True):
-        end += count
-        rest = min(count, max(0, end - iteration))
+    for phase, cost in zip(phases, costs, strict=True):
+        end += phase.iters
         current = cost if current is None and iteration <= end else current
-        left += rest * cost
+        left += cost * min(phase.iters, max(0, end - iteration))
     return left * pace / (current or costs[-1])
 
 

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
+from mmlabelpenet.calibration.excitation import excite_average_pool
+
 
 def folded_weight(conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     """Weight of a convolution and the batch normalisation behind it as one linear layer, float32 (E, D / groups, k, k).
@@ -90,25 +92,6 @@ def excite(steps: list[LinearStep], probability: Tensor) -> list[Tensor]:
     excitation = sum(step.excitation() for step in steps)
     share = torch.where(excitation > 0, probability / excitation, torch.zeros_like(excitation))
     return [step.passed(share) for step in steps]
-
-
-def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
-    """Propagate from the means over all places to the places.
-
-    Args:
-        x: what is pooled, float (R, E, q, q).
-        probability: of the means, float (R, E) >= 0.
-
-    Returns:
-        float (R, E, q, q).
-
-    >>> excite_average_pool(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1, 1)).flatten().tolist()
-    [0.25, 0.75]
-    """
-    x = x.float().clamp(min=0)
-    total = x.sum((2, 3))
-    share = torch.where(total > 0, probability / total, torch.zeros_like(total))
-    return x * share[..., None, None]
 
 
 def excite_bottleneck(block: Bottleneck, inputs: Mapping[nn.Module, Tensor], probability: Tensor) -> Tensor:

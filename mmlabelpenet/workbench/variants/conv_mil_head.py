@@ -6,9 +6,9 @@ Shapes: R proposals, C classes, D channels of the shared map, E channels of the 
 import torch
 from torch import Tensor
 
-from mmlabelpenet.calibration.conv_excitation import excite_pooled_layer
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants.conv_excitation import excite_pooled_layer
 
 
 @MODELS.register_module()

@@ -8,11 +8,12 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from rich.console import Console
 
-from mmlabelpenet.engine.hooks.live_progress import LiveProgress, loss_values, relative_costs, time_left, where
+from mmlabelpenet.engine.phases import Phase
 from mmlabelpenet.progress import LiveLine
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.workbench.report.live_progress_hook import LiveProgress, loss_values, relative_costs, time_left
 
-PHASES = [('classification', 10), ('detection', 20), ('recurrent', 2)]
+PHASES = [Phase('classification', 10), Phase('detection', 20), Phase('recurrent', 2)]
 
 
 @HOOKS.register_module(force=True)
@@ -31,7 +32,7 @@ class ToTheLine(Hook):
 def test_the_line_tells_phase_iterations_time_left_and_losses(toy_root, tmp_path, monkeypatch):
     init_default_scope('mmlabelpenet')
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-    monkeypatch.setattr('mmlabelpenet.engine.hooks.live_progress._REFRESH', -1)
+    monkeypatch.setattr('mmlabelpenet.workbench.report.live_progress_hook._REFRESH', -1)
     phases = [(name, 3) for name in (*toy.STAGES, 'recurrent')]
     toy.build_runner(toy.run_config(toy_root, tmp_path, phases, hooks=[dict(type='LiveProgress'), dict(type='ToTheLine')])).train()
     lines = [line for line in ToTheLine.stream.getvalue().split('\r\x1b[2K') if line]
@@ -53,14 +54,6 @@ def test_nothing_is_written_where_there_is_no_terminal():
     hook.before_train_iter(None, 0)
     hook.after_train_iter(None, 0)
     assert stream.getvalue() == ''
-
-
-@pytest.mark.parametrize(
-    ('iteration', 'expected'),
-    [(1, ('classification', 1, 10)), (10, ('classification', 10, 10)), (11, ('detection', 1, 20)), (32, ('recurrent', 2, 2))],
-)
-def test_an_iteration_lies_in_its_phase(iteration, expected):
-    assert where(PHASES, iteration) == expected
 
 
 def test_the_time_left_falls_to_nought():
