@@ -5,6 +5,7 @@ Predictions come in pixels of the original image, boxes 0-based and half-open.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,7 @@ from ..registry import METRICS
 from .dump import Dump
 from .functional import encode_masks
 from .scoring import Prediction, Record, Settings, Truth, score_image, summarise
-from .table import Table, make_row, text_table, write_metrics
-
-__all__ = ['StageMetric', 'read_prediction', 'read_truth', 'write_metrics']
+from .table import Table, make_row, text_table
 
 PROTOCOLS = {'test': ('bbox', 'segm', 'abo', 'miou'), 'corloc': ('corloc',)}
 
@@ -74,14 +73,8 @@ class StageMetric(BaseMetric):
             raise ValueError(f'Protocol {protocol!r} measures {PROTOCOLS[protocol]}, got {unknown}.')
         self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages or ()), protocol
         self._fixed = bool(self.stages)
-        self.options = {
-            'groups': groups,
-            'box_iou_thrs': tuple(box_iou_thrs),
-            'mask_iou_thrs': tuple(mask_iou_thrs),
-            'semantic_score_thr': semantic_score_thr,
-            'legacy': legacy,
-        }
-        Settings(num_classes=1, **self.options)  # wrong values are told now, not after the first batch
+        # The number of classes is not known yet; wrong values are told now, not after the first batch.
+        self._settings = Settings(1, groups, tuple(box_iou_thrs), tuple(mask_iou_thrs), semantic_score_thr, legacy)
         self.mask_classes = mask_classes
         self.table: Table = {}
         self.meta: dict[str, Any] = {}
@@ -100,7 +93,7 @@ class StageMetric(BaseMetric):
     @property
     def settings(self) -> Settings:
         """What is measured."""
-        return Settings(num_classes=len(self.classes), **self.options)
+        return replace(self._settings, num_classes=len(self.classes))
 
     def _open(self) -> Devkit:
         if self._devkit is None:
@@ -178,7 +171,7 @@ class StageMetric(BaseMetric):
             'images_in_split': len(self._order),
             'images_with_instance_masks': sum(result['instance_masks'] for result in results),
             'images_with_class_masks': sum(result['class_masks'] for result in results),
-            'semantic_score_thr': self.options['semantic_score_thr'],
+            'semantic_score_thr': self._settings.semantic_score_thr,
         }
         if self._dump is not None:
             self.meta['dump'] = [str(path) for path in self._dump.finish(self._order, get_world_size())]

@@ -33,10 +33,8 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Truth:
-    """Ground truth of one image.
-
-    ``bboxes`` (g, 4), ``labels`` (g,), ``difficult`` (g,); ``mask_labels`` (m,) and ``masks`` (m codes), or None where the image
-    has no instance masks; ``class_mask`` (h, w), or None.
+    """Ground truth of one image: ``bboxes`` (g, 4), ``labels`` (g,), ``difficult`` (g,); ``mask_labels`` (m,) and ``masks`` (m codes), or
+    None where the image has no instance masks; ``class_mask`` (h, w), or None.
     """
 
     bboxes: NDArray
@@ -119,7 +117,8 @@ def score_image(prediction: Prediction, truth: Truth, settings: Settings) -> Rec
     if {'segm', 'abo'} & set(settings.groups) and truth.masks is not None and has_masks is not False:
         record['segm'] = _score_masks(prediction, truth, settings)
     if 'miou' in settings.groups and truth.class_mask is not None and has_masks is not False:
-        record['confusion'] = _score_class_map(prediction, truth.class_mask, settings)
+        predicted = class_map(prediction, truth.class_mask.shape, settings.semantic_score_thr)
+        record['confusion'] = measure.confusion(predicted, truth.class_mask, settings.num_classes)
     return record
 
 
@@ -178,11 +177,6 @@ def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Re
         'best_class': measure.best_per_object(iou, labels, object_labels),
         'best_agnostic': measure.best_per_object(iou),
     }
-
-
-def _score_class_map(prediction: Prediction, class_mask: NDArray, settings: Settings) -> tuple[NDArray, NDArray]:
-    predicted = class_map(prediction, class_mask.shape, settings.semantic_score_thr)
-    return measure.confusion(predicted, class_mask, settings.num_classes)
 
 
 def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -> NDArray[np.uint8] | NDArray[np.uint16]:

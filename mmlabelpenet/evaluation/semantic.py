@@ -51,16 +51,7 @@ def paint(
 
     Args:
         mask_of: gives the mask of an instance by its number, bool (h, w); called for instances that are painted.
-        scores: float (n,).
-        labels: int (n,).
-        size: (h, w).
-        score_thr: only instances with at least this score are painted.
-
-    Returns:
-        uint8 (h, w), uint16 if a label is above 253.
-
-    Raises:
-        ValueError: a mask of another size.
+        scores, labels, size, score_thr: as there.
 
     >>> paint(lambda number: np.array([[True, number == 1]]), np.array([0.5, 0.4]), np.array([0, 1]), (1, 2), 0.3).tolist()
     [[1, 2]]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-import torchvision  # noqa: F401  registers torch.ops.torchvision
+import torchvision  # registers torch.ops.torchvision
 from torch import Tensor
 
 _ROIS_PER_THREAD = 32  # fewer are pooled faster than threads start
@@ -61,6 +61,7 @@ def softnms(
         int64 (K,), indices of the kept boxes, in the order in which they were taken.
     """
     boxes = boxes.to(_compute_dtype(boxes))
+    wide = boxes + boxes.new_tensor([0, 0, offset, offset])
     scores = scores.to(boxes, copy=True)
     rest = torch.arange(len(boxes), device=boxes.device)
     kept: list[Tensor] = []
@@ -71,7 +72,7 @@ def softnms(
         dets[len(kept), 4] = scores[index]
         kept.append(index)
         rest = torch.cat((rest[:best], rest[best + 1 :]))
-        overlap = _iou(boxes[index], boxes[rest], offset)
+        overlap = torchvision.ops.box_iou(wide[index][None], wide[rest])[0]
         scores[rest] *= _decay(overlap, iou_threshold, sigma, method)
         rest = rest[scores[rest] >= min_score]
     return torch.stack(kept) if kept else rest
@@ -97,11 +98,8 @@ def roi_align_forward(
     """
     _check_average(pool_mode)
     dtype = _compute_dtype(input)
-    output.copy_(
-        torch.ops.torchvision.roi_align(
-            input.to(dtype), rois.to(dtype), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
-        )
-    )
+    size = (aligned_height, aligned_width)
+    output.copy_(torch.ops.torchvision.roi_align(input.to(dtype), rois.to(dtype), spatial_scale, *size, sampling_ratio, aligned))
 
 
 def roi_align_backward(
@@ -119,8 +117,7 @@ def roi_align_backward(
 ) -> None:
     """Write the gradient of :func:`roi_align_forward` into ``grad_input`` (N, C, h, w).
 
-    Raises:
-        NotImplementedError: ``pool_mode`` is 0 ('max').
+    Raises: as there.
     """
     _check_average(pool_mode)
     dtype = _compute_dtype(grad_output)
@@ -217,13 +214,11 @@ def ms_deform_attn_backward(
 
 
 def get_compiler_version() -> str:
-    """What ``mmcv.utils.collect_env`` prints for the compiler."""
+    """What ``mmcv.utils.collect_env`` prints for the compiler and for CUDA."""
     return 'none (torchvision kernels)'
 
 
-def get_compiling_cuda_version() -> str:
-    """What ``mmcv.utils.collect_env`` prints for CUDA."""
-    return 'none (torchvision kernels)'
+get_compiling_cuda_version = get_compiler_version
 
 
 def _compute_dtype(tensor: Tensor) -> torch.dtype:
@@ -235,14 +230,6 @@ def _check_average(pool_mode: int) -> None:
         raise NotImplementedError(
             "RoIAlign with pool_mode='max' needs mmcv's compiled extension, which is not installed; torchvision has pool_mode='avg' only."
         )
-
-
-def _iou(box: Tensor, boxes: Tensor, offset: int) -> Tensor:
-    """IoU of one box (4,) with others (R, 4), float (R,)."""
-    sizes = (torch.minimum(box[2:], boxes[:, 2:]) - torch.maximum(box[:2], boxes[:, :2]) + offset).clamp(min=0)
-    shared = sizes.prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2] + offset).prod(1)
-    return shared / ((box[2:] - box[:2] + offset).prod() + areas - shared)
 
 
 def _decay(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
