@@ -13,11 +13,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.apis import load_config
-from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.devkit import open_devkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.exports.coco import write_coco
 from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.join_voc import join_devkits

@@ -140,7 +140,7 @@ def test_a_training_step_runs_on_an_export(python, exported, program, folder):
 def test_results_dumped_for_coco_load_in_pycocotools(exported, tmp_path):
     from pycocotools.coco import COCO
 
-    from mmlabelpenet.datasets.devkit import open_devkit
+    from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.dump import Dump
     from mmlabelpenet.evaluation.scoring import Prediction
 

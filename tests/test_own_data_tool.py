@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from mmlabelpenet import apis
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 ROOT = Path(__file__).resolve().parents[1]

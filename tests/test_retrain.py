@@ -14,7 +14,8 @@ from mmlabelpenet import apis
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.overlap import check_overlap, image_files
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.experiments.collect import read_result
 from mmlabelpenet.workbench.exports.coco import write_coco
 from mmlabelpenet.workbench.exports.labels import choose_labels

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import write_proposals
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset

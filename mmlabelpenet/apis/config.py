@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
-from mmlabelpenet.datasets.devkit import Devkit, open_devkit
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.files import shown
 from mmlabelpenet.registry import DATASETS, MODELS
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config_check import dicts_within
-from mmlabelpenet.datasets.coco import COCODevkit
-from mmlabelpenet.datasets.devkit import open_devkit
+from mmlabelpenet.datasets.coco import COCOImages
+from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import find_proposals
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.weights import find_imagenet
@@ -65,14 +65,14 @@ def _check_devkit(node: Mapping[str, Any]) -> None:
     """The image list of a data set, and the files that its tags come from."""
     classes = (node.get('metainfo') or {}).get('classes') or VOC_CLASSES
     source = node.get('tags', 'lists')
-    devkit = open_devkit(node['data_root'], classes)
+    devkit = open_images(node['data_root'], classes)
     devkit.list_file(node['split'])
     if 'pipeline' not in node or source is None:  # not a data set, or one without tags
         return
-    if source == 'xml' and not isinstance(devkit, COCODevkit):
+    if source == 'xml' and not isinstance(devkit, COCOImages):
         if not (devkit.data_root / 'Annotations').is_dir():
             raise FileNotFoundError(f'Tags are read from {str(devkit.data_root / "Annotations")!r}, but there is no such folder.')
-    elif source not in ('lists', 'xml') or not isinstance(devkit, COCODevkit):
+    elif source not in ('lists', 'xml') or not isinstance(devkit, COCOImages):
         devkit.tags(node['split'], source, node.get('use_difficult_tags', False))
 
 

@@ -8,8 +8,8 @@ import msgspec
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import inner_datasets
-from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.image_names import read_image_list, without_suffix
+from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.files import below, file_hash
 from mmlabelpenet.schema import read_json
 
@@ -54,7 +54,7 @@ def image_files(dataset: Mapping[str, Any]) -> list[Path]:
     """
     root, folders = Path(dataset.get('data_root') or ''), dataset.get('data_prefix') or {}
     if 'split' in dataset:
-        devkit = open_devkit(root, classes=())
+        devkit = open_images(root, classes=())
         return [devkit.image_path(image_id) for image_id in devkit.image_ids(dataset['split'])]
     path = root / dataset['ann_file']
     if path.suffix == '.json':

@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     """Collect the data and write the page."""
     args = parse_args(argv)
     from mmlabelpenet.apis.config import config_devkit, inner_datasets
-    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.workbench.report.browser import write_browser
     from mmlabelpenet.workbench.report.run import find_stores, last_config
 

@@ -81,11 +81,11 @@ def init(args: argparse.Namespace) -> None:
 
 def read_tags(root: Path) -> dict[str, list[int]]:
     """Labels of every image of a data set."""
-    from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.datasets.voc import VOCImages
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(root)
-    devkit = VOCDevkit(root, data.classes)
+    devkit = VOCImages(root, data.classes)
     found = [devkit.tags(split, root / 'tags.csv') for split, names in data.splits.items() if names]
     return {name: labels for part in found for name, labels in part.items()}
 
@@ -129,11 +129,11 @@ def train(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Label all images and write the labels."""
-    from mmlabelpenet.datasets.voc import VOCDevkit
+    from mmlabelpenet.datasets.voc import VOCImages
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(args.dir)
-    devkit = VOCDevkit(args.dir, data.classes)
+    devkit = VOCImages(args.dir, data.classes)
     images = {name: devkit.image_path(name) for names in data.splits.values() for name in names}
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.commands import browse

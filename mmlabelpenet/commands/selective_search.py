@@ -22,12 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmlabelpenet.datasets.devkit import Devkit, open_devkit
 from mmlabelpenet.datasets.images import read_image
 from mmlabelpenet.datasets.mapped_arrays import ArrayFile
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
+from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, below, locked
 from mmlabelpenet.processes import end_with

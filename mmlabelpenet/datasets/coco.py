@@ -1,8 +1,6 @@
-"""Reader of COCO as it is published: ``ROOT/annotations/instances_SPLIT.json`` and ``ROOT/SPLIT/IMAGE.jpg``.
+"""Image lists and tags of COCO as it is published: ``ROOT/annotations/instances_SPLIT.json`` and ``ROOT/SPLIT/IMAGE.jpg``.
 
-Training asks for image lists and tags alone; :func:`read_names` drops boxes and masks while it reads. They are for metrics and tools.
-
-Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
+Boxes and masks are dropped while a file is read; :mod:`mmlabelpenet.evaluation.coco` reads them for metrics and tools.
 """
 
 import os
@@ -12,15 +10,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from ..files import below
-from ..schema import decode_json, read_json
-from .devkit import Devkit, Masks, Objects, ResultNames, void_of
+from ..schema import read_json
 from .image_names import check_distinct, identities
-from .label_schema import Box, Code
-from .rle import checked_segmentation, draw
+from .image_set import ImageSet
 from .tag_files import tags_from_file
 
 Id = int | str | float
@@ -36,7 +30,7 @@ class _Category(msgspec.Struct):
     name: str
 
 
-class _Mark(msgspec.Struct):
+class Mark(msgspec.Struct):
     """What training may know of an annotation."""
 
     image_id: Id
@@ -44,22 +38,12 @@ class _Mark(msgspec.Struct):
     iscrowd: int | bool = 0
 
 
-class _Note(_Mark, kw_only=True):
-    bbox: Box
-    area: float | None = None
-    segmentation: msgspec.Raw = msgspec.Raw(b'null')  # read when the image is asked for
+class AnnotationFile(msgspec.Struct):
+    """What is read of a file."""
 
-
-class _Names(msgspec.Struct):
     images: list[_Image]
     categories: list[_Category]
-    annotations: list[_Mark]
-
-
-class _Annotations(msgspec.Struct):
-    images: list[_Image]
-    categories: list[_Category]
-    annotations: list[_Note]
+    annotations: list[Mark]
 
 
 class Names(NamedTuple):
@@ -88,8 +72,7 @@ def read_names(path: Path) -> Names:
         FileNotFoundError: there is no such file.
         ValueError: it is not a COCO annotation file; the message names the place.
     """
-    content = _read(path, _Names)
-    ids, names = _identities(content.images, path), {category.id: category.name for category in content.categories}
+    content, ids, names = read_annotations(path, AnnotationFile)
     single: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
     crowds: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
     for mark in content.annotations:
@@ -99,26 +82,22 @@ def read_names(path: Path) -> Names:
     return Names(files, {name: number for number, name in ids.items()}, {name: k for k, name in names.items()}, single, only_crowds)
 
 
-class COCODevkit(Devkit):
-    """COCO as it is published. A split is the name of a folder of images, such as ``train2017``; crowds are difficult objects.
+class COCOImages(ImageSet):
+    """Images of COCO as it is published. A split is the name of a folder of images, such as ``train2017``; crowds are difficult objects.
 
     Args:
         data_root: the folder that holds ``annotations`` and those of the images.
         classes: names of categories in label order; objects of other categories are left out. None for all, by their number.
-        mask_classes: not used; COCO's masks carry their category.
 
     Raises:
         FileNotFoundError: no COCO there.
     """
 
-    def __init__(
-        self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None, mask_classes: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
         self.data_root = Path(data_root)
         if not self._splits():
             raise FileNotFoundError(f"Expected COCO at {str(data_root)!r}, but it has no 'annotations/instances_SPLIT.json'.")
         self._places: dict[str, tuple[str, Path]] = {}  # split and file of each image that is known so far
-        self._notes: dict[str, list[_Found]] = {}
         if classes is None:
             numbers = read_names(self.list_file(self._splits()[0])).categories
             classes = sorted(numbers, key=numbers.__getitem__)
@@ -185,7 +164,7 @@ class COCODevkit(Devkit):
         return place[1]
 
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
-        """Image tags: the categories of a split's annotations (``'lists'`` and ``'xml'`` alike), or from a file; see :meth:`Devkit.tags`.
+        """Image tags: the categories of a split's annotations (``'lists'`` and ``'xml'`` alike), or from a file; see :meth:`ImageSet.tags`.
 
         An image's crowds are its difficult objects.
         """
@@ -195,106 +174,24 @@ class COCODevkit(Devkit):
         found = {i: names.present[i] | (names.crowds[i] if use_difficult else set()) for i in names.images}
         return {image_id: [label for label, name in enumerate(self.classes) if name in shown] for image_id, shown in found.items()}
 
-    def result_names(self, split: str) -> ResultNames:
-        """COCO's own numbers of images and categories."""
-        names = self._names(split)
-        return ResultNames(dict(names.numbers), {name: names.categories[name] for name in self.classes})
 
-    def is_annotated(self, image_id: str) -> bool:
-        """Whether an annotation file knows the image; it may show no object."""
-        return self._place(image_id) is not None
-
-    def objects(self, image_id: str) -> Objects:
-        """Annotated objects of the wanted classes; crowds count as difficult."""
-        notes = self._annotations(image_id)
-        return _objects(notes, self._labels(notes))
-
-    def all_boxes(self, image_id: str) -> Objects:
-        """Annotated objects of every category, with label 0."""
-        notes = self._all_annotations(image_id)
-        return _objects(notes, np.zeros(len(notes), np.int64))
-
-    def instance_masks(self, image_id: str) -> Masks | None:
-        """Instance masks of the wanted classes, without crowds; None where an object has a box alone."""
-        notes = [note for note in self._annotations(image_id) if not note.crowd]
-        size = self.image_size(image_id)
-        masks = [mask for note in notes if (mask := note.mask(size)) is not None]
-        if len(masks) < len(notes):
-            return None
-        return Masks(self._labels(notes), np.stack(masks) if masks else np.zeros((0, *size), bool))
-
-    def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-        """(h, w): 0 background, 1 + k class k, void for crowds; where objects overlap the smaller one is seen. None as for masks."""
-        size = self.image_size(image_id)
-        void = void_of(len(self.classes))
-        painted = np.zeros(size, void.dtype)
-        for note in sorted(self._annotations(image_id), key=lambda note: (not note.crowd, -note.area)):
-            if (mask := note.mask(size)) is None:
-                return None
-            painted[mask] = void if note.crowd else 1 + self.classes.index(note.name)
-        return painted
-
-    def _labels(self, notes: Sequence['_Found']) -> NDArray[np.int64]:
-        return np.array([self.classes.index(note.name) for note in notes], np.int64)
-
-    def _annotations(self, image_id: str) -> list['_Found']:
-        return [note for note in self._all_annotations(image_id) if note.name in self.classes]
-
-    def _all_annotations(self, image_id: str) -> list['_Found']:
-        """Annotations of an image, boxes and masks included: for metrics only."""
-        if image_id not in self._notes:
-            place = self._place(image_id)
-            if place is None:
-                raise FileNotFoundError(f'Image {image_id!r} is in no annotation file of {str(self.data_root)!r}.')
-            self._names(place[0])
-            path = self.list_file(place[0])
-            content = _read(path, _Annotations)
-            ids, names = _identities(content.images, path), {category.id: category.name for category in content.categories}
-            self._notes |= {name: [] for name in ids.values()}
-            for number, note in enumerate(content.annotations):
-                if min(note.bbox[2:]) > 0:
-                    area = note.area if note.area is not None else note.bbox[2] * note.bbox[3]
-                    where = f'annotations[{number}] of {str(path)!r}'
-                    found = _Found(names[note.category_id], bool(note.iscrowd), note.bbox, area, note.segmentation, where)
-                    self._notes[ids[note.image_id]].append(found)
-        return self._notes[image_id]
+_File = TypeVar('_File', bound=AnnotationFile)
 
 
-class _Found(NamedTuple):
-    """An annotation whose name is known."""
+def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str], dict[Id, str]]:
+    """Read a COCO file.
 
-    name: str
-    crowd: bool
-    bbox: Box
-    area: float
-    segmentation: msgspec.Raw
-    where: str
+    Args:
+        path: the file.
+        kind: what to read of it.
 
-    def mask(self, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """Its pixels, bool (h, w); None for a box alone."""
-        problem = f'The segmentation of {self.where} cannot be read'
-        segmentation = msgspec.to_builtins(decode_json(bytes(self.segmentation), Code | list[list[float]] | None, problem))
-        if not segmentation:
-            return None
-        if isinstance(segmentation, dict):
-            segmentation['size'] = list(segmentation['size'])
-        try:
-            return draw(checked_segmentation(segmentation, size), size)
-        except ValueError as error:
-            raise ValueError(f'{problem}: {error}.') from error
+    Returns:
+        the content, the image id of each image by its number, and the name of each category by its number.
 
-
-def _objects(notes: Sequence[_Found], labels: NDArray[np.int64]) -> Objects:
-    boxes = np.array([note.bbox for note in notes], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return Objects(boxes, labels, np.array([note.crowd for note in notes], bool))
-
-
-_File = TypeVar('_File', _Names, _Annotations)
-
-
-def _read(path: Path, kind: type[_File]) -> _File:
-    """The file, of which every annotation belongs to an image and a category."""
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no COCO file, or an annotation belongs to no image or category; the message names the place.
+    """
     content = read_json(path, kind, "a COCO file with 'images', 'annotations' and 'categories'")
     for what, entries in (('image', content.images), ('category', content.categories)):
         known = {entry.id for entry in entries}
@@ -303,11 +200,8 @@ def _read(path: Path, kind: type[_File]) -> _File:
         for number, note in enumerate(content.annotations):
             if (found := getattr(note, f'{what}_id')) not in known:
                 raise ValueError(f'annotations[{number}] of {str(path)!r} has the unknown {what}_id {found!r}.')
-    return content
-
-
-def _identities(images: Sequence[_Image], path: Path) -> dict[Id, str]:
-    """Name of each image by its number in the file."""
-    check_distinct([image.file_name for image in images], str(path))
-    names = {name: image_id for image_id, name in identities([image.file_name for image in images]).items()}
-    return {image.id: names[image.file_name] for image in images}
+    names = [image.file_name for image in content.images]
+    check_distinct(names, str(path))
+    image_ids = {name: image_id for image_id, name in identities(names).items()}
+    ids = {image.id: image_ids[image.file_name] for image in content.images}
+    return content, ids, {category.id: category.name for category in content.categories}

@@ -1,6 +1,6 @@
 """A VOC devkit, or COCO, of which only the tags are known: the data set of training, and of testing.
 
-Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.datasets.devkit.Devkit``).
+Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
 """
 
 import random
@@ -11,7 +11,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
-from mmlabelpenet.datasets.devkit import open_devkit
+from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
@@ -77,14 +77,14 @@ class VOCTags(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """One entry per image: ``img_id``, ``img_path``, ``tags`` (class indices)."""
-        devkit = open_devkit(self.data_root, self.metainfo['classes'])
-        tags = {} if self.tags is None else devkit.tags(self.split, source=self.tags, use_difficult=self.use_difficult_tags)
-        image_ids = [i for i in devkit.image_ids(self.split) if self.keep_untagged or tags.get(i)]
-        skipped = len(devkit.image_ids(self.split)) - len(image_ids)
+        images = open_images(self.data_root, self.metainfo['classes'])
+        tags = {} if self.tags is None else images.tags(self.split, source=self.tags, use_difficult=self.use_difficult_tags)
+        image_ids = [i for i in images.image_ids(self.split) if self.keep_untagged or tags.get(i)]
+        skipped = len(images.image_ids(self.split)) - len(image_ids)
         if skipped:
             MMLogger.get_current_instance().warning(f'{skipped} images of {self.split!r} carry no tag and are skipped.')
         self.proposal_file = self._open_proposals(image_ids)
-        return [dict(img_id=i, img_path=str(devkit.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
+        return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
         """Take pseudo instances from this store, given or by its path, from now on; None for tags alone.

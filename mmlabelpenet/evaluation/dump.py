@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..datasets.devkit import ResultNames
 from ..files import atomic_write
+from .devkit import ResultNames
 from .scoring import Prediction
 
 

@@ -15,8 +15,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
-from ..datasets.devkit import Devkit, Objects, ResultNames, open_devkit
 from ..registry import METRICS
+from .devkit import Devkit, Objects, ResultNames, open_devkit
 from .dump import Dump
 from .functional import encode_masks
 from .scoring import Prediction, Record, Settings, Truth, score_image, summarise

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..datasets.devkit import Devkit
 from ..datasets.proposals import ProposalFile
 from ..datasets.selective_search import pairwise_iou
+from .devkit import Devkit
 from .functional import proposal_quality
 
 

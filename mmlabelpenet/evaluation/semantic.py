@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.devkit import VOID, void_of
+from .devkit import VOID, void_of
 from .localisation import shares
 
 __all__ = ['VOID', 'add_confusions', 'class_ious', 'confusion', 'confusion_matrix', 'paint', 'semantic_map']

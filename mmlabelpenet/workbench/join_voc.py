@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCImages
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 
 _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.png', 'SegmentationObject': '.png'}
@@ -28,7 +28,7 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
         FileNotFoundError: a list or an image is missing.
         ValueError: an image stands in two lists.
     """
-    out, devkits = Path(out), [VOCDevkit(root, VOC_CLASSES) for root in roots]
+    out, devkits = Path(out), [VOCImages(root, VOC_CLASSES) for root in roots]
     if out.exists():
         raise FileExistsError(f'{str(out)!r} is there already. Remove it or choose another folder.')
     lists = {joint: [(devkit, devkit.image_ids(joint)) for devkit in devkits], first: [(devkits[0], devkits[0].image_ids(first))]}
@@ -46,7 +46,7 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
     return {split: sum(len(ids) for _, ids in parts) for split, parts in lists.items()}
 
 
-def _copy(devkit: VOCDevkit, ids: Sequence[str], out: Path) -> None:
+def _copy(devkit: VOCImages, ids: Sequence[str], out: Path) -> None:
     for image_id in ids:
         for folder, suffix in _FOLDERS.items():
             source = devkit.image_path(image_id) if suffix is None else devkit.data_root / folder / f'{image_id}{suffix}'
@@ -54,7 +54,7 @@ def _copy(devkit: VOCDevkit, ids: Sequence[str], out: Path) -> None:
                 copy_file(source, out / folder / source.name)
 
 
-def _write_lists(folder: Path, split: str, parts: Sequence[tuple[VOCDevkit, Sequence[str]]]) -> None:
+def _write_lists(folder: Path, split: str, parts: Sequence[tuple[VOCImages, Sequence[str]]]) -> None:
     (folder / f'{split}.txt').write_text(''.join(f'{image_id}\n' for _, ids in parts for image_id in ids))
     for name in VOC_CLASSES:
         sources = [devkit.data_root / 'ImageSets/Main' / f'{name}_{split}.txt' for devkit, _ in parts]

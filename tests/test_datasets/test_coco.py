@@ -9,12 +9,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmlabelpenet.datasets.coco import COCODevkit, read_names
-from mmlabelpenet.datasets.devkit import open_devkit
+from mmlabelpenet.datasets.coco import read_names
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import write_proposals
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.coco import COCODevkit
+from mmlabelpenet.evaluation.devkit import open_devkit
 from mmlabelpenet.evaluation.metrics import StageMetric
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.supervision.audit import kind_of
 from mmlabelpenet.workbench.supervision.opened import files_opened

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from mmlabelpenet.datasets.coco import COCODevkit
-from mmlabelpenet.datasets.devkit import open_devkit
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.coco import COCODevkit
+from mmlabelpenet.evaluation.devkit import open_devkit
 from mmlabelpenet.evaluation.metrics import StageMetric
+from mmlabelpenet.evaluation.voc import VOCDevkit
 
 LAYOUTS = {'VOCdevkit/VOC2007': 'trainval', 'VOCdevkit/VOC2012': 'val', 'VOCdevkit/VOC0712': 'trainval', 'coco': 'val2017'}
 

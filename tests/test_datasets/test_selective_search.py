@@ -14,7 +14,7 @@ import pytest
 from mmlabelpenet.commands import selective_search as command
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import locked
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmlabelpenet.datasets.tag_files import join_tags, split_tags
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.voc import VOCDevkit
 
 CLASSES = ('cat', 'dog', 'sheep')
 # image -> (name, difficult, 1-based inclusive box)

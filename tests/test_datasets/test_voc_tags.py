@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 

@@ -9,8 +9,8 @@ from random_images import SIZE
 from test_metrics import run, samples_of
 from tiny_devkit import CLASSES, devkit_images, write_devkit
 
-from mmlabelpenet.datasets.devkit import ResultNames
 from mmlabelpenet.evaluation.coco_results import ResultsFile
+from mmlabelpenet.evaluation.devkit import ResultNames
 from mmlabelpenet.evaluation.functional import encode_masks
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'eval_predictions.py'

@@ -6,8 +6,8 @@ from random_images import SIZE
 from test_metrics import run, samples_of
 from tiny_devkit import CLASSES, STAGES, devkit_images, write_devkit
 
-from mmlabelpenet.datasets.devkit import ResultNames
 from mmlabelpenet.evaluation.coco_results import ResultsFile
+from mmlabelpenet.evaluation.devkit import ResultNames
 from mmlabelpenet.evaluation.dump import Dump, dump_path
 from mmlabelpenet.evaluation.metrics import read_prediction, read_truth
 from mmlabelpenet.evaluation.scoring import Prediction, Settings, score_image, summarise

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.join_voc import join_devkits
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/join_voc.py'

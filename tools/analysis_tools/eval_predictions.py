@@ -45,8 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score image by image; return the table and what it rests on."""
     from mmlabelpenet.apis.receipt import receipt
-    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.evaluation.coco_results import ResultsFile
+    from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.metrics import PROTOCOLS, read_truth
     from mmlabelpenet.evaluation.scoring import Settings, score_image, summarise
     from mmlabelpenet.evaluation.table import make_row

@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, print, write."""
     args = parse_args(argv)
     from mmlabelpenet.apis.receipt import receipt
-    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
     from mmlabelpenet.files import file_hash
     from mmlabelpenet.workbench.experiments.store_quality import store_quality

@@ -33,8 +33,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Write or check."""
     args = parse_args(argv)
-    from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+    from mmlabelpenet.datasets.voc import VOC_CLASSES
     from mmlabelpenet.evaluation.coco_results import ResultsFile
+    from mmlabelpenet.evaluation.voc import VOCDevkit
     from mmlabelpenet.workbench.exports.voc_server import check_submission, write_submission
 
     devkit = VOCDevkit(args.devkit, VOC_CLASSES)

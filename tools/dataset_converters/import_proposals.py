@@ -43,8 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Read, check, write, report."""
     args = parse_args(argv)
-    from mmlabelpenet.datasets.devkit import open_devkit
     from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+    from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
     from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record, other_orders
     from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign

@@ -21,8 +21,8 @@ from torch import Tensor
 from mmlabelpenet.apis.config import build_dataset, config_devkit, config_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.reading import inference
-from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.samplers import evenly_spread
+from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.functional import box_iou, mean_per_class
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.models import LabelPENet

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.functional import best_in_matrix, best_overlaps, encode_masks, mask_iou, pseudo_label_quality
 from mmlabelpenet.evaluation.table import make_row
 from mmlabelpenet.progress import track

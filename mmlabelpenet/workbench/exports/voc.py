@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlabelpenet.datasets.devkit import VOID
+from mmlabelpenet.evaluation.devkit import VOID
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask, image_name
 from mmlabelpenet.workbench.voc_files import voc_palette, write_annotation, write_label_image, write_lists

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.devkit import Devkit
+from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.functional import box_iou, encode_masks, mask_iou
 
 RIGHT = 0.5  # IoU from which on a box lies on an object

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmlabelpenet.apis.checkpoint import load_strictly
 from mmlabelpenet.apis.config import build_model, config_classes, config_devkit, load_config, stage_names
 from mmlabelpenet.apis.inferencer import find_run
-from mmlabelpenet.datasets.devkit import Devkit
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.table import read_metrics
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track

@@ -19,9 +19,10 @@ from pathlib import Path
 import cv2
 from PIL import Image
 
-from mmlabelpenet.datasets.devkit import Objects
 from mmlabelpenet.datasets.images import read_rgb
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.devkit import Objects
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.short_lists.instances import instances_of

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mmlabelpenet.datasets.devkit import VOID
+from mmlabelpenet.evaluation.devkit import VOID
 
 _MARGIN = 3  # pixels of void around an object
 _SMALL = 25  # pixels: a smaller piece belongs to what lies beside it

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.functional import box_iou
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.baselines import score
 from mmlabelpenet.workbench.baselines.places import METHODS
 from mmlabelpenet.workbench.baselines.score import trivial_baselines

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.experiments.generator_comparison import METRICS, compare_generators, measure_labels
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
 

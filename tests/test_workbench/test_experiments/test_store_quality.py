@@ -10,8 +10,8 @@ from random_images import SIZE
 from tiny_devkit import CLASSES, devkit_images, write_devkit
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.evaluation.functional import encode_masks
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
 
 TOOL = Path(__file__).parents[3] / 'tools' / 'analysis_tools' / 'pseudo_label_quality.py'

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.exports.labels import decode, has_mask
 from mmlabelpenet.workbench.exports.voc import write_voc
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.functional import encode_masks
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.exports.voc_server import check_submission, write_submission
 from mmlabelpenet.workbench.voc_files import voc_palette
 

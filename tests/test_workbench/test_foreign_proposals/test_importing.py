@@ -11,7 +11,7 @@ import toy
 from scipy.io import savemat
 
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record
 from mmlabelpenet.workbench.foreign_proposals.layouts import MATLAB, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.readers import Foreign

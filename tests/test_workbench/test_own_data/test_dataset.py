@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.own_data.dataset import OwnData, advice, make_own_data
 
 

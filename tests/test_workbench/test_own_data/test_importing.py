@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.exports.formats import write_export
 from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.imports.objects import encoded

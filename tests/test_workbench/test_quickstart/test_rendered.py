@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart import rendered
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RENDERED_SPLITS, RenderSettings, render_dataset
 from mmlabelpenet.workbench.quickstart.scenes import render_scene

@@ -15,7 +15,7 @@ from page_checks import ATTACK, CLASSES, IMAGE
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES

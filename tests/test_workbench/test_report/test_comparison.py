@@ -3,7 +3,7 @@ import pytest
 import toy
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 from mmlabelpenet.workbench.report.comparison import compare, confusions, disagreement
 

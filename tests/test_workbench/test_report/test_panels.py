@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 from mmlabelpenet.workbench.report.panels import panel

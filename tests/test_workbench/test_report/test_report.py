@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from page_checks import Checker
 
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 from mmlabelpenet.workbench.report import report
 from mmlabelpenet.workbench.report.report import cost_rows, write_report

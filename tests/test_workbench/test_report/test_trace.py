@@ -8,7 +8,7 @@ import torch
 import toy
 from mmengine.registry import init_default_scope
 
-from mmlabelpenet.datasets.voc import VOCDevkit
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 from mmlabelpenet.workbench.report.trace import trace

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.short_lists import build
 from mmlabelpenet.workbench.short_lists.build import ANIMALS, build_short_lists, names_of
 

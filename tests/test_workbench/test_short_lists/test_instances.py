@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCDevkit
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.short_lists.instances import assign_pieces, instances_of
 
 DATA = Path(os.environ.get('MMLABELPENET_MINI', 'data/VOCdevkit/VOC2012mini'))

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.overlap import image_files, shared_images
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.datasets.voc_tags import VOCTags
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.supervision.audit import Card, add_files, add_overlap, add_weights, audit, holds_boxes, kind_of
 

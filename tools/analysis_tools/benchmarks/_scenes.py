@@ -18,8 +18,8 @@ from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
 from mmlabelpenet.datasets.samplers import Draw
-from mmlabelpenet.datasets.voc import VOCDevkit
 from mmlabelpenet.engine import LabelPass
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset

@@ -1,17 +1,18 @@
-"""One interface to annotated data sets, whatever their layout: lists and tags for training, boxes and masks for metrics and tools.
+"""One interface to annotated data sets, whatever their layout: boxes and masks for metrics and tools. Training does not come here.
 
 Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
 """
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..datasets.image_set import ImageSet, is_coco
 
 VOID = 255
 
@@ -49,60 +50,8 @@ class ResultNames(NamedTuple):
     classes: dict[str, int]
 
 
-class Devkit(ABC):
-    """An annotated data set.
-
-    Training calls :meth:`image_ids`, :meth:`image_path` and :meth:`tags` alone; the rest is for metrics and tools.
-
-    Attributes:
-        data_root: its folder.
-        classes: names in label order; objects of other classes are left out.
-    """
-
-    data_root: Path
-    classes: tuple[str, ...]
-
-    @abstractmethod
-    def list_file(self, split: str) -> Path:
-        """The file that lists the images of a split.
-
-        Raises:
-            FileNotFoundError: no such split.
-        """
-
-    @abstractmethod
-    def image_ids(self, split: str) -> list[str]:
-        """Images of a split, in its order.
-
-        Raises:
-            FileNotFoundError: no such split.
-            ValueError: its file is damaged.
-        """
-
-    @abstractmethod
-    def image_path(self, image_id: str) -> Path:
-        """The image file.
-
-        Raises:
-            FileNotFoundError: there is none.
-        """
-
-    @abstractmethod
-    def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
-        """Image tags of a split; an image without any has an empty list.
-
-        Args:
-            split: name of the split.
-            source: ``'lists'`` or ``'xml'``, as the data set comes with them, or the path of a .csv or .json file.
-            use_difficult: also tag classes of which the image has difficult objects only.
-
-        Returns:
-            Sorted labels of each image, in the order of the split.
-
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: a file is damaged, a tag is not a class, or an image is missing or listed twice.
-        """
+class Devkit(ImageSet):
+    """An image set with annotations; objects of other classes than :attr:`classes` are left out."""
 
     @abstractmethod
     def is_annotated(self, image_id: str) -> bool:
@@ -142,22 +91,11 @@ class Devkit(ABC):
         """What results call the images of a split and the classes: their ids, and 1 + label."""
         return ResultNames({name: name for name in self.image_ids(split)}, {name: label for label, name in enumerate(self.classes, 1)})
 
-    def image_size(self, image_id: str) -> tuple[int, int]:
-        """(h, w) of the image as a reader that heeds the EXIF orientation sees it; only the header is read.
-
-        Raises:
-            FileNotFoundError: the image is missing.
-            ValueError: the file is not an image.
-        """
-        from .images import image_size  # OpenCV is not needed for measures
-
-        return image_size(self.image_path(image_id), min_side=1)
-
 
 def open_devkit(
     data_root: str | os.PathLike[str], classes: Sequence[str] | None = None, mask_classes: Sequence[str] | None = None
 ) -> Devkit:
-    """The data set in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
+    """The annotated data set in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
 
     Args:
         data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
@@ -170,5 +108,4 @@ def open_devkit(
     from .coco import COCODevkit  # these derive from the interface above
     from .voc import VOCDevkit
 
-    kind = COCODevkit if (Path(data_root) / 'annotations').is_dir() else VOCDevkit
-    return kind(data_root, classes, mask_classes)
+    return COCODevkit(data_root, classes) if is_coco(data_root) else VOCDevkit(data_root, classes, mask_classes)

@@ -1,0 +1,93 @@
+"""One interface to image sets, whatever their layout: what training may know of them. Annotated boxes and masks are
+:mod:`mmlabelpenet.evaluation.devkit`'s."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class ImageSet(ABC):
+    """Lists of images, their files, and their tags.
+
+    Attributes:
+        data_root: its folder.
+        classes: names in label order.
+    """
+
+    data_root: Path
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def list_file(self, split: str) -> Path:
+        """The file that lists the images of a split.
+
+        Raises:
+            FileNotFoundError: no such split.
+        """
+
+    @abstractmethod
+    def image_ids(self, split: str) -> list[str]:
+        """Images of a split, in its order.
+
+        Raises:
+            FileNotFoundError: no such split.
+            ValueError: its file is damaged.
+        """
+
+    @abstractmethod
+    def image_path(self, image_id: str) -> Path:
+        """The image file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    @abstractmethod
+    def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
+        """Image tags of a split; an image without any has an empty list.
+
+        Args:
+            split: name of the split.
+            source: ``'lists'`` or ``'xml'``, as the data set comes with them, or the path of a .csv or .json file.
+            use_difficult: also tag classes of which the image has difficult objects only.
+
+        Returns:
+            Sorted labels of each image, in the order of the split.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is damaged, a tag is not a class, or an image is missing or listed twice.
+        """
+
+    def image_size(self, image_id: str) -> tuple[int, int]:
+        """(h, w) of the image as a reader that heeds the EXIF orientation sees it; only the header is read.
+
+        Raises:
+            FileNotFoundError: the image is missing.
+            ValueError: the file is no image.
+        """
+        from .images import image_size  # OpenCV is not needed for measures
+
+        return image_size(self.image_path(image_id), min_side=1)
+
+
+def is_coco(data_root: str | os.PathLike[str]) -> bool:
+    """Whether a folder has COCO's layout; all others have VOC's."""
+    return (Path(data_root) / 'annotations').is_dir()
+
+
+def open_images(data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> ImageSet:
+    """The images in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
+
+    Args:
+        data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
+        classes: names in label order; None for those that the layout is published with.
+
+    Raises:
+        FileNotFoundError: the folder holds neither.
+    """
+    from .coco import COCOImages  # these derive from the interface above
+    from .voc import VOCImages
+
+    return (COCOImages if is_coco(data_root) else VOCImages)(data_root, classes)

@@ -1,0 +1,21 @@
+"""What training may know of a data set."""
+
+import pytest
+import toy
+
+from mmlabelpenet.datasets.coco import COCOImages
+from mmlabelpenet.datasets.image_set import ImageSet, open_images
+from mmlabelpenet.datasets.voc import VOCImages
+from mmlabelpenet.evaluation.devkit import open_devkit
+
+
+@pytest.mark.parametrize('kind', [ImageSet, VOCImages, COCOImages])
+def test_the_image_sets_of_training_have_no_way_to_boxes_and_masks(kind):
+    assert not {'objects', 'all_boxes', 'instance_masks', 'class_mask', 'is_annotated'} & set(dir(kind))
+
+
+def test_lists_files_and_tags_are_those_of_the_annotated_data_set(toy_root):
+    images, devkit = (open_any(toy_root, toy.RENDERED_CLASSES) for open_any in (open_images, open_devkit))
+    ids = images.image_ids('train')
+    assert type(images) is VOCImages and ids == devkit.image_ids('train') and images.tags('train') == devkit.tags('train')
+    assert images.image_path(ids[0]) == devkit.image_path(ids[0]) and images.image_size(ids[0]) == devkit.image_size(ids[0])
