@@ -237,6 +237,14 @@ def test_the_papers_rate_is_a_saw_tooth():
     assert {iteration: rate_at(phases, iteration, 1.0) for iteration in expected} == pytest.approx(expected)
 
 
+@pytest.mark.parametrize('name', sorted(path.stem for path in (ROOT / 'configs/_base_/models').glob('labelpenet_r[0-9]*.py')))
+def test_models_of_resnet_inherit_nothing_of_another_backbone(name):
+    bases = [name]
+    while base := re.search(r"^_base_ = '\./(\w+)\.py'$", (ROOT / f'configs/_base_/models/{bases[-1]}.py').read_text(), flags=re.MULTILINE):
+        bases.append(base[1])
+    assert bases[-1] == 'labelpenet_small' and not re.search('lite0|vgg16', ' '.join(bases))
+
+
 @pytest.mark.parametrize('leaf', LEAVES)
 def test_every_model_builds_without_memory_and_without_download(leaf):
     config = load(leaf)

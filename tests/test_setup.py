@@ -1,9 +1,11 @@
 """Requirements and the set-up script."""
 
+import ast
 import re
 import subprocess
+import sys
 import time
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,21 @@ def test_installing_the_package_leaves_pytorch_and_mmdetection_as_they_are():
     assert not [name for name in requirements('runtime') if re.match('torch|mm|onedl', name)]
     assert {'torch', 'torchvision', 'onedl-mmdetection'} <= requirements('mminstall').keys()
     assert {'mmdet', 'mmengine', 'mmcv-lite'} <= requirements('openmmlab').keys()
+
+
+def imported_packages():
+    """Top-level names that the package imports, at whatever place in a file, without Python's own."""
+    nodes = [node for path in (ROOT / 'mmlabelpenet').rglob('*.py') for node in ast.walk(ast.parse(path.read_text()))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split('.')[0] for name in names} - sys.stdlib_module_names - {'mmlabelpenet'}
+
+
+def test_every_package_that_is_imported_is_declared():
+    declared = {name.lower().replace('_', '-') for file in ('runtime', 'mminstall', 'crf') for name in requirements(file)}
+    installed = packages_distributions() | {'pydensecrf': ['pydensecrf2']}  # optional
+    for name in imported_packages():
+        assert {found.lower().replace('_', '-') for found in installed[name]} & declared, f'{name} is imported and not declared'
 
 
 def test_exactly_one_opencv_wheel_is_installed_and_it_has_selective_search():

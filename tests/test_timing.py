@@ -35,3 +35,14 @@ def test_a_part_that_fails_is_measured_too():
     with pytest.raises(ValueError), watch.part('a'):
         raise ValueError
     assert list(watch.stop()) == ['a']
+
+
+@pytest.mark.parametrize('asked', [False, True])
+def test_a_part_waits_for_the_gpu_only_where_that_is_asked_for(monkeypatch, asked):
+    waited, watch = [], Stopwatch()
+    monkeypatch.setattr('torch.cuda.is_initialized', lambda: True)
+    monkeypatch.setattr('torch.cuda.synchronize', lambda: waited.append(True))
+    watch.start(**dict(synchronize=True) if asked else {})
+    with watch.part('a'):
+        pass
+    assert bool(waited) is asked
