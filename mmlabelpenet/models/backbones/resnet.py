@@ -1,6 +1,6 @@
 """ResNet-50/101 in two parts: conv1 to layer3 shared (C4), and a layer4 (C5) for each stage.
 
-Both are mmdet's own layers under torchvision's names. Batch normalisation always uses the statistics of ImageNet.
+Both are mmdet's own layers under torchvision's names. Batch normalisation keeps the weights and statistics of ImageNet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class ResNetC4(FixedNorms, ResNet):
         out_stride: 16, or 8, where layer3 keeps the resolution and is dilated.
         style: 'caffe' (stride in the first 1x1) or 'pytorch' (stride in the 3x3).
         frozen_stages: -1 none, 0 the stem, 1..3 layers up to that.
-        frozen_bn: weights and biases of batch normalisation never train.
         init_cfg: how to initialise; Kaiming if None.
 
     Raises:
@@ -43,7 +42,6 @@ class ResNetC4(FixedNorms, ResNet):
         out_stride: int = 16,
         style: str = 'caffe',
         frozen_stages: int = -1,
-        frozen_bn: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if out_stride not in _STRIDES:
@@ -58,7 +56,7 @@ class ResNetC4(FixedNorms, ResNet):
             out_indices=(2,),
             style=style,
             frozen_stages=frozen_stages,
-            norm_cfg=dict(type='BN', requires_grad=not frozen_bn),
+            norm_cfg=dict(type='BN', requires_grad=False),
             norm_eval=True,
             init_cfg=init_cfg,
         )
@@ -75,7 +73,7 @@ class ResNetC5(Tail):
         stride: 1, or 2 as published.
         dilation: 2 with stride 1, 1 with stride 2.
         style: as in :class:`ResNetC4`.
-        with_input, aspp, frozen, frozen_bn: of :meth:`Tail.complete`.
+        with_input, aspp, frozen: of :meth:`Tail.complete`.
         init_cfg: how to initialise; Kaiming if None.
 
     >>> ResNetC5()((torch.zeros(1, 1024, 4, 3),))[0].shape
@@ -91,14 +89,13 @@ class ResNetC5(Tail):
         with_input: bool = False,
         aspp: dict | None = None,
         frozen: bool = False,
-        frozen_bn: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg or default_init())
         _check_style(style)
         block, blocks = ResNet.arch_settings[depth]
         self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=dict(type='BN'))
-        self.complete(1024, 2048, aspp, with_input, frozen, frozen_bn)
+        self.complete(1024, 2048, aspp, with_input, frozen)
 
     @property
     def fixed_layers(self) -> list[nn.Module]:

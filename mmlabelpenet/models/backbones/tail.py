@@ -31,16 +31,8 @@ class Tail(FixedNorms, BaseModule):
 
     own_init = ('aspp.',)  # layers without ImageNet weights
 
-    def complete(
-        self,
-        in_channels: int,
-        channels: int,
-        aspp: dict | None = None,
-        with_input: bool = False,
-        frozen: bool = False,
-        frozen_bn: bool = False,
-    ) -> None:
-        """Freeze the layers and add the pyramid.
+    def complete(self, in_channels: int, channels: int, aspp: dict | None, with_input: bool, frozen: bool = False) -> None:
+        """Freeze batch normalisation, or all layers, and add the pyramid.
 
         Args:
             in_channels: channels of the input map.
@@ -48,13 +40,11 @@ class Tail(FixedNorms, BaseModule):
             aspp: arguments of :class:`LabelPEASPP` on the last map (``{}`` for the paper's), or None for none.
             with_input: return the input map too, before the other.
             frozen: the layers keep their ImageNet weights; only ``aspp`` trains.
-            frozen_bn: weights and biases of batch normalisation never train.
         """
         self.with_input, self.frozen = with_input, frozen
+        freeze_norms(self)
         if frozen:
             self.requires_grad_(False)
-        if frozen_bn:
-            freeze_norms(self)
         self.aspp = None if aspp is None else LabelPEASPP(channels, **aspp)
         last = channels if self.aspp is None else self.aspp.out_channels
         self.out_channels = (in_channels, last) if with_input else (last,)
