@@ -85,7 +85,7 @@ def hand_over(
 ) -> list[DetDataSample]:
     """Fresh samples with metainfo and pseudo instances; nothing else of the data set reaches the next stage.
 
-    Selective-search proposals that stayed on a sample would switch the next stage's RPN off without a word.
+    Selective-search proposals that stayed on a sample would silently switch the next stage's RPN off.
 
     Args:
         samples: one per image.

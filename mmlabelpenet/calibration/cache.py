@@ -15,7 +15,7 @@ class LabelCache:
     """Labels by stage and image, in pixels of the original image.
 
     Args:
-        refresh_interval: labels of an image serve this many of its visits; 1 makes them every time.
+        refresh_interval: number of visits of an image for which its labels are used; 1 makes them every time.
 
     Raises:
         ValueError: the interval is below 1.
@@ -28,7 +28,7 @@ class LabelCache:
         self._labels: dict[tuple[str, str], tuple[InstanceData, int]] = {}
 
     def recall(self, stage: str, sample: DetDataSample) -> InstanceData | None:
-        """Labels of an image in the frame of the network input, where they serve this visit too.
+        """Labels of an image in the frame of the network input, if they are to be used again.
 
         Args:
             stage: whose labels they are, and in which direction.

@@ -41,7 +41,7 @@ class DenseCRF:
         cpu_backend: the one of the two that runs on the CPU. Label stores record it with the other settings.
 
     Raises:
-        ValueError: there is no such backend.
+        ValueError: unknown backend.
         ImportError: pydensecrf is asked for and not installed.
     """
 
@@ -75,7 +75,7 @@ class DenseCRF:
             int64 (h, w), the most probable label.
 
         Raises:
-            ValueError: sizes differ, or there is no pixel or no label.
+            ValueError: sizes differ, or an image without pixels or labels.
 
         >>> image = np.zeros((8, 8, 3), np.uint8); image[:, 4:] = 255
         >>> guess = np.full((2, 8, 8), 0.5); guess[1, 4, 6], guess[0, 4, 1] = 0.9, 0.9
@@ -176,7 +176,7 @@ def build_crf(settings: dict | str | None) -> DenseCRF | None:
     """A CRF from a config: the name of a preset, a dict of settings, which may change those of a ``preset``, or None for no CRF.
 
     Raises:
-        KeyError: there is no such preset.
+        KeyError: unknown preset.
 
     >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
     (5, 3, None)

@@ -37,7 +37,7 @@ class GrabCut:
     max_size: int | None = 300
 
     def __post_init__(self) -> None:
-        """Refuse what OpenCV would take without a word."""
+        """Refuse values that OpenCV would accept silently."""
         if self.iterations < 1 or self.margin < 0:
             raise ValueError(f'GrabCut needs iterations >= 1 and margin >= 0, got {self.iterations} and {self.margin}.')
 
@@ -51,7 +51,7 @@ class GrabCut:
             others: bool (h, w), pixels that belong to other objects.
 
         Returns:
-            bool (h, w); the guess itself, within its bounds, where it leaves no colours to tell apart.
+            bool (h, w); the guess itself, within its bounds, where object or background have too few pixels.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> guess = np.zeros((20, 30), bool); guess[5:12, 9:17] = True

@@ -53,13 +53,13 @@ def find_objects(
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         labels: classes to look for (the tags).
         nms_thr: overlap above which a better box suppresses (row C8).
-        max_candidates: only so many of the best proposals enter, per class.
+        max_candidates: number of proposals per class that enter, the best ones.
         max_per_label: objects per class at most; 1 in the classification stage (row C7).
         min_score: the best object of a class is always kept, further ones from this score on (row L5).
         max_overlap: of objects of two classes that overlap more than this, only the better one stays; 1 keeps both.
 
     Returns:
-        objects, class by class, best first; none for an image without proposals. A box without an area is not an object.
+        objects, class by class, best first; none for an image without proposals. Boxes without an area are left out.
     """
     found = []
     for label in labels:

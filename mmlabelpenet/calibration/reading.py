@@ -65,7 +65,7 @@ def inference(stage: torch.nn.Module) -> Iterator[None]:
 
 
 def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
-    """What a stage looks at: the proposals of its RPN, or those of the sample where it has none; ``bboxes`` and ``scores``.
+    """Proposals of a stage: those of its RPN, or those of the sample where it does not have an RPN; ``bboxes`` and ``scores``.
 
     Raises:
         ValueError: the stage has no RPN, and the image came without proposals.

@@ -1,4 +1,4 @@
-"""Processes that work beside the network: the CRF keeps Python's lock, so threads would not help."""
+"""Processes that run beside the network: the CRF holds the GIL, so threads would not help."""
 
 import multiprocessing
 import os
@@ -84,7 +84,7 @@ class Workers:
 
 
 def start_worker(parent: int) -> None:
-    """One thread a process; end with the parent, even where that was killed."""
+    """Use one thread, and end with the parent even if that is killed."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     end_with(parent)

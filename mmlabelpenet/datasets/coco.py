@@ -146,7 +146,7 @@ class COCOImages(ImageSet):
         return list(read_names(path).images)
 
     def _place(self, image_id: str) -> tuple[str, Path] | None:
-        """Split and file of an image; None for one that no annotation file knows."""
+        """Split and file of an image; None if it is not in any annotation file."""
         if image_id not in self._places:
             for split in self._splits():
                 self.image_ids(split)
@@ -190,7 +190,7 @@ def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no COCO file, or an annotation belongs to no image or category; the message names the place.
+        ValueError: it is not a COCO file, or an annotation has an unknown image or category; the message names the place.
     """
     content = read_json(path, kind, "a COCO file with 'images', 'annotations' and 'categories'")
     for what, entries in (('image', content.images), ('category', content.categories)):

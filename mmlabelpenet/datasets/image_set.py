@@ -1,5 +1,7 @@
-"""One interface to image sets, whatever their layout: what training may know of them. Annotated boxes and masks are
-:mod:`mmlabelpenet.evaluation.devkit`'s."""
+"""One interface to data sets of all layouts, for training: lists of images, files and tags.
+
+Boxes and masks are read by :mod:`mmlabelpenet.evaluation.devkit`, which training never imports.
+"""
 
 import os
 from abc import ABC, abstractmethod
@@ -65,7 +67,7 @@ class ImageSet(ABC):
 
         Raises:
             FileNotFoundError: the image is missing.
-            ValueError: the file is no image.
+            ValueError: the file is not an image.
         """
         from .images import image_size  # OpenCV is not needed for measures
 

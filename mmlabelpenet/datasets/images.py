@@ -49,7 +49,7 @@ def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
         min_side: images with a shorter side in pixels are refused.
 
     Raises:
-        ValueError: the file is not an image, or is too small or too large.
+        ValueError: the file is not an image, or it is too small or too large.
     """
     with _opened(Path(path), min_side) as image:
         if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:
@@ -87,7 +87,7 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, is damaged, or is below 16 pixels a side or above 200 megapixels.
+        ValueError: the file is not an image, or it is damaged, below 16 pixels per side or above 200 megapixels.
     """
     path = Path(path)
     if is_plain(path, min_side):
@@ -100,15 +100,15 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image of a data set as BGR, as training decodes it. Everything that decodes JPEG files does it here or just so, for decoders
-    differ in what they make of a damaged file: some give grey pixels for what is missing.
+    """Read an image of a data set as BGR, as training decodes it. All JPEG files are decoded here or in the same way, since decoders
+    differ for damaged files: some return grey pixels for missing ones.
 
     Returns:
         uint8 (h, w, 3).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, is damaged, or is above 200 megapixels.
+        ValueError: the file is not an image, or it is damaged or above 200 megapixels.
     """
     image_size(path, min_side=1)
     try:
@@ -205,7 +205,7 @@ def _unreadable(path: str | Path, why: object, todo: str = 'Replace it or leave 
 
 
 def _deep_png(image: Image.Image) -> bool:
-    """Whether a PNG has 16 bits a channel though its mode does not show it."""
+    """Whether a PNG has 16 bits per channel, which its mode does not show."""
     tile = image.tile[0] if image.tile else None
     return image.format == 'PNG' and tile is not None and ';16' in str(tile[3])
 

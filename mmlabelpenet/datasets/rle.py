@@ -1,4 +1,4 @@
-"""Run-length codes in NumPy: decode masks, and check segmentations of strangers before compiled code reads them.
+"""Run-length codes in NumPy: decode masks, and check foreign segmentations before compiled code reads them.
 
 pycocotools trusts its input: a damaged string makes it read beyond the end or draw outside of the mask, and a polygon with a far corner
 makes it take memory for every pixel of its outline.
@@ -75,7 +75,7 @@ def decode_mask(code: RLE) -> NDArray[np.bool_]:
 
 
 def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
-    """Make sure that a segmentation is a sound run-length code of an image.
+    """Check that a segmentation is a valid run-length code of an image.
 
     Args:
         segmentation: COCO's dict with ``size`` [h, w] and ``counts``, compressed or as a list of lengths.

@@ -68,7 +68,7 @@ class ResumableSampler(Sampler):
 
 
 def evenly_spread(length: int, count: int | None = None) -> list[int]:
-    """Indices of so many elements, the first and the last among them, evenly over a list; of all where there are not more.
+    """Indices of ``count`` elements that are evenly spread over a list, first and last included; all indices of a shorter list.
 
     Args:
         length: of the list.

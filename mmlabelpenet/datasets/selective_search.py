@@ -16,12 +16,12 @@ _MODES = ('fast', 'quality', 'single')
 
 @dataclass(frozen=True)
 class SelectiveSearchSettings:
-    """What decides which proposals an image gets.
+    """Settings of selective search.
 
     Attributes:
         mode: OpenCV's strategy, ``'fast'``, ``'quality'`` or ``'single'``.
         min_size: proposals with a shorter side below this many pixels are dropped.
-        max_proposals: at most this many an image, see :func:`thin_proposals`; 0 keeps all.
+        max_proposals: at most this many per image, see :func:`thin_proposals`; 0 keeps all.
     """
 
     mode: str = 'fast'
@@ -39,7 +39,7 @@ class SelectiveSearchSettings:
 def selective_search(
     image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Proposals of an image; where nothing is found, the whole image is the one proposal.
+    """Proposals of an image; if nothing is found, the only proposal is the whole image.
 
     Args:
         image: uint8 (h, w, 3), BGR.

@@ -31,12 +31,12 @@ class VOCTags(BaseDataset):
             that are only tested on and have none.
         use_difficult_tags: whether a tag counts that only difficult objects carry (row C15).
         proposals: proposal file of the split; None if no stage needs one.
-        max_proposals: only so many of an image's best proposals are taken; None for all.
+        max_proposals: number of proposals per image, the best ones; None for all.
         min_proposal_area: proposals below this share of the image's area are left out, unless all are.
         pseudo_labels: path of a pseudo-label store; the loop sets another from phase to phase.
         keep_untagged: testing keeps images without tags, training skips them with a count.
-        max_bad_images: training passes over so many images that cannot be read, with a count in the log, and takes the next one of the
-            split instead; testing never does.
+        max_bad_images: number of unreadable images that training may skip, with a count in the log; it takes the next image of the
+            split instead. Testing skips none.
         filter_cfg: mmdet's ``dict(filter_empty_gt=True)``, which is what training does anyway; nothing else.
         **kwargs: of mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
 
@@ -146,7 +146,7 @@ class VOCTags(BaseDataset):
         raise ValueError('No image of the split can be read.')
 
     def _pass_over(self, idx: int, error: 'UnreadableImageError') -> None:
-        """Count a bad image; each process that loads data counts for itself."""
+        """Count a bad image, per process that loads data."""
         if self.test_mode or len(self.bad_images | {idx}) > self.max_bad_images:
             raise error
         if idx not in self.bad_images:

@@ -1,4 +1,4 @@
-"""Who trains when, and what watches over it."""
+"""The training loop, its phases, the label pass and hooks."""
 
 from .hooks import AtomicCheckpointHook, HealthHook, IdleStagesHook, PartTimesHook
 from .label_pass import LabelPass

@@ -24,11 +24,11 @@ class Phase:
         lr: learning rate at its begin; None takes the optimizer's.
         milestones: iterations, counted from the phase's begin, from which on the rate is multiplied by ``gamma`` once more.
         gamma: see ``milestones``.
-        warmup: so many first iterations of the phase raise the rate linearly to ``lr``.
+        warmup: number of first iterations over which the rate rises linearly to ``lr``.
         directions: what a recurrent iteration runs, one optimizer update each (row L9).
         alternate: one direction per iteration instead, in turn.
         pseudo_labels: store to learn from, in place of the one that the stage before writes.
-        any_maker: take that store even where other weights than those of this run have made it.
+        any_maker: accept that store even if other weights than those of this run have made it.
         warm_start: the stage begins with the weights of the one before it, wherever both have a tensor of one name and shape. A short
             schedule then goes on instead of beginning anew; the paper's stages all begin from ImageNet.
 
@@ -69,7 +69,7 @@ class Phase:
 
         Args:
             iteration: from 0 on.
-            base: of the optimizer, for a phase that has none.
+            base: of the optimizer, for a phase without ``lr``.
 
         >>> phase = Phase('detection', 5, lr=0.5, milestones=[3], warmup=1)
         >>> [phase.rate(iteration, base=1.0) for iteration in (0, 2, 3)]
@@ -88,7 +88,7 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
 
     Raises:
         TypeError: the phases are a list, as they were up to version 0.1.
-        ValueError: there is none, or a name is not a stage; the first stage has no stage before it to begin with.
+        ValueError: no phase, a name that is not a stage, or ``warm_start`` of the first stage.
 
     >>> phases = dict(recurrent=dict(iters=1), detection=None, classification=dict(iters=2))
     >>> [phase.name for phase in make_phases(phases, ['classification'])]

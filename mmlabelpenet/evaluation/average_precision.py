@@ -124,7 +124,7 @@ def box_average_precisions(
         mode -> float64 (T, C); nan for a class without objects (or with difficult ones only).
 
     Raises:
-        ValueError: a score is nan, or a label is not a class.
+        ValueError: a score is NaN, or a label is not a class.
 
     >>> box = np.array([[0, 0, 4, 4]])
     >>> found, wanted = Detections(np.array([0]), np.array([0]), np.array([0.9]), box), Objects([0], [0], box, [False])

@@ -14,7 +14,7 @@ A results file is one JSON list of entries::
 * ``id`` is optional; no two entries share one.
 
 A first pass checks every entry and remembers where it stands; then each image's entries are read when they are asked for. Memory
-holds a few numbers an entry, whatever the order of the file and the size of its masks.
+holds a few numbers per entry, independent of the order of the file and the size of its masks.
 """
 
 import os

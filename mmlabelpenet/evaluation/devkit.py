@@ -1,4 +1,4 @@
-"""One interface to annotated data sets, whatever their layout: boxes and masks for metrics and tools. Training does not come here.
+"""One interface to annotated data sets of all layouts: boxes and masks for metrics and tools. Training never imports it.
 
 Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
 """

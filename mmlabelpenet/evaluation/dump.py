@@ -37,7 +37,7 @@ def entries(image_id: str, prediction: Prediction, names: ResultNames) -> list[d
         names: what the data set calls its images and classes in results, classes in label order.
 
     Returns:
-        One dict an instance: ``image_id``, ``category_id``, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and
+        One dict per instance: ``image_id``, ``category_id``, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and
         ``segmentation`` where there are masks.
 
     >>> import numpy as np
@@ -105,7 +105,7 @@ class Dump:
             num_ranks: how many processes took part.
 
         Returns:
-            The files, one a stage that predicted. Each appears whole or not at all.
+            The files, one per stage that predicted. Each appears whole or not at all.
         """
         image_ids, written = list(image_ids), []
         for stage in self.stages:

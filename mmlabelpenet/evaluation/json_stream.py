@@ -11,7 +11,7 @@ _OPEN, _CLOSE = b'[{', b']}'
 
 
 def iter_json_list(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
-    """Find the entries of a JSON list one by one, by its brackets and commas; what an entry holds is not looked at.
+    """Find the entries of a JSON list one by one, by its brackets and commas; the content of entries is not parsed.
 
     Args:
         path: the file, UTF-8.
@@ -20,7 +20,7 @@ def iter_json_list(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
         First byte of each entry, and the byte after its last one.
 
     Raises:
-        ValueError: the file is not a JSON list, or breaks off; the message names the entry.
+        ValueError: the file is not a JSON list, or it is truncated; the message names the entry.
     """
     path = Path(path)
     with open(path, 'rb') as file:

@@ -151,7 +151,7 @@ class StageMetric(BaseMetric):
             ``stage/metric`` -> percent, without those that are null; the whole table is in ``table``.
 
         Raises:
-            ValueError: an image was scored twice, or a stage predicted some images only.
+            ValueError: an image was scored twice, or a stage predicted only a part of the images.
         """
         results = sorted(results, key=lambda result: self._order[result['img_id']])
         ids = [result['img_id'] for result in results]
@@ -191,7 +191,7 @@ class StageMetric(BaseMetric):
 
 
 def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
-    """Read of an image's ground truth what the settings ask for.
+    """Read the parts of an image's ground truth that the settings need.
 
     Args:
         devkit: the data set.

@@ -1,4 +1,4 @@
-"""What there is to say of a proposal file: how many proposals an image has and, where boxes are annotated, how many objects they find."""
+"""Statistics of a proposal file: proposals per image and, where boxes are annotated, the recall of objects."""
 
 from collections.abc import Sequence
 

@@ -107,7 +107,7 @@ def score_image(prediction: Prediction, truth: Truth, settings: Settings) -> Rec
         or None where it had no instance to give one to.
 
     Raises:
-        ValueError: a score is nan, a label is not a class, or a mask has not the image's size.
+        ValueError: a score is NaN, a label is not a class, or a mask has another size than the image.
     """
     _check(prediction, settings)
     has_masks = None if prediction.masks is None and len(prediction.labels) == 0 else prediction.masks is not None

@@ -1,7 +1,7 @@
 """The table of results: as numbers, as text for the terminal, as Markdown and as a JSON file.
 
 A *table* is ``{stage: {metric: value or None, ..., 'per_class': {metric: {class: value or None}}}}``. Values are percent and never
-rounded; None (null, shown as ``-``) says that a stage cannot have the value or that there is nothing to measure.
+rounded; None (null, shown as ``-``) marks metrics that do not apply.
 """
 
 import json
@@ -80,7 +80,7 @@ def merge_tables(first: Table, second: Table) -> Table:
 
 
 def text_table(table: Table, columns: Sequence[str] = COLUMNS, digits: int = 1) -> str:
-    """Render a table for the terminal, one row a stage.
+    """Render a table for the terminal, one row per stage.
 
     >>> print(text_table({'detection': {'mIoU': 61.25, 'ABO_class': None}}, ['ABO_class', 'mIoU']))
     stage      ABO_class  mIoU
@@ -98,7 +98,7 @@ def text_table(table: Table, columns: Sequence[str] = COLUMNS, digits: int = 1) 
 
 
 def markdown_table(table: Table, columns: Sequence[str] | None = None, digits: int = 1) -> str:
-    """Render a table as Markdown, one row a stage; by default with every metric that some stage has.
+    """Render a table as Markdown, one row per stage; by default with every metric that some stage has.
 
     >>> print(markdown_table({'detection': {'mIoU': 61.25}}))
     | stage | mIoU |

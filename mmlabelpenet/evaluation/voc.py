@@ -30,7 +30,7 @@ class VOCDevkit(VOCImages, Devkit):
         return self._objects(image_id, {name: label for label, name in enumerate(self.classes)})
 
     def all_boxes(self, image_id: str) -> Objects:
-        """All objects of the annotation file, whatever their class; every label is 0."""
+        """All objects of the annotation file, of any class; every label is 0."""
         return self._objects(image_id, None)
 
     def _objects(self, image_id: str, wanted: dict[str, int] | None) -> Objects:
@@ -57,7 +57,7 @@ class VOCDevkit(VOCImages, Devkit):
 
         Raises:
             FileNotFoundError: ``SegmentationClass`` is missing although ``SegmentationObject`` is there.
-            ValueError: a file is no label image, or the two differ in size.
+            ValueError: a file is not a label image, or the two differ in size.
         """
         instances = self._indices('SegmentationObject', image_id)
         if instances is None:
@@ -85,7 +85,7 @@ class VOCDevkit(VOCImages, Devkit):
         """(h, w), of the type of :func:`void_of`: 0 background, 1 + k class k, void; unwanted classes are background. None without a file.
 
         Raises:
-            ValueError: the file is no label image or has an index beyond ``mask_classes``.
+            ValueError: the file is not a label image, or it has an index beyond ``mask_classes``.
         """
         indices = self._indices('SegmentationClass', image_id)
         return None if indices is None else self._label_table()[indices]

@@ -16,7 +16,7 @@ class LabelPEASPP(BaseModule):
     """Parallel convolutions of several dilations, joined by a 1x1 convolution; each is followed by a ReLU.
 
     Paper: the text gives the dilations only. As in DeepLab v3 the branch of dilation 1 is a 1x1 convolution; image pooling and batch
-    normalisation are left out, since two images a batch give no useful statistics.
+    normalisation are left out, since the statistics of two images per batch are not useful.
 
     Args:
         in_channels: channels of the map.

@@ -1,4 +1,4 @@
-"""Normalisation that knows its way back: the CRF looks at the image the network saw."""
+"""Normalisation that can be inverted: the CRF needs the image that the network saw."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
         self.takes_rgb = bgr_to_rgb
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """mmdet's, of images and samples; what else the batch holds, such as who trains, goes along unchanged."""
+        """mmdet's, of images and samples; other entries of the batch, such as ``trains``, are passed on unchanged."""
         rest = {key: value for key, value in data.items() if key not in ('inputs', 'data_samples')}
         return super().forward({key: value for key, value in data.items() if key not in rest}, training) | rest
 

@@ -54,7 +54,7 @@ class LabelPENet(BaseDetector):
         test_cfg: settings of :class:`Inference`.
 
     Raises:
-        ValueError: no stage, a name that is none, or a stage before the last without label generator.
+        ValueError: no stage, an invalid name, or a stage before the last without label generator.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class LabelPENet(BaseDetector):
 
     @torch.no_grad()
     def views(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True) -> list[View]:
-        """Each image by itself, without the padding that it has for its batch: results do not depend on batch mates.
+        """One view per image, without the padding of its batch: results do not depend on the other images.
 
         Args:
             batch_inputs: float (N, 3, H, W).

@@ -114,7 +114,8 @@ class MILRoIHead(StandardRoIHead):
         single_label_weight: multiplies the single-label loss.
         rank: what ranks proposals and feeds NMS (row C6): ``'product'``, the score of Eq. 1, or the mean of the refinement branches
             where the head has some; ``'class'``, the softmax class score.
-        chunk: so many proposals go through the head at once, computed again in the backward pass: bounds the memory; None takes all.
+        chunk: number of proposals that go through the head at once; they are computed again in the backward pass, which limits the
+            memory. None takes all.
         **kwargs: of mmdet's ``StandardRoIHead``.
 
     Raises:

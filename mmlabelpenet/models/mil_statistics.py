@@ -1,4 +1,4 @@
-"""What multiple-instance learning looks at, for the log: a stage that collapses to parts or background shows it here, not in its loss.
+"""Statistics of multiple-instance learning for the log: a collapse to parts or background shows in them, not in the loss.
 
 Shapes: R proposals of one image, C classes, K tags of the image. Boxes: float32 xyxy in pixels of the network input.
 """

@@ -50,7 +50,7 @@ def preset_of(arch: str, preset: str) -> Preset:
     """Look up a named preset.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: unknown architecture or preset.
 
     >>> preset_of('vgg16', 'caffe').order
     'bgr'

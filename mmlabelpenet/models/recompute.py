@@ -26,7 +26,7 @@ def recompute_activations(model: nn.Module, parts: Sequence[str]) -> None:
         parts: any of ``'backbone'``, ``'tail'`` and ``'roi_head'``.
 
     Raises:
-        ValueError: a part is not one of these.
+        ValueError: unknown part.
     """
     if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
         raise ValueError(f"recompute takes 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")

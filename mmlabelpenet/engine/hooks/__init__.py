@@ -1,4 +1,4 @@
-"""What watches over a training."""
+"""Hooks of a training."""
 
 from .atomic_checkpoint import AtomicCheckpointHook
 from .collapse import CollapseHook

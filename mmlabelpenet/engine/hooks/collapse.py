@@ -1,4 +1,4 @@
-"""Say it in the log where multiple-instance learning looks at ever smaller boxes."""
+"""Warn when multiple-instance learning selects ever smaller boxes."""
 
 import logging
 from collections import deque
@@ -13,13 +13,13 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Warn where the boxes that the classification stage scores best have become small.
+    """Warn when the best-scored boxes of the classification stage have become small.
 
-    The loss does not show it: a head, a wheel or a patch of grass can tell a class from the others as well as the whole object can.
+    The loss does not show it: a head, a wheel or a patch of grass can distinguish a class as well as the whole object can.
 
     Args:
         threshold: share of the image that the median best box of a tag should cover; for data of small objects choose a smaller one.
-        window: so many iterations make the median; nothing is said before.
+        window: number of iterations of the median; no warning before.
         interval: iterations between two warnings.
 
     Raises:

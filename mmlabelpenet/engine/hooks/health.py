@@ -1,4 +1,4 @@
-"""Stop where a gradient is not a number, and log how large those of each part are."""
+"""Stop at NaN or infinite gradients, and log the gradient norm of each part."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Stages that a phase does not need wait on the CPU."""
+"""Keep stages that a phase does not need on the CPU."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""Where the time of an iteration goes."""
+"""Time per part of an iteration."""
 
 import time
 
@@ -17,8 +17,8 @@ class PartTimesHook(Hook):
     CRF, ``update.time`` the rest: backward passes and the optimizer.
 
     Args:
-        synchronize: whether each part waits until the GPU is done. Without it the parts of a GPU's work are counted where the program
-            next waits for it; with it training is a little slower.
+        synchronize: whether each part waits until the GPU is done, which makes training a little slower. Without it, work on the GPU
+            counts for the part in which the program next waits for it.
     """
 
     def __init__(self, synchronize: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Backbones in two parts: the shared part, run once an image, and the tail that every stage has for itself."""
+"""Backbones in two parts: the shared part, run once per image, and a tail per stage."""
 
 from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
 from .resnet import ResNetC4, ResNetC5

@@ -44,7 +44,7 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
         init_cfg: how to initialise; Kaiming if None.
 
     Raises:
-        ValueError: an argument has none of the values named here.
+        ValueError: an argument has another value than those named here.
 
     >>> EfficientNetLite0C4(out_stride=8)(torch.zeros(1, 3, 32, 64))[0].shape
     torch.Size([1, 112, 4, 8])

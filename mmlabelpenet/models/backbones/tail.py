@@ -1,4 +1,4 @@
-"""Tails: the layers that every stage has for itself, between the shared map and its heads."""
+"""Tails: the layers of a single stage, between the shared map and its heads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Tail(FixedNorms, BaseModule):
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
         """Map (N, in_channels, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``.
 
-        A second map in the tuple is what :meth:`fixed` has made of the first.
+        A second map in the tuple is the result of :meth:`fixed` for the first.
         """
         feat, *known = (feats,) if isinstance(feats, Tensor) else feats
         feat = self.entry(feat)
@@ -62,7 +62,7 @@ class Tail(FixedNorms, BaseModule):
         return (feat, x) if self.with_input else (x,)
 
     def entry(self, x: Tensor) -> Tensor:
-        """What the layers read, and ``with_input`` returns."""
+        """The map that the layers read and that ``with_input`` returns."""
         return x
 
     @property
@@ -71,13 +71,13 @@ class Tail(FixedNorms, BaseModule):
         raise NotImplementedError
 
     def fixed(self, x: Tensor) -> Tensor:
-        """What :attr:`fixed_layers` make of a map."""
+        """Run :attr:`fixed_layers` on a map; the pyramid comes after them."""
         raise NotImplementedError
 
 
 @MODELS.register_module()
 class ASPPTail(Tail):
-    """A tail of nothing but the pyramid, for models at CPU size: ``(input map, pyramid of it)``.
+    """A tail that consists of the pyramid alone, for models that train on a CPU: ``(input map, pyramid of it)``.
 
     Args:
         in_channels: channels of the shared map.
@@ -114,5 +114,5 @@ def freeze_norms(module: nn.Module) -> None:
 
 
 def default_init() -> list[dict]:
-    """Of convolutions, and of batch normalisation."""
+    """Initialisation of convolutions and batch normalisation."""
     return [dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer='_BatchNorm')]
