@@ -15,10 +15,10 @@ from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import check_classes, find_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import check_metrics, config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap
 from mmlabelpenet.files import atomic_write
-from mmlabelpenet.models.weights import check_input
 
 RUN_FILE = 'run.json'
 

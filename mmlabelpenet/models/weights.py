@@ -7,8 +7,8 @@ A config gives every part its own ``init_cfg``; all four stages may read the sam
     bbox_head=dict(..., init_cfg=[dict(type='Normal', std=0.01, override=dict(name='fc_cls')), ...,
                                   dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='fcs', checkpoint=FILE)])
 
-The preset says which input the weights were trained on. :func:`check_input` compares it with what the model's data preprocessor really
-makes of an image, since a model with the wrong channel order or scale trains without an error, but worse.
+The preset says which input the weights were trained on. :mod:`mmlabelpenet.apis.input_check` compares it with what the model's data
+preprocessor makes of an image, since a model with the wrong channel order or scale trains without an error, but worse.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
-from torch import Tensor, nn
+from torch import nn
 
 from mmlabelpenet.registry import WEIGHT_INITIALIZERS
 from mmlabelpenet.tensor_files import read_tensors
 
-from .published_weights import Preset, State, preset_of, rename_published
+from .published_weights import State, preset_of, rename_published
 
 _CONVERTED = ('resnet50', 'vgg16')  # tools/model_converters has a script for each
 PARTS = ('backbone', 'tail', 'fcs')
@@ -104,59 +103,6 @@ def convert_imagenet(source: str | Path, target: str | Path, arch: str, preset: 
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     torch.save({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, target)
     return state
-
-
-def check_input(model: nn.Module, data_preprocessor: nn.Module | None = None) -> None:
-    """Check that the preprocessor makes the input that the ImageNet weights of ``model`` were trained on.
-
-    The preprocessor is run on a small image of known colour, so that any of its classes can be checked.
-
-    Args:
-        model: its modules' ``init_cfg`` name the presets; modules without ImageNet weights do not matter.
-        data_preprocessor: ``model.data_preprocessor`` if None.
-
-    Raises:
-        ValueError: channel order, mean or std differ.
-    """
-    configs = [(name, cfg) for name, module in model.named_modules() for cfg in _imagenet_configs(module)]
-    if not configs:
-        return
-    made = _probe(model.get_submodule('data_preprocessor') if data_preprocessor is None else data_preprocessor)
-    for name, cfg in configs:
-        preset = preset_of(cfg['arch'], cfg['preset'])
-        wanted = _expected(preset)
-        if not torch.allclose(made * torch.tensor(preset.std), wanted * torch.tensor(preset.std), rtol=0, atol=0.05):
-            raise ValueError(
-                f'The ImageNet weights of {name!r} ({cfg["arch"]}, preset {cfg["preset"]!r}) want {preset.order.upper()} images, mean '
-                f'{preset.mean}, std {preset.std}: BGR {_COLOUR} should become {_rounded(wanted)}, but the data preprocessor makes '
-                f'{_rounded(made)}. Set data_preprocessor=dict(mean={list(preset.mean)}, std={list(preset.std)}, '
-                f'bgr_to_rgb={preset.order == "rgb"}), or choose the preset of your weights.'
-            )
-
-
-_COLOUR = (30, 100, 200)
-
-
-def _expected(preset: Preset) -> Tensor:
-    colour = torch.tensor(_COLOUR if preset.order == 'bgr' else _COLOUR[::-1], dtype=torch.float32)
-    return (colour - torch.tensor(preset.mean)) / torch.tensor(preset.std)
-
-
-def _probe(data_preprocessor: nn.Module) -> Tensor:
-    """What the preprocessor makes of a pixel of our colour, float (3,)."""
-    image = torch.tensor(_COLOUR, dtype=torch.uint8).view(3, 1, 1).expand(3, 32, 32).contiguous()
-    with torch.no_grad():
-        return data_preprocessor({'inputs': [image], 'data_samples': None}, False)['inputs'][0][:, 0, 0].float().cpu()
-
-
-def _imagenet_configs(module: nn.Module) -> list[dict[str, Any]]:
-    configs = getattr(module, 'init_cfg', None) or []
-    configs = [configs] if isinstance(configs, Mapping) else configs
-    return [cfg for cfg in configs if cfg.get('type') in ('ImageNetWeights', ImageNetWeights)]
-
-
-def _rounded(values: Tensor) -> tuple[float, ...]:
-    return tuple(round(value, 3) for value in values.tolist())
 
 
 def _fill(module: nn.Module, part: State) -> None:

@@ -9,13 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.models.backbones import VGG16C4, EfficientNetLite0C4, EfficientNetLite0Tail, ResNetC4, ResNetC5, VGG16Tail
 from mmlabelpenet.models.published_weights import rename_published
-from mmlabelpenet.models.weights import ImageNetWeights, check_input, convert_imagenet, load_imagenet
+from mmlabelpenet.models.weights import ImageNetWeights, convert_imagenet, load_imagenet
 from mmlabelpenet.registry import MODELS
 
 DATA = Path(os.environ.get('MMLABELPENET_DATA', 'data/VOCdevkit'))
@@ -152,31 +151,6 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / 'ran').exists()
 
 
-def preprocessor(**kwargs):
-    return MMDET_MODELS.build(dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32, **kwargs))
-
-
-CAFFE = dict(mean=[102.98, 115.95, 122.77], std=[1, 1, 1], bgr_to_rgb=False)
-TORCHVISION = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
-
-
-@pytest.mark.parametrize(('preset', 'right'), [('caffe', CAFFE), ('torchvision', TORCHVISION)])
-@pytest.mark.parametrize('made', [CAFFE, TORCHVISION, CAFFE | {'bgr_to_rgb': True}, TORCHVISION | {'std': [57, 57, 57]}])
-def test_only_the_input_the_weights_were_trained_on_is_accepted(preset, right, made):
-    model = nn.Module()
-    model.backbone = VGG16C4(init_cfg=dict(type='ImageNetWeights', arch='vgg16', preset=preset, part='backbone', checkpoint='x'))
-    model.data_preprocessor = preprocessor(**made)
-    if made == right:
-        check_input(model)
-    else:
-        with pytest.raises(ValueError, match="'backbone'.*data preprocessor makes"):
-            check_input(model)
-
-
-def test_a_model_without_imagenet_weights_takes_any_input():
-    check_input(VGG16C4(), preprocessor())
-
-
 def test_resnet_weights_in_half_precision_fill_both_parts_in_single(tmp_path):
     torch.manual_seed(0)
     net = torchvision.models.resnet50(weights=None)
@@ -250,15 +224,6 @@ def test_both_parts_of_lite0_are_the_published_network():
 def test_lite0_without_its_head_leaves_only_the_heads_weights_out():
     tail = lite0(with_head=False)[1]
     assert torch.equal(tail.groups[1][0].project.conv.weight, lite0_raw()['_blocks.15._project_conv.weight'])
-
-
-def test_lite0_has_the_input_of_its_preset():
-    model = nn.Module()
-    model.backbone = lite0()[0]
-    model.data_preprocessor = preprocessor(mean=[127] * 3, std=[128] * 3, bgr_to_rgb=True)
-    check_input(model)
-    with pytest.raises(ValueError, match='RGB'):
-        check_input(model, preprocessor(mean=[127] * 3, std=[128] * 3, bgr_to_rgb=False))
 
 
 def test_every_stage_of_a_whole_network_begins_with_imagenets_weights():
