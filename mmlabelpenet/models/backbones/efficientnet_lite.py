@@ -126,11 +126,6 @@ class EfficientNetLite0Tail(Tail):
         self.unused_weights = () if with_head else ('head.',)
         self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen)
 
-    @property
-    def fixed_layers(self) -> list[nn.Module]:
-        """ImageNet's layers, whose weights ``frozen`` keeps."""
-        return [self.groups, *([] if self.head is None else [self.head])]
-
     def fixed(self, x: Tensor) -> Tensor:
         """Float (N, 1280 or 320, h, w), of a map (N, 112, h, w)."""
         for group in self.groups:

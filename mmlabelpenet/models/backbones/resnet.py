@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmlabelpenet.registry import MODELS
 
@@ -96,11 +96,6 @@ class ResNetC5(Tail):
         block, blocks = ResNet.arch_settings[depth]
         self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=dict(type='BN'))
         self.complete(1024, 2048, aspp, with_input, frozen)
-
-    @property
-    def fixed_layers(self) -> list[nn.Module]:
-        """ImageNet's layers, whose weights ``frozen`` keeps."""
-        return [self.layer4]
 
     def fixed(self, x: Tensor) -> Tensor:
         """C5, float (N, 2048, h, w), of a map (N, 1024, h, w)."""

@@ -67,8 +67,8 @@ class Tail(FixedNorms, BaseModule):
 
     @property
     def fixed_layers(self) -> list[nn.Module]:
-        """The layers with ImageNet weights, which ``frozen`` keeps."""
-        raise NotImplementedError
+        """The layers with ImageNet weights, which ``frozen`` keeps: all but the pyramid."""
+        return [layer for name, layer in self.named_children() if name != 'aspp']
 
     def fixed(self, x: Tensor) -> Tensor:
         """Run :attr:`fixed_layers` on a map; the pyramid comes after them."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.apis.results import worth_showing
-from mmlabelpenet.datasets.devkit import Devkit
+from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
 
 _STRIP = 22  # height of a title, in pixels
