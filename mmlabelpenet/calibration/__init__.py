@@ -1,5 +1,6 @@
-"""Fig. 2 from left to right: objects → excitation → attention → CRF → label generators."""
+"""Fig. 2 from left to right: objects → excitation → attention → CRF → label generators; and the labels of backward validation."""
 
-from .generators import DetectionLabels, MaskAggregation, ProposalCalibration
+from .backward import DetectionLabels
+from .generators import MaskAggregation, ProposalCalibration
 
 __all__ = ['DetectionLabels', 'MaskAggregation', 'ProposalCalibration']

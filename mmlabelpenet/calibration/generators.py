@@ -1,7 +1,6 @@
-"""The label generators: from what a stage reads in an image to pseudo instances for its neighbour (paper Fig. 1a, Fig. 2, Sec. 3.3).
+"""Labels for the next stage: from what a stage reads in an image to pseudo instances (paper Sec. 3.2, Fig. 1a, Fig. 2).
 
     classification ── ProposalCalibration ──▶ detection ── ProposalCalibration ──▶ refinement ── MaskAggregation ──▶ segmentation
-    classification ◀── DetectionLabels ────── detection ◀── DetectionLabels ────── refinement ◀── DetectionLabels ── segmentation
 
 Proposal calibration is Fig. 2 from left to right, and the order of this file:
 
@@ -11,14 +10,12 @@ Proposal calibration is Fig. 2 from left to right, and the order of this file:
     CRF          one mask per object that follows the image                                   (crf.py; cut.py)
     labels       the box of each mask, its class, and its weight W
 
-A generator works in two steps. :meth:`LabelGenerator.explain` runs the network; :meth:`LabelGenerator.label` needs it no more and may
-run in another process.
+Of the two steps of a generator :meth:`LabelGenerator.explain` runs the network; :meth:`LabelGenerator.label` may run in another process.
 
 Shapes: R proposals of one image, K objects, M members of them, (p, p) RoI grid, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,9 +32,9 @@ from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox, mask_inside
-from mmlabelpenet.calibration.reading import Reading, head_masks, suppress
+from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.registry import LABEL_GENERATORS
-from mmlabelpenet.structures import have_area, pseudo_instances
+from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import timed
 
 
@@ -129,8 +126,7 @@ class AttentionGenerator(LabelGenerator):
             max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )
         self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
-        self.crf = build_crf(crf)
-        self.cut = None if cut is None else GrabCut(**cut)
+        self.crf, self.cut = build_crf(crf), None if cut is None else GrabCut(**cut)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
         """Objects of the image's tags and their maps (Fig. 2a and 2b)."""
@@ -139,8 +135,8 @@ class AttentionGenerator(LabelGenerator):
         bboxes = torch.stack([found.bbox for found in objects]) if objects else class_scores.new_zeros(0, 4)
         labels = np.array([found.label for found in objects], np.int64)
         members = np.array([len(found.members) for found in objects], np.int64)
-        weights = self._weigh(objects, class_scores)
-        return Explanation(maps.cpu().numpy(), bboxes.cpu().numpy(), labels, weights.cpu().numpy(), members, reading)
+        weights = self._weigh(objects, class_scores).cpu().numpy()
+        return Explanation(maps.cpu().numpy(), bboxes.cpu().numpy(), labels, weights, members, reading)
 
     def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
         """A^c of each object, float (K, h, w), and the class score of its R^c, float (K,)."""
@@ -162,8 +158,7 @@ class AttentionGenerator(LabelGenerator):
         refined = [self._box_and_mask(*pair) for pair in zip(masks, torch.from_numpy(explanation.bboxes), strict=True)]
         if self.cut is not None:
             claimed = masks.any(0)
-            others = [claimed & ~mask for mask in masks]
-            refined = [self.cut.box_and_mask(image, mask, bbox, rest) for (bbox, mask), rest in zip(refined, others, strict=True)]
+            refined = [self.cut.box_and_mask(image, mask, bbox, claimed & ~own) for (bbox, mask), own in zip(refined, masks, strict=True)]
         return pseudo_instances(
             torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
             torch.from_numpy(explanation.labels),
@@ -231,7 +226,7 @@ class ProposalCalibration(AttentionGenerator):
     def _starts(self, scores: Tensor, found: FoundObject) -> Tensor:
         """Class from which the excitation of each member starts, int64 (M,), from scores (R, C)."""
         if self.start == 'tag':
-            return found.members.new_full((len(found.members),), found.label)
+            return torch.full_like(found.members, found.label)
         scores = scores[found.members]
         if self.start == 'argmax_all':
             return scores.argmax(1)
@@ -245,46 +240,11 @@ class MaskAggregation(AttentionGenerator):
 
     def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
         """Soft masks of the members at their regressed boxes."""
-        candidates = reading.candidates
-        members = torch.cat([found.members for found in objects])
-        labels = torch.cat([found.members.new_full((len(found.members),), found.label) for found in objects])
+        candidates, members = reading.candidates, torch.cat([found.members for found in objects])
+        labels = torch.cat([torch.full_like(found.members, found.label) for found in objects])
         boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
         extractor = detector.roi_head.mask_roi_extractor
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))
         logits = detector.roi_head.mask_head(feats)[torch.arange(len(labels), device=labels.device), labels]
         best, classes = [found.best for found in objects], [found.label for found in objects]
         return logits.sigmoid() * scores[:, None, None], boxes, candidates.scores[best, classes]
-
-
-@LABEL_GENERATORS.register_module()
-class DetectionLabels(LabelGenerator):
-    """A stage's detections as labels for the stage before it (backward validation, Sec. 3.3).
-
-    Args:
-        min_score: the best detection of a tag is always kept, further ones from this score on (row L5).
-    """
-
-    def __init__(self, min_score: float = 0.3) -> None:
-        self.min_score = min_score
-
-    def explain(self, detector: TwoStageDetector, reading: Reading) -> dict[str, NDArray]:
-        """Detections of the image's tags: ``bboxes`` (K, 4), ``labels`` (K,) and, of a mask head, soft ``masks`` (K, h, w)."""
-        found = self._choose(suppress(reading.candidates, detector.roi_head.test_cfg), reading)
-        chosen = dict(bboxes=found.bboxes.cpu().numpy(), labels=found.labels.cpu().numpy())
-        if detector.with_mask:  # of those alone that become labels: masks take most of the time
-            (found,) = detector.roi_head.predict_mask(reading.x, [reading.sample.metainfo], [found], rescale=False)
-            chosen['masks'] = head_masks(found, reading.size)
-        return chosen
-
-    def label(self, image: NDArray[np.uint8], explanation: dict[str, NDArray]) -> InstanceData:
-        """Pseudo instances of weight 1."""
-        bboxes, labels = (torch.from_numpy(explanation[name]) for name in ('bboxes', 'labels'))
-        masks = explanation.get('masks', np.zeros((len(labels), *image.shape[:2]), np.float32)) > 0.5
-        return pseudo_instances(bboxes, labels, masks, torch.ones(len(labels)))
-
-    def _choose(self, found: InstanceData, reading: Reading) -> InstanceData:
-        tagged = reading.sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
-        found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
-        seen: Sequence[int] = found.labels.tolist()
-        first = torch.tensor([label not in seen[:index] for index, label in enumerate(seen)], dtype=torch.bool, device=found.scores.device)
-        return found[first | (found.scores >= self.min_score)]

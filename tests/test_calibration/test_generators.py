@@ -5,33 +5,21 @@ import pytest
 import torch
 import toy
 from mmdet.structures.bbox import bbox2roi
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
+from mmlabelpenet.calibration.backward import DetectionLabels
 from mmlabelpenet.calibration.excitation import proposal_attention
-from mmlabelpenet.calibration.generators import (
-    DetectionLabels,
-    MaskAggregation,
-    ProposalCalibration,
-)
+from mmlabelpenet.calibration.generators import MaskAggregation, ProposalCalibration
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
 from mmlabelpenet.calibration.reading import head_masks, inference
 from mmlabelpenet.models.inference.views import crop_views
-from mmlabelpenet.models.label_penet import LabelPENet
 
 GENERATORS = dict(
     classification=lambda **kwargs: ProposalCalibration(crf=toy.CRF, max_per_tag=1, **kwargs),
     detection=lambda **kwargs: ProposalCalibration(crf=toy.CRF, **kwargs),
     refinement=lambda **kwargs: MaskAggregation(crf=toy.CRF, **kwargs),
 )
-
-
-@pytest.fixture
-def scene(toy_net: LabelPENet, toy_batch):
-    """``(net, feature, samples, images)``; scores of the toy are spread enough to rank proposals."""
-    inputs, samples = toy_batch
-    return toy_net, toy_net.extract_feat(inputs), samples, toy_net.data_preprocessor.images(inputs, samples)
 
 
 def labels_of(scene, name, generator=None, **kwargs):
@@ -238,93 +226,6 @@ def test_an_unknown_box_is_refused():
         ProposalCalibration(box='tight')
 
 
-class Itself:
-    """Stands for a part of a detector that is the detector."""
-
-    def __init__(self, detector):
-        self.detector = detector
-
-    def __getattr__(self, name):
-        return getattr(self.detector, name)
-
-
-class Detector(torch.nn.Module):
-    """Detects what it is told to; is its own RPN, RoI head and box head."""
-
-    with_rpn, num_classes, test_cfg = True, 4, ConfigDict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=10)
-
-    def __init__(self, bboxes, scores, masks=None):
-        super().__init__()
-        self.bboxes, self.scores, self.masks, self.with_mask = bboxes, scores, masks, masks is not None
-        self.roi_head = self.rpn_head = self.bbox_head = Itself(self)
-
-    def extract_feat(self, feature):
-        return (feature,)
-
-    def predict(self, x, samples, rescale):
-        assert not rescale and not self.training and all(sample.keys() == [] for sample in samples)
-        return [InstanceData(bboxes=self.bboxes) for _ in samples]
-
-    def predict_bbox(self, x, metas, proposals, rcnn_test_cfg, rescale):
-        return [InstanceData(bboxes=self.bboxes, scores=self.scores) for _ in metas]
-
-    def predict_mask(self, x, metas, results, rescale):
-        """The mask of a detection is found by the left side of its box, a twentieth of it."""
-        for result in results:
-            result.masks = self.masks[(result.bboxes[:, 0] / 20).long()]
-        return results
-
-
-def detected(scores, labels, **fields):
-    left = 20.0 * torch.arange(len(scores))[:, None]
-    each = torch.zeros(len(scores), 5)
-    each[range(len(scores)), labels] = torch.tensor(scores)
-    return Detector(torch.cat([left, left * 0, left + 9, left * 0 + 9], 1), each, **fields)
-
-
-def test_detections_in_the_tags_become_labels_the_best_of_a_tag_always(scene):
-    sample = scene[2][0]
-    sample.gt_image_labels.onehot = torch.tensor([1.0, 1.0, 0.0, 1.0])
-    stage = detected([0.1, 0.9, 0.2, 0.31, 0.29, 0.3], [0, 2, 0, 1, 1, 1])  # nothing of class 3
-    (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], [sample], scene[3][:1])
-    assert pseudo.labels.tolist() == [1, 1, 0]
-    assert pseudo.bboxes[:, 0].tolist() == [60, 100, 40]
-    assert pseudo.weights.tolist() == [1, 1, 1]
-    assert not pseudo.masks.masks.any()
-    (strict,) = toy.labels_of(stage, DetectionLabels(min_score=0.305), scene[1], [sample], scene[3][:1])
-    assert strict.bboxes[:, 0].tolist() == [60, 40]
-
-
-def test_masks_of_detections_go_along(scene):
-    masks = torch.zeros(1, 98, 128, dtype=torch.uint8)
-    masks[0, 10:20, 10:20], masks[0, 30:40, 30:40] = 128, 127
-    scene[2][0].gt_image_labels.onehot = torch.ones(4)
-    (pseudo,) = toy.labels_of(detected([0.5], [0], masks=masks), DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
-    assert pseudo.masks.masks.shape == (1, 96, 128)
-    assert pseudo.masks.masks.sum() == 100 and pseudo.masks.masks[0, 15, 15] == 1
-
-
-def test_only_detections_that_become_labels_get_a_mask(scene):
-    scene[2][0].gt_image_labels.onehot = torch.tensor([1.0, 0, 0, 0])
-    masks = torch.zeros(3, 98, 128, dtype=torch.uint8)
-    masks[1, :5, :5] = 255
-    stage, asked = detected([0.9, 0.5, 0.2], [1, 0, 0], masks=masks), []
-    predict = stage.predict_mask
-    stage.predict_mask = lambda x, metas, results, rescale: asked.extend(map(len, results)) or predict(x, metas, results, rescale)
-    (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
-    assert asked == [1] and pseudo.masks.masks.sum() == 25
-
-
-def test_a_detection_without_area_becomes_no_label_and_the_next_best_does(scene):
-    sample = scene[2][0]
-    sample.gt_image_labels.onehot = torch.tensor([1.0, 1.0, 0.0, 0.0])
-    stage = detected([0.9, 0.8, 0.2, 0.7], [0, 0, 0, 1])
-    border = float(sample.img_shape[1])
-    stage.bboxes = torch.tensor([[border, 28.5, border, 42.1], [border + 3, 5, border + 9, 9], [100.0, 5, border + 9, 9], [4, -8, 9, -2]])
-    (pseudo,) = toy.labels_of(stage, DetectionLabels(), scene[1], [sample], scene[3][:1])
-    assert (pseudo.labels.tolist(), pseudo.bboxes.tolist()) == ([0], [[100, 5, border, 9]])
-
-
 def move_right(head, label, num_classes=4):
     """Let a head regress all boxes of a class out of the image, so that clipping leaves them without width."""
     with torch.no_grad():
@@ -340,11 +241,6 @@ def test_boxes_that_clipping_empties_become_no_labels(scene, name):
     scene[0].stages[stage].detector.roi_head.test_cfg.max_per_img = -1  # suppression keeps all boxes without area
     found = labels_of(scene, stage, DetectionLabels() if name == 'validator' else None)[0]
     assert len(found) and tagged[0] not in found.labels and (found.bboxes[:, 2:] > found.bboxes[:, :2]).all()
-
-
-def test_without_detections_there_are_no_labels(scene):
-    (pseudo,) = toy.labels_of(detected([], []), DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
-    assert len(pseudo) == 0
 
 
 def test_soft_masks_are_between_zero_and_one():
