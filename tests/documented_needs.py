@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.apis.config import last_checkpoint
-from mmlabelpenet.datasets.devkit import open_devkit
+from mmlabelpenet.evaluation.devkit import open_devkit
 from mmlabelpenet.workbench.short_lists.build import names_of
 
 RENDERED = ('data/rendered', ('lolly', 'cone', 'tree', 'kite'))

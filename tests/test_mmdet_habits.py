@@ -388,7 +388,7 @@ def test_the_confusion_matrix_is_drawn_from_dumped_predictions(model, toy_root, 
 
 
 def objects_of(toy_root, name):
-    from mmlabelpenet.datasets.devkit import open_devkit
+    from mmlabelpenet.evaluation.devkit import open_devkit
 
     objects = open_devkit(toy_root, CLASSES).objects(name)
     return list(zip(objects.bboxes.tolist(), objects.labels.tolist(), strict=True))

@@ -16,8 +16,8 @@ import small
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.apis.config import config_classes, last_checkpoint, phase_lengths, stage_metric
-from mmlabelpenet.datasets.devkit import open_devkit
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.evaluation.devkit import open_devkit
 
 OF_PAPER = ('voc07', 'voc12', 'voc12masks', 'voc0712', 'coco17')
 LEAVES = [
