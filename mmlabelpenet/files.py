@@ -7,13 +7,14 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from filelock import FileLock, Timeout
 
+from mmlabelpenet.processes import is_alive
 from mmlabelpenet.schema import short
 
 _LONGEST = 255  # bytes of one part of a path
@@ -81,6 +82,25 @@ def below(root: str | os.PathLike[str], name: object, where: str = '', links: bo
     return path
 
 
+def fitted(name: str, room: int) -> str:
+    """A name below a folder that leaves room for an ending; the last part is cut, with a hash, where it would be too long for a file.
+
+    Args:
+        name: with ``/`` between folders.
+        room: bytes of the ending.
+
+    >>> fitted('day/0001', 4)
+    'day/0001'
+    >>> len(fitted('day/' + 255 * 'x', 4).removeprefix('day/') + '.png')
+    255
+    """
+    folder, slash, last = name.rpartition('/')
+    if len(os.fsencode(last)) + room <= _LONGEST:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    return f'{folder}{slash}{_cut(last, room + len(digest) + 1)}-{digest}'
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     """Open a file for writing that appears, by renaming, only when the block ends without an error.
@@ -108,15 +128,15 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     """
     if mode not in ('w', 'wb'):
         raise ValueError(f"Files are written in mode 'w' or 'wb', got {mode!r}.")
-    temporary = _temporary(Path(path))
+    partial = temporary(Path(path))
     try:
-        with open(temporary, mode, encoding='utf-8' if mode == 'w' else None) as file:
+        with open(partial, mode, encoding='utf-8' if mode == 'w' else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # a disk that is full may say so only now
-        os.replace(temporary, path)
+        os.replace(partial, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -157,13 +177,14 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder that appears, by renaming, only when the block ends without an error.
 
     Args:
-        path: the folder; it must not exist, or be empty, when the block ends.
+        path: the folder; it must not exist, or be empty.
 
     Yields:
         The folder to be filled, beside it.
 
     Raises:
-        OSError: it cannot be written, or something stands at the path.
+        FileExistsError: something stands at the path.
+        OSError: it cannot be written.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
@@ -172,13 +193,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     [path.name for path in Path(root).rglob('*')]
     ['set', 'a.txt']
     """
-    temporary = _temporary(Path(path))
+    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+        raise FileExistsError(f'{os.fspath(path)!r} is there already. Remove it or choose another folder.')
+    partial = temporary(Path(path))
     try:
-        temporary.mkdir()
-        yield temporary
-        os.replace(temporary, path)
+        partial.mkdir()
+        yield partial
+        os.replace(partial, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
@@ -217,6 +240,11 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
         lock.release()
 
 
+def locked_by_first_rank(place: str | os.PathLike[str] | None) -> AbstractContextManager[None]:
+    """:func:`locked`, for what several processes of one training or test write together; None locks nothing."""
+    return locked(place) if place is not None and int(os.environ.get('RANK', 0)) == 0 else nullcontext()
+
+
 def remove_partial(place: Path) -> None:
     """Remove temporary files and folders of :func:`atomic_write` and :func:`atomic_folder` whose process was killed.
 
@@ -227,7 +255,7 @@ def remove_partial(place: Path) -> None:
     inside = (Path(folder) / name for folder, folders, files in os.walk(place) for name in (*folders, *files))
     for path in [path for found in (beside, inside) for path in found if path.name.endswith(_END)]:
         process = path.name.removesuffix(_END).rpartition('.')[2].partition('-')[0]
-        if not process.isdigit() or _is_alive(int(process)):
+        if not process.isdigit() or is_alive(int(process)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -235,14 +263,15 @@ def remove_partial(place: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
+    """A path beside another one, for what is to take its place; :func:`remove_partial` knows it. The folder of both is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}{_END}')
 
 
-def _cut(name: str) -> str:
-    """As much of a name as leaves room for what a temporary file's name has beside it."""
-    return os.fsencode(name)[: _LONGEST - 48].decode(errors='ignore')
+def _cut(name: str, room: int = 48) -> str:
+    """As much of a name as leaves so many bytes: those that a temporary file's name has beside it."""
+    return os.fsencode(name)[: _LONGEST - room].decode(errors='ignore')
 
 
 def _bytes(text: str) -> bytes | None:
@@ -250,16 +279,6 @@ def _bytes(text: str) -> bytes | None:
         return os.fsencode(text)
     except UnicodeEncodeError:
         return None
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _this_process() -> str:

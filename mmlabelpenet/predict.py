@@ -121,13 +121,14 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     import cv2
 
     from mmlabelpenet.datasets.images import jpeg_bytes
+    from mmlabelpenet.files import fitted
 
-    files = {}
+    files, name = {}, fitted(found.image_id, len('_instances.png'))
     if 'png' in formats:
-        files[f'masks/{found.image_id}_instances.png'] = cv2.imencode('.png', found.numbered)[1].tobytes()
-        files[f'masks/{found.image_id}_classes.png'] = cv2.imencode('.png', found.semantic)[1].tobytes()
+        files[f'masks/{name}_instances.png'] = cv2.imencode('.png', found.numbered)[1].tobytes()
+        files[f'masks/{name}_classes.png'] = cv2.imencode('.png', found.semantic)[1].tobytes()
     if 'drawn' in formats:
-        files[f'drawn/{found.image_id}.jpg'] = jpeg_bytes(found.draw(), quality=90)
+        files[f'drawn/{name}.jpg'] = jpeg_bytes(found.draw(), quality=90)
     for name, content in files.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)

@@ -3,6 +3,9 @@
 The schema of a format is a ``msgspec.Struct`` beside its reader. Fields that no schema names are skipped, not built.
 """
 
+import dataclasses
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,6 +13,28 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 T = TypeVar('T')
+
+
+def plain_json(value: Any) -> Any:
+    """A value as JSON would give it back: dataclasses as their fields; classes and functions, which configs may hold, by name.
+
+    >>> plain_json({'size': (1, 2), 'kind': int})
+    {'kind': "<class 'int'>", 'size': [1, 2]}
+    """
+    return json.loads(_json(value))
+
+
+def json_hash(value: Any) -> str:
+    """SHA-256 of a value as JSON writes it, the first 16 digits.
+
+    >>> json_hash({'a': 1, 'b': (2,)}) == json_hash({'b': [2], 'a': 1})
+    True
+    """
+    return hashlib.sha256(_json(value).encode()).hexdigest()[:16]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=lambda part: vars(part) if dataclasses.is_dataclass(part) else repr(part))
 
 
 def short(value: object, limit: int = 60) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from mmlabelpenet.files import shipped, shown
+from mmlabelpenet.processes import end_children, end_with_launcher
 
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
@@ -57,10 +58,14 @@ def say(text: str) -> None:
 def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> None:
     """Run a command. What the user can correct, bad input and files, ends it with one line on standard error and exit status 1.
 
+    Processes that it forks end with it, and it ends with the launcher that started it.
+
     Args:
         interrupted: shown when the user stops it.
     """
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: threads that wait leave the processor to other processes
+    end_children()
+    end_with_launcher()
     try:
         status = main()
     except KeyboardInterrupt:

@@ -132,3 +132,16 @@ def test_help_comes_at_once():
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, '-m', 'mmlabelpenet.predict', '--help'], capture_output=True, check=True)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2  # seconds of the processor
+
+
+@pytest.mark.parametrize('length', [214, 241, 251])
+def test_the_longest_names_of_images_work_in_every_format(model, photos, tmp_path, capsys, length):
+    path = photos / f'{"n" * length}.jpg'
+    (photos / 'ü 0.jpg').rename(path)
+    words = [str(path), *model, '--out', str(tmp_path / 'out'), '--format', *predict.FORMATS, '--min-score', '0']
+    for _ in range(2):
+        predict.main(words)
+    store = PseudoLabelStore.load(tmp_path / 'out/labels.json')
+    assert store.image_ids == ['n' * length] and store.num_instances
+    names = [file.name for file in (tmp_path / 'out').rglob('*.*') if 'nnn' in file.name]
+    assert sorted(name.rsplit('.')[-1] for name in names) == ['jpg', 'jpg', 'json', 'png', 'png']

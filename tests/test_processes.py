@@ -2,9 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
-from mmlabelpenet.processes import end_with
+import pytest
+
+from mmlabelpenet.processes import LAUNCHER, end_with
 
 
 def test_a_helper_ends_with_its_killed_parent():
@@ -28,3 +32,28 @@ def test_a_helper_ends_with_its_killed_parent():
     begin = time.monotonic()
     assert os.read(read, 1) == b'' and time.monotonic() - begin < 30
     os.close(read)
+
+
+def starts(code, environment=None):
+    """A process that starts others, and the number of the one that it tells of; the pipe closes when all have ended."""
+    words = [sys.executable, '-B', '-c', f'import os, subprocess, sys, time\nfrom mmlabelpenet.processes import *\n{code}']
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | (environment or {}))
+    assert process.stdout.readline().strip() == 'ready'
+    return process
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_command_forks_ends_with_it_also_in_the_second_generation(number):
+    parent = starts('end_children()\nos.fork() or os.fork() or print("ready", flush=True)\ntime.sleep(60)')
+    os.kill(parent.pid, number)
+    begin = time.monotonic()
+    assert parent.stdout.read() == '' and time.monotonic() - begin < 30
+    parent.wait()
+
+
+def test_a_command_ends_with_the_launcher_that_started_it_by_way_of_another_process():
+    launcher = subprocess.Popen(['sleep', '60'])
+    process = starts('end_with_launcher()\nprint("ready", flush=True)\ntime.sleep(60)', {LAUNCHER: str(launcher.pid)})
+    launcher.kill()
+    launcher.wait()
+    assert process.wait(30) == 1

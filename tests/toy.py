@@ -2,8 +2,10 @@
 
 import copy
 import itertools
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
@@ -13,7 +15,7 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import write_proposals
+from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS
@@ -225,6 +227,21 @@ def toy_proposals(devkit, image_id, rng):
     boxes = boxes.clip(0, (WIDTH, HEIGHT, WIDTH, HEIGHT)).round(2).astype(np.float32)
     boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1) > 4]
     return ProposalRecord(image_id, (HEIGHT, WIDTH), boxes, rng.permutation(len(boxes)).astype(np.float32) / len(boxes))
+
+
+def with_mixed_sizes(data_root, root):
+    """A copy of the data in which no two training images have one size; returns the folder of the devkit."""
+    shutil.copytree(data_root, Path(root) / 'rendered')
+    records, file = [], ProposalFile(Path(data_root).parent / 'train.npz')
+    for k, name in enumerate(file.image_ids):
+        (h, w), path = (HEIGHT - 6 * k, WIDTH - 10 * (5 - k)), str(Path(root) / f'rendered/JPEGImages/{name}.jpg')
+        cv2.imwrite(path, cv2.imread(path)[:h, :w])
+        bboxes, scores = file.get(name)
+        bboxes = bboxes.clip(0, (w, h, w, h))
+        kept = (bboxes[:, 2:] - bboxes[:, :2]).min(1) > 4
+        records.append(ProposalRecord(name, (h, w), bboxes[kept], scores[kept]))
+    write_proposals(Path(root) / 'train.npz', records, dict(split='train'))
+    return Path(root) / 'rendered'
 
 
 def pipelines():

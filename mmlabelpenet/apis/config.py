@@ -20,6 +20,24 @@ from mmlabelpenet.files import shown
 from mmlabelpenet.registry import DATASETS, MODELS
 
 
+class PlainConfig(Config):
+    """A config whose text says the same when it is read again: names that come from data are not substituted there."""
+
+    @property
+    def pretty_text(self) -> str:
+        """Python code."""
+        return unsubstituted(super().pretty_text)
+
+
+def unsubstituted(code: str) -> str:
+    """Python code in which MMEngine finds nothing to substitute, such as ``{{$NAME:default}}``, in what texts hold.
+
+    >>> unsubstituted("classes = ('{{$HOME:a}}',)")
+    "classes = ('{\\\\x7b$HOME:a}}',)"
+    """
+    return code.replace('{{', '{\\x7b')
+
+
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a config with its bases and apply overrides. What it says is not judged: :func:`~.config_check.check_config` does that.
 
@@ -74,7 +92,7 @@ def _read(files: Sequence[Path]) -> Config:
     """
     try:
         # mmengine writes the config out with every checkpoint; formatting the text with yapf takes seconds each time.
-        return Config(Config.fromfile(str(files[0])).to_dict(), filename=str(files[0]), format_python_code=False)
+        return PlainConfig(Config.fromfile(str(files[0])).to_dict(), filename=str(files[0]), format_python_code=False)
     except (ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
         frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         known = {file.resolve(): file for file in files}

@@ -23,6 +23,7 @@ from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_cla
 from mmlabelpenet.apis.config import config_classes, load_config
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.images import list_images, read_rgb
+from mmlabelpenet.datasets.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.models.inference.image import check_names
@@ -136,14 +137,15 @@ class LabelPENetInferencer:
             tags: labels, where the image is to be labelled.
         """
         image = read_rgb(source) if isinstance(source, str | Path) else checked_array(source)
+        image = np.ascontiguousarray(image[..., ::-1])  # BGR from here on; a large image should not be there twice
         path = Path(source) if isinstance(source, str | Path) else None
         h, w = image.shape[:2]
         bboxes = np.array([[0, 0, w, h]], np.float32)
         if any(self.model.stages[name].needs_proposals for name in ([stage] if stage else self.stages)):
-            bboxes = shrunk_search(np.ascontiguousarray(image[..., ::-1]), self.search, self.search_side)[0]
+            bboxes = shrunk_search(image, self.search, self.search_side)[0]
         return self.pipeline(
             dict(
-                img=np.ascontiguousarray(image[..., ::-1]),
+                img=image,
                 img_shape=(h, w),
                 ori_shape=(h, w),
                 img_id=path.stem if path else f'array_{index}',
@@ -161,20 +163,21 @@ class LabelPENetInferencer:
         for sample in samples:
             found = sample.pred_instances
             shown = worth_showing(found.scores.cpu().numpy(), min_score, ranks)[:max_instances]
-            # Masks grow to the size of the image only now, so that few of them do.
-            yield self._prediction(rescale_result(_select(found, shown), sample), sample, stage)
+            yield self._prediction(_select(found, shown), sample, stage)
 
     def _prediction(self, found: InstanceData, sample: Any, stage: str) -> Prediction:
+        size, masks = tuple(sample.ori_shape[:2]), found.pop('masks', None)
+        found = rescale_result(found, sample)
         return Prediction(
             image_id=sample.img_id,
             path=Path(sample.img_path) if sample.img_path else None,
-            size=tuple(sample.ori_shape[:2]),
+            size=size,
             stage=stage,
             classes=self.classes,
             bboxes=found.bboxes.cpu().numpy(),
             scores=found.scores.cpu().numpy(),
             labels=found.labels.cpu().numpy(),
-            masks=np.asarray(found.masks) if 'masks' in found else None,
+            masks=None if masks is None else EncodedMasks([enlarged_code(mask, size) for mask in masks], size),
         )
 
 

@@ -3,7 +3,9 @@
 Shapes: n instances, C classes, (h, w) image. Boxes: float32 xyxy in pixels of the image, half-open. Images: RGB uint8 (h, w, 3).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,8 @@ class Prediction:
         bboxes: float32 (n, 4).
         scores: float32 (n,).
         labels: int64 (n,).
-        masks: bool (n, h, w); None if boxes alone were asked for.
+        masks: each bool (h, w); ``np.asarray`` makes them one array (n, h, w), which of a large image takes gigabytes. None if boxes alone
+            were asked for.
     """
 
     image_id: str
@@ -36,7 +39,7 @@ class Prediction:
     bboxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
-    masks: NDArray[np.bool_] | None = None
+    masks: Sequence[NDArray[np.bool_]] | None = None
 
     def __len__(self) -> int:
         """Number of instances."""
@@ -54,22 +57,20 @@ class Prediction:
         Raises:
             ValueError: there are no masks.
         """
-        labels = np.zeros(self.size, np.uint8 if len(self.classes) <= 254 else np.uint16)
-        for mask, label in zip(self._masks()[::-1], self.labels[::-1], strict=True):
-            labels[mask] = label + 1
-        return labels
+        values = np.append(0, self.labels + 1)
+        return values.astype(np.uint8 if len(self.classes) <= 254 else np.uint16)[self.numbered]
 
-    @property
+    @cached_property
     def numbered(self) -> NDArray[np.uint16]:
         """uint16 (h, w): 0 background, k the k-th instance, counted from 1; of several the best decides.
 
         Raises:
             ValueError: there are no masks.
         """
-        numbers = np.zeros(self.size, np.uint16)
+        masks, numbers = self._masks(), np.zeros(self.size[::-1], np.uint16)
         for index in range(len(self) - 1, -1, -1):
-            numbers[self._masks()[index]] = index + 1
-        return numbers
+            numbers[masks[index].T] = index + 1  # masks are stored by columns
+        return np.ascontiguousarray(numbers.T)
 
     def draw(self, image: NDArray[np.uint8] | None = None, scale: float = 1.0) -> NDArray[np.uint8]:
         """The image with boxes, masks, classes and scores.
@@ -92,7 +93,7 @@ class Prediction:
         captions = [f'{name} {score:.2f}' for name, score in zip(self.names, self.scores, strict=True)]
         return draw_instances(image, self.bboxes, class_colours(len(self.classes))[self.labels], captions, self.masks, scale)
 
-    def _masks(self) -> NDArray[np.bool_]:
+    def _masks(self) -> Sequence[NDArray[np.bool_]]:
         if self.masks is None:
             raise ValueError('There are no masks: boxes alone were asked for. Predict with with_masks=True.')
         return self.masks

@@ -23,7 +23,7 @@ from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.pickled import DumpPredictions
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
-from mmlabelpenet.files import file_hash
+from mmlabelpenet.files import file_hash, locked_by_first_rank
 
 
 def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list[str]:
@@ -77,7 +77,8 @@ def test(
 
     Raises:
         FileNotFoundError: no checkpoint, data or proposals.
-        ValueError: a stage that the model lacks, a checkpoint of another model, a config with misspelt keys or names.
+        ValueError: a stage that the model lacks, a checkpoint of another model, a config with misspelt keys or names, or another process
+            writes the same dump.
     """
     start = time.monotonic()
     check_config(config)
@@ -99,7 +100,8 @@ def test(
     if show or show_dir:
         hook = dict(type='mmdet.DetVisualizationHook', draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
         shown.merge_from_dict({'default_hooks.visualization': hook})
-    table, protocol = run_test(shown, checkpoint, chosen, tta, pickled)
+    with locked_by_first_rank(dump):
+        table, protocol = run_test(shown, checkpoint, chosen, tta, pickled)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
         second = copy.deepcopy(config)

@@ -18,7 +18,7 @@ from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap
-from mmlabelpenet.files import atomic_write
+from mmlabelpenet.files import atomic_write, locked_by_first_rank
 
 RUN_FILE = 'run.json'
 
@@ -39,8 +39,14 @@ def train(
         the runner, after training.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`check_training`; also for a checkpoint of another model.
+        FileNotFoundError, ValueError: see :func:`check_training`; also for a checkpoint of another model, or where another training
+            is at work in the work dir.
     """
+    with locked_by_first_rank(config.work_dir):
+        return _train(config, resume, amp, auto_scale_lr, tensorboard)
+
+
+def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: bool, tensorboard: bool) -> Runner:
     start_from(config, resume)
     check_training(config)
     note_run(config)

@@ -16,7 +16,7 @@ Shapes: R proposals of one image, K objects, M members of them, (p, p) RoI grid,
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,23 @@ class LabelGenerator:
     """From what a stage reads in an image to pseudo instances for its neighbour."""
 
     reads_activations = False  # whether :meth:`explain` needs the activations of the box head
+
+    def settings(self) -> dict[str, Any]:
+        """All that labels depend on beside the network: a pseudo-label store that other settings made is made again.
+
+        Returns:
+            the class and all attributes: plain values and dataclasses. A generator that has others says here what identifies them.
+
+        Raises:
+            TypeError: an attribute is of another kind.
+        """
+        for name, value in vars(self).items():
+            if not isinstance(value, str | int | float | None | dict | list | tuple) and not is_dataclass(value):
+                raise TypeError(
+                    f'{type(self).__name__}.{name} is a {type(value).__name__}, which a pseudo-label store cannot record. Override '
+                    'settings() to return plain values that identify it.'
+                )
+        return dict(vars(self), type=type(self).__name__)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Any:
         """With the network, in evaluation mode and without gradients: all that :meth:`label` needs."""

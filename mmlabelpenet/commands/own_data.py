@@ -11,6 +11,7 @@ Each step can be interrupted and given again.
 
 import argparse
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def quote(path: Path) -> str:
+    """A path as a word of a command.
+
+    >>> quote(Path('my photos'))
+    "'my photos'"
+    """
+    return shlex.quote(str(path))
+
+
 def init(args: argparse.Namespace) -> None:
     """Make the data set and say what is in it."""
     from mmlabelpenet.workbench.own_data.dataset import make_own_data
@@ -76,7 +86,7 @@ def init(args: argparse.Namespace) -> None:
         say(f'{len(data.converted)} images were converted, {args.dir}/own_data.json says how.')
     for text in warnings:
         say(f'Note: {text.strip()}')
-    say(f'\nNext: {command(*NAMES)} proposals {args.dir}')
+    say(f'\nNext: {command(*NAMES)} proposals {quote(args.dir)}')
 
 
 def read_tags(root: Path) -> dict[str, list[int]]:
@@ -109,7 +119,9 @@ def train(args: argparse.Namespace) -> None:
     data, path = OwnData.load(args.dir), args.dir / 'config.py'
     missing = [split for split, members in data.splits.items() if members and not data.proposals(split).is_file()]
     if missing:
-        raise FileNotFoundError(f'There are no proposals of {", ".join(missing)}. Give first: {command(*NAMES)} proposals {args.dir}')
+        raise FileNotFoundError(
+            f'There are no proposals of {", ".join(missing)}. Give first: {command(*NAMES)} proposals {quote(args.dir)}'
+        )
     from mmlabelpenet import apis
     from mmlabelpenet.apis.config import planned_iterations
     from mmlabelpenet.workbench.own_data.config import Hardware, write_config
@@ -124,7 +136,7 @@ def train(args: argparse.Namespace) -> None:
         return
     config = apis.load_config(path, args.cfg_options)
     apis.train(config, resume='auto' if (Path(config.work_dir) / 'last_checkpoint').exists() else None)
-    say(f'\nNext: {command(*NAMES)} export {args.dir} --format coco')
+    say(f'\nNext: {command(*NAMES)} export {quote(args.dir)} --format coco')
 
 
 def export(args: argparse.Namespace) -> None:
@@ -151,7 +163,7 @@ def export(args: argparse.Namespace) -> None:
     words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']
     words += [] if args.format == 'labelme' else ['--val-share', args.val_share]
     export_labels.main(list(map(str, words)))
-    say(f'Look at them: {command(*browse.NAMES)} {store} --images {args.dir / "JPEGImages"}')
+    say(f'Look at them: {command(*browse.NAMES)} {quote(store)} --images {quote(args.dir / "JPEGImages")}')
 
 
 def take_back(args: argparse.Namespace) -> None:
@@ -169,7 +181,7 @@ def take_back(args: argparse.Namespace) -> None:
     else:
         say(f"Train a stage on them: name pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")
     if found.images['test']:
-        say(f'Score by them: {command(*test.NAMES)} {args.dir}/config.py {args.dir}/work_dir/CHECKPOINT')
+        say(f'Score by them: {command(*test.NAMES)} {quote(args.dir / "config.py")} {quote(args.dir / "work_dir/CHECKPOINT")}')
 
 
 def main(argv: list[str] | None = None) -> None:

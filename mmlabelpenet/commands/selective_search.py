@@ -9,6 +9,7 @@ on the images and the settings alone. Machines that share no memory take a part 
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import zipfile
@@ -29,7 +30,7 @@ from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
-from mmlabelpenet.files import atomic_write, below, locked
+from mmlabelpenet.files import atomic_write, below, fitted, locked
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.schema import read_json
@@ -194,7 +195,7 @@ def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], w
         cv2.setNumThreads(1)
         yield from map(search_one, jobs)
         return
-    pool = ProcessPoolExecutor(workers, initializer=start_worker, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context('fork'), initializer=start_worker, initargs=(os.getpid(),))
     try:
         yield from pool.map(search_one, jobs)
     except BrokenProcessPool as error:
@@ -228,7 +229,7 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
 
 def part_path(parts: Path, image_id: str) -> Path:
     """Where the proposals of an image lie until all are found."""
-    return below(parts, f'{image_id}.npz', links=False)
+    return below(parts, f'{fitted(image_id, 4)}.npz', links=False)
 
 
 def read_part(parts: Path, image_id: str) -> ProposalRecord:

@@ -183,6 +183,17 @@ class ProposalFile:
             raise ValueError(f'{str(self.path)!r} is malformed. {error} {self._todo}') from error
         return bboxes, scores
 
+    def digest(self, image_id: str) -> str:
+        """What changes with any number of an image's proposals; those of a file of the second format are not read for it.
+
+        Raises:
+            ValueError: the file is for other images.
+        """
+        self.check([image_id])
+        known = self._arrays.get('digests')
+        number = _digest(*self.get(image_id)) if known is None else int(known[self._index[image_id]])
+        return f'{number:016x} {self.size(image_id)}'
+
     def size(self, image_id: str) -> tuple[int, int]:
         """(h, w) of the image the proposals were made on.
 

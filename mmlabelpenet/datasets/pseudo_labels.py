@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.image_names import check_distinct
 from mmlabelpenet.datasets.label_schema import Annotation, Category, Code, Image, Line, LineInstance, Store
-from mmlabelpenet.datasets.rle import checked_segmentation
+from mmlabelpenet.datasets.rle import EncodedMasks, checked_segmentation, encoded
 from mmlabelpenet.files import atomic_write, checked_name, file_hash
 from mmlabelpenet.schema import convert, read_json
 
@@ -217,7 +217,7 @@ class PseudoLabelWriter:
 
     Args:
         path: of the finished store.
-        header: what ties the store to its maker; a partial file with another header is discarded.
+        header: what ties the store to its maker; a partial file with another header is discarded, with a warning that says what differs.
         rank: writes ``<path>.part<rank>``.
     """
 
@@ -225,7 +225,7 @@ class PseudoLabelWriter:
         self.path = Path(path)
         self.header = dict(header, version=VERSION)
         self.part = self.path.with_suffix(f'.part{rank}')
-        lines = _read_part(self.part, self.header)
+        lines = _read_part(self.part, self.header, warn=True)
         self.done = {line.img_id for line in lines}
         with atomic_write(self.part, 'wb') as file:
             file.writelines(map(_as_line, [self.header, *lines]))
@@ -237,16 +237,17 @@ class PseudoLabelWriter:
             img_id: of the data set.
             file_name: as read, for other programs; its folder is that of ``img_id``.
             ori_shape: (h, w).
-            pseudo: pseudo instances in pixels of the original image.
+            pseudo: pseudo instances in pixels of the original image; their masks may be :class:`~.rle.EncodedMasks`.
             file: the image's file, so that readers notice when it changes.
         """
-        fields = zip(pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), pseudo.masks.masks, strict=True)
+        codes = pseudo.masks.codes if isinstance(pseudo.masks, EncodedMasks) else map(encoded, pseudo.masks.masks)
+        fields = zip(pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), codes, strict=True)
         line = Line(
             img_id,
             str(PurePosixPath(img_id).with_name(PurePosixPath(file_name).name)),
             int(ori_shape[0]),
             int(ori_shape[1]),
-            [LineInstance((x1, y1, x2 - x1, y2 - y1), label, weight, _encode(mask)) for (x1, y1, x2, y2), label, weight, mask in fields],
+            [LineInstance((x1, y1, x2 - x1, y2 - y1), label, weight, Code(**code)) for (x1, y1, x2, y2), label, weight, code in fields],
             file_hash(file) if file is not None else None,
         )
         with self.part.open('ab') as file:
@@ -286,6 +287,15 @@ class PseudoLabelWriter:
     def _lines(self) -> dict[str, Line]:
         """Lines of all ranks by image; a file with another header is what a larger run with other weights left behind."""
         return {line.img_id: line for part in self._parts() for line in _read_part(part, self.header)}
+
+
+def differences(given: dict, wanted: dict) -> list[str]:
+    """Names of what one header has otherwise than another.
+
+    >>> differences(dict(stage='detection', tags='a', version=2), dict(stage='detection', tags='b'))
+    ['tags']
+    """
+    return [name for name, value in wanted.items() if given.get(name) != value]
 
 
 def _check_numbers(store: Store) -> None:
@@ -335,23 +345,23 @@ def _coco(header: dict, lines: list[Line], classes: tuple[str, ...]) -> Store:
     return Store(header, images, annotations, [Category(index, name) for index, name in enumerate(classes, 1)])
 
 
-def _encode(mask: np.ndarray) -> Code:
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return Code(tuple(map(int, rle['size'])), rle['counts'].decode())
-
-
 def _as_line(content: dict | Line) -> bytes:
     text = msgspec.json.encode(content)
     return hashlib.sha256(text).hexdigest()[:16].encode() + b' ' + text + b'\n'
 
 
-def _read_part(path: Path, header: dict) -> list[Line]:
+def _read_part(path: Path, header: dict, warn: bool = False) -> list[Line]:
     """Whole lines of a file that may end in the middle of one; none of a file that another maker wrote."""
     if not path.is_file():
         return []
     texts = path.read_bytes().split(b'\n')[:-1]
     whole = [text[17:] for text in texts if hashlib.sha256(text[17:]).hexdigest()[:16].encode() == text[:16]]
     if not whole or whole[0] != msgspec.json.encode(header):
+        if whole and warn:
+            begun = msgspec.json.decode(whole[0], type=dict)
+            print_log(
+                f'{path} was begun with other {", ".join(differences(begun, header))} and is begun again.', 'current', logging.WARNING
+            )
         return []
     if len(whole) < len(texts):
         print_log(

@@ -7,6 +7,7 @@ makes it take memory for every pixel of its outline.
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -141,4 +142,81 @@ def draw(segmentation: RLE | list[list[float]], size: tuple[int, int]) -> NDArra
     [[1, 1, 0], [0, 0, 0]]
     """
     codes = coco_mask.frPyObjects(segmentation, *size) if isinstance(segmentation, list) else segmentation
-    return coco_mask.decode(coco_mask.merge(codes) if isinstance(codes, list) else codes).astype(bool)
+    return coco_mask.decode(coco_mask.merge(codes) if isinstance(codes, list) else codes).view(bool)
+
+
+def encoded(mask: NDArray) -> RLE:
+    """Run-length code of a mask, as JSON holds it.
+
+    >>> encoded(np.eye(2))
+    {'size': (2, 2), 'counts': '0120'}
+    """
+    code = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {'size': tuple(map(int, code['size'])), 'counts': code['counts'].decode()}
+
+
+class EncodedMasks(Sequence[NDArray[np.bool_]]):
+    """Masks of an image as their codes, of which each is drawn when it is asked for: all of a large image take gigabytes.
+
+    Args:
+        codes: as for :func:`draw`.
+        size: (h, w) of the image.
+
+    >>> masks = EncodedMasks([enlarged_code(np.eye(2, dtype=bool), (2, 4))], (2, 4))
+    >>> masks.shape, masks[0].astype(int).tolist(), int(np.asarray(masks).sum())
+    ((1, 2, 4), [[1, 1, 0, 0], [0, 0, 1, 1]], 4)
+    """
+
+    def __init__(self, codes: Sequence[RLE | list[list[float]]], size: tuple[int, int]) -> None:
+        self.codes, self.size = list(codes), size
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n, h, w)."""
+        return len(self.codes), *self.size
+
+    def __len__(self) -> int:
+        """Number of masks."""
+        return len(self.codes)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A mask, bool (h, w); of a slice or an array of numbers, the masks that it chooses."""
+        if isinstance(index, int | np.integer):
+            return draw(self.codes[index], self.size)
+        numbers = range(len(self))[index] if isinstance(index, slice) else np.arange(len(self))[index]
+        return EncodedMasks([self.codes[number] for number in numbers], self.size)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        """All at once, bool (n, h, w)."""
+        return np.stack(list(self)) if len(self) else np.zeros(self.shape, bool)
+
+
+def enlarged_code(mask: NDArray[np.bool_], size: tuple[int, int]) -> RLE:
+    """Run-length code of a mask at another size, by nearest neighbours as in OpenCV; the large mask itself is never made.
+
+    Args:
+        mask: bool (h', w').
+        size: (h, w).
+
+    >>> coco_mask.decode(enlarged_code(np.eye(2, dtype=bool), (4, 2))).tolist()
+    [[1, 0], [1, 0], [0, 1], [0, 1]]
+    """
+    rows, columns = (_repeats(small, large) for small, large in zip(mask.shape, size, strict=True))
+    mask = mask[rows > 0][:, columns > 0]
+    ends = np.cumsum(rows[rows > 0])
+    lengths, values = [], []
+    for column, count in zip(mask.T, columns[columns > 0], strict=True):
+        last = np.append(np.flatnonzero(column[1:] != column[:-1]), len(column) - 1)  # of each run
+        lengths.append(np.tile(np.diff(ends[last], prepend=0), count))
+        values.append(np.tile(column[last], count))
+    runs, inside = np.concatenate(lengths), np.concatenate(values)
+    first = np.flatnonzero(np.append(True, inside[1:] != inside[:-1]))  # runs go on in the next column
+    counts = np.add.reduceat(runs, first).tolist()
+    code = coco_mask.frPyObjects({'size': list(size), 'counts': [0, *counts] if inside[0] else counts}, *size)
+    return {'size': tuple(map(int, size)), 'counts': code['counts'].decode()}
+
+
+def _repeats(small: int, large: int) -> NDArray[np.int64]:
+    """How often each of so many rows stands among those of the other size."""
+    taken = cv2.resize(np.arange(small, dtype=np.float32)[None], (large, 1), interpolation=cv2.INTER_NEAREST)
+    return np.bincount(taken[0].astype(np.int64), minlength=small)

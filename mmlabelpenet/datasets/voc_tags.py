@@ -4,6 +4,7 @@ Ground-truth boxes and masks are not read here at all. Metrics read them themsel
 """
 
 import random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.datasets.transforms import check_pipeline
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.schema import json_hash
 
 
 @DATASETS.register_module()
@@ -68,7 +70,8 @@ class VOCTags(BaseDataset):
                 f'Training skips images without tags, testing keeps all; nothing else is filtered, got filter_cfg={dict(filter_cfg)}. '
                 'Leave it out, and other images out of the list of the split.'
             )
-        check_pipeline(kwargs.get('pipeline') or ())
+        self.steps = list(kwargs.get('pipeline') or ())
+        check_pipeline(self.steps)
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()
         self.split, self.tags, self.use_difficult_tags, self.keep_untagged = split, tags, use_difficult_tags, keep_untagged
         self.proposal_path, self.max_proposals, self.min_proposal_area = proposals, max_proposals, min_proposal_area
@@ -121,6 +124,21 @@ class VOCTags(BaseDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Labels of an image's tags, as mmengine's ``ClassBalancedDataset`` asks for them."""
         return super().get_data_info(idx)['tags']
+
+    def inputs(self) -> dict[str, Any]:
+        """What labels of the images depend on, by name; of long values a hash. Proposals are not read for it."""
+        infos = [super(VOCTags, self).get_data_info(index) for index in range(len(self))]
+        file, names = self.proposal_file, [info['img_id'] for info in infos]
+        return dict(
+            split=self.split,
+            images=json_hash(names),
+            classes=list(self.metainfo['classes']),
+            tags=json_hash([info['tags'] for info in infos]),
+            proposals=file and json_hash([file.digest(name) for name in names]),
+            max_proposals=self.max_proposals,
+            min_proposal_area=self.min_proposal_area,
+            pipeline=json_hash(self.steps),
+        )
 
     def _proposals(self, image_id: str) -> dict[str, np.ndarray]:
         """``bboxes`` (R, 4) and ``scores`` (R,) of an image, best first."""

@@ -34,6 +34,11 @@ class _Wrapper:
         """How many images of all parts may be unreadable."""
         return sum(part.max_bad_images for part in self.parts)
 
+    def inputs(self) -> dict[str, Any]:
+        """As :meth:`VOCTags.inputs`, with a list of all parts' values for each name."""
+        found = [part.inputs() for part in self.parts]
+        return {name: [each[name] for each in found] for name in found[0]}
+
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
         """As :meth:`VOCTags.use_pseudo_labels`, for each part."""
         for part in self.parts:

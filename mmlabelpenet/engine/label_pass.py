@@ -19,11 +19,12 @@ from torch.utils.data import Subset
 
 from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.workers import Workers
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter, differences
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.schema import json_hash, plain_json
 from mmlabelpenet.structures import pseudo_instances, to_original
 
 
@@ -84,8 +85,7 @@ class LabelPass:
 
     def _run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
         dataset = DATASETS.build(self.dataloader['dataset'])
-        header = dict(stage=stage, weights=weights_hash(model.backbone, model.stages[stage]), split=dataset.split)
-        header['generator'] = repr(sorted(vars(model.stages[stage].labels).items(), key=str))
+        header = fingerprint(runner.cfg.model, stage, model, dataset)
         path = self.folder / f'{stage}.json'
         if (store := self._finished(path, header)) is not None:
             return store
@@ -115,12 +115,12 @@ class LabelPass:
         if not path.exists():
             return None
         store = PseudoLabelStore.load(path)
-        if {key: store.header.get(key) for key in header} == header:
-            print_log(f'Read pseudo labels from {path}: {store.summary()}', 'current')
-            warn_if_empty(store, header['stage'])
-            return store
-        print_log(f'{path} was made by other weights or settings and is made again.', 'current', level=logging.WARNING)
-        return None
+        if changed := differences(store.header, header):
+            print_log(f'{path} was made with other {", ".join(changed)} and is made again.', 'current', level=logging.WARNING)
+            return None
+        print_log(f'Read pseudo labels from {path}: {store.summary()}', 'current')
+        warn_if_empty(store, header['stage'])
+        return store
 
     def _label(self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter) -> None:
         sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
@@ -141,6 +141,30 @@ class LabelPass:
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 bar.advance()
         model.train(training)
+
+
+def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTags) -> dict[str, Any]:
+    """All that the labels of a stage depend on, by name: a store of which one part differs is made again.
+
+    Image files are not among it: a store has the hash of each, and training compares them.
+
+    Args:
+        model_config: of the model.
+        stage: that labels.
+        model: which labels.
+        dataset: which is labelled.
+
+    Returns:
+        short values as they are, of others a hash; all can stand in JSON.
+    """
+    detector = {key: value for key, value in model_config['stages'][stage]['detector'].items() if key not in ('train_cfg', 'init_cfg')}
+    return dict(
+        stage=stage,
+        weights=weights_hash(model.backbone, model.stages[stage]),
+        detector=json_hash([model_config.get('data_preprocessor'), detector]),
+        generator=plain_json(model.stages[stage].labels.settings()),
+        **dataset.inputs(),
+    )
 
 
 def label(explained: tuple[LabelGenerator, np.ndarray, Any, DetDataSample]) -> tuple[DetDataSample, InstanceData]:

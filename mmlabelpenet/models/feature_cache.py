@@ -26,6 +26,8 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmlabelpenet.files import remove_partial, temporary
+
 _RECENT = 32  # maps kept in memory: stages with one frozen tail ask for the same map one after the other
 _LAYOUT = 'float16, height by width by channels'  # of a file; part of every key
 
@@ -119,20 +121,24 @@ class FeatureCache:
 
     def _add(self, path: Path, value: Tensor) -> None:
         if self._room is None:
-            used = sum(file.stat().st_size for file in self.folder.rglob('*.map')) if self.folder.is_dir() else 0
+            used = 0
+            if self.folder.is_dir():
+                remove_partial(self.folder)
+                used = sum(file.stat().st_size for file in self.folder.rglob('*.map'))
             self._room = (self.max_bytes - used) / get_world_size()
         if self._room < value.numel() * 2:
             self._stop(f'has reached max_gib={self.max_bytes / 2**30:g}')
             return
-        temporary = path.with_suffix(f'.{os.getpid()}.partial')
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             data = np.array(value.shape, np.int32).tobytes() + value.permute(0, 2, 3, 1).numpy().tobytes()
-            temporary.write_bytes(zlib.crc32(data).to_bytes(4, 'little') + data)
-            os.replace(temporary, path)
+            partial = temporary(path)
+            try:
+                partial.write_bytes(zlib.crc32(data).to_bytes(4, 'little') + data)
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
             self._room -= len(data)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             self._stop(f'cannot be written ({error.strerror})')
 
     def _stop(self, why: str) -> None:

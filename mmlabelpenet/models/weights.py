@@ -23,6 +23,7 @@ from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from torch import nn
 
+from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import WEIGHT_INITIALIZERS
 from mmlabelpenet.tensor_files import read_tensors
 
@@ -100,8 +101,8 @@ def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
 def convert_imagenet(source: str | Path, target: str | Path, arch: str, preset: str) -> State:
     """Write a published file as ``target``, from which backbone, tails and fcs can be initialised; returns its state dict."""
     state = load_imagenet(arch, preset, source)
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    torch.save({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, target)
+    with atomic_write(target, 'wb') as file:
+        torch.save({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, file)
     return state
 
 

@@ -49,7 +49,7 @@ def draw_instances(
     bboxes: NDArray,
     colours: NDArray[np.uint8],
     captions: Sequence[str] = (),
-    masks: NDArray[np.bool_] | None = None,
+    masks: Sequence[NDArray[np.bool_]] | None = None,
     scale: float = 1.0,
     opacity: float = 0.45,
 ) -> Image:
@@ -84,7 +84,9 @@ def draw_instances(
     return canvas
 
 
-def draw_masks(image: Image, masks: NDArray[np.bool_], colours: NDArray[np.uint8], scale: float = 1.0, opacity: float = 0.45) -> Image:
+def draw_masks(
+    image: Image, masks: Sequence[NDArray[np.bool_]], colours: NDArray[np.uint8], scale: float = 1.0, opacity: float = 0.45
+) -> Image:
     """Masks with their outlines; the first one lies on top.
 
     Args:
@@ -97,7 +99,9 @@ def draw_masks(image: Image, masks: NDArray[np.bool_], colours: NDArray[np.uint8
     canvas = enlarge(image, scale)
     for mask, rgb in zip(masks[::-1], colours[::-1], strict=True):
         colour = tuple(int(v) for v in rgb)
-        inside = cv2.resize(mask.astype(np.float32), canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+        inside = mask
+        if mask.shape != canvas.shape[:2]:
+            inside = cv2.resize(mask.astype(np.float32), canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
         canvas[inside] = ((1 - opacity) * canvas[inside] + opacity * np.array(colour)).astype(np.uint8)
         outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, colour, 1)

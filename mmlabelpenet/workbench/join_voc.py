@@ -29,8 +29,6 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
         ValueError: an image stands in two lists.
     """
     out, devkits = Path(out), [VOCImages(root, VOC_CLASSES) for root in roots]
-    if out.exists():
-        raise FileExistsError(f'{str(out)!r} is there already. Remove it or choose another folder.')
     lists = {joint: [(devkit, devkit.image_ids(joint)) for devkit in devkits], first: [(devkits[0], devkits[0].image_ids(first))]}
     names = [image_id for parts in lists.values() for _, ids in parts for image_id in ids]
     if len(set(names)) < len(names):

@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 from mmlabelpenet import apis
 from mmlabelpenet.apis.test import choose_stages, run_test
-from mmlabelpenet.files import file_hash
+from mmlabelpenet.files import file_hash, locked
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools/test.py'
 
@@ -218,3 +218,9 @@ except SystemExit:
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
     assert result.returncode == 0
     assert '--corloc' in result.stdout
+
+
+def test_a_second_test_that_writes_the_same_dump_is_refused(toy_root, checkpoint, tmp_path):
+    dump = tmp_path / 'results.json'
+    with locked(dump), pytest.raises(ValueError, match='results.json. is being written by'):
+        apis.test(make_config(toy_root, tmp_path / 'work'), checkpoint, dump=dump)

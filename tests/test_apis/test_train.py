@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mmlabelpenet.apis.config import load_config, recipe_hash
 from mmlabelpenet.apis.train import check_checkpoint, scale_learning_rate, start_from, train
+from mmlabelpenet.files import locked
 
 
 @pytest.fixture(scope='module')
@@ -160,3 +161,9 @@ def test_a_checkpoint_whose_classes_stand_in_another_order_is_refused(toy_root, 
     turned.load_from = None if resume else path
     with pytest.raises(ValueError, match='iter_2.pth was trained on the classes lolly, cone, tree, kite, the config has kite, tree'):
         train(turned, resume=path if resume else None)
+
+
+def test_a_second_training_in_one_work_dir_is_refused_before_it_writes_anything(toy_root, tmp_path):
+    with locked(tmp_path / 'run'), pytest.raises(ValueError, match=r"run' is being written by .* \(process \d+ on .*\), since 20\d\d-"):
+        train(config(toy_root, tmp_path / 'run'))
+    assert not (tmp_path / 'run').exists()

@@ -8,6 +8,7 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from mmlabelpenet.datasets import pseudo_labels
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.exports.labels import choose_labels
@@ -295,3 +296,11 @@ def test_a_code_of_ten_gigapixels_takes_no_memory():
     store = PseudoLabelStore(store_with(annotation__segmentation=dict(size=[100_000, 100_000], counts=[0, 10**10]), **images))
     with pytest.raises(ValueError, match='has more than 200 megapixels'):
         store.instances('a')
+
+
+def test_a_half_written_store_that_was_begun_with_other_inputs_is_begun_again_and_one_line_says_which(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(pseudo_labels, 'print_log', lambda message, *args, **kwargs: said.append(message))
+    write(tmp_path / 'd.json', 'ab', finish=False)
+    assert write(tmp_path / 'd.json', '', HEADER | dict(split='val', weights='def'), finish=False).done == set()
+    assert len(said) == 1 and said[0].endswith('d.part0 was begun with other weights, split and is begun again.')

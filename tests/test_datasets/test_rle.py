@@ -1,9 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from random_images import masks_of, random_boxes
 
-from mmlabelpenet.datasets.rle import checked_rle, decode_counts, decode_mask
+from mmlabelpenet.datasets.rle import EncodedMasks, checked_rle, decode_counts, decode_mask, encoded, enlarged_code
 from mmlabelpenet.evaluation.functional import encode_masks
 
 
@@ -69,3 +70,22 @@ def test_changed_characters_never_pass_as_another_number_of_pixels():
         assert decode_counts(code['counts']).sum() == 1200
         assert coco_mask.area(code) == decode_mask(code).sum()
     assert refused > 400
+
+
+@pytest.mark.parametrize('size', [(40, 30), (97, 211), (8, 60), (1, 1), (9, 12), (13, 7)])
+def test_a_code_is_enlarged_without_the_large_mask_and_has_its_pixels(size):
+    rng = np.random.default_rng(sum(size))
+    for share in (0.0, 0.1, 0.5, 0.9, 1.0):
+        mask = rng.random((9, 12)) < share
+        expected = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+        assert enlarged_code(mask, size) == encoded(expected)
+        np.testing.assert_array_equal(EncodedMasks([enlarged_code(mask, size)], size)[0], expected)
+
+
+def test_encoded_masks_are_chosen_as_those_of_an_array():
+    array = np.random.default_rng(0).random((4, 5, 6)) < 0.4
+    masks = EncodedMasks(list(map(encoded, array)), (5, 6))
+    assert masks.shape == array.shape and np.asarray(masks[:0]).shape == (0, 5, 6)
+    for chosen in (slice(None, None, -1), slice(1, 3), np.array([2, 0]), np.array([True, False, True, False])):
+        np.testing.assert_array_equal(np.asarray(masks[chosen]), array[chosen])
+    np.testing.assert_array_equal(np.stack(list(masks)), array)

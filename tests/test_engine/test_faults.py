@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 import toy
 from mmengine.hooks import Hook
-from training import PHASES, train
+from training import PHASES, on_ranks, train
 
 from mmlabelpenet.apis import train as train_from_config
 from mmlabelpenet.apis.checkpoint import is_whole
@@ -23,20 +25,22 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicBackend
 from mmlabelpenet.files import atomic_write
+from mmlabelpenet.processes import end_children
 from mmlabelpenet.registry import HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 10  # after which no process of a killed run may be alive
 PLACES = [*toy.STAGES, 'recurrent', *(f'labels of {name}' for name in toy.STAGES[:3]), 'checkpoint']
 
 
 class Spy:
-    """Shared with a process that trains: where it is, and how many steps it has made."""
+    """Shared with processes that train: where they are, how many steps they have made, and which of them made the last one."""
 
     def __init__(self):
-        self.place, self.ticks = (multiprocessing.Value('i', 0, lock=False) for _ in range(2))
+        self.place, self.ticks, self.process = (multiprocessing.Value('i', 0, lock=False) for _ in range(3))
 
     def enter(self, place):
-        self.place.value = PLACES.index(place)
+        self.place.value, self.process.value = PLACES.index(place), os.getpid()
         self.ticks.value += 1
 
     def install(self):
@@ -77,60 +81,112 @@ def state(runner):
     """All that must be the same bits: weights, momentum, stores."""
     stores = {path.name: path.read_bytes() for path in Path(runner.work_dir, 'pseudo_labels').glob('*.json')}
     momentum = [value['momentum_buffer'].clone() for value in runner.optim_wrapper.optimizer.state.values()]
-    return toy.weights(runner.model), momentum, stores
+    return toy.weights(getattr(runner.model, 'module', runner.model)), momentum, stores
 
 
-def resume_until(root, work_dir, ticks, delay):
-    """Go on in a process of its own and kill it ``delay`` seconds after so many steps; the place, or None if it came to the end."""
-    spy = Spy()
+@dataclass(frozen=True)
+class Trial:
+    """What is trained, and how it is killed."""
 
-    def run():
-        spy.install()
-        config = toy.run_config(root, work_dir, PHASES, hooks=[dict(type='Report')])
-        torch.manual_seed(0)
-        torch.save(state(train_from_config(config, resume='auto')), f'{work_dir}/end.pth')
+    root: Path
+    ranks: int = 1
+    workers: int = 0
+    signals: tuple[signal.Signals, ...] = (signal.SIGKILL,)
 
-    process = multiprocessing.get_context('fork').Process(target=run)
-    process.start()
-    while process.is_alive() and spy.ticks.value < ticks:
-        time.sleep(0.001)
-    time.sleep(delay)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return PLACES[spy.place.value] if process.exitcode else None
+    def start(self, work_dir, spy):
+        """In a process of its own, which leads a session: train, or go on with it."""
+        os.setsid()
+        end_children()
+
+        def run(rank=0):
+            spy.install()
+            config = toy.run_config(self.root, work_dir, PHASES, hooks=[dict(type='Report')], workers=self.workers)
+            if self.ranks > 1:
+                config.launcher = 'pytorch'
+                config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
+            torch.manual_seed(0)
+            runner = train_from_config(config, resume='auto')
+            if rank == 0:
+                torch.save(state(runner), f'{work_dir}/end.pth')
+
+        if self.ranks == 1:
+            run()
+        elif on_ranks(self.ranks, run, work_dir)[1] != [0] * self.ranks:
+            os._exit(1)
+
+    def resume_until(self, work_dir, ticks, delay=0.0, rng=random):
+        """Kill a process of the run ``delay`` seconds after so many steps; the place, or None if it came to the end."""
+        spy = Spy()
+        process = multiprocessing.get_context('fork').Process(target=self.start, args=(work_dir, spy))
+        process.start()
+        while process.is_alive() and spy.ticks.value < ticks:
+            time.sleep(0.001)
+        time.sleep(delay)
+        if process.is_alive():
+            victim = rng.choice([process.pid, spy.process.value or process.pid])
+            number = rng.choice(self.signals) if self.ranks == 1 or victim != process.pid else signal.SIGKILL  # ranks end with their parent
+            with suppress(ProcessLookupError):
+                os.kill(victim, number)
+            assert gone(process, SECONDS), 'processes of a killed run are alive'
+        process.join()
+        assert process.exitcode in (0, 1, *(-number for number in signal.Signals))
+        return PLACES[spy.place.value] if process.exitcode else None
+
+    def kill_again_and_again(self, work_dir, kills, seed, least_ends=1):
+        """Kill and resume at random moments, from the start again after each end; returns where it was killed, and compares each end."""
+        assert self.resume_until(work_dir / 'whole', 10**9) is None
+        expected = torch.load(work_dir / 'whole/end.pth')
+        rng, hit, ends = random.Random(seed), Counter(), 0
+        while sum(hit.values()) < kills or ends < least_ends:
+            folder = work_dir / f'run_{ends}'
+            place = self.resume_until(folder, rng.randint(1, 30), rng.uniform(0, 0.03), rng)
+            assert all(is_whole(path) for path in folder.glob('iter_*.pth'))
+            if place is not None:
+                hit[place] += 1
+                continue
+            weights, momentum, stores = torch.load(folder / 'end.pth')
+            assert toy.different(weights, expected[0]) == [] and stores == expected[2]
+            assert all(torch.equal(a, b) for a, b in zip(momentum, expected[1], strict=True))
+            ends += 1
+        left = [path for path in work_dir.rglob('*') if '.part' in path.name or path.name.endswith('.lock')]
+        assert left == []
+        return hit
 
 
-def kill_again_and_again(root, work_dir, kills, seed, least_ends=1):
-    """Kill and resume at random moments, from the start again after each end; returns where it was killed, and compares each end."""
-    expected = state(train(root, work_dir / 'whole'))
-    rng, hit, ends = random.Random(seed), Counter(), 0
-    while sum(hit.values()) < kills or ends < least_ends:
-        folder = work_dir / f'run_{ends}'
-        place = resume_until(root, folder, rng.randint(1, 30), rng.uniform(0, 0.03))
-        assert all(is_whole(path) for path in folder.glob('iter_*.pth'))
-        if place is not None:
-            hit[place] += 1
-            continue
-        weights, momentum, stores = torch.load(folder / 'end.pth')
-        assert toy.different(weights, expected[0]) == [] and stores == expected[2]
-        assert all(torch.equal(a, b) for a, b in zip(momentum, expected[1], strict=True))
-        assert not list(folder.glob('.*.partial'))
-        ends += 1
-    return hit, ends
+def gone(process, seconds):
+    """Whether all processes of the session that a process leads have ended within so many seconds."""
+    end = time.monotonic() + seconds
+    while alive(process.pid):
+        process.join(0)  # else it stays as one that has ended
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def alive(session):
+    """Numbers of the running processes of a session."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        with suppress(OSError):
+            state, _, _, its_session = path.read_text().rpartition(')')[2].split()[:4]
+            found += [int(path.parent.name)] if int(its_session) == session and state != 'Z' else []
+    return found
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(toy_root, tmp_path):
-    hit, _ = kill_again_and_again(toy_root, tmp_path, kills=3, seed=1)
+    hit = Trial(toy_root).kill_again_and_again(tmp_path, kills=3, seed=1)
     assert sum(hit.values()) >= 3
 
 
 @pytest.mark.slow
-def test_a_run_killed_fifty_times_in_every_place_ends_with_the_same_bits(toy_root, tmp_path):
-    hit, ends = kill_again_and_again(toy_root, tmp_path, kills=50, seed=0, least_ends=5)
-    (tmp_path / 'kills.txt').write_text(f'{dict(hit)}, {ends} ends\n')
-    assert set(hit) == set(PLACES), hit
+@pytest.mark.parametrize(('kills', 'ranks', 'workers'), [(50, 1, 0), (20, 1, 2), (15, 2, 0), (15, 2, 2)])
+def test_a_run_killed_in_every_place_by_any_signal_ends_with_the_same_bits(toy_root, tmp_path, kills, ranks, workers):
+    root = toy.with_mixed_sizes(toy_root, tmp_path / 'data')
+    trial = Trial(root, ranks, workers, (signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+    hit = trial.kill_again_and_again(tmp_path / 'runs', kills, seed=0, least_ends=5 if kills == 50 else 1)
+    (tmp_path / 'kills.txt').write_text(f'{dict(hit)}\n')
+    assert kills < 50 or set(hit) == set(PLACES), hit
 
 
 @pytest.fixture
@@ -178,7 +234,7 @@ def test_on_a_full_disk_training_says_so_and_goes_on_after_space_is_made(toy_roo
     with pytest.raises(OSError, match=f'{message} cannot be written to .*No space left on device.*make space, then go on with --resume'):
         runner.train()
     checkpoints = [path.name for path in sorted(folder.glob('*.pth'))]
-    assert checkpoints == (['iter_2.pth'] if when == 3 else ['iter_4.pth', 'iter_6.pth'])
+    assert checkpoints == (['iter_3.pth'] if when == 3 else ['iter_4.pth', 'iter_6.pth'])
     assert all(is_whole(path) for path in folder.glob('*.pth')) and not list(folder.glob('.*partial'))
     (folder / 'ballast').unlink()
     torch.manual_seed(0)

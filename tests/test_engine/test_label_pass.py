@@ -10,6 +10,8 @@ import torch
 import toy
 from training import count_labelled, killed, train
 
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
 from mmlabelpenet.engine.label_pass import LabelPass
@@ -78,6 +80,60 @@ def test_a_finished_store_of_other_weights_or_settings_is_made_again(trained, mo
     new = run_pass(trained)
     assert len(labelled) == 6 and old.header != new.header
     assert PseudoLabelStore.load(f'{trained.work_dir}/pseudo_labels/classification.json').header == new.header
+
+
+def _change_a_tag(root, config):
+    path = next(path for path in sorted((root / 'ImageSets/Main').glob('*_train.txt')) if ' 1\n' in path.read_text())
+    path.write_text(path.read_text().replace('-1', ' 1'))
+
+
+def _change_a_proposal(root, config):
+    file = ProposalFile(root.parent / 'train.npz')
+    records = [ProposalRecord(name, file.size(name), *file.get(name)) for name in file.image_ids]
+    records[2].bboxes[0, 2] -= 0.5
+    write_proposals(root.parent / 'train.npz', records, dict(split='train'))
+
+
+def _drop_an_image(root, config):
+    path = root / 'ImageSets/Main/train.txt'
+    path.write_text(''.join(path.read_text().splitlines(keepends=True)[1:]))
+
+
+def _set(key, value):
+    return lambda root, config: config.merge_from_dict({key: value})
+
+
+CHANGES = dict(
+    tags=_change_a_tag,
+    proposals=_change_a_proposal,
+    max_proposals=_set('label_dataloader.dataset.max_proposals', 9),
+    min_proposal_area=_set('label_dataloader.dataset.min_proposal_area', 0.05),
+    pipeline=_set('label_dataloader.dataset.pipeline.2.transforms.0.scale', (160, 120)),
+    detector=_set('model.stages.classification.detector.test_cfg.score_thr', 0.2),
+    generator=_set('model.stages.classification.labels.nms_thr', 0.35),
+    images=_drop_an_image,
+)
+
+
+@pytest.mark.parametrize('part', CHANGES)
+def test_a_store_of_which_one_input_has_changed_is_made_again_and_one_line_says_which(root, tmp_path, monkeypatch, part):
+    said = []
+    monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append(message) if level >= 30 else None)
+    labelled, config = count_labelled(monkeypatch), toy.run_config(root, tmp_path / 'run', PHASES)
+    run_pass(toy.build_runner(config))
+    CHANGES[part](root, config)
+    for _ in range(2):  # the second one is read
+        run_pass(toy.build_runner(config))
+    also = dict(images=['tags', 'proposals']).get(part, [])
+    assert len(labelled) == (11 if part == 'images' else 12)
+    assert len(said) == 1 and said[0].endswith(f'was made with other {", ".join([part, *also])} and is made again.'), said
+
+
+def test_other_classes_make_a_store_again(root, tmp_path, monkeypatch):
+    labelled, config = count_labelled(monkeypatch), toy.run_config(root, tmp_path / 'run', PHASES)
+    old = run_pass(toy.build_runner(config))
+    config.label_dataloader.dataset.metainfo = dict(classes=config.label_dataloader.dataset.metainfo.classes[::-1])
+    assert run_pass(toy.build_runner(config)).header['classes'] == old.header['classes'][::-1] and len(labelled) == 12
 
 
 def test_other_stages_do_not_make_a_store_old(trained, monkeypatch):

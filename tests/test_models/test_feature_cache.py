@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,12 @@ def test_a_run_killed_while_the_cache_fills_ends_with_the_same_bits(toy_root, tm
 def test_maps_of_several_images_are_padded_with_zeros():
     stacked = feature_cache.stack_maps([torch.ones(1, 2, 3, 3), torch.ones(1, 2, 2, 4)])
     assert stacked[1, :, 2].abs().sum() == 0 and stacked[0, :, :, 3].abs().sum() == 0 and stacked.sum() == 2 * (9 + 8)
+
+
+def test_what_a_killed_training_had_half_written_is_removed(toy_net, image, tmp_path):
+    ended = subprocess.Popen(['true'])
+    ended.wait()
+    (tmp_path / 'ab').mkdir()
+    (tmp_path / f'ab/.cd.map.{ended.pid}-0123.partial').write_bytes(b'half')
+    shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    assert [path.suffix for path in tmp_path.rglob('*') if path.is_file()] == ['.map']

@@ -1,5 +1,7 @@
 """Checkpoints that are there whole or not at all."""
 
+import time
+from itertools import accumulate
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -26,12 +28,15 @@ register_backend('atomic', AtomicBackend, force=True)
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's hook, with checkpoints that no kill and no full disk can leave half written.
+    """mmengine's hook, with checkpoints that no kill and no full disk can leave half written, and that come in time.
+
+    There is one after every ``interval`` iterations, at the end of each phase, and where the last one is ``minutes`` old.
 
     ``save_best`` waits until the stage of its metric trains; ``'auto'`` goes by the masks of the last stage, or by its boxes where
     it has none.
 
     Args:
+        minutes: None for the first two alone. Schedules in epochs have no checkpoint within an epoch.
         max_keep_ckpts: the oldest goes before a new one is written, so at least 2; -1 keeps all.
         by_epoch: whether ``interval`` counts epochs.
         **kwargs: of mmengine's ``CheckpointHook``.
@@ -40,17 +45,37 @@ class AtomicCheckpointHook(CheckpointHook):
         ValueError: fewer than two checkpoints are to be kept.
     """
 
-    def __init__(self, max_keep_ckpts: int = 2, by_epoch: bool = False, **kwargs) -> None:
+    def __init__(self, minutes: float | None = 10, max_keep_ckpts: int = 2, by_epoch: bool = False, **kwargs) -> None:
         if 0 <= max_keep_ckpts < 2:
             raise ValueError(f'Keep at least two checkpoints, one to fall back on while the next is written; got {max_keep_ckpts}.')
+        if minutes is not None and minutes <= 0:
+            raise ValueError(f'minutes between checkpoints are above 0, got {minutes}; None writes none by the clock.')
         super().__init__(max_keep_ckpts=max_keep_ckpts, by_epoch=by_epoch, backend_args=dict(backend='atomic'), **kwargs)
+        self.minutes, self._written = minutes, time.monotonic()
 
     def before_train(self, runner: Runner) -> None:
         """Also remove what a killed run had half written."""
         super().before_train(runner)
+        self._written = time.monotonic()
         if is_main_process():
             for path in Path(self.out_dir).glob('.*.pth.*.partial'):
                 path.unlink(missing_ok=True)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leave out of the log's index what the checkpoint does not hold; mmengine would warn of each key when it is resumed."""
+        hub = checkpoint['message_hub']
+        held = hub['log_scalars'].keys() | hub['runtime_info'].keys()
+        hub['resumed_keys'] = {key: True for key, resumed in hub['resumed_keys'].items() if resumed and key in held}
+
+    def every_n_train_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
+        """Whether a checkpoint is due after the iteration, of which mmengine's hook asks here."""
+        ends = accumulate(phase.iters for phase in getattr(runner.train_loop, 'phases', ()))
+        late = self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
+        return late or runner.iter + 1 in ends or super().every_n_train_iters(runner, n, start)
+
+    def _save_checkpoint(self, runner: Runner) -> None:
+        super()._save_checkpoint(runner)
+        self._written = time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
         """Write a checkpoint where one is due.

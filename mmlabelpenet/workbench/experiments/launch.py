@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmlabelpenet.files import shipped
+from mmlabelpenet.processes import LAUNCHER
 
 TOOLS = shipped('tools')
 _SCRIPTS = {'train.py': 'dist_train.sh', 'test.py': 'dist_test.sh'}
@@ -80,12 +81,12 @@ class Launch:
 
 
 def execute(command: Sequence[str], log: Path) -> int:
-    """Run a command with its output appended to a file, and return its code. It is ended where this process is interrupted."""
+    """Run a command with its output appended to a file, and return its code. It is ended where this process is interrupted or killed."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open('a', encoding='utf-8') as file:
         file.write(f'$ {shlex.join(command)}\n')
         file.flush()
-        with subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
+        with subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | {LAUNCHER: str(os.getpid())}) as process:
             try:
                 return process.wait()
             except BaseException:

@@ -4,9 +4,8 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 
-from mmlabelpenet.files import atomic_write, below, file_hash, locked
+from mmlabelpenet.files import atomic_write, below, file_hash, locked, temporary
 
 RECEIPT = 'written.sha256'
 
@@ -34,8 +33,9 @@ def replace_files(
     """
     out = Path(os.path.abspath(out))
     with locked(out):
-        partial = Path(mkdtemp(prefix=f'.{out.name}.{os.getpid()}-', suffix='.partial', dir=out.parent))
+        partial = temporary(out)
         try:
+            partial.mkdir()
             write(partial)
             return _move(partial, out, keep)
         finally:

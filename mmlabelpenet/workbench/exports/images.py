@@ -7,18 +7,20 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, read_rgb
-from mmlabelpenet.files import below, copy_file
+from mmlabelpenet.files import below, copy_file, fitted
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.labels import image_name
 
 _JPEG = ('.jpg', '.jpeg')
+_ENDING = 12  # bytes for a suffix, and for what tells equal stems apart
 
 
 def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = False, flat: bool = False) -> dict[int, str]:
     """Names of the exported images, by the ids of the entries.
 
     A name is the image's path below its folder. It gets another suffix where the file is converted, and a longer stem where two images
-    would share theirs (``a.jpg`` and ``a.png``), for one file of labels belongs to each stem.
+    would share theirs (``a.jpg`` and ``a.png``), for one file of labels belongs to each stem. A stem that leaves no room for the suffixes
+    of labels is cut.
 
     Args:
         images: entries of a store.
@@ -44,7 +46,7 @@ def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = Fa
         name = wanted[image['id']]
         path = PurePosixPath(name.replace('/', '_') if flat else name)
         suffix = path.suffix if source is None else _suffix(below(source, name), image, jpeg)
-        stem = _free(str(path.with_suffix('')), path.suffix, stems)
+        stem = _free(fitted(str(path.with_suffix('')), _ENDING), path.suffix, stems)
         stems.add(stem.casefold())
         names[image['id']] = stem + suffix
     if len(set(wanted.values())) < len(wanted):

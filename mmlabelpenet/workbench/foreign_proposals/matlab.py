@@ -1,9 +1,18 @@
 """Variables of MATLAB files; those that SciPy does not read are told apart, with the command that saves them again."""
 
+import multiprocessing
+import os
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from pathlib import Path
 
 from numpy.typing import NDArray
 
+from mmlabelpenet.processes import end_with
+
+_MEMORY = 8 << 30  # bytes that the process which reads may take: compressed variables could unpack to any size
 _KINDS = {  # first bytes of a file -> what it is
     b'# Created by Octave': "a text file of Octave, its default for 'save'",
     b'Octave-1-': 'a binary file of Octave',
@@ -19,8 +28,6 @@ def load_mat(path: Path) -> dict[str, NDArray]:
     Raises:
         ValueError: the file is of another kind; says how to save it.
     """
-    from scipy.io import loadmat
-
     with path.open('rb') as file:
         head = file.read(32)
     kind = next((kind for start, kind in _KINDS.items() if head.startswith(start)), None)
@@ -29,7 +36,12 @@ def load_mat(path: Path) -> dict[str, NDArray]:
             f"{str(path)!r} is {kind}. Save it again in Octave or MATLAB: load('{path.name}'), then save('-v7', '{path.stem}_v7.mat')."
         )
     try:
-        content = {name: value for name, value in loadmat(path).items() if not name.startswith('__')}
+        content = _process().submit(_variables, path).result()
+    except BrokenProcessPool as error:
+        _process.cache_clear()
+        raise ValueError(
+            f'{str(path)!r} cannot be read as a MATLAB file: it ends the process that reads it. Save it with save -v7.'
+        ) from error
     except Exception as error:  # noqa: BLE001 - SciPy lets through whatever a damaged file leads to
         reason = ' '.join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {reason}. Save it with save -v7.') from error
@@ -37,3 +49,21 @@ def load_mat(path: Path) -> dict[str, NDArray]:
         if value.dtype.names and value.size == 1:
             content |= {name: value[name].item() for name in value.dtype.names if name not in content}
     return content
+
+
+@lru_cache(maxsize=1)
+def _process() -> ProcessPoolExecutor:
+    """A process for SciPy, which reads in compiled code that a damaged file can end."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context('fork'), initializer=_start, initargs=(os.getpid(),))
+
+
+def _start(parent: int) -> None:
+    end_with(parent)
+    used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _variables(path: Path) -> dict[str, NDArray]:
+    from scipy.io import loadmat
+
+    return {name: value for name, value in loadmat(path).items() if not name.startswith('__')}

@@ -137,7 +137,7 @@ def _load_npz(path: Path) -> dict[str, NDArray]:
                 raise ValueError(f'the array of an image has more than {_LARGEST >> 20} MiB')
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # zipfile: RuntimeError, encrypted or unknown
         raise ValueError(
             f'{str(path)!r} cannot be read as arrays without pickle ({error}). Save one array for each image: '
             'np.savez(path, **{image: boxes for image, boxes in ...}).'

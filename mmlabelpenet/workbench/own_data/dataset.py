@@ -17,7 +17,7 @@ import msgspec
 
 from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
 from mmlabelpenet.datasets.tag_files import join_tags
-from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.files import atomic_folder, copy_file, fitted, locked
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split
@@ -133,7 +133,8 @@ def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[
     """
     short = {path: '_'.join(path.stem.split()) for path in paths}
     often = Counter(short.values())
-    ids = {p: short[p] if often[short[p]] == 1 else '_'.join('_'.join(p.relative_to(root).with_suffix('').parts).split()) for p in paths}
+    long = {p: '_'.join('_'.join(p.relative_to(root).with_suffix('').parts).split()) for p in paths}
+    ids = {path: fitted(short[path] if often[short[path]] == 1 else long[path], len('.jpg')) for path in paths}
     taken = Counter(ids.values())
     clashes = [path.relative_to(root).as_posix() for path in paths if taken[ids[path]] > 1]
     return {path: name for path, name in ids.items() if taken[name] == 1}, clashes

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
-from mmlabelpenet.datasets.rle import draw
+from mmlabelpenet.datasets.rle import EncodedMasks, encoded, enlarged_code
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.progress import ProgressBar
-from mmlabelpenet.structures import have_area, pseudo_instances
+from mmlabelpenet.structures import have_area
 
 
 def label_images(
@@ -85,7 +86,7 @@ def stored_prediction(store: PseudoLabelStore, image_id: str, path: Path) -> Pre
         np.array([instance['bbox'] for instance in found], np.float32).reshape(-1, 4),
         np.array([instance['weight'] for instance in found], np.float32),
         np.array([instance['bbox_label'] for instance in found], np.int64),
-        np.stack([draw(instance['mask'], size) for instance in found]) if found else np.zeros((0, *size), bool),
+        EncodedMasks([instance['mask'] for instance in found], size),
     )
 
 
@@ -129,11 +130,14 @@ def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDAr
         found: detections of the image.
         indices: those that are stored.
     """
-    masks = np.zeros((len(found), *found.size), bool) if found.masks is None else found.masks
-    pseudo = pseudo_instances(
-        torch.as_tensor(found.bboxes[indices]),
-        torch.as_tensor(found.labels[indices]),
-        masks[indices],
-        torch.as_tensor(found.scores[indices]).clamp(1e-6, 1),
+    if found.masks is None:
+        codes = [enlarged_code(np.zeros((1, 1), bool), found.size)] * len(found)
+    else:
+        codes = found.masks.codes if isinstance(found.masks, EncodedMasks) else list(map(encoded, found.masks))
+    pseudo = InstanceData(
+        bboxes=torch.as_tensor(found.bboxes[indices]),
+        labels=torch.as_tensor(found.labels[indices]),
+        weights=torch.as_tensor(found.scores[indices]).clamp(1e-6, 1),
+        masks=EncodedMasks(codes, found.size)[indices],
     )
     writer.add(found.image_id, found.path.name if found.path else found.image_id, found.size, pseudo, found.path)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmlabelpenet.files import file_hash, shipped, shown
+from mmlabelpenet.files import file_hash, locked, shipped, shown
 from mmlabelpenet.options import option_words
 from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import AGAIN, new_parser, run, say
@@ -200,7 +200,8 @@ def main(argv: list[str] | None = None) -> None:
     plan = parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the step that runs, too
     start = time.monotonic()
-    table = quickstart(plan)
+    with locked(plan.work_dir / 'quickstart.json'):
+        table = quickstart(plan)
     from mmlabelpenet.evaluation.table import text_table
 
     say('\n' + text_table(table) + f'\n\nAll in {clock(time.monotonic() - start)}. Open {plan.work_dir / "report.html"}')

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.files import atomic_write, shipped
+from mmlabelpenet.processes import LAUNCHER
 from mmlabelpenet.progress import clock
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.terminal import say
@@ -99,9 +100,15 @@ def run_command(command: list[str], log: Path) -> None:
 
 @contextmanager
 def child(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """A process that does not outlive this one."""
+    """A process that does not outlive this one, however that ends."""
     with subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', bufsize=1
+        command,
+        env=env | {LAUNCHER: str(os.getpid())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+        bufsize=1,
     ) as process:
         try:
             yield process

@@ -2,14 +2,18 @@
 
 import errno
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
 import toy
 from mmengine.fileio import get_file_backend
+from mmengine.hooks import Hook
+from training import killed, train
 
 from mmlabelpenet.engine.hooks import atomic_checkpoint
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from mmlabelpenet.registry import HOOKS
 
 
 def content(seed):
@@ -59,3 +63,31 @@ def test_one_checkpoint_to_fall_back_on_is_kept():
     with pytest.raises(ValueError, match='at least two checkpoints'):
         AtomicCheckpointHook(interval=1, max_keep_ckpts=1)
     AtomicCheckpointHook(interval=1, max_keep_ckpts=-1)
+
+
+@pytest.mark.parametrize(('minutes', 'expected'), [(None, {3, 7}), (2, {3, 5, 7})])
+def test_a_checkpoint_is_written_at_the_end_of_each_phase_and_by_the_clock(toy_root, tmp_path, monkeypatch, minutes, expected):
+    @HOOKS.register_module(name='AMinuteEach', force=True)
+    class AMinuteEach(Hook):
+        def before_train_iter(self, runner, **kwargs):
+            monkeypatch.setattr(atomic_checkpoint, 'time', SimpleNamespace(monotonic=lambda: 60 * runner.iter))
+
+    monkeypatch.setattr(atomic_checkpoint, 'time', SimpleNamespace(monotonic=lambda: 0))
+    phases = [('classification', 3), ('detection', 4)]
+    config = toy.run_config(toy_root, tmp_path, phases, interval=100, hooks=[dict(type='AMinuteEach')])
+    config.default_hooks.checkpoint.update(minutes=minutes, max_keep_ckpts=-1)
+    toy.build_runner(config).train()
+    assert {int(path.stem.removeprefix('iter_')) for path in tmp_path.glob('iter_*.pth')} == expected
+
+
+def test_two_checkpoints_are_kept_and_the_clock_goes_forward():
+    assert AtomicCheckpointHook(interval=1).max_keep_ckpts == 2 and AtomicCheckpointHook(interval=1).minutes == 10
+    with pytest.raises(ValueError, match='minutes between checkpoints are above 0'):
+        AtomicCheckpointHook(interval=1, minutes=0)
+
+
+def test_resuming_says_nothing_of_keys_that_are_not_there(toy_root, tmp_path, monkeypatch):
+    phases, said = [('classification', 2), ('detection', 4)], []
+    assert killed(toy_root, tmp_path, phases=phases, hooks=[dict(type='KillAt', iteration=4)])
+    monkeypatch.setattr('mmengine.logging.message_hub.print_log', lambda message, **kwargs: said.append(message))
+    assert train(toy_root, tmp_path, phases=phases, resume=True).iter == 6 and said == []

@@ -79,3 +79,8 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
 def test_the_folder_of_an_image_may_stand_in_its_id_alone():
     entries = [entry(k, '0001.jpg', img_id=f'{folder}/0001') for k, folder in enumerate(('day', 'night'))]
     assert list(export_names(entries, None).values()) == ['day/0001.jpg', 'night/0001.jpg']
+
+
+def test_long_names_leave_room_for_the_suffixes_of_labels_and_stay_different():
+    names = export_names([entry(k, f'{"n" * 245}{k}.jpg') for k in (10, 11)] + [entry(3, f'{"a" * 150}/{"b" * 150}.jpg')], None, flat=True)
+    assert len(set(names.values())) == 3 and all(len(name) <= 250 for name in names.values())

@@ -1,7 +1,11 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 from scipy.io import savemat
 
+from mmlabelpenet.workbench.foreign_proposals import matlab
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
 
@@ -33,6 +37,20 @@ def test_a_suffix_in_capitals_is_read(tmp_path):
     (tmp_path / 'ss.mat').rename(tmp_path / 'SS.MAT')
     assert read_foreign(tmp_path / 'SS.MAT', ['a']).boxes['a'].tolist() == [[1, 1, 5, 5]]
     assert list(load_mat(tmp_path / 'SS.MAT')) == ['boxes']
+
+
+def test_a_file_that_ends_the_process_that_reads_it_is_one_line_and_the_next_file_is_read(tmp_path, monkeypatch):
+    for name in 'ab':
+        savemat(tmp_path / f'{name}.mat', dict(boxes=np.ones((1, 4))))
+    with monkeypatch.context() as patch:
+        patch.setattr(matlab, '_variables', end_this_process)
+        with pytest.raises(ValueError, match='a.mat. cannot be read as a MATLAB file: it ends the process that reads it'):
+            load_mat(tmp_path / 'a.mat')
+    assert list(load_mat(tmp_path / 'b.mat')) == ['boxes']
+
+
+def end_this_process(path):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_nonsense_is_one_line(tmp_path):

@@ -198,3 +198,17 @@ def test_images_of_one_name_in_two_folders_keep_their_own_proposals(tmp_path):
     assert {name: boxes[0, 3] for name, boxes in found.boxes.items()} == {'day/1': 5, 'night/1.jpg': 7, 'night/1.png': 9}
     with pytest.raises(ValueError, match="has proposals for '1' twice, as 'C:/data/day/1.jpg' and as '/data/night/1.jpg'"):
         read_foreign(tmp_path / 'a.json', ['1'])
+
+
+@pytest.mark.parametrize(('field', 'value'), [('flag_bits', 1), ('compress_type', 99)])
+def test_archives_that_are_encrypted_or_packed_in_an_unknown_way_are_refused_in_one_line(tmp_path, field, value):
+    np.savez(tmp_path / 'a.npz', **{name: np.ones((1, 4)) for name in IDS})
+    content = bytearray((tmp_path / 'a.npz').read_bytes())
+    for mark, offset in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):  # flags stand here, the way of packing two bytes on
+        place = content.find(mark)
+        while place >= 0:
+            content[place + offset + 2 * (field == 'compress_type')] |= value
+            place = content.find(mark, place + 1)
+    (tmp_path / 'a.npz').write_bytes(content)
+    with pytest.raises(ValueError, match='a.npz. cannot be read as arrays without pickle'):
+        read_foreign(tmp_path / 'a.npz', IDS)

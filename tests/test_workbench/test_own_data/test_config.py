@@ -1,7 +1,9 @@
+import copy
+
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmlabelpenet.apis.config import stage_names
+from mmlabelpenet.apis.config import load_config, stage_names
 from mmlabelpenet.engine.phases import make_phases
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.own_data.config import Hardware, choose_recipe, write_config
@@ -38,6 +40,25 @@ def test_no_annotation_is_named_for_training(tmp_path):
 @pytest.mark.parametrize(('splits', 'shown'), [(dict(), 'test'), (dict(test=[], new=['z']), 'new'), (dict(test=[]), 'train')])
 def test_images_are_shown_of_the_first_split_that_has_any(tmp_path, splits, shown):
     assert write_config(own(tmp_path, **splits), LAPTOP, tmp_path / 'config.py').test_dataloader.dataset.split == shown
+
+
+def test_a_data_set_without_test_pictures_can_be_trained_on(tmp_path):
+    assert write_config(own(tmp_path, test=[]), LAPTOP, tmp_path / 'config.py').allow_test_overlap is True
+    assert 'allow_test_overlap' not in write_config(own(tmp_path), LAPTOP, tmp_path / 'config.py')
+
+
+def test_no_name_of_a_class_or_folder_is_substituted_in_the_config_or_in_what_training_writes_of_it(tmp_path):
+    ran = tmp_path / 'ran'
+    code = '{{$ZZ:x|(\\\',open("RAN","w"))#}}'.replace('RAN', str(ran))
+    classes = ('{{$HOME:a}}', code, '{{ _base_.work_dir }}', '{{ fileDirname }}', '{{{{$HOME:b}}', "\\{{ it's \n")
+    folder = tmp_path / '{{$HOME:c}} {{ fileBasename }}'
+    folder.mkdir()
+    config = write_config(own(folder, classes), LAPTOP, folder / 'config.py')
+    config.dump(tmp_path / 'dumped.py')
+    copy.deepcopy(load_config(tmp_path / 'dumped.py')).dump(tmp_path / 'again.py')
+    for read in (config, load_config(tmp_path / 'dumped.py'), load_config(tmp_path / 'again.py')):
+        assert read.train_dataloader.dataset.metainfo.classes == classes and read.data_root == str(folder)
+    assert not ran.exists()
 
 
 def test_more_images_and_better_hardware_mean_more_iterations():

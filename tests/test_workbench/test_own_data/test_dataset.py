@@ -181,3 +181,15 @@ def test_a_malformed_record_is_one_line(folder, content):
 def test_the_record_says_what_the_tags_were_made_of(folder):
     data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     assert data.tags_from == "Names of images and classes in the file 'tags.csv'; boxes and masks there were not read."
+
+
+def test_long_names_in_long_folders_are_cut_and_stay_different(folder):
+    lines = ['image,tags']
+    for day in 'ab':
+        make_image(folder / f'photos/{day * 200}/{"n" * 200}.jpg')
+        lines.append(f'{day * 200}/{"n" * 200}.jpg,cat')
+    (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\n'.join(['', *lines[1:]]))
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', test_share=0)
+    devkit = VOCDevkit(data.root, data.classes)
+    names = [name for name in devkit.image_ids('train') if 'aaa' in name or 'bbb' in name]
+    assert len(names) == 2 and all(devkit.image_path(name).is_file() for name in names)
