@@ -42,7 +42,7 @@ def test_images_are_shown_of_the_first_split_that_has_any(tmp_path, splits, show
     assert write_config(own(tmp_path, **splits), LAPTOP, tmp_path / 'config.py').test_dataloader.dataset.split == shown
 
 
-def test_a_data_set_without_test_pictures_can_be_trained_on(tmp_path):
+def test_a_data_set_without_test_images_can_be_trained_on(tmp_path):
     assert write_config(own(tmp_path, test=[]), LAPTOP, tmp_path / 'config.py').allow_test_overlap is True
     assert 'allow_test_overlap' not in write_config(own(tmp_path), LAPTOP, tmp_path / 'config.py')
 
