@@ -15,7 +15,8 @@ import pytest
 import small
 
 from mmlabelpenet.apis import load_config
-from mmlabelpenet.apis.config import config_classes, last_checkpoint, phase_lengths, stage_metric
+from mmlabelpenet.apis.config import config_classes, last_checkpoint, phase_lengths
+from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import open_devkit
 

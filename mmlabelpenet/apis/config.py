@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
+from mmlabelpenet.apis.evaluators import metric_list, stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.files import shown
@@ -121,35 +122,6 @@ def check_metrics(config: Config, part: str) -> None:
                 f'{part}_evaluator: {kind} reads the ground truth of the samples, and a data set with tags has none. StageMetric measures '
                 'what VOCMetric does, for each stage; for other programs write COCO-format results with tools/test.py --dump FILE.json.'
             )
-
-
-def metric_list(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The metrics of an evaluator's config: a metric, a list of metrics, or an ``Evaluator`` with ``metrics``."""
-    metrics = evaluator.get('metrics', evaluator) if isinstance(evaluator, Mapping) else evaluator
-    return [metrics] if isinstance(metrics, Mapping) else list(metrics)
-
-
-def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The ``StageMetric`` of an evaluator.
-
-    Args:
-        evaluator: a metric, a list of metrics, or an ``Evaluator`` with ``metrics``, as mmengine's runner takes them.
-
-    Returns:
-        The dict of the metric itself; what is written into it reaches the evaluator.
-
-    Raises:
-        ValueError: no ``StageMetric``, or more than one.
-
-    >>> stage_metric([dict(type='mmdet.VOCMetric'), dict(type='StageMetric', split='val')])['split']
-    'val'
-    """
-    metrics = metric_list(evaluator)
-    found = [metric for metric in metrics if str(metric.get('type')).rpartition('.')[2] == 'StageMetric']
-    if len(found) != 1:
-        kinds = ', '.join(str(metric.get('type')) for metric in metrics) or 'none'
-        raise ValueError(f"An evaluator needs one metric with type='StageMetric', got the metrics {kinds}.")
-    return found[0]
 
 
 def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -14,8 +14,9 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, planned_iterations, recipe_hash, stage_metric, stage_names
+from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, planned_iterations, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks

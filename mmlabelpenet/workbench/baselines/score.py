@@ -20,7 +20,8 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.config import build_dataset, config_hash, stage_metric
+from mmlabelpenet.apis.config import build_dataset, config_hash
+from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.test import add_missing
 from mmlabelpenet.calibration.crf import build_crf
