@@ -9,33 +9,11 @@ with a_r and b_r the means of the samples' interpolation weights along each axis
 Shapes: N images, R RoIs, D channels, (H, W) map, (p, p) RoI grid. RoIs: float (R, 5), image index and xyxy in pixels of the network input.
 """
 
-import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
+from mmlabelpenet.ops.roi_products import bin_weights
 from mmlabelpenet.registry import MODELS
-
-
-def sample_weights(low: Tensor, high: Tensor, samples: int, size: int, aligned: bool = False) -> Tensor:
-    """Mean bilinear weight of each of ``size`` cells along one axis, float (R, size).
-
-    Args:
-        low: start of each RoI in cells, float (R,), as RoIAlign counts them.
-        high: end, float (R,).
-        samples: evenly spaced samples along the axis.
-        size: cells.
-        aligned: whether cell centres lie at half-integers, as RoIAlign's ``aligned``.
-
-    >>> sample_weights(torch.tensor([0.0]), torch.tensor([2.0]), samples=2, size=3).tolist()
-    [[0.25, 0.5, 0.25]]
-    """
-    length = high - low if aligned else (high - low).clamp(min=1)
-    centres = (torch.arange(samples, device=low.device, dtype=low.dtype) + 0.5) / samples
-    places = low[:, None] + length[:, None] * centres - (0.5 if aligned else 0.0)
-    inside = (places >= -1) & (places <= size)  # beyond, RoIAlign reads zero
-    places = places.clamp(0, size - 1)
-    distance = (places[..., None] - torch.arange(size, device=low.device, dtype=low.dtype)).abs()
-    return ((1 - distance).clamp(min=0) * inside[..., None]).mean(1)
 
 
 @MODELS.register_module()
@@ -68,7 +46,7 @@ class MeanRoIExtractor(SingleRoIExtractor):
         (feature,), layer = feats, self.roi_layers[0]
         boxes = rois[:, 1:].to(feature.dtype) * layer.spatial_scale
         rows, columns = (
-            sample_weights(boxes[:, axis], boxes[:, axis + 2], bins * layer.sampling_ratio, size, layer.aligned)
+            bin_weights(boxes[:, axis], boxes[:, axis + 2], bins, layer.sampling_ratio, size, layer.aligned).mean(1)
             for axis, bins, size in zip((1, 0), layer.output_size, feature.shape[2:], strict=True)
         )
         weights = (rows[:, :, None] * columns[:, None, :]).flatten(1)

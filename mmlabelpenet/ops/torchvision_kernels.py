@@ -15,6 +15,8 @@ import torch
 import torchvision  # registers torch.ops.torchvision
 from torch import Tensor
 
+from mmlabelpenet.ops.roi_products import SMALL, roi_align_gradient
+
 _ROIS_PER_THREAD = 32  # fewer are pooled faster than threads start
 
 
@@ -121,6 +123,10 @@ def roi_align_backward(
     """
     _check_average(pool_mode)
     dtype = _compute_dtype(grad_output)
+    if sampling_ratio > 0 and grad_input.device.type == 'cpu' and grad_input[0, 0].numel() <= SMALL:
+        gradient = grad_output.to(dtype), rois.to(dtype)
+        grad_input.copy_(roi_align_gradient(*gradient, grad_input.shape, spatial_scale, sampling_ratio, aligned))
+        return
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
             grad_output.to(dtype), rois.to(dtype), spatial_scale, aligned_height, aligned_width, *grad_input.shape, sampling_ratio, aligned

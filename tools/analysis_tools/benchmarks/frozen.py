@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmlabelpenet.apis.config import load_config
 
-IMAGES = 12
+IMAGES, BATCHES = 8, 3
 REACH = dict(classification=6, detection=1.7, refinement=1.4, segmentation=1.4)
 
 
@@ -23,16 +23,16 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     folder = tempfile.TemporaryDirectory(prefix='benchmark_cache_')
     cached.model.feature_cache = dict(dir=folder.name)
     nets = {'without': build_model(plain, device), 'with a warm cache': build_model(cached, device)}
-    batches = list(range(6))
+    batches = list(range(BATCHES))
     for name, reach in REACH.items():
         variants = {text: Iterations(config, net, name, batches) for text, net in nets.items()}
         variants['with a warm cache'].warm()
         shapes = '4 images of 400 x 300 or 480 x 360, flipped or not, EfficientNet-Lite0 at stride 16'
-        yield Comparison(f'{name} phase', variants, reach=reach, at_least=True, shapes=shapes, runs=6, warmup=2)
+        yield Comparison(f'{name} phase', variants, reach=reach, at_least=True, shapes=shapes, runs=BATCHES)
     loader = config.label_dataloader
     passes: dict[str, Callable] = {text: lambda net=net: run_label_pass(loader, net, 'classification') for text, net in nets.items()}
     passes['with a warm cache']()
-    yield Comparison('label pass of classification', passes, reach=2.5, at_least=True, shapes=f'{IMAGES} images of 400 x 300', runs=3)
+    yield Comparison('label pass of classification', passes, reach=2.5, at_least=True, shapes=f'{IMAGES} images of 400 x 300', runs=2)
     folder.cleanup()
 
 
