@@ -9,6 +9,7 @@ with a_r and b_r the means of the samples' interpolation weights along each axis
 Shapes: N images, R RoIs, D channels, (H, W) map, (p, p) RoI grid. RoIs: float (R, 5), image index and xyxy in pixels of the network input.
 """
 
+import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
@@ -51,8 +52,6 @@ class MeanRoIExtractor(SingleRoIExtractor):
         )
         weights = (rows[:, :, None] * columns[:, None, :]).flatten(1)
         cells = feature.flatten(2).transpose(1, 2)
-        means = feature.new_zeros(len(rois), feature.shape[1])
-        for image in rois[:, 0].unique().long().tolist():
-            own = (rois[:, 0] == image).nonzero().flatten()
-            means = means.index_copy(0, own, weights[own] @ cells[image])
-        return means[..., None, None]
+        images, counts = rois[:, 0].long().unique_consecutive(return_counts=True)  # RoIs come image by image
+        parts = [own @ cells[image] for own, image in zip(weights.split(counts.tolist()), images.tolist(), strict=True)]
+        return torch.cat([cells[0, :0], *parts])[..., None, None]

@@ -59,7 +59,8 @@ class Iterations:
 
     def __init__(self, config: Config, model: torch.nn.Module, trains: str, batches: list[int]) -> None:
         self.model, self.trains, self.batches, self.number = model, trains, batches, 0
-        self.dataset, self.optimizer = training_set(config), optimizer_of(config, model)
+        self.dataset = training_set(config, labels=trains != 'classification')
+        self.optimizer = optimizer_of(config, model)
 
     def __call__(self) -> None:
         number = self.batches[self.number % len(self.batches)]
