@@ -160,13 +160,24 @@ class AttentionGenerator(LabelGenerator):
         if not objects:
             scores = reading.candidates.scores
             return scores.new_zeros(0, *reading.size), scores.new_zeros(0)
-        grids, boxes, scores = self.member_maps(detector, reading, objects)
+        members = torch.cat([found.members for found in objects])
+        labels = torch.cat([self.member_labels(reading, found) for found in objects])
+        pairs, where = distinct(members, labels)
+        grids, boxes = self.member_maps(detector, reading, *pairs)
         sizes = [len(found.members) for found in objects]
-        pairs = zip(grids.split(sizes), boxes.split(sizes), strict=True)
-        return torch.stack([paste_attention(*member, reading.size, self.paste) for member in pairs]), scores
+        maps = [paste_attention(grids[part], boxes[part], reading.size, self.paste) for part in where.split(sizes)]
+        return torch.stack(maps), self.object_scores(detector, reading, objects)
 
-    def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (M, p, p) of all members, one object's after the other's, the boxes (M, 4) they fill, and the class scores (K,) of R^c."""
+    def member_labels(self, reading: Reading, found: FoundObject) -> Tensor:
+        """The class for which each member of an object has a map, int64 (M,)."""
+        return torch.full_like(found.members, found.label)
+
+    def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (M, p, p) of proposals, by index int64 (M,), for a class each (M,), and the boxes (M, 4) that they fill."""
+        raise NotImplementedError
+
+    def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
+        """Class score of each object's R^c, float (K,)."""
         raise NotImplementedError
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
@@ -212,6 +223,25 @@ class AttentionGenerator(LabelGenerator):
         return (scores / scores.max().clamp(min=1e-6)).clamp(1e-6, 1)
 
 
+def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Pairs of proposal and class without repetition: in testing, detections share many of those that they suppress.
+
+    Args:
+        members: int64 (M,).
+        labels: int64 (M,).
+
+    Returns:
+        members and labels, (M',) each, and which of them each pair is, int64 (M,). Pairs without repetition stay as they are.
+
+    >>> distinct(torch.tensor([7, 3, 7]), torch.tensor([1, 1, 1]))
+    ((tensor([3, 7]), tensor([1, 1])), tensor([1, 0, 1]))
+    """
+    pairs, where = torch.stack([members, labels], 1).unique(dim=0, return_inverse=True)
+    if len(pairs) == len(members):
+        return (members, labels), torch.arange(len(members), device=members.device)
+    return tuple(pairs.unbind(1)), where
+
+
 @LABEL_GENERATORS.register_module()
 class ProposalCalibration(AttentionGenerator):
     """Proposal calibration (Fig. 2): excitation backprop from the class layer to the RoI grid, summed over suppressed proposals.
@@ -230,21 +260,23 @@ class ProposalCalibration(AttentionGenerator):
             raise ValueError(f"start must be 'tag', 'argmax' or 'argmax_all', got {start!r}.")
         self.start = start
 
-    def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
+    def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Attention maps A_i of the members at their RoIs."""
-        members = torch.cat([found.members for found in objects])
-        labels = torch.cat([self._starts(reading.candidates.scores, found) for found in objects])
         rois, extractor, head = reading.candidates.rois[members], detector.roi_head.bbox_roi_extractor, detector.roi_head.bbox_head
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([rois]))
         maps, _ = proposal_attention(feats, head, labels, [values[members] for values in reading.activations])
-        best, classes = [found.best for found in objects], [found.label for found in objects]
-        return maps, rois, head.class_probs(reading.activations[-1][best])[range(len(objects)), classes]
+        return maps, rois
 
-    def _starts(self, scores: Tensor, found: FoundObject) -> Tensor:
-        """Class from which the excitation of each member starts, int64 (M,), from scores (R, C)."""
+    def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
+        """Softmax class scores."""
+        best, classes = [found.best for found in objects], [found.label for found in objects]
+        return detector.roi_head.bbox_head.class_probs(reading.activations[-1][best])[range(len(objects)), classes]
+
+    def member_labels(self, reading: Reading, found: FoundObject) -> Tensor:
+        """Class from which the excitation of each member starts."""
         if self.start == 'tag':
-            return torch.full_like(found.members, found.label)
-        scores = scores[found.members]
+            return super().member_labels(reading, found)
+        scores = reading.candidates.scores[found.members]
         if self.start == 'argmax_all':
             return scores.argmax(1)
         rivals = torch.tensor(found.rivals, device=found.members.device)
@@ -255,13 +287,15 @@ class ProposalCalibration(AttentionGenerator):
 class MaskAggregation(AttentionGenerator):
     """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, row L6)."""
 
-    def member_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor, Tensor]:
+    def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Soft masks of the members at their regressed boxes."""
-        candidates, members = reading.candidates, torch.cat([found.members for found in objects])
-        labels = torch.cat([torch.full_like(found.members, found.label) for found in objects])
+        candidates = reading.candidates
         boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
         extractor = detector.roi_head.mask_roi_extractor
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))
         logits = detector.roi_head.mask_head(feats)[torch.arange(len(labels), device=labels.device), labels]
-        best, classes = [found.best for found in objects], [found.label for found in objects]
-        return logits.sigmoid() * scores[:, None, None], boxes, candidates.scores[best, classes]
+        return logits.sigmoid() * scores[:, None, None], boxes
+
+    def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
+        """Scores by which detections are ranked."""
+        return reading.candidates.scores[[found.best for found in objects], [found.label for found in objects]]

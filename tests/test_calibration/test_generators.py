@@ -158,10 +158,30 @@ def test_maps_may_start_at_each_proposals_own_best_tag_or_class(scene):
     own = torch.tensor([1, 3])[candidates.scores[found.members][:, [1, 3]].argmax(1)]
     for start, labels in dict(tag=torch.full_like(own, 1), argmax=own, argmax_all=best).items():
         with torch.no_grad():
-            maps, boxes, _ = ProposalCalibration(start=start).member_maps(stage, reading, [found])
+            generator = ProposalCalibration(start=start)
+            maps, boxes = generator.member_maps(stage, reading, found.members, generator.member_labels(reading, found))
         torch.testing.assert_close(maps, proposal_attention(feats, stage.roi_head.bbox_head, labels)[0])
         assert torch.equal(boxes, rois)
     assert set(own.tolist()) == {1, 3} and best[0] == 2
+
+
+@pytest.mark.parametrize('name', ['classification', 'refinement'])
+def test_objects_that_share_members_have_the_maps_that_each_has_alone(scene, name):
+    reading, stage = readings_of(scene, name)[0], scene[0].stages[name].detector
+    generator = (ProposalCalibration if name == 'classification' else MaskAggregation)()
+    objects = find_objects(reading.candidates, [0, 1], min_score=-1)
+    shared = torch.cat([found.members for found in objects]).unique()
+    objects = [found._replace(members=shared) for found in objects]
+    assert len(objects) > 2 and len(shared) > 2
+    taken = []
+    compute, generator.member_maps = generator.member_maps, lambda *args: taken.append(len(args[2])) or compute(*args)
+    with torch.no_grad():
+        maps, scores = generator.attention_maps(stage, reading, objects)
+        assert taken == [2 * len(shared)]  # of two classes
+        for found, both, score in zip(objects, maps, scores, strict=True):
+            (alone,), own = generator.attention_maps(stage, reading, [found])
+            torch.testing.assert_close(both, alone, rtol=1e-4, atol=1e-6)
+            assert torch.equal(own[0], score)
 
 
 def test_weights_are_class_scores_relative_scores_or_one(scene):

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
-from mmlabelpenet.models.roi_means import MeanRoIExtractor
+from mmlabelpenet.models.roi_means import MeanRoIExtractor, SingleRoIExtractor
 
 
 def settings(ratio=1, size=5, aligned=False):

@@ -7,6 +7,7 @@ Boxes: float32 xyxy in pixels of the network input.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -57,17 +58,20 @@ class MaskRefinement:
         Returns:
             the same detections with ``masks`` bool (n, h, w); ``bboxes`` of what was cut out are those of the cuts.
         """
-        bboxes, masks = found.bboxes.to('cpu', copy=True), soft > 0.5
-        for index, bbox in enumerate(bboxes[: self.max_masks]):
-            rows, columns = self._surroundings(bbox.tolist(), image.shape[:2])
-            inside = soft[index, rows, columns]
-            if found.scores[index] < self.min_score or not inside.any():
-                continue
-            if self.crf is not None:
-                masks[index] = False
-                masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
-            if self.cut is not None:
-                bboxes[index], masks[index] = self.cut.box_and_mask(image, masks[index], bbox)
+        bboxes, masks, cuts = found.bboxes.to('cpu', copy=True), soft > 0.5, {}
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
+            for index, bbox in enumerate(bboxes[: self.max_masks]):
+                rows, columns = self._surroundings(bbox.tolist(), image.shape[:2])
+                inside = soft[index, rows, columns]
+                if found.scores[index] < self.min_score or not inside.any():
+                    continue
+                if self.crf is not None:
+                    masks[index] = False
+                    masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
+                if self.cut is not None:
+                    cuts[index] = pool.submit(self.cut.box_and_mask, image, masks[index], bbox)
+            for index, cut in cuts.items():
+                bboxes[index], masks[index] = cut.result()
         return InstanceData(bboxes=bboxes.to(found.bboxes.device), scores=found.scores, labels=found.labels, masks=masks)
 
     def _surroundings(self, box: list[float], size: tuple[int, int]) -> tuple[slice, slice]:
