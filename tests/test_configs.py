@@ -170,9 +170,9 @@ def test_loop_sampler_metric_and_pipelines_are_registered(leaf):
 class NamesOnly(BaseModel):
     """In place of a network whose data, loops, metrics and hooks are built."""
 
-    def __init__(self, names):
+    def __init__(self, names, num_classes):
         super().__init__()
-        self.names, self.weight = names, torch.nn.Parameter(torch.zeros(1))
+        self.names, self.num_classes, self.weight = names, num_classes, torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, *args, **kwargs):
         raise NotImplementedError
@@ -189,7 +189,7 @@ def test_everything_that_the_runner_builds_of_a_config_can_be_built(leaf, worksp
         monkeypatch.delenv(variable, raising=False)
     toy.hurry(monkeypatch)
     monkeypatch.setattr('gc.collect', int)  # data sets call it, for a second
-    config.model = NamesOnly(tuple(config.model.get('stages', ())))
+    config.model = NamesOnly(tuple(config.model.get('stages', ())), config.model.get('num_classes'))
     config.work_dir, config.experiment_name, config.log_level = str(tmp_path), leaf, 'ERROR'
     for name in LOADERS:
         if name in config and 'proposals' in config[name].dataset:

@@ -9,6 +9,7 @@ from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
 from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead
 from .roi_extractors import LastMapRoIExtractor
 from .roi_means import MeanRoIExtractor
+from .tag_head import TagHead
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
 
@@ -26,6 +27,7 @@ __all__ = [
     'MeanRoIExtractor',
     'ObjectnessLoss',
     'PooledMILBBoxHead',
+    'TagHead',
     'WSDDNLoss',
     'WeightedBBoxHead',
     'WeightedMaskHead',

@@ -116,6 +116,7 @@ class MILRoIHead(StandardRoIHead):
             where the head has some; ``'class'``, the softmax class score.
         chunk: number of proposals that go through the head at once; they are computed again in the backward pass, which limits the
             memory. None takes all.
+        tag_head: config of a :class:`~mmlabelpenet.models.tag_head.TagHead`, which learns to name the tags of the whole image.
         **kwargs: of mmdet's ``StandardRoIHead``.
 
     Raises:
@@ -123,7 +124,13 @@ class MILRoIHead(StandardRoIHead):
     """
 
     def __init__(
-        self, beta: float = 0.5, single_label_weight: float = 1.0, rank: str = 'product', chunk: int | None = None, **kwargs
+        self,
+        beta: float = 0.5,
+        single_label_weight: float = 1.0,
+        rank: str = 'product',
+        chunk: int | None = None,
+        tag_head: dict | None = None,
+        **kwargs,
     ) -> None:
         if rank not in ('product', 'class'):
             raise ValueError(f"rank must be 'product' or 'class', got {rank!r}.")
@@ -131,6 +138,7 @@ class MILRoIHead(StandardRoIHead):
         if chunk is not None and chunk < 1:
             raise ValueError(f'chunk must be at least 1, or None for all proposals at once; got {chunk}.')
         self.chunk = chunk
+        self.tag_head = None if tag_head is None else MODELS.build(tag_head)
         self.rank = rank
         self.beta = beta
         self.single_label_weight = single_label_weight
@@ -149,6 +157,11 @@ class MILRoIHead(StandardRoIHead):
             outputs = tuple(torch.cat(part) for part in zip(*parts, strict=True))
         sizes = [len(p) for p in proposals]
         return list(zip(*(out.split(sizes) for out in outputs), strict=True))
+
+    def image_means(self, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> Tensor:
+        """Mean features of the images, each as one RoI, float (N, D)."""
+        boxes = [x[0].new_tensor([[0, 0, *sample.img_shape[1::-1]]]) for sample in samples]
+        return self._feats(x, bbox2roi(boxes)).mean((2, 3))
 
     def _feats(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         extract = getattr(self.bbox_roi_extractor, 'means', self.bbox_roi_extractor)  # means alone where scores need no more
@@ -182,6 +195,8 @@ class MILRoIHead(StandardRoIHead):
             if branches and not refined:
                 refined.append(torch.stack([logits.sum() * 0 for logits in branches]))
         losses = dict(loss_mil=torch.stack(mil).sum() / len(proposals), **summarise_tags(statistics, mil[0]))
+        if self.tag_head is not None:
+            losses['loss_tags'] = self.tag_head.loss(self.image_means(x, batch_data_samples), batch_data_samples)
         if refined:
             per_branch = torch.stack(refined).sum(0) / len(proposals)
             losses |= {f'loss_refine_{number}': value for number, value in enumerate(per_branch, 1)}

@@ -148,7 +148,7 @@ class Stage(BaseModule):
 def with_classes(detector: dict, num_classes: int) -> dict:
     """A copy of a detector's config (mmdet writes into what it is given) whose heads know C."""
     detector = copy.deepcopy(detector)
-    for head in ('bbox_head', 'mask_head'):
+    for head in ('bbox_head', 'mask_head', 'tag_head'):
         if detector['roi_head'].get(head) is not None:
             detector['roi_head'][head]['num_classes'] = num_classes
     return detector

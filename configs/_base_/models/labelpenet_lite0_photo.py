@@ -3,7 +3,9 @@ _base_ = './labelpenet_lite0.py'
 
 __imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow', part='tail')
 __frozen = dict(_delete_=True, type='EfficientNetLite0Tail', frozen=True, init_cfg=__imagenet)
-__tail = dict(__frozen, with_head=False, with_input=True, aspp=dict(channels=64, out_channels=128))
+# Weights of N(0, 0.01), as the pyramid has by default, hardly learn in a short schedule.
+__pyramid = dict(channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d'))
+__tail = dict(__frozen, with_head=False, with_input=True, aspp=__pyramid)
 __rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
 __extractor = dict(featmap_strides=[16, 16])
 __mask_rcnn = dict(
@@ -15,8 +17,8 @@ model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     backbone=dict(out_stride=16),
-    # All proposals that touch the best one belong to it; a low peak lets the attention cover the object. What a stage finds is then cut
-    # out by its colours, and the box of the cut is better than the one that the stage detects.
+    # The first labels are what a classifier of the whole image looks at: it covers more of the object than the best proposals do. What a
+    # stage finds is cut out by its colours, and the box of the cut is better than the one that the stage detects.
     stages=dict(
         classification=dict(
             detector=dict(
@@ -32,9 +34,10 @@ model = dict(
                         roi_norm=dict(type='CentredUnitNorm'),
                         mil_loss=dict(type='MILSoftmaxLoss'),
                     ),
+                    tag_head=dict(type='TagHead', in_channels=1280),
                 ),
             ),
-            labels=dict(nms_thr=0.0, peak=0.85, min_iou=0.0, cut=dict()),
+            labels=dict(_delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, crf='small', cut=dict()),
         ),
         detection=dict(
             detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor)),

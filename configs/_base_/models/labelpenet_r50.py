@@ -10,7 +10,7 @@ __imagenet = dict(
 __tail = dict(
     type='ResNetC5',
     with_input=True,
-    aspp=dict(channels=64, out_channels=128),
+    aspp=dict(channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d')),
     init_cfg=dict(__imagenet, part='tail'),
 )
 __rpn_head = dict(in_channels=1024, anchor_generator=dict(scales=[2, 4, 8], strides=[16]))

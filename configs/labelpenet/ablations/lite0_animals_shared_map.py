@@ -5,7 +5,7 @@ model = dict(
         classification=dict(
             detector=dict(
                 backbone=dict(_delete_=True, type='IdentityTail'),
-                roi_head=dict(bbox_roi_extractor=dict(out_channels=112), bbox_head=dict(in_channels=112)),
+                roi_head=dict(bbox_roi_extractor=dict(out_channels=112), bbox_head=dict(in_channels=112), tag_head=dict(in_channels=112)),
             )
         )
     )

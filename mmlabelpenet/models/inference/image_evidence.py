@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def image_evidence(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> Tensor:
-    """Softmax class scores w^{c,1} of the whole image, as shares of the best class's.
+    """Class scores of the whole image: the tag head's probabilities or, without one, softmax scores w^{c,1} as shares of the best class's.
 
     Args:
         detector: of the stage that learns from tags.
@@ -21,8 +21,10 @@ def image_evidence(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: De
         sample: of the image.
 
     Returns:
-        float (C,) in (0, 1], 1 for the image's best class.
+        float (C,) in (0, 1].
     """
+    if detector.roi_head.tag_head is not None:
+        return detector.roi_head.tag_head(detector.roi_head.image_means(x, [sample]))[0].sigmoid()
     height, width = sample.img_shape[:2]
     ((logits, *_),) = detector.roi_head.logits(x, [x[0].new_tensor([[0, 0, width, height]])])
     (probs,) = detector.roi_head.bbox_head.class_probs(logits)

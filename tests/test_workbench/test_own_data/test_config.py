@@ -72,7 +72,7 @@ def test_more_images_and_better_hardware_mean_more_iterations():
 def test_the_rate_drops_within_each_later_phase_and_stays_low_in_the_last(tmp_path):
     config = write_config(own(tmp_path), LAPTOP, tmp_path / 'config.py')
     phases = make_phases(config.train_cfg.phases, stage_names(config))
-    assert [phase.name for phase in phases] == [*stage_names(config), 'recurrent'] and phases[1].iters == 240
+    assert [phase.name for phase in phases] == [*stage_names(config), 'recurrent'] and phases[1].iters == 500
     rates = [(phase.rate(0, 1.0), phase.rate(phase.iters - 1, 1.0)) for phase in phases]
     assert rates == [pytest.approx((each, last)) for each, last in ((1e-3, 1e-3), *[(5e-4, 5e-5)] * 3, (5e-5, 5e-5))]
     assert [phase.warm_start for phase in phases] == [False, False, True, True, False]

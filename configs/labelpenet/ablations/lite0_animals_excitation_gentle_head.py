@@ -1,5 +1,5 @@
 # docs/findings.md: the first stage's branches take steps in proportion to the gradient, as SGD does; AdamW does so far below its eps.
-_base_ = '../labelpenet_lite0_animals.py'
+_base_ = './lite0_animals_excitation.py'
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={

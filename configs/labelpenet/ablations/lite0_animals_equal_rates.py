@@ -1,3 +1,0 @@
-# docs/findings.md: class scores and weights of proposals learn at one rate.
-_base_ = '../labelpenet_lite0_animals.py'
-optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, custom_keys={'classification.detector.roi_head.bbox_head': dict(lr_mult=10)}))

@@ -1,0 +1,69 @@
+"""Labels from annotations, in the place of those of a stage: what a perfect hand-over would be worth."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.evaluation.devkit import Devkit, Masks, Objects
+from mmlabelpenet.evaluation.overlaps import box_iou
+from mmlabelpenet.progress import track
+from mmlabelpenet.structures import pseudo_instances
+
+SUPERVISION = 'annotated boxes and masks'
+"""What the header of such a store has under ``supervision``; stores that a stage has made lack the key."""
+
+
+def labels_from_annotations(devkit: Devkit, split: str, path: str | Path, min_iou: float = 0.5) -> PseudoLabelStore:
+    """Write a pseudo-label store of the annotated objects of a split, all with weight 1; difficult objects are left out.
+
+    An object has the mask of its class whose box overlaps its own most. Where that box IoU is below ``min_iou``, and in images without
+    instance masks, the mask is empty, which says that only the box is known.
+
+    Args:
+        devkit: the annotated data set.
+        split: image list, that of the training.
+        path: the store to write.
+        min_iou: box IoU from which on a mask belongs to an object.
+
+    Raises:
+        FileNotFoundError: the split, an image or its annotations are missing.
+        ValueError: they are damaged.
+    """
+    image_ids = devkit.image_ids(split)
+    writer = PseudoLabelWriter(path, dict(supervision=SUPERVISION, split=split))
+    for image_id in track(image_ids, 'images'):
+        image, size, objects = devkit.image_path(image_id), devkit.image_size(image_id), devkit.objects(image_id)
+        kept = Objects(*(values[~objects.difficult] for values in (objects.bboxes, objects.labels, objects.difficult)))
+        masks = masks_of(kept, devkit.instance_masks(image_id), size, min_iou)
+        labels = pseudo_instances(torch.from_numpy(kept.bboxes), torch.from_numpy(kept.labels), masks, torch.ones(len(kept.labels)))
+        writer.add(image_id, image.name, size, labels, image)
+    return writer.finish(image_ids, devkit.classes)
+
+
+def masks_of(objects: Objects, masks: Masks | None, size: tuple[int, int], min_iou: float) -> NDArray[np.uint8]:
+    """The mask of each object, uint8 (G, h, w), empty where there is none with a box IoU of at least ``min_iou``.
+
+    >>> square = np.zeros((1, 4, 4), bool)
+    >>> square[0, 1:3, 1:3] = True
+    >>> objects = Objects(np.array([[1, 1, 3, 3], [0, 0, 1, 1]], np.float32), np.array([0, 0]), np.zeros(2, bool))
+    >>> masks_of(objects, Masks(np.array([0]), square), (4, 4), 0.5).sum((1, 2))
+    array([4, 0])
+    """
+    result = np.zeros((len(objects.labels), *size), np.uint8)
+    if masks is None or not len(masks.labels) or not len(objects.labels):
+        return result
+    iou = box_iou(objects.bboxes, np.stack([box_of(mask) for mask in masks.masks]))
+    iou[objects.labels[:, None] != masks.labels[None]] = 0
+    for number, best in enumerate(iou.argmax(1)):
+        if iou[number, best] >= min_iou:
+            result[number] = masks.masks[best]
+    return result
+
+
+def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The box of a mask that is not empty, xyxy, half-open."""
+    ys, xs = np.nonzero(mask)
+    return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float64)

@@ -1,0 +1,36 @@
+"""Write annotated boxes and masks as a pseudo-label store, to measure what perfect labels would be worth.
+
+    python tools/analysis_tools/labels_from_annotations.py CONFIG work_dirs/perfect.json
+    python tools/train.py CONFIG --cfg-options train_cfg.phases.detection.pseudo_labels=work_dirs/perfect.json
+
+Data set, classes and image list are those of the config's training split. A training that reads such a store is supervised by boxes and
+masks; tools/analysis_tools/audit_supervision.py says so.
+"""
+
+import argparse
+
+from mmlabelpenet.terminal import run
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the training whose images are labelled')
+    parser.add_argument('out', help='the store to write, .json')
+    parser.add_argument('--min-iou', type=float, default=0.5, help='box IoU from which on a mask belongs to an object (default: 0.5)')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read annotations, write the store."""
+    args = parse_args(argv)
+    from mmlabelpenet.apis.config import config_devkit, load_config
+    from mmlabelpenet.workbench.supervision.labels_from_annotations import labels_from_annotations
+
+    config = load_config(args.config)
+    store = labels_from_annotations(config_devkit(config), config.train_dataloader.dataset.split, args.out, args.min_iou)
+    print(f'{args.out}: {store.summary()}')
+
+
+if __name__ == '__main__':
+    run(main)
