@@ -418,3 +418,80 @@ def test_logs_are_drawn_and_timed_by_the_words_of_mmdet(toy_root, tmp_path, load
     tool.main(['plot_curve', str(log), '--keys', 'loss_cls', '--out', str(tmp_path / 'a.svg')])
     tool.main(['cal_train_time', str(tmp_path)])
     assert (tmp_path / 'a.svg').is_file() and 'detection: ' in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------- weighted parts by themselves
+
+
+def weighted_mask_rcnn():
+    """The example of the page, small and untrained."""
+    detector = toy.stage_config('refinement')
+    detector['backbone'] = dict(type='mmdet.ResNet', depth=18, num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,), norm_eval=True)
+    detector['rpn_head'].update(in_channels=64, anchor_generator=dict(type='AnchorGenerator', scales=[4, 8], ratios=[1.0], strides=[4]))
+    for name, size in dict(bbox_roi_extractor=4, mask_roi_extractor=7).items():
+        detector['roi_head'][name] = toy.extractor(size) | dict(out_channels=64, featmap_strides=[4])
+    detector['roi_head']['bbox_head']['in_channels'] = detector['roi_head']['mask_head']['in_channels'] = 64
+    for name in ('bbox_head', 'mask_head'):
+        detector['roi_head'][name]['num_classes'] = 2
+    return detector
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """One image with three annotations, one of them without a weight."""
+    import json
+
+    cv2.imwrite(str(tmp_path / 'a.png'), np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8))
+    boxes = [[4, 4, 20, 20], [40, 10, 30, 40], [5, 30, 20, 25]]
+    square = lambda x, y, w, h: [[x, y, x + w, y, x + w, y + h, x, y + h]]  # noqa: E731
+    notes = [
+        dict(id=number, image_id=1, category_id=1 + number % 2, bbox=box, area=box[2] * box[3], iscrowd=0, segmentation=square(*box))
+        for number, box in enumerate(boxes)
+    ]
+    notes[0]['weight'], notes[1]['weight'] = 0.25, 0.5
+    categories = [dict(id=1, name='cat'), dict(id=2, name='dog')]
+    content = dict(images=[dict(id=1, file_name='a.png', height=64, width=96)], annotations=notes, categories=categories)
+    (tmp_path / 'train.json').write_text(json.dumps(content))
+    return tmp_path
+
+
+def weighted_sample(folder, load='LoadAnnotations', **changes):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type=load, with_bbox=True, with_mask=True, poly2mask=True),
+        dict(type='RandomFlip', prob=1.0),
+        dict(type='PackWeightedInputs'),
+    ]
+    places = dict(data_root=str(folder), ann_file='train.json', data_prefix=dict(img=''), metainfo=dict(classes=('cat', 'dog')))
+    return DATASETS.build(dict(type='WeightedCocoDataset', pipeline=pipeline, **places, **changes))[0]
+
+
+def test_weights_of_a_coco_file_reach_the_losses_of_a_plain_mask_rcnn(coco):
+    sample = weighted_sample(coco)
+    assert sample['data_samples'].gt_instances.weights.tolist() == [0.25, 0.5, 1.0]
+    detector, losses = toy.build(weighted_mask_rcnn()), []
+    for factor in (1.0, 0.5):
+        data = copy.deepcopy(sample['data_samples'])
+        data.gt_instances.weights *= factor
+        data.gt_instances.bboxes = data.gt_instances.bboxes.tensor  # as mmdet's preprocessor does
+        data.set_metainfo(dict(batch_input_shape=(64, 96), pad_shape=(64, 96)))
+        torch.manual_seed(0)
+        losses.append(detector.loss(sample['inputs'][None].float() / 255, [data]))
+    for name in ('loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'):
+        full, half = (torch.stack(each[name]).sum() if isinstance(each[name], list) else each[name] for each in losses)
+        torch.testing.assert_close(half, full / 2, rtol=1e-3, atol=1e-6)
+
+
+def test_wrong_parts_beside_weighted_heads_are_refused_in_one_line(coco):
+    with pytest.raises(ValueError, match=r"type='mmlabelpenet.LoadAnnotations'"):
+        weighted_sample(coco, 'mmdet.LoadAnnotations')
+    config = weighted_mask_rcnn()
+    config['rpn_head']['loss_cls'] = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
+    with pytest.raises(ValueError, match='ObjectnessLoss.*got CrossEntropyLoss'):
+        toy.build(config)
+    config = weighted_mask_rcnn()
+    config['train_cfg']['rpn']['sampler']['type'] = 'mmdet.RandomSampler'
+    sample = weighted_sample(coco)
+    sample['data_samples'].set_metainfo(dict(batch_input_shape=(64, 96), pad_shape=(64, 96)))
+    with pytest.raises(ValueError, match='WeightedRandomSampler.*train_cfg.rpn and train_cfg.rcnn'):
+        toy.build(config).loss(sample['inputs'][None].float() / 255, [sample['data_samples']])

@@ -91,7 +91,7 @@ def _quiet(monkeypatch):
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)  # asks compilers for their versions, for seconds
 
 
-def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, _quiet):
+def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, monkeypatch, _quiet):
     data = str(folder / 'set')
     tool.main(['init', data, '--images', str(folder / 'photos'), '--tags', str(folder / 'tags.csv'), '--test-share', '0.2'])
     printed = capsys.readouterr().out
@@ -107,9 +107,12 @@ def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, _q
     tool.main(['train', data])
     assert config.read_text() == before
     assert (folder / 'set/work_dir/iter_5.pth').is_file()
+    assert 'Training takes about' in capsys.readouterr().out
+    assert (folder / 'set/work_dir/pseudo_labels/classification.html').is_file()
     formats = ('coco', 'voc', 'labelme')  # yolo needs masks, and five iterations teach none
     for name in formats:
         tool.main(['export', data, '--format', name, '--device', 'cpu', '--min-score', '0.05'])
+        monkeypatch.setattr('mmlabelpenet.apis.inferencer.LabelPENetInferencer.prepare', None)  # no label is predicted twice
     assert 'browse_pseudo_labels.py' in capsys.readouterr().out
     check(folder, formats)
     tool.main(['import', data, str(folder / 'set/export/labelme')])

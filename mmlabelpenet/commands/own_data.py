@@ -135,7 +135,12 @@ def train(args: argparse.Namespace) -> None:
     if args.write_only:
         return
     config = apis.load_config(path, args.cfg_options)
-    apis.train(config, resume='auto' if (Path(config.work_dir) / 'last_checkpoint').exists() else None)
+    resumed = (Path(config.work_dir) / 'last_checkpoint').exists()
+    if not resumed:
+        from mmlabelpenet.workbench.own_data.duration import measure_steps, told
+
+        say(told(measure_steps(config)))
+    apis.train(config, resume='auto' if resumed else None)
     say(f'\nNext: {command(*NAMES)} export {quote(args.dir)} --format coco')
 
 
@@ -150,6 +155,7 @@ def export(args: argparse.Namespace) -> None:
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.commands import browse
     from mmlabelpenet.commands import export as export_labels
+    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.files import locked
     from mmlabelpenet.workbench.own_data.labelling import label_images, refuse_unreadable
 
@@ -157,7 +163,8 @@ def export(args: argparse.Namespace) -> None:
     store = args.dir / 'labels.json'
     tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
     with locked(store):
-        labelled, unreadable = label_images(inferencer, images, store, tags, args.stage, args.min_score)
+        earlier = PseudoLabelStore.load(store) if store.is_file() else None  # another format needs no prediction
+        labelled, unreadable = label_images(inferencer, images, store, tags, args.stage, args.min_score, earlier=earlier)
     refuse_unreadable(unreadable, len(labelled))
     out = args.dir / 'export' / args.format
     words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']

@@ -6,6 +6,8 @@ every loss is mmdet's own, with 0.5 it halves (where Eq. 3's soft target is not 
 Shapes: N images, K pseudo instances of one image, S sampled anchors or RoIs, C classes.
 """
 
+from collections.abc import Iterable
+
 import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
@@ -18,6 +20,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlabelpenet.registry import MODELS, TASK_UTILS
+
+
+def check_weighted(results: Iterable[SamplingResult]) -> None:
+    """Refuse samples without weights.
+
+    Raises:
+        ValueError: the sampler of the config gives none.
+    """
+    for result in results:
+        if not hasattr(result, 'pos_weights'):
+            raise ValueError(
+                "Weighted heads need the sampler dict(type='mmlabelpenet.WeightedRandomSampler') in train_cfg.rpn and train_cfg.rcnn, "
+                f'got a {type(result).__name__} without weights.'
+            )
 
 
 def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
@@ -121,7 +137,12 @@ class WeightedRPNHead(RPNHead):
     def __init__(self, objectness: str = 'soft', loss_cls: dict | None = None, **kwargs) -> None:
         if objectness not in ('soft', 'hard'):
             raise ValueError(f"objectness must be 'soft' or 'hard', got {objectness!r}.")
-        super().__init__(loss_cls=dict(loss_cls or dict(type='ObjectnessLoss'), use_sigmoid=True), **kwargs)
+        super().__init__(loss_cls=dict(loss_cls or dict(type='mmlabelpenet.ObjectnessLoss'), use_sigmoid=True), **kwargs)
+        if not isinstance(self.loss_cls, ObjectnessLoss):
+            raise ValueError(
+                "WeightedRPNHead has objectness targets: write loss_cls=dict(_delete_=True, type='mmlabelpenet.ObjectnessLoss'), got "
+                f'{type(self.loss_cls).__name__}.'
+            )
         self.objectness = objectness
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
@@ -133,6 +154,7 @@ class WeightedRPNHead(RPNHead):
         labels, label_weights, bbox_targets, bbox_weights, avg_factor, results = super().get_targets(
             *args, return_sampling_results=True, **kwargs
         )
+        check_weighted(results)
         sizes = [level.shape[1] for level in labels]
         label_weights, bbox_weights = torch.cat(label_weights, 1), torch.cat(bbox_weights, 1)
         sampled = label_weights > 0
@@ -191,6 +213,7 @@ class WeightedBBoxHead(ConvFCBBoxHead):
 
     def get_targets(self, sampling_results: list[SamplingResult], rcnn_train_cfg: dict, concat: bool = True) -> tuple:
         """mmdet's targets, weights multiplied in."""
+        check_weighted(sampling_results)
         labels, label_weights, bbox_targets, bbox_weights = super().get_targets(sampling_results, rcnn_train_cfg, concat=False)
         weights = [torch.cat([result.pos_weights, result.neg_weights]) for result in sampling_results]
         label_weights = [old * new for old, new in zip(label_weights, weights, strict=True)]

@@ -127,6 +127,8 @@ optim_wrapper = dict(
     ),
 )
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20), sample_panels=dict(interval=100))
+# A page to look through the labels of the first stage, in work_dir/pseudo_labels, before the others train.
+custom_hooks = [dict(type='FirstPageHook', images=data_root + '/JPEGImages')]
 
 
 # Larger images show smaller things, and take longer.

@@ -1,0 +1,55 @@
+"""Weights of annotations for detectors of mmdet with weighted heads, such as a plain Mask R-CNN."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.transforms import PackDetInputs
+
+from mmlabelpenet.registry import DATASETS, TRANSFORMS
+
+
+@DATASETS.register_module()
+class WeightedCocoDataset(CocoDataset):
+    """mmdet's COCO data set whose instances carry the ``weight`` of their annotation, 1 where it has none."""
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """One image with its instances."""
+        info, instances = super().parse_data_info(raw_data_info | dict(raw_ann_info=[])), []
+        for note in raw_data_info['raw_ann_info']:
+            kept = super().parse_data_info(raw_data_info | dict(raw_ann_info=[note]))['instances']
+            instances += [instance | dict(weight=self._weight(note)) for instance in kept]
+        return info | dict(instances=instances)
+
+    @staticmethod
+    def _weight(note: dict[str, Any]) -> float:
+        weight = note.get('weight', 1.0)
+        if not 0 < weight <= 1:
+            raise ValueError(f'Weights of annotations are in (0, 1], got {weight} for annotation {note.get("id")}.')
+        return float(weight)
+
+
+@TRANSFORMS.register_module()
+class PackWeightedInputs(PackDetInputs):
+    """mmdet's ``PackDetInputs`` whose ``gt_instances`` also have ``weights`` float32 (K,), which weighted heads look for.
+
+    The pipeline loads annotations with mmlabelpenet's ``LoadAnnotations``, so that weights follow boxes that a crop leaves.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pack one result dict.
+
+        Raises:
+            ValueError: a step has dropped boxes without track of which.
+        """
+        if 'gt_instances_ids' not in results:
+            raise ValueError("Weights follow their boxes after LoadAnnotations of mmlabelpenet: write type='mmlabelpenet.LoadAnnotations'.")
+        numbers = results['gt_instances_ids']
+        if len(numbers) != len(results['gt_bboxes']):
+            raise ValueError(f'{len(results["gt_bboxes"])} boxes have {len(numbers)} weights: RandomCrop alone may drop boxes.')
+        weights = np.array([instance['weight'] for instance in results['instances']], np.float32)[numbers]
+        packed = super().transform(results)
+        kept = np.flatnonzero(results['gt_ignore_flags'] == 0) if 'gt_ignore_flags' in results else slice(None)
+        packed['data_samples'].gt_instances.weights = torch.from_numpy(weights[kept])
+        return packed
