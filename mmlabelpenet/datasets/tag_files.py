@@ -30,13 +30,13 @@ def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueErro
     """The error for a tag that is not a class; it names the nearest class.
 
     >>> str(unknown_tag('dgo', ('cat', 'dog'), "line 2 of 'tags.csv'"))
-    "'dgo' in line 2 of 'tags.csv' is no class. Did you mean 'dog'? Classes: cat, dog."
+    "'dgo' in line 2 of 'tags.csv' is not a class. Did you mean 'dog'? Classes: cat, dog."
     """
     near = difflib.get_close_matches(str(name).lower(), [c.lower() for c in classes], n=1, cutoff=0.5)
     guess = next((c for c in classes if near and c.lower() == near[0]), None)
     hint = f' Did you mean {guess!r}?' if guess is not None else ''
     known = ', '.join(list(classes)[:_SHOWN]) + (f' and {len(classes) - _SHOWN} more' if len(classes) > _SHOWN else '')
-    return ValueError(f'{short(name)} in {where} is no class.{hint} Classes: {known}.')
+    return ValueError(f'{short(name)} in {where} is not a class.{hint} Classes: {known}.')
 
 
 def parse_xml(path: Path) -> ElementTree.Element:
