@@ -138,7 +138,7 @@ def test_every_local_link_leads_somewhere(page):
             assert anchor in headings(relative), f'{page}: {target} has no such heading'
 
 
-@pytest.mark.parametrize('page', PAGES)
+@pytest.mark.parametrize('page', [page for page in PAGES if not str(page).startswith('docs/records/')])  # these name files of their commits
 def test_every_named_file_of_the_project_exists(page):
     for name in re.findall(r'(?<![\w./])(?:tools|configs|mmlabelpenet|tests)/[\w./-]*\w', read(page)):
         assert (ROOT / name).exists() or name in YOURS, f'{page}: {name} is not there'
