@@ -63,7 +63,7 @@ def identities(names: Iterable[str]) -> dict[str, str]:
 
 
 def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]:
-    """Names of all files below a folder: those of images, and the others; hidden ones and those of systems are passed over.
+    """Names of all files below a folder: those of images, and the others; hidden files and those of systems are skipped.
 
     Args:
         folder: to be searched; symbolic links to folders are followed, in circles only once.

@@ -7,7 +7,7 @@ import msgspec
 from mmlabelpenet.schema import Size
 
 Side = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-"""Height or width of an image; 0 where it could not be read."""
+"""Height or width of an image; 0 if it could not be read."""
 Box = tuple[float, float, float, float]
 Weight = Annotated[float, msgspec.Meta(gt=0, le=1)]
 

@@ -1,4 +1,4 @@
-"""The pseudo-label store: what a finished stage believes about every training image (Sec. 3.3, cascaded pre-training).
+"""The pseudo-label store: the labels that a finished stage has made for every training image (Sec. 3.3, cascaded pre-training).
 
 A COCO-format JSON file in pixels of the original image. Each annotation also carries ``weight`` and ``stage``; ``info`` carries a
 header that ties the store to the weights and the generator that made it. While it is being written, one text file per rank holds

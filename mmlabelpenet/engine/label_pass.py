@@ -29,14 +29,14 @@ from mmlabelpenet.structures import pseudo_instances, to_original
 
 
 def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:
-    """Say it where a store holds no pseudo instance at all: training goes on, at weight 0."""
+    """Warn if a store holds no pseudo instances: training continues with weight 0."""
     if not store.num_instances:
         message = f'{stage} gives no pseudo instance in any of {len(store)} images. They teach nothing: the next phase has a loss of zero.'
         print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
 
 
 def check_maker(store: PseudoLabelStore, model: nn.Module) -> None:
-    """Refuse a store that another checkpoint has made. One that does not say what made it is taken.
+    """Refuse a store that another checkpoint has made; a store without this information is accepted.
 
     Raises:
         ValueError: backbone or stage have other weights than the store's maker; says what to do.
@@ -174,7 +174,7 @@ def label(explained: tuple[LabelGenerator, np.ndarray, Any, DetDataSample]) -> t
 
 
 def add_unreadable(writer: PseudoLabelWriter, dataset: VOCTags, image_ids: list[str]) -> None:
-    """Images that the data set was allowed to pass over get no pseudo instance."""
+    """Images that the data set may skip get no pseudo instances."""
     labelled = writer.labelled()
     missing = [index for index, name in enumerate(image_ids) if name not in labelled]
     if len(missing) > dataset.max_bad_images:

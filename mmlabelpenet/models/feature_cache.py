@@ -1,4 +1,4 @@
-"""What frozen layers make of an image is computed once: maps on disk, read again by training, label passes and testing.
+"""Feature maps of frozen layers, computed once and kept on disk for training, label passes and testing.
 
 In cascaded pre-training the shared backbone does not change, and in the models for photographs neither do the blocks of the tails
 (``frozen=True``). A map is known by the hash of the weights and by the hash of the pixels that the network sees, so that it can never be
@@ -51,7 +51,7 @@ class FeatureCache:
 
     Args:
         dir: folder; several trainings may share it.
-        max_gib: size at which nothing is added any more.
+        max_gib: size from which on no maps are added.
 
     Raises:
         ValueError: ``max_gib`` is negative.

@@ -1,1 +1,1 @@
-"""From a trained network to results: masks, test-time augmentation, evidence of the whole image."""
+"""From a trained network to results: masks, test-time augmentation, class scores of the whole image."""

@@ -1,4 +1,4 @@
-"""What the image as a whole says about its classes, for the scores of all stages in testing.
+"""Class scores of the whole image, which weigh the detections of all stages in testing.
 
 A detection stage learns from the boxes of few images, and scores two classes of one look alike. The classification stage (Sec. 3.2) knows
 classes from every tag: it scores the whole image as one more proposal, and detections of classes that it holds unlikely are scored lower.
