@@ -185,7 +185,8 @@ def be_python(output, words, environment):
 def settle(output, environment):
     """Let a process have a session of its own, a folder, an environment and a file for what it writes."""
     os.setsid()
-    os.chdir(environment.get('PWD', output.parent))
+    os.chdir(environment['PWD'])
+    multiprocessing.set_start_method(None, force=True)  # that of Python, for processes of its own
     os.environ.clear()
     os.environ.update(environment)
     with output.open('wb') as file:

@@ -35,7 +35,8 @@ def get_ready(terminal, page, line):
             named = [found for found in (f'configs/labelpenet/{path.parent.name}.py', *configs, LEAF) if (ROOT / found).exists()]
             checkpoint = checkpoint_of(terminal, path.parent, named[0])
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(checkpoint.resolve())
+            if path.resolve() != checkpoint.resolve():
+                path.symlink_to(checkpoint.resolve())
 
 
 def write_config(path):
@@ -146,6 +147,17 @@ def numbered_photographs(terminal):
     Path('configs/photos.py').write_text(code_of('docs/get_started.md', '_base_'))
 
 
+def annotated_photographs(terminal):
+    """Boxes of all of them, and the config that measures with them."""
+    root = Path('data/photos')
+    (root / 'Annotations').mkdir()
+    for number, path in enumerate(sorted((root / 'JPEGImages').iterdir(), key=lambda path: (path.stem.startswith('new'), path.stem))):
+        figures = standin.draw(number, (('cat', 'dog')[number % 2],))
+        (root / f'Annotations/{path.stem}.xml').write_text(standin.voc_xml(path.stem, figures))
+    with Path('configs/photos.py').open('a') as file:
+        file.write(code_of('docs/get_started.md', 'test_evaluator ='))
+
+
 def code_of(page, word):
     """The block of Python of a page that holds a word."""
     found = re.findall(r'^```python\n(.*?)^```', (ROOT / page).read_text(encoding='utf-8'), flags=re.DOTALL | re.MULTILINE)
@@ -226,6 +238,7 @@ NEEDS = (  # page, line, what makes it ready
     ('', r'voc_submission.py write .* results.json', results('results.json', 'test', 'Segmentation/test')),
     ('', f'eval_predictions.py {VOC12}', results('results.json', 'val')),
     ('docs/get_started', '^ls .*photo_', numbered_photographs),
+    ('docs/get_started', 'test.py', annotated_photographs),
     ('', 'import_proposals', published_proposals),
     ('docs/add_a_stage', 'train.py', worked_example('docs/add_a_stage.md')),
     ('docs/add_a_generator', 'train.py', worked_example('docs/add_a_generator.md')),

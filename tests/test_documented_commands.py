@@ -59,7 +59,7 @@ APPENDED = {  # to lines that would take hours, or need more machines
     'benchmark.py --json': '--suite mil --runs 1',
     'memory.py': '--size 90 120 --proposals 20',
     'tools/estimate.py': '--iters 1',
-    '(slurm_train.sh|launch.py slurm)(?!.*--dry-run)': '--dry-run',
+    '(slurm_train.sh|launch.py slurm|--slurm )(?!.*--dry-run)': '--dry-run',
 }  # fmt: skip
 PROGRAMS = {  # in place of those of Slurm
     'sbatch': 'echo 1',

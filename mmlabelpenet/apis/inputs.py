@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.apis.config_check import dicts_within
+from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.coco import COCOImages
 from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import find_proposals
@@ -42,6 +44,29 @@ def check_inputs(config: Config, parts: Sequence[str], promised: Collection[Path
         found += [*_missing_weights(config), *_missing_labels(config)]
     if absent := dict.fromkeys(entry.message for entry in found if entry.path.resolve() not in promised):
         raise FileNotFoundError('\n'.join(absent))
+
+
+def check_measured(config: Config, kind: str) -> None:
+    """Check that a metric knows every image of the data that it scores. Data sets without image lists, such as mmdet's, are not compared.
+
+    Args:
+        config: its data set, metric and image lists exist.
+        kind: ``'test'`` or ``'corloc'``, what the keys of dataloader and evaluator begin with.
+
+    Raises:
+        ValueError: it does not know some; names the first and both lists.
+    """
+    metric = stage_metric(config[f'{kind}_evaluator'])
+    for dataset in inner_datasets(config[f'{kind}_dataloader'].dataset):
+        if 'split' not in dataset or (dataset['data_root'], dataset['split']) == (metric['data_root'], metric['split']):
+            continue
+        measured, known = (set(open_images(node['data_root'], ()).image_ids(node['split'])) for node in (dataset, metric))
+        if unknown := measured - known:
+            raise ValueError(
+                f'{kind}_dataloader reads split {dataset["split"]!r} of {dataset["data_root"]}, but {kind}_evaluator compares with split '
+                f'{metric["split"]!r} of {metric["data_root"]}, which lacks {len(unknown)} of its images, such as {min(unknown)!r}. '
+                f'Set data_root and split of {kind}_evaluator to those of the data.'
+            )
 
 
 def _missing_data(config: Config, parts: Sequence[str]) -> Iterator[Missing]:

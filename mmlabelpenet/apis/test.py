@@ -17,7 +17,7 @@ from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, planned_iterations, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.evaluators import stage_metric
-from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
+from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.metrics import StageMetric
@@ -78,13 +78,15 @@ def test(
 
     Raises:
         FileNotFoundError: no checkpoint, data or proposals.
-        ValueError: a stage that the model lacks, a checkpoint of another model, a config with misspelt keys or names, or another process
-            writes the same dump.
+        ValueError: a stage that the model lacks, a checkpoint of another model, a config with misspelt keys or names, a metric that
+            compares with other images, or another process writes the same dump.
     """
     start = time.monotonic()
     check_config(config)
     check_metrics(config, 'test')
     check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
+    for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):
+        check_measured(config, kind)
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
     chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
     trained = read_checkpoint(checkpoint)['meta']

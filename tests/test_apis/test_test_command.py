@@ -150,6 +150,15 @@ def test_a_missing_checkpoint_is_an_error(toy_root, tmp_path):
         apis.test(make_config(toy_root, tmp_path), tmp_path / 'nothing.pth')
 
 
+@pytest.mark.parametrize('kind', ['test', 'corloc'])
+def test_a_metric_of_other_images_is_an_error_before_anything_is_built(toy_root, checkpoint, tmp_path, kind):
+    config = make_config(toy_root, tmp_path)
+    config[f'{kind}_evaluator'].split = dict(test='train', corloc='test')[kind]
+    reason = rf"{kind}_dataloader reads split .* {kind}_evaluator compares with split .* lacks \d of its images, such as '.*_00000'"
+    with pytest.raises(ValueError, match=reason):
+        apis.test(config, checkpoint, corloc=True)
+
+
 def test_an_unknown_stage_is_an_error(toy_root, tmp_path):
     with pytest.raises(ValueError, match='has the stages classification, detection, refinement, segmentation, not masks'):
         apis.test(make_config(toy_root, tmp_path), tmp_path / 'nothing.pth', stages='masks')
