@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlabelpenet.datasets.rle import EncodedMasks, encoded
+
 RANKED_SHOWN = 5
 
 
@@ -67,10 +69,8 @@ class Prediction:
         Raises:
             ValueError: there are no masks.
         """
-        masks, numbers = self._masks(), np.zeros(self.size[::-1], np.uint16)
-        for index in range(len(self) - 1, -1, -1):
-            numbers[masks[index].T] = index + 1  # masks are stored by columns
-        return np.ascontiguousarray(numbers.T)
+        masks = self._masks()
+        return (masks if isinstance(masks, EncodedMasks) else EncodedMasks(list(map(encoded, masks)), self.size)).numbered()
 
     def draw(self, image: NDArray[np.uint8] | None = None, scale: float = 1.0) -> NDArray[np.uint8]:
         """The image with boxes, masks, classes and scores.

@@ -186,6 +186,16 @@ class EncodedMasks(Sequence[NDArray[np.bool_]]):
         numbers = range(len(self))[index] if isinstance(index, slice) else np.arange(len(self))[index]
         return EncodedMasks([self.codes[number] for number in numbers], self.size)
 
+    def numbered(self) -> NDArray[np.uint16]:
+        """uint16 (h, w): 0 background, k the k-th mask, counted from 1, of which the first lies on top. No mask is drawn for it."""
+        by_column = np.zeros(self.size[0] * self.size[1], np.uint16)
+        for index in range(len(self) - 1, -1, -1):
+            code = self.codes[index]
+            ends = np.cumsum(decode_counts((encoded(self[index]) if isinstance(code, list) else code)['counts']))
+            for start, end in zip(ends[::2].tolist(), ends[1::2].tolist()):
+                by_column[start:end] = index + 1
+        return np.ascontiguousarray(by_column.reshape(self.size[::-1]).T)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         """All at once, bool (n, h, w)."""
         return np.stack(list(self)) if len(self) else np.zeros(self.shape, bool)

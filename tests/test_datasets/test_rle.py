@@ -89,3 +89,8 @@ def test_encoded_masks_are_chosen_as_those_of_an_array():
     for chosen in (slice(None, None, -1), slice(1, 3), np.array([2, 0]), np.array([True, False, True, False])):
         np.testing.assert_array_equal(np.asarray(masks[chosen]), array[chosen])
     np.testing.assert_array_equal(np.stack(list(masks)), array)
+    expected = np.zeros((5, 6), int)
+    for number in (4, 3, 2, 1):
+        expected[array[number - 1]] = number
+    np.testing.assert_array_equal(masks.numbered(), expected)
+    np.testing.assert_array_equal(EncodedMasks([[[0, 0, 2, 0, 2, 1, 0, 1]]], (2, 3)).numbered(), [[1, 1, 0], [0, 0, 0]])

@@ -124,16 +124,18 @@ def test_tails_of_the_same_weights_share_their_maps_and_learn_behind_them(tmp_pa
 
 
 @pytest.mark.parametrize('trains', [*toy.STAGES, 'forward', 'backward'])
-def test_losses_agree_with_those_without_a_cache(toy_batch, tmp_path, trains):
+def test_losses_with_a_cache_are_those_of_maps_in_16_bits(toy_batch, tmp_path, trains):
+    """Against maps in 32 bits they differ by some percent: proposals and labels of nearly equal score take each other's place."""
     plain, cached = (
         toy.build(toy.model_config(frozen_backbone=True, **more)) for more in ({}, dict(feature_cache=dict(dir=str(tmp_path))))
     )
+    plain.extract_feat = lambda images, exact=plain.extract_feat: exact(images).half().float()
     values = []
     for net in (plain, cached, cached):
         torch.manual_seed(0)
         values.append(total(net.loss(*copy.deepcopy(toy_batch), trains=trains)))
-    rtol = 3e-2 if trains in toy.STAGES else 0.2  # of proposals and labels, some of nearly equal score take each other's place
-    torch.testing.assert_close(values[1], values[0], rtol=rtol, atol=1e-3)
+    rtol = 0.2 if trains == 'backward' else 1e-4  # one image at a time rounds otherwise in few places, which may swap two labels
+    torch.testing.assert_close(values[1], values[0], rtol=rtol, atol=1e-5)
     assert torch.equal(values[1], values[2]) and list(tmp_path.rglob('*.map'))
 
 
