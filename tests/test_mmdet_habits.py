@@ -495,3 +495,35 @@ def test_wrong_parts_beside_weighted_heads_are_refused_in_one_line(coco):
     sample['data_samples'].set_metainfo(dict(batch_input_shape=(64, 96), pad_shape=(64, 96)))
     with pytest.raises(ValueError, match='WeightedRandomSampler.*train_cfg.rpn and train_cfg.rcnn'):
         toy.build(config).loss(sample['inputs'][None].float() / 255, [sample['data_samples']])
+
+
+def test_configs_and_models_are_built_by_the_name_of_the_package():
+    from mmengine.hub import get_config, get_model
+
+    name = 'mmlabelpenet::labelpenet/labelpenet_lite0_rendered.py'
+    assert get_config(name).model.num_classes == 4
+    assert type(get_model(name)).__name__ == 'LabelPENet'
+
+
+def test_a_retrained_model_without_its_labels_names_the_command_that_exports_them():
+    from mmlabelpenet.apis import load_config
+
+    config = load_config('mmlabelpenet::retrain/mask-rcnn_r50-dilated_voc07.py')
+    config.work_dir = 'out'
+    with pytest.raises(FileNotFoundError, match=r'data/retrain/voc07[\s\S]*export_pseudo_labels.py'):
+        check_training(config)
+
+
+@pytest.mark.parametrize('kind', ['mmdet.CocoMetric', 'VOCMetric'])
+def test_validation_refuses_metrics_that_read_the_ground_truth_of_samples(toy_root, tmp_path, kind):
+    config = validated(training(toy_root, tmp_path), toy_root)
+    config.val_evaluator = dict(type=kind)
+    with pytest.raises(ValueError, match=f'val_evaluator: {kind.rpartition(".")[2]} reads the ground truth'):
+        check_training(config)
+
+
+def test_training_may_be_validated_under_exponential_moving_averages(toy_root, tmp_path):
+    config = validated(training(toy_root, tmp_path, [('classification', 2)]), toy_root, 2)
+    config.custom_hooks = [dict(type='EMAHook')]
+    trained(config)
+    assert 'ema_state_dict' in torch.load(tmp_path / 'iter_2.pth', weights_only=False)
