@@ -73,7 +73,10 @@ class PseudoLabelStore:
         found: dict[int, list[Annotation]] = {image.id: [] for image in store.images}
         for annotation in kept:
             found[annotation.image_id].append(annotation)
-        self._texts = {numbered[key].img_id: msgspec.json.encode(annotations) for key, annotations in found.items()}
+        if not isinstance(content, dict):
+            store.annotations.clear()  # at COCO's size they take more memory than all texts: let go of them one by one
+        del kept
+        self._texts = {numbered[key].img_id: msgspec.json.encode(found.pop(key)) for key in list(found)}
 
     @classmethod
     def load(cls, path: str | Path) -> 'PseudoLabelStore':
@@ -271,6 +274,7 @@ class PseudoLabelWriter:
         if missing:
             raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
         content = _coco(self.header, [lines[i] for i in image_ids], classes)
+        del lines
         with atomic_write(self.path, 'wb') as file:
             file.write(msgspec.json.encode(content))
         for part in self._parts():

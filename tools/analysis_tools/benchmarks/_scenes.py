@@ -4,6 +4,7 @@ import copy
 import functools
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -103,7 +104,8 @@ def draw_batch(dataset: torch.utils.data.Dataset, number: int, size: int) -> dic
     return pseudo_collate([dataset[Draw(k % len(dataset), k)] for k in range(number * size, (number + 1) * size)])
 
 
-def run_label_pass(loader: dict, model: torch.nn.Module, stage: str) -> None:
+def run_label_pass(config: Config, model: torch.nn.Module, stage: str) -> None:
     """A whole label pass into a folder that goes again."""
     with tempfile.TemporaryDirectory() as folder:
-        LabelPass(loader, folder).run(Runner, stage, model)
+        runner = SimpleNamespace(cfg=config, build_dataloader=Runner.build_dataloader)
+        LabelPass(config.label_dataloader, folder).run(runner, stage, model)

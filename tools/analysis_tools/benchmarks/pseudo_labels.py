@@ -33,12 +33,12 @@ class Pass:
     """
 
     def __init__(self, config: Config, model: torch.nn.Module, stage: str, workers: int, threads: int | None = None) -> None:
-        self.loader = copy.deepcopy(config.label_dataloader)
-        self.loader.num_workers = workers
+        self.config = copy.deepcopy(config)
+        self.config.label_dataloader.num_workers = workers
         self.model, self.stage, self.threads = model, stage, threads
 
     def __call__(self) -> None:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
-        run_label_pass(self.loader, self.model, self.stage)
+        run_label_pass(self.config, self.model, self.stage)
         torch.set_num_threads(before)
