@@ -1,0 +1,50 @@
+"""What the loop needs of the data: refused in one line that says which key of the config to change, and how."""
+
+from typing import Any
+
+from torch.utils.data import BatchSampler, DataLoader
+
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+
+
+def check_loader(loader: DataLoader, num_classes: int) -> None:
+    """Refuse a data loader of the training split that the loop cannot draw from.
+
+    Raises:
+        ValueError: says which key of the config to change, and how.
+    """
+    sampler, dataset = type(loader.sampler).__name__, type(loader.dataset).__name__
+    if not hasattr(loader.sampler, 'start'):
+        batches = (
+            '' if type(loader.batch_sampler) is BatchSampler else f' and leave out batch_sampler, {type(loader.batch_sampler).__name__}'
+        )
+        raise ValueError(
+            f"Draws must be resumable, got {sampler}: set train_dataloader.sampler=dict(type='ResumableSampler'), which shuffles and "
+            f'never ends{batches}.'
+        )
+    if getattr(loader, 'persistent_workers', False):
+        raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
+    if not hasattr(loader.dataset, 'use_pseudo_labels'):
+        raise ValueError(
+            f'{dataset} takes no pseudo labels. train_dataloader.dataset is a VOCTags, or one in a ConcatDataset, RepeatDataset or '
+            "ClassBalancedDataset of mmlabelpenet: write these without 'mmdet.' or 'mmengine.' before them."
+        )
+    classes = loader.dataset.metainfo['classes']
+    if len(classes) != num_classes:
+        raise ValueError(
+            f'The model has {num_classes} classes, the training set {len(classes)} ({", ".join(classes[:5])}, ...). '
+            f'Set model.num_classes={len(classes)}, or metainfo.classes of the data sets.'
+        )
+
+
+def check_covered(dataset: Any, store: PseudoLabelStore) -> None:
+    """Refuse to train on images that were not labelled.
+
+    Raises:
+        ValueError: says how many there are.
+    """
+    if missing := sorted(set(dataset.image_ids) - set(store.image_ids)):
+        raise ValueError(
+            f'{len(missing)} training images have no entry in the pseudo labels, {missing[0]!r} for one. label_dataloader.dataset, or the '
+            'store that the phase names, must hold all images of train_dataloader.dataset: give both data sets the same split and indices.'
+        )
