@@ -147,9 +147,9 @@ class Trial:
             weights, momentum, stores = torch.load(folder / 'end.pth')
             assert toy.different(weights, expected[0]) == [] and stores == expected[2]
             assert all(torch.equal(a, b) for a, b in zip(momentum, expected[1], strict=True))
+            places = (*folder.rglob('*'), *work_dir.glob(f'.{folder.name}.*'))
+            assert [path for path in places if '.part' in path.name or path.name.endswith('.lock')] == []
             ends += 1
-        left = [path for path in work_dir.rglob('*') if '.part' in path.name or path.name.endswith('.lock')]
-        assert left == []
         return hit
 
 
