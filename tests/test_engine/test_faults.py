@@ -111,7 +111,7 @@ class Trial:
 
         if self.ranks == 1:
             run()
-        elif on_ranks(self.ranks, run, work_dir)[1] != [0] * self.ranks:
+        elif on_ranks(self.ranks, run, work_dir, timeout=3600)[1] != [0] * self.ranks:
             os._exit(1)
 
     def resume_until(self, work_dir, ticks, delay=0.0, rng=random):
