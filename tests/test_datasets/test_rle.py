@@ -33,8 +33,8 @@ def test_uncompressed_counts_are_compressed():
 @pytest.mark.parametrize(
     ('segmentation', 'message'),
     [
-        ([[0, 0, 4, 0, 4, 4]], 'no run-length code'),
-        ({'counts': 'abc'}, 'no run-length code'),
+        ([[0, 0, 4, 0, 4, 4]], 'not a run-length code'),
+        ({'counts': 'abc'}, 'not a run-length code'),
         ({'size': [3, 2], 'counts': [6]}, r'size \[3, 2\], but the image has \[2, 3\]'),
         ({'size': [2, 3], 'counts': [1, 4]}, 'cover 5 pixels'),
         ({'size': [2, 3], 'counts': [7, -1]}, 'neither a string nor a list'),
