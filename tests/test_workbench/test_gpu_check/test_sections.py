@@ -1,0 +1,103 @@
+"""Sections that end, fail, hang or find no time; what they noted stays."""
+
+import os
+import time
+
+import msgspec
+import pytest
+
+from mmlabelpenet.processes import is_alive
+from mmlabelpenet.workbench.gpu_check import sections
+from mmlabelpenet.workbench.gpu_check.records import Findings, Notebook, Report, Settings, Table, read_findings
+from mmlabelpenet.workbench.gpu_check.sections import Section, run_sections
+from mmlabelpenet.workbench.report.page import write_page
+
+CODE = """
+import os, subprocess, sys, time
+
+def quick(settings, notes):
+    notes.fact('device', settings.device)
+    notes.row('Times', ['name', 'ms'], ['one', 1.5])
+    notes.row('Times', ['name', 'ms'], ['two', None])
+
+def failing(settings, notes):
+    notes.fact('noted', 'before the error')
+    raise ValueError('Expected 1, got 2.')
+
+def hanging(settings, notes):
+    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+    notes.fact('child', child.pid)
+    time.sleep(600)
+
+def killed(settings, notes):
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run functions of CODE as sections, each with a share of the time."""
+    (tmp_path / 'functions.py').write_text(CODE)
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', os.getcwd())]))
+    monkeypatch.setattr(sections, 'GRACE', 1.0)
+
+    def run(seconds, finished=lambda _: None, **shares):
+        chosen = [Section(name, name.title(), share, f'functions:{name}') for name, share in shares.items()]
+        return run_sections(chosen, Settings('cpu', str(tmp_path / 'out')), seconds, finished)
+
+    return run
+
+
+def test_a_section_that_fails_or_dies_loses_neither_its_notes_nor_the_others(run):
+    first, second, last = run(300.0, failing=1.0, killed=1.0, quick=1.0)
+    assert (first.state, second.state, last.state) == ('failed', 'failed', 'done')
+    assert first.findings.facts == {'noted': 'before the error'} and 'Expected 1, got 2.' in first.message
+    assert last.findings.tables == [Table('Times', ['name', 'ms'], [['one', 1.5], ['two', None]])] and last.message == ''
+
+
+def test_a_section_is_cut_off_with_its_children_and_keeps_its_notes(run, tmp_path):
+    begin = time.monotonic()
+    (found,) = run(40.0, hanging=0.25)
+    assert found.state == 'cut off' and found.limit == 10.0 and 10 <= time.monotonic() - begin < 30
+    child = found.findings.facts['child']
+    end = time.monotonic() + 10
+    while is_alive(child) and time.monotonic() < end and _state(child) != 'Z':
+        time.sleep(0.1)
+    assert not is_alive(child) or _state(child) == 'Z'
+
+
+def _state(process):
+    """The state of a process as Linux shows it; Z has ended and waits for its parent."""
+    try:
+        with open(f'/proc/{process}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0]
+    except FileNotFoundError:
+        return 'Z'
+
+
+def test_sections_without_time_are_skipped_and_every_end_is_announced(run, monkeypatch):
+    monkeypatch.setattr(sections, 'LEAST', 1.0)
+    seen = []
+    outcomes = run(2.0, lambda found: seen.append(len(found)), hanging=1.0, quick=1.0)
+    assert [found.state for found in outcomes] == ['cut off', 'skipped'] and seen == [1, 2]
+    assert outcomes[1].message == 'No time was left.' and outcomes[1].findings == Findings()
+
+
+def test_the_report_survives_a_round_trip_and_its_page_escapes_what_was_found(tmp_path):
+    notes = Notebook(tmp_path / 'found.json')
+    notes.fact('GPU', '<b>&')
+    notes.problem('a problem')
+    notes.row('Times', ['name', 'ms'], ['one', None])
+    outcome = sections.Outcome('a', 'A title', 'cut off', 1.0, 2.0, read_findings(tmp_path / 'found.json'), 'the end')
+    report = Report('cuda', 8.0, 'now', [outcome])
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+    text = write_page(tmp_path / 'page.html', 'gpu_check.html', title='GPU check', report=report).read_text()
+    for part in ('&lt;b&gt;&amp;', 'a problem', 'A title', 'cut off', 'the end'):
+        assert part in text
+
+
+def test_findings_of_another_shape_are_refused(tmp_path):
+    (tmp_path / 'found.json').write_text('{"facts": [1]}')
+    with pytest.raises(ValueError, match='findings of a section'):
+        read_findings(tmp_path / 'found.json')
+    assert read_findings(tmp_path / 'none.json') == Findings()

@@ -1,0 +1,47 @@
+"""Which training fits into the time."""
+
+import pytest
+import toy
+
+from mmlabelpenet.workbench.experiments.estimate import Step
+from mmlabelpenet.workbench.gpu_check import training
+from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return Notebook(tmp_path / 'found.json')
+
+
+def test_windows_lie_in_the_image_and_differ_in_size():
+    boxes = training.windows(120, 160)
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= (160, 120)).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    assert len({tuple(box[2:] - box[:2]) for box in boxes}) >= 12
+
+
+def test_phases_are_shortened_by_one_factor_so_that_they_fit(toy_root, tmp_path, notes, monkeypatch):
+    config = toy.run_config(
+        toy_root, tmp_path, [('classification', 100, dict(milestones=[80])), ('detection', 300, dict(milestones=[200]))]
+    )
+    steps = [Step('classification', 100, 1.0), Step('labels of classification', 50, 1.0), Step('detection', 300, 1.0)]
+    monkeypatch.setattr('mmlabelpenet.workbench.experiments.estimate.estimate', lambda *args, **kwargs: steps)
+    seconds = (200 + 50) / training.SHARE
+    lengths = training.shortened(config, Settings('cuda', str(tmp_path)), seconds, notes)
+    assert lengths == {'classification': (50, [40]), 'detection': (150, [100])}
+    assert notes.findings.facts['minutes of the whole schedule, estimated'] == 7.5
+    assert training.shortened(config, Settings('cuda', ''), 1e6, notes) == {'classification': (100, [80]), 'detection': (300, [200])}
+    assert training.shortened(config, Settings('cpu', ''), 1e6, notes) == {'classification': (1, []), 'detection': (1, [])}
+
+
+def test_a_devkit_gets_resnet_where_its_weights_are(tmp_path, notes, monkeypatch):
+    monkeypatch.delenv('MMLABELPENET_DATA', raising=False)
+    (root := tmp_path / 'VOCdevkit/VOC').joinpath('ImageSets/Main').mkdir(parents=True)
+    for split in ('val', 'train'):
+        (root / f'ImageSets/Main/{split}.txt').touch()
+    path, options = training.chosen_config(Settings('cuda', str(tmp_path), str(root)), notes)
+    assert path.name == 'labelpenet_lite0_voc12mini.py'
+    assert options['test_dataloader.dataset.proposals'] == str(root / 'proposals/val.npz') and options['corloc_evaluator.split'] == 'train'
+    (tmp_path / 'weights').mkdir()
+    (tmp_path / 'weights/resnet50_caffe_imagenet_fp16.pth').touch()
+    path, _ = training.chosen_config(Settings('cuda', str(tmp_path), str(root)), notes)
+    assert path.name == 'labelpenet_r50_voc12mini.py'

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Pack what a machine without network needs for the GPU check: bash tools/gpu_bundle.sh DIR [--data DEVKIT] [--weights FILE]
+# The machine has Python, PyTorch, torchvision, NumPy, SciPy and OpenCV. There: bash unpack.sh, in the folder of the parts.
+# DEVKIT goes in with images of at most 400 pixels a side and its proposals/SPLIT.npz. Environment: PYTHON_VERSION (3.12) of that machine,
+# PLATFORM (x86_64), PART_MIB (60), the largest size of a part.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${PYTHON:-python}
+usage='usage: bash tools/gpu_bundle.sh DIR [--data DEVKIT] [--weights FILE]'
+
+fail() {
+    echo "Error: $*" >&2
+    exit 1
+}
+
+out='' data='' weights=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) echo "$usage" && exit ;;
+        --data | --weights) [ $# -gt 1 ] || fail "$1 needs a path. $usage"; printf -v "${1#--}" %s "$2"; shift 2 ;;
+        -*) fail "Unknown option $1. $usage" ;;
+        *) [ -z "$out" ] || fail "One DIR is expected, got $out and $1. $usage"; out=$1; shift ;;
+    esac
+done
+[ -n "$out" ] || fail "DIR is missing. $usage"
+[ -z "$data" ] || [ -d "$data/ImageSets/Main" ] || fail "$data is not a VOC devkit: it has no folder ImageSets/Main."
+[ -z "$weights" ] || [ -f "$weights" ] || fail "$weights does not exist."
+mkdir -p "$out"
+[ -z "$(ls -A "$out")" ] || fail "$out is not empty. Remove it or choose another folder."
+
+box=$(mktemp -d)
+trap 'rm -rf "$box"' EXIT
+mkdir -p "$box/mmlabelpenet" "$box/wheels"
+git -C "$root" archive HEAD | tar -x -C "$box/mmlabelpenet"
+git -C "$root" rev-parse HEAD >"$box/COMMIT"
+
+# OpenMMLab's packages have no wheels on the index; built here they are pure Python.
+pip() { "$python" -m pip "$1" -q --no-deps -c "$root/requirements/constraints.txt" "${@:2}"; }
+grep '^onedl' "$root/requirements/offline.txt" >"$box/own.txt"
+grep -v '^onedl\|^#' "$root/requirements/offline.txt" >"$box/others.txt"
+pip wheel -w "$box/wheels" -r "$box/own.txt"
+machine=${PLATFORM:-x86_64}
+pip download --only-binary=:all: --python-version "${PYTHON_VERSION:-3.12}" --platform "manylinux2014_$machine" \
+    --platform "manylinux_2_28_$machine" -d "$box/wheels" -r "$box/others.txt"
+rm "$box/own.txt" "$box/others.txt"
+
+if [ -n "$data" ]; then
+    mkdir -p "$box/data"
+    PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m mmlabelpenet.workbench.gpu_check.shrink "$data" "$box/data/VOCdevkit/$(basename "$data")"
+fi
+if [ -n "$weights" ]; then
+    mkdir -p "$box/data/weights"
+    cp "$weights" "$box/data/weights/"
+fi
+
+tar -cz -C "$box" . | split -d -a 1 -b "${PART_MIB:-60}M" - "$out/bundle.tar.gz.part"
+cp "$root/tools/gpu_unpack.sh" "$out/unpack.sh"
+du -h --apparent-size "$out"/* >&2
