@@ -22,14 +22,14 @@ def needed(names):
     found, left = {}, list(names)
     while left:
         name = re.sub('[-_.]+', '-', left.pop()).lower()
-        try:
-            found[name] = found.get(name) or distribution(name)
-        except PackageNotFoundError:
+        if name in found:
             continue
-        for text in found[name].requires or ():
-            requirement = Requirement(text)
-            if (requirement.marker is None or requirement.marker.evaluate(dict(extra=''))) and requirement.name.lower() not in found:
-                left.append(requirement.name)
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:  # an optional part of another platform
+            continue
+        requirements = map(Requirement, found[name].requires or ())
+        left += [each.name for each in requirements if each.marker is None or each.marker.evaluate(dict(extra=''))]
     return found.values()
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
+import numpy as np
 from defusedxml.ElementTree import parse
 from PIL import Image
 
@@ -45,7 +46,8 @@ def shrink_devkit(root: Path, small: Path, longest: int = LONGEST) -> int:
             for name in file.image_ids:
                 (height, width), (w, h) = sizes[name]
                 bboxes, scores = file.get(name)
-                records.append(ProposalRecord(name, (h, w), bboxes * (w / width, h / height, w / width, h / height), scores))
+                scaled = np.clip(bboxes * (w / width, h / height, w / width, h / height), 0, (w, h, w, h)).astype(np.float32)
+                records.append(ProposalRecord(name, (h, w), scaled, scores))
             write_proposals(folder / f'proposals/{split}.npz', records, file.settings)
     return len(sizes)
 

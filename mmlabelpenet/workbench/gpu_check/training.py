@@ -1,6 +1,7 @@
 """A real training of all phases on a devkit, with its schedule shortened to the time there is, and its metrics."""
 
 import os
+import shutil
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,7 @@ def training(settings: Settings, notes: Notebook) -> None:
     from mmlabelpenet.apis.test import test
 
     begin = time.monotonic()
+    shutil.rmtree(f'{settings.out}/training', ignore_errors=True)  # of an earlier check
     init_default_scope('mmlabelpenet')
     path, options = chosen_config(settings, notes)
     config = load_config(path, options | {'work_dir': f'{settings.out}/training'})
