@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, TRAINED_ON, check_inputs
 from mmlabelpenet.apis.train import check_training
+from mmlabelpenet.workbench.exports.voc import write_label_map
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,3 +126,11 @@ def test_a_config_of_no_training_is_refused(config):
     config.train_dataloader = None
     with pytest.raises(ValueError, match='is not the config of a training: it has no train_dataloader'):
         check_training(config)
+
+
+def test_a_metric_on_a_devkit_with_classes_of_its_own_is_not_asked_for_those_of_voc(tmp_path):
+    for folder in ('JPEGImages', 'ImageSets/Main'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'ImageSets/Main/test.txt').write_text('a\n')
+    write_label_map(tmp_path, ['cat', 'lolly'])
+    check_inputs(Config(dict(test_evaluator=dict(type='StageMetric', data_root=str(tmp_path), split='test'))), TESTED_ON)

@@ -106,8 +106,8 @@ def test_the_stages_metric_may_stand_in_a_list_beside_others(tested, toy_root, c
 
 def test_an_evaluator_without_the_stages_metric_is_an_error(toy_root, checkpoint, tmp_path):
     config = make_config(toy_root, tmp_path)
-    config.test_evaluator = [dict(type='mmdet.VOCMetric')]
-    with pytest.raises(ValueError, match="one metric with type='StageMetric', got the metrics mmdet.VOCMetric"):
+    config.test_evaluator = [dict(type='mmdet.OpenImagesMetric')]
+    with pytest.raises(ValueError, match="one metric with type='StageMetric', got the metrics mmdet.OpenImagesMetric"):
         apis.test(config, checkpoint)
 
 
