@@ -193,7 +193,7 @@ def test_a_dry_run_of_many_prints_what_would_be_submitted(configs, capsys):
         ),
         (['slurm', 'gpu', 'A.py'], 'The number of GPUs is missing. Usage: bash tools/slurm_train.sh PARTITION'),
         (['slurm', 'gpu', 'A.py', '12'], 'GPUS must be a multiple of GPUS_PER_NODE, got 12 and 8'),
-        (['slurm', 'gpu', 'A.py', '4'], 'there is no command srun'),
+        (['slurm', 'gpu', 'A.py', '4'], 'the command srun was not found'),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_line(configs, monkeypatch, words, error):

@@ -7,7 +7,6 @@ makes it take memory for every pixel of its outline.
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -228,5 +227,7 @@ def enlarged_code(mask: NDArray[np.bool_], size: tuple[int, int]) -> RLE:
 
 def _repeats(small: int, large: int) -> NDArray[np.int64]:
     """How often each of so many rows stands among those of the other size."""
+    import cv2  # measures do without it
+
     taken = cv2.resize(np.arange(small, dtype=np.float32)[None], (large, 1), interpolation=cv2.INTER_NEAREST)
     return np.bincount(taken[0].astype(np.int64), minlength=small)

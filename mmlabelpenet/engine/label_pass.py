@@ -3,7 +3,7 @@
 import copy
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,11 @@ class LabelPass:
         dataloader: config; its data set is the training split at test scale, without augmentation. Beside its ``num_workers`` processes
             that load images, ``num_workers`` others run the CRF while the network goes on.
         folder: where stores lie, ``<folder>/<stage>.json``.
+        model_config: the network's; a store is tied to it.
     """
 
-    def __init__(self, dataloader: dict, folder: str | Path) -> None:
+    def __init__(self, dataloader: dict, folder: str | Path, model_config: Mapping) -> None:
+        self.model_config = model_config
         self.dataloader = copy.deepcopy(dataloader)
         self.num_workers = int(dataloader.get('num_workers', 0))
         self.folder = Path(folder)
@@ -85,7 +87,7 @@ class LabelPass:
 
     def _run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
         dataset = DATASETS.build(self.dataloader['dataset'])
-        header = fingerprint(runner.cfg.model, stage, model, dataset)
+        header = fingerprint(self.model_config, stage, model, dataset)
         path = self.folder / f'{stage}.json'
         if (store := self._finished(path, header)) is not None:
             return store

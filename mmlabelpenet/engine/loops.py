@@ -68,7 +68,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         check_loader(self.dataloader, model.num_classes)
         runner.register_hook(ValidatedStagesHook())
         self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
-        self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels')
+        self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels', runner.cfg.model)
 
     @property
     def model(self) -> torch.nn.Module:

@@ -26,7 +26,7 @@ def trained(toy_root, tmp_path):
 
 
 def run_pass(runner, stage='classification'):
-    return LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels').run(runner, stage, runner.model)
+    return LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels', runner.cfg.model).run(runner, stage, runner.model)
 
 
 def test_the_store_holds_what_the_generator_says_in_original_pixels(trained):

@@ -61,7 +61,7 @@ def test_several_ranks_make_the_store_of_one(root, tmp_path):
             allow_cpu_ranks(config)
         runner = toy.build_runner(config)
         model = getattr(runner.model, 'module', runner.model)
-        LabelPass(config.label_dataloader, folder / 'pseudo_labels').run(runner, 'classification', model)
+        LabelPass(config.label_dataloader, folder / 'pseudo_labels', config.model).run(runner, 'classification', model)
 
     label(0, 1)
     assert on_ranks(2, lambda rank: label(rank, 2), tmp_path / '2')[1] == [0, 0]

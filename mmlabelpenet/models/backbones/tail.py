@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -81,12 +81,20 @@ class ASPPTail(Tail):
 
     Args:
         in_channels: channels of the shared map.
-        **kwargs: of :class:`LabelPEASPP`.
+        channels, out_channels, dilations, init_cfg: of :class:`LabelPEASPP`.
     """
 
-    def __init__(self, in_channels: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int = 256,
+        out_channels: int = 256,
+        dilations: Sequence[int] = (1, 2, 4, 6),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__()
-        self.complete(in_channels, in_channels, aspp=kwargs, with_input=True)
+        aspp = dict(channels=channels, out_channels=out_channels, dilations=dilations, init_cfg=init_cfg)
+        self.complete(in_channels, in_channels, aspp=aspp, with_input=True)
 
     def fixed(self, x: Tensor) -> Tensor:
         """The map itself."""

@@ -49,8 +49,8 @@ def masks_of(objects: Objects, masks: Masks | None, size: tuple[int, int], min_i
     >>> square = np.zeros((1, 4, 4), bool)
     >>> square[0, 1:3, 1:3] = True
     >>> objects = Objects(np.array([[1, 1, 3, 3], [0, 0, 1, 1]], np.float32), np.array([0, 0]), np.zeros(2, bool))
-    >>> masks_of(objects, Masks(np.array([0]), square), (4, 4), 0.5).sum((1, 2))
-    array([4, 0])
+    >>> masks_of(objects, Masks(np.array([0]), square), (4, 4), 0.5).sum((1, 2)).tolist()
+    [4, 0]
     """
     result = np.zeros((len(objects.labels), *size), np.uint8)
     if masks is None or not len(masks.labels) or not len(objects.labels):

@@ -1,6 +1,6 @@
 """Made-up proposals and labels of any number of images; each step runs as a process of its own, so that its memory can be measured:
 
-python _coco_size.py FOLDER IMAGES write-proposals|write-store|open|load
+Arguments: a folder, the number of images, and ``write-proposals``, ``write-store``, ``open`` or ``load``.
 
 The last line of output is JSON: ``seconds`` of the step; ``peak`` of the process's memory, and what it holds ``after`` the step, in bytes,
 without libraries.
@@ -26,7 +26,7 @@ PROPOSALS, INSTANCES, HEIGHT, WIDTH = 500, 2, 480, 640
 READ = 1000  # images that are loaded
 
 
-def main(folder: Path, images: int, step: str) -> dict[str, float]:
+def measure(folder: Path, images: int, step: str) -> dict[str, float]:
     """Run one step."""
     libraries, start = resident(), time.perf_counter()
     names = [f'train2017/{number:012d}' for number in range(images)]
@@ -74,4 +74,4 @@ def write_store(path: Path, names: list[str]) -> None:
 
 
 if __name__ == '__main__':
-    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])) + '\n')
+    sys.stdout.write(json.dumps(measure(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])) + '\n')

@@ -108,4 +108,4 @@ def run_label_pass(config: Config, model: torch.nn.Module, stage: str) -> None:
     """A whole label pass into a folder that goes again."""
     with tempfile.TemporaryDirectory() as folder:
         runner = SimpleNamespace(cfg=config, build_dataloader=Runner.build_dataloader)
-        LabelPass(config.label_dataloader, folder).run(runner, stage, model)
+        LabelPass(config.label_dataloader, folder, config.model).run(runner, stage, model)
