@@ -46,12 +46,14 @@ class ClassActivation(AttentionGenerator):
         head = getattr(detector.roi_head, 'tag_head', None)
         if head is None:
             raise TypeError("ClassActivation needs a stage with a tag head: roi_head=dict(tag_head=dict(type='TagHead', ...)).")
+        if not objects:
+            return super().attention_maps(detector, reading, objects)
         height, width = reading.size
         stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
         classes = [found.label for found in objects]
         maps = head.activation_maps(reading.x[-1][0])[classes].clamp(min=0)
         size = [side * stride for side in maps.shape[1:]]
-        maps = F.interpolate(maps[None], size, mode='bilinear')[0, :, :height, :width] if classes else maps.new_zeros(0, height, width)
-        peaks = maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None] if classes else 1
-        scores = head(detector.roi_head.image_means(reading.x, [reading.sample]))[0].sigmoid()
+        maps = F.interpolate(maps[None], size, mode='bilinear')[0, :, :height, :width]
+        peaks = maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]
+        scores = detector.roi_head.tag_probs(reading.x, reading.sample)
         return (maps / (2 * self.threshold * peaks)).clamp(max=1), scores[classes]

@@ -163,6 +163,10 @@ class MILRoIHead(StandardRoIHead):
         boxes = [x[0].new_tensor([[0, 0, *sample.img_shape[1::-1]]]) for sample in samples]
         return self._feats(x, bbox2roi(boxes)).mean((2, 3))
 
+    def tag_probs(self, x: tuple[Tensor, ...], sample: DetDataSample) -> Tensor:
+        """Probability of each tag of one image, float (C,), by the tag head."""
+        return self.tag_head(self.image_means(x, [sample]))[0].sigmoid()
+
     def _feats(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         extract = getattr(self.bbox_roi_extractor, 'means', self.bbox_roi_extractor)  # means alone where scores need no more
         return extract(x[: self.bbox_roi_extractor.num_inputs], rois)

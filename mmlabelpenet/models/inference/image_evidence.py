@@ -24,7 +24,7 @@ def image_evidence(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: De
         float (C,) in (0, 1].
     """
     if detector.roi_head.tag_head is not None:
-        return detector.roi_head.tag_head(detector.roi_head.image_means(x, [sample]))[0].sigmoid()
+        return detector.roi_head.tag_probs(x, sample)
     height, width = sample.img_shape[:2]
     ((logits, *_),) = detector.roi_head.logits(x, [x[0].new_tensor([[0, 0, width, height]])])
     (probs,) = detector.roi_head.bbox_head.class_probs(logits)

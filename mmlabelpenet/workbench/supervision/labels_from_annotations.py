@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.evaluation.devkit import Devkit, Masks, Objects
-from mmlabelpenet.evaluation.overlaps import box_iou
+from mmlabelpenet.evaluation.overlaps import box_iou, encode_masks
 from mmlabelpenet.progress import track
 from mmlabelpenet.structures import pseudo_instances
 
@@ -55,15 +56,10 @@ def masks_of(objects: Objects, masks: Masks | None, size: tuple[int, int], min_i
     result = np.zeros((len(objects.labels), *size), np.uint8)
     if masks is None or not len(masks.labels) or not len(objects.labels):
         return result
-    iou = box_iou(objects.bboxes, np.stack([box_of(mask) for mask in masks.masks]))
+    boxes = coco_mask.toBbox(encode_masks(masks.masks))  # xywh
+    iou = box_iou(objects.bboxes, np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1))
     iou[objects.labels[:, None] != masks.labels[None]] = 0
     for number, best in enumerate(iou.argmax(1)):
         if iou[number, best] >= min_iou:
             result[number] = masks.masks[best]
     return result
-
-
-def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The box of a mask that is not empty, xyxy, half-open."""
-    ys, xs = np.nonzero(mask)
-    return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float64)
