@@ -19,18 +19,20 @@ def _child(name: str, parent: str, *locations: str) -> Registry:
 
 MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmlabelpenet.workbench.variants', 'mmdet.models')
 TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.models', 'mmdet.models')
-LABEL_GENERATORS = Registry('label generator', scope='mmlabelpenet', locations=['mmlabelpenet.calibration'])
+LABEL_GENERATORS = Registry(
+    'label generator', scope='mmlabelpenet', locations=['mmlabelpenet.calibration', 'mmlabelpenet.workbench.variants']
+)
 DATASETS = _child(
     'dataset',
     'DATASETS',
     'mmlabelpenet.datasets.voc_tags',
     'mmlabelpenet.datasets.wrappers',
-    'mmlabelpenet.datasets.weighted',
+    'mmlabelpenet.workbench.exports.weighted',
     'mmdet.datasets',
 )
 DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'mmlabelpenet.datasets.samplers')
 TRANSFORMS = _child(
-    'transform', 'TRANSFORMS', 'mmlabelpenet.datasets.transforms', 'mmlabelpenet.datasets.weighted', 'mmdet.datasets.transforms'
+    'transform', 'TRANSFORMS', 'mmlabelpenet.datasets.transforms', 'mmlabelpenet.workbench.exports.weighted', 'mmdet.datasets.transforms'
 )
 LOOPS = _child('loop', 'LOOPS', 'mmlabelpenet.engine')
 HOOKS = _child('hook', 'HOOKS', 'mmlabelpenet.engine', 'mmlabelpenet.workbench.report', 'mmdet.engine.hooks')

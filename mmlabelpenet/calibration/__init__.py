@@ -1,7 +1,6 @@
 """Fig. 2 from left to right: objects → excitation → attention → CRF → label generators; and the labels of backward validation."""
 
 from .backward import DetectionLabels
-from .class_activation import ClassActivation
 from .generators import MaskAggregation, ProposalCalibration
 
-__all__ = ['ClassActivation', 'DetectionLabels', 'MaskAggregation', 'ProposalCalibration']
+__all__ = ['DetectionLabels', 'MaskAggregation', 'ProposalCalibration']

@@ -37,7 +37,7 @@ class MILBBoxHead(BaseModule):
         fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
-        roi_norm: config of a module on flattened RoI features, such as :class:`~.pooled_mil_head.CentredUnitNorm`; None leaves them as
+        roi_norm: config of a module on flattened RoI features, such as ``CentredUnitNorm``; None leaves them as
             they are.
         refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``; None has none. With them the mean
             of the branches ranks proposals, and class scores and excitation backprop are those of the last branch.
@@ -116,7 +116,7 @@ class MILRoIHead(StandardRoIHead):
             where the head has some; ``'class'``, the softmax class score.
         chunk: number of proposals that go through the head at once; they are computed again in the backward pass, which limits the
             memory. None takes all.
-        tag_head: config of a :class:`~mmlabelpenet.models.tag_head.TagHead`, which learns to name the tags of the whole image.
+        tag_head: config of a ``TagHead``, which learns to name the tags of the whole image.
         **kwargs: of mmdet's ``StandardRoIHead``.
 
     Raises:

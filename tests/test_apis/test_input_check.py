@@ -5,7 +5,8 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
 from mmlabelpenet.apis.input_check import check_input
-from mmlabelpenet.models.backbones import VGG16C4, EfficientNetLite0C4
+from mmlabelpenet.models.backbones import VGG16C4
+from mmlabelpenet.workbench.variants import EfficientNetLite0C4
 
 
 def preprocessor(**kwargs):

@@ -12,9 +12,9 @@ from mmengine.logging import MMLogger
 from training import killed, train
 
 from mmlabelpenet.models import feature_cache
-from mmlabelpenet.models.backbones import EfficientNetLite0Tail, ResNetC5
 from mmlabelpenet.models.feature_cache import FeatureCache, MapKey
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants import EfficientNetLite0Tail, ResNetC5
 
 
 def total(losses):

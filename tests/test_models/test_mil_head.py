@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from mmlabelpenet.models import mil_head
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
-from mmlabelpenet.models.pooled_mil_head import CentredUnitNorm
 from mmlabelpenet.models.recompute import recompute_activations
 from mmlabelpenet.structures import hand_over, pseudo_instances
+from mmlabelpenet.workbench.variants import CentredUnitNorm
 
 KEEP = ('proposals', 'gt_image_labels')
 

@@ -12,10 +12,11 @@ import torchvision
 from torch import nn
 
 from mmlabelpenet.apis import load_config
-from mmlabelpenet.models.backbones import VGG16C4, EfficientNetLite0C4, EfficientNetLite0Tail, ResNetC4, ResNetC5, VGG16Tail
+from mmlabelpenet.models.backbones import VGG16C4, VGG16Tail
 from mmlabelpenet.models.published_weights import rename_published
 from mmlabelpenet.models.weights import ImageNetWeights, convert_imagenet, load_imagenet
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants import EfficientNetLite0C4, EfficientNetLite0Tail, ResNetC4, ResNetC5
 
 DATA = Path(os.environ.get('MMLABELPENET_DATA', 'data/VOCdevkit'))
 R50 = DATA.parent / 'weights' / 'resnet50_caffe_imagenet_fp16.pth'

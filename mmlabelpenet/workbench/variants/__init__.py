@@ -1,9 +1,28 @@
-"""Parts of models that Label-PEnet does not have: baselines of the paper's tables, and alternatives that experiments compare with it.
+"""Parts of models that Label-PEnet does not have: other backbones, heads and first labels, and baselines of the paper's tables.
 
-Importing this package registers them; the registry of models knows the place.
+Importing this package registers them; registries know the place.
 """
 
+from .class_activation import ClassActivation
 from .conv_mil_head import ConvMILBBoxHead
+from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
 from .online_refinement import OICRBranches, PCLBranches
+from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead
+from .resnet import ResNetC4, ResNetC5
+from .roi_means import MeanRoIExtractor
+from .tag_head import TagHead
 
-__all__ = ['ConvMILBBoxHead', 'OICRBranches', 'PCLBranches']
+__all__ = [
+    'CentredUnitNorm',
+    'ClassActivation',
+    'ConvMILBBoxHead',
+    'EfficientNetLite0C4',
+    'EfficientNetLite0Tail',
+    'MeanRoIExtractor',
+    'OICRBranches',
+    'PCLBranches',
+    'PooledMILBBoxHead',
+    'ResNetC4',
+    'ResNetC5',
+    'TagHead',
+]

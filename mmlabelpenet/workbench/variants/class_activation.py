@@ -20,7 +20,7 @@ from mmlabelpenet.registry import LABEL_GENERATORS
 class ClassActivation(AttentionGenerator):
     """Class activation maps of the whole image in the place of the proposals' excitation maps (Zhou et al., CVPR 2016).
 
-    For a classification stage with a :class:`~mmlabelpenet.models.tag_head.TagHead`. R^c still is the best proposal of a tag; the class
+    For a classification stage with a :class:`~.tag_head.TagHead`. R^c still is the best proposal of a tag; the class
     score of an object is the probability of its tag.
 
     Args:

@@ -7,10 +7,9 @@ import torch
 import toy
 from torch.nn import functional as F
 
-from mmlabelpenet.calibration.class_activation import ClassActivation
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.models.inference.image_evidence import image_evidence
-from mmlabelpenet.models.tag_head import TagHead
+from mmlabelpenet.workbench.variants import ClassActivation, TagHead
 
 
 @pytest.fixture

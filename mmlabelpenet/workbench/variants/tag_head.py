@@ -14,8 +14,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmlabelpenet.models.pooled_mil_head import CentredUnitNorm
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants.pooled_mil_head import CentredUnitNorm
 
 
 @MODELS.register_module()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmlabelpenet.models.roi_means import MeanRoIExtractor, SingleRoIExtractor
+from mmlabelpenet.workbench.variants.roi_means import MeanRoIExtractor, SingleRoIExtractor
 
 
 def settings(ratio=1, size=5, aligned=False):

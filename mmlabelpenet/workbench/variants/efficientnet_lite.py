@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlabelpenet.models.backbones.tail import FixedNorms, Tail, default_init, freeze_norms
 from mmlabelpenet.registry import MODELS
-
-from .tail import FixedNorms, Tail, default_init, freeze_norms
 
 
 class _Group(NamedTuple):

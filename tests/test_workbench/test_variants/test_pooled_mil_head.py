@@ -3,8 +3,8 @@
 import torch
 
 from mmlabelpenet.calibration.excitation import proposal_attention
-from mmlabelpenet.models import MILBBoxHead, PooledMILBBoxHead, pooled_mil_head
-from mmlabelpenet.models.pooled_mil_head import CentredUnitNorm
+from mmlabelpenet.models import MILBBoxHead
+from mmlabelpenet.workbench.variants import CentredUnitNorm, PooledMILBBoxHead, pooled_mil_head
 
 
 def head(**kwargs):

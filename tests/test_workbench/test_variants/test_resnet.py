@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from mmlabelpenet.models.backbones import ResNetC4, ResNetC5
+from mmlabelpenet.workbench.variants import ResNetC4, ResNetC5
 
 
 def randomise_norms(module):

@@ -9,9 +9,8 @@ from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
 from torch import Tensor
 
+from mmlabelpenet.models.backbones.tail import FixedNorms, Tail, default_init
 from mmlabelpenet.registry import MODELS
-
-from .tail import FixedNorms, Tail, default_init
 
 _STRIDES = {16: ((1, 2, 2), (1, 1, 1)), 8: ((1, 2, 1), (1, 1, 2))}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmlabelpenet.models.backbones import EfficientNetLite0C4, EfficientNetLite0Tail, efficientnet_lite
+from mmlabelpenet.workbench.variants import EfficientNetLite0C4, EfficientNetLite0Tail, efficientnet_lite
 
 CACHE = {}
 
