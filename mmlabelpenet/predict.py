@@ -109,7 +109,7 @@ def names_below(images: list[Path]) -> tuple[Path, dict[str, str]]:
     >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
     {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
     """
-    from mmlabelpenet.datasets.image_names import identities
+    from mmlabelpenet.formats.image_names import identities
 
     paths = [Path(os.path.abspath(path)) for path in images]
     root = Path(os.path.commonpath([path.parent for path in paths]))
@@ -120,8 +120,8 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     """Masks and drawings of one image: ``masks/<id>_instances.png`` (16 bits), ``masks/<id>_classes.png``, ``drawn/<id>.jpg``."""
     import cv2
 
-    from mmlabelpenet.datasets.images import jpeg_bytes
     from mmlabelpenet.files import fitted
+    from mmlabelpenet.formats.images import jpeg_bytes
 
     files, name = {}, fitted(found.image_id, len('_instances.png'))
     if 'png' in formats:

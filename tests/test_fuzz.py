@@ -31,13 +31,13 @@ from mmlabelpenet.apis.overlap import image_files
 from mmlabelpenet.apis.published import describe, publish, to_state_dict
 from mmlabelpenet.commands import browse, export
 from mmlabelpenet.datasets.coco import read_names
-from mmlabelpenet.datasets.images import read_image, read_rgb, unusable
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.coco import COCODevkit
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.formats.images import read_image, read_rgb, unusable
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.experiments.collect import read_result
 from mmlabelpenet.workbench.exports.folder import replace_files

@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.apis import LabelPENetInferencer
-from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.visualization.drawing import class_colours, enlarge, webp
 from mmlabelpenet.workbench.report.panels import Tile, label_tiles, stack
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes
 from mmlabelpenet.apis.config import config_classes, load_config
 from mmlabelpenet.apis.results import Prediction, worth_showing
-from mmlabelpenet.datasets.images import list_images, read_rgb
-from mmlabelpenet.datasets.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.formats.images import list_images, read_rgb
+from mmlabelpenet.formats.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.registry import MODELS

@@ -8,9 +8,9 @@ import msgspec
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import inner_datasets
-from mmlabelpenet.datasets.image_names import read_image_list, without_suffix
 from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.files import below, file_hash
+from mmlabelpenet.formats.image_names import read_image_list, without_suffix
 from mmlabelpenet.schema import read_json
 
 

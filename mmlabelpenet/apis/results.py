@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlabelpenet.datasets.rle import EncodedMasks, encoded
+from mmlabelpenet.formats.rle import EncodedMasks, encoded
 
 RANKED_SHOWN = 5
 
@@ -82,7 +82,7 @@ class Prediction:
         Raises:
             ValueError: the image is an array and was not given, or has another size.
         """
-        from mmlabelpenet.datasets.images import read_rgb
+        from mmlabelpenet.formats.images import read_rgb
         from mmlabelpenet.visualization.drawing import class_colours, draw_instances
 
         if image is None and self.path is None:

@@ -23,14 +23,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmlabelpenet.datasets.images import read_image
-from mmlabelpenet.datasets.mapped_arrays import ArrayFile
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, below, fitted, locked
+from mmlabelpenet.formats.images import read_image
+from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.schema import read_json

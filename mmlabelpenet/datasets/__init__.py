@@ -1,4 +1,4 @@
-"""Images with tags, proposals, pseudo labels; ground truth for metrics; the rendered data set.
+"""All that training reads: images with tags, proposals, pseudo labels.
 
 Data sets and transforms are imported when they are asked for: the converters need no PyTorch.
 """

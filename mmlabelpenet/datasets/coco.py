@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ..files import below
+from ..formats.image_names import check_distinct, identities
 from ..schema import read_json
-from .image_names import check_distinct, identities
 from .image_set import ImageSet
 from .tag_files import tags_from_file
 

@@ -69,7 +69,7 @@ class ImageSet(ABC):
             FileNotFoundError: the image is missing.
             ValueError: the file is not an image.
         """
-        from .images import image_size  # OpenCV is not needed for measures
+        from ..formats.images import image_size  # OpenCV is not needed for measures
 
         return image_size(self.image_path(image_id), min_side=1)
 

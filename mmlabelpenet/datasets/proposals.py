@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic_write
+from ..formats.mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
 from ..schema import decode_json
-from .mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
 from .proposal_records import ProposalRecord, canonical_order, check_record
 
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')

@@ -18,10 +18,10 @@ from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.image_names import check_distinct
 from mmlabelpenet.datasets.label_schema import Annotation, Category, Code, Image, Line, LineInstance, Store
-from mmlabelpenet.datasets.rle import EncodedMasks, checked_segmentation, encoded
 from mmlabelpenet.files import atomic_write, checked_name, file_hash
+from mmlabelpenet.formats.image_names import check_distinct
+from mmlabelpenet.formats.rle import EncodedMasks, checked_segmentation, encoded
 from mmlabelpenet.schema import convert, read_json
 
 VERSION = 2
@@ -240,7 +240,7 @@ class PseudoLabelWriter:
             img_id: of the data set.
             file_name: as read, for other programs; its folder is that of ``img_id``.
             ori_shape: (h, w).
-            pseudo: pseudo instances in pixels of the original image; their masks may be :class:`~.rle.EncodedMasks`.
+            pseudo: pseudo instances in pixels of the original image; their masks may be :class:`~mmlabelpenet.formats.rle.EncodedMasks`.
             file: the image's file, so that readers notice when it changes.
         """
         codes = pseudo.masks.codes if isinstance(pseudo.masks, EncodedMasks) else map(encoded, pseudo.masks.masks)

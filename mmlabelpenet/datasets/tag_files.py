@@ -17,8 +17,8 @@ import msgspec
 from defusedxml.ElementTree import parse as parse_safely
 
 from ..files import below, checked_name
+from ..formats.image_names import without_suffix
 from ..schema import decode_json, read_text, short
-from .image_names import without_suffix
 
 _LARGEST_XML = 1 << 26  # bytes
 _SHOWN = 8  # classes in an error

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import checked_name
+from ..formats.image_names import identities, is_image_name, read_image_list
 from ..schema import read_text
-from .image_names import identities, is_image_name, read_image_list
 from .image_set import ImageSet
 from .tag_files import tags_from_file, tags_from_lists, tags_from_xml
 

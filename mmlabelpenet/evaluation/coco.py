@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..datasets.coco import AnnotationFile, COCOImages, Mark, read_annotations
 from ..datasets.label_schema import Box, Code
-from ..datasets.rle import checked_segmentation, draw
+from ..formats.rle import checked_segmentation, draw
 from ..schema import decode_json
 from .devkit import Devkit, Masks, Objects, ResultNames, void_of
 

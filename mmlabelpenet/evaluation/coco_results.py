@@ -28,7 +28,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..datasets.label_schema import Box, Code
-from ..datasets.rle import RLE, checked_rle
+from ..formats.rle import RLE, checked_rle
 from ..schema import decode_json
 from .devkit import ResultNames
 from .json_stream import iter_json_list

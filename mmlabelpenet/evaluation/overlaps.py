@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from ..datasets.rle import RLE
+from ..formats.rle import RLE
 
 
 class BestOverlap(NamedTuple):

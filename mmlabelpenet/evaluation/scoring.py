@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.rle import decode_mask
+from ..formats.rle import decode_mask
 from . import functional as measure
 
 GROUPS = ('bbox', 'corloc', 'segm', 'abo', 'miou')

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
-from mmlabelpenet.datasets.images import read_rgb
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.registry import DATASETS
 
 

@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.apis.config import build_dataset
-    from mmlabelpenet.datasets.images import jpeg_bytes
     from mmlabelpenet.datasets.samplers import evenly_spread
+    from mmlabelpenet.formats.images import jpeg_bytes
     from mmlabelpenet.progress import track
     from mmlabelpenet.workbench.report.training_images import draw_sample
 

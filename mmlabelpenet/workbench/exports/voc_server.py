@@ -23,12 +23,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
-from mmlabelpenet.datasets.images import read_indices
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.coco_results import ResultsFile
 from mmlabelpenet.evaluation.scoring import class_map
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import atomic_write
+from mmlabelpenet.formats.images import read_indices
 from mmlabelpenet.schema import short
 from mmlabelpenet.workbench.voc_files import label_image
 

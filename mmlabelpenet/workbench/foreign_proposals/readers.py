@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlabelpenet.datasets.image_names import without_suffix
 from mmlabelpenet.datasets.label_schema import Box
 from mmlabelpenet.files import below
+from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.schema import convert, decode_json, short
 from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat

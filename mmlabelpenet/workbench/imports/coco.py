@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.rle import checked_rle
+from mmlabelpenet.formats.rle import checked_rle
 from mmlabelpenet.schema import Size, read_json
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 

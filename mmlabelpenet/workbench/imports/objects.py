@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.images import MAX_PIXELS
+from mmlabelpenet.formats.images import MAX_PIXELS
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import yaml
 
-from mmlabelpenet.datasets.image_names import find_images, without_suffix
-from mmlabelpenet.datasets.images import image_size
+from mmlabelpenet.formats.image_names import find_images, without_suffix
+from mmlabelpenet.formats.images import image_size
 from mmlabelpenet.schema import read_text
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, encoded, extent
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
 from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, fitted, locked
+from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split

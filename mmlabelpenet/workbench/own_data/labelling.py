@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
-from mmlabelpenet.datasets.rle import EncodedMasks, encoded, enlarged_code
 from mmlabelpenet.files import file_hash
+from mmlabelpenet.formats.rle import EncodedMasks, encoded, enlarged_code
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.structures import have_area
 

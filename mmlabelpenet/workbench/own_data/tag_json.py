@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.datasets.image_names import is_image_name
+from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.schema import decode_json, short
 from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain
 

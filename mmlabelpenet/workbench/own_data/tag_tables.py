@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmlabelpenet.datasets.image_names import is_image_name
+from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.schema import read_text, short
 from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing
 

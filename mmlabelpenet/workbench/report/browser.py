@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.devkit import Devkit
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.progress import track
 from mmlabelpenet.visualization.drawing import enlarge
 from mmlabelpenet.workbench.report.comparison import compare, disagreement

@@ -6,9 +6,9 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from mmlabelpenet.calibration.generators import Explanation
-from mmlabelpenet.datasets.images import read_image
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.devkit import Devkit
+from mmlabelpenet.formats.images import read_image
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.workbench.report.tiles import Painter, Tile
 

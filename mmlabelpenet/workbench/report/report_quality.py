@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mmlabelpenet.datasets.images import read_rgb
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.workbench.experiments.collected_tables import paper_tables
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
 from mmlabelpenet.workbench.report.comparison import confusions

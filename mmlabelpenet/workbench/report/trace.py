@@ -14,8 +14,8 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
 from mmlabelpenet.calibration.generators import Explanation, MaskAggregation
-from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.evaluation.devkit import Devkit
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.structures import to_original
 from mmlabelpenet.visualization.drawing import draw_instances, draw_masks

@@ -19,11 +19,11 @@ from pathlib import Path
 import cv2
 from PIL import Image
 
-from mmlabelpenet.datasets.images import read_rgb
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Objects
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.short_lists.instances import instances_of
 from mmlabelpenet.workbench.voc_files import make_folders, write_annotation, write_label_image, write_lists

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmlabelpenet.datasets.images import read_rgb
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.workbench.exports.formats import WRITERS, write_export
 from mmlabelpenet.workbench.exports.images import export_names, place_images
 

@@ -19,7 +19,7 @@ import torch
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
-from mmlabelpenet.datasets.rle import EncodedMasks, encoded
+from mmlabelpenet.formats.rle import EncodedMasks, encoded
 from mmlabelpenet.structures import pseudo_instances
 
 PROPOSALS, INSTANCES, HEIGHT, WIDTH = 500, 2, 480, 640

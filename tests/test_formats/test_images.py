@@ -6,7 +6,7 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmlabelpenet.datasets.images import image_size, is_plain, jpeg_bytes, list_images, read_image, read_rgb, shrink, unusable
+from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, list_images, read_image, read_rgb, shrink, unusable
 
 
 @pytest.fixture

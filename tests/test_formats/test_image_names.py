@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmlabelpenet.datasets.image_names import SUFFIXES, find_images, identities, read_image_list
+from mmlabelpenet.formats.image_names import SUFFIXES, find_images, identities, read_image_list
 
 PART = st.text(st.characters(codec='utf-8', exclude_categories=('Cc',), exclude_characters='/\ufeff'), min_size=1, max_size=8)
 NAME = st.builds(lambda parts, suffix: '/'.join(parts) + suffix, st.lists(PART, min_size=1, max_size=3), st.sampled_from(SUFFIXES[:6]))

@@ -4,8 +4,8 @@ import pytest
 from pycocotools import mask as coco_mask
 from random_images import masks_of, random_boxes
 
-from mmlabelpenet.datasets.rle import EncodedMasks, checked_rle, decode_counts, decode_mask, encoded, enlarged_code
 from mmlabelpenet.evaluation.functional import encode_masks
+from mmlabelpenet.formats.rle import EncodedMasks, checked_rle, decode_counts, decode_mask, encoded, enlarged_code
 
 
 def some_masks():
