@@ -18,7 +18,6 @@ from torch import nn
 from torch.utils.data import Subset
 
 from mmlabelpenet.calibration.generators import LabelGenerator
-from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter, differences
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.models.feature_cache import weights_hash
@@ -26,6 +25,7 @@ from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.schema import json_hash, plain_json
 from mmlabelpenet.structures import pseudo_instances, to_original
+from mmlabelpenet.workers import Workers
 
 
 def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:

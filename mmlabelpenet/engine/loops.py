@@ -12,7 +12,6 @@ from mmengine.logging import MessageHub, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine.checks import check_covered, check_loader
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
@@ -20,6 +19,7 @@ from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
+from mmlabelpenet.workers import Workers
 
 
 @LOOPS.register_module()

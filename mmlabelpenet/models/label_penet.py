@@ -20,7 +20,6 @@ from mmengine.model import ModuleDict
 from torch import Tensor
 
 from mmlabelpenet.calibration.cache import LabelCache
-from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.feature_cache import FeatureCache
 from mmlabelpenet.models.inference.image import Inference, check_names
 from mmlabelpenet.models.inference.views import View
@@ -30,6 +29,7 @@ from mmlabelpenet.models.recurrent import BACKWARD, FORWARD, recurrent_losses
 from mmlabelpenet.models.stage import Stage, check_stages, share_tails
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.timing import timed
+from mmlabelpenet.workers import Workers
 
 
 @MODELS.register_module()

@@ -18,9 +18,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.inference.views import View, crop_views
 from mmlabelpenet.timing import timed
+from mmlabelpenet.workers import Workers
 
 if TYPE_CHECKING:
     from mmlabelpenet.models.label_penet import LabelPENet

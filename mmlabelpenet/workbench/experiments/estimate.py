@@ -14,13 +14,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
-from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.engine.label_pass import label
 from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import STOPWATCH
+from mmlabelpenet.workers import Workers
 
 
 @dataclass

@@ -10,8 +10,8 @@ from mmengine.structures import InstanceData
 
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.cache import LabelCache
-from mmlabelpenet.calibration.workers import Workers
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
+from mmlabelpenet.workers import Workers
 
 
 class Given:

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from mmlabelpenet.calibration.workers import Workers
+from mmlabelpenet.workers import Workers
 
 
 def slow_square(number):
