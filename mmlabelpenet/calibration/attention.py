@@ -9,17 +9,10 @@ from torch import Tensor
 
 
 def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode: str = 'bilinear') -> Tensor:
-    """One axis of pasting: how much each of ``bins`` cells adds to each of ``size`` pixels.
+    """One axis of pasting: how much each of ``bins`` cells adds to each of ``size`` pixels, float (R, size, bins).
 
-    The interval is widened to whole pixels. Inside it, a pixel centre lies between two cell centres (bilinear; beyond the outer
-    centres the outer cell counts in full) or in one cell (nearest).
-
-    Args:
-        low: float (R,), start of the intervals in pixels.
-        high: float (R,), end.
-
-    Returns:
-        float (R, size, bins); rows sum to 1 inside the interval and to 0 outside.
+    Intervals from ``low`` to ``high``, float (R,) in pixels, are widened to whole pixels. Inside, a pixel centre lies between two cell
+    centres (bilinear; beyond the outer centres the outer cell counts in full) or in one cell (nearest): rows sum to 1, outside to 0.
 
     >>> interpolation_weights(torch.tensor([1.0]), torch.tensor([3.0]), bins=2, size=4)[0].tolist()
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
@@ -40,15 +33,8 @@ def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode:
 def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Tensor:
     """Add every proposal's map to its place in the image (row C10).
 
-    Pasting is separable, A = sum_r Y_r M_r X_r^T, so that all proposals take one matrix product.
-
-    Args:
-        maps: float (R, p, p).
-        bboxes: float (R, 4).
-        size: (h, w).
-
-    Returns:
-        float (h, w).
+    Pasting is separable, A = sum_r Y_r M_r X_r^T, so that all proposals take one matrix product: maps (R, p, p) at boxes (R, 4) in an
+    image of a size (h, w) give float (h, w).
 
     >>> paste_attention(torch.ones(2, 7, 7), torch.tensor([[0., 0, 2, 2], [1, 1, 3, 2]]), (3, 3)).tolist()
     [[1.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 0.0, 0.0]]
@@ -60,26 +46,16 @@ def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: s
 
 
 def class_attention(maps: Tensor, peak: float = 1.0) -> Tensor:
-    """Scale each map to a peak of 1 (row C11) and put the background map in front: A_0 = max(0, 1 - sum_l A_l).
+    """Scale maps (K, h, w) >= 0 to a peak of 1 (row C11), the background A_0 = max(0, 1 - sum_l A_l) in front: (K + 1, h, w) in [0, 1].
 
-    Args:
-        maps: float (K, h, w) >= 0.
-        peak: what counts as the peak: 1 the maximum; below, that quantile of the positive attention, and what exceeds it is cut to 1.
-            A few bright cells then no longer turn the rest of the object into background.
-
-    Returns:
-        float (K + 1, h, w) in [0, 1].
+    The peak is a quantile of the positive attention, and what exceeds it is cut to 1. Below 1, the maximum, a few bright cells no longer
+    turn the rest of the object into background.
 
     >>> class_attention(torch.tensor([[[2.0, 1.0, 0.0]]])).tolist()
     [[[0.0, 0.5, 1.0]], [[1.0, 0.5, 0.0]]]
     """
-    scaled = torch.stack([_scale(attention, peak) for attention in maps]) if len(maps) else maps
-    background = (1 - scaled.sum(0, keepdim=True)).clamp(min=0)
-    return torch.cat([background, scaled])
-
-
-def _scale(attention: Tensor, peak: float) -> Tensor:
-    positive = attention[attention > 0]
-    if len(positive) == 0:
-        return attention
-    return (attention / torch.quantile(positive, peak)).clamp(max=1)
+    scaled = maps.clone()
+    for attention in scaled:
+        if (attention > 0).any():
+            attention.div_(torch.quantile(attention[attention > 0], peak)).clamp_(max=1)
+    return torch.cat([(1 - scaled.sum(0, keepdim=True)).clamp(min=0), scaled])

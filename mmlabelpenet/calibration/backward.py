@@ -30,7 +30,12 @@ class DetectionLabels(LabelGenerator):
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> dict[str, NDArray]:
         """Detections of the image's tags: ``bboxes`` (K, 4), ``labels`` (K,) and, of a mask head, soft ``masks`` (K, h, w)."""
-        found = self._choose(suppress(reading.candidates, detector.roi_head.test_cfg), reading)
+        found = suppress(reading.candidates, detector.roi_head.test_cfg)
+        tagged = reading.sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
+        found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
+        seen = found.labels.tolist()
+        first = torch.tensor([label not in seen[:index] for index, label in enumerate(seen)], dtype=torch.bool, device=found.scores.device)
+        found = found[first | (found.scores >= self.min_score)]
         chosen = dict(bboxes=found.bboxes.cpu().numpy(), labels=found.labels.cpu().numpy())
         if detector.with_mask:  # of those alone that become labels: masks take most of the time
             (found,) = detector.roi_head.predict_mask(reading.x, [reading.sample.metainfo], [found], rescale=False)
@@ -42,10 +47,3 @@ class DetectionLabels(LabelGenerator):
         bboxes, labels = (torch.from_numpy(explanation[name]) for name in ('bboxes', 'labels'))
         masks = explanation.get('masks', np.zeros((len(labels), *image.shape[:2]), np.float32)) > 0.5
         return pseudo_instances(bboxes, labels, masks, torch.ones(len(labels)))
-
-    def _choose(self, found: InstanceData, reading: Reading) -> InstanceData:
-        tagged = reading.sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
-        found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
-        seen = found.labels.tolist()
-        first = torch.tensor([label not in seen[:index] for index, label in enumerate(seen)], dtype=torch.bool, device=found.scores.device)
-        return found[first | (found.scores >= self.min_score)]

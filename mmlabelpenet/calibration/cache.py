@@ -28,12 +28,7 @@ class LabelCache:
         self._labels: dict[tuple[str, str], tuple[InstanceData, int]] = {}
 
     def recall(self, stage: str, sample: DetDataSample) -> InstanceData | None:
-        """Labels of an image in the frame of the network input, if they are to be used again.
-
-        Args:
-            stage: whose labels they are, and in which direction.
-            sample: of the image.
-        """
+        """Labels of an image in the frame of the network input, if they are to be used again; ``stage`` names maker and direction."""
         labels, left = self._labels.get((stage, sample.img_id), (None, 0))
         return from_original(labels, sample.metainfo) if left > 0 else None
 

@@ -27,11 +27,9 @@ class DenseCRF:
     """Mean-field inference with a colour-dependent and a smoothness kernel.
 
     Args:
-        bilateral_xy: spatial standard deviation of the colour kernel, in pixels of the given image.
-        bilateral_rgb: colour standard deviation, in levels of 0..255.
-        bilateral_compat: its weight.
-        gaussian_xy: spatial standard deviation of the smoothness kernel.
-        gaussian_compat: its weight.
+        bilateral_xy, bilateral_rgb: standard deviations of the colour kernel, in pixels of the given image and levels of 0..255.
+        gaussian_xy: that of the smoothness kernel.
+        bilateral_compat, gaussian_compat: their weights.
         iterations: of mean field.
         max_size: longer images are reduced to this longer side, kernels with them; None keeps the size.
         confidence: probabilities are pulled into [1 - confidence, confidence] before the logarithm.
@@ -88,14 +86,9 @@ class DenseCRF:
 
     @torch.no_grad()
     def batch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
-        """Label every pixel of several images on the device of their attention. The labels of an image do not depend on the others.
+        """Label every pixel of several images as a call does, on the device of their attention. No image depends on the others.
 
-        Args:
-            images: RGB uint8 (h, w, 3), of any sizes.
-            attention: float (L, h, w) >= 0 of each image, all on one device, with any numbers of labels; as for a call.
-
-        Returns:
-            int64 (h, w) per image.
+        Sizes and numbers of labels may differ from image to image.
 
         Raises:
             ValueError: as for a call; or ``backend='pydensecrf'`` and attention that is not on the CPU.
@@ -108,8 +101,7 @@ class DenseCRF:
         if self.backend == 'pydensecrf' and not on_cpu:
             raise ValueError(f"pydensecrf runs on the CPU, got attention on {attention[0].device}. Use backend='auto' or 'torch'.")
         if self.cpu_backend == 'pydensecrf' and on_cpu:
-            pairs = zip(images, attention, strict=True)
-            return [torch.from_numpy(self._by_pydensecrf(image.numpy(), maps.numpy())) for image, maps in pairs]
+            return [torch.from_numpy(self._by_pydensecrf(*map(Tensor.numpy, pair))) for pair in zip(images, attention, strict=True)]
         labels: dict[int, Tensor] = {}
         for count in {len(maps) for maps in attention}:
             chosen = [i for i, maps in enumerate(attention) if len(maps) == count]
@@ -121,7 +113,10 @@ class DenseCRF:
         if attention.dtype == np.float16:
             attention = attention.astype(np.float32)  # OpenCV cannot resize it
         image = np.ascontiguousarray(_resize(image, small[::-1]))
-        unary = -np.log(self._probabilities(np.stack([_resize(a, small[::-1]) for a in attention])))
+        small_maps = np.stack([_resize(each, small[::-1]) for each in attention])
+        total, uniform = small_maps.sum(0, keepdims=True), np.full_like(small_maps, 1 / len(attention), dtype=np.float64)
+        probs = np.divide(small_maps, total, out=uniform, where=total > 0)
+        unary = -np.log(probs.clip(1 - self.confidence, self.confidence))
         densecrf = _import_pydensecrf()
         crf = densecrf.DenseCRF2D(small[1], small[0], len(attention))
         crf.setUnaryEnergy(np.ascontiguousarray(unary.reshape(len(attention), -1), dtype=np.float32))
@@ -129,12 +124,6 @@ class DenseCRF:
         crf.addPairwiseBilateral(sxy=self.bilateral_xy * ratio, srgb=self.bilateral_rgb, rgbim=image, compat=self.bilateral_compat)
         posterior = np.asarray(crf.inference(self.iterations)).reshape(len(attention), *small)
         return np.stack([_resize(p, (w, h)) for p in posterior]).argmax(0)
-
-    def _probabilities(self, attention: np.ndarray) -> np.ndarray:
-        total = attention.sum(0, keepdims=True)
-        uniform = np.full_like(attention, 1 / len(attention), dtype=np.float64)
-        probs = np.divide(attention, total, out=uniform, where=total > 0)
-        return probs.clip(1 - self.confidence, self.confidence)
 
     def _by_torch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
         """As :meth:`batch`, for images with one number of labels."""
@@ -206,14 +195,14 @@ def _cpu_backend() -> str:
     try:
         _import_pydensecrf()
     except ImportError:
-        _say_once('pydensecrf is not installed: the dense CRF runs in PyTorch operations, which give the same masks.')
+        _say_once()
         return 'torch'
     return 'pydensecrf'
 
 
 @functools.cache
-def _say_once(message: str) -> None:
-    print_log(message, 'current')
+def _say_once() -> None:
+    print_log('pydensecrf is not installed: the dense CRF runs in PyTorch operations, which give the same masks.', 'current')
 
 
 def _resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:

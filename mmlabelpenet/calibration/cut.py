@@ -42,16 +42,13 @@ class GrabCut:
             raise ValueError(f'GrabCut needs iterations >= 1 and margin >= 0, got {self.iterations} and {self.margin}.')
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
-        """Cut.
+        """The object's mask, bool (h, w): the guess itself, within its bounds, where object or background have too few pixels.
 
         Args:
             image: RGB uint8 (h, w, 3).
             mask: first guess, bool (h, w); an empty one stands for the whole box.
             bbox: of the object.
             others: bool (h, w), pixels that belong to other objects.
-
-        Returns:
-            bool (h, w); the guess itself, within its bounds, where object or background have too few pixels.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> guess = np.zeros((20, 30), bool); guess[5:12, 9:17] = True
@@ -71,14 +68,7 @@ class GrabCut:
     def box_and_mask(
         self, image: np.ndarray, mask: np.ndarray, bbox: Tensor, others: np.ndarray | None = None
     ) -> tuple[Tensor, np.ndarray]:
-        """Cut, and the box of its largest piece; both as they were where the cut is empty or its box lies elsewhere (IoU below 0.1).
-
-        Args:
-            image, mask, others: as above.
-            bbox: float (4,).
-
-        Returns:
-            box float (4,), mask bool (h, w).
+        """Box (4,) of the largest piece of the cut, and the cut; box and mask as given where it is empty or elsewhere (IoU below 0.1).
 
         >>> import torch
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250

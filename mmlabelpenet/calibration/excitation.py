@@ -56,14 +56,7 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
 
 
 def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
-    """Propagate from the means over all places to the places.
-
-    Args:
-        x: what is pooled, float (R, E, q, q).
-        probability: of the means, float (R, E) >= 0.
-
-    Returns:
-        float (R, E, q, q).
+    """Propagate probabilities (R, E) >= 0 of means to the places (R, E, q, q) that were averaged.
 
     >>> excite_average_pool(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1, 1)).flatten().tolist()
     [0.25, 0.75]
@@ -75,31 +68,18 @@ def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
 
 
 def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
-    """Run fc6, fc7 and the class layer, and remember what entered each.
-
-    Args:
-        x: input of the first layer, float (R, D_0).
-        layers: with a ReLU between each two.
-
-    Returns:
-        the input of each layer, float (R, D_{l-1}), and the logits of the last, float (R, D_L).
-    """
-    inputs = []
-    for number, layer in enumerate(layers):
-        x = x if number == 0 else F.relu(x)
-        inputs.append(x)
-        x = layer(x)
-    return inputs, x
+    """Run fc6, fc7 and the class layer, with a ReLU between each two: the input (R, D_{l-1}) of each, and the logits (R, D_L)."""
+    inputs = [x]
+    for layer in layers[:-1]:
+        inputs.append(F.relu(layer(inputs[-1])))
+    return inputs, layers[-1](inputs[-1])
 
 
 @contextmanager
 def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
-    """Record the forward passes inside: what enters each layer but the first, and last what leaves the last.
+    """Record the forward passes inside, in one list per layer: what enters each but the first, and last what leaves the last.
 
     RoI features, which enter the first, are large and quickly pooled again.
-
-    Yields:
-        one list per layer, with a tensor for each forward pass.
 
     >>> layers = [nn.Linear(4, 3), nn.Linear(3, 2)]
     >>> with recorded(layers) as record:

@@ -31,7 +31,7 @@ from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.excitation import proposal_attention
-from mmlabelpenet.calibration.objects import FoundObject, find_objects, mask_bbox, mask_inside
+from mmlabelpenet.calibration.objects import FoundObject, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import pseudo_instances
@@ -44,13 +44,10 @@ class LabelGenerator:
     reads_activations = False  # whether :meth:`explain` needs the activations of the box head
 
     def settings(self) -> dict[str, Any]:
-        """All that labels depend on beside the network: a pseudo-label store that other settings made is made again.
-
-        Returns:
-            the class and all attributes: plain values and dataclasses. A generator that has others says here what identifies them.
+        """All that labels depend on beside the network, class and attributes: a pseudo-label store that other settings made is stale.
 
         Raises:
-            TypeError: an attribute is of another kind.
+            TypeError: an attribute is neither a plain value nor a dataclass; such a generator says here what identifies it.
         """
         for name, value in vars(self).items():
             if not isinstance(value, str | int | float | None | dict | list | tuple) and not is_dataclass(value):
@@ -183,7 +180,10 @@ class AttentionGenerator(LabelGenerator):
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
         """CRF, the box of each mask, and the cut by colours (Fig. 2c and 2d)."""
         masks = self.segment(image, explanation.maps)
-        refined = [self._box_and_mask(*pair) for pair in zip(masks, torch.from_numpy(explanation.bboxes), strict=True)]
+        refined = [
+            (proposal, mask & inside_box(mask.shape, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
+            for mask, proposal in zip(masks, torch.from_numpy(explanation.bboxes), strict=True)
+        ]
         if self.cut is not None:
             claimed = masks.any(0)
             refined = [self.cut.box_and_mask(image, mask, bbox, claimed & ~own) for (bbox, mask), own in zip(refined, masks, strict=True)]
@@ -195,24 +195,13 @@ class AttentionGenerator(LabelGenerator):
         )
 
     def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """One mask per object from all attention maps and the background map, jointly.
-
-        Args:
-            image: RGB uint8 (h, w, 3).
-            maps: float (K, h, w).
-
-        Returns:
-            bool (K, h, w), disjoint.
-        """
+        """Disjoint masks of the objects, bool (K, h, w), jointly from all attention maps (K, h, w) and the background map."""
         if len(maps) == 0:
             return np.zeros(maps.shape, bool)
         attention = class_attention(torch.from_numpy(maps), self.peak).numpy()
         with timed('crf'):
             labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
         return labels == np.arange(1, len(attention))[:, None, None]
-
-    def _box_and_mask(self, mask: np.ndarray, proposal: Tensor) -> tuple[Tensor, np.ndarray]:
-        return (proposal, mask_inside(mask, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
 
     def _weigh(self, objects: list[FoundObject], class_scores: Tensor) -> Tensor:
         if self.weights == 'class':
@@ -224,14 +213,9 @@ class AttentionGenerator(LabelGenerator):
 
 
 def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Pairs of proposal and class without repetition: in testing, detections share many of those that they suppress.
+    """Pairs of proposal and class, int64 (M,) each, without repetition, and which of them each pair is, int64 (M,).
 
-    Args:
-        members: int64 (M,).
-        labels: int64 (M,).
-
-    Returns:
-        members and labels, (M',) each, and which of them each pair is, int64 (M,). Pairs without repetition stay as they are.
+    In testing, detections share many of those that they suppress. Pairs without repetition stay as they are.
 
     >>> distinct(torch.tensor([7, 3, 7]), torch.tensor([1, 1, 1]))
     ((tensor([3, 7]), tensor([1, 1])), tensor([1, 0, 1]))

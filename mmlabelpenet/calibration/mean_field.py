@@ -48,11 +48,7 @@ def mean_field(unary: Tensor, kernels: Sequence[tuple[Tensor, float]], iteration
 
 
 def positions(image: Tensor, deviation: float) -> Tensor:
-    """Features of the smoothness kernel, float32 (2, h * w): x and y.
-
-    Args:
-        image: (h, w, ...), of which only size and device count.
-        deviation: of the kernel, in pixels.
+    """Features of a smoothness kernel of a standard deviation in pixels, float32 (2, h * w): x and y in an image (h, w, ...).
 
     >>> positions(torch.zeros(1, 3), 2).tolist()
     [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]]
@@ -62,13 +58,7 @@ def positions(image: Tensor, deviation: float) -> Tensor:
 
 
 def positions_and_colours(image: Tensor, deviation: float, colour_deviation: float) -> Tensor:
-    """Features of the colour kernel, float32 (5, h * w).
-
-    Args:
-        image: RGB (h, w, 3), levels of 0..255.
-        deviation: of the kernel, in pixels.
-        colour_deviation: in levels.
-    """
+    """Features of a colour kernel, float32 (5, h * w), in an RGB image (h, w, 3) with levels of 0..255; deviations in pixels and levels."""
     return torch.cat([positions(image, deviation), image.flatten(0, 1).T.float() / colour_deviation])
 
 

@@ -102,13 +102,7 @@ def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[F
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """Tight box of the largest connected component (row C13).
-
-    Args:
-        mask: bool (h, w).
-
-    Returns:
-        float32 (4,) xyxy, half-open; NaN for an empty mask.
+    """Tight box float32 (4,) of the largest connected component of a mask bool (h, w) (row C13); NaN for an empty mask.
 
     >>> mask = np.zeros((5, 5), bool); mask[1:3, 2:5] = True; mask[4, 0] = True
     >>> largest_component(mask).tolist()
@@ -122,15 +116,9 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple[Tensor, np.ndarray]:
-    """Box and mask of an object after the CRF; the proposal and no mask where the two have little in common (row C13).
+    """Box (4,) and mask bool (h, w) of an object after the CRF.
 
-    Args:
-        mask: bool (h, w).
-        proposal: R^c, float (4,).
-        min_iou: between the mask's box and R^c.
-
-    Returns:
-        box float (4,), mask bool (h, w), all zero for "box only".
+    Where the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``, R^c and an all-zero mask: "box only" (row C13).
     """
     bbox = torch.as_tensor(largest_component(mask), device=proposal.device)
     if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:
@@ -150,8 +138,3 @@ def inside_box(size: tuple[int, int], bbox: Sequence[float], margin: float = 0.0
     inside = np.zeros(size, bool)
     inside[top : max(0, math.ceil(y2 + dy)), left : max(0, math.ceil(x2 + dx))] = True
     return inside
-
-
-def mask_inside(mask: np.ndarray, bbox: Tensor) -> np.ndarray:
-    """What of a mask bool (h, w) lies in a box float (4,), widened to whole pixels."""
-    return mask & inside_box(mask.shape, bbox)

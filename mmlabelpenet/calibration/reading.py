@@ -83,14 +83,9 @@ def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: De
 def read(
     detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample, proposals: InstanceData, record: bool = False
 ) -> Reading:
-    """Score the proposals of one image.
+    """Score the proposals of one image, as :func:`find_proposals` gives them, with a detector in evaluation mode.
 
-    Args:
-        detector: of a stage, in evaluation mode.
-        x: maps of its tail, float (1, D, h', w') each.
-        sample: of the image.
-        proposals: ``bboxes`` float (R, 4), as :func:`find_proposals` gives them.
-        record: whether to keep the activations of the box head.
+    ``x`` are maps of its tail, float (1, D, h', w') each; ``record`` keeps the activations of the box head.
     """
     head = detector.roi_head
     with recorded(head.bbox_head.linear_layers()) if record else nullcontext() as found:
@@ -102,14 +97,11 @@ def read(
 
 
 def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:
-    """Detections, best first: suppression per class, as mmdet's box heads do it.
+    """Detections, best first (``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,)): suppression per class, as mmdet's box heads do it.
 
     Args:
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         cfg: ``test_cfg.rcnn`` of a detector: ``score_thr``, ``nms``, ``max_per_img``.
-
-    Returns:
-        ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
     """
     if len(candidates) == 0:
         bboxes, scores = candidates.bboxes.new_zeros(0, 4), candidates.scores.new_zeros(0)
