@@ -8,6 +8,7 @@ Pages are Markdown files, docstrings of modules, and heads of scripts. Lines of 
 
 import ast
 import atexit
+import functools
 import gc
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,9 +145,7 @@ class Terminal:
             told = subprocess.run(command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True).stdout
             words, _, variables = told.removesuffix('\0').partition('\0--\0')
             command, environment = words.split('\0'), dict(variable.split('=', 1) for variable in variables.split('\0'))
-        context = multiprocessing.get_context('forkserver')
-        context.set_forkserver_preload(PRELOADED)
-        process = context.Process(
+        process = fork_server().Process(
             target=be_python if python else be_bash, args=(self.output, command, environment if python else self.environment)
         )
         process.start()
@@ -156,6 +156,22 @@ class Terminal:
         path = self.folder / 'bin' / name
         path.write_text(f'#!/usr/bin/env bash\n{content}\n')
         path.chmod(0o755)
+
+
+@functools.cache
+def fork_server():
+    """The context of processes that are forked from one that has imported PyTorch, MMDetection and this checkout's package.
+
+    That one imports from where it is started, also what its children import later: never from a workspace, which goes with its test.
+    """
+    context, here = multiprocessing.get_context('forkserver'), os.getcwd()
+    context.set_forkserver_preload(PRELOADED)
+    os.chdir(ROOT)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.chdir(here)
+    return context
 
 
 def be_bash(output, command, environment):

@@ -5,10 +5,11 @@ A line is run where it stands, by the test of its page, or is listed in ``ELSEWH
 """
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from documented import LEAF, ROOT, RUN, all_blocks, blocks_of_markdown, fill
+from documented import LEAF, ROOT, RUN, Terminal, all_blocks, blocks_of_markdown, fill
 from documented_needs import VOC12, get_ready
 
 ANIMALS = ('configs/labelpenet/labelpenet_lite0_animals.py', 'work_dirs/labelpenet_lite0_animals')
@@ -130,6 +131,16 @@ def test_the_commands_of_a_page_run(terminal, page):
                 state.append(line)
             else:
                 terminal.run(line, state)
+
+
+def test_lines_import_the_package_of_this_checkout_also_after_the_first_workspace_is_gone(tmp_path, monkeypatch):
+    for name in 'ab':
+        terminal = Terminal(tmp_path / name)
+        monkeypatch.chdir(terminal.folder)
+        (terminal.folder / 'where.py').write_text('import mmlabelpenet\nprint(mmlabelpenet.__path__)')
+        assert terminal.run('python where.py').strip() == str([str(ROOT / 'mmlabelpenet')])
+        monkeypatch.chdir(ROOT)
+        shutil.rmtree(terminal.folder)
 
 
 def test_all_pages_are_read():
