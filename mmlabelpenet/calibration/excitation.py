@@ -55,18 +55,6 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
     return probability
 
 
-def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
-    """Propagate probabilities (R, E) >= 0 of means to the places (R, E, q, q) that were averaged.
-
-    >>> excite_average_pool(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1, 1)).flatten().tolist()
-    [0.25, 0.75]
-    """
-    x = x.float().clamp(min=0)
-    total = x.sum((2, 3))
-    share = torch.where(total > 0, probability / total, torch.zeros_like(total))
-    return x * share[..., None, None]
-
-
 def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
     """Run fc6, fc7 and the class layer, with a ReLU between each two: the input (R, D_{l-1}) of each, and the logits (R, D_L)."""
     inputs = [x]

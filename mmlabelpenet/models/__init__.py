@@ -5,13 +5,12 @@ from .data_preprocessor import InvertibleDataPreprocessor
 from .inference.tta import LabelPENetTTA
 from .label_penet import LabelPENet
 from .mil_head import MILBBoxHead, MILRoIHead
-from .mil_losses import MILSigmoidLoss, MILSoftmaxLoss, WSDDNLoss
+from .mil_losses import MILSoftmaxLoss
 from .roi_extractors import LastMapRoIExtractor
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
 
 __all__ = [
-    'MILSigmoidLoss',
     'ImageNetWeights',
     'InvertibleDataPreprocessor',
     'LabelPENet',
@@ -21,7 +20,6 @@ __all__ = [
     'MILRoIHead',
     'MILSoftmaxLoss',
     'ObjectnessLoss',
-    'WSDDNLoss',
     'WeightedBBoxHead',
     'WeightedMaskHead',
     'WeightedRPNHead',

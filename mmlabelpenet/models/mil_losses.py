@@ -6,7 +6,6 @@ Shapes: R proposals of one image, C classes. All functions take *one* image.
 import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmlabelpenet.registry import MODELS
 
@@ -64,38 +63,6 @@ class MILSoftmaxLoss(nn.Module):
         """
         image_scores = self.scores(cls_logits, weight_logits).sum(0)
         return -self.loss_weight * (onehot * image_scores.log_softmax(0)).sum()
-
-
-@MODELS.register_module()
-class MILSigmoidLoss(MILSoftmaxLoss):
-    """Binary cross-entropy per class on the image scores of Eq. 1, another answer to the multi-label target (row C2).
-
-    Args:
-        loss_weight: multiplies the loss.
-    """
-
-    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
-        """Summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
-        image_scores = self.scores(cls_logits, weight_logits).sum(0)
-        return self.loss_weight * F.binary_cross_entropy_with_logits(image_scores, onehot, reduction='sum')
-
-
-@MODELS.register_module()
-class WSDDNLoss(MILSoftmaxLoss):
-    """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of row C2.
-
-    Args:
-        loss_weight: multiplies the loss.
-    """
-
-    def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
-        """Softmax over classes times softmax over proposals, float (R, C) in [0, 1]."""
-        return proposal_scores(cls_logits.softmax(1), weight_logits)
-
-    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
-        """Binary cross-entropy summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
-        image_scores = self.scores(cls_logits, weight_logits).sum(0).clamp(1e-6, 1 - 1e-6)
-        return self.loss_weight * F.binary_cross_entropy(image_scores, onehot, reduction='sum')
 
 
 def single_labels(proposals: Tensor, bboxes: Tensor, labels: Tensor, num_classes: int, beta: float = 0.5) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 
 from mmlabelpenet.apis.arguments import arguments
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
-from mmlabelpenet.models.backbones import ASPPTail
+from mmlabelpenet.workbench.variants import ASPPTail
 
 
 class First:

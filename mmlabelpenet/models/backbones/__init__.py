@@ -1,6 +1,5 @@
 """Backbones in two parts: the shared part, run once per image, and a tail per stage."""
 
-from .tail import ASPPTail, IdentityTail
 from .vgg import VGG16C4, VGG16Tail
 
-__all__ = ['ASPPTail', 'IdentityTail', 'VGG16C4', 'VGG16Tail']
+__all__ = ['VGG16C4', 'VGG16Tail']

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-
-from mmlabelpenet.registry import MODELS
 
 from ..aspp import LabelPEASPP
 
@@ -73,41 +69,6 @@ class Tail(FixedNorms, BaseModule):
     def fixed(self, x: Tensor) -> Tensor:
         """Run :attr:`fixed_layers` on a map; the pyramid comes after them."""
         raise NotImplementedError
-
-
-@MODELS.register_module()
-class ASPPTail(Tail):
-    """A tail that consists of the pyramid alone, for models that train on a CPU: ``(input map, pyramid of it)``.
-
-    Args:
-        in_channels: channels of the shared map.
-        channels, out_channels, dilations, init_cfg: of :class:`LabelPEASPP`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int = 256,
-        out_channels: int = 256,
-        dilations: Sequence[int] = (1, 2, 4, 6),
-        init_cfg: dict | list[dict] | None = None,
-    ) -> None:
-        super().__init__()
-        aspp = dict(channels=channels, out_channels=out_channels, dilations=dilations, init_cfg=init_cfg)
-        self.complete(in_channels, in_channels, aspp=aspp, with_input=True)
-
-    def fixed(self, x: Tensor) -> Tensor:
-        """The map itself."""
-        return x
-
-
-@MODELS.register_module()
-class IdentityTail(BaseModule):
-    """No tail: the stage reads the shared map itself."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        """The map in a tuple, as backbones return it."""
-        return (x,)
 
 
 def norms(module: nn.Module) -> list[nn.Module]:

@@ -6,18 +6,24 @@ Importing this package registers them; registries know the place.
 from .class_activation import ClassActivation
 from .conv_mil_head import ConvMILBBoxHead
 from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
+from .mil_losses import MILSigmoidLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches
 from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead
 from .resnet import ResNetC4, ResNetC5
 from .roi_means import MeanRoIExtractor
 from .tag_head import TagHead
+from .tails import ASPPRoIExtractor, ASPPTail, IdentityTail
 
 __all__ = [
+    'ASPPRoIExtractor',
+    'ASPPTail',
     'CentredUnitNorm',
     'ClassActivation',
     'ConvMILBBoxHead',
     'EfficientNetLite0C4',
     'EfficientNetLite0Tail',
+    'IdentityTail',
+    'MILSigmoidLoss',
     'MeanRoIExtractor',
     'OICRBranches',
     'PCLBranches',
@@ -25,4 +31,5 @@ __all__ = [
     'ResNetC4',
     'ResNetC5',
     'TagHead',
+    'WSDDNLoss',
 ]

@@ -23,8 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
-from mmlabelpenet.calibration.excitation import excite_average_pool
-
 
 def folded_weight(conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     """Weight of a convolution and the batch normalisation behind it as one linear layer, float32 (E, D / groups, k, k).
@@ -149,3 +147,15 @@ def excite_pooled_layer(layer: nn.Sequential, x: Tensor, probability: Tensor) ->
     for block in reversed(layer):
         mass = excite_bottleneck(block, inputs, mass)
     return mass
+
+
+def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
+    """Propagate probabilities (R, E) >= 0 of means to the places (R, E, q, q) that were averaged.
+
+    >>> excite_average_pool(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1, 1)).flatten().tolist()
+    [0.25, 0.75]
+    """
+    x = x.float().clamp(min=0)
+    total = x.sum((2, 3))
+    share = torch.where(total > 0, probability / total, torch.zeros_like(total))
+    return x * share[..., None, None]

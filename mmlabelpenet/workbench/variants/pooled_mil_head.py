@@ -10,9 +10,9 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmlabelpenet.calibration.excitation import excite_average_pool
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants.conv_excitation import excite_average_pool
 
 
 @MODELS.register_module()

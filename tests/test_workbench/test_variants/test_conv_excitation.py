@@ -9,6 +9,7 @@ from mmlabelpenet.workbench.variants.conv_excitation import (
     LinearStep,
     conv_inputs,
     excite,
+    excite_average_pool,
     excite_bottleneck,
     excite_pooled_layer,
     folded_weight,
@@ -215,3 +216,12 @@ def test_other_blocks_are_refused():
     layer = ResLayer(Bottleneck, 8, 4, 1, stride=2, avg_down=True).eval()
     with pytest.raises(TypeError, match='another build'):
         excite_pooled_layer(layer, torch.rand(1, 8, 4, 4), torch.rand(1, 16))
+
+
+def test_an_output_that_is_zero_everywhere_drops_its_share():
+    mass = excite_average_pool(torch.tensor([[[[0.0, 0.0]], [[1.0, 3.0]]]]), torch.tensor([[0.5, 0.5]]))
+    assert mass.flatten().tolist() == [0, 0, 0.125, 0.375]
+
+
+def test_a_negative_place_gets_no_share_of_a_mean():
+    assert excite_average_pool(torch.tensor([[[[-1.0, 2.0]]]]), torch.ones(1, 1)).flatten().tolist() == [0, 1]

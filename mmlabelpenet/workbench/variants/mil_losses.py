@@ -1,0 +1,42 @@
+"""Other losses of multiple-instance learning (rows C1, C2).
+
+Shapes: R proposals of one image, C classes.
+"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmlabelpenet.models.mil_losses import MILSoftmaxLoss, proposal_scores
+from mmlabelpenet.registry import MODELS
+
+
+@MODELS.register_module()
+class MILSigmoidLoss(MILSoftmaxLoss):
+    """Binary cross-entropy per class on the image scores of Eq. 1, another answer to the multi-label target (row C2).
+
+    Args:
+        loss_weight: multiplies the loss.
+    """
+
+    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
+        """Summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
+        image_scores = self.scores(cls_logits, weight_logits).sum(0)
+        return self.loss_weight * F.binary_cross_entropy_with_logits(image_scores, onehot, reduction='sum')
+
+
+@MODELS.register_module()
+class WSDDNLoss(MILSoftmaxLoss):
+    """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of row C2.
+
+    Args:
+        loss_weight: multiplies the loss.
+    """
+
+    def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+        """Softmax over classes times softmax over proposals, float (R, C) in [0, 1]."""
+        return proposal_scores(cls_logits.softmax(1), weight_logits)
+
+    def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
+        """Binary cross-entropy summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
+        image_scores = self.scores(cls_logits, weight_logits).sum(0).clamp(1e-6, 1 - 1e-6)
+        return self.loss_weight * F.binary_cross_entropy(image_scores, onehot, reduction='sum')
