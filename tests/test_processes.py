@@ -34,6 +34,22 @@ def test_a_helper_ends_with_its_killed_parent():
     os.close(read)
 
 
+def test_a_helper_in_code_that_holds_the_gil_ends_with_its_parent_too():
+    code = 'end_children()\nif os.fork() == 0: print("ready", flush=True); ctypes.PyDLL(None).sleep(60)\ntime.sleep(60)'
+    parent = starts(f'import ctypes\n{code}')
+    parent.kill()
+    begin = time.monotonic()
+    assert parent.stdout.read() == '' and time.monotonic() - begin < 10
+    parent.wait()
+
+
+def test_what_a_thread_has_forked_outlives_the_thread():
+    code = 'end_children()\nthread = threading.Thread(target=lambda: os.fork() or (time.sleep(2), print("lives", flush=True)))'
+    parent = starts(f'import threading\n{code}\nthread.start()\nthread.join()\nprint("ready", flush=True)\ntime.sleep(4)')
+    assert 'lives' in parent.stdout.read()
+    parent.wait()
+
+
 def starts(code, environment=None):
     """A process that starts others, and the number of the one that it tells of; the pipe closes when all have ended."""
     words = [sys.executable, '-B', '-c', f'import os, subprocess, sys, time\nfrom mmlabelpenet.processes import *\n{code}']
