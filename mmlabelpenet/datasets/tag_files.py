@@ -14,13 +14,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
-from defusedxml.ElementTree import parse as parse_safely
+from defusedxml.ElementTree import iterparse
 
 from ..files import below, checked_name
 from ..formats.image_names import without_suffix
 from ..schema import decode_json, read_text, short
 
-_LARGEST_XML = 1 << 26  # bytes
+_LARGEST_XML, _DEEPEST = 1 << 22, 64  # bytes, which hold 18,000 objects, and levels, of which an annotation file has three or four
 _SHOWN = 8  # classes in an error
 _SPECIAL = re.compile(r'[;,|"\r\n]')
 _FLAG = re.compile(r'(.+?)\s+(-1|0|1)')
@@ -44,16 +44,26 @@ def parse_xml(path: Path) -> ElementTree.Element:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not XML, is too large, or declares a document type, which could load other files or expand without limit.
+        ValueError: the file is not XML, is too large or nested too deeply, or declares a document type, which could load other files or
+            expand without limit.
     """
     if not path.is_file():
         raise FileNotFoundError(f'Expected the annotation file {str(path)!r}, but it is missing.')
     try:
         if path.stat().st_size > _LARGEST_XML:
-            raise ValueError(f'it has {path.stat().st_size} bytes')
-        return parse_safely(path, forbid_dtd=True).getroot()
+            raise ValueError(f'it has {path.stat().st_size} bytes, more than {_LARGEST_XML}')
+        return _bounded_tree(path)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ValueError(f'Annotation file {str(path)!r} is not readable as XML: {error}. Restore it from the data set.') from error
+
+
+def _bounded_tree(path: Path) -> ElementTree.Element:
+    depth, events = 0, iterparse(path, events=('start', 'end'), forbid_dtd=True)
+    for event, _ in events:
+        depth += 1 if event == 'start' else -1
+        if depth > _DEEPEST:
+            raise ValueError(f'its elements are nested more than {_DEEPEST} deep')
+    return events.root
 
 
 def is_difficult(element: ElementTree.Element) -> bool:

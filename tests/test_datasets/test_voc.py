@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,16 @@ def test_no_name_leads_out_of_its_folder(root, name, what):
     (root / 'ImageSets/Main/train.txt').write_text(f'{name}\n')
     with pytest.raises(ValueError, match='is not the name of a file below its folder'):
         getattr(devkit, what)('train' if what in ('image_ids', 'tags') else name)
+
+
+@pytest.mark.parametrize('text', ['<a>' * 1_000_000, '<a>' * 100 + '</a>' * 100, f'<a b="{"x" * 5_000_000}"/>', '<a>' + '<b/>' * 2_000_000])
+def test_a_bomb_in_an_annotation_file_is_refused_at_once(root, text):
+    (root / 'Annotations/a.xml').write_text(text)
+    begin = time.process_time()
+    for read in (lambda devkit: devkit.tags('train', 'xml'), lambda devkit: devkit.objects('a')):
+        with pytest.raises(ValueError, match=r'a\.xml.* not readable as XML: (its elements are nested more than 64 deep|it has \d+ bytes)'):
+            read(VOCDevkit(root, CLASSES))
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
-from defusedxml.ElementTree import parse
 from PIL import Image
 
+from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.files import atomic_folder
 from mmlabelpenet.terminal import run
 from mmlabelpenet.workbench.gpu_check.training import devkit_splits
@@ -64,7 +64,7 @@ def _image(root: Path, folder: Path, name: str, longest: int) -> tuple[tuple[int
             with Image.open(path) as mask:
                 _save(mask.resize(new, Image.Resampling.NEAREST), folder / kind / f'{name}.png', optimize=True)
     if (path := root / f'Annotations/{name}.xml').exists():
-        tree = parse(path).getroot()
+        tree = parse_xml(path)
         _scale(tree, new[0] / old[0], new[1] / old[1], new)
         (folder / 'Annotations').mkdir(exist_ok=True)
         (folder / f'Annotations/{name}.xml').write_bytes(tostring(tree))
