@@ -6,7 +6,7 @@ from .inference.tta import LabelPENetTTA
 from .label_penet import LabelPENet
 from .mil_head import MILBBoxHead, MILRoIHead
 from .mil_losses import MILSoftmaxLoss
-from .roi_extractors import LastMapRoIExtractor
+from .roi_extractors import LastMapRoIExtractor, SingleRoIExtractor
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
 
@@ -20,6 +20,7 @@ __all__ = [
     'MILRoIHead',
     'MILSoftmaxLoss',
     'ObjectnessLoss',
+    'SingleRoIExtractor',
     'WeightedBBoxHead',
     'WeightedMaskHead',
     'WeightedRPNHead',

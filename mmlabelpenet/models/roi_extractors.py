@@ -1,9 +1,20 @@
-"""RoI features of the branch that reads the last of a tail's maps (paper Sec. 4.1, instance refinement and segmentation)."""
+"""RoI features of the heads; of refinement and segmentation, one branch reads the last of the tail's maps (paper Sec. 4.1)."""
 
-from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from torch import Tensor
+from mmdet.models.roi_heads import roi_extractors
+from torch import Tensor, nn
 
+from mmlabelpenet.ops.roi_pool import RoIPool
 from mmlabelpenet.registry import MODELS
+
+
+@MODELS.register_module()
+class SingleRoIExtractor(roi_extractors.SingleRoIExtractor):
+    """mmdet's, with a RoIPool that gives the same features in every installation: :class:`~mmlabelpenet.ops.roi_pool.RoIPool`."""
+
+    def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:
+        """As in mmdet."""
+        layer_cfg = dict(layer_cfg, type=RoIPool) if layer_cfg['type'] == 'RoIPool' else layer_cfg
+        return super().build_roi_layers(layer_cfg, featmap_strides)
 
 
 @MODELS.register_module()
@@ -12,7 +23,7 @@ class LastMapRoIExtractor(SingleRoIExtractor):
 
     Args:
         featmap_strides: one stride per map of the tail; only the last map is read.
-        **kwargs: of mmdet's ``SingleRoIExtractor``.
+        **kwargs: of :class:`SingleRoIExtractor`.
     """
 
     def __init__(self, featmap_strides: list[int], **kwargs) -> None:

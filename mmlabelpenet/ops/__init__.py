@@ -6,7 +6,8 @@ the finder answers with a stand-in whose functions call torchvision (:mod:`~mmla
 so that everything imports; a name it does not serve raises ``NotImplementedError`` when it is called.
 
 The stand-in's RoIPool is that of torchvision and of Fast R-CNN: the borders of a box are rounded to cells and both ends lie inside.
-mmcv's own kernel does not round. They agree where box borders are whole cells of a map of stride 1 and differ by up to a cell elsewhere.
+mmcv's own kernel does not round. They agree where box borders are whole cells of a map of stride 1 and differ by up to a cell elsewhere;
+the models of this package therefore never use mmcv's (:mod:`~mmlabelpenet.ops.roi_pool`).
 
 Import this package before ``mmcv.ops`` or ``mmdet.models``.
 """

@@ -203,46 +203,6 @@ def test_roi_align_has_no_maximum():
         RoIAlign(2, pool_mode='max')(random_map(0), random_rois(1, 0))
 
 
-@pytest.mark.parametrize('count', [3, 70, 131])
-def test_threads_of_roi_pool_share_out_the_rois_without_changing_a_bit(count):
-    from mmcv.ops import RoIPool
-
-    rois, found = random_rois(count, seed=5), []
-    before = torch.get_num_threads()
-    for threads in (1, 2, 3):
-        feats = random_map(4).requires_grad_()
-        torch.set_num_threads(threads)
-        try:
-            pooled = RoIPool(7, 0.25)(feats, rois)
-            pooled.square().sum().backward()
-        finally:
-            torch.set_num_threads(before)
-        found.append((pooled.detach(), feats.grad))
-    for pooled, grad in found[1:]:
-        assert torch.equal(pooled, found[0][0]) and torch.allclose(grad, found[0][1]) and grad.any()
-
-
-@pytest.mark.parametrize('device', DEVICES)
-@pytest.mark.parametrize('deterministic', [False, True])
-def test_roi_pool_and_its_gradient_equal_those_of_torchvision(device, deterministic):
-    from mmcv.ops import RoIPool
-
-    rois = random_rois(8, 1, device=device)
-    ours, theirs = (random_map(2, device).requires_grad_() for _ in range(2))
-    got = RoIPool(7, 0.25)(ours, rois)
-    expected = tv.roi_pool(theirs, rois, 7, 0.25)
-    assert torch.equal(got, expected)
-    weights = torch.randn(got.shape, generator=torch.Generator().manual_seed(3)).to(device)
-    (expected * weights).sum().backward()
-    was = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(deterministic)
-    try:
-        (got * weights).sum().backward()
-    finally:
-        torch.use_deterministic_algorithms(was)
-    torch.testing.assert_close(ours.grad, theirs.grad)
-
-
 def test_gradients_equal_finite_differences():
     from mmcv.ops import roi_align, roi_pool
 
