@@ -2,8 +2,8 @@
 
     python tests/documented.py     each documented line with the test that runs it
 
-Pages are Markdown files, docstrings of modules, and heads of scripts. Lines of one block are typed into one terminal: what ``cd`` and
-``export`` do in it ends with the block.
+Pages are Markdown files, docstrings of modules, heads of scripts, metafiles, and what configs say makes data that is missing. Lines of one
+block are typed into one terminal: what ``cd`` and ``export`` do in it ends with the block.
 """
 
 import ast
@@ -24,7 +24,10 @@ from typing import NamedTuple
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = ('*.md', 'docs/**/*.md', 'configs/*/*.md', 'mmlabelpenet/**/*.py', 'tools/**/*.py', 'tools/*.sh')
+PLACES = (
+    *('*.md', 'docs/**/*.md', 'configs/*/*.md', 'configs/*/*.yml', 'configs/_base_/datasets/*.py', '.github/ISSUE_TEMPLATE/*.yml'),
+    *('mmlabelpenet/**/*.py', 'tools/**/*.py', 'tools/*.sh', 'demo/*.py'),
+)
 HISTORY = 'CHANGELOG.md'  # its lines were right when they were written
 PROGRAMS = r'(?:python|bash|pytest|pip|mim|mmlabelpenet|yolo|labelme|source|export|cd|ls|sort|git|docker)'
 COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*{PROGRAMS} \S.*')
@@ -45,9 +48,14 @@ def blocks(page):
     text, name = page.read_text(encoding='utf-8'), page.relative_to(ROOT).as_posix()
     if page.suffix == '.md':
         return [Block(name, lines) for lines in blocks_of_markdown(text)]
-    if page.suffix == '.py':
-        text = ast.get_docstring(ast.parse(text)) or ''
-        found = [without_remarks(line) for line in joined(text).splitlines()]
+    if page.suffix == '.yml':
+        found = re.findall(r'(?:^ *Command: |`)([^`\n]+)', text, flags=re.MULTILINE)
+    elif page.is_relative_to(ROOT / 'configs'):
+        sources = runpy.run_path(page).get('data_sources', {}).values()
+        found = [re.sub(r'\{\{\$\w+:(.*?)\}\}', r'\1', source) for source in sources]  # the variable is not set
+    elif page.suffix == '.py':
+        first, _, rest = joined(ast.get_docstring(ast.parse(text)) or '').partition('\n')
+        found = [without_remarks(line) for line in (first.partition(': ')[2], *rest.splitlines())]
     else:
         found = [without_remarks(line) for line in re.findall(r'^#.*?\b(bash tools/\S+ .*)', text, flags=re.MULTILINE)]
     lines = tuple(line for line in found if COMMAND.fullmatch(line))
@@ -114,7 +122,7 @@ class Terminal:
         self.folder, self.output = folder, folder / 'output.txt'
         for name in ('bin', 'home'):
             (folder / name).mkdir(parents=True)
-        for name in ('tools', 'mmlabelpenet', 'demo'):
+        for name in ('tools', 'mmlabelpenet', 'demo', 'tests'):
             (folder / name).symlink_to(ROOT / name)
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(('MMLABELPENET_', 'PYTEST_', 'SLURM_'))},

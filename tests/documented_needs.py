@@ -87,6 +87,12 @@ def tested(terminal):
         terminal.run(f'python tools/test.py {LEAF} {checkpoint_of(terminal, Path(RUN), LEAF)} --out {RUN}/metrics.json')
 
 
+def dumped(terminal):
+    """Predictions of a stage."""
+    checkpoint = checkpoint_of(terminal, Path(RUN), LEAF)
+    terminal.run(f'python tools/test.py {LEAF} {checkpoint} --stage detection --dump results.json')
+
+
 def compared(terminal):
     """Results of the base of ablations."""
     write_config(LEAF)
@@ -131,6 +137,14 @@ def own_config(terminal):
     """The config of a reader's photographs, made small."""
     terminal.run('python tools/own_data.py train data/mine --write-only')
     small.small_config(Path('data/mine/config.py').resolve()).dump('data/mine/config.py')
+
+
+def own_training(terminal):
+    """A training on a reader's photographs."""
+    if not Path('data/mine/work_dir/run.json').exists():
+        terminal.run('python tools/own_data.py proposals data/mine')
+        own_config(terminal)
+        terminal.run('python tools/own_data.py train data/mine')
 
 
 def numbered_photographs(terminal):
@@ -206,10 +220,14 @@ def few_images(terminal):
         path.write_text(''.join(path.read_text().splitlines(keepends=True)[:3]))
 
 
-def nothing_exported(terminal):
-    """Labels of VOC 2007, not exported yet."""
-    shutil.rmtree('data/retrain/voc07', ignore_errors=True)
-    store('work_dirs/labelpenet_vgg16_voc07/pseudo_labels/refinement.json', ('data/VOCdevkit/VOC2007',), 'trainval')(terminal)
+def nothing_exported(year, data, split):
+    """Labels of a year of VOC, not exported yet."""
+
+    def prepare(terminal):
+        shutil.rmtree(f'data/retrain/voc{year}', ignore_errors=True)
+        store(f'work_dirs/labelpenet_vgg16_{data}/pseudo_labels/refinement.json', (f'data/VOCdevkit/VOC20{year}',), split)(terminal)
+
+    return prepare
 
 
 def weights_of_version_0_1(terminal):
@@ -227,11 +245,14 @@ NEEDS = (  # page, line, what makes it ready
     ('', 'BASE=vgg16_voc07', configs('labelpenet_vgg16_voc07', 'ablations/vgg16_voc07_one_scale')),
     ('', 'collect_results.py work_dirs', tested),
     ('docs/records', '--collect', compared),
-    ('', 'own_data.py init|predict ~/', photographs),
+    ('', 'own(_data.py|-data) init|predict ~/', photographs),
+    ('', 'predict .*--model data/mine', own_training),
     ('', 'own_data.py train', own_config),
     ('', '--model work_dirs/quickstart', trained('work_dirs/quickstart')),
     ('', f'{RUN}(/pseudo_labels)?$', trained(RUN)),
-    ('', 'labelpenet_vgg16_voc07/pseudo_labels', nothing_exported),
+    ('', 'quickstart/pseudo_labels$', trained('work_dirs/quickstart')),
+    ('', 'labelpenet_vgg16_voc07/pseudo_labels', nothing_exported('07', 'voc07', 'trainval')),
+    ('', 'labelpenet_vgg16_voc12masks/pseudo_labels', nothing_exported('12', 'voc12masks', 'trainaug')),
     ('', r'store\.json', store('store.json', RENDERED, 'train')),
     ('docs/retrain', 'quickstart/pseudo_labels', store('work_dirs/quickstart/pseudo_labels/refinement.json', RENDERED, 'train')),
     ('', 'pseudo_label_quality', store('work_dirs/voc/pseudo_labels/detection.json', (VOC12,), 'train')),
@@ -239,6 +260,7 @@ NEEDS = (  # page, line, what makes it ready
     ('', f'eval_predictions.py {VOC12}', results('results.json', 'val')),
     ('docs/get_started', '^ls .*photo_', numbered_photographs),
     ('docs/get_started', 'test.py', annotated_photographs),
+    ('', 'confusion_matrix', dumped),
     ('', 'import_proposals', published_proposals),
     ('docs/add_a_stage', 'train.py', worked_example('docs/add_a_stage.md')),
     ('docs/add_a_generator', 'train.py', worked_example('docs/add_a_generator.md')),

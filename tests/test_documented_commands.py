@@ -16,12 +16,14 @@ ANIMALS = ('configs/labelpenet/labelpenet_lite0_animals.py', 'work_dirs/labelpen
 WORDS = {  # what stands for something of the reader's, and numbers that would take hours
     **dict(CONFIG=LEAF, WORK_DIR=RUN, NAME='labelpenet_lite0_rendered', RUN='labelpenet_lite0_rendered'),
     **dict(GPUS='1', PARTITION='gpu', IMAGE='train_00000', STORE='store.json', IMAGES='data/rendered/JPEGImages', DIR='elsewhere'),
+    **dict(INPUTS="'data/rendered/JPEGImages/test_0*.jpg'", MODEL=LEAF, N='2', SEED='1'),
     **dict(DEVKIT=VOC12, SPLIT='val', OUT='runs', SEED0='seed0', SEED1='seed1', SEED2='seed2', RESULTS='results'),
     **{
         '/path/to/VOCdevkit': 'data/VOCdevkit',
         '/path/to/image/lists': f'{VOC12}mini',
         'MMLABELPENET_MINI=...': f'MMLABELPENET_MINI={VOC12}mini',
     },
+    **{'PREDICTIONS.json': 'results.json', 'work_dirs/X/': f'{RUN}/'},
     **{' ... ': ' ', '10.0.0.1': '127.0.0.1', '2011_001159': '2008_000007', 'work_dirs/run/': 'work_dirs/labelpenet_lite0_rendered/'},
     **{
         '--seeds 0 1 2': '--seeds 0',
@@ -46,6 +48,8 @@ PAGE_WORDS = {
         **{'SEED0.pth': 'seed0/iter_5.pth', 'SEED1.pth': 'seed1/iter_5.pth'},
     },
     'tools/analysis_tools/collect_results.py': {'work_dirs/a work_dirs/b': f'work_dirs {RUN}'},
+    'mmlabelpenet/commands/export.py': dict(DIR=['data/rendered/JPEGImages', 'exported']),
+    'mmlabelpenet/commands/console.py': dict(photos='home/photos'),
     'tools/model_converters/state_dict.py': {'STATE.pth CHECKPOINT': 'STATE.pth back.pth'},
     'tools/slurm_proposals.sh': {'SHARDS': '2', 'DATA_ROOT SPLIT OUT.npz': 'data/rendered train data/proposals/new.npz'},
     'tools/analysis_tools/pseudo_label_quality.py': {'work_dirs/run/': 'work_dirs/voc/'},
@@ -60,6 +64,8 @@ APPENDED = {  # to lines that would take hours, or need more machines
     'benchmark.py --json': '--suite mil --runs 1',
     'memory.py': '--size 90 120 --proposals 20',
     'tools/estimate.py': '--iters 1',
+    'render_voc.py data/rendered$': '--train 4 --test 2',
+    'model_zoo.py': '--check',  # without it, pages of this checkout are written
     '(slurm_train.sh|launch.py slurm|--slurm )(?!.*--dry-run)': '--dry-run',
 }  # fmt: skip
 PROGRAMS = {  # in place of those of Slurm
@@ -68,21 +74,22 @@ PROGRAMS = {  # in place of those of Slurm
 }
 SET_UP = 'test_setup.py::test_a_second_set_up_installs_nothing_and_takes_less_than_three_seconds'
 QUICKSTART = 'test_workbench/test_quickstart/test_quickstart.py::test_the_main_job_runs_through_and_leaves_what_it_promises'
+QUICK_CHECK = 'test_wheel.py::test_the_quickstart_trains_and_the_other_commands_use_its_results'
 SITE = 'test_project_files.py::test_the_site_builds_without_a_warning_and_has_every_page_and_module'
 WEIGHTS = 'test_models/test_weights.py::test_the_converter_writes_a_file_that_a_config_can_use'
 CLIENTS = 'test_clients.py::test_every_object_of_an_export_is_read'
 GPU_CHECK = 'test_workbench/test_gpu_check/test_main.py::test_the_check_runs_on_the_cpu_and_every_section_finds_something'
 GPU_BUNDLE = 'test_gpu_bundle.py::test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed'
 ELSEWHERE = {  # lines that set up an environment, run these tests, or read half a gigabyte: the test of what they do
-    r'bash tools/run_tests.sh( .*)?|source .venv/bin/activate|pip install pre-commit .*': SET_UP,
-    r'bash tools/quickstart.sh( --seed 1)?|python -m mmlabelpenet.workbench.quickstart': QUICKSTART,
-    r'bash tools/quickstart.sh --quick-check': 'test_wheel.py::test_the_quickstart_trains_and_the_other_commands_use_its_results',
+    r'bash tools/(setup_env|run_tests).sh( .*)?|source .venv/bin/activate|pip install pre-commit .*': SET_UP,
+    r'bash tools/quickstart.sh( --seed \w+)?|python -m mmlabelpenet.workbench.quickstart': QUICKSTART,
+    r'(bash tools/quickstart.sh|mmlabelpenet quickstart) --quick-check': QUICK_CHECK,
     r'bash tools/build_docs.sh': SITE,
     r'bash tools/test_openmmlab.sh': 'test_setup.py::test_tested_releases_lie_within_the_bounds',
     r'bash tools/test_pythons.sh': 'test_setup.py::test_an_interpreter_that_does_not_exist_fails_before_anything_is_made',
     r'pip install torch torchvision': 'test_setup.py::test_installed_releases_lie_within_the_bounds',
     r'pip install .*mmlabelpenet.*': 'test_wheel.py::test_the_package_comes_from_the_wheel',
-    r'mim train .*': 'test_wheel.py::test_the_model_index_travels_with_its_metafiles_and_configs',
+    r'mim (train|test|search).*': 'test_wheel.py::test_the_model_index_travels_with_its_metafiles_and_configs',
     r'python tools/model_converters/imagenet_(vgg16|resnet50).py .*': WEIGHTS,
     r'python -m mmlabelpenet.predict': 'test_predict.py::test_every_format_tells_of_the_same_instances',
     r'(yolo|labelme) .*': CLIENTS,

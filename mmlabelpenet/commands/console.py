@@ -1,4 +1,10 @@
-"""The command ``mmlabelpenet``: one page of help, and every other command by its name."""
+"""The command ``mmlabelpenet``: one page of help, and every other command by its name.
+
+first steps:
+  mmlabelpenet quickstart --quick-check
+  mmlabelpenet own-data init data/mine --images photos --tags tags.csv
+  mmlabelpenet predict photos --model data/mine/work_dir
+"""
 
 import importlib
 import sys
@@ -23,12 +29,7 @@ mmlabelpenet {__version__}: Label-PEnet on MMDetection, instance segmentation fr
 
 commands:
 {chr(10).join(f'  {name:<12}{text}' for name, (_, text) in COMMANDS.items())}
-
-first steps:
-  mmlabelpenet quickstart --quick-check
-  mmlabelpenet own-data init data/mine --images photos --tags tags.csv
-  mmlabelpenet predict photos --model data/mine/work_dir
-
+{(__doc__ or '').partition('name.')[2]}
 mmlabelpenet COMMAND --help lists the options of a command."""
 
 

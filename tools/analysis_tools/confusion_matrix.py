@@ -1,6 +1,8 @@
 """Draw which classes are confused: python tools/analysis_tools/confusion_matrix.py CONFIG PREDICTIONS.json [--out confusion.png].
 
-PREDICTIONS.json is written by python tools/test.py CONFIG CHECKPOINT --stage STAGE --dump PREDICTIONS.json.
+PREDICTIONS.json is written by
+
+    python tools/test.py CONFIG CHECKPOINT --stage detection --dump PREDICTIONS.json
 """
 
 import argparse
