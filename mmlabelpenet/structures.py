@@ -15,16 +15,13 @@ from torch import Tensor
 
 
 def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights: Tensor) -> InstanceData:
-    """Pack labels that we made, after checking them.
+    """Pack labels that we made, after checking them; every field exists also when K is 0.
 
     Args:
         bboxes: float (K, 4).
         labels: int64 (K,), values in [0, C).
-        masks: bool or uint8 (K, h, w); an all-zero mask means "box only".
+        masks: bool or uint8 (K, h, w), which become BitmapMasks; an all-zero mask means "box only".
         weights: float (K,) in (0, 1], the w* of Eq. 3 and 4.
-
-    Returns:
-        ``bboxes``, ``labels``, ``masks`` (BitmapMasks), ``weights``; every field exists also when K is 0.
 
     Raises:
         ValueError: lengths differ, a box is not finite or has no area, or a weight is outside (0, 1].
@@ -111,15 +108,9 @@ def hand_over(
 
 
 def to_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
-    """Pseudo instances in pixels of the original image, flip undone; boxes of which nothing is left within its border are dropped.
-
-    Args:
-        pseudo: in the frame of the network input.
-        metainfo: of the sample: ``ori_shape`` (h, w), ``img_shape`` (h, w), ``scale_factor`` (w, h), ``flip``.
-    """
-    upright = _flip(pseudo, metainfo)
+    """Pseudo instances in pixels of the original image, flip undone; boxes of which nothing is left within its border are dropped."""
     scale = pseudo.bboxes.new_tensor(metainfo['scale_factor']).repeat(2)
-    return _resize(upright, 1 / scale, metainfo['ori_shape'])
+    return _resize(_flip(pseudo, metainfo), 1 / scale, metainfo['ori_shape'])
 
 
 def from_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
@@ -152,11 +143,7 @@ def _flip(pseudo: InstanceData, metainfo: dict) -> InstanceData:
 
 
 def upright_boxes(bboxes: Tensor, metainfo: dict) -> Tensor:
-    """Mirror boxes left and right where the sample is mirrored; its own inverse.
-
-    Args:
-        bboxes: float (..., 4), in the frame of the network input.
-        metainfo: of the sample: ``img_shape`` (h, w), ``flip``, ``flip_direction``.
+    """Mirror boxes (..., 4) left and right where the sample is mirrored; its own inverse.
 
     Raises:
         ValueError: the sample is flipped another way.

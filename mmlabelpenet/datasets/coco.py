@@ -66,12 +66,7 @@ class Names(NamedTuple):
 
 @lru_cache(maxsize=2)
 def read_names(path: Path) -> Names:
-    """Read image names and categories of a COCO file; the parser passes over boxes and masks.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a COCO annotation file; the message names the place.
-    """
+    """Read image names and categories of a COCO file, as :func:`read_annotations`; the parser passes over boxes and masks."""
     content, ids, names = read_annotations(path, AnnotationFile)
     single: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
     crowds: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
@@ -107,22 +102,14 @@ class COCOImages(ImageSet):
         return sorted(file.stem.removeprefix('instances_') for file in (self.data_root / 'annotations').glob('instances_*.json'))
 
     def list_file(self, split: str) -> Path:
-        """The annotation file of a split.
-
-        Raises:
-            FileNotFoundError: no such split.
-        """
+        """The annotation file of a split."""
         path = self.data_root / 'annotations' / f'instances_{split}.json'
         if not path.is_file():
             raise FileNotFoundError(f'No split {split!r}: {str(path)!r} is missing. Splits there: {", ".join(self._splits())}.')
         return path
 
     def _names(self, split: str) -> Names:
-        """What :func:`read_names` knows of a split.
-
-        Raises:
-            ValueError: a class is not a category there.
-        """
+        """What :func:`read_names` knows of a split; a ValueError where a class is not a category there."""
         names = read_names(self.list_file(split))
         if unknown := [name for name in self.classes if name not in names.categories]:
             known = ', '.join(sorted(names.categories))
@@ -130,12 +117,7 @@ class COCOImages(ImageSet):
         return names
 
     def image_ids(self, split: str) -> list[str]:
-        """Images of the annotation file, in its order.
-
-        Raises:
-            FileNotFoundError: no such split.
-            ValueError: its file is not a COCO annotation file, or another split has an image of the same name.
-        """
+        """Images of the annotation file, in its order; a ValueError where another split has an image of the same name."""
         path = self.list_file(split)
         for image_id, name in read_names(path).images.items():
             place = (split, below(self.data_root / split, name, f'image {image_id!r} of {str(path)!r}'))
@@ -153,11 +135,7 @@ class COCOImages(ImageSet):
         return self._places.get(image_id)
 
     def image_path(self, image_id: str) -> Path:
-        """The image file; of an image that is not in a list asked for before, all lists are searched.
-
-        Raises:
-            FileNotFoundError: there is none, or no list has the image.
-        """
+        """The image file; of an image that is not in a list asked for before, all lists are searched."""
         place = self._place(image_id)
         if place is None or not place[1].is_file():
             raise FileNotFoundError(f'Image {image_id!r} is missing: no {str(place[1]) if place else "annotation file knows it"}.')
@@ -179,14 +157,7 @@ _File = TypeVar('_File', bound=AnnotationFile)
 
 
 def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str], dict[Id, str]]:
-    """Read a COCO file.
-
-    Args:
-        path: the file.
-        kind: what to read of it.
-
-    Returns:
-        the content, the image id of each image by its number, and the name of each category by its number.
+    """Read what ``kind`` names of a COCO file: the content, and the ids of images and names of categories by their numbers.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -22,11 +22,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def list_file(self, split: str) -> Path:
-        """The file that lists the images of a split.
-
-        Raises:
-            FileNotFoundError: no such split.
-        """
+        """The file that lists the images of a split; a FileNotFoundError where there is no such split."""
 
     @abstractmethod
     def image_ids(self, split: str) -> list[str]:
@@ -39,11 +35,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def image_path(self, image_id: str) -> Path:
-        """The image file.
-
-        Raises:
-            FileNotFoundError: there is none.
-        """
+        """The image file; a FileNotFoundError where there is none."""
 
     @abstractmethod
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:

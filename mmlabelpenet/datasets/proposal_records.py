@@ -20,16 +20,9 @@ class ProposalRecord:
 
 
 def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """An order that depends on the proposals alone, not on how they came.
+    """An order, int64 (R,), that depends on the proposals alone, not on how they came.
 
     By falling score; where scores are equal by a fixed scrambling of the coordinates, so that the first n are spread over the image.
-
-    Args:
-        bboxes: float32 (R, 4).
-        scores: float32 (R,).
-
-    Returns:
-        int64 (R,), indices.
 
     >>> boxes = np.array([[0, 0, 9, 9], [5, 5, 9, 9], [1, 1, 3, 3]], np.float32)
     >>> canonical_order(boxes, np.array([0.1, 0.9, 0.5], np.float32)).tolist()
@@ -46,11 +39,7 @@ def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) ->
 
 
 def check_record(record: ProposalRecord) -> None:
-    """Refuse proposals that are not sound boxes of their image.
-
-    Raises:
-        ValueError: says what is wrong, and of which image.
-    """
+    """Raise a ValueError for proposals that are not sound boxes of their image; it says what is wrong, and of which image."""
     h, w = record.size
     boxes, scores = record.bboxes, record.scores
     if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != (len(boxes),):

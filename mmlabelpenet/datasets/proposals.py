@@ -158,14 +158,7 @@ class ProposalFile:
         return len(self.image_ids)
 
     def get(self, image_id: str, size: tuple[int, int] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Proposals of an image as fresh arrays.
-
-        Args:
-            image_id: name of the image.
-            size: (h, w) of the image, if it is to be compared.
-
-        Returns:
-            ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,).
+        """Proposals of an image as fresh arrays, ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,); compares a ``size`` (h, w).
 
         Raises:
             ValueError: the file is for other images, or for an image of another size, or the proposals are damaged.
@@ -184,22 +177,14 @@ class ProposalFile:
         return bboxes, scores
 
     def digest(self, image_id: str) -> str:
-        """What changes with any number of an image's proposals; those of a file of the second format are not read for it.
-
-        Raises:
-            ValueError: the file is for other images.
-        """
+        """What changes with any number of an image's proposals; those of a file of the second format are not read for it."""
         self.check([image_id])
         known = self._arrays.get('digests')
         number = _digest(*self.get(image_id)) if known is None else int(known[self._index[image_id]])
         return f'{number:016x} {self.size(image_id)}'
 
     def size(self, image_id: str) -> tuple[int, int]:
-        """(h, w) of the image the proposals were made on.
-
-        Raises:
-            ValueError: the file is for other images.
-        """
+        """(h, w) of the image the proposals were made on."""
         self.check([image_id])
         h, w = self._arrays['sizes'][self._index[image_id]].tolist()
         return h, w

@@ -234,7 +234,7 @@ class PseudoLabelWriter:
             file.writelines(map(_as_line, [self.header, *lines]))
 
     def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, file: str | Path | None = None) -> None:
-        """Append one image.
+        """Append one image of a size (h, w).
 
         Args:
             img_id: of the data set.

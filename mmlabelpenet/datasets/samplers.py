@@ -68,11 +68,7 @@ class ResumableSampler(Sampler):
 
 
 def evenly_spread(length: int, count: int | None = None) -> list[int]:
-    """Indices of ``count`` elements that are evenly spread over a list, first and last included; all indices of a shorter list.
-
-    Args:
-        length: of the list.
-        count: how many; None takes all.
+    """Indices of ``count`` elements spread evenly over a list, first and last included; all of a shorter list, or for None.
 
     Raises:
         ValueError: fewer than one are asked for.

@@ -39,11 +39,7 @@ class SelectiveSearchSettings:
 def selective_search(
     image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Proposals of an image; if nothing is found, the only proposal is the whole image.
-
-    Args:
-        image: uint8 (h, w, 3), BGR.
-        settings: None for the defaults.
+    """Proposals of an image, BGR uint8 (h, w, 3); if nothing is found, the only proposal is the whole image.
 
     Returns:
         ``bboxes`` float32 (R, 4) without repetitions in canonical order, and ``scores`` float32 (R,), all 1: selective search's own ranks
@@ -90,12 +86,8 @@ def shrunk_search(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """:func:`selective_search` on the image reduced to ``max_side`` pixels, boxes in pixels of the given one.
 
-    The time of a search grows faster than the number of pixels, and settings such as ``min_size`` are meant for images of about 500.
-
-    Args:
-        image: uint8 (h, w, 3), BGR.
-        settings: None for the defaults; sizes are in pixels of the reduced image.
-        max_side: longer images are reduced; 0 reduces none.
+    The time of a search grows faster than the number of pixels, and settings such as ``min_size`` are meant for images of about 500;
+    they are in pixels of the reduced image. 0 reduces none.
 
     >>> shrunk_search(np.zeros((400, 600, 3), np.uint8), max_side=60)[0].tolist()
     [[0.0, 0.0, 600.0, 400.0]]
@@ -114,14 +106,7 @@ def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float3
     """Keep ``limit`` proposals by dropping near-repetitions first, so that little recall is lost.
 
     Boxes that overlap an earlier one by more than 0.95, then 0.90, and so on, go until no more than ``limit`` are left; the last ones to go
-    come back as far as there is room.
-
-    Args:
-        bboxes: float32 (R, 4); the order decides between two that overlap.
-        limit: how many to keep, at least 1.
-
-    Returns:
-        float32 (min(R, limit), 4), in the order of ``bboxes``.
+    come back as far as there is room. The order of the boxes (R, 4) decides between two that overlap; that of the result is the same.
 
     Raises:
         ValueError: limit below 1.

@@ -74,17 +74,9 @@ def is_difficult(element: ElementTree.Element) -> bool:
 def tags_from_lists(
     main: Path, split: str, image_ids: Sequence[str], classes: Sequence[str], use_difficult: bool = False
 ) -> dict[str, list[int]]:
-    """Tags from ``ImageSets/Main/<class>_<split>.txt``: 1 has the class, -1 has not, 0 has difficult objects of it only.
+    """Labels of every image of a split, from ``<class>_<split>.txt`` in the folder ``ImageSets/Main``.
 
-    Args:
-        main: the folder ``ImageSets/Main``.
-        split: name of the list.
-        image_ids: the images of the split.
-        classes: names in label order.
-        use_difficult: count 0 as a tag.
-
-    Returns:
-        Labels of every image in ``image_ids``.
+    1 has the class, -1 has not, 0 has difficult objects of it only, which ``use_difficult`` counts as a tag.
 
     Raises:
         FileNotFoundError: the list of a class is missing.
@@ -119,17 +111,9 @@ def tags_from_lists(
 def tags_from_xml(
     folder: Path, image_ids: Sequence[str], classes: Sequence[str], ignored: Collection[str] = (), use_difficult: bool = False
 ) -> dict[str, list[int]]:
-    """Tags from the names in ``Annotations/<image>.xml``; boxes are not even parsed.
+    """Labels of every image of a split, from the names in ``<image>.xml`` in the folder ``Annotations``; boxes are not even parsed.
 
-    Args:
-        folder: the folder ``Annotations``.
-        image_ids: the images of the split.
-        classes: names in label order.
-        ignored: further names that may occur and give no tag.
-        use_difficult: count classes of which all objects are difficult.
-
-    Returns:
-        Labels of every image in ``image_ids``.
+    Names in ``ignored`` may occur and give no tag; ``use_difficult`` counts classes of which all objects are difficult.
 
     Raises:
         FileNotFoundError: an annotation file is missing.
@@ -151,18 +135,10 @@ def tags_from_xml(
 
 
 def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str]) -> dict[str, list[int]]:
-    """Tags from a CSV or JSON file; images of other splits may stand in it too.
+    """Labels of every image of a split, from a CSV or JSON file in which images of other splits may stand too.
 
     CSV has the header ``image,tags``; a cell of tags is as :func:`join_tags` writes it. JSON is ``{image: [tag, ...]}`` or
     ``[{"image": ..., "tags": [...]}, ...]``. An image may be given with its file suffix.
-
-    Args:
-        path: ends in ``.csv`` or ``.json``.
-        image_ids: the images of the split.
-        classes: names in label order.
-
-    Returns:
-        Labels of every image in ``image_ids``.
 
     Raises:
         FileNotFoundError: no such file.

@@ -19,20 +19,10 @@ from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
 
 # Steps of mmdet and mmcv that move boxes: proposals follow them inside a ProposalBroadcaster only.
 MOVING = (
-    *('CenterCrop', 'Expand', 'FixScaleResize', 'FixShapeResize', 'RandomAffine', 'RandomChoiceResize', 'RandomCrop', 'RandomFlip'),
-    *(
-        'RandomResize',
-        'RandomShift',
-        'RandomTranslate',
-        'Resize',
-        'ResizeShortestEdge',
-        'Rotate',
-        'ShearX',
-        'ShearY',
-        'TranslateX',
-        'TranslateY',
-    ),
-)
+    'CenterCrop', 'Expand', 'FixScaleResize', 'FixShapeResize', 'RandomAffine', 'RandomChoiceResize', 'RandomCrop', 'RandomFlip',
+    'RandomResize', 'RandomShift', 'RandomTranslate', 'Resize', 'ResizeShortestEdge', 'Rotate', 'ShearX', 'ShearY', 'TranslateX',
+    'TranslateY',
+)  # fmt: skip
 # Steps that mix images, or that choose where to crop by the boxes, of which proposals and pseudo instances have different ones.
 UNFIT = ('CachedMixUp', 'CachedMosaic', 'CopyPaste', 'MinIoURandomCrop', 'MixUp', 'Mosaic', 'RandomCenterCropPad')
 
@@ -147,17 +137,13 @@ class PackTagInputs(BaseTransform):
         """Pack one result dict."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = DetDataSample(metainfo={key: results[key] for key in self.META if key in results})
-        sample.gt_image_labels = LabelData(onehot=self._onehot(results.get('tags', []), results.get('num_classes', 0)))
+        onehot = torch.zeros(results.get('num_classes', 0))
+        onehot[results.get('tags', [])] = 1
+        sample.gt_image_labels = LabelData(onehot=onehot)
         if not results.get('proposals_missing'):
             sample.proposals = self._proposals(results)
         sample.pseudo_instances = self._pseudo_instances(results)
         return dict(inputs=to_tensor(image), data_samples=sample)
-
-    @staticmethod
-    def _onehot(tags: list[int], num_classes: int) -> torch.Tensor:
-        onehot = torch.zeros(num_classes)
-        onehot[tags] = 1
-        return onehot
 
     def _proposals(self, results: dict) -> InstanceData:
         size, expected = tuple(results['ori_shape'][:2]), results.get('proposal_image_size')

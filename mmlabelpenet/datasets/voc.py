@@ -59,9 +59,6 @@ class VOCImages(ImageSet):
         """The file that lists the images of a split, in ``ImageSets/Main`` or else in ``ImageSets/Segmentation``.
 
         Both folders have a ``val`` and a ``test`` in VOC 2012; ``'Segmentation/val'`` names the folder too.
-
-        Raises:
-            FileNotFoundError: no such list.
         """
         for folder in ('Main', 'Segmentation', ''):
             path = self.data_root / 'ImageSets' / folder / f'{split}.txt'
@@ -73,12 +70,7 @@ class VOCImages(ImageSet):
         )
 
     def image_ids(self, split: str) -> list[str]:
-        """Images of a list, in its order.
-
-        Raises:
-            FileNotFoundError: no such list.
-            ValueError: the list is empty, names an image twice, or is that of one class.
-        """
+        """Images of a list, in its order; a ValueError where it is empty, names an image twice, or is that of one class."""
         path = self.list_file(split)
         names = read_image_list(path)
         if all(_FLAGGED.search(name) for name in names) and not self._knows(names[0]):
@@ -86,15 +78,7 @@ class VOCImages(ImageSet):
         return names
 
     def image_path(self, image_id: str) -> Path:
-        """The image file.
-
-        Args:
-            image_id: path below ``JPEGImages`` without the suffix of an image, or with it where files differ in that alone.
-
-        Raises:
-            FileNotFoundError: there is none.
-            ValueError: the name leaves ``JPEGImages``.
-        """
+        """The image file, known by its path below ``JPEGImages`` without suffix, or with it where files differ in that alone."""
         folder = self.data_root / 'JPEGImages'
         if not self._knows(checked_name(image_id)):
             raise FileNotFoundError(f'Image {image_id!r} is missing: no {image_id}.jpg, .jpeg or .png in {str(folder)!r}.')

@@ -1,4 +1,4 @@
-"""What the loop needs of the data: refused in one line that says which key of the config to change, and how."""
+"""What the loop needs of the data. A ValueError says in one line which key of the config to change, and how."""
 
 from typing import Any
 
@@ -8,11 +8,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 
 
 def check_loader(loader: DataLoader, num_classes: int) -> None:
-    """Refuse a data loader of the training split that the loop cannot draw from.
-
-    Raises:
-        ValueError: says which key of the config to change, and how.
-    """
+    """Refuse a data loader of the training split that the loop cannot draw from."""
     sampler, dataset = type(loader.sampler).__name__, type(loader.dataset).__name__
     if not hasattr(loader.sampler, 'start'):
         batches = (
@@ -38,11 +34,7 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
 
 
 def check_covered(dataset: Any, store: PseudoLabelStore) -> None:
-    """Refuse to train on images that were not labelled.
-
-    Raises:
-        ValueError: says how many there are.
-    """
+    """Refuse to train on images that were not labelled."""
     if missing := sorted(set(dataset.image_ids) - set(store.image_ids)):
         raise ValueError(
             f'{len(missing)} training images have no entry in the pseudo labels, {missing[0]!r} for one. label_dataloader.dataset, or the '

@@ -36,11 +36,7 @@ def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:
 
 
 def check_maker(store: PseudoLabelStore, model: nn.Module) -> None:
-    """Refuse a store that another checkpoint has made; a store without this information is accepted.
-
-    Raises:
-        ValueError: backbone or stage have other weights than the store's maker; says what to do.
-    """
+    """Raise a ValueError for a store whose maker had other weights; a store without this information is accepted."""
     stage, weights = store.header.get('stage'), store.header.get('weights')
     if weights is None or (stage in model.stages and weights == weights_hash(model.backbone, model.stages[stage])):
         return
@@ -146,18 +142,9 @@ class LabelPass:
 
 
 def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTags) -> dict[str, Any]:
-    """All that the labels of a stage depend on, by name: a store of which one part differs is made again.
+    """All that the labels of a stage depend on, by name, long values as a hash: a store of which one part differs is made again.
 
     Image files are not among it: a store has the hash of each, and training compares them.
-
-    Args:
-        model_config: of the model.
-        stage: that labels.
-        model: which labels.
-        dataset: which is labelled.
-
-    Returns:
-        short values as they are, of others a hash; all can stand in JSON.
     """
     detector = {key: value for key, value in model_config['stages'][stage]['detector'].items() if key not in ('train_cfg', 'init_cfg')}
     return dict(

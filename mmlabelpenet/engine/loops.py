@@ -223,10 +223,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
 
 
 def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
-    """Copy into ``stage`` all parameters and buffers of ``teacher`` that it has too, by name and shape.
-
-    Raises:
-        ValueError: there are none.
+    """Copy into ``stage`` all parameters and buffers of ``teacher`` that it has too, by name and shape; a ValueError if there are none.
 
     >>> old, new = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     >>> take_weights(new, old)

@@ -65,11 +65,7 @@ class Phase:
         return (self.directions[iteration % len(self.directions)],) if self.alternate else tuple(self.directions)
 
     def rate(self, iteration: int, base: float) -> float:
-        """Learning rate in the phase's iteration number ``iteration``.
-
-        Args:
-            iteration: from 0 on.
-            base: of the optimizer, for a phase without ``lr``.
+        """Learning rate in the phase's iteration number ``iteration``, from 0 on; ``base`` is that of a phase without ``lr``.
 
         >>> phase = Phase('detection', 5, lr=0.5, milestones=[3], warmup=1)
         >>> [phase.rate(iteration, base=1.0) for iteration in (0, 2, 3)]
@@ -80,11 +76,7 @@ class Phase:
 
 
 def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence[str]) -> list[Phase]:
-    """The phases of a config in the order of the cascade, recurrent fine-tuning last.
-
-    Args:
-        phases: arguments of each :class:`Phase` by its name; one that a child has set to None is left out.
-        stages: names of the model's stages, in order.
+    """The phases of a config, without those set to None, in the order of the model's stages, recurrent fine-tuning last.
 
     Raises:
         TypeError: the phases are a list, as they were up to version 0.1.
@@ -110,10 +102,7 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
 def check_place(phases: Sequence[Phase], trained: Mapping[str, int], iteration: int) -> None:
     """Refuse to resume where a checkpoint would land in another place of the schedule than it was written in.
 
-    Args:
-        phases: of the config.
-        trained: length of each phase by name, in order, as they were when the checkpoint was written; empty if that is not known.
-        iteration: that the checkpoint has done.
+    ``trained`` are the lengths of phases, in order, when the checkpoint was written after ``iteration``; empty if that is not known.
 
     Raises:
         ValueError: a phase that had begun by then begins at another iteration now.
@@ -135,14 +124,7 @@ def _begins(lengths: Mapping[str, int]) -> dict[str, int]:
 
 
 def check_schedulers(schedulers: Any) -> None:
-    """Refuse schedulers that count epochs: training has none, and their rates would never change.
-
-    Args:
-        schedulers: ``param_scheduler`` of a config, or what the runner built of it.
-
-    Raises:
-        ValueError: one counts epochs, as mmengine's do by default.
-    """
+    """Raise a ValueError for schedulers, or their configs, that count epochs: training has none, and their rates would never change."""
     for scheduler in schedulers if isinstance(schedulers, list | tuple) else [schedulers]:
         by_epoch = scheduler.get('by_epoch', True) if isinstance(scheduler, Mapping) else getattr(scheduler, 'by_epoch', False)
         if by_epoch and not (isinstance(scheduler, Mapping) and (scheduler.get('convert_to_iter_based') or 'type' not in scheduler)):

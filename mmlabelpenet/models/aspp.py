@@ -19,9 +19,7 @@ class LabelPEASPP(BaseModule):
     normalisation are left out, since the statistics of two images per batch are not useful.
 
     Args:
-        in_channels: channels of the map.
-        channels: channels of each branch.
-        out_channels: channels of the result.
+        in_channels, channels, out_channels: of the map, each branch, and the result.
         dilations: one branch each.
         init_cfg: how to initialise; N(0, 0.01) if None.
 
@@ -39,16 +37,12 @@ class LabelPEASPP(BaseModule):
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', layer='Conv2d', std=0.01))
         self.out_channels = out_channels
-        self.branches = nn.ModuleList(_branch(in_channels, channels, dilation) for dilation in dilations)
+        self.branches = nn.ModuleList(
+            nn.Conv2d(in_channels, channels, 1) if d == 1 else nn.Conv2d(in_channels, channels, 3, padding=d, dilation=d) for d in dilations
+        )
         self.fuse = nn.Conv2d(channels * len(dilations), out_channels, 1)
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, h, w) to (N, out_channels, h, w), not negative."""
         return self.relu(self.fuse(torch.cat([self.relu(branch(x)) for branch in self.branches], 1)))
-
-
-def _branch(in_channels: int, channels: int, dilation: int) -> nn.Conv2d:
-    if dilation == 1:
-        return nn.Conv2d(in_channels, channels, 1)
-    return nn.Conv2d(in_channels, channels, 3, padding=dilation, dilation=dilation)

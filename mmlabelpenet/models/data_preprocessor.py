@@ -31,15 +31,7 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
         return super().forward({key: value for key, value in data.items() if key not in rest}, training) | rest
 
     def images(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> list[np.ndarray]:
-        """Images of a normalised batch, without padding.
-
-        Args:
-            inputs: float (N, 3, H, W).
-            samples: whose ``img_shape`` is (h, w).
-
-        Returns:
-            RGB uint8 (h, w, 3) per image.
-        """
+        """Images of a normalised batch, float (N, 3, H, W), without padding: RGB uint8 (h, w, 3), where ``img_shape`` is (h, w)."""
         pixels = inputs.detach().float() * self.std + self.mean
         pixels = pixels if self.takes_rgb else pixels.flip(1)
         pixels = pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -33,13 +33,7 @@ _LAYOUT = 'float16, height by width by channels'  # of a file; part of every key
 
 
 class MapKey(NamedTuple):
-    """Under which a map is found.
-
-    Attributes:
-        weights: hash of all frozen layers that made it.
-        pixels: hash of the network input.
-        store: whether this map, and those that are made of it, are added to the cache where they are missing.
-    """
+    """Hashes of all frozen layers that made a map and of the network input, and whether it may be added to the cache."""
 
     weights: str
     pixels: str
@@ -66,22 +60,16 @@ class FeatureCache:
         self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
     def shared(self, backbone: nn.Module, inputs: Sequence[Tensor], store: bool = True) -> list[tuple[MapKey, Tensor]]:
-        """The shared maps of images.
+        """Last maps of a backbone that is frozen for now: per image a key for :meth:`inner`, and float16 (1, D, H/s, W/s).
 
         Args:
-            backbone: frozen for now; its last map is taken.
+            backbone: its last map is taken.
             inputs: normalised images, float (1, 3, H, W) each.
             store: whether to add maps that are not there yet.
-
-        Returns:
-            per image a key for :meth:`inner`, and the map, float16 (1, D, H/s, W/s).
         """
         weights = self._weights('', backbone, [backbone])
-        found = []
-        for image in inputs:
-            key = MapKey(weights, _pixels_hash(image), store)
-            found.append((key, self._get(key, lambda image=image: backbone(image)[-1], image.device)))
-        return found
+        keys = [MapKey(weights, _pixels_hash(image), store) for image in inputs]
+        return [(key, self._get(key, lambda x=x: backbone(x)[-1], x.device)) for key, x in zip(keys, inputs, strict=True)]
 
     def inner(self, tail: nn.Module, keys: Sequence[MapKey], shared: Sequence[Tensor]) -> list[Tensor]:
         """What the frozen layers of a tail make of shared maps, float16 (1, D', h, w) each.

@@ -9,14 +9,10 @@ from torch import Tensor
 
 
 def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
-    """Stop before NaN or infinity reaches the weights.
-
-    Args:
-        losses: tensors, or lists of tensors, by name ``<stage>.loss_…``.
-        samples: of the batch, with ``img_id``.
+    """Stop before NaN or infinity reaches the weights: losses are tensors, or lists of tensors, by name.
 
     Raises:
-        FloatingPointError: a loss is NaN or infinite.
+        FloatingPointError: a loss is NaN or infinite; names it and the images.
 
     >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
     Traceback (most recent call last):
@@ -24,10 +20,8 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
         lower the learning rate, clip gradients, or look at these images.
     """
     for name, value in losses.items():
-        if name == 'labels':
-            continue
         values = value if isinstance(value, (list, tuple)) else [value]
-        if not all(torch.isfinite(v).all() for v in values):
+        if name != 'labels' and not all(torch.isfinite(v).all() for v in values):
             ids = [sample.img_id for sample in samples]
             raise FloatingPointError(
                 f'{name} is not finite in images {ids}. The last checkpoint is unharmed; lower the learning rate, '

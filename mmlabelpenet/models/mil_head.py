@@ -31,9 +31,7 @@ class MILBBoxHead(BaseModule):
     validation all of them (row C3).
 
     Args:
-        num_classes: C.
-        in_channels: D.
-        roi_feat_size: p.
+        num_classes, in_channels, roi_feat_size: C, D and p.
         fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
@@ -62,8 +60,7 @@ class MILBBoxHead(BaseModule):
         self.shared_fcs = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.fc_cls = nn.Linear(widths[-1], num_classes + 1)
         self.fc_weight = nn.Linear(widths[-1], num_classes)
-        self.num_classes = num_classes
-        self.dropout = dropout
+        self.num_classes, self.dropout = num_classes, dropout
         self.roi_norm = nn.Identity() if roi_norm is None else MODELS.build(dict(roi_norm, channels=widths[0]))
         self.mil_loss = MODELS.build(mil_loss or dict(type='MILSoftmaxLoss'))
         shape = dict(in_channels=widths[-1], num_classes=num_classes)
@@ -139,9 +136,7 @@ class MILRoIHead(StandardRoIHead):
             raise ValueError(f'chunk must be at least 1, or None for all proposals at once; got {chunk}.')
         self.chunk = chunk
         self.tag_head = None if tag_head is None else MODELS.build(tag_head)
-        self.rank = rank
-        self.beta = beta
-        self.single_label_weight = single_label_weight
+        self.rank, self.beta, self.single_label_weight = rank, beta, single_label_weight
 
     def logits(self, x: tuple[Tensor, ...], proposals: list[Tensor]) -> list[tuple[Tensor, ...]]:
         """What :meth:`MILBBoxHead.forward` returns, per image."""

@@ -11,14 +11,9 @@ from mmlabelpenet.registry import MODELS
 
 
 def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
-    """Weight class logits by the share of each proposal in its image (Eq. 1).
+    """Weight class logits x^{c,1} by the share of each proposal in its image, softmax(x^{p,1}) over R (Eq. 1).
 
-    Args:
-        cls_logits: x^{c,1}, float (R, C), all proposals of *one* image.
-        weight_logits: x^{p,1}, float (R, C).
-
-    Returns:
-        x^1, float (R, C). Summed over R it gives the image scores s^1.
+    Both are float (R, C); so is the result x^1, whose sum over R is the image scores s^1.
 
     Raises:
         ValueError: the two inputs differ in shape.
@@ -33,12 +28,9 @@ def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class MILSoftmaxLoss(nn.Module):
-    """Softmax cross-entropy of the image scores against the tags, as printed in Eq. 2.
+    """Softmax cross-entropy of the image scores against the tags, as printed in Eq. 2, times ``loss_weight``.
 
     Its floor is k·ln k for an image with k tags (row C2).
-
-    Args:
-        loss_weight: multiplies the loss.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -50,12 +42,7 @@ class MILSoftmaxLoss(nn.Module):
         return proposal_scores(cls_logits, weight_logits)
 
     def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
-        """L_1 of Eq. 2.
-
-        Args:
-            cls_logits: float (R, C).
-            weight_logits: float (R, C).
-            onehot: y_I, float (C,).
+        """L_1 of Eq. 2, of logits (R, C) and the tags y_I, float (C,).
 
         >>> loss = MILSoftmaxLoss()
         >>> round(loss(torch.zeros(3, 2), torch.zeros(3, 2), torch.tensor([1.0, 0.0])).item(), 4)
@@ -70,8 +57,7 @@ def single_labels(proposals: Tensor, bboxes: Tensor, labels: Tensor, num_classes
 
     Args:
         proposals: float (R, 4).
-        bboxes: objects that the detection stage found, float (K, 4).
-        labels: int64 (K,).
+        bboxes, labels: objects that the detection stage found, float (K, 4) and int64 (K,).
         num_classes: C, which is also the label of the background.
         beta: β = 0.5 in the paper.
 

@@ -11,18 +11,15 @@ from torch import Tensor
 
 @torch.no_grad()
 def tag_statistics(bboxes: Tensor, scores: Tensor, weight_logits: Tensor, onehot: Tensor, size: tuple[int, int]) -> Tensor:
-    """Of each tag, the area of its best-scored box and the entropy of its proposal weights (the softmax of Eq. 1).
+    """Of each tag, the area of its best-scored box and the entropy of its proposal weights (the softmax of Eq. 1), float (K, 2).
+
+    The area is a share of the image's; the entropy one of the largest possible, log R: 1 where all proposals count alike.
 
     Args:
         bboxes: proposals, float (R, 4), R > 0.
-        scores: what ranks them, float (R, C).
-        weight_logits: x^{p,1}, float (R, C).
+        scores, weight_logits: what ranks them, and x^{p,1}, float (R, C).
         onehot: tags, float (C,).
         size: (h, w) of the image.
-
-    Returns:
-        float (K, 2): the share of the image that the box covers, and the entropy as a share of the largest possible, log R: 1 where
-        all proposals count alike, 0 where one has all the weight.
 
     >>> boxes = torch.tensor([[0.0, 0, 4, 5], [0, 0, 2, 5]])
     >>> tag_statistics(boxes, torch.tensor([[0.1], [0.9]]), torch.zeros(2, 1), torch.ones(1), (5, 10)).tolist()
@@ -43,11 +40,7 @@ def weight_entropy(weight_logits: Tensor) -> Tensor:
 
 
 def summarise_tags(statistics: Sequence[Tensor], like: Tensor) -> dict[str, Tensor]:
-    """Median area and mean entropy over all tags of a batch, for the log; both 0 where no image has tags and proposals.
-
-    Args:
-        statistics: of :func:`tag_statistics`, one for each image.
-        like: a tensor on the device of the result.
+    """Median area and mean entropy over all tags of a batch, for the log; both 0, on the device of ``like``, where there is no tag.
 
     >>> {key: float(value) for key, value in summarise_tags([torch.tensor([[0.5, 1.0], [0.1, 0.5], [0.2, 0.0]])], torch.ones(1)).items()}
     {'chosen_area': 0.20000000298023224, 'entropy': 0.5}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -47,10 +46,7 @@ _LITE_LAYERS = {
 
 
 def preset_of(arch: str, preset: str) -> Preset:
-    """Look up a named preset.
-
-    Raises:
-        KeyError: unknown architecture or preset.
+    """Look up a named preset; a KeyError where architecture or preset is unknown.
 
     >>> preset_of('vgg16', 'caffe').order
     'bgr'
@@ -83,8 +79,13 @@ def rename_published(arch: str, preset: str, state: State) -> State:
         raise ValueError(f"These VGG-16 weights carry the names of the Caffe model, so their preset must be 'caffe', got {preset!r}.")
     state = {key: value for key, value in state.items() if not key.endswith('num_batches_tracked')}
     names, dropped = _NAMES[arch](state)
-    _check_keys(arch, names, set(state) - dropped)
-    return {new: _as_float32(state[old]) for old, new in names.items()}
+    missing, left_over = sorted(set(names) - set(state)), sorted(set(state) - dropped - set(names))
+    if missing or left_over:
+        raise KeyError(
+            f'The file does not hold the published {arch}: {len(missing)} keys are missing {missing[:4]}, '
+            f'{len(left_over)} are left over {left_over[:4]}. Give the original file, or correct arch={arch!r}.'
+        )
+    return {new: state[old].float() if state[old].is_floating_point() else state[old] for old, new in names.items()}
 
 
 def _vgg16_names(state: Iterable[str]) -> tuple[dict[str, str], set[str]]:
@@ -139,16 +140,3 @@ _NAMES: dict[str, Callable[[Iterable[str]], tuple[dict[str, str], set[str]]]] = 
 def _with_norm(part: str, pairs: list[tuple[str, str]]) -> dict[str, str]:
     keys = [f'{conv}.weight' for conv, _ in pairs] + [f'{norm}.{kind}' for _, norm in pairs for kind in _NORM]
     return {key: f'{part}.{key}' for key in keys}
-
-
-def _check_keys(arch: str, names: dict[str, str], found: set[str]) -> None:
-    missing, left_over = sorted(set(names) - found), sorted(found - set(names))
-    if missing or left_over:
-        raise KeyError(
-            f'The file does not hold the published {arch}: {len(missing)} keys are missing {missing[:4]}, '
-            f'{len(left_over)} are left over {left_over[:4]}. Give the original file, or correct arch={arch!r}.'
-        )
-
-
-def _as_float32(value: Tensor) -> Tensor:
-    return value.to(torch.float32) if value.is_floating_point() else value

