@@ -2,5 +2,3 @@
 
 from .backward import DetectionLabels
 from .generators import MaskAggregation, ProposalCalibration
-
-__all__ = ['DetectionLabels', 'MaskAggregation', 'ProposalCalibration']

@@ -1,6 +1,6 @@
 """The network: start reading at ``label_penet.py``."""
 
-from .backbones import *  # noqa: F401,F403
+from .backbones import VGG16C4, VGG16Tail
 from .data_preprocessor import InvertibleDataPreprocessor
 from .inference.tta import LabelPENetTTA
 from .label_penet import LabelPENet
@@ -9,20 +9,3 @@ from .mil_losses import MILSoftmaxLoss
 from .roi_extractors import LastMapRoIExtractor, SingleRoIExtractor
 from .weighted_heads import ObjectnessLoss, WeightedBBoxHead, WeightedMaskHead, WeightedRandomSampler, WeightedRPNHead
 from .weights import ImageNetWeights
-
-__all__ = [
-    'ImageNetWeights',
-    'InvertibleDataPreprocessor',
-    'LabelPENet',
-    'LabelPENetTTA',
-    'LastMapRoIExtractor',
-    'MILBBoxHead',
-    'MILRoIHead',
-    'MILSoftmaxLoss',
-    'ObjectnessLoss',
-    'SingleRoIExtractor',
-    'WeightedBBoxHead',
-    'WeightedMaskHead',
-    'WeightedRPNHead',
-    'WeightedRandomSampler',
-]

@@ -13,23 +13,3 @@ from .resnet import ResNetC4, ResNetC5
 from .roi_means import MeanRoIExtractor
 from .tag_head import TagHead
 from .tails import ASPPRoIExtractor, ASPPTail, IdentityTail
-
-__all__ = [
-    'ASPPRoIExtractor',
-    'ASPPTail',
-    'CentredUnitNorm',
-    'ClassActivation',
-    'ConvMILBBoxHead',
-    'EfficientNetLite0C4',
-    'EfficientNetLite0Tail',
-    'IdentityTail',
-    'MILSigmoidLoss',
-    'MeanRoIExtractor',
-    'OICRBranches',
-    'PCLBranches',
-    'PooledMILBBoxHead',
-    'ResNetC4',
-    'ResNetC5',
-    'TagHead',
-    'WSDDNLoss',
-]

@@ -3,13 +3,13 @@
 import pytest
 from training import train
 
-from mmlabelpenet.engine.hooks import CollapseHook
+from mmlabelpenet.workbench.report import CollapseHook
 
 
 @pytest.fixture
 def said(monkeypatch):
     messages = []
-    monkeypatch.setattr('mmlabelpenet.engine.hooks.collapse.print_log', lambda message, *args: messages.append(message))
+    monkeypatch.setattr('mmlabelpenet.workbench.report.collapse_hook.print_log', lambda message, *args: messages.append(message))
     return messages
 
 
