@@ -183,15 +183,22 @@ def blocks(language):
     ]
 
 
-@pytest.mark.parametrize(('page', 'text'), blocks('bash'))
+def docstrings():
+    """``(file, docstring)`` of each command."""
+    others = ('__init__.py', 'render_voc.py')  # the options of the latter are the fields of RenderSettings
+    files = [path for path in (*ROOT.glob('tools/**/*.py'), *PACKAGE.glob('commands/*.py')) if path.name not in others]
+    return [(path.relative_to(ROOT).as_posix(), ast.get_docstring(ast.parse(read(path)))) for path in files]
+
+
+@pytest.mark.parametrize(('page', 'text'), blocks('bash') + docstrings())
 def test_every_option_of_a_command_is_one_of_the_tool(page, text):
     for line in text.splitlines():
-        command, named = re.match(r'(?:python|bash) (tools/\S+)', line), re.match(r'mmlabelpenet ([a-z][\w-]*)', line)
+        command, named = re.search(r'\b(?:python|bash) (tools/[\w/]+\.\w+)', line), re.match(r' *mmlabelpenet ([a-z][\w-]*)', line)
         if named:
             source = inspect.getsource(importlib.import_module(COMMANDS[named[1]][0]))
         elif command:
             source = read(command[1]) + (read(WRAPPED[command[1]]) if command[1] in WRAPPED else '')
-        for option in re.findall(r' (--[\w-]+)', line.split('#')[0]) if named or command else ():
+        for option in re.findall(r'[ [](--[\w-]+)', line.split('#')[0]) if named or command else ():
             assert f"'{option}'" in source, f'{page}: {line} has no option {option}'
 
 

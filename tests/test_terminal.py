@@ -1,3 +1,4 @@
+import ast
 import errno
 import re
 from pathlib import Path
@@ -77,3 +78,13 @@ def test_commands_in_an_error_can_be_copied_from_any_folder(tmp_path, monkeypatc
         run(fail(error))
     named = [word.rstrip('.') for word in end.value.code.split() if word.startswith('/')]
     assert named == [f'{TOOLS.resolve()}/test.py', f'{TOOLS.resolve()}/dist_test.sh'] and 'The tools/ of others' in end.value.code
+
+
+def test_paths_in_commands_of_messages_are_quoted():
+    """A command that is copied from a message works where a path has a blank."""
+    for path in [*(TOOLS.parent / 'mmlabelpenet').rglob('*.py'), *TOOLS.rglob('*.py')]:
+        for text in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.JoinedStr)):
+            source = ast.unparse(text)
+            for _, words in re.findall(r'(python tools/|bash tools/|\{command\(.*?\)\})(.*?)(?:\\n|$)', source):
+                for word in re.findall(r'\{(\w[^{}]*)\}', words):
+                    assert re.match(r'(shlex\.)?(quote|join)\(', word), f'{path}: {source}'

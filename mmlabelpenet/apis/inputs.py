@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -115,7 +116,7 @@ def _missing_weights(config: Config) -> Iterator[Missing]:
     if (start := config.get('load_from')) and not _there(start):
         leaf = Path(config.filename or 'config.py').with_name(f'{Path(start).parent.name}.py')
         maker = (
-            f' It is written by\n    python tools/train.py {leaf}'
+            f' It is written by\n    python tools/train.py {quote(str(leaf))}'
             if leaf.is_file()
             else ' Training writes them as <work dir>/iter_<n>.pth.'
         )

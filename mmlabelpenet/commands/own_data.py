@@ -109,7 +109,7 @@ def proposals(args: argparse.Namespace) -> None:
     for split in [name for name, members in data.splits.items() if members]:
         words = [args.dir, split, data.proposals(split), '--max-side', SEARCH_SIDE, '--workers', args.workers]
         selective_search.main(list(map(str, words)))
-    say(f'\nNext: {command(*NAMES)} train {args.dir}')
+    say(f'\nNext: {command(*NAMES)} train {quote(args.dir)}')
 
 
 def train(args: argparse.Namespace) -> None:

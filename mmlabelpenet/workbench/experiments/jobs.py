@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mmengine.config import Config
@@ -115,7 +116,7 @@ class TrainingJob(Job):
             raise ValueError(
                 f'{self.work_dir} holds a run with other settings: the config has changed, or the options or the seed were others. '
                 'Remove it, choose another folder, or continue it with\n'
-                f'    python tools/train.py {self.path} --work-dir {self.work_dir} --resume'
+                f'    python tools/train.py {quote(str(self.path))} --work-dir {quote(str(self.work_dir))} --resume'
             )
 
 
@@ -147,7 +148,9 @@ class EvaluationJob(Job):
         """The checkpoint that is tested."""
         found = self.given or find_checkpoint(self.work_dir)
         if found is None:
-            raise FileNotFoundError(f'{self.work_dir} holds no checkpoint. Train first:\n    bash tools/dist_train.sh {self.path} GPUS')
+            raise FileNotFoundError(
+                f'{self.work_dir} holds no checkpoint. Train first:\n    bash tools/dist_train.sh {quote(str(self.path))} GPUS'
+            )
         return found
 
     def commands(self, launch: Launch) -> list[list[str]]:
