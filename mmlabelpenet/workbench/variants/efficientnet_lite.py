@@ -10,6 +10,8 @@ on that grid: inside the map they are those of the published network on an image
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -18,6 +20,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlabelpenet.models.backbones.tail import FixedNorms, Tail, default_init, freeze_norms
+from mmlabelpenet.models.published_weights import PUBLISHED, Names, Preset, Published, with_norm
 from mmlabelpenet.registry import MODELS
 
 
@@ -195,3 +198,31 @@ def _pad_same(x: Tensor, kernel: int) -> Tensor:
     """Pad as TensorFlow does before a convolution of stride 2."""
     height, width = (kernel - 2 + size % 2 for size in x.shape[-2:])
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+
+
+_LAYERS = {
+    '_expand_conv': 'expand.conv',
+    '_bn0': 'expand.bn',
+    '_depthwise_conv': 'depthwise.conv',
+    '_bn1': 'depthwise.bn',
+    '_project_conv': 'project.conv',
+    '_bn2': 'project.bn',
+}
+
+
+def _published_names(state: Iterable[str]) -> Names:
+    names = {}
+    for part, layer, conv, norm in (('backbone', 'stem', '_conv_stem', '_bn0'), ('tail', 'head', '_conv_head', '_bn1')):
+        for old, new in with_norm(part, [(conv, norm)]).items():
+            names[old] = new.replace(conv, f'{layer}.conv').replace(norm, f'{layer}.bn')
+    sizes = [('backbone', group, each.blocks) for group, each in enumerate(_SHARED)]
+    sizes += [('tail', group, each.blocks) for group, each in enumerate(_TAIL)]
+    places = [(part, group, block) for part, group, blocks in sizes for block in range(blocks)]
+    for key in state:
+        if match := re.fullmatch(r'_blocks\.(\d+)\.(\w+)\.(\w+)', key):
+            part, group, block = places[int(match[1])]
+            names[key] = f'{part}.groups.{group}.{block}.{_LAYERS[match[2]]}.{match[3]}'
+    return names, {'_fc.weight', '_fc.bias'}
+
+
+PUBLISHED['efficientnet_lite0'] = Published({'tensorflow': Preset('rgb', (127, 127, 127), (128, 128, 128))}, _published_names)

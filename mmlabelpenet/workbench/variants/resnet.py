@@ -5,11 +5,15 @@ Both are mmdet's own layers under torchvision's names. Batch normalisation keeps
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
+
 from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
 from torch import Tensor
 
 from mmlabelpenet.models.backbones.tail import FixedNorms, Tail, default_init
+from mmlabelpenet.models.published_weights import PUBLISHED, TORCHVISION, Names, Preset, Published, with_norm
 from mmlabelpenet.registry import MODELS
 
 _STRIDES = {16: ((1, 2, 2), (1, 1, 1)), 8: ((1, 2, 1), (1, 1, 2))}
@@ -104,3 +108,20 @@ class ResNetC5(Tail):
 def _check_style(style: str) -> None:
     if style not in ('caffe', 'pytorch'):
         raise ValueError(f"style must be 'caffe' (stride in the first 1x1) or 'pytorch' (stride in the 3x3), got {style!r}.")
+
+
+def _published_names(state: Iterable[str], blocks_of_layers: Sequence[int]) -> Names:
+    names = with_norm('backbone', [('conv1', 'bn1')])
+    for layer, blocks in enumerate(blocks_of_layers, 1):
+        for here in (f'layer{layer}.{block}' for block in range(blocks)):
+            pairs = [(f'{here}.conv{i}', f'{here}.bn{i}') for i in (1, 2, 3)]
+            pairs += [(f'{here}.downsample.0', f'{here}.downsample.1')] if here.endswith('.0') else []
+            names |= with_norm('tail' if layer == 4 else 'backbone', pairs)
+    return names, {'fc.weight', 'fc.bias'}
+
+
+for _depth in (50, 101):
+    PUBLISHED[f'resnet{_depth}'] = Published(
+        {'caffe': Preset('bgr', (103.939, 116.779, 123.68), (1, 1, 1)), 'torchvision': TORCHVISION},
+        partial(_published_names, blocks_of_layers=ResNet.arch_settings[_depth][1]),
+    )
