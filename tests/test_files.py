@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -6,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.files import atomic_folder, atomic_write, below, copy_file, locked, shipped, shown
+from mmlabelpenet import files
+from mmlabelpenet.files import atomic_folder, atomic_write, below, checked_name, copy_file, locked, shipped, shown
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -199,3 +201,21 @@ def test_a_shipped_file_is_the_repositorys_own_in_a_checkout():
 def test_a_path_is_shown_from_the_working_folder_on_where_it_lies_in_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / 'a/b.py') == 'a/b.py' and shown(Path('/elsewhere/b.py')) == '/elsewhere/b.py'
+
+
+NAMES = ['a.jpg', 'day/0001', 'a/../b', '..', '.', '', 'a//b', './a', 'a/.', '.hidden', 'a/.b', '/a', 'a\\n', 'a b', 'b ', 'é', 7, None]
+NAMES += ['x' * 255, 'x' * 256]
+
+
+def outcome(name):
+    try:
+        return checked_name(name)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_plain_names_which_are_looked_at_briefly_are_judged_as_all_others(monkeypatch, name):
+    brief = outcome(name)
+    monkeypatch.setattr(files, '_PLAIN', re.compile('(?!)'))  # fits nothing
+    assert outcome(name) == brief

@@ -2,13 +2,16 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import toy
 from mmengine.config import Config
+from toy import write_config
 
 from mmlabelpenet.apis.train import allow_cpu_ranks, note_run
 from mmlabelpenet.commands import launch
@@ -16,23 +19,6 @@ from mmlabelpenet.workbench.experiments import batch, jobs
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools'
 FILES = {'dist_train.sh': 'train', 'dist_test.sh': 'test', 'slurm_train.sh': 'slurm'}
-
-
-def write_config(path, root, **changes):
-    """A toy config of two stages that processes of their own can read."""
-    config = toy.run_config(root, 'unused', [('classification', 2), ('detection', 1)], stages=toy.STAGES[:2])
-    for key in ('work_dir', 'experiment_name'):
-        config.pop(key)
-    config.custom_imports = dict(imports=['mmlabelpenet', 'toy'], allow_failed_imports=False)
-    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
-    dataset = toy.dataset_config(root, 'test', train=False, keep_untagged=True, test_mode=True)
-    config.test_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
-    config.test_evaluator = dict(
-        type='StageMetric', data_root=str(root), split='test', protocol='test', mask_classes=dataset['metainfo']['classes']
-    )
-    config.test_cfg = dict(type='TestLoop')
-    config.merge_from_dict(changes)
-    path.write_text(config.pretty_text)
 
 
 WITHOUT_DATA = {f'{name}_dataloader.dataset.proposals': 'none.npz' for name in ('train', 'label', 'test')}
@@ -248,11 +234,11 @@ def test_one_process_leaves_the_config_alone():
     assert config.to_dict() == before
 
 
-def run(script, *words, **environment):
+def run(script, *words, before=(), **environment):
     """Run a script on the CPU."""
     paths = f'{TOOLS.parent}:{TOOLS.parent / "tests"}'
     settings = dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', PORT=str(29600 + os.getpid() % 300), PYTHONPATH=paths)
-    command = ['bash', str(TOOLS / script), *words]
+    command = [*before, 'bash', str(TOOLS / script), *words]
     return subprocess.Popen(command, env=os.environ | settings | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -300,3 +286,36 @@ def test_two_nodes_train_the_same_configs_together(configs):
     for code, out in map(ended, nodes):
         assert code == 1 and [row[0] for row in table(out).values()] == ['done', 'left_out', 'failed'], out
     assert Path('work_dirs/A/iter_3.pth').is_file()
+
+
+@pytest.fixture
+def two_networks():
+    """Two network namespaces joined by a cable, as two machines are; the test is skipped where they may not be made."""
+    names = [f'labelpenet{os.getpid()}-{end}' for end in 'ab']
+    steps = [f'netns add {name}' for name in names] + [f'link add va netns {names[0]} type veth peer name vb netns {names[1]}']
+    for name, device, address in zip(names, ('va', 'vb'), ('10.77.0.1', '10.77.0.2'), strict=True):
+        steps += [f'-n {name} addr add {address}/24 dev {device}', f'-n {name} link set {device} up', f'-n {name} link set lo up']
+    try:
+        for step in steps:
+            done = subprocess.run(['ip', *step.split()], capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f'network namespaces cannot be made: {done.stderr.strip()}')
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(['ip', 'netns', 'del', name], capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which('ip') is None, reason='needs the command ip (iproute2)')
+def test_two_machines_train_one_config_over_a_network(configs, two_networks):
+    def start(node, name, device):
+        settings = dict(NNODES='2', NODE_RANK=str(node), MASTER_ADDR='10.77.0.1', GLOO_SOCKET_IFNAME=device)
+        return run('dist_train.sh', 'A.py', '1', '--work-dir', 'both', before=['ip', 'netns', 'exec', name], **settings)
+
+    nodes = [start(0, two_networks[0], 'va'), start(1, two_networks[1], 'vb')]
+    assert [code for code, _ in map(ended, nodes)] == [0, 0]
+    code, out = ended(run('dist_train.sh', 'A.py', '2', '--work-dir', 'one'))
+    assert code == 0, out
+    one, both = (torch.load(f'{folder}/iter_3.pth', weights_only=False)['state_dict'] for folder in ('one', 'both'))
+    assert all(torch.equal(value, both[name]) for name, value in one.items())

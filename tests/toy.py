@@ -299,6 +299,23 @@ def run_config(data_root, work_dir, phases, interval=2, dataset=None, hooks=(), 
     )
 
 
+def write_config(path, root, **changes):
+    """A toy config of two stages that processes of their own can read."""
+    config = run_config(root, 'unused', [('classification', 2), ('detection', 1)], stages=STAGES[:2])
+    for key in ('work_dir', 'experiment_name'):
+        config.pop(key)
+    config.custom_imports = dict(imports=['mmlabelpenet', 'toy'], allow_failed_imports=False)
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
+    dataset = dataset_config(root, 'test', train=False, keep_untagged=True, test_mode=True)
+    config.test_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
+    config.test_evaluator = dict(
+        type='StageMetric', data_root=str(root), split='test', protocol='test', mask_classes=dataset['metainfo']['classes']
+    )
+    config.test_cfg = dict(type='TestLoop')
+    config.merge_from_dict(changes)
+    path.write_text(config.pretty_text)
+
+
 def build_runner(config):
     """A runner whose weights only the seed of the config decides."""
     torch.manual_seed(0)

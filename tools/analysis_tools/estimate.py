@@ -3,6 +3,9 @@
 Every phase runs a few iterations on the config's training images, with made-up labels where it needs some, so that no training and no
 ImageNet weights are needed; every label pass runs a few batches. Times the length of the schedule, that is the estimate. It is for the
 machine it is made on; with --gpus N it holds for N of them, each with the config's batch, and adds the sending of gradients.
+
+With --images nothing is measured and no data are needed: tables of selective search, iterations, network, memory, label passes and feature
+cache for data sets of so many images, from costs per image that were measured before (docs/scale.md).
 """
 
 import argparse
@@ -18,11 +21,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--gpus', type=int, default=1, help='processes that train together (default: 1)')
     parser.add_argument('--iters', type=int, default=5, help='measured iterations of each phase, after one to warm up (default: 5)')
     parser.add_argument('--bandwidth', type=float, default=10.0, help='of the gradients between GPUs, in GB/s, assumed (default: 10)')
+    parser.add_argument('--images', type=int, nargs='+', metavar='N', help='numbers of images, for tables instead of a measurement')
     parser.add_argument('--device', help='cpu or cuda (default: cuda if there is one)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     args = parser.parse_args(argv)
     if args.gpus < 1 or args.iters < 1:
         parser.error(f'--gpus and --iters must be at least 1, got {args.gpus} and {args.iters}')
+    if args.images and min(args.images) < 1:
+        parser.error(f'--images must be at least 1, got {min(args.images)}')
     return args
 
 
@@ -39,6 +45,11 @@ def main(argv: list[str] | None = None) -> None:
     MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmlabelpenet')
     config = load_config(args.config, args.cfg_options)
+    if args.images:
+        from mmlabelpenet.workbench.experiments.scale import all_tables
+
+        print(all_tables(config, args.images))
+        return
     device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     print(f'{"":24}{"times":>9}{"seconds each":>14}{"hours":>9}{"GB":>7}   where the time goes')
     total, peak = 0.0, 0.0

@@ -84,9 +84,16 @@ def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 
             step = _phase(model, optimizer, phase, data, config.train_dataloader, iters, beside)
         step.seconds *= batches
         if ranks > 1:
-            step.parts['gradients'] = _sending(model, phase, ranks) / bandwidth
+            step.parts['gradients'] = bytes_between_ranks(model, phase, ranks) / bandwidth
             step.seconds += step.parts['gradients']
         yield step
+
+
+def bytes_between_ranks(model: nn.Module, phase: Phase, ranks: int) -> float:
+    """Bytes that a rank sends per iteration in a ring all-reduce of the gradients of what a phase trains."""
+    trained = model if phase.name == RECURRENT else model.stages[phase.name]
+    updates = len(phase.trains(0))
+    return updates * 2 * (ranks - 1) / ranks * sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
 
 
 def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader: dict, iters: int, beside: Workers) -> Step:
@@ -167,13 +174,6 @@ def _beside(parts: dict[str, float], part: str, workers: int) -> float:
     """Seconds of an iteration in which ``workers`` processes do one of the parts ahead of time."""
     rest = sum(parts.values()) - parts[part]
     return max(rest, parts[part] / workers) if workers else rest + parts[part]
-
-
-def _sending(model: nn.Module, phase: Phase, ranks: int) -> float:
-    """Bytes that a rank sends in a ring all-reduce of what a phase trains."""
-    trained = model if phase.name == RECURRENT else model.stages[phase.name]
-    updates = len(phase.trains(0))
-    return updates * 2 * (ranks - 1) / ranks * sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
 
 
 def _forget_peak() -> None:

@@ -74,7 +74,7 @@ class Launch:
             raise ValueError(f'GPUS must be a multiple of GPUS_PER_NODE, got {self.gpus} and {per_node}.')
         words = ['-p', str(self.partition), '--job-name', os.environ.get('JOB_NAME', 'labelpenet'), '--nodes', str(nodes)]
         words += ['--ntasks', str(nodes), '--ntasks-per-node', '1', '--gres', f'gpu:{per_node}']
-        words += ['--cpus-per-task', os.environ.get('CPUS_PER_TASK', str(4 * per_node)), '--kill-on-bad-exit', '1']
+        words += ['--cpus-per-task', os.environ.get('CPUS_PER_TASK', str(4 * per_node)), '--kill-on-bad-exit=1']
         on_a_node = _ON_A_NODE.format(nodes=nodes, port=self.port)
         words += [*shlex.split(os.environ.get('SRUN_ARGS', '')), 'bash', '-c', on_a_node, str(TOOLS / script)]
         return ['srun', *words, *inputs, str(per_node), *options]

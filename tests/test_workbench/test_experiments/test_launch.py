@@ -47,6 +47,7 @@ def test_slurm_starts_one_launcher_per_node(monkeypatch):
     assert words[0] == 'srun' and value(words, '-p') == 'gpu' and value(words, '--nodes') == value(words, '--ntasks') == '2'
     assert value(words, '--gres') == 'gpu:8' and value(words, '--cpus-per-task') == '32' and value(words, '--comment') == 'a b'
     assert words[-4:] == [str(TOOLS / 'dist_train.sh'), 'a.py', '8', '--amp']
+    assert '--kill-on-bad-exit=1' in words  # its value is optional: as a word of its own srun takes it for the command
 
 
 def test_a_node_of_slurm_knows_its_number_and_the_first_node(tmp_path):
