@@ -31,8 +31,9 @@ from mmlabelpenet.apis.overlap import image_files
 from mmlabelpenet.apis.published import describe, publish, to_state_dict
 from mmlabelpenet.commands import browse, export
 from mmlabelpenet.datasets.coco import read_names
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.coco import COCODevkit
 from mmlabelpenet.evaluation.coco_results import ResultsFile

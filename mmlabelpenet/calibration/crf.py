@@ -31,12 +31,10 @@ class DenseCRF:
         gaussian_xy: that of the smoothness kernel.
         bilateral_compat, gaussian_compat: their weights.
         iterations: of mean field.
-        max_size: longer images are reduced to this longer side, kernels with them; None keeps the size.
-        confidence: probabilities are pulled into [1 - confidence, confidence] before the logarithm.
-        backend: ``'pydensecrf'``, ``'torch'``, or ``'auto'``: pydensecrf on the CPU where it is installed, otherwise PyTorch.
-
-    Attributes:
-        cpu_backend: the one of the two that runs on the CPU. Label stores record it with the other settings.
+        max_size: larger images, and the kernels with them, are reduced to this longer side; None keeps the size.
+        confidence: probabilities are clipped to [1 - confidence, confidence] before the logarithm.
+        backend: ``'pydensecrf'``, ``'torch'``, or ``'auto'``: pydensecrf on the CPU where it is installed, otherwise PyTorch. The choice
+            for the CPU is the attribute ``cpu_backend``, which label stores record with the other settings.
 
     Raises:
         ValueError: unknown backend.
@@ -63,14 +61,11 @@ class DenseCRF:
             _import_pydensecrf()
 
     def __call__(self, image: np.ndarray, attention: np.ndarray) -> np.ndarray:
-        """Label every pixel, on the CPU.
+        """The most probable label of every pixel, int64 (h, w), on the CPU.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            attention: float (L, h, w) >= 0; normalised per pixel before use. Pixels whose attention is 0 or NaN are undecided.
-
-        Returns:
-            int64 (h, w), the most probable label.
+            attention: float (L, h, w) >= 0; normalised per pixel. Pixels whose attention is 0 or NaN are undecided.
 
         Raises:
             ValueError: sizes differ, or an image without pixels or labels.

@@ -25,8 +25,8 @@ class GrabCut:
 
     Args:
         iterations: of fitting and cutting.
-        margin: how far beyond its box an object may reach, as a share of the box's sides; all beyond is background.
-        max_size: longer images are reduced to this longer side; None keeps the size.
+        margin: how far an object may extend beyond its box, as a share of the box's sides; everything beyond is background.
+        max_size: larger images are reduced to this longer side; None keeps the size.
 
     Raises:
         ValueError: no iteration, or a negative margin.

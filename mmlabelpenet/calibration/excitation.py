@@ -88,16 +88,15 @@ def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
 def proposal_attention(
     roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor, hidden: Sequence[Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Attention map A_i of each proposal, started at a class (row C5, C9).
+    """Attention map A_i of each proposal, float (R, p, p), and class probabilities (R, C) (rows C5, C9).
+
+    The mass of a map is the probability of the class at which it starts.
 
     Args:
         roi_feats: float (R, D, p, p).
         bbox_head: with ``first_input``, ``linear_layers``, ``class_probs``, and ``grid_mass`` to get from the first input to the RoI grid.
-        labels: class from which each proposal's excitation starts, int64 (R,).
+        labels: class at which each proposal's excitation starts, int64 (R,).
         hidden: what :func:`recorded` found for these proposals; None runs the layers.
-
-    Returns:
-        maps float (R, p, p), the mass of a map equals the class probability; and the class probabilities float (R, C).
     """
     layers = bbox_head.linear_layers()
     first = bbox_head.first_input(roi_feats)

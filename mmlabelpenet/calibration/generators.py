@@ -58,37 +58,23 @@ class LabelGenerator:
         return dict(vars(self), type=type(self).__name__)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Any:
-        """With the network, in evaluation mode and without gradients: all that :meth:`label` needs."""
+        """The part that needs the network, in evaluation mode and without gradients; returns what :meth:`label` needs, picklable."""
         raise NotImplementedError
 
     def label(self, image: NDArray[np.uint8], explanation: Any) -> InstanceData:
-        """Without the network: pseudo instances, on the CPU.
-
-        Args:
-            image: RGB uint8 (h, w, 3) of the network input.
-            explanation: picklable, what :meth:`explain` returned.
-        """
+        """The part without the network: pseudo instances, on the CPU, for an image RGB uint8 (h, w, 3) of the network input."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The objects of an image before the CRF.
+    """The objects of an image before the CRF, and the reading in which they were found; None in other processes."""
 
-    Attributes:
-        maps: A^c of each object, not scaled, float32 (K, h, w).
-        bboxes: R^c, float32 (K, 4).
-        labels: int64 (K,).
-        weights: W, float32 (K,).
-        members: number of proposals that each map sums, int64 (K,).
-        reading: what the objects were found in; None in other processes.
-    """
-
-    maps: NDArray[np.float32]
-    bboxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    members: NDArray[np.int64]
+    maps: NDArray[np.float32]  # (K, h, w), A^c, not scaled
+    bboxes: NDArray[np.float32]  # (K, 4), R^c
+    labels: NDArray[np.int64]  # (K,)
+    weights: NDArray[np.float32]  # (K,), W
+    members: NDArray[np.int64]  # (K,), how many proposals each map sums
     reading: Reading | None = None
 
     def __getstate__(self) -> dict:
@@ -101,15 +87,13 @@ class AttentionGenerator(LabelGenerator):
 
     Args:
         max_per_tag, nms_thr, max_candidates, min_score, max_overlap: of :func:`find_objects`.
-        weights: what W holds: ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by
-            the image's best; ``'one'`` (row L7).
-        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None takes the attention maps as they are.
-        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c itself, and the mask
-            ends at its border.
-        cut: settings of :class:`GrabCut`, which cuts each object out by its colours, starting from that box and mask; its box is then tight
-            around the cut. None leaves them.
-        min_iou: of a mask's box with R^c; below it the object is R^c itself, without a mask (row C13).
-        peak: what a map is divided by, see :func:`class_attention` (row C11).
+        weights: W is ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by the best of the
+            image; or ``'one'`` (row L7).
+        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps as they are.
+        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
+        cut: settings of :class:`GrabCut`, which then segments each object by its colours, starting from that box and mask.
+        min_iou: of the mask's box with R^c; below it the object is R^c without a mask (row C13).
+        peak: divisor of a map, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
     """
 
@@ -166,11 +150,11 @@ class AttentionGenerator(LabelGenerator):
         return torch.stack(maps), self.object_scores(detector, reading, objects)
 
     def member_labels(self, reading: Reading, found: FoundObject) -> Tensor:
-        """The class for which each member of an object has a map, int64 (M,)."""
+        """The class of each member's map, int64 (M,)."""
         return torch.full_like(found.members, found.label)
 
     def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (M, p, p) of proposals, by index int64 (M,), for a class each (M,), and the boxes (M, 4) that they fill."""
+        """Maps (M, p, p) of proposals, given by index (M,) and class (M,), and the boxes (M, 4) that the maps fill."""
         raise NotImplementedError
 
     def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
@@ -231,7 +215,7 @@ class ProposalCalibration(AttentionGenerator):
     """Proposal calibration (Fig. 2): excitation backprop from the class layer to the RoI grid, summed over suppressed proposals.
 
     Args:
-        start: ``'tag'``, all maps of A^c start at class c; ``'argmax'``, each at its own best class among the tags; ``'argmax_all'``, at
+        start: class at which each map of A^c starts: ``'tag'``, c; ``'argmax'``, the proposal's best among the tags; ``'argmax_all'``,
             its best of all classes (rows C4, C5).
         **kwargs: of :class:`AttentionGenerator`.
     """

@@ -19,23 +19,14 @@ from mmlabelpenet.structures import have_area
 
 
 class FoundObject(NamedTuple):
-    """An object candidate R^c and its supporters.
-
-    Attributes:
-        label: class c.
-        bbox: float (4,).
-        score: what ranked it.
-        best: index of R^c among the proposals.
-        members: indices of R^c and of the proposals that it suppresses, int64 (M,).
-        rivals: all classes that were looked for in the image.
-    """
+    """An object candidate R^c of a class c and the proposals that support it."""
 
     label: int
-    bbox: Tensor
-    score: float
-    best: int
-    members: Tensor
-    rivals: tuple[int, ...]
+    bbox: Tensor  # float (4,)
+    score: float  # what ranked it
+    best: int  # index of R^c among the proposals
+    members: Tensor  # int64 (M,), indices of R^c and of the proposals that it suppresses
+    rivals: tuple[int, ...]  # all classes that were searched for in the image
 
 
 def find_objects(
@@ -51,15 +42,15 @@ def find_objects(
 
     Args:
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
-        labels: classes to look for (the tags).
+        labels: classes to search for (the tags).
         nms_thr: overlap above which a better box suppresses (row C8).
-        max_candidates: number of proposals per class that enter, the best ones.
-        max_per_label: objects per class at most; 1 in the classification stage (row C7).
-        min_score: the best object of a class is always kept, further ones from this score on (row L5).
-        max_overlap: of objects of two classes that overlap more than this, only the better one stays; 1 keeps both.
+        max_candidates: only the best so many proposals per class take part.
+        max_per_label: at most so many objects per class; 1 in the classification stage (row C7).
+        min_score: the best object of a class is always kept, others only with this score (row L5).
+        max_overlap: of two objects of different classes that overlap more than this, only the better one stays; 1 keeps both.
 
     Returns:
-        objects, class by class, best first; none for an image without proposals. Boxes without an area are left out.
+        objects, class by class, best first; an empty list for an image without proposals. Boxes without an area are ignored.
     """
     found = []
     for label in labels:

@@ -32,8 +32,7 @@ class Reading:
         x: maps of the stage's tail, float (1, D, h', w') each.
         sample: of the image.
         candidates: all proposals before suppression: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
-        activations: inputs of the box head's layers but the first, and the output of the last, float (R, D_l) each; empty where they
-            were not recorded or there is no proposal.
+        activations: as :func:`recorded` gives them, float (R, D_l) each; empty if not recorded or without proposals.
     """
 
     x: tuple[Tensor, ...]

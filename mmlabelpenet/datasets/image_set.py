@@ -39,15 +39,12 @@ class ImageSet(ABC):
 
     @abstractmethod
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
-        """Image tags of a split; an image without any has an empty list.
+        """Sorted labels of the image tags of a split, by image in the order of the split; empty for an image without tags.
 
         Args:
             split: name of the split.
-            source: ``'lists'`` or ``'xml'``, as the data set comes with them, or the path of a .csv or .json file.
+            source: ``'lists'`` or ``'xml'``, as the data set provides them, or the path of a .csv or .json file.
             use_difficult: also tag classes of which the image has difficult objects only.
-
-        Returns:
-            Sorted labels of each image, in the order of the split.
 
         Raises:
             FileNotFoundError: a file is missing.

@@ -49,11 +49,7 @@ def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | 
 
 
 def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[str], split: str) -> Path:
-    """The proposal file of a split; not read.
-
-    Raises:
-        FileNotFoundError: no such file; the message carries the command that makes it.
-    """
+    """The proposal file of a split, without reading it; a FileNotFoundError carries the command that makes it."""
     if not Path(path).is_file():
         command = proposal_command(data_root, split, path)
         raise FileNotFoundError(f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Make it with\n    {command}')
@@ -61,12 +57,9 @@ def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[st
 
 
 def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalRecord], settings: Mapping[str, object]) -> None:
-    """Write a proposal file; it appears whole or not at all. One record at a time is in memory.
+    """Write a proposal file, an ``.npz``, whole or not at all: one record per image, in any order, of which one at a time is in memory.
 
-    Args:
-        path: ends in ``.npz``.
-        records: one per image, in any order.
-        settings: how the proposals were made, storable as JSON.
+    ``settings`` say how the proposals were made and must be storable as JSON.
 
     Raises:
         ValueError: another suffix, an image twice, boxes that are none or leave the image, scores of another length or not finite.

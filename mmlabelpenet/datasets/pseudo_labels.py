@@ -1,35 +1,31 @@
 """The pseudo-label store: the labels that a finished stage has made for every training image (Sec. 3.3, cascaded pre-training).
 
 A COCO-format JSON file in pixels of the original image. Each annotation also carries ``weight`` and ``stage``; ``info`` carries a
-header that ties the store to the weights and the generator that made it. While it is being written, one text file per rank holds
-one line per image, so that an interrupted pass goes on where it stopped.
+header that ties the store to the weights and the generator that made it. :mod:`~mmlabelpenet.datasets.label_writer` writes it.
 """
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from mmengine.logging import print_log
-from mmengine.structures import InstanceData
-from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.label_schema import Annotation, Category, Code, Image, Line, LineInstance, Store
-from mmlabelpenet.files import atomic_write, checked_name, file_hash
+from mmlabelpenet.datasets.label_schema import Annotation, Image, Line, LineInstance, Store
+from mmlabelpenet.files import checked_name, file_hash
 from mmlabelpenet.formats.image_names import check_distinct
-from mmlabelpenet.formats.rle import EncodedMasks, checked_segmentation, encoded
+from mmlabelpenet.formats.rle import checked_segmentation
 from mmlabelpenet.schema import convert, read_json
 
-VERSION = 2
 _TODO = 'Delete it; training makes it again.'
 
 
 class PseudoLabelStore:
-    """Read access by image id; what is known of an image is kept as text until it is asked for.
+    """Read access by image id; annotations of an image are kept as text until they are needed.
 
     Annotations without an area within their image are left out, with a warning.
 
@@ -39,9 +35,8 @@ class PseudoLabelStore:
 
     Attributes:
         header: what ties the store to its maker.
-        image_ids: images in the order of the file.
-        classes: names of the categories.
-        file_hashes: SHA-256 of the images' files, where they are known.
+        image_ids, classes: images and names of categories, in the order of the file.
+        file_hashes: SHA-256 of image files, where known.
 
     Raises:
         ValueError: the content is not a store; the message names the place.
@@ -80,12 +75,7 @@ class PseudoLabelStore:
 
     @classmethod
     def load(cls, path: str | Path) -> 'PseudoLabelStore':
-        """Read a store.
-
-        Raises:
-            FileNotFoundError: there is none; it is made when the phase before ends.
-            ValueError: the file is not a pseudo-label store.
-        """
+        """Read a store; a FileNotFoundError or ValueError if there is none."""
         if not Path(path).is_file():
             raise FileNotFoundError(f'Pseudo-label store {path} does not exist. It is written when the phase before it ends.')
         return cls(read_json(path, Store, 'a pseudo-label store', _TODO), path)
@@ -120,11 +110,7 @@ class PseudoLabelStore:
         return digest.hexdigest()
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Compare the classes of the labels with those of a data set; their order may differ.
-
-        Raises:
-            ValueError: labels are of a class that the data set lacks.
-        """
+        """Raise a ValueError if labels are of a class that a data set lacks; the order of classes may differ."""
         unknown = sorted(self._categories[key] for key in self._used if self._categories[key] not in classes)
         if unknown:
             raise ValueError(
@@ -135,9 +121,7 @@ class PseudoLabelStore:
     def instances(self, img_id: str, classes: Sequence[str] | None = None) -> list[dict]:
         """Pseudo instances of one image as mmdet's ``instances``, with a ``weight`` each.
 
-        Args:
-            img_id: of the data set.
-            classes: names in label order; None for the order of the store's own.
+        Labels are indices of ``classes``, or of the store's own.
 
         Raises:
             KeyError: the store does not know the image.
@@ -164,7 +148,9 @@ class PseudoLabelStore:
             segmentation, image = annotation.setdefault('segmentation', None), self._images[img_id]
             try:
                 if segmentation:
-                    size = (image.height, image.width) if image.height and image.width else tuple(_own_size(segmentation))
+                    size = (image.height, image.width)
+                    if not all(size):  # unknown: that of a run-length code itself; for polygons, one that allows any corner
+                        size = tuple(segmentation['size']) if isinstance(segmentation, dict) else (1_000_000, 1_000_000)
                     checked_segmentation(segmentation, size)
             except ValueError as error:
                 number = annotation.get('id')
@@ -186,12 +172,7 @@ class PseudoLabelStore:
         return Line(img_id, image.file_name or img_id, *self.size(img_id), instances, image.sha256)
 
     def check_image(self, img_id: str, path: str | Path) -> None:
-        """Compare an image's file with the one that was labelled; nothing is known of images in stores from elsewhere.
-
-        Raises:
-            ValueError: the file is another one.
-            OSError: it cannot be read.
-        """
+        """Raise a ValueError if an image's file is not the one that was labelled; stores from elsewhere may not know."""
         if img_id in self.file_hashes and file_hash(path) != self.file_hashes[img_id]:
             raise ValueError(
                 f'{path} has changed since its pseudo labels were made. Put the old image back, or delete the store and resume from a '
@@ -213,95 +194,6 @@ class PseudoLabelStore:
         )
 
 
-class PseudoLabelWriter:
-    """Collects one line per image, resumes, and merges the ranks' lines into a store.
-
-    A line begins with a checksum; one that was damaged is left out, and its image is labelled again.
-
-    Args:
-        path: of the finished store.
-        header: what ties the store to its maker; a partial file with another header is discarded, with a warning that says what differs.
-        rank: writes ``<path>.part<rank>``.
-    """
-
-    def __init__(self, path: str | Path, header: dict, rank: int = 0) -> None:
-        self.path = Path(path)
-        self.header = dict(header, version=VERSION)
-        self.part = self.path.with_suffix(f'.part{rank}')
-        lines = _read_part(self.part, self.header, warn=True)
-        self.done = {line.img_id for line in lines}
-        with atomic_write(self.part, 'wb') as file:
-            file.writelines(map(_as_line, [self.header, *lines]))
-
-    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, file: str | Path | None = None) -> None:
-        """Append one image of a size (h, w).
-
-        Args:
-            img_id: of the data set.
-            file_name: as read, for other programs; its folder is that of ``img_id``.
-            ori_shape: (h, w).
-            pseudo: pseudo instances in pixels of the original image; their masks may be :class:`~mmlabelpenet.formats.rle.EncodedMasks`.
-            file: the image's file, so that readers notice when it changes.
-        """
-        codes = pseudo.masks.codes if isinstance(pseudo.masks, EncodedMasks) else map(encoded, pseudo.masks.masks)
-        fields = zip(pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), codes, strict=True)
-        line = Line(
-            img_id,
-            str(PurePosixPath(img_id).with_name(PurePosixPath(file_name).name)),
-            int(ori_shape[0]),
-            int(ori_shape[1]),
-            [LineInstance((x1, y1, x2 - x1, y2 - y1), label, weight, Code(**code)) for (x1, y1, x2, y2), label, weight, code in fields],
-            file_hash(file) if file is not None else None,
-        )
-        with self.part.open('ab') as file:
-            file.write(_as_line(line))
-        self.done.add(img_id)
-
-    def take(self, store: PseudoLabelStore, img_id: str) -> None:
-        """Append an image as another store has it."""
-        with self.part.open('ab') as file:
-            file.write(_as_line(store.line(img_id)))
-        self.done.add(img_id)
-
-    def finish(self, image_ids: Iterable[str], classes: tuple[str, ...]) -> PseudoLabelStore:
-        """Merge all ranks' lines, in the order of ``image_ids``; the store appears by an atomic rename.
-
-        Raises:
-            ValueError: an image has no line.
-        """
-        lines, image_ids = self._lines(), list(image_ids)
-        missing = [i for i in image_ids if i not in lines]
-        if missing:
-            raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
-        content = _coco(self.header, [lines[i] for i in image_ids], classes)
-        del lines
-        with atomic_write(self.path, 'wb') as file:
-            file.write(msgspec.json.encode(content))
-        for part in self._parts():
-            part.unlink()
-        return PseudoLabelStore(content, self.path)
-
-    def labelled(self) -> set[str]:
-        """Images that any rank has written; the same for all ranks while none of them writes."""
-        return set(self._lines())
-
-    def _parts(self) -> list[Path]:
-        return [path for path in sorted(self.path.parent.iterdir()) if path.name.startswith(f'{self.path.stem}.part')]
-
-    def _lines(self) -> dict[str, Line]:
-        """Lines of all ranks by image; a file with another header is what a larger run with other weights left behind."""
-        return {line.img_id: line for part in self._parts() for line in _read_part(part, self.header)}
-
-
-def differences(given: dict, wanted: dict) -> list[str]:
-    """Names of what one header has otherwise than another.
-
-    >>> differences(dict(stage='detection', tags='a', version=2), dict(stage='detection', tags='b'))
-    ['tags']
-    """
-    return [name for name, value in wanted.items() if given.get(name) != value]
-
-
 def _check_numbers(store: Store) -> None:
     """Refuse numbers of images or categories that stand twice or nowhere; number annotations that have none."""
     for what, entries in (('images', store.images), ('categories', store.categories)):
@@ -321,54 +213,3 @@ def _has_area(annotation: Annotation, image: Image) -> bool:
     x, y, width, height = annotation.bbox
     right, bottom = (side if side is not None else np.inf for side in (image.width, image.height))
     return min(x + width, right) > max(x, 0) and min(y + height, bottom) > max(y, 0)
-
-
-def _own_size(segmentation: dict | list) -> list[int]:
-    """The size that a run-length code gives itself; of polygons, one that takes any of their corners."""
-    return segmentation['size'] if isinstance(segmentation, dict) else [1_000_000, 1_000_000]
-
-
-def _coco(header: dict, lines: list[Line], classes: tuple[str, ...]) -> Store:
-    images, annotations = [], []
-    for number, line in enumerate(lines, 1):
-        images.append(Image(number, line.img_id, line.file_name, line.height, line.width, line.sha256))
-        for instance in line.instances:
-            annotations.append(
-                Annotation(
-                    image_id=number,
-                    category_id=instance.label + 1,
-                    bbox=instance.bbox,
-                    weight=instance.weight,
-                    segmentation=instance.rle,
-                    id=len(annotations) + 1,
-                    area=float(coco_mask.area(msgspec.to_builtins(instance.rle))),
-                    iscrowd=0,
-                    stage=header.get('stage'),
-                )
-            )
-    return Store(header, images, annotations, [Category(index, name) for index, name in enumerate(classes, 1)])
-
-
-def _as_line(content: dict | Line) -> bytes:
-    text = msgspec.json.encode(content)
-    return hashlib.sha256(text).hexdigest()[:16].encode() + b' ' + text + b'\n'
-
-
-def _read_part(path: Path, header: dict, warn: bool = False) -> list[Line]:
-    """Whole lines of a file that may end in the middle of one; none of a file that another maker wrote."""
-    if not path.is_file():
-        return []
-    texts = path.read_bytes().split(b'\n')[:-1]
-    whole = [text[17:] for text in texts if hashlib.sha256(text[17:]).hexdigest()[:16].encode() == text[:16]]
-    if not whole or whole[0] != msgspec.json.encode(header):
-        if whole and warn:
-            begun = msgspec.json.decode(whole[0], type=dict)
-            print_log(
-                f'{path} was begun with other {", ".join(differences(begun, header))} and is begun again.', 'current', logging.WARNING
-            )
-        return []
-    if len(whole) < len(texts):
-        print_log(
-            f'{len(texts) - len(whole)} damaged lines of {path} are left out; their images are labelled again.', 'current', logging.WARNING
-        )
-    return [msgspec.json.decode(text, type=Line) for text in whole[1:]]

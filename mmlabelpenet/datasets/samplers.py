@@ -20,18 +20,15 @@ class Draw(NamedTuple):
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Endless shuffled draws, shared out over the ranks batch by batch.
+    """Endless shuffled draws, distributed over the ranks batch by batch.
 
-    Every pass over the data is one permutation. Batch n of rank r of W is what one rank alone draws as its batch n·W + r, so that
-    accumulating W batches on one rank sees the same batches as W ranks. ``skip`` jumps without loading anything.
+    Every pass over the data is one permutation. Batch n of rank r of W is batch n·W + r of a single rank, so that one rank which
+    accumulates W batches sees the same batches as W ranks. ``skip`` jumps without loading anything.
 
     Args:
-        dataset: anything with a length.
-        seed: of permutations and augmentations; None takes one that all ranks agree on.
+        dataset: anything with a length above 0.
+        seed: of permutations and augmentations; None uses one that all ranks agree on.
         batch_size: of one rank; the loop sets it to that of its data loader.
-
-    Raises:
-        ValueError: the data set is empty.
 
     >>> full, resumed = ResumableSampler(range(5), seed=1), ResumableSampler(range(5), seed=1)
     >>> resumed.skip(7)

@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -207,6 +208,13 @@ def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
         raise ValueError(f'Line {rows.line_num} of {str(path)!r} is not readable as CSV: {error}.') from error
 
 
+def distinct_names(pairs: Sequence[tuple[str, object]], path: Path) -> dict[str, object]:
+    """A JSON object of a file as a dict; a ValueError for a name that is repeated in it, of which JSON readers keep the last."""
+    if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+        raise ValueError(f'{short(twice[0])} stands twice in {str(path)!r}. Leave one entry with all its tags.')
+    return dict(pairs)
+
+
 class TaggedImage(msgspec.Struct):
     """An entry of a JSON list of tags."""
 
@@ -215,16 +223,10 @@ class TaggedImage(msgspec.Struct):
 
 
 def _read_json(path: Path) -> Iterable[tuple[str, list[str], str]]:
-    def no_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-        if twice:
-            raise ValueError(f'{short(twice[0])} stands twice in {str(path)!r}. Leave one entry with all its tags.')
-        return dict(pairs)
-
     problem = f'{str(path)!r} should hold {{image: [tag, ...]}} or [{{"image": ..., "tags": [...]}}, ...]'
     content = decode_json(path.read_bytes(), dict[str, list[str]] | list[TaggedImage], problem)
     if isinstance(content, dict):
-        json.loads(read_text(path), object_pairs_hook=no_repetition)
+        json.loads(read_text(path), object_pairs_hook=partial(distinct_names, path=path))
         content = [TaggedImage(image, tags) for image, tags in content.items()]
     for number, entry in enumerate(content, 1):
         yield entry.image, [tag.strip() for tag in entry.tags if tag.strip()], f'entry {number}'

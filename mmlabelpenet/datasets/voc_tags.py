@@ -29,23 +29,21 @@ class VOCTags(BaseDataset):
     Args:
         data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``), or with COCO's ``annotations``.
         split: list of images, ``ImageSets/Main/<split>.txt``, or COCO's ``train2017``.
-        tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file of image and tags; None for images
-            that are only tested on and have none.
-        use_difficult_tags: whether a tag counts that only difficult objects carry (row C15).
+        tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file; None for test images without tags.
+        use_difficult_tags: whether tags count whose objects are all difficult (row C15).
         proposals: proposal file of the split; None if no stage needs one.
-        max_proposals: number of proposals per image, the best ones; None for all.
+        max_proposals: only the best so many proposals of an image are used; None for all.
         min_proposal_area: proposals below this share of the image's area are left out, unless all are.
-        pseudo_labels: path of a pseudo-label store; the loop sets another from phase to phase.
-        keep_untagged: testing keeps images without tags, training skips them with a count.
-        max_bad_images: number of unreadable images that training may skip, with a count in the log; it takes the next image of the
-            split instead. Testing skips none.
-        filter_cfg: mmdet's ``dict(filter_empty_gt=True)``, which is what training does anyway; nothing else.
+        pseudo_labels: path of a pseudo-label store; the loop changes it from phase to phase.
+        keep_untagged: keep images without tags, for testing; training skips and counts them.
+        max_bad_images: number of unreadable images that training may replace by the next image of the split, with a count in the log.
+        filter_cfg: only mmdet's ``dict(filter_empty_gt=True)``, which is what training does anyway.
         **kwargs: of mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
 
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
         ValueError: a tag is not a class, proposals are of another split, an image cannot be read or has changed since it was labelled,
-            a filter that does nothing, or a pipeline that tags and proposals cannot follow.
+            another filter, or a pipeline that tags and proposals cannot follow.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -86,25 +84,16 @@ class VOCTags(BaseDataset):
         skipped = len(images.image_ids(self.split)) - len(image_ids)
         if skipped:
             MMLogger.get_current_instance().warning(f'{skipped} images of {self.split!r} carry no tag and are skipped.')
-        self.proposal_file = self._open_proposals(image_ids)
+        self.proposal_file = None if self.proposal_path is None else ProposalFile(self.proposal_path, self.data_root, self.split)
+        if self.proposal_file is not None:
+            self.proposal_file.check(image_ids)
         return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
-        """Take pseudo instances from this store, given or by its path, from now on; None for tags alone.
-
-        Raises:
-            ValueError: the store has labels of other classes than the data set.
-        """
+        """Use this store, or the one at this path, from now on; None for tags alone. Its classes must be those of the data set."""
         self.store = PseudoLabelStore.load(store) if isinstance(store, str) else store
         if self.store is not None:
             self.store.check_classes(self.metainfo['classes'])
-
-    def _open_proposals(self, image_ids: list[str]) -> ProposalFile | None:
-        if self.proposal_path is None:
-            return None
-        file = ProposalFile(self.proposal_path, self.data_root, self.split)
-        file.check(image_ids)
-        return file
 
     def get_data_info(self, idx: int) -> dict:
         """Tags, proposals (R, 4) and pseudo instances of one image, in pixels of the original image."""

@@ -1,4 +1,4 @@
-"""The pass between two phases: a finished stage labels the training set once (Sec. 3.3; the labels of a fixed stage are constant)."""
+"""The pass between two phases: a finished stage labels the training set once (Sec. 3.3; the labels of a frozen stage are constant)."""
 
 import copy
 import errno
@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import Subset
 
 from mmlabelpenet.calibration.generators import LabelGenerator
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter, differences
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter, differences
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import ProgressBar
@@ -50,10 +51,10 @@ class LabelPass:
     """Runs one stage's label generator over the training set and writes the pseudo-label store.
 
     Args:
-        dataloader: config; its data set is the training split at test scale, without augmentation. Beside its ``num_workers`` processes
-            that load images, ``num_workers`` others run the CRF while the network goes on.
-        folder: where stores lie, ``<folder>/<stage>.json``.
-        model_config: the network's; a store is tied to it.
+        dataloader: config; its data set is the training split at test scale, without augmentation. ``num_workers`` processes load images,
+            and as many others run the CRF.
+        folder: of the stores, ``<folder>/<stage>.json``.
+        model_config: of the network; a store is tied to it.
     """
 
     def __init__(self, dataloader: dict, folder: str | Path, model_config: Mapping) -> None:
@@ -63,12 +64,9 @@ class LabelPass:
         self.folder = Path(folder)
 
     def run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
-        """Return the store of ``stage``; one that these weights have already written is read, a partial one completed.
+        """The store of ``stage``: read if these weights have already written it, completed if a pass was interrupted.
 
-        Every rank takes a share, rank 0 merges.
-
-        Raises:
-            OSError: the disk is full; says what to do.
+        Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
         """
         try:
             return self._run(runner, stage, model)

@@ -26,28 +26,27 @@ from mmlabelpenet.workers import Workers
 class LabelPropagationLoop(IterBasedTrainLoop):
     """Phase after phase in one run, with one line of checkpoints, resumable anywhere.
 
-    Between phases the stage that has just finished labels the training set, with the config's ``label_dataloader``.
+    Between phases, the stage that has just finished labels the training set, using the config's ``label_dataloader``.
 
-    An iteration is one optimizer update (in recurrent fine-tuning one per direction), of as many mini-batches as the config's
-    ``optim_wrapper.accumulative_counts`` says; phases, schedules and checkpoints count these. Its random numbers depend on the seed
-    and the number of the mini-batch alone: a resumed run is the uninterrupted one, and W ranks are one rank that accumulates W batches.
+    An iteration is one optimizer update (in recurrent fine-tuning one per direction) of ``optim_wrapper.accumulative_counts``
+    mini-batches; phases, schedules and checkpoints count iterations. Random numbers depend on the seed and the number of the mini-batch
+    alone: a resumed run equals an uninterrupted one, and W ranks equal one rank that accumulates W batches.
 
-    Hooks may have ``before_label_pass(runner, stage)``, ``before_phase(runner, phase)`` and ``before_update(runner, trains)`` beside
-    mmengine's methods. After an iteration they find the pseudo instances that each stage learnt from in ``data_batch['labels']``, a dict
+    Beside mmengine's methods, hooks may have ``before_label_pass(runner, stage)``, ``before_phase(runner, phase)`` and
+    ``before_update(runner, trains)``. After an iteration, ``data_batch['labels']`` holds the pseudo instances that each stage learnt from,
     by stage, with the direction in front in recurrent fine-tuning.
 
-    Validation scores the stages that have trained so far, and early stopping ends a phase.
+    Validation evaluates the stages that have trained so far, and early stopping ends a phase.
 
     Args:
         runner: mmengine's runner.
         dataloader: of the training split; its sampler must be a ``ResumableSampler``.
-        phases: arguments of a :class:`~.phases.Phase` by its name. A single phase may stand alone, with the stages before it loaded. They
-            bring their learning rates, which replace no ``param_scheduler`` of the config.
+        phases: arguments of each :class:`~.phases.Phase` by name. A phase may stand alone if the earlier stages are loaded.
         **kwargs: of mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
 
     Raises:
-        ValueError: no phase, one of a stage that the model lacks, a sampler that cannot be resumed, persistent workers, rates both in
-            phases and in ``param_scheduler`` or by epoch, or a data set that takes no pseudo labels or has other classes than the model.
+        ValueError: no phase, or a phase without a stage; a sampler that cannot be resumed, persistent workers; learning rates both in
+            phases and in ``param_scheduler``, or by epoch; a data set that takes no pseudo labels or has other classes than the model.
     """
 
     def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
@@ -104,7 +103,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         return self.runner.model
 
     def _compare_batches(self) -> None:
-        """Say it where a run is resumed with another number of images per iteration."""
+        """Warn if a run is resumed with another number of images per iteration."""
         hub, batches = MessageHub.get_current_instance(), (get_world_size(), self.batches_per_update, self.dataloader.batch_size)
         if (begun := tuple(hub.get_info('batches', batches))) != batches:
             was, now = ('{} ranks x {} batches x {} images'.format(*each) for each in (begun, batches))
@@ -117,7 +116,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         hub.update_info('batches', batches)
 
     def enter_phase(self, phase: Phase, start: int) -> None:
-        """Make or read the pseudo labels of a phase that begins at iteration ``start``, and draw on from where the run stands."""
+        """Make or read the pseudo labels of a phase that begins at iteration ``start``, and continue the draws of images."""
         rate = phase.rate(self._iter - start, self.runner.optim_wrapper.defaults['lr'])
         print_log(
             f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}, learning rate {rate:g}', 'current'
@@ -177,7 +176,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
                 self.runner.val_loop.run()
 
     def leave_phase(self, phase: Phase, end: int) -> None:
-        """Go on with the phase that begins at iteration ``end``, as a hook has asked, and write a checkpoint."""
+        """End a phase early, as a hook has requested, write a checkpoint, and continue with the phase that begins at ``end``."""
         print_log(f'Phase {phase.name} is stopped at iteration {self._iter}; counting goes on from its planned end, {end}.', 'current')
         self.stop_training = False
         for scheduler in self.runner.param_schedulers:
@@ -216,7 +215,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         torch.manual_seed(seed)
 
     def _forget_scalars(self) -> None:
-        """The last values of what trained in a finished phase would be logged for ever."""
+        """Remove the last values of finished phases, which would otherwise be logged for ever."""
         scalars, finished = MessageHub.get_current_instance().log_scalars, (*self.model.names, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)

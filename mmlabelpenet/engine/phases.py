@@ -20,17 +20,17 @@ class Phase:
 
     Args:
         name: a stage (cascaded pre-training) or ``'recurrent'``.
-        iters: its length in iterations, each of ``accumulative_counts`` mini-batches.
-        lr: learning rate at its begin; None takes the optimizer's.
-        milestones: iterations, counted from the phase's begin, from which on the rate is multiplied by ``gamma`` once more.
+        iters: length in iterations of ``accumulative_counts`` mini-batches each.
+        lr: initial learning rate; None uses the optimizer's.
+        milestones: iterations, counted from the start of the phase, at which the rate is multiplied by ``gamma``.
         gamma: see ``milestones``.
-        warmup: number of first iterations over which the rate rises linearly to ``lr``.
-        directions: what a recurrent iteration runs, one optimizer update each (row L9).
+        warmup: number of initial iterations over which the rate rises linearly to ``lr``.
+        directions: of a recurrent iteration, one optimizer update each (row L9).
         alternate: one direction per iteration instead, in turn.
-        pseudo_labels: store to learn from, in place of the one that the stage before writes.
-        any_maker: accept that store even if other weights than those of this run have made it.
-        warm_start: the stage begins with the weights of the one before it, wherever both have a tensor of one name and shape. A short
-            schedule then goes on instead of beginning anew; the paper's stages all begin from ImageNet.
+        pseudo_labels: store to learn from, instead of the one that the previous stage writes.
+        any_maker: accept that store even if it was made by other weights than those of this run.
+        warm_start: the stage starts from the weights of the previous one wherever a tensor has the same name and shape, which suits
+            short schedules; the paper's stages all start from ImageNet.
 
     Raises:
         ValueError: no iteration, a milestone outside the phase, or an unknown direction.
@@ -137,14 +137,10 @@ def check_schedulers(schedulers: Any) -> None:
 
 @PARAM_SCHEDULERS.register_module()
 class PhaseLR(_ParamScheduler):
-    """Each phase's own learning rate, by the iteration alone: a resumed run follows the phases of its config, not those of a checkpoint.
+    """The learning rate of each phase, by the iteration alone: a resumed run follows the phases of its config, not those of a checkpoint.
 
-    Parameter groups keep their multiples of the optimizer's rate (``paramwise_cfg``, ``auto_scale_lr``).
-
-    Args:
-        optimizer: whose rate is set.
-        phases: in order.
-        **unused: what mmengine's runner adds to the config of a scheduler, such as an end; phases have their own.
+    Parameter groups keep their multiples of the optimizer's rate (``paramwise_cfg``, ``auto_scale_lr``). Keys that mmengine's runner
+    adds to the config of a scheduler, such as an end, are ignored.
     """
 
     def __init__(self, optimizer: Optimizer, phases: Sequence[Phase], **unused: Any) -> None:

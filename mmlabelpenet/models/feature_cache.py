@@ -1,11 +1,8 @@
 """Feature maps of frozen layers, computed once and kept on disk for training, label passes and testing.
 
-In cascaded pre-training the shared backbone does not change, and in the models for photographs neither do the blocks of the tails
-(``frozen=True``). A map is known by the hash of the weights and by the hash of the pixels that the network sees, so that it can never be
-that of another image, size, flip, normalisation or network.
-
-Each image is computed by itself, without the padding of its batch, and every map is rounded to float16, whether it was read or computed:
-results do not depend on what is in the cache.
+The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. A map's key is the hash of the weights and of
+the network input: it cannot be confused with that of another image, size, flip, normalisation or network. Each image is computed
+without the padding of its batch, and every map is rounded to float16: results do not depend on what is in the cache.
 
 Shapes: D channels, (H, W) network input of one image, stride s.
 """
@@ -72,12 +69,9 @@ class FeatureCache:
         return [(key, self._get(key, lambda x=x: backbone(x)[-1], x.device)) for key, x in zip(keys, inputs, strict=True)]
 
     def inner(self, tail: nn.Module, keys: Sequence[MapKey], shared: Sequence[Tensor]) -> list[Tensor]:
-        """What the frozen layers of a tail make of shared maps, float16 (1, D', h, w) each.
+        """Maps float16 (1, D', h, w) of a tail's frozen layers (its ``fixed``, which uses ``fixed_layers``) for shared maps (1, D, h, w).
 
-        Args:
-            tail: whose ``fixed`` computes the map, with the weights of ``fixed_layers`` alone.
-            keys: of the shared maps, as :meth:`shared` returned them.
-            shared: float (1, D, h, w) each.
+        ``keys`` are those of the shared maps, as :meth:`shared` returned them.
         """
         weights = {before: self._weights(before, tail, tail.fixed_layers) for before in {key.weights for key in keys}}
         return [

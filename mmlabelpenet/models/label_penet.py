@@ -36,21 +36,21 @@ from mmlabelpenet.workers import Workers
 class LabelPENet(BaseDetector):
     """The whole network.
 
-    What :meth:`loss` trains is its argument ``trains``: the name of one stage (cascaded pre-training: labels come with the samples),
-    ``'forward'`` or ``'backward'`` (recurrent fine-tuning: labels are made on the way). It may travel in the batch, as ``workers`` may.
-    A stage that is not trained is not in the graph of the loss.
+    The argument ``trains`` of :meth:`loss` says what trains: the name of a stage (cascaded pre-training: the samples carry labels),
+    ``'forward'`` or ``'backward'`` (recurrent fine-tuning: labels are made on the way). ``trains`` and ``workers`` may travel in the
+    batch. Stages that do not train are not in the graph of the loss.
 
     Args:
         num_classes: C, written into every head.
         backbone: shared layers.
-        stages: config of a :class:`Stage` by name; the order is that of the cascade. A stage set to None is left out.
-        validation: label generator config of the backward direction.
-        frozen_backbone: whether recurrent fine-tuning keeps the backbone frozen too (row N10).
+        stages: config of each :class:`Stage` by name, in the order of the cascade. A stage set to None is left out.
+        validation: config of the label generator of the backward direction.
+        frozen_backbone: also keeps the backbone frozen in recurrent fine-tuning (row N10).
         share_tail: stages of one structure share conv5, fc6 and fc7, for small GPUs (row N4).
-        refresh_interval: labels of an image serve this many of its visits in recurrent fine-tuning (row L10).
-        recompute: what is computed again in the backward pass instead of being kept in memory: ``'backbone'``, ``'tail'`` (conv5 of
-            every stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
-        feature_cache: settings of :class:`FeatureCache`, for maps of frozen layers; None computes them each time.
+        refresh_interval: how many visits of an image reuse its labels in recurrent fine-tuning (row L10).
+        recompute: activations to recompute in the backward pass instead of keeping them: ``'backbone'``, ``'tail'`` (conv5 of every
+            stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
+        feature_cache: settings of :class:`FeatureCache`; None computes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
 
     Raises:
@@ -97,20 +97,17 @@ class LabelPENet(BaseDetector):
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], trains: str | None = None, workers: Workers | None = None
     ) -> dict[str, Any]:
-        """Losses of what trains.
+        """Losses ``<stage>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances that each stage learns from.
 
         Args:
             batch_inputs: float (N, 3, H, W).
             batch_data_samples: with tags, proposals and, in cascaded pre-training, ``pseudo_instances``.
-            trains: a stage, ``'forward'`` or ``'backward'``; None stands for the only stage of a model that has one.
-            workers: processes that make labels beside the network in the forward direction; None makes them in this one.
-
-        Returns:
-            losses by ``<stage>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances that each stage learns from.
+            trains: a stage, ``'forward'`` or ``'backward'``; may be None if the model has one stage only.
+            workers: processes that make labels in parallel in the forward direction; None uses this process.
 
         Raises:
-            FloatingPointError: a loss is not finite; names stage and images. Nothing has been updated then.
-            ValueError: ``trains`` names nothing that could.
+            FloatingPointError: a loss is not finite; names stage and images. Nothing has been updated.
+            ValueError: ``trains`` is not one of these.
         """
         if trains in (FORWARD, BACKWARD):
             losses = recurrent_losses(self, batch_inputs, batch_data_samples, trains, workers or Workers())
@@ -129,14 +126,14 @@ class LabelPENet(BaseDetector):
         return losses
 
     def parse_losses(self, losses: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-        """mmengine's sum of all losses, and the values for the log; ``'labels'`` goes along with these."""
+        """mmengine's sum of all losses, and the values for the log, with ``'labels'`` among them."""
         loss, values = super().parse_losses({key: value for key, value in losses.items() if key != 'labels'})
         return loss, values | dict(labels=losses.get('labels', {}))
 
     # --------------------------------------------------------------- inference
 
     def forward(self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = 'tensor', **kwargs: Any) -> Any:
-        """mmdet's; arguments of :meth:`loss` and :meth:`predict` may travel in the batch."""
+        """As in mmdet; arguments of :meth:`loss` and :meth:`predict` may travel in the batch."""
         if mode == 'tensor':
             return self._forward(inputs)
         return (self.loss if mode == 'loss' else self.predict)(inputs, data_samples, **kwargs)
@@ -152,12 +149,9 @@ class LabelPENet(BaseDetector):
 
     @torch.no_grad()
     def views(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True) -> list[View]:
-        """One view per image, without the padding of its batch: results do not depend on the other images.
+        """One view per image of (N, 3, H, W), without the padding of its batch: results do not depend on the other images.
 
-        Args:
-            batch_inputs: float (N, 3, H, W).
-            batch_data_samples: N samples.
-            store: whether to add maps to the feature cache, where there is one.
+        ``store`` adds the maps to the feature cache, if there is one.
         """
         inputs = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
         if self.feature_cache is None:
@@ -175,7 +169,7 @@ class LabelPENet(BaseDetector):
 
     @torch.no_grad()
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:
-        """Detections of the stages of ``test_cfg``, or of those asked for; further arguments and result as for :class:`Inference`."""
+        """Detections of the stages in ``test_cfg``, or of the given ones; further arguments and result as for :class:`Inference`."""
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
         views = self.views(batch_inputs, batch_data_samples, store=False)
         return [self.inference([view], image, rescale, **kwargs) for view, image in zip(views, images, strict=True)]

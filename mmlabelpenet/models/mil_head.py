@@ -35,10 +35,9 @@ class MILBBoxHead(BaseModule):
         fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
         mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
-        roi_norm: config of a module on flattened RoI features, such as ``CentredUnitNorm``; None leaves them as
-            they are.
-        refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``; None has none. With them the mean
-            of the branches ranks proposals, and class scores and excitation backprop are those of the last branch.
+        roi_norm: config of a module applied to flattened RoI features, such as ``CentredUnitNorm``.
+        refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``. With them, the mean of the branches
+            ranks proposals, and class scores and excitation backprop use the last branch.
         init_cfg: by default N(0, 0.01) for the branches, Xavier for the layers before them.
     """
 
@@ -71,7 +70,7 @@ class MILBBoxHead(BaseModule):
         return roi_feats.flatten(1)
 
     def first_input(self, roi_feats: Tensor) -> Tensor:
-        """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
+        """Input of the first layer, float (R, D p p), from RoI features (R, D, p, p)."""
         return self.roi_norm(self.pooled(roi_feats))
 
     def grid_mass(self, roi_feats: Tensor, mass: Tensor) -> Tensor:
@@ -104,16 +103,15 @@ class MILBBoxHead(BaseModule):
 
 @MODELS.register_module()
 class MILRoIHead(StandardRoIHead):
-    """Scores proposals; learns from the tags of the image, and from boxes where a later stage hands some back.
+    """Scores proposals; learns from image tags, and from boxes that a later stage hands back.
 
     Args:
-        beta: overlap from which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
+        beta: overlap above which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
-        rank: what ranks proposals and feeds NMS (row C6): ``'product'``, the score of Eq. 1, or the mean of the refinement branches
-            where the head has some; ``'class'``, the softmax class score.
-        chunk: number of proposals that go through the head at once; they are computed again in the backward pass, which limits the
-            memory. None takes all.
-        tag_head: config of a ``TagHead``, which learns to name the tags of the whole image.
+        rank: what ranks proposals for NMS (row C6): ``'product'``, the score of Eq. 1 or the mean of the refinement branches, if any;
+            ``'class'``, the softmax class score.
+        chunk: number of proposals that pass through the head at once, to save memory: they are recomputed in the backward pass.
+        tag_head: config of a ``TagHead``, which predicts the tags from the whole image.
         **kwargs: of mmdet's ``StandardRoIHead``.
 
     Raises:
@@ -226,12 +224,10 @@ class MILRoIHead(StandardRoIHead):
         rcnn_test_cfg: dict | None,
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """Scores of proposals per class, as mmdet's box heads return them.
+        """Scores of proposals per class, as mmdet's box heads return them; ``rescale`` gives boxes in original pixels.
 
-        Args:
-            rcnn_test_cfg: with it, ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) after NMS; without, ``bboxes`` (R, 4 C) and
-                ``scores`` (R, C + 1), the last column zero, as the heads of mmdet do.
-            rescale: whether boxes leave the frame of the network input.
+        With ``rcnn_test_cfg``: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) after NMS. Without: ``bboxes`` (R, 4 C) and ``scores``
+        (R, C + 1), the last column zero.
         """
         proposals = [result.bboxes for result in rpn_results_list]
         results = []

@@ -39,10 +39,10 @@ class Stage(BaseModule):
     Args:
         name: under which losses are logged.
         num_classes: C, written into every head.
-        detector: config of a detector of mmdet. Without an RPN it looks at the proposals of the data set.
-        cache: of maps of frozen layers; None has none.
+        detector: config of an mmdet detector. Without an RPN it uses the proposals of the data set.
+        cache: feature maps of frozen layers, if they are cached.
         labels: config of the label generator that makes pseudo instances for the next stage; None for the last stage.
-        learns_from: ``'labels'``, the pseudo instances of the stage before, or ``'tags'``, the tags of the image. Scores of a stage that
+        learns_from: ``'labels'``, the pseudo instances of the previous stage, or ``'tags'``, the image tags. Scores of a stage that
             learns from tags rank the proposals of one image and are not probabilities.
 
     Raises:
@@ -68,26 +68,23 @@ class Stage(BaseModule):
 
     @property
     def needs_proposals(self) -> bool:
-        """Whether the detector looks at the proposals of the data set, having no RPN."""
+        """Whether the detector has no RPN and uses the proposals of the data set."""
         return not self.detector.with_rpn
 
     def inputs(self, views: Sequence[View]) -> Features:
-        """What the detector takes as a batch of images: their shared maps and, of a frozen tail, also its maps from the cache."""
+        """Input of the detector for a batch: the shared maps and, where a frozen tail is cached, also its maps."""
         shared, tail = [view.feature for view in views], self.detector.backbone
         if self.cache is None or views[0].key is None or not getattr(tail, 'frozen', False):
             return stack_maps(shared)
         return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
     def loss(self, feature: Features, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None) -> dict[str, Any]:
-        """Losses on the shared map.
+        """Losses ``<name>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances by stage name.
 
         Args:
             feature: shared map, float (N, D, H/s, W/s), or what :meth:`inputs` returns.
-            samples: of the data set; of them only what the stage learns from and looks at reaches the detector.
-            pseudo: labels per image; a stage that learns from tags does without them, except in backward validation.
-
-        Returns:
-            losses by ``<name>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances by name of the stage.
+            samples: of the data set; the detector receives only what the stage learns from and its proposals.
+            pseudo: labels per image; None for a stage that learns from tags, except in backward validation.
         """
         keep = [*(['proposals'] if self.needs_proposals else []), *(['gt_image_labels'] if self.learns_from_tags else [])]
         with timed(self.name):
@@ -97,11 +94,9 @@ class Stage(BaseModule):
         return {f'{self.name}.{key}': value for key, value in losses.items()} | dict(labels={} if pseudo is None else {self.name: pseudo})
 
     def read(self, views: Sequence[View], generator: LabelGenerator | None = None) -> list[Reading]:
-        """One reading per view of an image, all of the same proposals; tail and head run once per view.
+        """One reading per view of an image, all of the same proposals, for a generator (default: the stage's own).
 
-        Args:
-            views: of one image.
-            generator: that will explain; None stands for the stage's own.
+        Tail and head run once per view.
         """
         generator = generator or self.labels
         with inference(self):
@@ -110,32 +105,28 @@ class Stage(BaseModule):
             return read_views(self.detector, maps, [view.sample for view in views], record)
 
     def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
-        """What :meth:`LabelGenerator.label` makes pseudo instances of; None stands for the stage's own generator."""
+        """What :meth:`LabelGenerator.label` turns into pseudo instances, by a generator (default: the stage's own)."""
         with inference(self):
             return (generator or self.labels).explain(self.detector, reading)
 
     def evidence(self, views: Sequence[View], readings: Sequence[Reading] | None = None) -> Tensor:
-        """Class scores of the whole image, float (C,), mean over its views; of a stage that learns from tags.
+        """Class scores of the whole image, float (C,), averaged over its views, from readings of the views if there are any.
 
-        Args:
-            views: of one image.
-            readings: of these views, where there are some already.
+        Only a stage that learns from tags has them.
         """
         with inference(self):
             maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs([view])) for view in views]
             return torch.stack([image_evidence(self.detector, x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
 
     def predict(self, readings: Sequence[Reading], image: NDArray[np.uint8], refinement: MaskRefinement | None) -> InstanceData:
-        """Detections in the frame of the first view.
+        """Detections of an image, best first, in the frame of its first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
+
+        With ``refinement`` also ``masks`` bool (n, h, w), from the mask head or, without one, by the stage's calibration.
 
         Args:
-            readings: of one image, one per view.
+            readings: one per view.
             image: RGB uint8 (h, w, 3) of the first view.
             refinement: of masks; None for boxes alone.
-
-        Returns:
-            best first, ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and, of a mask head or by the calibration of the stage's
-            label generator, ``masks`` bool (n, h, w).
         """
         with inference(self):
             found = detections(self.detector, readings)
@@ -175,10 +166,7 @@ def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
 
 
 def share_tails(detectors: Iterable[BaseModule]) -> None:
-    """Let all detectors use the first tail, and the first fc6 and fc7, of their structure (row N4).
-
-    Idle stages then move with the stage that trains.
-    """
+    """Let all detectors of one structure share tail, fc6 and fc7 (row N4). Idle stages then move with the stage that trains."""
     seen: dict[str, BaseModule] = {}
     for detector in detectors:
         detector.backbone = seen.setdefault(repr(detector.backbone), detector.backbone)

@@ -83,11 +83,9 @@ class WeightedRandomSampler(RandomSampler):
 
 @MODELS.register_module()
 class ObjectnessLoss(nn.Module):
-    """Binary cross-entropy against objectness targets in [0, 1], L_obj of Eq. 3.
+    """Binary cross-entropy against objectness targets in [0, 1], L_obj of Eq. 3, times ``loss_weight``.
 
-    Args:
-        loss_weight: multiplies the loss.
-        use_sigmoid: one logit per anchor, which mmdet's heads require of a binary loss; must be True.
+    ``use_sigmoid`` must be True: mmdet's heads then give one logit per anchor.
     """
 
     def __init__(self, loss_weight: float = 1.0, use_sigmoid: bool = True) -> None:
@@ -111,8 +109,8 @@ class WeightedRPNHead(RPNHead):
     """Region proposal network with instance weights (Eq. 3).
 
     Args:
-        objectness: ``'soft'``: w* is the target of the objectness and weighs the regression, as printed; ``'hard'``: the target is 1
-            and w* weighs both terms (row L1).
+        objectness: ``'soft'``: w* is the target of the objectness and weights the regression, as printed; ``'hard'``: the target is 1
+            and w* weights both terms (row L1).
         **kwargs: of mmdet's ``RPNHead``; ``loss_cls`` must be an ``ObjectnessLoss``.
 
     Raises:
@@ -166,11 +164,11 @@ class WeightedRPNHead(RPNHead):
 
 @MODELS.register_module()
 class WeightedBBoxHead(ConvFCBBoxHead):
-    """Box head with instance weights (Eq. 4): w* multiplies classification and regression of every sample."""
+    """Box head with instance weights (Eq. 4): w* multiplies classification and regression losses of every sample."""
 
     @staticmethod
     def first_input(roi_feats: Tensor) -> Tensor:
-        """What enters the first layer, float (R, D p p), of RoI features (R, D, p, p)."""
+        """Input of the first layer, float (R, D p p), from RoI features (R, D, p, p)."""
         return roi_feats.flatten(1)
 
     @staticmethod
@@ -179,11 +177,7 @@ class WeightedBBoxHead(ConvFCBBoxHead):
         return mass.view(roi_feats.shape).sum(1)
 
     def linear_layers(self) -> list[nn.Linear]:
-        """Layers between the RoI grid and the class scores, for excitation backprop.
-
-        Raises:
-            ValueError: there are convolutions or pooling in between, which the closed form does not cover.
-        """
+        """Layers between the RoI grid and the class scores, for excitation backprop; a ValueError if they are not all fully connected."""
         if len(self.shared_convs) or len(self.cls_convs) or self.with_avg_pool:
             raise ValueError(
                 'Excitation backprop needs a box head of fully connected layers, got one with convolutions or average pooling. '

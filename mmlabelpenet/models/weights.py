@@ -35,10 +35,10 @@ PARTS = ('backbone', 'tail', 'fcs')
 
 @WEIGHT_INITIALIZERS.register_module()
 class ImageNetWeights:
-    """Initialiser that fills a module, or the ``shared_fcs`` of a head, with one part of ImageNet weights.
+    """Initialises a module, or the ``shared_fcs`` of a head, with one part of ImageNet weights.
 
-    Every parameter and statistic of the module must be in the file and the other way round, but for what a module names itself: prefixes in
-    ``own_init`` (new layers) and in ``unused_weights`` (layers left out).
+    Parameters and statistics of module and file must be the same, except for prefixes that the module lists in ``own_init`` (new layers)
+    and ``unused_weights`` (layers left out).
 
     Args:
         arch: 'vgg16', 'resnet50', 'resnet101' or 'efficientnet_lite0'.

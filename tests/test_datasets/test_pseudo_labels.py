@@ -1,4 +1,4 @@
-"""The pseudo-label store."""
+"""Stores of pseudo labels: written, read, and completed after an interruption."""
 
 import json
 
@@ -8,8 +8,9 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmlabelpenet.datasets import pseudo_labels
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets import label_writer
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.exports.labels import choose_labels
 
@@ -300,7 +301,7 @@ def test_a_code_of_ten_gigapixels_takes_no_memory():
 
 def test_a_half_written_store_that_was_begun_with_other_inputs_is_begun_again_and_one_line_says_which(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(pseudo_labels, 'print_log', lambda message, *args, **kwargs: said.append(message))
+    monkeypatch.setattr(label_writer, 'print_log', lambda message, *args, **kwargs: said.append(message))
     write(tmp_path / 'd.json', 'ab', finish=False)
     assert write(tmp_path / 'd.json', '', HEADER | dict(split='val', weights='def'), finish=False).done == set()
     assert len(said) == 1 and said[0].endswith('d.part0 was begun with other weights, split and is begun again.')

@@ -21,7 +21,7 @@ from training import PHASES, on_ranks, train
 
 from mmlabelpenet.apis import train as train_from_config
 from mmlabelpenet.apis.checkpoint import is_whole
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicBackend
 from mmlabelpenet.files import atomic_write

@@ -122,7 +122,7 @@ def killed(data_root, work_dir, stage=None, images=0, **kwargs):
 
 
 def _die_in_label_pass(stage, images):
-    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+    from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 
     add, finish = PseudoLabelWriter.add, PseudoLabelWriter.finish
 

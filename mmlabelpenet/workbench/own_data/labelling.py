@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.results import Prediction
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.rle import EncodedMasks, encoded, enlarged_code
 from mmlabelpenet.progress import ProgressBar
@@ -50,7 +51,7 @@ def label_images(
     if earlier is not None and earlier.header == writer.header and earlier.classes == tuple(inferencer.classes):
         for image_id, path in images.items():
             if image_id not in writer.done and earlier.file_hashes.get(image_id) == file_hash(path):
-                writer.take(earlier, image_id)
+                writer.append(earlier.line(image_id))
     todo = {path: image_id for image_id, path in images.items() if image_id not in writer.done}
     unreadable: dict[str, str] = {}
     with ProgressBar('images', len(images), done=len(images) - len(todo)) as bar:

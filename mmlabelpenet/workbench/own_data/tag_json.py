@@ -1,11 +1,12 @@
 """Image tags in JSON: plain lists, COCO, Label Studio."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmlabelpenet.datasets.tag_files import distinct_names
 from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.schema import decode_json, short
 from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain
@@ -26,7 +27,7 @@ def read_json_tags(path: Path) -> list[Entry]:
     """
     raw = path.read_bytes()
     decode_json(raw, Any, f'{str(path)!r} is not readable as JSON')  # guards against depth and other encodings
-    content = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=lambda pairs: _distinct(pairs, str(path)))
+    content = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=partial(distinct_names, path=path))
     if isinstance(content, dict):
         if {'images', 'annotations', 'categories'} <= set(content):
             return _coco(content, str(path))
@@ -108,10 +109,3 @@ def _coco(content: Mapping, path: str) -> list[Entry]:
         raise ValueError(
             f'{path!r} is not a COCO file: {what} is missing or unknown. Each image, annotation and category needs it.'
         ) from error
-
-
-def _distinct(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
-    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-    if twice:
-        raise ValueError(f'{short(twice[0])} stands twice in {path!r}. Leave one entry with all its tags.')
-    return dict(pairs)

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.devkit import Devkit, Masks, Objects
 from mmlabelpenet.evaluation.overlaps import box_iou, encode_masks
 from mmlabelpenet.progress import track

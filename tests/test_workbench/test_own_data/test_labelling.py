@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmlabelpenet.apis.results import Prediction
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.workbench.own_data.labelling import chosen, label_images, refuse_unreadable, store_prediction, stored_prediction
 
 SCORES, LABELS = np.array([0.9, 0.5, 0.2, 0.1, 0.05]), np.array([0, 1, 0, 1, 2])

@@ -12,9 +12,10 @@ import toy
 from mmengine.registry import init_default_scope
 from page_checks import ATTACK, CLASSES, IMAGE
 
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import pseudo_instances

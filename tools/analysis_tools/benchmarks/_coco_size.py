@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore, PseudoLabelWriter
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.formats.rle import EncodedMasks, encoded
 from mmlabelpenet.structures import pseudo_instances
 

@@ -15,9 +15,9 @@ from mmengine.runner import Runner
 
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.objects import largest_component
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import write_proposals
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelWriter
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.engine import LabelPass
 from mmlabelpenet.evaluation.voc import VOCDevkit

@@ -1,0 +1,150 @@
+"""Writes a pseudo-label store: one text file per rank with one line per image, merged when the pass is complete.
+
+An interrupted pass continues where it stopped.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from mmengine.logging import print_log
+from mmengine.structures import InstanceData
+from pycocotools import mask as coco_mask
+
+from mmlabelpenet.datasets.label_schema import Annotation, Category, Code, Image, Line, LineInstance, Store
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.files import atomic_write, file_hash
+from mmlabelpenet.formats.rle import EncodedMasks, encoded
+
+VERSION = 2
+
+
+class PseudoLabelWriter:
+    """Collects one line per image, resumes, and merges the ranks' lines into a store.
+
+    A line begins with a checksum; one that was damaged is left out, and its image is labelled again.
+
+    Args:
+        path: of the finished store.
+        header: what ties the store to its maker; a partial file with another header is discarded, with a warning that says what differs.
+        rank: writes ``<path>.part<rank>``.
+    """
+
+    def __init__(self, path: str | Path, header: dict, rank: int = 0) -> None:
+        self.path = Path(path)
+        self.header = dict(header, version=VERSION)
+        self.part = self.path.with_suffix(f'.part{rank}')
+        lines = _read_part(self.part, self.header, warn=True)
+        self.done = {line.img_id for line in lines}
+        with atomic_write(self.part, 'wb') as file:
+            file.writelines(map(_as_line, [self.header, *lines]))
+
+    def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, file: str | Path | None = None) -> None:
+        """Append one image of a size (h, w).
+
+        Args:
+            img_id: of the data set.
+            file_name: as read, for other programs; its folder is that of ``img_id``.
+            ori_shape: (h, w).
+            pseudo: pseudo instances in pixels of the original image; their masks may be :class:`~mmlabelpenet.formats.rle.EncodedMasks`.
+            file: the image's file, so that readers notice when it changes.
+        """
+        codes = pseudo.masks.codes if isinstance(pseudo.masks, EncodedMasks) else map(encoded, pseudo.masks.masks)
+        fields = zip(pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), codes, strict=True)
+        line = Line(
+            img_id,
+            str(PurePosixPath(img_id).with_name(PurePosixPath(file_name).name)),
+            int(ori_shape[0]),
+            int(ori_shape[1]),
+            [LineInstance((x1, y1, x2 - x1, y2 - y1), label, weight, Code(**code)) for (x1, y1, x2, y2), label, weight, code in fields],
+            file_hash(file) if file is not None else None,
+        )
+        self.append(line)
+
+    def append(self, line: Line) -> None:
+        """Append one image, such as :meth:`PseudoLabelStore.line` of another store."""
+        with self.part.open('ab') as file:
+            file.write(_as_line(line))
+        self.done.add(line.img_id)
+
+    def finish(self, image_ids: Iterable[str], classes: tuple[str, ...]) -> PseudoLabelStore:
+        """Merge all ranks' lines, in the order of ``image_ids``, into a store; a ValueError if an image has no line."""
+        lines, image_ids = self._lines(), list(image_ids)
+        missing = [i for i in image_ids if i not in lines]
+        if missing:
+            raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
+        content = _coco(self.header, [lines[i] for i in image_ids], classes)
+        del lines
+        with atomic_write(self.path, 'wb') as file:
+            file.write(msgspec.json.encode(content))
+        for part in self._parts():
+            part.unlink()
+        return PseudoLabelStore(content, self.path)
+
+    def labelled(self) -> set[str]:
+        """Images that any rank has written; the same for all ranks while none of them writes."""
+        return set(self._lines())
+
+    def _parts(self) -> list[Path]:
+        return [path for path in sorted(self.path.parent.iterdir()) if path.name.startswith(f'{self.path.stem}.part')]
+
+    def _lines(self) -> dict[str, Line]:
+        """Lines of all ranks by image; a file with another header is what a larger run with other weights left behind."""
+        return {line.img_id: line for part in self._parts() for line in _read_part(part, self.header)}
+
+
+def differences(given: dict, wanted: dict) -> list[str]:
+    """Names of what one header has otherwise than another.
+
+    >>> differences(dict(stage='detection', tags='a', version=2), dict(stage='detection', tags='b'))
+    ['tags']
+    """
+    return [name for name, value in wanted.items() if given.get(name) != value]
+
+
+def _coco(header: dict, lines: list[Line], classes: tuple[str, ...]) -> Store:
+    images, annotations = [], []
+    for number, line in enumerate(lines, 1):
+        images.append(Image(number, line.img_id, line.file_name, line.height, line.width, line.sha256))
+        for instance in line.instances:
+            annotations.append(
+                Annotation(
+                    image_id=number,
+                    category_id=instance.label + 1,
+                    bbox=instance.bbox,
+                    weight=instance.weight,
+                    segmentation=instance.rle,
+                    id=len(annotations) + 1,
+                    area=float(coco_mask.area(msgspec.to_builtins(instance.rle))),
+                    iscrowd=0,
+                    stage=header.get('stage'),
+                )
+            )
+    return Store(header, images, annotations, [Category(index, name) for index, name in enumerate(classes, 1)])
+
+
+def _as_line(content: dict | Line) -> bytes:
+    text = msgspec.json.encode(content)
+    return hashlib.sha256(text).hexdigest()[:16].encode() + b' ' + text + b'\n'
+
+
+def _read_part(path: Path, header: dict, warn: bool = False) -> list[Line]:
+    """Whole lines of a file that may end in the middle of one; none of a file that another maker wrote."""
+    if not path.is_file():
+        return []
+    texts = path.read_bytes().split(b'\n')[:-1]
+    whole = [text[17:] for text in texts if hashlib.sha256(text[17:]).hexdigest()[:16].encode() == text[:16]]
+    if not whole or whole[0] != msgspec.json.encode(header):
+        if whole and warn:
+            begun = msgspec.json.decode(whole[0], type=dict)
+            print_log(
+                f'{path} was begun with other {", ".join(differences(begun, header))} and is begun again.', 'current', logging.WARNING
+            )
+        return []
+    if len(whole) < len(texts):
+        print_log(
+            f'{len(texts) - len(whole)} damaged lines of {path} are left out; their images are labelled again.', 'current', logging.WARNING
+        )
+    return [msgspec.json.decode(text, type=Line) for text in whole[1:]]
