@@ -1,6 +1,7 @@
 """What users of MMDetection do by habit works, or is refused in one line that says what to write (docs/for_mmdet_users.md)."""
 
 import copy
+import json
 import pickle
 from pathlib import Path
 
@@ -251,6 +252,20 @@ def test_loaders_that_cannot_be_drawn_from_are_refused_with_what_to_write(toy_ro
     if 'dataset' in change:
         config.train_dataloader.dataset = dict(change['dataset'], dataset=inner)
     with pytest.raises(ValueError, match=said):
+        trained(config)
+
+
+def test_tags_of_one_class_are_refused_where_a_stage_would_learn_from_them(toy_root, tmp_path):
+    config = training(toy_root, tmp_path, [('classification', 1)])
+    names = [path.stem for path in (toy_root / 'JPEGImages').glob('*.jpg')]
+    (tmp_path / 'tags.json').write_text(json.dumps({name: ['cat'] for name in names}))
+    for loader in (config.train_dataloader, config.label_dataloader):
+        loader.dataset.update(metainfo=dict(classes=('cat',)), tags=str(tmp_path / 'tags.json'))
+    for stage in config.model.stages.values():
+        for head in (stage.detector.roi_head.bbox_head, stage.detector.roi_head.get('mask_head', {})):
+            head['num_classes'] = 1
+    config.model.num_classes = 1
+    with pytest.raises(ValueError, match="one class only, 'cat'.*Add images of other things"):
         trained(config)
 
 

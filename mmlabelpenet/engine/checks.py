@@ -1,10 +1,12 @@
 """What the loop needs of the data. A ValueError says in one line which key of the config to change, and how."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.models.stage import Stage
 
 
 def check_loader(loader: DataLoader, num_classes: int) -> None:
@@ -30,6 +32,15 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
         raise ValueError(
             f'The model has {num_classes} classes, the training set {len(classes)} ({", ".join(classes[:5])}, ...). '
             f'Set model.num_classes={len(classes)}, or metainfo.classes of the data sets.'
+        )
+
+
+def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:
+    """Refuse to train a stage from the tags of one class."""
+    if len(classes) == 1 and any(stage.learns_from_tags for stage in trained):
+        raise ValueError(
+            f'There is one class only, {classes[0]!r}: where every image has the same tag, nothing tells it from its surroundings, and no '
+            'gradient reaches the network. Add images of other things with their tags.'
         )
 
 

@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.engine.checks import check_covered, check_loader
+from mmlabelpenet.engine.checks import check_covered, check_loader, check_tags_teach
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
@@ -65,6 +65,9 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here, which live as long as the run
         check_loader(self.dataloader, model.num_classes)
+        check_tags_teach(
+            self.dataloader.dataset.metainfo['classes'], [model.stages[phase.name] for phase in self.phases if phase.name in model.stages]
+        )
         runner.register_hook(ValidatedStagesHook())
         self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels', runner.cfg.model)

@@ -33,7 +33,7 @@ class MILBBoxHead(BaseModule):
     Args:
         num_classes, in_channels, roi_feat_size: C, D and p.
         fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
-        mil_loss: registered loss with ``scores``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
+        mil_loss: registered loss with ``ranking``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: after fc6 and fc7, in training.
         roi_norm: config of a module applied to flattened RoI features, such as ``CentredUnitNorm``.
         refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``. With them, the mean of the branches
@@ -214,7 +214,7 @@ class MILRoIHead(StandardRoIHead):
             return self.bbox_head.class_probs(branches[-1] if branches else cls_logits)
         if branches:
             return self.bbox_head.refinement.scores(branches)
-        return self.bbox_head.mil_loss.scores(cls_logits[:, :-1], weight_logits)
+        return self.bbox_head.mil_loss.ranking(cls_logits[:, :-1], weight_logits)
 
     def predict_bbox(
         self,

@@ -39,7 +39,23 @@ class MILSoftmaxLoss(nn.Module):
 
     def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
         """x^1 of Eq. 1, float (R, C)."""
-        return proposal_scores(cls_logits, weight_logits)
+        return proposal_scores(self.class_scores(cls_logits), weight_logits)
+
+    @staticmethod
+    def class_scores(cls_logits: Tensor) -> Tensor:
+        """What Eq. 1 weighs, float (R, C)."""
+        return cls_logits
+
+    def ranking(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
+        """What ranks proposals (row C6), float (R, C): :meth:`scores`, but a larger share also raises a negative class score x.
+
+        As printed, the proposal of the least share would come first there; it counts x times the other proposals' share.
+
+        >>> MILSoftmaxLoss().ranking(torch.tensor([[-1.0], [-1.0]]), torch.tensor([[0.25], [0.75]]).log()).tolist()
+        [[-0.75], [-0.25]]
+        """
+        scores, share = self.class_scores(cls_logits), weight_logits.softmax(0)
+        return scores * torch.where(scores < 0, 1 - share, share)
 
     def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
         """L_1 of Eq. 2, of logits (R, C) and the tags y_I, float (C,).

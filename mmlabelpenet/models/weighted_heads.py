@@ -200,6 +200,12 @@ class WeightedBBoxHead(ConvFCBBoxHead):
         targets = (labels, label_weights, bbox_targets, bbox_weights)
         return tuple(torch.cat(target) for target in targets) if concat else targets
 
+    def loss(self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, labels: Tensor, label_weights: Tensor, *args, **kwargs) -> dict:
+        """mmdet's, with the size of the mini-batch as N of Eq. 4 (row L3): mmdet divides by the samples whose weight is not zero."""
+        losses = super().loss(cls_score, bbox_pred, rois, labels, label_weights, *args, **kwargs)
+        losses['loss_cls'] = losses['loss_cls'] * ((label_weights > 0).sum().clamp(min=1) / max(len(label_weights), 1))
+        return losses
+
 
 @MODELS.register_module()
 class WeightedMaskHead(FCNMaskHead):

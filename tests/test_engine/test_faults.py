@@ -96,6 +96,7 @@ class Trial:
     def start(self, work_dir, spy):
         """In a process of its own, which leads a session: train, or go on with it."""
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has commands in the background ignore it
         end_children()
 
         def run(rank=0):

@@ -131,7 +131,8 @@ def test_scores_before_suppression_have_mmdets_layout(mil_loss, toy_batch):
         assert torch.equal(result.bboxes.view(-1, 4, 4), sample.proposals.bboxes[:, None].expand(-1, 4, 4))
         assert (result.scores[:, 4] == 0).all()
         cls = cls_logits[:, :4].softmax(1) if mil_loss == 'WSDDNLoss' else cls_logits[:, :4]
-        torch.testing.assert_close(result.scores[:, :4], cls * weight_logits.softmax(0))
+        share = weight_logits.softmax(0)
+        torch.testing.assert_close(result.scores[:, :4], cls * torch.where(cls < 0, 1 - share, share))
 
 
 def test_detections_are_suppressed_per_class_and_rescaled_on_demand(stage, feature, toy_batch):
@@ -172,7 +173,8 @@ def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, featur
         found[stage.roi_head.rank] = stage.roi_head.predict_bbox(stage.extract_feat(feature), metas, proposals, None)
     for i, (cls_logits, weight_logits) in enumerate(logits_of(stage, feature, samples)):
         torch.testing.assert_close(found['class'][i].scores[:, :4], cls_logits[:, :4].softmax(1))
-        torch.testing.assert_close(found['product'][i].scores[:, :4], cls_logits[:, :4] * weight_logits.softmax(0))
+        product = stage.roi_head.bbox_head.mil_loss.ranking(cls_logits[:, :4], weight_logits)
+        torch.testing.assert_close(found['product'][i].scores[:, :4], product)
     with pytest.raises(ValueError, match="got 'score'"):
         mil_head.MILRoIHead(rank='score')
 

@@ -70,3 +70,21 @@ def test_single_labels_take_the_object_of_the_largest_overlap_above_beta():
     assert single_labels(proposals, bboxes[:1], labels[:1], num_classes=3).tolist() == [2, 2, 3, 3, 3]  # 0.5 is not more than β
     assert single_labels(proposals, bboxes[:1], labels[:1], num_classes=3, beta=0.8).tolist() == [2, 3, 3, 3, 3]
     assert single_labels(proposals, bboxes[:0], labels[:0], num_classes=3).tolist() == [3] * 5
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_the_ranking_rises_with_the_class_score_and_with_the_share_of_a_proposal(seed):
+    generator = torch.Generator().manual_seed(seed)
+    cls_logits, weight_logits = 3 * torch.randn(6, 2, generator=generator), torch.randn(6, 2, generator=generator)
+    loss = MILSoftmaxLoss()
+    found, printed = loss.ranking(cls_logits, weight_logits), loss.scores(cls_logits, weight_logits)
+    assert torch.equal(found[cls_logits >= 0], printed[cls_logits >= 0])
+    for each in range(2):
+        same = torch.full_like(cls_logits, cls_logits[0, each])
+        assert torch.equal(loss.ranking(same, weight_logits)[:, each].argsort(), weight_logits[:, each].argsort())
+        assert torch.equal(loss.ranking(cls_logits, torch.zeros(6, 2))[:, each].argsort(), cls_logits[:, each].argsort())
+
+
+def test_a_share_that_underflows_does_not_put_a_negative_score_first():
+    found = MILSoftmaxLoss().ranking(torch.tensor([[-1.0], [-1.0]]), torch.tensor([[-200.0], [0.0]]))
+    assert found[0] < found[1]

@@ -201,6 +201,14 @@ def test_an_empty_image_beside_a_labelled_one_adds_no_gradient(feature, toy_batc
     assert feature.grad[0].any() and not feature.grad[1].any()
 
 
+def test_n_of_equation_4_is_the_mini_batch_whatever_weights_are_zero():
+    head = toy.build(toy.bbox_head())
+    torch.manual_seed(0)
+    scores, labels, weights = torch.randn(6, 5), torch.tensor([0, 1, 4, 4, 4, 4]), torch.tensor([0.5, 1.0, 0.25, 0, 0, 0])
+    found = head.loss(scores, None, None, labels, weights, None, None)['loss_cls']
+    torch.testing.assert_close(found, (weights * torch.nn.functional.cross_entropy(scores, labels, reduction='none')).sum() / 6)
+
+
 def test_negative_weights_by_hand():
     bboxes, weights = torch.tensor([[0.0, 0, 10, 10], [8, 0, 18, 10], [40, 40, 50, 50]]), torch.tensor([0.2, 0.6, 1.0])
     priors = torch.tensor([[0.0, 0, 5, 5], [7, 0, 17, 10], [45, 45, 70, 70], [60, 60, 70, 70], [10, 10, 11, 11]])

@@ -6,7 +6,7 @@ Shapes: R proposals of one image, C classes.
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmlabelpenet.models.mil_losses import MILSoftmaxLoss, proposal_scores
+from mmlabelpenet.models.mil_losses import MILSoftmaxLoss
 from mmlabelpenet.registry import MODELS
 
 
@@ -32,9 +32,10 @@ class WSDDNLoss(MILSoftmaxLoss):
         loss_weight: multiplies the loss.
     """
 
-    def scores(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
-        """Softmax over classes times softmax over proposals, float (R, C) in [0, 1]."""
-        return proposal_scores(cls_logits.softmax(1), weight_logits)
+    @staticmethod
+    def class_scores(cls_logits: Tensor) -> Tensor:
+        """Softmax over classes, float (R, C) in [0, 1]."""
+        return cls_logits.softmax(1)
 
     def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
         """Binary cross-entropy summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
