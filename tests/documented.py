@@ -33,7 +33,11 @@ PROGRAMS = r'(?:python|bash|pytest|pip|mim|mmlabelpenet|yolo|labelme|source|expo
 COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*{PROGRAMS} \S.*')
 CHECKPOINT = r'[\w./-]+/(?:iter|epoch)_\d+\.pth'
 LEAF, RUN = 'configs/labelpenet/labelpenet_lite0_rendered.py', 'work_dirs/labelpenet_lite0_rendered'  # what most lines are tried with
-PRELOADED = ['mmlabelpenet.apis', 'mmlabelpenet.models', 'mmdet.models', 'mmdet.datasets']
+PRELOADED = [
+    *(f'mmlabelpenet.{name}' for name in ('apis', 'models', 'engine', 'workbench.report.report')),
+    *(f'mmdet.{name}' for name in ('models', 'datasets', 'engine', 'visualization')),
+    *('matplotlib.pyplot', 'setuptools', 'yapf.yapflib.yapf_api'),
+]
 
 
 class Block(NamedTuple):
