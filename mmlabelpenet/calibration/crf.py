@@ -16,7 +16,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmlabelpenet.calibration.mean_field import mean_field, positions, positions_and_colours
+from mmlabelpenet.ops.mean_field import mean_field, positions, positions_and_colours
 from mmlabelpenet.ops.sparse import resize
 
 BACKENDS = ('auto', 'pydensecrf', 'torch')

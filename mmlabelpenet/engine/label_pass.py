@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from mmlabelpenet.calibration.generators import LabelGenerator
+from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter, differences
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc_tags import VOCTags
@@ -27,13 +28,6 @@ from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.schema import json_hash, plain_json
 from mmlabelpenet.structures import pseudo_instances, to_original
 from mmlabelpenet.workers import Workers
-
-
-def warn_if_empty(store: PseudoLabelStore, stage: str) -> None:
-    """Warn if a store holds no pseudo instances: training continues with weight 0."""
-    if not store.num_instances:
-        message = f'{stage} gives no pseudo instance in any of {len(store)} images. They teach nothing: the next phase has a loss of zero.'
-        print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
 
 
 def check_maker(store: PseudoLabelStore, model: nn.Module) -> None:
@@ -68,30 +62,37 @@ class LabelPass:
 
         Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
         """
-        try:
-            return self._run(runner, stage, model)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise OSError(
-                error.errno,
-                f'The pseudo labels of {stage} cannot be written to {self.folder} ({error.strerror}). What is written stays: make space, '
-                'then go on with --resume',
-            ) from error
-
-    def _run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
         dataset = DATASETS.build(self.dataloader['dataset'])
-        header = fingerprint(self.model_config, stage, model, dataset)
-        path = self.folder / f'{stage}.json'
-        if (store := self._finished(path, header)) is not None:
-            return store
-        image_ids = dataset.image_ids
-        if len(set(image_ids)) < len(dataset):
+        if (different := len(set(dataset.image_ids))) < len(dataset):
             raise ValueError(
-                f'Labels are kept by image id, and label_dataloader.dataset has {len(dataset)} images of {len(set(image_ids))} ids. Take '
+                f'Labels are kept by image id, and label_dataloader.dataset has {len(dataset)} images of {different} ids. Take '
                 'wrappers that repeat images out of it; data sets with equal ids are joined by tools/dataset_converters/join_voc.py.'
             )
-        writer = PseudoLabelWriter(path, header, get_rank())
+        header, path = fingerprint(self.model_config, stage, model, dataset), self.folder / f'{stage}.json'
+        store = PseudoLabelStore.load(path) if path.exists() else None
+        if store is not None and (changed := differences(store.header, header)):
+            print_log(f'{path} was made with other {", ".join(changed)} and is made again.', 'current', level=logging.WARNING)
+            store = None
+        if store is None:
+            try:
+                self._make(runner, stage, model, dataset, PseudoLabelWriter(path, header, get_rank()))
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise OSError(
+                    error.errno,
+                    f'The pseudo labels of {stage} cannot be written to {self.folder} ({error.strerror}). What is written stays: make '
+                    'space, then go on with --resume',
+                ) from error
+            store = PseudoLabelStore.load(path)
+        print_log(f'{stage}: {store.summary()}, in {path}', 'current')
+        if not store.num_instances:
+            message = f'{stage} gives no pseudo instance in any of {len(store)} images: the next phase has a loss of zero.'
+            print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
+        return store
+
+    def _make(self, runner: Runner, stage: str, model: nn.Module, dataset: VOCTags, writer: PseudoLabelWriter) -> None:
+        image_ids = dataset.image_ids
         barrier()
         done = writer.labelled()  # read by all ranks before any of them writes on
         barrier()
@@ -101,28 +102,10 @@ class LabelPass:
             add_unreadable(writer, dataset, image_ids)
             writer.finish(image_ids, dataset.metainfo['classes'])
         barrier()
-        store = PseudoLabelStore.load(path)
-        print_log(f'{stage}: {store.summary()}, in {path}', 'current')
-        warn_if_empty(store, stage)
-        return store
-
-    @staticmethod
-    def _finished(path: Path, header: dict) -> PseudoLabelStore | None:
-        if not path.exists():
-            return None
-        store = PseudoLabelStore.load(path)
-        if changed := differences(store.header, header):
-            print_log(f'{path} was made with other {", ".join(changed)} and is made again.', 'current', level=logging.WARNING)
-            return None
-        print_log(f'Read pseudo labels from {path}: {store.summary()}', 'current')
-        warn_if_empty(store, header['stage'])
-        return store
 
     def _label(self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter) -> None:
         sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
         loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
-        training = model.training
-        model.eval()
         generator = model.stages[stage].labels
 
         def explained() -> Iterator[tuple[LabelGenerator, np.ndarray, Any, DetDataSample]]:
@@ -132,11 +115,10 @@ class LabelPass:
                 for sample, (image, explanation) in zip(samples, model.explain(stage, data['inputs'], samples), strict=True):
                     yield generator, image, explanation, DetDataSample(metainfo=sample.metainfo)
 
-        with Workers(self.num_workers) as workers, ProgressBar(f'labels of {stage}', len(remaining)) as bar:
+        with inference(model), Workers(self.num_workers) as workers, ProgressBar(f'labels of {stage}', len(remaining)) as bar:
             for sample, pseudo in workers.map(label, explained()):
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 bar.advance()
-        model.train(training)
 
 
 def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTags) -> dict[str, Any]:

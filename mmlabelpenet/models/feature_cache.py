@@ -9,24 +9,21 @@ Shapes: D channels, (H, W) network input of one image, stride s.
 
 import hashlib
 import logging
-import os
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmlabelpenet.files import remove_partial, temporary
+from mmlabelpenet.files import remove_partial
+from mmlabelpenet.formats.feature_maps import LAYOUT, read_map, write_map
 
 _RECENT = 32  # maps kept in memory: stages with one frozen tail ask for the same map one after the other
-_LAYOUT = 'float16, height by width by channels'  # of a file; part of every key
 
 
 class MapKey(NamedTuple):
@@ -82,7 +79,7 @@ class FeatureCache:
     def _get(self, key: MapKey, compute: Callable[[], Tensor], device: torch.device) -> Tensor:
         if key not in self._recent:
             path = self.folder / key.weights / key.pixels[:2] / f'{key.pixels}.map'
-            if (found := _read(path)) is None:
+            if (found := read_map(path)) is None:
                 with torch.no_grad(), torch.autocast(device.type, enabled=False):
                     found = compute().detach().half().cpu().contiguous(memory_format=torch.channels_last)
                 if key.store and torch.isfinite(found).all():
@@ -99,7 +96,7 @@ class FeatureCache:
         state = ([value.data_ptr() for value in values], sum(value._version for value in values), begins)
         if self._hashes.get(module, (None, ''))[0] != state:
             self._hashes[module] = (state, weights_hash(*layers))
-        return hashlib.sha256((_LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
+        return hashlib.sha256((LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
         if self._room is None:
@@ -112,14 +109,7 @@ class FeatureCache:
             self._stop(f'has reached max_gib={self.max_bytes / 2**30:g}')
             return
         try:
-            data = np.array(value.shape, np.int32).tobytes() + value.permute(0, 2, 3, 1).numpy().tobytes()
-            partial = temporary(path)
-            try:
-                partial.write_bytes(zlib.crc32(data).to_bytes(4, 'little') + data)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
-            self._room -= len(data)
+            self._room -= write_map(path, value)
         except OSError as error:
             self._stop(f'cannot be written ({error.strerror})')
 
@@ -127,21 +117,6 @@ class FeatureCache:
         if self._room:  # said once
             print_log(f'The feature cache {self.folder} {why}: maps that are not in it are computed each time.', 'current', logging.WARNING)
         self._room = 0.0
-
-
-def _read(path: Path) -> Tensor | None:
-    """A map as it was written, float16 (1, D, h, w), channels last; None where there is none or it is damaged."""
-    try:
-        with path.open('rb') as file:
-            content = bytearray(os.fstat(file.fileno()).st_size)
-            file.readinto(content)
-    except OSError:
-        return None
-    shape = np.frombuffer(content[4:20], np.int32) if len(content) >= 20 else np.zeros(4, np.int32)
-    if zlib.crc32(memoryview(content)[4:]) != int.from_bytes(content[:4], 'little') or len(content) != 20 + 2 * int(shape.prod()):
-        return None
-    number, channels, height, width = shape.tolist()
-    return torch.frombuffer(content, dtype=torch.float16, offset=20).view(number, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _pixels_hash(image: Tensor) -> str:

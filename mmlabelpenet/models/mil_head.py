@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmlabelpenet.models.log_values import summarise_tags, tag_statistics
 from mmlabelpenet.models.mil_losses import single_labels
-from mmlabelpenet.models.mil_statistics import summarise_tags, tag_statistics
 from mmlabelpenet.registry import MODELS
 
 
@@ -171,7 +171,7 @@ class MILRoIHead(StandardRoIHead):
         """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss where a sample has ``gt_instances``.
 
         Images without proposals or tags add nothing. ``chosen_area`` and ``entropy`` are for the log, see
-        :func:`~mmlabelpenet.models.mil_statistics.tag_statistics`.
+        :func:`~mmlabelpenet.models.log_values.tag_statistics`.
         """
         proposals = [result.bboxes for result in rpn_results_list]
         mil, refined, single, statistics = [], [], [], []

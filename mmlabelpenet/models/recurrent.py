@@ -29,14 +29,13 @@ FORWARD, BACKWARD = 'forward', 'backward'
 
 
 def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataSample], direction: str, workers: Workers) -> dict[str, Any]:
-    """Losses of all stages that learn in a direction, as :meth:`Stage.loss` gives them.
+    """Losses of all stages that learn in a direction, ``'forward'`` or ``'backward'``, as :meth:`Stage.loss` gives them.
 
     Args:
-        model: whose stages learn, and whose backbone does unless it is frozen.
+        model: whose stages learn, and its backbone unless it is frozen.
         inputs: float (N, 3, H, W).
         samples: with tags and proposals.
-        direction: ``'forward'`` or ``'backward'``.
-        workers: make labels beside the network in the forward direction.
+        workers: make labels in parallel to the network in the forward direction.
     """
     cached = model.frozen_backbone and model.feature_cache is not None
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
@@ -58,13 +57,7 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
 
 
 class Labels:
-    """Labels of a batch, made by stages for their neighbours.
-
-    Args:
-        model: with ``stages``, ``validation`` and ``label_cache``.
-        views: of each image, without gradient.
-        images: RGB uint8 (h, w, 3) of the network input.
-    """
+    """Labels of a batch, made by stages for their neighbours, from views without gradient and images RGB uint8 (h, w, 3)."""
 
     def __init__(self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray]) -> None:
         self.model, self.images, self.views = model, images, views

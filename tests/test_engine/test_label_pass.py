@@ -174,7 +174,7 @@ def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):
     generator.__class__ = type('Nothing', (type(generator),), dict(label=lambda self, *told: _without_instances(real(*told))))
     run_pass(trained)
     warned = [message for level, message in said if level >= 30 and 'gives no pseudo instance' in message]
-    assert len(warned) == 1 and 'classification' in warned[0] and 'teach nothing' in warned[0]
+    assert len(warned) == 1 and 'classification' in warned[0] and 'a loss of zero' in warned[0]
 
 
 def _without_instances(pseudo):

@@ -17,13 +17,13 @@ from mmlabelpenet.models.stage import Stage
 
 
 class Inference:
-    """Reads an image with each stage once, and turns what is read into results.
+    """Reads an image with each stage once, and turns the readings into results.
 
     Args:
         all_stages: of the model, by name.
-        stages: those to predict, the last of which is the result; None takes the last of the model.
-        with_masks: False predicts boxes alone, as they are detected, which is faster.
-        image_evidence: whether the class scores of the whole image in the stage that learns from tags weigh the detections of all others,
+        stages: to predict, the last of which is the result; None for the last of the model.
+        with_masks: False predicts boxes alone, as detected, which is faster.
+        image_evidence: whether class scores of the whole image, by the stage that learns from tags, weight the detections of all others,
             see :mod:`~mmlabelpenet.models.inference.image_evidence`.
         **refinement: settings of :class:`MaskRefinement`.
 
@@ -57,19 +57,16 @@ class Inference:
         with_masks: bool | None = None,
         explain: bool = False,
     ) -> DetDataSample:
-        """Detections of one image.
+        """Detections of one image: the sample of the first view with ``stage_predictions`` and ``pred_instances``, those of the last stage.
+
+        Predictions are InstanceData with ``bboxes``, ``scores``, ``labels`` and, on the CPU, ``masks`` bool (n, h, w).
 
         Args:
-            views: of the image, one or, for test-time augmentation, several.
+            views: of the image; several for test-time augmentation.
             image: RGB uint8 (h, w, 3) of the first view.
             rescale: whether results are in pixels of the original image.
-            stages: to predict; None takes the configured ones.
-            with_masks: None takes what is configured.
-            explain: whether the sample also gets ``explanations``, by name of the stages that hand labels on.
-
-        Returns:
-            the sample of the first view with ``stage_predictions``, a dict of InstanceData (``bboxes``, ``scores``, ``labels``, ``masks``
-            bool (n, h, w) on the CPU), and ``pred_instances``, those of the last of these stages.
+            stages, with_masks: in place of the configured ones.
+            explain: also adds ``explanations``, by name of the stages that hand labels on.
         """
         names = self.stages if stages is None else check_names(stages, self.all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
@@ -93,10 +90,7 @@ class Inference:
 
 
 def check_names(names: Sequence[str], stages: Sequence[str] | Mapping[str, Stage]) -> list[str]:
-    """Return ``names`` if all are stages.
-
-    Raises:
-        ValueError: one is not.
+    """Return ``names`` if all are stages; a ValueError otherwise.
 
     >>> check_names(['detection'], ['classification', 'detection'])
     ['detection']

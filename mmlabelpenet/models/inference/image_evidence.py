@@ -13,15 +13,9 @@ from torch import Tensor
 
 
 def image_evidence(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> Tensor:
-    """Class scores of the whole image: the tag head's probabilities or, without one, softmax scores w^{c,1} as shares of the best class's.
+    """Class scores (C,) in (0, 1] of the whole image, by the detector of the stage that learns from tags and the maps of its tail.
 
-    Args:
-        detector: of the stage that learns from tags.
-        x: maps of its tail, float (1, D, h', w') each.
-        sample: of the image.
-
-    Returns:
-        float (C,) in (0, 1].
+    They are the tag head's probabilities or, without one, softmax scores w^{c,1} divided by the best of them.
     """
     if detector.roi_head.tag_head is not None:
         return detector.roi_head.tag_probs(x, sample)

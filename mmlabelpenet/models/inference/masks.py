@@ -33,11 +33,11 @@ class MaskRefinement:
 
     Args:
         crf: settings of :class:`DenseCRF` or the name of a preset, run on each detection's surroundings; None thresholds at 0.5.
-        max_masks: the best so many detections get a calibrated or refined mask. Beyond them a mask head's mask is thresholded, and
-            a calibrated one is left empty.
+        max_masks: only the best so many detections get a calibrated or refined mask. Beyond them, masks of a mask head are thresholded
+            and calibrated ones are empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
-        cut: settings of :class:`GrabCut`, which cuts these objects, mask and box, out by their colours, as labels are; None leaves them.
+        cut: settings of :class:`GrabCut`, which then segments these objects, mask and box, by their colours, as for labels.
     """
 
     def __init__(
@@ -48,15 +48,12 @@ class MaskRefinement:
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
-        """Detections with binary masks, as a new object.
+        """The detections, best first, with ``masks`` bool (n, h, w); boxes of objects that were cut out are those of the cuts.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            found: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,), best first.
+            found: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
             soft: float (n, h, w) in [0, 1].
-
-        Returns:
-            the same detections with ``masks`` bool (n, h, w); ``bboxes`` of what was cut out are those of the cuts.
         """
         bboxes, masks, cuts = found.bboxes.to('cpu', copy=True), soft > 0.5, {}
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
@@ -85,14 +82,9 @@ class MaskRefinement:
 def soft_masks(
     detector: TwoStageDetector, generator: AttentionGenerator | None, readings: Sequence[Reading], found: InstanceData, limit: int
 ) -> np.ndarray:
-    """Soft masks of detections, float32 (n, h, w) in [0, 1].
+    """Soft masks of detections (best first), float32 (n, h, w) in [0, 1], from the readings of an image, one per view.
 
-    Args:
-        detector: with a mask head, or without one.
-        generator: calibration of a detector without a mask head.
-        readings: of one image, one per view.
-        found: detections, best first.
-        limit: of the calibration only the best so many detections get a mask; those of the others are zero.
+    A detector without a mask head uses the calibration of a generator, for the best ``limit`` detections; other masks are zero.
     """
     if detector.with_mask:
         return merged_head_masks(detector, readings, found)

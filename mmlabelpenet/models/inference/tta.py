@@ -21,27 +21,17 @@ class LabelPENetTTA(BaseTTAModel):
     """:class:`LabelPENet` on the views that mmcv's ``TestTimeAug`` makes of each image.
 
     mmdet's ``DetTTAModel`` merges what is left after suppression and takes no masks; hence a model of our own.
-
-    Args:
-        module: the network, or its config.
-        data_preprocessor: config that replaces the network's.
     """
 
     module: LabelPENet
 
     @torch.no_grad()
     def test_step(self, data: dict[str, list]) -> list[DetDataSample]:
-        """Predict a batch.
+        """Predict a batch, as :meth:`LabelPENet.predict`: the samples of the first view, which must not be mirrored.
 
         Args:
-            data: ``inputs`` and ``data_samples``, a list of views of a list of images each; with them may travel arguments of
-                :class:`Inference`.
-
-        Returns:
-            the samples of the first view with ``stage_predictions`` and ``pred_instances``, as :meth:`LabelPENet.predict` gives them.
-
-        Raises:
-            ValueError: the first view is mirrored.
+            data: ``inputs`` and ``data_samples``, a list of views of a list of images each; arguments of :class:`Inference` may travel
+                with them.
         """
         asked = {key: value for key, value in data.items() if key not in ('inputs', 'data_samples')}
         if any(sample.get('flip', False) for sample in data['data_samples'][0]):
@@ -55,11 +45,5 @@ class LabelPENetTTA(BaseTTAModel):
         return self.merge_preds([list(image_views) for image_views in zip(*views, strict=True)], images, **asked)
 
     def merge_preds(self, views: Sequence[Sequence[View]], images: Sequence[np.ndarray], **asked: Any) -> list[DetDataSample]:
-        """Predictions of all views of each image as one.
-
-        Args:
-            views: of each image, the first of which is upright.
-            images: RGB uint8 (h, w, 3) of the first views.
-            **asked: of :class:`Inference`.
-        """
+        """Predictions of all views of each image as one, for images RGB uint8 (h, w, 3) of the first views."""
         return [self.module.inference(*pair, **asked) for pair in zip(views, images, strict=True)]

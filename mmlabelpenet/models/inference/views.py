@@ -49,7 +49,7 @@ def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
 def read_views(
     detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample], record: bool = False
 ) -> list[Reading]:
-    """What a detector reads in each view of an image; arguments as for :func:`~mmlabelpenet.calibration.reading.read`, one per view."""
+    """The reading of each view of an image; arguments as for :func:`~mmlabelpenet.calibration.reading.read`, one per view."""
     proposals = merge_proposals(detector, maps, samples)
     return [
         read(detector, x, sample, InstanceData(bboxes=move_boxes(proposals.bboxes, samples[0], sample)), record)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlabelpenet.calibration.mean_field import mean_field, positions, positions_and_colours
+from mmlabelpenet.ops.mean_field import mean_field, positions, positions_and_colours
 
 
 def exact_mean_field(unary, kernels, iterations):
