@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-SECONDS = 10
+SECONDS = 10  # of the processor; a minute where it waits
 MEMORY = 4 << 30  # bytes beyond what the process has when the file is opened
 NETWORK = ('socket.connect', 'socket.getaddrinfo', 'socket.sendto', 'urllib.Request')
 PROCESSES = ('os.system', 'subprocess.Popen', 'os.exec', 'os.posix_spawn', 'os.spawn', 'pty.spawn')
@@ -42,16 +42,19 @@ def guarded(folder):
     done: list[str] = []
     size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    handlers = [(number, signal.signal(number, _stop)) for number in (signal.SIGALRM, signal.SIGPROF)]
+    signal.setitimer(signal.ITIMER_REAL, 6 * SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, hard))
     _watched.append((Path(folder).resolve(), done))
     try:
         yield done
     finally:
         _watched.pop()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        for number, handler in handlers:
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 

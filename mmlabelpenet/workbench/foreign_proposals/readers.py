@@ -7,6 +7,7 @@ How boxes are written down cannot be seen from the numbers alone, so it is said
 Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
 """
 
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.label_schema import Box
@@ -133,8 +135,8 @@ def _read_npz(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
 def _load_npz(path: Path) -> dict[str, NDArray]:
     try:
         with zipfile.ZipFile(path) as packed:
-            if any(member.file_size > _LARGEST for member in packed.infolist()):
-                raise ValueError(f'the array of an image has more than {_LARGEST >> 20} MiB')
+            for member in packed.infolist():
+                _check_size(packed, member)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # zipfile: RuntimeError, encrypted or unknown
@@ -142,6 +144,20 @@ def _load_npz(path: Path) -> dict[str, NDArray]:
             f'{str(path)!r} cannot be read as arrays without pickle ({error}). Save one array for each image: '
             'np.savez(path, **{image: boxes for image, boxes in ...}).'
         ) from error
+
+
+def _check_size(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuse an array that is large, or claims to be larger than what is stored of it; NumPy would take the memory first."""
+    if member.file_size > _LARGEST:
+        raise ValueError(f'the array of an image has more than {_LARGEST >> 20} MiB')
+    if member.filename.endswith('.npy'):
+        with packed.open(member) as file:
+            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(file))
+            if read is None:
+                raise ValueError(f'{member.filename} is of an unknown version')
+            shape, _, dtype = read(file)
+        if math.prod(shape) * dtype.itemsize > member.file_size:
+            raise ValueError(f'{member.filename} claims the shape {shape}, but {member.file_size} bytes are stored')
 
 
 def _read_json(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
