@@ -35,6 +35,7 @@ class _Meta(msgspec.Struct):
     source_sha256: str | None = None
     commit: str | None = None
     versions: dict[str, str] | None = None
+    stages: tuple[str, ...] | None = None  # of a published file that holds these alone
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

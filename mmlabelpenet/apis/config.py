@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,20 @@ def stage_names(config: Config) -> tuple[str, ...]:
     ('classification',)
     """
     return tuple(name for name, stage in config.get('model', {}).get('stages', {}).items() if stage is not None)
+
+
+def keep_stages(config: Config, names: Collection[str] | None) -> Config:
+    """A copy of a config whose model has these stages alone, as a published checkpoint may; None keeps all.
+
+    >>> stages = dict(classification=dict(), detection=dict())
+    >>> stage_names(keep_stages(Config(dict(model=dict(stages=stages))), ['detection']))
+    ('detection',)
+    """
+    config = copy.deepcopy(config)
+    for name in stage_names(config) if names is not None else ():
+        if name not in names:
+            config.model.stages[name] = None
+    return config
 
 
 def phase_lengths(config: Config) -> dict[str, int]:

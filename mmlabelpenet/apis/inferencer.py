@@ -19,8 +19,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
-from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes
-from mmlabelpenet.apis.config import config_classes, load_config
+from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, read_checkpoint
+from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
@@ -38,7 +38,8 @@ class LabelPENetInferencer:
     """A trained network, ready for images.
 
     Args:
-        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both.
+        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both. The network has the stages that a published
+            checkpoint holds.
         checkpoint: None takes the last one of the work dir.
         device: ``'cpu'``, ``'cuda:0'``, ...; None takes a GPU if there is one.
         search: how proposals are made, for the stage that needs them.
@@ -61,7 +62,8 @@ class LabelPENetInferencer:
         search: SelectiveSearchSettings | None = None,
         search_side: int = 500,
     ) -> None:
-        self.config, self.checkpoint = find_run(config_or_dir, checkpoint)
+        config, self.checkpoint = find_run(config_or_dir, checkpoint)
+        self.config = keep_stages(config, read_checkpoint(self.checkpoint)['meta'].get('stages'))
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         init_default_scope(self.config.get('default_scope', 'mmlabelpenet'))
         self.model = MODELS.build(self.config.model)

@@ -6,7 +6,7 @@ Every file written here holds tensors and plain Python values alone, so that ``t
 import ast
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,34 @@ FORMAT = 'mmlabelpenet checkpoint'
 NEEDED_TO_RESUME = ('optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict')
 
 
-def publish(source: str | Path, folder: str | Path) -> Path:
+def publish(source: str | Path, folder: str | Path, stages: Sequence[str] | None = None, half: bool = False) -> Path:
     """Write a checkpoint without what only resuming needs: weights, config, and what both rest on.
 
     Args:
         source: what a training wrote.
         folder: where the file goes, as ``<stem of source>-<first 8 digits of its SHA-256>.pth``.
+        stages: whose weights to keep beside the backbone's; None keeps all.
+        half: keep weights of layers in float16; norms stay as they are, since their variances may overflow.
 
     Returns:
         the file. The same checkpoint gives the same file.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it is not a checkpoint.
+        ValueError: it is not a checkpoint, or has no such stage.
     """
     checkpoint = read_checkpoint(source)
-    meta = checkpoint['meta'] | dict(source_sha256=file_hash(source), **_receipt())
-    unnamed = _write(Path(folder) / f'.{uuid.uuid4().hex}.pth', checkpoint['state_dict'], meta)
+    state, meta = checkpoint['state_dict'], checkpoint['meta'] | dict(source_sha256=file_hash(source), **_receipt())
+    if stages is not None:
+        held = dict.fromkeys(key.split('.')[1] for key in state if key.startswith('stages.'))
+        unknown = [name for name in stages if name not in held]
+        if unknown:
+            raise ValueError(f'{source} has no stage {unknown[0]!r}. Expected some of {", ".join(held)}.')
+        meta['stages'] = tuple(name for name in held if name in stages)
+        state = {key: value for key, value in state.items() if not key.startswith('stages.') or key.split('.')[1] in stages}
+    if half:
+        state = {key: value.half() if value.dtype == torch.float32 and value.ndim > 1 else value for key, value in state.items()}
+    unnamed = _write(Path(folder) / f'.{uuid.uuid4().hex}.pth', state, meta)
     target = unnamed.with_name(f'{Path(source).stem}-{file_hash(unnamed)[:8]}.pth')
     os.replace(unnamed, target)
     return target

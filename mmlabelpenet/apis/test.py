@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, planned_iterations, recipe_hash, stage_names
+from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, keep_stages, planned_iterations, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured
@@ -88,10 +88,10 @@ def test(
     for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):
         check_measured(config, kind)
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
-    chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
-    trained = read_checkpoint(checkpoint)['meta']
+    trained, planned = read_checkpoint(checkpoint)['meta'], planned_iterations(config)
     digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
-    config = copy.deepcopy(config)
+    config = keep_stages(config, trained.get('stages'))
+    chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
     if own:
         config.model.setdefault('test_cfg', {})
         config.model.test_cfg.stages = chosen
@@ -120,7 +120,7 @@ def test(
         checkpoint_sha256=file_hash(checkpoint),
         seed=trained.get('seed', config.get('randomness', {}).get('seed')),
         iterations=trained.get('iter'),
-        planned_iterations=planned_iterations(config),
+        planned_iterations=planned,
         epochs=trained.get('epoch'),
         planned_epochs=(config.get('train_cfg') or {}).get('max_epochs'),
         stages=chosen,

@@ -7,6 +7,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
+from mmlabelpenet.apis.published import publish
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.registry import DATASETS
 
@@ -164,6 +165,16 @@ def test_classes_are_named_as_in_the_checkpoint(trained, tmp_path):
     assert LabelPENetInferencer(folder / 'toy.py', tmp_path / '4.pth', device='cpu').classes == names[::-1]
     with pytest.raises(ValueError, match='3.pth was trained on the classes lolly, cone, tree, the config has lolly'):
         LabelPENetInferencer(folder / 'toy.py', tmp_path / '3.pth', device='cpu')
+
+
+def test_of_a_checkpoint_of_some_stages_the_network_has_these_alone(trained, inferencer, images, tmp_path):
+    path = publish(trained[0] / 'iter_1.pth', tmp_path, ['classification', 'detection'])
+    partial = LabelPENetInferencer(trained[0] / 'toy.py', path, device='cpu')
+    assert partial.stages == ('classification', 'detection')
+    (found,), (expected,) = (given(images[0], stage='detection', min_score=0) for given in (partial, inferencer))
+    assert np.array_equal(found.bboxes, expected.bboxes) and np.array_equal(found.masks, expected.masks)
+    with pytest.raises(ValueError, match='Unknown stages refinement'):
+        partial(images[0], stage='refinement')
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

@@ -70,6 +70,21 @@ def test_it_loads_where_a_checkpoint_loads(trained, published):
     assert checkpoint == published and config.model.type == 'LabelPENet'
 
 
+def test_some_stages_can_be_published_alone_in_half_precision(trained, tmp_path):
+    whole, content = read_checkpoint(trained)['state_dict'], read_checkpoint(publish(trained, tmp_path, ['detection'], half=True))
+    part = content['state_dict']
+    assert content['meta']['stages'] == ('detection',)
+    assert set(part) == {key for key in whole if key.startswith('stages.detection.') or not key.startswith('stages.')}
+    layers = [key for key in part if whole[key].is_floating_point() and whole[key].ndim > 1]
+    assert layers and all(part[key].dtype == torch.float16 for key in layers)
+    assert toy.different(part, {key: whole[key].half() if key in layers else whole[key] for key in part}) == []
+
+
+def test_a_stage_that_is_not_there_cannot_be_published(trained, tmp_path):
+    with pytest.raises(ValueError, match="has no stage 'refining'. Expected some of classification, "):
+        publish(trained, tmp_path, ['detection', 'refining'])
+
+
 def test_a_tensor_that_looks_at_a_larger_one_is_written_alone(tmp_path):
     torch.save(dict(state_dict=dict(part=torch.rand(1000, 1000)[0])), tmp_path / 'iter_1.pth')
     assert publish(tmp_path / 'iter_1.pth', tmp_path).stat().st_size < 10_000

@@ -11,6 +11,7 @@ import toy
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet import apis
+from mmlabelpenet.apis.published import publish
 from mmlabelpenet.apis.test import choose_stages, run_test
 from mmlabelpenet.files import file_hash, locked
 
@@ -52,6 +53,12 @@ def tested(toy_root, checkpoint, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('tested')
     table = apis.test(make_config(toy_root, work_dir), checkpoint, out=work_dir / 'metrics.json', corloc=True)
     return table, json.loads((work_dir / 'metrics.json').read_text())
+
+
+def test_a_checkpoint_of_some_stages_tests_these(toy_root, tmp_path, checkpoint, tested):
+    table = apis.test(make_config(toy_root, tmp_path), publish(checkpoint, tmp_path, ['detection']))
+    assert list(table) == ['detection', 'meta'] and table['detection']['bbox_mAP_50_area'] == tested[0]['detection']['bbox_mAP_50_area']
+    assert table['meta']['planned_iterations'] == tested[0]['meta']['planned_iterations']
 
 
 def test_every_stage_gets_a_row_with_every_metric(tested):
@@ -159,9 +166,9 @@ def test_a_metric_of_other_images_is_an_error_before_anything_is_built(toy_root,
         apis.test(config, checkpoint, corloc=True)
 
 
-def test_an_unknown_stage_is_an_error(toy_root, tmp_path):
+def test_an_unknown_stage_is_an_error(toy_root, tmp_path, checkpoint):
     with pytest.raises(ValueError, match='has the stages classification, detection, refinement, segmentation, not masks'):
-        apis.test(make_config(toy_root, tmp_path), tmp_path / 'nothing.pth', stages='masks')
+        apis.test(make_config(toy_root, tmp_path), checkpoint, stages='masks')
 
 
 def test_a_stage_that_the_model_lacks_is_an_error():

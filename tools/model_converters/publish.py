@@ -15,10 +15,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', help='checkpoint of a training, <work dir>/iter_<n>.pth')
     parser.add_argument('--out', default='.', metavar='DIR', help='folder to write to (default: here)')
+    parser.add_argument('--stages', nargs='+', metavar='NAME', help='keep the weights of these stages alone (default: all)')
+    parser.add_argument('--half', action='store_true', help='keep weights in float16, which halves the file')
     args = parser.parse_args(argv)
     from mmlabelpenet.apis.published import publish
 
-    target = publish(args.checkpoint, args.out)
+    target = publish(args.checkpoint, args.out, args.stages, args.half)
     before, after = (Path(path).stat().st_size / 2**20 for path in (args.checkpoint, target))
     print(f'{target}: {after:.1f} MiB of {before:.1f} MiB')
 
