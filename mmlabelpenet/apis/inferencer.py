@@ -38,8 +38,8 @@ class LabelPENetInferencer:
     """A trained network, ready for images.
 
     Args:
-        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both. The network has the stages that a published
-            checkpoint holds.
+        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both. Of a published
+            checkpoint, the network has the stages that it holds.
         checkpoint: None takes the last one of the work dir.
         device: ``'cpu'``, ``'cuda:0'``, ...; None takes a GPU if there is one.
         search: how proposals are made, for the stage that needs them.
