@@ -156,8 +156,8 @@ class COCOImages(ImageSet):
 _File = TypeVar('_File', bound=AnnotationFile)
 
 
-def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str], dict[Id, str]]:
-    """Read what ``kind`` names of a COCO file: the content, and the ids of images and names of categories by their numbers.
+def read_coco(path: Path, kind: type[_File]) -> _File:
+    """Read what ``kind`` names of a COCO file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -171,6 +171,12 @@ def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str
         for number, note in enumerate(content.annotations):
             if (found := getattr(note, f'{what}_id')) not in known:
                 raise ValueError(f'annotations[{number}] of {str(path)!r} has the unknown {what}_id {found!r}.')
+    return content
+
+
+def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str], dict[Id, str]]:
+    """As :func:`read_coco`, whose images must have distinct names: the content, and the ids of images and names of categories by number."""
+    content = read_coco(path, kind)
     names = [image.file_name for image in content.images]
     check_distinct(names, str(path))
     image_ids = {name: image_id for image_id, name in identities(names).items()}

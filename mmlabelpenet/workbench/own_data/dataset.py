@@ -98,7 +98,8 @@ def make_own_data(
     Raises:
         FileNotFoundError: no such folder or file, or no image in it.
         FileExistsError: ``root`` holds something.
-        ValueError: images without entry, entries without image, unreadable images or images of one name: one line with the first of each.
+        ValueError: images without entry, entries without image, unreadable images, images of one name or one
+            class alone: one line with the first of each.
     """
     root, images = Path(root), Path(images)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -118,6 +119,10 @@ def make_own_data(
     classes, labels = merge_classes({path: found[path] for path in ids})
     if not classes:
         raise ValueError(f'No image of {str(images)!r} has a tag. Training learns from tags alone; give some.')
+    if len(classes) == 1:
+        raise ValueError(
+            f'There is one class only, {classes[0]!r}: nothing tells it from its surroundings. Add images of other things with their tags.'
+        )
     names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
     record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))
     data = _write(root, record, names, {ids[path]: path for path in ids}, max_side)
@@ -149,9 +154,7 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
         for label, held in enumerate(holders)
         if len(held) < _FEW
     ]
-    if len(classes) == 1:
-        sentences.append('There is one class only: nothing tells it from its surroundings. Add images with other things and their tags.')
-    elif any(len(held) == len(tagged) for held in holders):
+    if any(len(held) == len(tagged) for held in holders):
         always = [classes[label] for label, held in enumerate(holders) if len(held) == len(tagged)]
         sentences.append(f'{listed(always)} stands in every image: nothing tells it from the surroundings. Add images without it.')
     for label, held in enumerate(holders):

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmlabelpenet.datasets.coco import AnnotationFile, Id, read_coco
 from mmlabelpenet.datasets.tag_files import distinct_names
 from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.schema import decode_json, short
@@ -30,7 +31,7 @@ def read_json_tags(path: Path) -> list[Entry]:
     content = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=partial(distinct_names, path=path))
     if isinstance(content, dict):
         if {'images', 'annotations', 'categories'} <= set(content):
-            return _coco(content, str(path))
+            return _coco(path)
         return [_entry(image, tags, f'entry {number}', str(path)) for number, (image, tags) in enumerate(content.items(), 1)]
     if not isinstance(content, list):
         raise ValueError(f'{str(path)!r}: {_WANTED}, got {type(content).__name__}.')
@@ -97,15 +98,10 @@ def _found(value: Any) -> Iterable[str]:
             yield from [plain(named)] if isinstance(named, str) else _found(named)
 
 
-def _coco(content: Mapping, path: str) -> list[Entry]:
-    try:
-        names = {category['id']: plain(str(category['name'])) for category in content['categories']}
-        tags: dict[object, list[str]] = {image['id']: [] for image in content['images']}
-        for annotation in content['annotations']:
-            tags[annotation['image_id']].append(names[annotation['category_id']])
-        return [Entry(str(image['file_name']), tuple(tags[image['id']]), f'image {image["id"]}') for image in content['images']]
-    except (KeyError, TypeError) as error:
-        what = short(error.args[0] if error.args else error)
-        raise ValueError(
-            f'{path!r} is not a COCO file: {what} is missing or unknown. Each image, annotation and category needs it.'
-        ) from error
+def _coco(path: Path) -> list[Entry]:
+    content = read_coco(path, AnnotationFile)
+    names = {category.id: plain(category.name) for category in content.categories}
+    tags: dict[Id, list[str]] = {image.id: [] for image in content.images}
+    for mark in content.annotations:
+        tags[mark.image_id].append(names[mark.category_id])
+    return [Entry(image.file_name, tuple(tags[image.id]), f'image {image.id}') for image in content.images]

@@ -160,8 +160,12 @@ def test_what_may_hinder_learning_is_told(labels, words):
     assert bool(sentences) == bool(words)
 
 
-def test_one_class_alone_is_told():
-    assert any('one class only' in text for text in advice(['a'], {str(k): [0] for k in range(20)}))
+def test_one_class_alone_is_refused_and_nothing_is_written(folder):
+    names = [path.name for path in (folder / 'photos').iterdir()]
+    (folder / 'one.json').write_text(json.dumps({name: ['cat'] for name in names}))
+    with pytest.raises(ValueError, match="one class only, 'cat'.*Add images of other things"):
+        make_own_data(folder / 'set', folder / 'photos', folder / 'one.json', skip=True)
+    assert not (folder / 'set').exists()
 
 
 def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):

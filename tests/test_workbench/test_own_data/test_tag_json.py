@@ -19,6 +19,26 @@ def test_json_of_both_forms_is_read(tmp_path, content):
     assert pairs(read_entries(write(tmp_path, json.dumps(content), 'tags.json'))) == [('a.jpg', ['cat']), ('b.jpg', [])]
 
 
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), 'two entries of one id among its categories'),
+        (dict(images=[dict(id=1, file_name='a.jpg'), dict(id=1, file_name='b.jpg')]), 'two entries of one id among its images'),
+        (dict(annotations=[dict(image_id=7, category_id=1)]), r'annotations\[0\] of .* has the unknown image_id 7'),
+        (dict(categories=[dict(id=1, name=None)]), r'\$\.categories\[0\]\.name'),
+        (dict(images=[dict(id=1, file_name=5)]), r'\$\.images\[0\]\.file_name'),
+        (dict(annotations={}), 'annotations'),
+    ],
+)
+def test_a_damaged_coco_file_is_refused_with_the_place(tmp_path, change, said):
+    content = dict(
+        images=[dict(id=1, file_name='a.jpg')], categories=[dict(id=1, name='cat')], annotations=[dict(image_id=1, category_id=1)]
+    )
+    with pytest.raises(ValueError, match=said) as caught:
+        read_entries(write(tmp_path, json.dumps(content | change), 'coco.json'))
+    assert 'coco.json' in str(caught.value) and '\n' not in str(caught.value)
+
+
 def test_of_coco_only_names_and_categories_are_read(tmp_path):
     box = dict(bbox='poison', segmentation='poison')
     content = dict(
@@ -28,7 +48,7 @@ def test_of_coco_only_names_and_categories_are_read(tmp_path):
     )
     assert pairs(read_entries(write(tmp_path, json.dumps(content), 'coco.json'))) == [('a.jpg', ['cat', 'cat']), ('b.jpg', [])]
     content['annotations'][0]['category_id'] = 99
-    with pytest.raises(ValueError, match='not a COCO file: 99 is missing or unknown'):
+    with pytest.raises(ValueError, match=r'annotations\[\d\] of .*coco.json. has the unknown category_id 99'):
         read_entries(write(tmp_path, json.dumps(content), 'coco.json'))
 
 
