@@ -198,7 +198,8 @@ def test_every_option_of_a_command_is_one_of_the_tool(page, text):
             source = inspect.getsource(importlib.import_module(COMMANDS[named[1]][0]))
         elif command:
             source = read(command[1]) + (read(WRAPPED[command[1]]) if command[1] in WRAPPED else '')
-        for option in re.findall(r'[ [](--[\w-]+)', line.split('#')[0]) if named or command else ():
+        start = (named or command).start() if named or command else len(line)  # what stands before are options of another program
+        for option in re.findall(r'[ [](--[\w-]+)', line[start:].split('#')[0]):
             assert f"'{option}'" in source, f'{page}: {line} has no option {option}'
 
 
