@@ -1,8 +1,7 @@
-"""What is written appears whole or not at all, by one process at a time; names that come from a file stay below their root."""
+"""What is written appears whole or not at all, by one process at a time."""
 
 import hashlib
 import os
-import re
 import shutil
 import socket
 import sys
@@ -10,99 +9,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from filelock import FileLock, Timeout
 
 from mmlabelpenet.processes import is_alive
-from mmlabelpenet.schema import short
 
-_LONGEST = 255  # bytes of one part of a path
-_PLAIN = re.compile(r'[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*', re.ASCII)  # names without anything to object to
 _END = '.partial'
-
-
-def checked_name(name: object, where: str = '') -> str:
-    """The name of a file below some folder, as it stands in an image list, a tag file, a COCO file, a store or an archive.
-
-    Args:
-        name: with ``/`` between folders.
-        where: where the name was read, such as ``"line 3 of 'train.txt'"``; it begins the error message.
-
-    Returns:
-        the name without ``.`` and doubled ``/``.
-
-    Raises:
-        ValueError: the name is absolute, leaves its folder, is not a string, or cannot be the name of a file.
-
-    >>> checked_name('./day//0001.jpg')
-    'day/0001.jpg'
-    >>> checked_name('../secret.txt', "line 3 of 'train.txt'")
-    Traceback (most recent call last):
-    ValueError: Line 3 of 'train.txt': '../secret.txt' is not the name of a file below its folder (it contains '..').
-    """
-    if isinstance(name, str) and len(name) <= _LONGEST and _PLAIN.fullmatch(name):
-        return name  # nearly all: COCO has 118,287
-    path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
-    if not isinstance(name, str):
-        problem = 'expected a string'
-    elif not path.parts:
-        problem = 'it is empty'
-    elif path.is_absolute():
-        problem = 'it is absolute'
-    elif '..' in path.parts:
-        problem = "it contains '..'"
-    elif any(ord(character) < 32 or ord(character) == 127 for character in name):
-        problem = 'it contains a control character'
-    elif name != name.rstrip():
-        problem = 'it ends in a blank'
-    elif any(len(_bytes(part) or b'.' * 256) > _LONGEST for part in path.parts) or len(name) > 4 * _LONGEST:
-        problem = f'each part must be text of at most {_LONGEST} bytes'
-    else:
-        return str(path)
-    message = f'{short(name, 80)} is not the name of a file below its folder ({problem}).'
-    raise ValueError(f'{where[0].upper()}{where[1:]}: {message}' if where else message)
-
-
-def below(root: str | os.PathLike[str], name: object, where: str = '', links: bool = True) -> Path:
-    """The path of a name below a root. Every name that was read from a file passes here before it is opened.
-
-    Args:
-        root: the folder.
-        name: see :func:`checked_name`.
-        where: where the name was read.
-        links: whether symbolic links below the root may lead out of it, as those to another disk do; False where the path is written.
-
-    Raises:
-        ValueError: the name leaves the root or cannot be the name of a file.
-
-    >>> below('data', 'day/0001.jpg').as_posix()
-    'data/day/0001.jpg'
-    """
-    path = Path(root) / checked_name(name, where)
-    if not links and not path.parent.resolve().is_relative_to(Path(root).resolve()):
-        raise ValueError(f'{where or "Name"}: {name!r} leads out of {str(root)!r} through a symbolic link. Remove the link.')
-    return path
-
-
-def fitted(name: str, room: int) -> str:
-    """A name below a folder that leaves room for an ending; the last part is cut, with a hash, where it would be too long for a file.
-
-    Args:
-        name: with ``/`` between folders.
-        room: bytes of the ending.
-
-    >>> fitted('day/0001', 4)
-    'day/0001'
-    >>> len(fitted('day/' + 255 * 'x', 4).removeprefix('day/') + '.png')
-    255
-    """
-    folder, slash, last = name.rpartition('/')
-    if len(os.fsencode(last)) + room <= _LONGEST:
-        return name
-    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
-    return f'{folder}{slash}{_cut(last, room + len(digest) + 1)}-{digest}'
 
 
 @contextmanager
@@ -273,16 +187,9 @@ def temporary(path: Path) -> Path:
     return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}{_END}')
 
 
-def _cut(name: str, room: int = 48) -> str:
-    """As much of a name as leaves so many bytes: those that a temporary file's name has beside it."""
-    return os.fsencode(name)[: _LONGEST - room].decode(errors='ignore')
-
-
-def _bytes(text: str) -> bytes | None:
-    try:
-        return os.fsencode(text)
-    except UnicodeEncodeError:
-        return None
+def _cut(name: str) -> str:
+    """As much of a name as leaves 48 of a file name's 255 bytes for what a temporary file has beside it."""
+    return os.fsencode(name)[: 255 - 48].decode(errors='ignore')
 
 
 def _this_process() -> str:

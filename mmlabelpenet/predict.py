@@ -120,7 +120,7 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     """Masks and drawings of one image: ``masks/<id>_instances.png`` (16 bits), ``masks/<id>_classes.png``, ``drawn/<id>.jpg``."""
     import cv2
 
-    from mmlabelpenet.files import fitted
+    from mmlabelpenet.formats.file_names import fitted
     from mmlabelpenet.formats.images import jpeg_bytes
 
     files, name = {}, fitted(found.image_id, len('_instances.png'))

@@ -1,5 +1,4 @@
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -7,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet import files
-from mmlabelpenet.files import atomic_folder, atomic_write, below, checked_name, copy_file, locked, shipped, shown
+from mmlabelpenet.files import atomic_folder, atomic_write, copy_file, locked, shipped, shown
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -52,7 +50,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     # The system refuses to let a file grow beyond 10,000 bytes, as a full disk would.
     code = f"""
 import resource, signal
-from mmlabelpenet.files import atomic_folder, atomic_write, below, locked
+from mmlabelpenet.files import atomic_folder, atomic_write, locked
+from mmlabelpenet.formats.file_names import below
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 with atomic_write({str(path)!r}, 'wb') as file:
@@ -93,29 +92,6 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         (folder / 'a.txt').write_text('a')
         assert not (tmp_path / 'set').exists()
     assert (tmp_path / 'set/a.txt').read_text() == 'a'
-
-
-@pytest.mark.parametrize(
-    'name', ['/etc/passwd', '../a.jpg', 'a/../../b.jpg', '..', '.', '', 'a\0.jpg', 'a\nb', 'a ', 'x' * 300, '\ud800.jpg', 7, None, ['a']]
-)
-def test_names_that_leave_their_folder_or_name_no_file_are_refused_with_their_place(tmp_path, name):
-    with pytest.raises(ValueError, match="^Line 3 of 'list.txt': .* is not the name of a file below its folder"):
-        below(tmp_path, name, "line 3 of 'list.txt'")
-
-
-@pytest.mark.parametrize('name', ['a.jpg', 'day/a b.jpg', '...', 'a..b.jpg', ' a', 'ä' * 127, '{{$HOME}}', 'a;b', 'C:\\x'])
-def test_other_names_keep_their_letters(tmp_path, name):
-    assert below(tmp_path, name) == tmp_path / name
-
-
-def test_a_link_out_of_the_root_is_followed_for_reading_but_not_for_writing(tmp_path):
-    for folder in ('root', 'disk2'):
-        (tmp_path / folder).mkdir()
-    (tmp_path / 'root/bird').symlink_to(tmp_path / 'disk2', target_is_directory=True)
-    assert below(tmp_path / 'root', 'bird/a.jpg').parent.is_dir()
-    with pytest.raises(ValueError, match="'bird/a.jpg' leads out of"):
-        below(tmp_path / 'root', 'bird/a.jpg', links=False)
-    assert below(tmp_path / 'root', 'new/a.jpg', links=False) == tmp_path / 'root/new/a.jpg'
 
 
 HOLD = 'import sys, time; from mmlabelpenet.files import locked\nwith locked(sys.argv[1]): print("held", flush=True); time.sleep(600)'
@@ -201,21 +177,3 @@ def test_a_shipped_file_is_the_repositorys_own_in_a_checkout():
 def test_a_path_is_shown_from_the_working_folder_on_where_it_lies_in_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / 'a/b.py') == 'a/b.py' and shown(Path('/elsewhere/b.py')) == '/elsewhere/b.py'
-
-
-NAMES = ['a.jpg', 'day/0001', 'a/../b', '..', '.', '', 'a//b', './a', 'a/.', '.hidden', 'a/.b', '/a', 'a\\n', 'a b', 'b ', 'é', 7, None]
-NAMES += ['x' * 255, 'x' * 256]
-
-
-def outcome(name):
-    try:
-        return checked_name(name)
-    except ValueError as error:
-        return str(error)
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_plain_names_which_are_looked_at_briefly_are_judged_as_all_others(monkeypatch, name):
-    brief = outcome(name)
-    monkeypatch.setattr(files, '_PLAIN', re.compile('(?!)'))  # fits nothing
-    assert outcome(name) == brief

@@ -104,7 +104,7 @@ def test_the_best_checkpoint_is_by_default_that_of_the_last_stage(toy_root, tmp_
 def test_a_metric_that_no_validation_gives_is_named(toy_root, tmp_path):
     config = validated(training(toy_root, tmp_path, [('classification', 1)]), toy_root)
     config.default_hooks.checkpoint.update(save_best='classification/bbox_mAP_5')
-    with pytest.raises(ValueError, match="'classification/bbox_mAP_5' is no metric .* classification/bbox_mAP_50_area"):
+    with pytest.raises(ValueError, match="'classification/bbox_mAP_5' is not a metric .* classification/bbox_mAP_50_area"):
         trained(config)
 
 

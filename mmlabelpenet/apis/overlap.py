@@ -9,7 +9,8 @@ from mmengine.config import Config
 
 from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.datasets.image_set import open_images
-from mmlabelpenet.files import below, file_hash
+from mmlabelpenet.files import file_hash
+from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.image_names import read_image_list, without_suffix
 from mmlabelpenet.schema import read_json
 

@@ -95,7 +95,7 @@ class Prediction:
 
     def _masks(self) -> Sequence[NDArray[np.bool_]]:
         if self.masks is None:
-            raise ValueError('There are no masks: boxes alone were asked for. Predict with with_masks=True.')
+            raise ValueError('There are no masks: only boxes were predicted. Predict with with_masks=True.')
         return self.masks
 
 

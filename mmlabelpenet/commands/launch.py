@@ -166,7 +166,7 @@ def folder(parent: str | None, path: Path) -> Path | None:
 
 
 def once(paths: Sequence[str]) -> list[Path]:
-    """Each config once, with a line for one that stands twice."""
+    """Each config once, with a line for one that appears twice."""
     for path in dict.fromkeys(path for path in paths if paths.count(path) > 1):
         sys.stderr.write(f'{path} is given twice and used once.\n')
     return list(dict.fromkeys(map(Path, paths)))

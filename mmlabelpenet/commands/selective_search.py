@@ -28,7 +28,8 @@ from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
-from mmlabelpenet.files import atomic_write, below, fitted, locked
+from mmlabelpenet.files import atomic_write, locked
+from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import read_image
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.processes import end_with
@@ -120,7 +121,7 @@ def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[s
     """Whether the wanted file is there.
 
     Raises:
-        ValueError: the file was made with other settings or for other images, and is not to be overwritten.
+        ValueError: the file was made with different settings or for other images, and is not to be overwritten.
     """
     if args.overwrite or not args.out.exists():
         return False
@@ -160,7 +161,7 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
     """The folder of finished images beside the file.
 
     Raises:
-        ValueError: it was begun with other settings, and is not to be overwritten.
+        ValueError: it was started with different settings, and is not to be overwritten.
     """
     parts = args.out.with_name(args.out.name + '.parts')
     marker = parts / 'settings.json'

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from ..files import below
+from ..formats.file_names import below
 from ..formats.image_names import check_distinct, identities
 from ..schema import read_json
 from .image_set import ImageSet

@@ -140,7 +140,7 @@ def _read_part(path: Path, header: dict, warn: bool = False) -> list[Line]:
         if whole and warn:
             begun = msgspec.json.decode(whole[0], type=dict)
             print_log(
-                f'{path} was begun with other {", ".join(differences(begun, header))} and is begun again.', 'current', logging.WARNING
+                f'{path} was started with different {", ".join(differences(begun, header))} and is restarted.', 'current', logging.WARNING
             )
         return []
     if len(whole) < len(texts):

@@ -133,7 +133,7 @@ class ProposalFile:
     def __init__(self, path: str | os.PathLike[str], data_root: str | os.PathLike[str] = 'DATA_ROOT', split: str = 'SPLIT') -> None:
         self.path = find_proposals(path, data_root, split)
         self.command = proposal_command(data_root, split, path)
-        self._todo = f'Make it anew with\n    {self.command}'
+        self._todo = f'Make it again with\n    {self.command}'
         try:
             arrays = self._open()
             self.settings = decode_json(str(arrays['settings']).encode(), dict[str, Any], 'its settings are malformed')

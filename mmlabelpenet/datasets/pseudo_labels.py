@@ -16,7 +16,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmlabelpenet.datasets.label_schema import Annotation, Image, Line, LineInstance, Store
-from mmlabelpenet.files import checked_name, file_hash
+from mmlabelpenet.files import file_hash
+from mmlabelpenet.formats.file_names import checked_name
 from mmlabelpenet.formats.image_names import check_distinct
 from mmlabelpenet.formats.rle import checked_segmentation
 from mmlabelpenet.schema import convert, read_json
@@ -195,7 +196,7 @@ class PseudoLabelStore:
 
 
 def _check_numbers(store: Store) -> None:
-    """Refuse numbers of images or categories that stand twice or nowhere; number annotations that have none."""
+    """Refuse numbers of images or categories that appear twice or nowhere; number annotations that have none."""
     for what, entries in (('images', store.images), ('categories', store.categories)):
         numbers = [entry.id for entry in entries]
         if len(set(numbers)) < len(numbers):

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import msgspec
 from defusedxml.ElementTree import iterparse
 
-from ..files import below, checked_name
+from ..formats.file_names import below, checked_name
 from ..formats.image_names import without_suffix
 from ..schema import decode_json, read_text, short
 
@@ -100,7 +100,7 @@ def tags_from_lists(
                 raise ValueError(f"Line {number} of {str(path)!r} should be 'image 1', 'image 0' or 'image -1', got {short(line)}.")
             image_id = checked_name(found[1], f'line {number} of {str(path)!r}')
             if image_id in flags:
-                raise ValueError(f'Image {image_id!r} stands twice in {str(path)!r}. Leave one line.')
+                raise ValueError(f'Image {image_id!r} appears twice in {str(path)!r}. Leave one line.')
             flags[image_id] = found[2]
         _check_complete(image_ids, flags, path)
         for image_id in image_ids:
@@ -143,7 +143,7 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another suffix, a malformed file, a tag that is not a class, an image that is missing or stands twice.
+        ValueError: another suffix, a malformed file, a tag that is not a class, an image that is missing or appears twice.
     """
     readers = {'.csv': _read_csv, '.json': _read_json}
     if path.suffix.lower() not in readers:
@@ -157,7 +157,7 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
         image = checked_name(image, f'{where} of {str(path)!r}')
         image_id = image if image in wanted else without_suffix(image)
         if image_id in tags:
-            raise ValueError(f'Image {short(image_id)} stands twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
+            raise ValueError(f'Image {short(image_id)} appears twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
         for name in names:
             if name not in index:
                 raise unknown_tag(name, classes, f'{where} of {str(path)!r}')
@@ -211,7 +211,7 @@ def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
 def distinct_names(pairs: Sequence[tuple[str, object]], path: Path) -> dict[str, object]:
     """A JSON object of a file as a dict; a ValueError for a name that is repeated in it, of which JSON readers keep the last."""
     if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
-        raise ValueError(f'{short(twice[0])} stands twice in {str(path)!r}. Leave one entry with all its tags.')
+        raise ValueError(f'{short(twice[0])} appears twice in {str(path)!r}. Leave one entry with all its tags.')
     return dict(pairs)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import checked_name
+from ..formats.file_names import checked_name
 from ..formats.image_names import identities, is_image_name, read_image_list
 from ..schema import read_text
 from .image_set import ImageSet
@@ -30,7 +30,7 @@ class VOCImages(ImageSet):
 
     Raises:
         FileNotFoundError: no devkit there.
-        ValueError: a class stands twice or is not in ``mask_classes``.
+        ValueError: a class appears twice or is not in ``mask_classes``.
     """
 
     def __init__(

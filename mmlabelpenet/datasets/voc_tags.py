@@ -83,7 +83,7 @@ class VOCTags(BaseDataset):
         image_ids = [i for i in images.image_ids(self.split) if self.keep_untagged or tags.get(i)]
         skipped = len(images.image_ids(self.split)) - len(image_ids)
         if skipped:
-            MMLogger.get_current_instance().warning(f'{skipped} images of {self.split!r} carry no tag and are skipped.')
+            MMLogger.get_current_instance().warning(f'{skipped} images of {self.split!r} have no tag and are skipped.')
         self.proposal_file = None if self.proposal_path is None else ProposalFile(self.proposal_path, self.data_root, self.split)
         if self.proposal_file is not None:
             self.proposal_file.check(image_ids)

@@ -71,7 +71,7 @@ class LabelPass:
         header, path = fingerprint(self.model_config, stage, model, dataset), self.folder / f'{stage}.json'
         store = PseudoLabelStore.load(path) if path.exists() else None
         if store is not None and (changed := differences(store.header, header)):
-            print_log(f'{path} was made with other {", ".join(changed)} and is made again.', 'current', level=logging.WARNING)
+            print_log(f'{path} was made with different {", ".join(changed)} and is regenerated.', 'current', level=logging.WARNING)
             store = None
         if store is None:
             try:
@@ -82,7 +82,7 @@ class LabelPass:
                 raise OSError(
                     error.errno,
                     f'The pseudo labels of {stage} cannot be written to {self.folder} ({error.strerror}). What is written stays: make '
-                    'space, then go on with --resume',
+                    'space, then continue with --resume',
                 ) from error
             store = PseudoLabelStore.load(path)
         print_log(f'{stage}: {store.summary()}, in {path}', 'current')

@@ -111,8 +111,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         if (begun := tuple(hub.get_info('batches', batches))) != batches:
             was, now = ('{} ranks x {} batches x {} images'.format(*each) for each in (begun, batches))
             print_log(
-                f'An iteration had {was} before and has {now} now. The position in the data is counted in these: some images come again, '
-                'or not in this round.',
+                f'An iteration had {was} before and has {now} now. The position in the data is counted in these: some images are repeated '
+                'or skipped in this pass.',
                 'current',
                 level=logging.WARNING,
             )
@@ -154,7 +154,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         digest = store.digest() if store else None
         if resumed and hub.get_info('pseudo_labels', digest) != digest:
             raise ValueError(
-                f'Phase {phase.name} began with other pseudo labels than those that lie there now. Put the store back that it began '
+                f'Phase {phase.name} began with other pseudo labels than those in its store now. Restore the store that it began '
                 'with, or resume from a checkpoint from before the phase.'
             )
         hub.update_info('pseudo_labels', digest)
@@ -180,7 +180,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
 
     def leave_phase(self, phase: Phase, end: int) -> None:
         """End a phase early, as a hook has requested, write a checkpoint, and continue with the phase that begins at ``end``."""
-        print_log(f'Phase {phase.name} is stopped at iteration {self._iter}; counting goes on from its planned end, {end}.', 'current')
+        print_log(f'Phase {phase.name} is stopped at iteration {self._iter}; counting continues from its planned end, {end}.', 'current')
         self.stop_training = False
         for scheduler in self.runner.param_schedulers:
             if isinstance(scheduler, PhaseLR):

@@ -114,7 +114,7 @@ def check_place(phases: Sequence[Phase], trained: Mapping[str, int], iteration: 
         if begin < iteration and _begins(now).get(name) != begin:
             raise ValueError(
                 f'The checkpoint has done {iteration} iterations with phases {dict(trained)}, the config has {now}: {name} would begin '
-                'elsewhere. Keep the lengths of finished phases in train_cfg.phases, or start anew with load_from.'
+                'elsewhere. Keep the lengths of finished phases in train_cfg.phases, or start again with load_from.'
             )
 
 

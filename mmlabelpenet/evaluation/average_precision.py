@@ -150,5 +150,5 @@ def _checked(detections: Detections, objects: Objects, num_classes: int) -> tupl
         raise ValueError(f'Scores need to be numbers, got nan at detection {int(np.isnan(found.scores).argmax())}.')
     for name, values in (('detections', found.labels), ('objects', wanted.labels)):
         if len(values) and not 0 <= values.min() <= values.max() < num_classes:
-            raise ValueError(f'Labels of {name} need to lie in 0..{num_classes - 1}, got {values.min()}..{values.max()}.')
+            raise ValueError(f'Labels of {name} must be in 0..{num_classes - 1}, got {values.min()}..{values.max()}.')
     return found, wanted

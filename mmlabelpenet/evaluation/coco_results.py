@@ -93,7 +93,7 @@ class ResultsFile:
                     if raw.id is not None and seen.setdefault(raw.id, self.num_entries) != self.num_entries:
                         raise ValueError(f'its id {raw.id!r} is that of entry {seen[raw.id]} already')
                     if self.has_masks not in (None, entry.mask is not None):
-                        raise ValueError('a segmentation stands in all entries or in none, but this one differs from those before')
+                        raise ValueError('either all entries have a segmentation or none has, but this one differs from those before')
                 except ValueError as error:
                     raise ValueError(f'{where} (image {raw.image_id!r}) cannot be scored: {error}.') from error
                 self.has_masks = entry.mask is not None

@@ -71,7 +71,7 @@ class Settings:
             raise ValueError(f'Groups of metrics are {GROUPS}, got {unknown}.')
         for thr in (*self.box_iou_thrs, *self.mask_iou_thrs):
             if not 0 < thr <= 1:
-                raise ValueError(f'IoU thresholds need to lie in (0, 1], got {thr}.')
+                raise ValueError(f'IoU thresholds must be in (0, 1], got {thr}.')
 
     def keys(self) -> list[str]:
         """All keys that :func:`summarise` may give, in the order of tables: each names the protocol of its value.
@@ -133,7 +133,7 @@ def _check(prediction: Prediction, settings: Settings) -> None:
         raise ValueError(f'Scores need to be numbers, got nan at prediction {int(np.isnan(prediction.scores).argmax())} of the image.')
     if count and not 0 <= prediction.labels.min() <= prediction.labels.max() < settings.num_classes:
         raise ValueError(
-            f'Labels need to lie in 0..{settings.num_classes - 1}, got {prediction.labels.min()}..{prediction.labels.max()}. '
+            f'Labels must be in 0..{settings.num_classes - 1}, got {prediction.labels.min()}..{prediction.labels.max()}. '
             'Is the metric told the classes that the model was trained with?'
         )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..datasets.tag_files import is_difficult, parse_xml, unknown_tag
 from ..datasets.voc import VOCImages
-from ..files import below
+from ..formats.file_names import below
 from ..formats.images import read_indices
 from .devkit import VOID, Devkit, Masks, Objects, void_of
 

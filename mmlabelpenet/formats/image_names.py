@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..files import checked_name
 from ..schema import read_text
+from .file_names import checked_name
 
 SUFFIXES = (
     '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm', '.pgm', '.jp2', '.jxl', '.avif', '.heic',
@@ -109,9 +109,9 @@ def check_distinct(names: Sequence[str], source: str) -> None:
 
     >>> check_distinct(['a', 'b', 'a'], 'train.txt')
     Traceback (most recent call last):
-    ValueError: 1 images stand twice in 'train.txt', the first: a. Leave one line of each.
+    ValueError: 1 images appear twice in 'train.txt', the first: a. Leave one line of each.
     """
     seen: set[str] = set()
     twice = [name for name in names if name in seen or seen.add(name)]
     if twice:
-        raise ValueError(f'{len(twice)} images stand twice in {source!r}, the first: {", ".join(twice[:3])}. Leave one line of each.')
+        raise ValueError(f'{len(twice)} images appear twice in {source!r}, the first: {", ".join(twice[:3])}. Leave one line of each.')

@@ -87,7 +87,7 @@ class ArrayFile:
             file.seek(info.header_offset)
             local = file.read(30)
             if len(local) < 30 or local[:4] != b'PK\3\4':
-                raise ValueError(f'{name} does not lie where the archive says')
+                raise ValueError(f'{name} is not where the archive says')
             file.seek(sum(struct.unpack('<HH', local[26:30])), 1)
             dtype, shape = _header(file)
             offset = file.tell()

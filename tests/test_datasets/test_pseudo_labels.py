@@ -304,4 +304,4 @@ def test_a_half_written_store_that_was_begun_with_other_inputs_is_begun_again_an
     monkeypatch.setattr(label_writer, 'print_log', lambda message, *args, **kwargs: said.append(message))
     write(tmp_path / 'd.json', 'ab', finish=False)
     assert write(tmp_path / 'd.json', '', HEADER | dict(split='val', weights='def'), finish=False).done == set()
-    assert len(said) == 1 and said[0].endswith('d.part0 was begun with other weights, split and is begun again.')
+    assert len(said) == 1 and said[0].endswith('d.part0 was started with different weights, split and is restarted.')

@@ -148,9 +148,9 @@ def test_an_image_without_an_entry_is_named(root, name):
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
-        ('tags.csv', 'image,tags\na,dog\na.jpg,cat\n', "'a' stands twice .*line 3"),
-        ('tags.json', '{"a": ["dog"], "a": ["cat"]}', "'a' stands twice"),
-        ('tags.json', '[{"image": "a", "tags": []}, {"image": "a", "tags": []}]', "'a' stands twice .*entry 2"),
+        ('tags.csv', 'image,tags\na,dog\na.jpg,cat\n', "'a' appears twice .*line 3"),
+        ('tags.json', '{"a": ["dog"], "a": ["cat"]}', "'a' appears twice"),
+        ('tags.json', '[{"image": "a", "tags": []}, {"image": "a", "tags": []}]', "'a' appears twice .*entry 2"),
         ('tags.csv', 'name;label\n', "header 'image,tags'"),
         ('tags.csv', 'image,tags\na,dog,cat\n', 'Line 2'),
         ('tags.json', '{"a": "dog"}', 'should hold'),
@@ -171,7 +171,7 @@ def test_a_malformed_tag_file_is_refused(root, name, content, message):
 
 
 @pytest.mark.parametrize(
-    ('line', 'message'), [('a 2', 'Line 1'), ('a', 'Line 1'), ('a 1\na 1', "'a' stands twice"), ('a 1', '2 images of the split')]
+    ('line', 'message'), [('a 2', 'Line 1'), ('a', 'Line 1'), ('a 1\na 1', "'a' appears twice"), ('a 1', '2 images of the split')]
 )
 def test_a_malformed_class_list_is_refused(root, line, message):
     (root / 'ImageSets/Main/dog_train.txt').write_text(line + '\n')
@@ -210,7 +210,7 @@ def test_an_unreadable_image_is_named(root):
         VOCDevkit(root, CLASSES).image_size('a')
 
 
-@pytest.mark.parametrize(('content', 'message'), [('a\nb\na\n', '1 images stand twice .*: a'), ('\n', 'empty')])
+@pytest.mark.parametrize(('content', 'message'), [('a\nb\na\n', '1 images appear twice .*: a'), ('\n', 'empty')])
 def test_a_bad_image_list_is_refused(root, content, message):
     (root / 'ImageSets/Main/train.txt').write_text(content)
     with pytest.raises(ValueError, match=message):

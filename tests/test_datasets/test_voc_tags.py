@@ -200,7 +200,7 @@ def test_images_without_a_tag_are_skipped_with_a_count(root, monkeypatch):
     said = []
     monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
     assert len(build(root, tags=tags)) == 4
-    assert len(said) == 1 and "2 images of 'train' carry no tag and are skipped" in said[0]
+    assert len(said) == 1 and "2 images of 'train' have no tag and are skipped" in said[0]
     assert len(build(root, tags=tags, keep_untagged=True, test_mode=True)) == 6
     assert len(said) == 1
 

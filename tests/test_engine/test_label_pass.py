@@ -126,7 +126,7 @@ def test_a_store_of_which_one_input_has_changed_is_made_again_and_one_line_says_
         run_pass(toy.build_runner(config))
     also = dict(images=['tags', 'proposals']).get(part, [])
     assert len(labelled) == (11 if part == 'images' else 12)
-    assert len(said) == 1 and said[0].endswith(f'was made with other {", ".join([part, *also])} and is made again.'), said
+    assert len(said) == 1 and said[0].endswith(f'was made with different {", ".join([part, *also])} and is regenerated.'), said
 
 
 def test_other_classes_make_a_store_again(root, tmp_path, monkeypatch):

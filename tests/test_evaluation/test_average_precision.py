@@ -162,7 +162,7 @@ def test_nan_score_is_refused_and_named():
 
 def test_label_beyond_the_classes_is_refused():
     objects = Objects(np.zeros(1, int), np.zeros(1, int), np.zeros((1, 4)), np.zeros(1, bool))
-    with pytest.raises(ValueError, match='detections need to lie in 0..0, got 1..1'):
+    with pytest.raises(ValueError, match='detections must be in 0..0, got 1..1'):
         box_average_precisions(Detections([0], [1], [0.5], [[0, 0, 1, 1]]), objects, 1)
 
 

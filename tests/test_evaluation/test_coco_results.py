@@ -106,7 +106,7 @@ BROKEN = [
     ({'segmentation': {'size': [14, 12], 'counts': [168]}}, r'size \[14, 12\], but the image has \[12, 14\]'),
     ({'segmentation': {'size': list(SIZE), 'counts': '6P'}}, 'middle of a number'),
     ({'segmentation': {'size': list(SIZE), 'counts': [100]}}, 'cover 100 pixels'),
-    ({'segmentation': None}, 'in all entries or in none'),
+    ({'segmentation': None}, 'either all entries have a segmentation or none has'),
     ({'id': 1}, 'id 1 is that of entry 1 already'),
     ({'id': [1]}, r'got `array` - at `\$.id`'),
     ({'segmentation': {'size': [100_000, 100_000], 'counts': [10**10]}}, r'but the image has \[12, 14\]'),

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         confusion(results.prediction(image_id), read_truth(devkit, image_id, settings), count, args.score_thr, args.tp_iou_thr)
         for image_id in devkit.image_ids(split)
     )
-    print(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are found as what they are.')
+    print(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are found with the right class.')
     print(f'Wrote {draw_confusion(counts, devkit.classes, args.out)}')
 
 

@@ -49,7 +49,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if 0 <= max_keep_ckpts < 2:
             raise ValueError(f'Keep at least two checkpoints, one to fall back on while the next is written; got {max_keep_ckpts}.')
         if minutes is not None and minutes <= 0:
-            raise ValueError(f'minutes between checkpoints are above 0, got {minutes}; None writes none by the clock.')
+            raise ValueError(f'minutes between checkpoints must be above 0, got {minutes}; None turns checkpoints by time off.')
         super().__init__(max_keep_ckpts=max_keep_ckpts, by_epoch=by_epoch, backend_args=dict(backend='atomic'), **kwargs)
         self.minutes, self._written = minutes, time.monotonic()
 
@@ -89,7 +89,7 @@ class AtomicCheckpointHook(CheckpointHook):
             raise OSError(
                 error.errno,
                 f'The checkpoint after iteration {runner.iter + 1} cannot be written to {self.out_dir} ({error.strerror}). '
-                'The one before it is intact: make space, then go on with --resume',
+                'The one before it is intact: make space, then continue with --resume',
             ) from error
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:

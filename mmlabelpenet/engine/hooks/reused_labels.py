@@ -30,7 +30,9 @@ class ReusedLabelsHook(Hook):
         if not runner._resume or cache.refresh_interval == 1 or ranks is None:
             return
         if len(ranks) != get_world_size():
-            message = f'Labels that were to be reused are of {len(ranks)} ranks, and now there are {get_world_size()}: they are made anew.'
+            message = (
+                f'Labels that were to be reused are of {len(ranks)} ranks, and now there are {get_world_size()}: they are regenerated.'
+            )
             print_log(message, 'current', level=logging.WARNING)
             return
         cache.load_state_dict(ranks[get_rank()], next(runner.model.parameters()).device)

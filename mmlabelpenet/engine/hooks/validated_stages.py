@@ -71,4 +71,4 @@ def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str])
     stage, _, name = key.rpartition('/')
     if stage in stages and not any(other.startswith(f'{stage}/') for other in metrics):
         return False
-    raise ValueError(f'{key!r} is no metric of the validation. Name one as <stage>/<metric>; there are {", ".join(sorted(metrics))}.')
+    raise ValueError(f'{key!r} is not a metric of the validation. Name one as <stage>/<metric>; there are {", ".join(sorted(metrics))}.')

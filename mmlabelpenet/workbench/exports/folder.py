@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mmlabelpenet.files import atomic_write, below, file_hash, locked, temporary
+from mmlabelpenet.files import atomic_write, file_hash, locked, temporary
+from mmlabelpenet.formats.file_names import below
 
 RECEIPT = 'written.sha256'
 

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from mmlabelpenet.files import below, copy_file, fitted
+from mmlabelpenet.files import copy_file
+from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, read_rgb
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.labels import image_name

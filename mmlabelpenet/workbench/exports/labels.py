@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.files import checked_name
+from mmlabelpenet.formats.file_names import checked_name
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 
 

@@ -124,7 +124,7 @@ def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str
     for name, content in _members(path):
         match = _DETECTIONS.fullmatch(name) or _CLASS_MAP.fullmatch(name)
         if match is None or name in seen:
-            raise ValueError(f'{name!r} in {str(path)!r} {"stands there twice" if match else "is not a result that the server knows"}.')
+            raise ValueError(f'{name!r} in {str(path)!r} {"appears twice" if match else "is not a result that the server knows"}.')
         seen.add(name)
         kind = (match['competition'], match['year'], match['split'])
         first = first or kind

@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.label_schema import Box
-from mmlabelpenet.files import below
+from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.schema import convert, decode_json, short
 from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout

@@ -12,7 +12,7 @@ from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.evaluation.devkit import VOID
 from mmlabelpenet.evaluation.overlaps import box_iou
 from mmlabelpenet.evaluation.voc import read_box
-from mmlabelpenet.files import below
+from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.rle import checked_rle, decode_mask
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 from mmlabelpenet.workbench.voc_files import whole_corners
@@ -39,7 +39,7 @@ def _read(path: Path, folder: Path) -> ReadImage:
     try:
         numbers = [int(root.findtext(f'size/{side}') or '') for side in ('height', 'width')]
     except ValueError as error:
-        raise ValueError(f'{where!r} names no size of its image in whole numbers.') from error
+        raise ValueError(f'{where!r} does not give the size of its image in whole numbers.') from error
     size = checked_size(*numbers, repr(where))
     stem = path.relative_to(folder / 'Annotations').with_suffix('').as_posix()
     values = _values(below(folder / 'SegmentationObject', f'{stem}.png'), size)

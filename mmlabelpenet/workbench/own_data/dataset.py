@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from mmlabelpenet.datasets.tag_files import join_tags
-from mmlabelpenet.files import atomic_folder, copy_file, fitted, locked
+from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json

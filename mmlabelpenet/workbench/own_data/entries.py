@@ -59,7 +59,7 @@ def _listed(text: str, where: str) -> list[str]:
         try:
             value = ast.literal_eval(re.sub(r'\bnan\b', 'None', text))
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise ValueError(f'{where} holds {short(text)}, which begins like a list but is none. Separate tags by ";".') from error
+            raise ValueError(f'{where} holds {short(text)}, which starts like a list but is not one. Separate tags by ";".') from error
     if isinstance(value, dict):  # Label Studio writes {"choices": ["cat", "dog"]}
         value = [tag for tags in value.values() for tag in (tags if isinstance(tags, list) else [tags])]
     value = sorted(value, key=str) if isinstance(value, set) else list(value) if isinstance(value, list | tuple) else [value]

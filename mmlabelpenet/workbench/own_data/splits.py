@@ -26,7 +26,7 @@ def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 
     (3, 1)
     """
     if not 0 <= share < 1:
-        raise ValueError(f'The share of the second part lies in [0, 1), got {share}.')
+        raise ValueError(f'The share of the second part is in [0, 1), got {share}.')
     rng = np.random.default_rng(seed)
     left = {int(index) for index in rng.permutation(len(labels)) if labels[index]}
     order = {int(index): rank for rank, index in enumerate(rng.permutation(len(labels)))}

@@ -142,7 +142,9 @@ def _yolo(folder: Path) -> Iterable[Entry]:
         for number, line in enumerate(read_text(path).splitlines(), 1):
             word = line.split(maxsplit=1)[0] if line.strip() else ''
             if word and (not word.isdecimal() or int(word) not in names):
-                raise ValueError(f'Line {number} of {str(path)!r} begins with {short(word)}, which is the number of no class in data.yaml.')
+                raise ValueError(
+                    f'Line {number} of {str(path)!r} begins with {short(word)}, which is not the number of a class in data.yaml.'
+                )
             found |= {names[int(word)]} if word else set()
         image = '/'.join('images' if part == 'labels' else part for part in parts)
         yield Entry(image, tuple(sorted(map(plain, found))), path.name)

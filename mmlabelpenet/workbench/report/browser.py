@@ -98,7 +98,7 @@ def _image_file(image: Mapping, images: str | Path | None, devkit: Devkit | None
     if images is not None:
         return Path(images) / image['file_name']
     if devkit is None:
-        raise ValueError('Nobody says where the images are: give their folder or a devkit.')
+        raise ValueError('The folder of the images is unknown: give it, or a devkit.')
     return devkit.image_path(image['img_id'])
 
 

@@ -82,7 +82,7 @@ def test_a_checkpoint_is_written_at_the_end_of_each_phase_and_by_the_clock(toy_r
 
 def test_two_checkpoints_are_kept_and_the_clock_goes_forward():
     assert AtomicCheckpointHook(interval=1).max_keep_ckpts == 2 and AtomicCheckpointHook(interval=1).minutes == 10
-    with pytest.raises(ValueError, match='minutes between checkpoints are above 0'):
+    with pytest.raises(ValueError, match='minutes between checkpoints must be above 0'):
         AtomicCheckpointHook(interval=1, minutes=0)
 
 

@@ -84,7 +84,7 @@ def test_a_yolo_line_begins_with_a_class(tmp_path):
     for source in (tmp_path, tmp_path / 'data.yaml'):
         assert [(e.image, e.tags) for e in read_entries(source)] == [('train/images/a_jpg.rf.12', ('cat', 'dog'))]
     (tmp_path / 'train/labels/b.txt').write_text('2 0 0 1 1')
-    with pytest.raises(ValueError, match="Line 1 of .*b.txt' begins with '2', which is the number of no class"):
+    with pytest.raises(ValueError, match="Line 1 of .*b.txt' begins with '2', which is not the number of a class"):
         read_entries(tmp_path)
 
 

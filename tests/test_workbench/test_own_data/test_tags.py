@@ -77,7 +77,7 @@ def test_a_short_list_is_given_whole():
         ('tags.csv', 'image,tags\n,cat\n', 'Line 2'),
         ('tags.csv', 'image,tags\n', 'holds no image'),
         ('tags.csv', '', 'the table is empty'),
-        ('tags.json', '{"a": ["cat"], "a": []}', 'stands twice'),
+        ('tags.json', '{"a": ["cat"], "a": []}', 'appears twice'),
         ('tags.json', '{"a": ', 'not readable as JSON'),
         ('tags.json', '{"a": 3}', 'entry 1'),
         ('tags.json', '"a"', 'got str'),

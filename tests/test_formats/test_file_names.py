@@ -1,0 +1,49 @@
+"""Names that were read from files."""
+
+import re
+
+import pytest
+
+from mmlabelpenet.formats import file_names
+from mmlabelpenet.formats.file_names import below, checked_name
+
+
+@pytest.mark.parametrize(
+    'name', ['/etc/passwd', '../a.jpg', 'a/../../b.jpg', '..', '.', '', 'a\0.jpg', 'a\nb', 'a ', 'x' * 300, '\ud800.jpg', 7, None, ['a']]
+)
+def test_names_that_leave_their_folder_or_name_no_file_are_refused_with_their_place(tmp_path, name):
+    with pytest.raises(ValueError, match="^Line 3 of 'list.txt': .* is not the name of a file below its folder"):
+        below(tmp_path, name, "line 3 of 'list.txt'")
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'day/a b.jpg', '...', 'a..b.jpg', ' a', 'ä' * 127, '{{$HOME}}', 'a;b', 'C:\\x'])
+def test_other_names_keep_their_letters(tmp_path, name):
+    assert below(tmp_path, name) == tmp_path / name
+
+
+def test_a_link_out_of_the_root_is_followed_for_reading_but_not_for_writing(tmp_path):
+    for folder in ('root', 'disk2'):
+        (tmp_path / folder).mkdir()
+    (tmp_path / 'root/bird').symlink_to(tmp_path / 'disk2', target_is_directory=True)
+    assert below(tmp_path / 'root', 'bird/a.jpg').parent.is_dir()
+    with pytest.raises(ValueError, match="'bird/a.jpg' leads out of"):
+        below(tmp_path / 'root', 'bird/a.jpg', links=False)
+    assert below(tmp_path / 'root', 'new/a.jpg', links=False) == tmp_path / 'root/new/a.jpg'
+
+
+NAMES = ['a.jpg', 'day/0001', 'a/../b', '..', '.', '', 'a//b', './a', 'a/.', '.hidden', 'a/.b', '/a', 'a\\n', 'a b', 'b ', 'é', 7, None]
+NAMES += ['x' * 255, 'x' * 256]
+
+
+def outcome(name):
+    try:
+        return checked_name(name)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_plain_names_which_are_looked_at_briefly_are_judged_as_all_others(monkeypatch, name):
+    brief = outcome(name)
+    monkeypatch.setattr(file_names, '_PLAIN', re.compile('(?!)'))  # fits nothing
+    assert outcome(name) == brief
