@@ -1,6 +1,7 @@
 """Commands on the terminal: how they were called, lines for people, errors that end them with one line. Imports no framework."""
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -73,6 +74,22 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     except ModuleNotFoundError as error:
         sys.exit(f'Error: {error}.{MISSING.get(error.name or "", "")}')
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'Error: {runnable(str(error))}')
+        sys.exit(f'Error: {runnable(str(error))}{_more_space(error)}')
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = str(error).strip().partition('\n')[0][:200]
+        sys.exit(f'Error: Memory ran out{f" ({reason})" if reason else ""}. Take smaller images or batches, or fewer workers.')
     if status:
         sys.exit(status)
+
+
+def _more_space(error: Exception) -> str:
+    """What to do about a full disk, where the error does not say it."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return '. What is written stays: make space, then give the same command again.' if full and 'make space' not in str(error) else ''
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, or PyTorch on a GPU or the CPU, found no memory; this module does not import PyTorch."""
+    return isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError' or 'DefaultCPUAllocator' in str(error)

@@ -26,6 +26,14 @@ def fail(error):
         (ValueError('three classes expected'), 'Error: three classes expected'),
         (FileNotFoundError(errno.ENOENT, 'No such file', 'a.py'), "Error: [Errno 2] No such file: 'a.py'"),
         (OSError(errno.ENOSPC, 'No space left on device'), 'Error: [Errno 28] No space left on device'),
+        (
+            OSError(errno.ENOSPC, 'No space left on device', 'a.json'),
+            "Error: [Errno 28] No space left on device: 'a.json'. What is written",
+        ),
+        (OSError(errno.EDQUOT, 'Over quota: make space'), 'Error: [Errno 122] Over quota: make space'),
+        (MemoryError(), 'Error: Memory ran out. Take smaller images'),
+        (type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory\nof GPU 0'), 'Error: Memory ran out (CUDA out of memory). Take'),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 'Error: Memory ran out ([enforce fail] DefaultCPU'),
         (ModuleNotFoundError("No module named 'mmdet'", name='mmdet'), "Error: No module named 'mmdet'. Install MMDetection"),
         (KeyboardInterrupt(), 'Interrupted.'),
     ],
@@ -41,9 +49,16 @@ def test_an_interrupted_command_may_say_how_to_continue():
         run(fail(KeyboardInterrupt()), AGAIN)
 
 
-def test_a_bug_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        run(fail(ZeroDivisionError()))
+@pytest.mark.parametrize('error', [ZeroDivisionError(), RuntimeError('a tensor of another shape')])
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        run(fail(error))
+
+
+def test_what_to_do_about_a_full_disk_is_said_once():
+    with pytest.raises(SystemExit) as end:
+        run(fail(OSError(errno.ENOSPC, 'It cannot be written: make space, then go on with --resume')))
+    assert end.value.code.count('make space') == 1
 
 
 def test_the_exit_status_is_what_the_command_returns():
