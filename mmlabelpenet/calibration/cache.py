@@ -16,9 +16,6 @@ class LabelCache:
 
     Args:
         refresh_interval: number of visits of an image for which its labels are used; 1 makes them every time.
-
-    Raises:
-        ValueError: the interval is below 1.
     """
 
     def __init__(self, refresh_interval: int = 1) -> None:

@@ -157,10 +157,9 @@ PRESETS: dict[str, dict] = {
 
 
 def build_crf(settings: dict | str | None) -> DenseCRF | None:
-    """A CRF from a config: the name of a preset, a dict of settings, which may change those of a ``preset``, or None for no CRF.
+    """A CRF from a config: the name of a preset, a dict of settings, which may change those of a ``preset``, or None.
 
-    Raises:
-        KeyError: unknown preset.
+    Unknown presets raise a KeyError.
 
     >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
     (5, 3, None)

@@ -27,9 +27,6 @@ class GrabCut:
         iterations: of fitting and cutting.
         margin: how far an object may extend beyond its box, as a share of the box's sides; everything beyond is background.
         max_size: larger images are reduced to this longer side; None keeps the size.
-
-    Raises:
-        ValueError: no iteration, or a negative margin.
     """
 
     iterations: int = 3

@@ -33,9 +33,6 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
     Returns:
         float32 (R, D_0) >= 0; its sum over D_0 is that of ``start``.
 
-    Raises:
-        ValueError: not one weight per input.
-
     >>> x, w = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0], [2.0, -1.0]])
     >>> excitation_backprop([x], [w], start=torch.tensor([[0.8, 0.0]])).tolist()
     [[0.20000000298023224, 0.6000000238418579]]

@@ -83,9 +83,6 @@ class COCOImages(ImageSet):
     Args:
         data_root: the folder that holds ``annotations`` and those of the images.
         classes: names of categories in label order; objects of other categories are left out. None for all, by their number.
-
-    Raises:
-        FileNotFoundError: no COCO there.
     """
 
     def __init__(self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:

@@ -69,14 +69,11 @@ def is_coco(data_root: str | os.PathLike[str]) -> bool:
 
 
 def open_images(data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> ImageSet:
-    """The images in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
+    """The images in a folder: COCO where the folder holds ``annotations``, else VOC's layout; a FileNotFoundError if it has neither.
 
     Args:
         data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
         classes: names in label order; None for those that the layout is published with.
-
-    Raises:
-        FileNotFoundError: the folder holds neither.
     """
     from .coco import COCOImages  # these derive from the interface above
     from .voc import VOCImages

@@ -108,9 +108,6 @@ def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float3
     Boxes that overlap an earlier one by more than 0.95, then 0.90, and so on, go until no more than ``limit`` are left; the last ones to go
     come back as far as there is room. The order of the boxes (R, 4) decides between two that overlap; that of the result is the same.
 
-    Raises:
-        ValueError: limit below 1.
-
     >>> thin_proposals(np.array([[0, 0, 100, 100], [0, 0, 100, 99], [50, 50, 90, 90]], np.float32), 2).tolist()
     [[0.0, 0.0, 100.0, 100.0], [50.0, 50.0, 90.0, 90.0]]
     """

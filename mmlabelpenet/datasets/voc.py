@@ -110,11 +110,7 @@ class VOCImages(ImageSet):
 
 
 def read_label_map(path: Path) -> tuple[str, ...]:
-    """Classes behind the indices 1, 2, ... of ``SegmentationClass``; none without such a file, or where background is not index 0.
-
-    Raises:
-        ValueError: a line is not ``name:r,g,b:parts:actions``.
-    """
+    """Classes behind the indices 1, 2, ... of ``SegmentationClass``; none without such a file, or where background is not index 0."""
     lines = read_text(path).splitlines() if path.is_file() else []
     names = [line.split(':')[0].strip() for line in lines if line.strip() and not line.startswith('#')]
     if any(line.count(':') != 3 for line in lines if line.strip() and not line.startswith('#')):

@@ -31,9 +31,6 @@ class Phase:
         any_maker: accept that store even if it was made by other weights than those of this run.
         warm_start: the stage starts from the weights of the previous one wherever a tensor has the same name and shape, which suits
             short schedules; the paper's stages all start from ImageNet.
-
-    Raises:
-        ValueError: no iteration, a milestone outside the phase, or an unknown direction.
     """
 
     name: str

@@ -22,9 +22,6 @@ class MixedPrecisionWrapper(AmpOptimWrapper):
     Args:
         dtype: ``'bf16'`` or ``'fp16'``, of matrix products and convolutions.
         **kwargs: of mmengine's ``OptimWrapper``.
-
-    Raises:
-        ValueError: unknown ``dtype``.
     """
 
     def __init__(self, dtype: str = 'bf16', **kwargs) -> None:

@@ -40,9 +40,6 @@ class FeatureCache:
     Args:
         dir: folder; several trainings may share it.
         max_gib: size from which on no maps are added.
-
-    Raises:
-        ValueError: ``max_gib`` is negative.
     """
 
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key

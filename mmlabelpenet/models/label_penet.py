@@ -52,9 +52,6 @@ class LabelPENet(BaseDetector):
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         feature_cache: settings of :class:`FeatureCache`; None computes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
-
-    Raises:
-        ValueError: no stage, an invalid name, or a stage before the last without label generator.
     """
 
     def __init__(

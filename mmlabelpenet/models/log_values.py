@@ -12,10 +12,7 @@ from torch import Tensor
 
 
 def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
-    """Stop before NaN or infinity reaches the weights: losses are tensors, or lists of tensors, by name.
-
-    Raises:
-        FloatingPointError: a loss is NaN or infinite; names it and the images.
+    """Raise a FloatingPointError before NaN or infinity reaches the weights: losses are tensors, or lists of tensors, by name.
 
     >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
     Traceback (most recent call last):

@@ -113,9 +113,6 @@ class MILRoIHead(StandardRoIHead):
         chunk: number of proposals that pass through the head at once, to save memory: they are recomputed in the backward pass.
         tag_head: config of a ``TagHead``, which predicts the tags from the whole image.
         **kwargs: of mmdet's ``StandardRoIHead``.
-
-    Raises:
-        ValueError: unknown ``rank``, or ``chunk`` below 1.
     """
 
     def __init__(

@@ -13,10 +13,7 @@ from mmlabelpenet.registry import MODELS
 def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
     """Weight class logits x^{c,1} by the share of each proposal in its image, softmax(x^{p,1}) over R (Eq. 1).
 
-    Both are float (R, C); so is the result x^1, whose sum over R is the image scores s^1.
-
-    Raises:
-        ValueError: the two inputs differ in shape.
+    Both are float (R, C); so is the result x^1, whose sum over R is the image scores s^1. Other shapes raise a ValueError.
 
     >>> proposal_scores(torch.ones(2, 1), torch.zeros(2, 1)).tolist()
     [[0.5], [0.5]]

@@ -20,9 +20,6 @@ def recompute_activations(model: nn.Module, parts: Sequence[str]) -> None:
 
     mmengine's ``activation_checkpointing`` would leave the tail without a gradient where the backbone is frozen. The modules get a class
     of their own, as ``torch.nn.utils.parametrize`` gives them, so that names of parameters stay.
-
-    Raises:
-        ValueError: a part is none of ``'backbone'``, ``'tail'`` and ``'roi_head'``.
     """
     if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
         raise ValueError(f"recompute takes 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")

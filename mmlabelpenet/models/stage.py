@@ -44,9 +44,6 @@ class Stage(BaseModule):
         labels: config of the label generator that makes pseudo instances for the next stage; None for the last stage.
         learns_from: ``'labels'``, the pseudo instances of the previous stage, or ``'tags'``, the image tags. Scores of a stage that
             learns from tags rank the proposals of one image and are not probabilities.
-
-    Raises:
-        ValueError: ``learns_from`` is neither.
     """
 
     def __init__(

@@ -58,9 +58,6 @@ class WeightedRandomSampler(RandomSampler):
 
     The result gains ``pos_weights`` and ``neg_weights``, float (number of positives,) and (number of negatives,). Instances without
     ``weights`` count 1. A negative's weight is ``negatives`` (row L2): ``'nearest'``, see :func:`negative_weights`, or ``'one'``.
-
-    Raises:
-        ValueError: unknown ``negatives``.
     """
 
     def __init__(self, negatives: str = 'nearest', **kwargs) -> None:
@@ -112,9 +109,6 @@ class WeightedRPNHead(RPNHead):
         objectness: ``'soft'``: w* is the target of the objectness and weights the regression, as printed; ``'hard'``: the target is 1
             and w* weights both terms (row L1).
         **kwargs: of mmdet's ``RPNHead``; ``loss_cls`` must be an ``ObjectnessLoss``.
-
-    Raises:
-        ValueError: unknown ``objectness``.
     """
 
     def __init__(self, objectness: str = 'soft', loss_cls: dict | None = None, **kwargs) -> None:

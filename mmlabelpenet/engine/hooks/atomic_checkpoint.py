@@ -40,9 +40,6 @@ class AtomicCheckpointHook(CheckpointHook):
         max_keep_ckpts: the oldest goes before a new one is written, so at least 2; -1 keeps all.
         by_epoch: whether ``interval`` counts epochs.
         **kwargs: of mmengine's ``CheckpointHook``.
-
-    Raises:
-        ValueError: fewer than two checkpoints are to be kept.
     """
 
     def __init__(self, minutes: float | None = 10, max_keep_ckpts: int = 2, by_epoch: bool = False, **kwargs) -> None:
@@ -78,11 +75,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._written = time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
-        """Write a checkpoint where one is due.
-
-        Raises:
-            OSError: it cannot be written; says what to do.
-        """
+        """Write a checkpoint where one is due; an OSError says what to do if it cannot be written."""
         try:
             super().after_train_iter(runner, batch_idx, data_batch=data_batch, outputs=outputs)
         except OSError as error:

@@ -42,11 +42,7 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         self.wait_count, self.best_score = 0, -inf if self.rule == 'greater' else inf
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Stop the phase where it no longer improves.
-
-        Raises:
-            ValueError: the metric is none of those that validation gives.
-        """
+        """Stop the phase where it no longer improves."""
         if is_measured(self.monitor, metrics or {}, stages_of(runner)):
             super().after_val_epoch(runner, metrics)
 
@@ -58,10 +54,9 @@ def stages_of(runner: Runner) -> tuple[str, ...]:
 
 
 def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str]) -> bool:
-    """Whether a metric, ``<stage>/<name>``, is among those of a validation; False for a stage that has not trained yet.
+    """Whether a metric, ``<stage>/<name>``, is among those of a validation: False for a stage that has not trained yet.
 
-    Raises:
-        ValueError: it never will be.
+    An unknown metric raises a ValueError.
 
     >>> is_measured('detection/mIoU', {'classification/mIoU': 1.0}, ['classification', 'detection'])
     False

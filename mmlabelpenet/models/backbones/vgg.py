@@ -22,11 +22,8 @@ class VGG16C4(BaseModule):
     """The shared backbone: VGG-16 without the layers after relu4_3.
 
     Args:
-        frozen_stages: how many of the four convolutional stages never train.
+        frozen_stages: how many of the four convolutional stages never train, 0 to 4.
         init_cfg: how to initialise, usually ``dict(type='ImageNetWeights', arch='vgg16', part='backbone', ...)``; Kaiming if None.
-
-    Raises:
-        ValueError: ``frozen_stages`` is not in 0..4.
 
     >>> VGG16C4()(torch.zeros(1, 3, 32, 48))[0].shape
     torch.Size([1, 512, 4, 6])
@@ -70,9 +67,6 @@ class VGG16Tail(Tail):
         with_pool4: return pool4 too; detection branches of stages 3 and 4 read it.
         aspp: of :meth:`Tail.complete`, on relu5_3.
         init_cfg: as for :class:`VGG16C4`.
-
-    Raises:
-        ValueError: ``pool4_stride`` is neither 1 nor 2.
 
     >>> tail = VGG16Tail(with_pool4=True, aspp=dict(out_channels=16))
     >>> [tuple(x.shape) for x in tail((torch.zeros(1, 512, 4, 6),))]
