@@ -51,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     export.add_argument('dir', type=Path)
     export.add_argument('--format', choices=FORMATS, required=True)
     export.add_argument('--stage', help='of the network, which labels (default: the last)')
-    export.add_argument('--min-score', type=float, default=0.3, help="a tag's best instance is taken below it too (default: 0.3)")
+    export.add_argument('--min-score', type=float, default=0.8, help="a tag's best instance is taken below it too (default: 0.8)")
     export.add_argument('--val-share', type=float, default=0.1, help='share of the images for validation (default: 0.1)')
     export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     back = steps.add_parser('import', help='take labels back that were corrected or drawn by hand')
