@@ -99,6 +99,13 @@ def test_every_config_learns_twenty_classes_from_exported_labels_and_is_scored_o
     assert epochs is None or max(m for s in config.param_scheduler for m in (*s.get('milestones', ()), s.get('end'))) <= max(epochs, 1000)
 
 
+@pytest.mark.parametrize('name', LEAVES)
+def test_a_config_that_a_run_has_written_out_is_accepted_too(name, tmp_path):
+    path = tmp_path / f'{name}.py'
+    Config(load(name).to_dict(), format_python_code=False).dump(path)
+    check_config(apis.load_config(path))
+
+
 def test_models_with_rois_have_the_recipe_of_retraining():
     for name in ('faster-rcnn_r50-dc5_voc07', 'mask-rcnn_r50-dilated_voc07'):
         config = load(name)

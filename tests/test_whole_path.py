@@ -5,9 +5,7 @@ score of the file, report and trace.
 """
 
 import json
-import os
 import re
-import signal
 import time
 from pathlib import Path
 
@@ -69,7 +67,7 @@ class Way:
         process = self.terminal.start(f'python tools/train.py {self.path}')
         while process.is_alive() and not first.exists():
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
         assert first.exists() and not self.last.exists(), self.terminal.output.read_text()[-4000:]
         output = self.terminal.run(f'python tools/train.py {self.path} --resume')

@@ -22,3 +22,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
     dict(type='MultiStepLR', begin=0, end=24, by_epoch=True, milestones=[16, 22], gamma=0.1),
 ]
+default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # no kill leaves one half written

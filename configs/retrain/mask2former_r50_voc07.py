@@ -10,3 +10,4 @@ test_evaluator = _base_.measures
 val_dataloader = val_evaluator = val_cfg = None
 train_cfg = dict(max_iters=50000, dynamic_intervals=None)
 param_scheduler = dict(end=50000, milestones=[44000, 48000])
+default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # no kill leaves one half written

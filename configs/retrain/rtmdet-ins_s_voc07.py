@@ -19,3 +19,4 @@ custom_hooks = [
     dict(type='PipelineSwitchHook', switch_epoch=90, switch_pipeline=__last),
 ]
 auto_scale_lr = dict(base_batch_size=256)
+default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # no kill leaves one half written

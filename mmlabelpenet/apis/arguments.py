@@ -12,7 +12,8 @@ def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
     """Names of the arguments, and whether any other is taken too.
 
     ``**kwargs`` are followed to where they go: to the constructor of the next base, to another class or function, to
-    ``kwargs.get('name')``, or nowhere. Where they are kept or go elsewhere, any argument is taken.
+    ``kwargs.get('name')``, or nowhere. Where they are kept or go elsewhere, any argument is taken. Where they go nowhere, those of the
+    bases are taken and ignored, as configs of MMDetection's Mask2Former have it.
 
     >>> class First:
     ...     def __init__(self, a, b=1): ...
@@ -53,7 +54,7 @@ def _arguments(steps: list[Callable]) -> tuple[tuple[str, ...], bool]:
     if extra is None:
         return tuple(names), False
     anything = False
-    for use in _uses(steps[0], extra):
+    for use in [*_uses(steps[0], extra)] or ['super']:
         if callable(use) or use == 'super':
             found, more = arguments(use) if callable(use) else _arguments(steps[1:])
             names, anything = [*names, *found], anything or more
