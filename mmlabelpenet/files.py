@@ -101,7 +101,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder to be filled, beside it.
 
     Raises:
-        FileExistsError: something stands at the path.
+        FileExistsError: the path exists.
         OSError: it cannot be written.
 
     >>> from tempfile import TemporaryDirectory
@@ -167,7 +167,7 @@ def remove_partial(place: Path) -> None:
     """Remove temporary files and folders of :func:`atomic_write` and :func:`atomic_folder` whose process was killed.
 
     Args:
-        place: a file or a folder; what lies beside it under its name, and in the folder, is looked at.
+        place: a file or a folder; files beside it with its name, and those in the folder, are looked at.
     """
     beside = (path for path in place.parent.iterdir() if path.name.startswith(f'.{_cut(place.name)}.'))
     inside = (Path(folder) / name for folder, folders, files in os.walk(place) for name in (*folders, *files))
@@ -209,6 +209,6 @@ def shipped(name: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as people write it: relative to the working folder where it lies in there."""
+    """A path as people write it: relative to the working folder if it is inside."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith('..') else relative

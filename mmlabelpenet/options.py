@@ -1,4 +1,4 @@
-"""Options of the command line: ``KEY=VALUE`` words, and switches that may stand before a config. Imports no framework."""
+"""Options of the command line: ``KEY=VALUE`` words, and switches that may precede a config. Imports no framework."""
 
 import argparse
 import ast
@@ -34,7 +34,7 @@ class ConfigOptions(argparse.Action):
 
 
 def before_config(words: Sequence[str], switches: Mapping[str, str]) -> list[str]:
-    """Let options whose value may be left out stand before a config, which argparse would take for the value.
+    """Let options whose value may be left out precede a config, which argparse would take for the value.
 
     Args:
         switches: value of each such option where none is given.
@@ -140,7 +140,7 @@ def _pairs(text: str, sign: str) -> Iterator[tuple[str, str]]:
 
 
 def _split(text: str, sign: str = ',') -> Iterator[str]:
-    """Pieces of a text between signs that stand in no brackets and no quotes; an empty rest is left out."""
+    """Pieces of a text between signs outside of brackets and quotes; an empty rest is left out."""
     closing: list[str] = []
     quote, start = '', 0
     for index, char in enumerate(text):

@@ -43,7 +43,7 @@ def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str
         the labels, images that cannot be read, with the reason, and names of LabelMe files that were corrected by hand and are kept.
 
     Raises:
-        FileExistsError: something of somebody else stands where a file is to be written.
+        FileExistsError: something from elsewhere is where a file is to be written.
         FileNotFoundError: no such image or model.
         ValueError: no image can be read, a checkpoint of another model.
     """

@@ -1,4 +1,4 @@
-"""Checkpoints and weights are data: nothing that a file asks for is run, whatever kind of archive it is.
+"""Checkpoints and weights are data: nothing that a file requests is run, whatever kind of archive it is.
 
 ``torch.load(weights_only=True)`` takes tensors and plain containers; beside them mmengine stores its log buffers, which hold NumPy arrays.
 Importing this module also makes every reader of mmengine (``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``) read that way.
@@ -25,7 +25,7 @@ from mmlabelpenet.schema import short
 
 
 def _statistic(owner: object, name: str) -> Any:
-    """What stands for ``getattr``, which a log buffer asks for its methods with."""
+    """Replaces ``getattr``, with which a log buffer gets its methods."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
         raise ValueError(f'it asks for the attribute {name!r}, which is not data')
     return getattr(owner, name)

@@ -44,14 +44,14 @@ class Workers:
         future: Future[Result] = Future()
         try:
             future.set_result(function(*args))
-        except Exception as error:  # noqa: BLE001  whoever asks for the result gets it, as from a process
+        except Exception as error:  # noqa: BLE001  raised where the result is read, as from a process
             future.set_exception(error)
         return future
 
     def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in the order of the jobs.
 
-        A job is taken as soon as fewer than four per process are waiting, so that whoever makes them is held up by nobody.
+        A job is taken as soon as fewer than four per process are waiting, so that their producer is not held up.
 
         Args:
             function: and the jobs must be picklable.

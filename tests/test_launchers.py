@@ -165,7 +165,7 @@ def test_a_dry_run_of_many_prints_what_would_be_submitted(configs, capsys):
         (['train', 'A.py', 'C.py'], 'The number of GPUs is missing'),
         (['train', '4'], 'The config is missing'),
         (['train', 'A.py', '0'], 'At least one GPU is needed, got 0'),
-        (['train', '--amp', 'A.py', '2'], '--amp stands before the number of GPUs; options follow it'),
+        (['train', '--amp', 'A.py', '2'], '--amp precedes the number of GPUs; options must follow it'),
         (['train', 'configs', '2'], "'configs' is not a config, which is a .py file"),
         (['train', 'none.py', '2'], 'Config none.py does not exist'),
         (['train', 'A.py', '2', '--cfg-options', 'modle.a=1'], "modle: no code reads this key. Did you mean 'model'"),

@@ -74,7 +74,7 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is a dense tensor with a memory of its size: one of 10^9 x 10^9 numbers may stand on a single stored one."""
+    """Whether a value is a dense tensor with a memory of its size: one of 10^9 x 10^9 numbers may be backed by a single stored one."""
     dense = isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized and not value.is_meta
     return dense and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
@@ -155,7 +155,7 @@ def load_strictly(model: nn.Module, path: str | Path, assign: bool = False, clas
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is none, or of another model or other classes; says what differs.
+        ValueError: the file is not a checkpoint, or of another model or other classes; says what differs.
     """
     checkpoint = read_checkpoint(path)
     check_classes(path, checkpoint['meta'], classes)

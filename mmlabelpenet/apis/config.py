@@ -54,7 +54,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     path = config_path(path)
     if not path.is_file():
         near = nearest_file(path.absolute())
-        hint = f'Did you mean {shown(near)}?' if near else 'They lie in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
+        hint = f'Did you mean {shown(near)}?' if near else 'They are in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
         raise FileNotFoundError(f'Config {path} does not exist. {hint}')
     files = config_files(path)
     config = _read(files)

@@ -24,7 +24,7 @@ USUAL = {  # shorthands that configs written out keep although nobody uses them 
     *('backend_args', 'classes', 'data_root', 'dataset_type', 'metainfo', 'train_pipeline', 'val_pipeline', 'test_pipeline'),
 }
 ANYWHERE = {'type', '_scope_', '_delete_'}
-READ_BY_BUILDERS = {  # keys that whoever builds the parts below this key reads before the part itself
+READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below this key
     'hooks': {'priority'},
     'param_scheduler': {'begin', 'by_epoch', 'convert_to_iter_based', 'end', 'epoch_length', 'last_step', 'verbose'},
     'optim_wrapper': {'constructor', 'paramwise_cfg'},

@@ -1,4 +1,4 @@
-"""The files that a config is made of: which there are, and where in them a name stands."""
+"""The files that a config is made of: which there are, and where in them a name is set."""
 
 import ast
 import difflib
@@ -19,7 +19,7 @@ def config_files(path: str | os.PathLike[str]) -> list[Path]:
     """A config and all its bases, each once, what overrides before what is overridden.
 
     Raises:
-        FileNotFoundError: a base is missing; names the file that asks for it and the nearest one that is there.
+        FileNotFoundError: a base is missing; names the file that needs it and the nearest one that exists.
         ValueError: a file is not Python, or a config is among its own bases; names file and line.
     """
     found: dict[Path, None] = {}

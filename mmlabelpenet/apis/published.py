@@ -102,7 +102,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
     Returns:
         ``file``, ``bytes`` and ``sha256``; ``parts``: parameters and bytes of the backbone and of every stage; ``other_bytes``: of what
-        only resuming needs; ``iteration``, ``phase`` (in which that iteration lies), ``seed``, ``classes``, ``experiment`` and ``config``
+        only resuming needs; ``iteration``, ``phase`` (of that iteration), ``seed``, ``classes``, ``experiment`` and ``config``
         (its text) where the file says so; ``receipt``: commit and versions of a published file.
 
     Raises:
@@ -137,7 +137,7 @@ def _phase_of(config_text: str, iteration: int, path: str | Path) -> str | None:
 
 
 def phase_of(config_text: str, iteration: int) -> str | None:
-    """The phase that an iteration lies in, ``'finished'`` after the last; None where the config has no phases.
+    """The phase of an iteration, ``'finished'`` after the last; None where the config has no phases.
 
     The text is read as literals and calls of ``dict``; nothing of it is run.
 
@@ -157,7 +157,7 @@ def phase_of(config_text: str, iteration: int) -> str | None:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f'The config text of the checkpoint is malformed: {" ".join(str(error).split())[:200]}.') from error
     named = [(name, phase) for name, phase in phases.items() if phase is not None]
-    for name, phase in sorted(named, key=lambda item: item[0] == 'recurrent'):  # the last, wherever it stands
+    for name, phase in sorted(named, key=lambda item: item[0] == 'recurrent'):  # the last, wherever it is named
         iteration -= phase.iters
         if iteration < 0:
             return name

@@ -132,10 +132,10 @@ def scale_learning_rate(config: Config) -> None:
 
 
 def allow_cpu_ranks(config: Config) -> None:
-    """Let several processes without CUDA talk over gloo; mmengine's own start asks for a GPU. Does nothing with CUDA or one process.
+    """Let several processes without CUDA talk over gloo; mmengine's own start needs a GPU. Does nothing with CUDA or one process.
 
     Args:
-        config: to be run; its model wrapper is told that the model lies on no device of its own.
+        config: to be run; its model wrapper is told that the model has no device of its own.
     """
     if config.get('launcher', 'none') != 'pytorch' or torch.cuda.is_available():
         return

@@ -43,7 +43,7 @@ class GrabCut:
 
         Args:
             image: RGB uint8 (h, w, 3).
-            mask: first guess, bool (h, w); an empty one stands for the whole box.
+            mask: first guess, bool (h, w); an empty one means the whole box.
             bbox: of the object.
             others: bool (h, w), pixels that belong to other objects.
 

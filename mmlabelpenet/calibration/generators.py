@@ -78,7 +78,7 @@ class Explanation:
     reading: Reading | None = None
 
     def __getstate__(self) -> dict:
-        """Leave the reading behind: it is large, and may lie on a GPU."""
+        """Leave the reading behind: it is large, and may be on a GPU."""
         return vars(replace(self, reading=None))
 
 

@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.images is None and args.format != 'coco':
         parser.error(f'--format {args.format} needs the images: give --images')
     if args.images is not None and args.images.resolve().is_relative_to(args.out.resolve()):
-        parser.error('--images lies in --out: choose another --out')
+        parser.error('--images is inside of --out: choose another --out')
     if args.masks == 'polygon' and args.format not in _POLYGONS:
         parser.error(f'--masks polygon is for {" and ".join(_POLYGONS)}')
     if args.top_k < 0 or not 0 <= args.val_share < 1:

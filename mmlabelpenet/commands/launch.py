@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def split_words(words: Sequence[str], usage: str) -> tuple[list[str], int, list[str]]:
-    """What stands before the number of GPUs, the number, and what follows it.
+    """What precedes the number of GPUs, the number, and what follows it.
 
     Raises:
         ValueError: there is no number, no config before it, or an option.
@@ -77,7 +77,7 @@ def split_words(words: Sequence[str], usage: str) -> tuple[list[str], int, list[
     position = next((index for index, word in enumerate(words) if word.isdecimal()), None)
     before = [*words[:position]]
     if option := next((word for word in before if word.startswith('-')), None):
-        raise ValueError(f'{option} stands before the number of GPUs; options follow it. Usage: {usage}')
+        raise ValueError(f'{option} precedes the number of GPUs; options must follow it. Usage: {usage}')
     if position is None or not before:
         raise ValueError(f'{"The number of GPUs" if position is None else "The config"} is missing. Usage: {usage}')
     if int(words[position]) < 1:

@@ -113,7 +113,7 @@ def proposals(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Write the config unless there is one, then train, or go on with training."""
+    """Write the config unless there is one, then train, or continue training."""
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data, path = OwnData.load(args.dir), args.dir / 'config.py'

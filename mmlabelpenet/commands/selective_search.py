@@ -2,8 +2,8 @@
 
     python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz
 
-An interrupted run goes on where it stopped when the same command is given again; a complete file is left as it is. The file's bytes depend
-on the images and the settings alone. Machines that share no memory take a part each: --shard 3/16 writes OUT.3of16.npz, and at last
+The same command continues an interrupted run; a complete file is left as it is. The file's bytes depend on the images and the settings
+alone. Machines that share no memory take a part each: --shard 3/16 writes OUT.3of16.npz, and at last
 --merge 16 joins the files of all (tools/slurm_proposals.sh).
 """
 
@@ -229,7 +229,7 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
 
 
 def part_path(parts: Path, image_id: str) -> Path:
-    """Where the proposals of an image lie until all are found."""
+    """Where the proposals of an image are kept until all are found."""
     return below(parts, f'{fitted(image_id, 4)}.npz', links=False)
 
 

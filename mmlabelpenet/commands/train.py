@@ -11,7 +11,7 @@ NAMES = ('train', 'python tools/train.py')  # as a command of mmlabelpenet, and 
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; ``--amp`` and ``--resume`` may stand before the config."""
+    """Read the command line; ``--amp`` and ``--resume`` may precede the config."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and pseudo labels (default: work_dirs/<config name>)')

@@ -96,7 +96,7 @@ class PseudoLabelWriter:
 
 
 def differences(given: dict, wanted: dict) -> list[str]:
-    """Names of what one header has otherwise than another.
+    """Names of the entries in which a header differs from another.
 
     >>> differences(dict(stage='detection', tags='a', version=2), dict(stage='detection', tags='b'))
     ['tags']

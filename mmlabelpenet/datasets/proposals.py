@@ -1,4 +1,4 @@
-"""The proposal file: boxes of every image of a split in one ``.npz`` without pickles, read where they lie.
+"""The proposal file: boxes of every image of a split in one ``.npz`` without pickles, memory-mapped.
 
 Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
 proposals of each image, ``settings`` JSON text, ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1,
@@ -62,7 +62,7 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
     ``settings`` say how the proposals were made and must be storable as JSON.
 
     Raises:
-        ValueError: another suffix, an image twice, boxes that are none or leave the image, scores of another length or not finite.
+        ValueError: another suffix, an image twice, boxes without an area or outside of the image, scores of another length or not finite.
     """
     path = Path(path)
     if path.suffix != '.npz':
@@ -92,7 +92,7 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
 
 @dataclass(frozen=True, order=True)
 class _Kept:
-    """An image whose proposals lie in a temporary file: boxes, then scores."""
+    """An image whose proposals are in a temporary file: boxes, then scores."""
 
     image_id: str
     size: tuple[int, int]
@@ -210,7 +210,7 @@ class ProposalFile:
                 )
 
     def _open(self) -> dict[str, NDArray]:
-        """The index in memory, boxes and scores where they lie; all in memory of a file of the first format."""
+        """The index in memory, boxes and scores memory-mapped; all in memory of a file of the first format."""
         file = ArrayFile(self.path)
         first = 'digests' not in file
         if first and file.claimed() > _MOST * self.path.stat().st_size:

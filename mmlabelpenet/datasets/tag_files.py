@@ -81,7 +81,7 @@ def tags_from_lists(
 
     Raises:
         FileNotFoundError: the list of a class is missing.
-        ValueError: a line is malformed, or an image of the split is missing from a list or stands in it twice.
+        ValueError: a line is malformed, or an image of the split is missing from a list or in it twice.
     """
     tags: dict[str, list[int]] = {image_id: [] for image_id in image_ids}
     wanted = ('1', '0') if use_difficult else ('1',)
@@ -136,7 +136,7 @@ def tags_from_xml(
 
 
 def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str]) -> dict[str, list[int]]:
-    """Labels of every image of a split, from a CSV or JSON file in which images of other splits may stand too.
+    """Labels of every image of a split, from a CSV or JSON file which may also list images of other splits.
 
     CSV has the header ``image,tags``; a cell of tags is as :func:`join_tags` writes it. JSON is ``{image: [tag, ...]}`` or
     ``[{"image": ..., "tags": [...]}, ...]``. An image may be given with its file suffix.

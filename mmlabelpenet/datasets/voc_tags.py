@@ -111,7 +111,7 @@ class VOCTags(BaseDataset):
         return [super(VOCTags, self).get_data_info(index)['img_id'] for index in range(len(self))]
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels of an image's tags, as mmengine's ``ClassBalancedDataset`` asks for them."""
+        """Labels of an image's tags, as mmengine's ``ClassBalancedDataset`` needs them."""
         return super().get_data_info(idx)['tags']
 
     def inputs(self) -> dict[str, Any]:

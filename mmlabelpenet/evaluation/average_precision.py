@@ -41,7 +41,7 @@ class Objects(NamedTuple):
 def average_precision(right: NDArray, num_objects: int, mode: str = 'area') -> float:
     """Average precision of one class.
 
-    Precision falls between true positives and recall stands still, so only the true positives' ranks are looked at.
+    Precision falls between true positives and recall does not change, so only the true positives' ranks matter.
 
     Args:
         right: true positives by descending score, bool (D,), ignored predictions left out.

@@ -6,14 +6,14 @@ A results file is one JSON list of entries::
      "segmentation": {"size": [h, w], "counts": "..."}, "id": 1}
 
 * ``image_id`` is the image's name; of COCO also its number.
-* ``category_id`` is the 1-based place in the list of classes, of COCO the category's number; or the class's name, which may stand in
+* ``category_id`` is the 1-based place in the list of classes, of COCO the category's number; or the class's name, which may replace
   ``category_name`` as well.
 * ``bbox`` is in pixels of the original image, 0-based, right and bottom edge exclusive. It may be left out beside a
   ``segmentation``: then the mask's tight box is taken.
-* ``segmentation`` (a run-length code) stands in all entries or in none.
+* ``segmentation`` (a run-length code) is in all entries or in none.
 * ``id`` is optional; no two entries share one.
 
-A first pass checks every entry and remembers where it stands; then each image's entries are read when they are asked for. Memory
+A first pass checks every entry and remembers its place; then each image's entries are read when they are needed. Memory
 holds a few numbers per entry, independent of the order of the file and the size of its masks.
 """
 

@@ -12,7 +12,7 @@ _PLAIN = re.compile(r'[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*', re.ASCII)  # 
 
 
 def checked_name(name: object, where: str = '') -> str:
-    """The name of a file below some folder, as it stands in an image list, a tag file, a COCO file, a store or an archive.
+    """The name of a file below some folder, as it was read from an image list, a tag file, a COCO file, a store or an archive.
 
     Args:
         name: with ``/`` between folders.

@@ -1,4 +1,4 @@
-"""Arrays in an ``.npz`` that are written as a stream and read where they lie, so that only what is used enters memory.
+"""Arrays in an ``.npz`` that are written as a stream and memory-mapped, so that only what is used enters memory.
 
 ``numpy.load`` reads these files too: they are archives of ``.npy`` members, stored without compression.
 """
@@ -74,7 +74,7 @@ class ArrayFile:
         return values.reshape(shape)
 
     def map(self, name: str) -> NDArray:
-        """An array that lies in the file; it can be read and not written. Its content is not verified.
+        """A memory-mapped array; it can be read and not written. Its content is not verified.
 
         Raises:
             KeyError: no such array.

@@ -186,7 +186,7 @@ class EncodedMasks(Sequence[NDArray[np.bool_]]):
         return EncodedMasks([self.codes[number] for number in numbers], self.size)
 
     def numbered(self) -> NDArray[np.uint16]:
-        """uint16 (h, w): 0 background, k the k-th mask, counted from 1, of which the first lies on top. No mask is drawn for it."""
+        """uint16 (h, w): 0 background, k the k-th mask, counted from 1, the first on top. No mask is drawn for it."""
         by_column = np.zeros(self.size[0] * self.size[1], np.uint16)
         for index in range(len(self) - 1, -1, -1):
             code = self.codes[index]
@@ -219,14 +219,14 @@ def enlarged_code(mask: NDArray[np.bool_], size: tuple[int, int]) -> RLE:
         lengths.append(np.tile(np.diff(ends[last], prepend=0), count))
         values.append(np.tile(column[last], count))
     runs, inside = np.concatenate(lengths), np.concatenate(values)
-    first = np.flatnonzero(np.append(True, inside[1:] != inside[:-1]))  # runs go on in the next column
+    first = np.flatnonzero(np.append(True, inside[1:] != inside[:-1]))  # runs continue in the next column
     counts = np.add.reduceat(runs, first).tolist()
     code = coco_mask.frPyObjects({'size': list(size), 'counts': [0, *counts] if inside[0] else counts}, *size)
     return {'size': tuple(map(int, size)), 'counts': code['counts'].decode()}
 
 
 def _repeats(small: int, large: int) -> NDArray[np.int64]:
-    """How often each of so many rows stands among those of the other size."""
+    """How often each of so many rows is taken for those of the other size."""
     import cv2  # measures do without it
 
     taken = cv2.resize(np.arange(small, dtype=np.float32)[None], (large, 1), interpolation=cv2.INTER_NEAREST)

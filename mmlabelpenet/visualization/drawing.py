@@ -53,7 +53,7 @@ def draw_instances(
     scale: float = 1.0,
     opacity: float = 0.45,
 ) -> Image:
-    """Boxes, masks with their outlines, and a caption at each box; the first instance lies on top.
+    """Boxes, masks with their outlines, and a caption at each box; the first instance is on top.
 
     Args:
         bboxes: float (n, 4).
@@ -87,7 +87,7 @@ def draw_instances(
 def draw_masks(
     image: Image, masks: Sequence[NDArray[np.bool_]], colours: NDArray[np.uint8], scale: float = 1.0, opacity: float = 0.45
 ) -> Image:
-    """Masks with their outlines; the first one lies on top.
+    """Masks with their outlines; the first one is on top.
 
     Args:
         masks: bool (n, h, w).

@@ -26,14 +26,14 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
     Raises:
         FileExistsError: ``out`` is there.
         FileNotFoundError: a list or an image is missing.
-        ValueError: an image stands in two lists.
+        ValueError: an image is in two lists.
     """
     out, devkits = Path(out), [VOCImages(root, VOC_CLASSES) for root in roots]
     lists = {joint: [(devkit, devkit.image_ids(joint)) for devkit in devkits], first: [(devkits[0], devkits[0].image_ids(first))]}
     names = [image_id for parts in lists.values() for _, ids in parts for image_id in ids]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'Image {twice!r} stands in two of the lists. Join lists that share no image.')
+        raise ValueError(f'Image {twice!r} is in two of the lists. Join lists that share no image.')
     with locked(out), atomic_folder(out) as partial:
         for folder in (*_FOLDERS, 'ImageSets/Main'):
             (partial / folder).mkdir(parents=True)

@@ -25,7 +25,7 @@ def test_a_config_that_is_not_there_is_named_with_the_nearest_one(tmp_path):
         FileNotFoundError, match=r'labelpenet_lite0_rendred.py does not exist. Did you mean .*labelpenet_lite0_rendered.py\?'
     ):
         load_config(CONFIGS / 'labelpenet_lite0_rendred.py')
-    with pytest.raises(FileNotFoundError, match='They lie in configs/'):
+    with pytest.raises(FileNotFoundError, match='They are in configs/'):
         load_config(tmp_path / 'a.py')
 
 

@@ -52,7 +52,7 @@ def test_lists_tags_and_files_are_those_of_both_years(years, tmp_path):
 
 def test_an_image_of_both_years_is_refused_and_leaves_nothing(years, tmp_path):
     again = make_year(tmp_path / 'again', dict(trainval=['000003']))
-    with pytest.raises(ValueError, match="'000003' stands in two of the lists"):
+    with pytest.raises(ValueError, match="'000003' is in two of the lists"):
         join_devkits([years[0], again], tmp_path / 'out')
     (years[1] / 'JPEGImages/2008_22.jpg').unlink()
     with pytest.raises(FileNotFoundError, match='2008_22'):

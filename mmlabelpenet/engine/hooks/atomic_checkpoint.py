@@ -65,7 +65,7 @@ class AtomicCheckpointHook(CheckpointHook):
         hub['resumed_keys'] = {key: True for key, resumed in hub['resumed_keys'].items() if resumed and key in held}
 
     def every_n_train_iters(self, runner: Runner, n: int, start: int = 0) -> bool:
-        """Whether a checkpoint is due after the iteration, of which mmengine's hook asks here."""
+        """Whether a checkpoint is due after the iteration; mmengine's hook calls this."""
         ends = accumulate(phase.iters for phase in getattr(runner.train_loop, 'phases', ()))
         late = self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
         return late or runner.iter + 1 in ends or super().every_n_train_iters(runner, n, start)

@@ -38,7 +38,7 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         super().__init__(monitor, **kwargs)
 
     def before_phase(self, runner: Runner, phase: Any) -> None:
-        """Begin to wait anew."""
+        """Reset the waiting."""
         self.wait_count, self.best_score = 0, -inf if self.rule == 'greater' else inf
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:

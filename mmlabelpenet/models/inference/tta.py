@@ -1,6 +1,6 @@
 """Test-time augmentation: several views of an image, merged before suppression (row L11).
 
-How views are merged stands in :mod:`~mmlabelpenet.models.inference.views` and :mod:`~mmlabelpenet.models.inference.masks`.
+How views are merged is described in :mod:`~mmlabelpenet.models.inference.views` and :mod:`~mmlabelpenet.models.inference.masks`.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class LabelPENetTTA(BaseTTAModel):
         """
         asked = {key: value for key, value in data.items() if key not in ('inputs', 'data_samples')}
         if any(sample.get('flip', False) for sample in data['data_samples'][0]):
-            raise ValueError('The first view is mirrored. Merged boxes and masks lie in its frame: put an upright one first.')
+            raise ValueError('The first view is mirrored. Merged boxes and masks are in its frame: put an upright one first.')
         batches = [
             self.module.data_preprocessor(dict(inputs=inputs, data_samples=samples), False)
             for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True)

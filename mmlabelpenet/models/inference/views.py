@@ -5,7 +5,7 @@ Every view scores the same proposals, so that scores and boxes can be averaged p
     proposals   those of the data set, or those of the RPN in all views, suppressed together
     scores      mean of (R, C) over the views; boxes: mean of (R, C, 4)
 
-All that is merged lies in the frame of the first view, which is upright. Without test-time augmentation there is one view.
+Everything that is merged is in the frame of the first view, which is upright. Without test-time augmentation there is one view.
 
 Shapes: R proposals of one image, C classes, D channels, stride s, n detections.
 Boxes: float32 xyxy in pixels of the network input of a view.

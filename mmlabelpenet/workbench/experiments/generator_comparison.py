@@ -25,7 +25,7 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     Args:
         config: whose generator makes labels; with ``label_dataloader``, and evaluators that know the classes of masks.
         checkpoint: of a network of the same structure, whatever its own generators.
-        folder: where the store lies; one that these weights and this generator have already written is read.
+        folder: of the store; one that these weights and this generator have already written is read.
         max_images: only so many, evenly spread over the list; None takes all.
 
     Returns:

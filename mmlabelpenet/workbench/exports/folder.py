@@ -29,7 +29,7 @@ def replace_files(
         names of the changed files that were kept.
 
     Raises:
-        FileExistsError: something that is not ours, or was changed, stands where a file is to be written.
+        FileExistsError: something that is not ours, or was changed, is where a file is to be written.
         ValueError: another process writes there, or the receipt is malformed.
     """
     out = Path(os.path.abspath(out))
@@ -93,7 +93,7 @@ def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
 
 
 def _check_free(out: Path, names: list[str], changed: set[str]) -> None:
-    """Refuse to write where something stands that is not ours."""
+    """Refuse to overwrite what is not ours."""
     for name in names:
         below(out, name, links=False)
     taken = [name for name in names if os.path.lexists(out / name)]

@@ -23,7 +23,7 @@ def write_export(kind: str, labels: Labels, out: Path, images: Path | None, **op
         names of LabelMe files that were corrected by hand since the earlier export and are kept.
 
     Raises:
-        FileExistsError: something that is not of an earlier export, or was changed since, stands in the way.
+        FileExistsError: something that is not of an earlier export, or has been changed since, is in the way.
         FileNotFoundError: images are missing.
         ValueError: the labels do not fit the format or the images.
     """

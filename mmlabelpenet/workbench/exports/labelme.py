@@ -20,7 +20,7 @@ VERSION = '5.5.0'  # of LabelMe, the first one with masks
 def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = False) -> list[Path]:
     """One JSON beside each image: masks pixel by pixel (shape type ``mask``), boxes without mask as rectangles.
 
-    LabelMe draws later shapes above earlier ones, so the object with the highest weight comes last. All files lie in one folder (``_``
+    LabelMe draws later shapes above earlier ones, so the object with the highest weight comes last. All files are in one folder (``_``
     stands for ``/``). ``weight``, ``bbox`` and ``as_written`` of a shape
     tell the way back what has not been changed by hand; LabelMe keeps them.
 
@@ -46,7 +46,7 @@ def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = Fals
 
 
 def fingerprint(shapes: Iterable[Mapping], masks: Iterable[NDArray[np.bool_] | None]) -> str:
-    """What changes when somebody changes label, points or pixels of an object's shapes; not when LabelMe writes them anew.
+    """What changes when somebody changes label, points or pixels of an object's shapes; not when LabelMe rewrites them.
 
     Args:
         masks: the pixels of each, None for other shape types.

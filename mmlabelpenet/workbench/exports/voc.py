@@ -92,7 +92,7 @@ def _check(labels: Labels) -> None:
         raise ValueError(f'VOC label images tell {_MOST} classes apart, these labels have {len(labels.classes)}. Export COCO or LabelMe.')
     bad = [name for name in labels.classes if set(name) & set('/:\n\r') or name.startswith('#') or name in _TAKEN]
     if bad:
-        raise ValueError(f'Class {bad[0][:60]!r} cannot stand in a VOC devkit, which names files by class. Export COCO or LabelMe.')
+        raise ValueError(f'Class {bad[0][:60]!r} cannot be used in a VOC devkit, which names files by class. Export COCO or LabelMe.')
     for image in labels.images:
         if len(labels.annotations[image['id']]) > _MOST:
             count = len(labels.annotations[image['id']])

@@ -252,7 +252,7 @@ def _image_id(name: Any) -> str:
 
 
 def _by_image(found: Foreign, image_ids: Sequence[str], path: Path) -> Foreign:
-    """Proposals under the names of the image list: an image is known by its path, whatever folders stand before it in the file."""
+    """Proposals under the names of the image list: an image is known by its path, whatever folders precede it in the file."""
     wanted, names = set(image_ids), dict[str, str]()
     for name in found.boxes:
         parts = name.split('/')

@@ -26,7 +26,7 @@ class NoiseTags(Dataset):
     Args:
         size: (h, w).
         proposals: their number.
-        length: number of images it stands for.
+        length: number of images it represents.
 
     >>> len(NoiseTags(20, (60, 80), 5, length=3)[2]['data_samples'].proposals)
     5

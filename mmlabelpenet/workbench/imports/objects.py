@@ -35,7 +35,7 @@ class ReadObject:
 
 @dataclass(frozen=True)
 class ReadImage:
-    """Labels of an image: its ``name`` below the folder of images, its ``size`` (h, w), its ``objects``, and ``where`` they stand."""
+    """Labels of an image: its ``name`` below the folder of images, its ``size`` (h, w), its ``objects``, and ``where`` they were read."""
 
     name: str
     size: tuple[int, int]

@@ -81,7 +81,7 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
     Args:
         data: with proposals of ``train`` and, where it has any, of ``test`` and ``new``.
         hardware: to train on.
-        path: of the config; what stands there is replaced.
+        path: of the config; an existing file is replaced.
 
     Returns:
         the config, read back.

@@ -75,7 +75,7 @@ class OwnData:
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 
     def proposals(self, split: str) -> Path:
-        """Where the split's proposals lie."""
+        """The split's proposal file."""
         return self.root / 'proposals' / f'{split}.npz'
 
 
@@ -157,11 +157,11 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
     ]
     if any(len(held) == len(tagged) for held in holders):
         always = [classes[label] for label, held in enumerate(holders) if len(held) == len(tagged)]
-        sentences.append(f'{listed(always)} stands in every image: nothing tells it from the surroundings. Add images without it.')
+        sentences.append(f'{listed(always)} is in every image: nothing tells it from the surroundings. Add images without it.')
     for label, held in enumerate(holders):
         twins = [classes[k] for k in range(label + 1, len(classes)) if holders[k] == held and len(held) > 1]
         if twins:
-            sentences.append(f'{classes[label]!r} and {listed(twins)} always stand together: tags cannot tell one from the other.')
+            sentences.append(f'{classes[label]!r} and {listed(twins)} always appear together: tags cannot tell one from the other.')
     return sentences
 
 
@@ -186,7 +186,7 @@ def _in_short(problems: Mapping[str, list[str]]) -> str:
 
 def _tags_from(tags: str | Path) -> str:
     if str(tags) == FOLDERS:
-        return 'Names of the folders that the images lie in.'
+        return 'Names of the folders that the images are in.'
     path = Path(tags)
     kind = 'annotations in the folder' if path.is_dir() else 'the file'
     return f'Names of images and classes in {kind} {path.name!r}; boxes and masks there were not read.'

@@ -1,4 +1,4 @@
-"""What every source of tags comes down to: an image's name, its tags, and where they stand."""
+"""What every source of tags comes down to: an image's name, its tags, and where they were read."""
 
 import ast
 import json
@@ -39,7 +39,7 @@ def cell_tags(cell: str, where: str) -> list[str]:
     """Tags of a cell: separated by ``;``, ``,``, ``|`` or line breaks, or a list as Python or JSON writes it.
 
     Raises:
-        ValueError: the cell begins like a list and is none.
+        ValueError: the cell starts like a list but is not one.
 
     >>> cell_tags('cat; dog', ''), cell_tags('''["cat", 'dog']''', ''), cell_tags('nan', '')
     (['cat', 'dog'], ['cat', 'dog'], [])

@@ -62,7 +62,7 @@ def import_labels(root: str | Path, source: str | Path, kind: str | None = None)
 
     Raises:
         FileNotFoundError: no data set, or no labels.
-        FileExistsError: somebody else's annotations lie in the data set.
+        FileExistsError: the data set has annotations from elsewhere.
         ValueError: labels of images or classes that are not in the data set, or malformed files.
     """
     data, source = OwnData.load(root), Path(source)
@@ -86,7 +86,7 @@ def import_labels(root: str | Path, source: str | Path, kind: str | None = None)
 
 
 def find_kind(source: Path) -> str:
-    """Which program's labels lie there.
+    """Which program's labels are there.
 
     Raises:
         FileNotFoundError: nothing that any reader knows.

@@ -28,7 +28,7 @@ class _LabelMeFile(msgspec.Struct):
 
 
 def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], list[Path]]:
-    """Tags from the folders below ``root``; an image that lies in two of them, byte for byte, carries both tags.
+    """Tags from the folders below ``root``; an image that is in two of them, byte for byte, carries both tags.
 
     Folders such as ``train`` and ``val`` that hold the folders of the classes are not classes.
 
@@ -40,7 +40,7 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], lis
         entries, and the images without repetitions.
 
     Raises:
-        ValueError: an image lies in no folder of a class, or folders that are not classes.
+        ValueError: an image outside of the folders of classes, or folders that are not classes.
     """
     parts = {path: path.relative_to(root).parts for path in images}
     _refuse_loose([path.name for path in images if len(parts[path]) < 2])

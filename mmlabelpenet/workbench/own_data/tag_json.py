@@ -88,7 +88,7 @@ def _named(item: Mapping, path: str) -> Iterable[str]:
 
 
 def _found(value: Any) -> Iterable[str]:
-    """Names of labels in a result of Label Studio, wherever they stand in it."""
+    """Names of labels in a result of Label Studio, wherever they are in it."""
     if isinstance(value, list):
         for part in value:
             yield from [plain(part)] if isinstance(part, str) else _found(part)

@@ -26,7 +26,7 @@ _YES, _NO = {'1', '1.0', 'true', 'yes', 'x'}, {'0', '0.0', 'false', 'no', '-1'}
 _USES = {'train', 'training', 'validation', 'val', 'valid', 'test', 'unassigned'}
 _MOST = 1 << 28  # bytes that a sheet may unpack to
 
-Row = tuple[str, list[str]]  # where it stands, and its cells
+Row = tuple[str, list[str]]  # where it was read, and its cells
 
 
 def read_csv(path: Path) -> list[Entry]:

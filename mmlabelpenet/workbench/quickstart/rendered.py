@@ -29,7 +29,7 @@ _VERSION = 2  # raise it when the same settings give other pixels
 
 
 def render_dataset(root: str | os.PathLike[str], settings: RenderSettings | None = None) -> None:
-    """Write the data set under ``root``; does nothing where it stands already.
+    """Write the data set under ``root``; does nothing if it is there already.
 
     Everything is written into a folder beside ``root`` that takes its name when it is complete: an interrupted call leaves no half of
     a data set behind.

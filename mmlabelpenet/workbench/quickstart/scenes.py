@@ -1,6 +1,6 @@
 """Drawing of the rendered data set: two-coloured figures on cluttered backgrounds.
 
-A figure is a head and a foot with a broad collar between them. Two heads times two feet make the four classes: each part stands in two
+A figure is a head and a foot with a broad collar between them. Two heads times two feet make the four classes: each part appears in two
 classes or in all, every part takes every colour, and the collar keeps head and foot apart, so that only the whole figure tells its class:
 
 =====  ============  ==================

@@ -1,6 +1,6 @@
 """A page to look through pseudo labels: one HTML file that holds thousands of small images.
 
-Images lie in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
+Images are in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
 """
 
 from collections.abc import Mapping, Sequence

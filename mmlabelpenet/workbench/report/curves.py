@@ -1,4 +1,4 @@
-"""Training curves from the scalars that mmengine's loggers leave in a work dir, and where their points lie in a chart."""
+"""Training curves from the scalars that mmengine's loggers leave in a work dir, and where their points are in a chart."""
 
 import json
 import math

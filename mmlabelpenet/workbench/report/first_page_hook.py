@@ -17,7 +17,7 @@ class FirstPageHook(Hook):
     """Write ``<work dir>/pseudo_labels/<stage>.html`` when the second phase begins, and say so in the log.
 
     Args:
-        images: folder of the images, below which they lie by their ids.
+        images: folder of the images, which are found there by their ids.
         width: of the small images, in pixels.
     """
 

@@ -20,7 +20,7 @@ from mmlabelpenet.workbench.report.tiles import Painter
 class LabelSamplesHook(Hook):
     """Draw every ``interval`` iterations which labels each stage got, into ``<work dir>/label_samples/iter_<n>/<stage>_<image>.jpg``.
 
-    In recurrent fine-tuning the direction stands before the stage. The classification stage learns from tags except backward.
+    In recurrent fine-tuning the direction precedes the stage. The classification stage learns from tags except in the backward direction.
 
     Args:
         max_images: of the rank's last mini-batch, so many are drawn.

@@ -1,4 +1,4 @@
-"""One line at the end of the terminal that says where training stands."""
+"""One line at the end of the terminal that shows the progress of training."""
 
 import math
 import time

@@ -52,7 +52,7 @@ def hex_colours(count: int) -> list[str]:
 
 
 def asset(name: str) -> Markup:
-    """A style sheet or script of ours from ``templates/``, to stand in a page as it is."""
+    """A style sheet or script of ours from ``templates/``, to be put into a page as it is."""
     return Markup((Path(__file__).parent / 'templates' / name).read_text(encoding='utf-8'))
 
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 from mmlabelpenet.evaluation.devkit import VOID
 
 _MARGIN = 3  # pixels of void around an object
-_SMALL = 25  # pixels: a smaller piece belongs to what lies beside it
+_SMALL = 25  # pixels: a smaller piece belongs to its neighbour
 _INSIDE = 0.85  # share of a piece within a box that may be its own
 _WHOLE = 100  # pixels of the box of a piece that is an object without an annotated box
 _ROUNDS = 10

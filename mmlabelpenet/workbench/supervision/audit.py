@@ -74,7 +74,7 @@ def audit(config: Config, images: int = 4, data_only: bool = False) -> Card:
     """
     card = Card()
     with TemporaryDirectory() as folder:
-        small = shortened(config, f'{folder}/run', images)  # its lock lies beside it
+        small = shortened(config, f'{folder}/run', images)  # its lock is beside it
         with files_opened() as opened:
             if data_only:
                 load_images(small)

@@ -1,8 +1,8 @@
 """Which files a piece of work opens: seen by Python itself as they are opened, not taken from what a config declares.
 
-Python announces every file that Python code opens (an audit event, :pep:`578`), whoever opens it; ``cv2.imread`` opens files in compiled
-code and is watched by itself. Other compiled readers that open a file by its name are not seen, nor are other processes: run the work in
-one process.
+Python announces every file that Python code opens (an audit event, :pep:`578`), whichever code opens it; ``cv2.imread`` opens files in
+compiled code and is watched by itself. Other compiled readers that open a file by its name are not seen, nor are other processes: run
+the work in one process.
 """
 
 import os

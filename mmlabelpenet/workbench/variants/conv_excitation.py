@@ -28,7 +28,7 @@ def folded_weight(conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     """Weight of a convolution and the batch normalisation behind it as one linear layer, float32 (E, D / groups, k, k).
 
     Raises:
-        TypeError: the normalisation is none with fixed statistics.
+        TypeError: the normalisation does not have fixed statistics.
 
     >>> conv, norm = nn.Conv2d(1, 2, 1, bias=False), nn.BatchNorm2d(2, eps=0)
     >>> norm.running_var.fill_(4), conv.weight.data.fill_(1.0)[0, 0, 0, 0]

