@@ -58,7 +58,7 @@ class Iterations:
 
     def __init__(self, config: Config, model: torch.nn.Module, trains: str, batches: list[int]) -> None:
         self.model, self.trains, self.batches, self.number = model, trains, batches, 0
-        self.dataset = training_set(config, labels=trains != 'classification')
+        self.dataset = training_set(config, labels=not model.stages[trains].learns_from_tags)
         self.optimizer = optimizer_of(config, model)
 
     def __call__(self) -> None:
