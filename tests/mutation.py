@@ -32,7 +32,6 @@ import pytest
 from syntax_faults import ROOT, changes, faulty
 
 FOLDERS = ('calibration', 'models', 'engine', 'datasets', 'evaluation', 'formats')
-TESTS = [f'{start}{folder}' for folder in FOLDERS for start in ('tests/test_', 'mmlabelpenet/')]
 PRELOADED = (
     'torch', 'torchvision', 'cv2', 'mmengine.runner', 'mmcv', 'mmcv.ops', 'mmdet.models', 'mmdet.datasets', 'scipy.io', 'pandas',
 )  # fmt: skip
@@ -240,6 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--faults', type=int, default=500)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--folders', nargs='+', choices=FOLDERS, default=FOLDERS, help='of the package, and their tests (default: all)')
     parser.add_argument('--seconds', type=float, default=60, help='of tests that run for one fault (default: 60)')
     parser.add_argument(
         '--out', type=Path, default=Path('mutation.jsonl'), help='a line for each fault; those that stand there are not run again'
@@ -252,7 +252,7 @@ def main() -> None:
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split('.')[0] == 'mmlabelpenet']:
         del sys.modules[name]  # forks import it anew
-    paths = sorted(path for folder in FOLDERS for path in (ROOT / 'mmlabelpenet' / folder).rglob('*.py'))
+    paths = sorted(path for folder in args.folders for path in (ROOT / 'mmlabelpenet' / folder).rglob('*.py'))
     places = [(path, number) for path in paths for number in range(len(changes(ast.parse(path.read_text(encoding='utf-8')))))]
     faults = random.Random(args.seed).sample(places, min(args.faults, len(places)))
     (read_question, args.ask), (read_answer, answer) = os.pipe(), os.pipe()
@@ -261,7 +261,8 @@ def main() -> None:
         os.close(args.ask)
         serve_imports(os.fdopen(read_question), answer, args.seconds)
         os._exit(0)
-    sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', *TESTS], plugins=[Server(args, faults)]))
+    tests = [f'{start}{folder}' for folder in args.folders for start in ('tests/test_', 'mmlabelpenet/')]
+    sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', *tests], plugins=[Server(args, faults)]))
 
 
 if __name__ == '__main__':
