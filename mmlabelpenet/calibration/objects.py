@@ -117,15 +117,25 @@ def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple
     return bbox, mask
 
 
+def window(size: tuple[int, int], bbox: Sequence[float], margin: float = 0.0) -> tuple[slice, slice]:
+    """Rows and columns of an image (h, w) that lie in a box, widened by a share of its sides and then to whole pixels.
+
+    >>> window((2, 4), (0.5, 0.0, 2.2, 1.0))
+    (slice(0, 1, None), slice(0, 3, None))
+    """
+    x1, y1, x2, y2 = (float(side) for side in bbox)
+    dx, dy = margin * (x2 - x1), margin * (y2 - y1)
+    ends = ((y1 - dy, y2 + dy, size[0]), (x1 - dx, x2 + dx, size[1]))
+    rows, columns = (slice(max(0, math.floor(low)), min(side, max(0, math.ceil(high)))) for low, high, side in ends)
+    return rows, columns
+
+
 def inside_box(size: tuple[int, int], bbox: Sequence[float], margin: float = 0.0) -> np.ndarray:
-    """Pixels of an image (h, w) that lie in a box, widened by a share of its sides and then to whole pixels; bool (h, w).
+    """The pixels of a :func:`window`, bool (h, w).
 
     >>> inside_box((2, 4), (0.5, 0.0, 2.2, 1.0)).astype(int).tolist()
     [[1, 1, 1, 0], [0, 0, 0, 0]]
     """
-    x1, y1, x2, y2 = (float(side) for side in bbox)
-    dx, dy = margin * (x2 - x1), margin * (y2 - y1)
-    left, top = max(0, math.floor(x1 - dx)), max(0, math.floor(y1 - dy))
     inside = np.zeros(size, bool)
-    inside[top : max(0, math.ceil(y2 + dy)), left : max(0, math.ceil(x2 + dx))] = True
+    inside[window(size, bbox, margin)] = True
     return inside

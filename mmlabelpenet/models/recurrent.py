@@ -3,12 +3,13 @@
     forward curriculum     each stage learns from the labels that the one before it has just made
     backward validation    each stage learns from what the one after it detects; the last only infers
 
-Labels carry no gradient; they are made with the weights of the moment, beside the losses of the stages before.
+Labels carry no gradient; they are made with the weights of the moment, beside the losses of the stages before. The tail of a stage that
+learns runs once, for its losses and for the labels that it makes.
 
 Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmlabelpenet.models.inference.views import View, crop_views
+from mmlabelpenet.models.inference.views import View, crop_maps, crop_views
 from mmlabelpenet.timing import timed
 from mmlabelpenet.workers import Workers
 
@@ -41,7 +42,10 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
         feature = None if cached else model.extract_feat(inputs)
     views = model.views(inputs, samples) if cached else crop_views(feature.detach(), samples)
-    labels = Labels(model, views, model.data_preprocessor.images(inputs, samples))
+    learning = model.names if direction == FORWARD else model.names[:-1]
+    features = {name: model.stages[name].inputs(views) if cached else feature for name in learning}
+    maps = {name: model.stages[name].run_tail(features[name]) for name in learning}
+    labels = Labels(model, views, model.data_preprocessor.images(inputs, samples), maps)
     if direction == FORWARD:
         made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs beside the losses
         learners = [(name, made.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
@@ -50,30 +54,41 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
         learners = ((name, labels.begin(teacher, BACKWARD, Workers())) for teacher, name in pairs)  # one after the other
     losses: dict[str, Any] = dict(labels={})
     for name, futures in learners:
-        stage = model.stages[name]
-        found = stage.loss(stage.inputs(views) if cached else feature, samples, labels.finish(futures))
+        found = model.stages[name].loss(features[name], samples, labels.finish(futures), maps[name])
         losses |= found | dict(labels=losses['labels'] | found['labels'])
     return losses
 
 
 class Labels:
-    """Labels of a batch, made by stages for their neighbours, from views without gradient and images RGB uint8 (h, w, 3)."""
+    """Labels of a batch, made by stages for their neighbours, from views without gradient and images RGB uint8 (h, w, 3).
 
-    def __init__(self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray]) -> None:
-        self.model, self.images, self.views = model, images, views
+    ``maps`` are those of the tails that have run on the batch, by stage, as :meth:`Stage.run_tail` returns them.
+    """
+
+    def __init__(
+        self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray], maps: Mapping[str, tuple[Tensor, ...] | None]
+    ) -> None:
+        self.model, self.images, self.views, self.maps = model, images, views, maps
 
     def begin(self, teacher: str, direction: str, workers: Workers) -> tuple[str, list[Future[InstanceData]]]:
         """Let a stage make labels for its neighbour in a direction: a key of the cache and a future per image."""
         stage, key, made = self.model.stages[teacher], teacher if direction == FORWARD else f'{teacher} {direction}', []
         generator = stage.labels if direction == FORWARD else self.model.validation
         with timed('labels'):
-            for view, image in zip(self.views, self.images, strict=True):
+            for view, image, maps in zip(self.views, self.images, self._maps_of_images(teacher), strict=True):
                 if (recalled := self.model.label_cache.recall(key, view.sample)) is not None:
                     made.append(Workers().submit(InstanceData.clone, recalled))
                     continue
-                (reading,) = stage.read([view], generator)
+                (reading,) = stage.read([view], generator, maps)
                 made.append(workers.submit(generator.label, image, stage.explain(reading, generator)))
         return key, made
+
+    def _maps_of_images(self, teacher: str) -> list[list[tuple[Tensor, ...]] | None]:
+        """What :meth:`Stage.read` takes as the maps of each image; None where the tail is still to run."""
+        if (maps := self.maps.get(teacher)) is None:
+            return [None] * len(self.views)
+        samples = [view.sample for view in self.views]
+        return [[own] for own in zip(*(crop_maps(each.detach(), samples) for each in maps), strict=True)]
 
     def finish(self, begun: tuple[str, list[Future[InstanceData]]] | None) -> list[InstanceData] | None:
         """Wait for the labels that :meth:`begin` returned, on the device of the map."""

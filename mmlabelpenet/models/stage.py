@@ -7,16 +7,19 @@ Boxes: float32 xyxy in pixels of the network input.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
+from mmengine.device import get_device
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
 from mmlabelpenet.calibration.reading import Reading, inference
@@ -29,7 +32,9 @@ from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.timing import timed
 
+Maps = tuple[Tensor, ...]  # of a tail, float (N, D, h', w') each
 Features = Tensor | tuple[Tensor, Tensor]  # the shared map, or that and the map of the frozen part of a tail
+OTHERWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that do something else in training
 TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved: they have another meaning where stages are named
 
 
@@ -75,29 +80,43 @@ class Stage(BaseModule):
             return stack_maps(shared)
         return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
-    def loss(self, feature: Features, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None) -> dict[str, Any]:
+    def run_tail(self, feature: Features) -> Maps | None:
+        """Maps of the tail for the losses of a batch and for :meth:`read`, so that it runs once.
+
+        None where evaluation has others: in mixed precision, and for a tail with dropout or batch normalisation that trains.
+        """
+        layers = [*self.detector.backbone.modules(), *(self.detector.neck.modules() if self.detector.with_neck else [])]
+        if torch.is_autocast_enabled(get_device()) or any(layer.training and isinstance(layer, OTHERWISE) for layer in layers):
+            return None
+        with timed(self.name):
+            return self.detector.extract_feat(feature)
+
+    def loss(
+        self, feature: Features, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None, maps: Maps | None = None
+    ) -> dict[str, Any]:
         """Losses ``<name>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances by stage name.
 
         Args:
             feature: shared map, float (N, D, H/s, W/s), or what :meth:`inputs` returns.
             samples: of the data set; the detector receives only what the stage learns from and its proposals.
             pseudo: labels per image; None for a stage that learns from tags, except in backward validation.
+            maps: of :meth:`run_tail` for this feature; None runs the tail.
         """
         keep = [*(['proposals'] if self.needs_proposals else []), *(['gt_image_labels'] if self.learns_from_tags else [])]
-        with timed(self.name):
+        with timed(self.name), given_maps(self.detector, maps):
             losses = self.detector.loss(feature, hand_over(samples, pseudo, keep))
         if pseudo is not None:
             losses |= label_statistics(pseudo)
         return {f'{self.name}.{key}': value for key, value in losses.items()} | dict(labels={} if pseudo is None else {self.name: pseudo})
 
-    def read(self, views: Sequence[View], generator: LabelGenerator | None = None) -> list[Reading]:
+    def read(self, views: Sequence[View], generator: LabelGenerator | None = None, maps: Sequence[Maps] | None = None) -> list[Reading]:
         """One reading per view of an image, all of the same proposals, for a generator (default: the stage's own).
 
-        Tail and head run once per view.
+        Tail and head run once per view, or the head alone on the maps of each view.
         """
         generator = generator or self.labels
         with inference(self):
-            maps = [self.detector.extract_feat(self.inputs([view])) for view in views]
+            maps = maps or [self.detector.extract_feat(self.inputs([view])) for view in views]
             record = generator is not None and generator.reads_activations
             return read_views(self.detector, maps, [view.sample for view in views], record)
 
@@ -131,6 +150,17 @@ class Stage(BaseModule):
             if refinement is None or not explains:
                 return found
             return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.max_masks))
+
+
+@contextmanager
+def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
+    """Let a detector take maps of its tail as they are, in place of running the tail; None runs it."""
+    if maps is not None:
+        detector.extract_feat = lambda _: maps
+    try:
+        yield
+    finally:
+        vars(detector).pop('extract_feat', None)
 
 
 def with_classes(detector: dict, num_classes: int) -> dict:

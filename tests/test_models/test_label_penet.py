@@ -8,6 +8,7 @@ import toy
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+from mmlabelpenet.models.stage import Stage
 from mmlabelpenet.registry import MODELS
 
 
@@ -203,6 +204,47 @@ def test_losses_bring_the_labels_that_stages_learn_from_and_the_log_has_no_loss_
     loss, values = toy_net.parse_losses(losses)
     assert values['labels'] is losses['labels'] and torch.isclose(loss, total(losses))
     assert toy_net.loss(*toy_batch, trains='classification')['labels'] == {}
+
+
+@pytest.mark.parametrize(('trains', 'expected'), [('forward', [1, 1, 1, 1]), ('backward', [1, 1, 1, 2])])
+def test_a_tail_runs_once_for_losses_and_labels(toy_net, toy_batch, trains, expected):
+    """In backward validation the last stage does not learn: it looks at each image by itself."""
+    calls = dict.fromkeys(toy.STAGES, 0)
+    for name, stage in toy_net.stages.items():
+        stage.detector.backbone.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    toy_net.loss(*toy_batch, trains=trains)
+    assert list(calls.values()) == expected
+
+
+@pytest.mark.parametrize('trains', ['forward', 'backward'])
+def test_losses_and_labels_are_those_of_tails_that_run_for_each(toy_net, toy_batch, monkeypatch, trains):
+    found = []
+    for once in (True, False):
+        if not once:
+            monkeypatch.setattr(Stage, 'run_tail', lambda self, feature: None)
+        toy_net.zero_grad()
+        torch.manual_seed(0)
+        losses = toy_net.loss(*copy.deepcopy(toy_batch), trains=trains)
+        total(losses).backward()
+        found.append((losses, {name: p.grad.clone() for name, p in toy_net.named_parameters() if p.grad is not None}))
+    (first, gradients), (second, expected) = found
+    for name, labels in first['labels'].items():
+        for one, two in zip(labels, second['labels'][name], strict=True):
+            torch.testing.assert_close(one.bboxes, two.bboxes)
+            assert (one.masks.masks == two.masks.masks).all()
+    torch.testing.assert_close(total(first), total(second))
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-4)
+
+
+def test_a_tail_that_is_another_in_training_runs_for_labels_too(toy_net, toy_batch):
+    stage, feature = toy_net.stages['detection'], toy_net.extract_feat(toy_batch[0])
+    assert stage.run_tail(feature) is not None
+    with torch.autocast('cpu'):
+        assert stage.run_tail(feature) is None
+    stage.detector.backbone.drop = torch.nn.Dropout()
+    assert stage.train().run_tail(feature) is None and stage.eval().run_tail(feature) is not None
 
 
 def test_every_stage_is_initialised_as_its_config_says():

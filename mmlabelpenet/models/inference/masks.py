@@ -23,7 +23,7 @@ from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.generators import AttentionGenerator
-from mmlabelpenet.calibration.objects import FoundObject
+from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
 from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
 
@@ -58,7 +58,7 @@ class MaskRefinement:
         bboxes, masks, cuts = found.bboxes.to('cpu', copy=True), soft > 0.5, {}
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
             for index, bbox in enumerate(bboxes[: self.max_masks]):
-                rows, columns = self._surroundings(bbox.tolist(), image.shape[:2])
+                rows, columns = window(image.shape[:2], bbox.tolist(), self.margin)
                 inside = soft[index, rows, columns]
                 if found.scores[index] < self.min_score or not inside.any():
                     continue
@@ -70,13 +70,6 @@ class MaskRefinement:
             for index, cut in cuts.items():
                 bboxes[index], masks[index] = cut.result()
         return InstanceData(bboxes=bboxes.to(found.bboxes.device), scores=found.scores, labels=found.labels, masks=masks)
-
-    def _surroundings(self, box: list[float], size: tuple[int, int]) -> tuple[slice, slice]:
-        x1, y1, x2, y2 = box
-        dx, dy = self.margin * (x2 - x1), self.margin * (y2 - y1)
-        top, bottom = max(0, int(y1 - dy)), min(size[0], int(np.ceil(y2 + dy)))
-        left, right = max(0, int(x1 - dx)), min(size[1], int(np.ceil(x2 + dx)))
-        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
 
 
 def soft_masks(

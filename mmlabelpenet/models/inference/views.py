@@ -36,14 +36,23 @@ class View(NamedTuple):
 
 def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
     """Views of the images of a batch, cut out of their common map, float (N, D, H/s, W/s), without padding for the batch."""
-    views = []
+    return [View(own, sample) for own, sample in zip(crop_maps(feature, samples), samples, strict=True)]
+
+
+def crop_maps(maps: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
+    """The part of each image, float (1, D, h, w), of maps (N, D, H/s, W/s) of a batch that was padded to one size.
+
+    >>> sample = DetDataSample(metainfo=dict(pad_shape=(4, 6), batch_input_shape=(8, 8)))
+    >>> crop_maps(torch.zeros(1, 3, 4, 4), [sample])[0].shape
+    torch.Size([1, 3, 2, 3])
+    """
+    cropped = []
     for index, sample in enumerate(samples):
         height, width = (
-            round(side * own / batch)
-            for side, own, batch in zip(feature.shape[2:], sample.pad_shape, sample.batch_input_shape, strict=False)
+            round(side * own / batch) for side, own, batch in zip(maps.shape[2:], sample.pad_shape, sample.batch_input_shape, strict=False)
         )
-        views.append(View(feature[index : index + 1, :, :height, :width], sample))
-    return views
+        cropped.append(maps[index : index + 1, :, :height, :width])
+    return cropped
 
 
 def read_views(
