@@ -66,9 +66,7 @@ class DenseCRF:
         Args:
             image: RGB uint8 (h, w, 3).
             attention: float (L, h, w) >= 0; normalised per pixel. Pixels whose attention is 0 or NaN are undecided.
-
-        Raises:
-            ValueError: sizes differ, or an image without pixels or labels.
+                Sizes that differ, and images without pixels or labels, raise a ValueError.
 
         >>> image = np.zeros((8, 8, 3), np.uint8); image[:, 4:] = 255
         >>> guess = np.full((2, 8, 8), 0.5); guess[1, 4, 6], guess[0, 4, 1] = 0.9, 0.9
@@ -83,10 +81,7 @@ class DenseCRF:
     def batch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
         """Label every pixel of several images as a call does, on the device of their attention. No image depends on the others.
 
-        Sizes and numbers of labels may differ from image to image.
-
-        Raises:
-            ValueError: as for a call; or ``backend='pydensecrf'`` and attention that is not on the CPU.
+        Sizes and numbers of labels may differ from image to image. ``backend='pydensecrf'`` takes attention on the CPU only.
 
         >>> image = torch.zeros(1, 4, 3, dtype=torch.uint8)
         >>> [labels.tolist() for labels in DenseCRF().batch([image, image], [torch.eye(2)[:, [0, 1, 1, 1]][:, None], torch.ones(1, 1, 4)])]

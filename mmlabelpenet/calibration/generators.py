@@ -46,8 +46,7 @@ class LabelGenerator:
     def settings(self) -> dict[str, Any]:
         """All that labels depend on beside the network, class and attributes: a pseudo-label store that other settings made is stale.
 
-        Raises:
-            TypeError: an attribute is neither a plain value nor a dataclass; such a generator says here what identifies it.
+        A generator whose attributes are not all plain values or dataclasses overrides this; a TypeError says so.
         """
         for name, value in vars(self).items():
             if not isinstance(value, str | int | float | None | dict | list | tuple) and not is_dataclass(value):

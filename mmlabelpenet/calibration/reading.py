@@ -66,8 +66,7 @@ def inference(stage: torch.nn.Module) -> Iterator[None]:
 def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
     """Proposals of a stage: those of its RPN, or those of the sample where it does not have an RPN; ``bboxes`` and ``scores``.
 
-    Raises:
-        ValueError: the stage has no RPN, and the image came without proposals.
+    An image without proposals raises a ValueError if the stage has no RPN.
     """
     if detector.with_rpn:
         return detector.rpn_head.predict(x, hand_over([sample]), rescale=False)[0]

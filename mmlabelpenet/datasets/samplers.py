@@ -65,7 +65,7 @@ class ResumableSampler(Sampler):
 
 
 def evenly_spread(length: int, count: int | None = None) -> list[int]:
-    """Indices of ``count`` elements spread evenly over a list, first and last included; all of a shorter list, or for None.
+    """Indices of ``count`` >= 1 elements spread evenly over a list, first and last included; all of a shorter list, or for None.
 
     >>> evenly_spread(10, 4), evenly_spread(10, 6), evenly_spread(2, 5)
     ([0, 3, 6, 9], [0, 2, 4, 5, 7, 9], [0, 1])

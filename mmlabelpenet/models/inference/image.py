@@ -26,9 +26,6 @@ class Inference:
         image_evidence: whether class scores of the whole image, by the stage that learns from tags, weight the detections of all others,
             see :mod:`~mmlabelpenet.models.inference.image_evidence`.
         **refinement: settings of :class:`MaskRefinement`.
-
-    Raises:
-        ValueError: the model has no such stage, or none that learns from tags for ``image_evidence``.
     """
 
     def __init__(
