@@ -4,7 +4,9 @@ import json
 import os
 import resource
 import signal
+import struct
 import sys
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -170,3 +172,14 @@ def _changed(draw, node, depth):
             node[key] = _changed(draw, node[key], depth - 1)
         return node
     return draw(st.sampled_from(VALUES) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8))
+
+
+def png(width, height, colour, data=b''):
+    """A PNG that claims a size, and holds so much data."""
+
+    def chunk(kind, content):
+        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+
+    header = struct.pack('>IIBBBBB', width, height, 8, colour, 0, 0, 0)
+    palette = chunk(b'PLTE', bytes(768)) if colour == 3 else b''
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + palette + chunk(b'IDAT', zlib.compress(data)) + chunk(b'IEND', b'')

@@ -1,6 +1,7 @@
 """Faults of a module as changes of its syntax tree."""
 
 import ast
+import builtins
 import copy
 from pathlib import Path
 
@@ -25,11 +26,17 @@ def _not_behaviour(node: ast.AST) -> list[ast.AST]:
     parts = [getattr(node, name, None) for name in ('annotation', 'returns')]
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         parts += node.decorator_list
-    if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom):
+    if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom) or _is_type(node):
         parts.append(node)
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') in ('print_log', 'timed'):
         parts.append(node)
     return [part for part in parts if part is not None]
+
+
+def _is_type(node: ast.AST) -> bool:
+    """Whether a node is a union of types, such as ``int | str``."""
+    names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr) and any(hasattr(builtins, name.id) for name in names)
 
 
 def _others(node: ast.AST) -> list[ast.AST]:

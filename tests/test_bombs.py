@@ -10,22 +10,12 @@ import zlib
 
 import numpy as np
 import pytest
+from fuzzing import png
 from PIL import Image
 from test_fuzz import FORMATS, NAME, _no_git, check, sound  # noqa: F401  fixtures
 
 SIDE = 100_000
 HUGE = 10**10
-
-
-def png(width, height, colour, data=b''):
-    """A PNG that claims a size, and holds so much data."""
-
-    def chunk(kind, content):
-        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
-
-    header = struct.pack('>IIBBBBB', width, height, 8, colour, 0, 0, 0)
-    palette = chunk(b'PLTE', bytes(768)) if colour == 3 else b''
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + palette + chunk(b'IDAT', zlib.compress(data)) + chunk(b'IEND', b'')
 
 
 def whole_png(side):

@@ -87,7 +87,7 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, or it is damaged, below 16 pixels per side or above 200 megapixels.
+        ValueError: the file is not an image, or it is damaged, below 16 pixels per side or above 178 megapixels.
     """
     path = Path(path)
     if is_plain(path, min_side):
@@ -108,7 +108,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, or it is damaged or above 200 megapixels.
+        ValueError: the file is not an image, or it is damaged or above 178 megapixels.
     """
     image_size(path, min_side=1)
     try:
@@ -129,7 +129,7 @@ def read_indices(path: str | Path, content: bytes | None = None) -> NDArray[np.u
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, of another kind or above 200 megapixels.
+        ValueError: the file is damaged, of another kind or above 178 megapixels.
     """
     with _opened(Path(path), 1, content) as image:
         if image.mode not in ('P', 'L'):

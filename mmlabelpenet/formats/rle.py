@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 RLE = dict[str, Any]
-MAX_PIXELS = 200_000_000  # of an image
+MAX_PIXELS = 178_000_000  # of an image; Pillow opens hardly more
 _FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5  # COCO's compressed counts: groups of 5 bits as characters from '0' on
 _LONGEST = 7  # groups of one number: 35 bits
 

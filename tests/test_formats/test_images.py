@@ -3,6 +3,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+from fuzzing import png
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
@@ -106,10 +107,22 @@ def test_an_image_of_108_megapixels_is_read_and_reduced(tmp_path):
     assert (image == 120).all()
 
 
-def test_more_than_200_megapixels_are_an_error(tmp_path):
-    Image.new('1', (20000, 10001)).save(tmp_path / 'vast.png')
-    with pytest.raises(ValueError, match='vast.png'):
-        read_rgb(tmp_path / 'vast.png')
+@pytest.mark.parametrize('size', [(17800, 10001), (17900, 10000), (60000, 60000)])
+def test_more_than_178_megapixels_are_an_error_that_tells_the_limit(tmp_path, size):
+    (tmp_path / 'vast.png').write_bytes(png(*size, 2))
+    for read in (read_rgb, read_image, image_size):
+        with pytest.raises(ValueError, match=r'vast.png. (has \d+ x \d+ pixels .* at most 178 mega|is not readable \(Image size)'):
+            read(tmp_path / 'vast.png')
+
+
+def test_the_least_and_the_largest_size_are_still_images(tmp_path):
+    content = bytearray(jpeg_bytes(np.zeros((20, 20, 3), np.uint8)))
+    place = content.index(b'\xff\xc0') + 5  # of height and width
+    content[place : place + 4] = (10_000).to_bytes(2, 'big') + (17_800).to_bytes(2, 'big')
+    (tmp_path / 'large.jpg').write_bytes(content)
+    assert image_size(tmp_path / 'large.jpg') == (10_000, 17_800)
+    Image.new('RGB', (16, 16)).save(tmp_path / 'small.png')
+    assert read_rgb(tmp_path / 'small.png').shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize('content', [b'', b'no image', b'\xff\xd8\xff\xe0 broken'])

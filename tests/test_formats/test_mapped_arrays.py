@@ -1,0 +1,17 @@
+"""Arrays in a file: what is written never changes."""
+
+import hashlib
+import io
+
+import numpy as np
+
+from mmlabelpenet.formats.mapped_arrays import Streamed, write_arrays
+
+
+def test_the_bytes_of_a_file_are_those_of_the_first_one_ever_written():
+    values = np.arange(6, dtype='<f4').reshape(2, 3)
+    whole, streamed = io.BytesIO(), io.BytesIO()
+    write_arrays(whole, dict(bboxes=values, names=np.array(['a', 'b'])))
+    write_arrays(streamed, dict(bboxes=Streamed(values.dtype, values.shape, iter([values[:1], values[1:]])), names=np.array(['a', 'b'])))
+    assert streamed.getvalue() == whole.getvalue()
+    assert hashlib.sha256(whole.getvalue()).hexdigest() == '7b6b938cc9b3e895f21a3063fa090352fa6399c5c936783237525900e0c4e116'
