@@ -17,6 +17,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
@@ -206,7 +207,8 @@ def be_python(output, words, environment):
             runpy.run_path(words[0], run_name='__main__')
         else:
             runpy.run_module(words[1], run_name='__main__', alter_sys=True)
-    finally:
+    finally:  # in the order of an interpreter that ends; pools of processes are told first
+        threading._shutdown()
         atexit._run_exitfuncs()
 
 

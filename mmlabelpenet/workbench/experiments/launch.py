@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from mmlabelpenet.files import shipped
@@ -99,14 +100,15 @@ def execute(command: Sequence[str], log: Path) -> int:
 
 
 def last_error(log: Path) -> str:
-    """The last line of the last command's output that names an error, or else its last line.
+    """The last line of the last command's output that names an error, with indented lines that belong to it; or else its last line.
 
     Errors of the processes come before what torchrun says of how they ended.
     """
     text = log.read_text(errors='replace') if log.is_file() else ''
     output = re.split(r'^\$ .*$', text, flags=re.MULTILINE)[-1]
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     for pattern in (_ERROR, _ENDED):
-        if found := [match['line'] for line in lines if (match := pattern.match(line))]:
-            return found[-1]
-    return lines[-1] if lines else 'no output'
+        if found := [(number, match['line']) for number, line in enumerate(lines, 1) if (match := pattern.match(line.strip()))]:
+            number, line = found[-1]
+            return '\n'.join([line, *takewhile(lambda after: after[0].isspace(), lines[number:])])
+    return lines[-1].strip() if lines else 'no output'

@@ -3,6 +3,8 @@
 import multiprocessing
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,10 +45,16 @@ def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_
 
     Yields:
         one phase after the other.
+
+    Raises:
+        MemoryError: the system has ended the process of a phase.
     """
-    with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
-        for index in range(len(phase_lengths(config))):
-            yield pool.apply(_measure, (config.to_dict(), index, size, proposals, batch_size))
+    for index, phase in enumerate(phase_lengths(config)):
+        with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
+            try:
+                yield pool.submit(_measure, config.to_dict(), index, size, proposals, batch_size).result()
+            except BrokenProcessPool as error:
+                raise MemoryError(f'the process that measured phase {phase} was ended') from error
 
 
 def _measure(content: dict, index: int, size: tuple[int, int], proposals: int, batch_size: int) -> Usage:

@@ -100,7 +100,7 @@ def test_a_process_is_ended_when_its_launcher_is_interrupted(tmp_path, monkeypat
         ('torch.distributed.elastic.ChildFailedError: y\n====\n', 'torch.distributed.elastic.ChildFailedError: y'),
         ('torch.distributed.elastic.ChildFailedError: \n traceback : Signal 9 (SIGKILL) by PID 7\n==\n', 'Signal 9 (SIGKILL) by PID 7'),
         ('Error: x\ntorch.distributed.elastic.ChildFailedError: \n traceback : Signal 15 (SIGTERM) by PID 7\n', 'Error: x'),
-        ('Error: Expected proposals\n    python tools/x.py\n', 'Error: Expected proposals'),
+        ('Error: Make them with\n    python tools/x.py\n==\n', 'Error: Make them with\n    python tools/x.py'),
         ('$ first\nError: x\n$ second\nonly this\n', 'only this'),
         ('$ first\nError: x\n$ second\n', 'no output'),
         ('only this', 'only this'),

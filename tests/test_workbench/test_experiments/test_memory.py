@@ -37,3 +37,12 @@ def test_every_phase_of_a_config_is_measured_in_a_process_of_its_own():
     assert (first.phase, second.phase) == ('classification', 'detection') and 0 < first.trained < second.trained < first.parameters
     trained = 2 * (first.trained + second.trained)  # AdamW keeps two numbers for each weight, and one for each tensor
     assert first.optimizer == pytest.approx(2 * first.trained, rel=1e-3) and second.optimizer == pytest.approx(trained, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_process_that_the_system_ends_is_memory_that_ran_out(config, tmp_path, monkeypatch):
+    (tmp_path / 'too_large.py').write_text('import os\nos._exit(9)\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    config.custom_imports = dict(imports=['too_large'], allow_failed_imports=False)
+    with pytest.raises(MemoryError, match='the process that measured phase classification was ended'):
+        next(measure_phases(config, SIZE, proposals=20))
