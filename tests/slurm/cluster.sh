@@ -9,6 +9,13 @@ action=$1 folder=$(realpath "$2") port=${3:-16817}
 export PATH=$PATH:/usr/sbin SLURM_CONF=$folder/slurm.conf
 
 stop() {
+  if [ -f "$folder/slurmctld.pid" ]; then # jobs would outlive it
+    scancel --user "$(id -un)" || true
+    for _ in $(seq 40); do
+      if [ -z "$(squeue -h 2> /dev/null)" ]; then break; fi
+      sleep 0.5
+    done
+  fi
   for name in slurmd slurmctld munged; do
     if [ -f "$folder/$name.pid" ]; then kill "$(cat "$folder/$name.pid")" 2> /dev/null || true; fi
   done
