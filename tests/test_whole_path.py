@@ -117,10 +117,11 @@ def test_a_config_of_each_kind_goes_the_whole_way(terminal, name):
     if set(way.classes) == set(VOC_CLASSES):
         way.submit(results)
     if way.annotated:
-        row = way.score(results)
-        assert [row[key] for key in ('bbox_mAP_50_area', 'segm_mAP_50_area')] == [
-            table[last][key] for key in ('bbox_mAP_50_area', 'segm_mAP_50_area')
-        ]
+        row, keys = way.score(results), ['bbox_mAP_50_area', 'segm_mAP_50_area']
+        for key in (
+            keys if json.loads(Path(results).read_text()) else keys[:1]
+        ):  # a file without an entry does not say whether it is of masks
+            assert row[key] == table[last][key], key
     if not small.is_retrained(way.path):
         way.look()
 
