@@ -1,5 +1,6 @@
 """Mutations of files, and a guard around what reads them: bounded time and memory, no network, no process, nothing written elsewhere."""
 
+import copy
 import json
 import os
 import resource
@@ -171,7 +172,8 @@ def _changed(draw, node, depth):
         else:
             node[key] = _changed(draw, node[key], depth - 1)
         return node
-    return draw(st.sampled_from(VALUES) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8))
+    values = st.sampled_from(VALUES).map(copy.deepcopy)  # what is drawn may be changed in turn
+    return draw(values | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8))
 
 
 def png(width, height, colour, data=b''):
