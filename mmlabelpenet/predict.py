@@ -1,8 +1,10 @@
 """Boxes and masks of your images from a trained network.
 
+    python -m mmlabelpenet.predict IMAGES... --out predictions
     python -m mmlabelpenet.predict IMAGES... --model work_dirs/quickstart --out predictions
 
-IMAGES are files, folders or patterns. MODEL is a work dir, or a config with --checkpoint. As --format says, it writes labels.json (COCO
+IMAGES are files, folders or patterns. MODEL is a work dir, or a config with --checkpoint; without it, the network that comes with the
+package finds the 20 classes of VOC (docs/model_card.md). As --format says, it writes labels.json (COCO
 format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe files, drawn images.
 """
 
@@ -25,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('images', nargs='+', help='files, folders or patterns such as "photos/*.jpg"')
-    parser.add_argument('--model', required=True, help='work dir of a training, or a config')
+    parser.add_argument('--model', help='work dir of a training, or a config (default: the network that comes with the package)')
     parser.add_argument('--checkpoint', help='default: the last one of the work dir')
     parser.add_argument('--out', type=Path, default=Path('predictions'), help='folder (default: predictions)')
     parser.add_argument('--format', nargs='+', choices=FORMATS, default=['coco', 'png'], help='default: coco png')

@@ -41,7 +41,6 @@ LISTS = {  # of each year: list -> images by number
             'Main/mini_test': range(4, 7),
             'Main/animals_train': range(7, 11),
             'Main/animals_test': range(0, 7),
-            'Main/short_train': range(7, 11),
         },
         **{'Segmentation/mini_train': range(0, 4), 'Segmentation/mini_test': range(4, 7)},
     },

@@ -1,5 +1,6 @@
 """The wheel alone, outside of a checkout: configs, tools and commands. The environment borrows installed packages, this one excepted."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -103,6 +104,8 @@ def test_the_quickstart_trains_and_the_other_commands_use_its_results(run, train
     image = next((run.work / 'data/rendered_check/JPEGImages').glob('test_*'))
     run('mmlabelpenet', 'predict', image, '--model', trained, '--out', 'predicted', '--min-score', '0')
     run('python', '-m', 'mmlabelpenet.predict', image, '--model', trained, '--out', 'predicted_too')
+    run('mmlabelpenet', 'predict', image, '--out', 'found')
+    assert json.loads((run.work / 'found/labels.json').read_text())['categories'][7]['name'] == 'cat'
     assert (run.work / 'predicted/labels.json').is_file() and (run.work / 'predicted_too/labels.json').is_file()
     run('mmlabelpenet', 'browse', trained / 'pseudo_labels', '--out', 'page.html')
     store = trained / 'pseudo_labels/detection.json'

@@ -24,12 +24,14 @@ from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.files import shipped
 from mmlabelpenet.formats.images import list_images, read_rgb
 from mmlabelpenet.formats.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.registry import MODELS
 
+SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights that come with the package: docs/model_card.md
 ImageInput = str | Path | NDArray[np.uint8]
 _LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
 
@@ -38,8 +40,8 @@ class LabelPENetInferencer:
     """A trained network, ready for images.
 
     Args:
-        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both. Of a published
-            checkpoint, the network has the stages that it holds.
+        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both; None is the network that
+            comes with the package. Of a published checkpoint, the network has the stages that it holds.
         checkpoint: None takes the last one of the work dir.
         device: ``'cpu'``, ``'cuda:0'``, ...; None takes a GPU if there is one.
         search: how proposals are made, for the stage that needs them.
@@ -56,7 +58,7 @@ class LabelPENetInferencer:
 
     def __init__(
         self,
-        config_or_dir: str | Path,
+        config_or_dir: str | Path | None = None,
         checkpoint: str | Path | None = None,
         device: str | torch.device | None = None,
         search: SelectiveSearchSettings | None = None,
@@ -223,17 +225,21 @@ def checked_array(image: NDArray) -> NDArray[np.uint8]:
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
 
 
-def find_run(config_or_dir: str | Path, checkpoint: str | Path | None = None) -> tuple[Config, Path]:
+def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | None = None) -> tuple[Config, Path]:
     """Config and checkpoint of a training.
 
     Args:
-        config_or_dir: a config file, or a work dir.
+        config_or_dir: a config file, or a work dir; None is the training whose weights come with the package.
         checkpoint: None takes the last one of the work dir.
 
     Raises:
         FileNotFoundError: no such config, work dir or checkpoint.
         ValueError: a config without checkpoint.
     """
+    if config_or_dir is None:
+        if checkpoint is not None:
+            raise ValueError(f'{str(checkpoint)!r} needs the config that it was trained with: give that too.')
+        return load_config(shipped(f'configs/labelpenet/{SHIPPED}.py')), Path(__file__).parents[1] / f'weights/{SHIPPED}.pth'
     path = Path(config_or_dir)
     if not path.is_dir():
         config = load_config(path)

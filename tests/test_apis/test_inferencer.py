@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,11 @@ from PIL import Image
 
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
 from mmlabelpenet.apis.published import publish
+from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.registry import DATASETS
+
+CAT = Path(__file__).resolve().parents[2] / 'demo/cat.jpg'
 
 
 @pytest.fixture(scope='module')
@@ -157,6 +162,11 @@ def test_a_config_without_checkpoint_is_an_error(trained):
         LabelPENetInferencer(trained[0] / 'toy.py')
 
 
+def test_a_checkpoint_without_config_is_an_error(trained):
+    with pytest.raises(ValueError, match='needs the config that it was trained with'):
+        LabelPENetInferencer(checkpoint=trained[0] / 'iter_1.pth')
+
+
 def test_classes_are_named_as_in_the_checkpoint(trained, tmp_path):
     folder, config, model = trained
     names = tuple(config.test_dataloader.dataset.metainfo.classes)
@@ -175,6 +185,14 @@ def test_of_a_checkpoint_of_some_stages_the_network_has_these_alone(trained, inf
     assert np.array_equal(found.bboxes, expected.bboxes) and np.array_equal(found.masks, expected.masks)
     with pytest.raises(ValueError, match='Unknown stages refinement'):
         partial(images[0], stage='refinement')
+
+
+def test_the_network_that_comes_with_the_package_finds_a_cat():
+    inferencer = LabelPENetInferencer(device='cpu')
+    assert inferencer.stages == ('classification', 'segmentation') and inferencer.classes == VOC_CLASSES
+    (found,) = inferencer(CAT)
+    assert found.classes[found.labels[0]] == 'cat' and found.scores[0] > 0.5
+    assert found.masks[0][80:180, 150:250].mean() > 0.8  # the middle of its face
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

@@ -7,7 +7,6 @@ list                  images  of
 ``mini_test``         200     the same; ``mini_test_clean`` holds the 176 of them whose derived instance masks have no doubt
 ``animals_train``     1,427   the augmented training list, with at least one of five animals, reduced to 400 pixels, without masks
 ``animals_test``      301     ``mini_train`` and ``mini_test``, those that show one of the five animals
-``short_train``       1,979   ``mini_train`` and ``animals_train``, those that are in no test list; 20 classes
 ====================  ======  ==================================================================================================
 
 Difficult objects count as objects here, in tags too. Images are encoded again, because the published numbers were measured on such images.
@@ -80,10 +79,8 @@ def build_short_lists(official: str | Path, out: str | Path, masks: str = 'deriv
             else:
                 _write_image(folder, image_id, source, objects, _QUALITY['animals'], LONGEST)
         lists['animals_test'] = [image_id for image_id in mini if shown[image_id] & set(ANIMALS)]
-        tested = set(lists['animals_test'])
-        lists['short_train'] = sorted(image_id for image_id in [*lists['mini_train'], *lists['animals_train']] if image_id not in tested)
         for split, names in lists.items():
-            masked = names if segmented.issuperset(names) else None
+            masked = names if split != 'animals_train' else None
             write_lists(folder, split, {image_id: shown[image_id] for image_id in names}, VOC_CLASSES, masked)
     return {split: len(names) for split, names in lists.items()}
 
