@@ -40,6 +40,7 @@ PAGE_WORDS = {
         CONFIG=[LEAF, 'configs/labelpenet/ablations/lite0_rendered_no_crf.py'], CHECKPOINT=['seed0/iter_5.pth', 'seed1/iter_5.pth']
     )
     | {'work_dirs/RUN/pseudo_labels': 'work_dirs/voc/pseudo_labels'},
+    'docs/model_card.md': {'mmlabelpenet/weights/labelpenet_lite0_voc12mini.pth': 'work_dirs/labelpenet_lite0_voc12mini/iter_3610.pth'},
     'docs/train.md': {'CONFIG 8': 'CONFIG 1'},
     'docs/records/mil.md': dict({'work_dirs/run': ANIMALS[1]}, CONFIG=ANIMALS[0], RUN='labelpenet_lite0_animals'),
     'mmlabelpenet/commands/own_data.py': dict(DIR='data/mine', IMAGES='home/photos', LABELS='data/mine/export/yolo'),
