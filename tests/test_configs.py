@@ -172,6 +172,7 @@ class NamesOnly(BaseModel):
 
     def __init__(self, names, num_classes):
         super().__init__()
+        self.stages: dict = {}
         self.names, self.num_classes, self.weight = names, num_classes, torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, *args, **kwargs):

@@ -48,7 +48,7 @@ class MILSoftmaxLoss(nn.Module):
 
         As printed, the proposal of the least share would come first there; it counts x times the other proposals' share.
 
-        >>> MILSoftmaxLoss().ranking(torch.tensor([[-1.0], [-1.0]]), torch.tensor([[0.25], [0.75]]).log()).tolist()
+        >>> MILSoftmaxLoss().ranking(torch.tensor([[-1.0], [-1.0]]), torch.tensor([[0.25], [0.75]]).log()).round(decimals=4).tolist()
         [[-0.75], [-0.25]]
         """
         scores, share = self.class_scores(cls_logits), weight_logits.softmax(0)
