@@ -250,6 +250,7 @@ NEEDS = (  # page, line, what makes it ready
     ('', 'own_data.py train', own_config),
     ('', '--model work_dirs/quickstart', trained('work_dirs/quickstart')),
     ('', f'{RUN}(/pseudo_labels)?$', trained(RUN)),
+    ('', rf'analyze_logs.py \w+ {RUN}', trained(RUN)),
     ('', 'quickstart/pseudo_labels$', trained('work_dirs/quickstart')),
     ('', 'labelpenet_vgg16_voc07/pseudo_labels', nothing_exported('07', 'voc07', 'trainval')),
     ('', 'labelpenet_vgg16_voc12masks/pseudo_labels', nothing_exported('12', 'voc12masks', 'trainaug')),
