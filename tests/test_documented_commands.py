@@ -133,7 +133,7 @@ def test_the_commands_of_a_page_run(terminal, page):
         while lines:
             line = lines.pop(0)
             if 'NODE_RANK=0' in line:  # it waits for the other machines
-                line = f'{line} & {lines.pop(0)}; wait %1'
+                line = f'{line} & first=$!; {lines.pop(0)}; wait $first'
             get_ready(terminal, page, line)
             if line.startswith(('cd ', 'export ')):
                 state.append(line)

@@ -125,7 +125,13 @@ def test_own_data_begin_with_a_config_that_finds_its_bases(run, trained):
     run('python', '-c', "from mmlabelpenet.apis import load_config; assert load_config('mine/config.py').model.num_classes == 2")
 
 
+@pytest.mark.usefixtures('trained')
 def test_ablations_are_found_and_write_into_the_working_folder(run):
+    for path in [
+        run.work / 'data/rendered_check',
+        *run.work.glob('data/proposals/rendered_check_*.npz'),
+    ]:  # those without data are left out
+        path.with_name(path.name.replace('rendered_check', 'rendered')).symlink_to(path)
     tools = run('python', '-c', "from mmlabelpenet.files import shipped; print(shipped('tools'))").strip()
     commands = run('bash', f'{tools}/run_ablations.sh', '--dry-run')
     assert 'ablations/lite0_rendered_no_crf.py' in commands and '--work-dir work_dirs/ablations/lite0_rendered' in commands
