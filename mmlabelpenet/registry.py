@@ -44,7 +44,7 @@ LOG_PROCESSORS = _child('log_processor', 'LOG_PROCESSORS', 'mmlabelpenet.engine'
 MODEL_WRAPPERS = _child('model_wrapper', 'MODEL_WRAPPERS', 'mmlabelpenet.models')
 VISUALIZERS = _child('visualizer', 'VISUALIZERS', 'mmdet.visualization')
 VISBACKENDS = _child('vis_backend', 'VISBACKENDS', 'mmdet.visualization')
-METRICS = _child('metric', 'METRICS', 'mmlabelpenet.evaluation.metrics')
+METRICS = _child('metric', 'METRICS', 'mmlabelpenet.evaluation.metrics', 'mmlabelpenet.evaluation.ground_truth')
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope='mmlabelpenet', locations=['mmlabelpenet.models']
 )

@@ -159,6 +159,14 @@ def test_metrics_that_read_the_ground_truth_of_samples_are_refused_with_what_mea
         run_test(config, model[1])
 
 
+@pytest.mark.parametrize('kind', ['VOCMetric', 'CocoMetric'])
+def test_a_runner_too_says_what_measures_where_samples_have_no_ground_truth(model, toy_root, tmp_path, kind):
+    config = Config.fromfile(model[0])
+    config.work_dir, config.load_from, config.test_evaluator = str(tmp_path), str(model[1]), dict(type=kind)
+    with pytest.raises(ValueError, match=f'{kind} reads the ground truth .* StageMetric measures'):
+        toy.build_runner(config).test()
+
+
 # ---------------------------------------------------------------------------------------------------------- inference
 
 
@@ -313,7 +321,7 @@ def test_a_random_crop_keeps_proposals_scores_labels_and_weights_together(toy_ro
 def test_steps_that_tags_cannot_follow_are_refused_in_one_line(toy_root, name):
     pipeline = toy.pipelines()[0]
     pipeline.insert(3, dict(type=name))
-    with pytest.raises(ValueError, match=f'{name} mixes images or crops by their boxes.*RandomCrop with allow_negative_crop=True'):
+    with pytest.raises(ValueError, match=f'{name} mixes images or moves boxes in its own way.*RandomCrop with allow_negative_crop=True'):
         DATASETS.build(toy.dataset_config(toy_root, pipeline=pipeline))
 
 
@@ -329,6 +337,45 @@ def test_boxes_that_move_without_their_proposals_are_refused():
     check_pipeline([dict(type='LoadImageFromFile'), dict(type='Resize', scale=(8, 8))])  # without proposals
 
 
+@pytest.mark.parametrize(
+    ('step', 'said'),
+    [
+        (dict(type='Normalize', mean=[0, 0, 0], std=[1, 1, 1]), 'Normalize would come twice: leave it out'),
+        (dict(type='PackDetInputs'), r"PackDetInputs leaves tags out.*write dict\(type='PackTagInputs'\)"),
+        (dict(type='Albu', transforms=[dict(type='HorizontalFlip')]), 'Albu mixes images or moves boxes in its own way'),
+        (
+            dict(type='TestTimeAug', transforms=[[dict(type='RandomFlip', prob=1.0)], [dict(type='PackDetInputs')]]),
+            'TestTimeAug moves boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta',
+        ),
+    ],
+    ids=lambda value: value['type'] if isinstance(value, dict) else '',
+)
+def test_steps_of_detection_with_boxes_name_what_to_write_instead(step, said):
+    with pytest.raises(ValueError, match=said):
+        check_pipeline([dict(type='LoadImageFromFile'), dict(type='LoadProposals'), step])
+
+
+def test_proposals_that_are_moved_must_have_been_loaded():
+    with pytest.raises(ValueError, match=r"none are loaded: put dict\(type='LoadProposals'\) before it"):
+        check_pipeline([dict(type='LoadImageFromFile'), dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', scale=(8, 8))])])
+
+
+def test_keys_of_other_data_sets_are_refused(toy_root):
+    for given in (dict(ann_file='train.json'), dict(data_prefix=dict(img='train'))):
+        with pytest.raises(ValueError, match="split='train'.*leave out ann_file and data_prefix"):
+            DATASETS.build(toy.dataset_config(toy_root, **given))
+
+
+def test_a_failing_step_is_not_taken_for_an_unreadable_image(toy_root):
+    def fail(results):
+        raise cv2.error('dst is incompatible')
+
+    dataset = DATASETS.build(toy.dataset_config(toy_root, max_bad_images=9))
+    dataset.pipeline.transforms.insert(1, fail)
+    with pytest.raises(cv2.error, match='incompatible'):
+        dataset[0]
+
+
 # ---------------------------------------------------------------------------------------------- schedules and resuming
 
 
@@ -338,6 +385,36 @@ def test_schedules_by_epoch_are_refused(toy_root, tmp_path, schedule):
     config.param_scheduler = [dict(type='MultiStepLR', milestones=[8, 11], **schedule)]
     with pytest.raises(ValueError, match='MultiStepLR in param_scheduler counts epochs.*by_epoch=False'):
         trained(config)
+
+
+@pytest.mark.parametrize(
+    ('key', 'part'),
+    [
+        ('default_hooks.checkpoint', dict(type='CheckpointHook', interval=1)),
+        ('default_hooks.checkpoint', dict(type='AtomicCheckpointHook', by_epoch=True)),
+        ('log_processor', dict(type='LogProcessor', by_epoch=True)),
+    ],
+)
+def test_checkpoints_and_logs_by_epoch_are_refused(toy_root, tmp_path, key, part):
+    config = training(toy_root, tmp_path, [('classification', 1)])
+    config.merge_from_dict({key: dict(part, _delete_=True)})
+    with pytest.raises(ValueError, match=f'{part["type"]} counts epochs.*set {key}.by_epoch=False'):
+        trained(config)
+
+
+def test_loops_of_mmdet_name_the_one_that_trains_stages(toy_root, tmp_path):
+    config = training(toy_root, tmp_path)
+    config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    with pytest.raises(ValueError, match=r"dict\(type='LabelPropagationLoop', phases=dict\(classification=dict\(iters="):
+        trained(config)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='it runs there')
+def test_mixed_precision_for_gpus_is_refused_on_the_cpu_with_what_runs_there(toy_root, tmp_path):
+    config = training(toy_root, tmp_path)
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    with pytest.raises(ValueError, match="AmpOptimWrapper runs on GPUs alone: train with --amp, or .*'MixedPrecisionWrapper'"):
+        check_training(config)
 
 
 def test_the_length_of_a_training_is_that_of_its_phases(toy_root, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'mmlabelpenet::labelpenet/labelpenet_lite0_animals.py'
+MIM = 'onedl-mim charset-normalizer click colorama model-index ordered-set pandas requests tabulate'.split()
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +61,24 @@ def trained(run):
     """A quick check of the whole method, by the command alone."""
     run('mmlabelpenet', 'quickstart', '--quick-check')
     return run.work / 'work_dirs/quickstart_check'
+
+
+@pytest.fixture(scope='module')
+def rendered(run, trained):
+    """The data of the quick check, where configs of the package look for rendered images."""
+    for path in [run.work / 'data/rendered_check', *run.work.glob('data/proposals/rendered_check_*.npz')]:
+        path.with_name(path.name.replace('rendered_check', 'rendered')).symlink_to(path)
+
+
+@pytest.fixture(scope='module')
+def mim(run):
+    """OpenMMLab's mim, beside the wheel."""
+    site = next((run.root / 'venv/lib').glob('python*/site-packages'))
+    pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--target', site / 'mim_and_needs', *MIM]
+    if subprocess.run(pip, capture_output=True).returncode:
+        pytest.skip('mim cannot be downloaded')
+    (site / 'mim_and_needs.pth').write_text('mim_and_needs\n')
+    return lambda *words: run('python', '-m', 'mim', *words)
 
 
 def test_the_package_comes_from_the_wheel(run):
@@ -125,13 +144,23 @@ def test_own_data_begin_with_a_config_that_finds_its_bases(run, trained):
     run('python', '-c', "from mmlabelpenet.apis import load_config; assert load_config('mine/config.py').model.num_classes == 2")
 
 
-@pytest.mark.usefixtures('trained')
+@pytest.mark.usefixtures('rendered')
 def test_ablations_are_found_and_write_into_the_working_folder(run):
-    for path in [
-        run.work / 'data/rendered_check',
-        *run.work.glob('data/proposals/rendered_check_*.npz'),
-    ]:  # those without data are left out
-        path.with_name(path.name.replace('rendered_check', 'rendered')).symlink_to(path)
     tools = run('python', '-c', "from mmlabelpenet.files import shipped; print(shipped('tools'))").strip()
     commands = run('bash', f'{tools}/run_ablations.sh', '--dry-run')
     assert 'ablations/lite0_rendered_no_crf.py' in commands and '--work-dir work_dirs/ablations/lite0_rendered' in commands
+
+
+def test_mim_finds_the_models(mim):
+    printed = mim('search', 'mmlabelpenet', '--model', 'Label-PEnet', '--valid-config')
+    assert 'labelpenet_lite0_rendered' in printed and 'labelpenet_vgg16_voc07' in printed
+
+
+@pytest.mark.usefixtures('rendered')
+def test_mim_trains_and_tests_a_config_of_the_package_by_its_name(mim, run):
+    lengths = [f'train_cfg.phases.{name}.iters=1' for name in ('classification', 'detection', 'refinement', 'segmentation', 'recurrent')]
+    steps = [words.replace('iters=1', 'milestones=[]') for words in lengths]
+    config = 'labelpenet_lite0_rendered.py'
+    mim('train', 'mmlabelpenet', config, '--work-dir', 'by_mim', '--cfg-options', *lengths, *steps)
+    mim('test', 'mmlabelpenet', config, '--checkpoint', 'by_mim/iter_5.pth', '--out', 'by_mim.json')
+    assert 'segmentation' in json.loads((run.work / 'by_mim.json').read_text())

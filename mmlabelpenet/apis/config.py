@@ -116,12 +116,11 @@ def check_metrics(config: Config, part: str) -> None:
     """
     if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
         return
+    from mmlabelpenet.evaluation.ground_truth import KINDS, refusal  # imports mmdet's metrics
+
     for metric in metric_list(config[f'{part}_evaluator']):
-        if (kind := str(metric.get('type')).rpartition('.')[2]) in ('CocoMetric', 'CocoFasterMetric', 'LVISMetric', 'VOCMetric'):
-            raise ValueError(
-                f'{part}_evaluator: {kind} reads the ground truth of the samples, and a data set with tags has none. StageMetric measures '
-                'what VOCMetric does, for each stage; for other programs write COCO-format results with tools/test.py --dump FILE.json.'
-            )
+        if (kind := str(metric.get('type')).rpartition('.')[2]) in KINDS:
+            raise ValueError(f'{part}_evaluator: {refusal(kind)}')
 
 
 def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -32,7 +32,7 @@ READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below thi
     'model_wrapper_cfg': {'device_ids', 'output_device', 'static_graph'},
 }
 # Not built by a registry alone.
-LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'padding_cfg', 'roi_layer', 'upsample_cfg')
+LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
 TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
     'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
     'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
@@ -130,7 +130,8 @@ def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> It
         scope = value.get('_scope_', scope)
         yield path, value, scope
         for key, inner in value.items():
-            yield from dicts_within(inner, (*path, key), scope)
+            if str(value.get('type')).rpartition('.')[2] != 'Albu':  # its steps are those of another package
+                yield from dicts_within(inner, (*path, key), scope)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from dicts_within(inner, (*path, index), scope)
@@ -199,10 +200,11 @@ class Registered:
 
     def nearest(self, kind: str) -> str:
         """The registered name that is most like an unknown one, empty if none is."""
-        *scope, name = kind.split('.')
-        prefix = f'{nearest(scope[0], self.scopes) or scope[0]}.' if scope else ''
-        near = nearest(name, {name for scope in self.scopes for name in self.tables.get(scope, {})})
-        return near and prefix + near
+        scope, dot, name = kind.rpartition('.')
+        scopes = [nearest(scope, self.scopes), *self.scopes]
+        homes = {known: home for home in reversed(scopes) for known in self.tables.get(home, {})}
+        near = nearest(name, homes)
+        return f'{homes[near]}.{near}' if near and dot else near
 
     def _find(self, kind: str, scope: str | None) -> Callable | None:
         first, dot, name = kind.partition('.')
@@ -230,8 +232,13 @@ class Registered:
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """The name most like another one, empty if none is."""
-    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)), '')
+    """The name most like another one, letter case aside; empty if none is.
+
+    >>> nearest('voctags', ['VOCTags', 'VOCDataset'])
+    'VOCTags'
+    """
+    known = {each.lower(): each for each in sorted(names)}
+    return next((known[near] for near in difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)), '')
 
 
 def hint(near: str) -> str:

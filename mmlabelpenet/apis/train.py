@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -94,13 +95,15 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
 
     Raises:
         FileNotFoundError: data, proposals, weights or labels are missing; names all, with the commands that make them.
-        ValueError: the config has a key that no code reads, a name that is not registered or no training, or an image is in the training
-            and in the test split.
+        ValueError: the config has a key that no code reads, a name that is not registered, no training or one for GPUs only, or an image
+            is in the training and in the test split.
     """
     check_config(config)
     if lacking := [key for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper') if not config.get(key)]:
         raise ValueError(f'{config.filename} is not the config of a training: it has no {", ".join(lacking)}.')
     check_metrics(config, 'val')
+    if str(config.optim_wrapper.get('type')).endswith('AmpOptimWrapper') and get_device() == 'cpu':
+        raise ValueError("AmpOptimWrapper runs on GPUs alone: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")
     check_inputs(config, TRAINED_ON, promised)
     check_overlap(config)
 

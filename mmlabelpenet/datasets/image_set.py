@@ -69,12 +69,18 @@ def is_coco(data_root: str | os.PathLike[str]) -> bool:
 
 
 def open_images(data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> ImageSet:
-    """The images in a folder: COCO where the folder holds ``annotations``, else VOC's layout; a FileNotFoundError if it has neither.
+    """The images in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
 
     Args:
         data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
         classes: names in label order; None for those that the layout is published with.
+
+    Raises:
+        FileNotFoundError: it has neither layout.
+        ValueError: ``classes`` is one text, not a sequence of names.
     """
+    if isinstance(classes, str):
+        raise ValueError(f'Classes are a sequence of names, got the text {classes!r}: write metainfo=dict(classes=({classes!r}, ...)).')
     from .coco import COCOImages  # these derive from the interface above
     from .voc import VOCImages
 

@@ -23,8 +23,13 @@ MOVING = (
     'RandomResize', 'RandomShift', 'RandomTranslate', 'Resize', 'ResizeShortestEdge', 'Rotate', 'ShearX', 'ShearY', 'TranslateX',
     'TranslateY',
 )  # fmt: skip
-# Steps that mix images, or that choose where to crop by the boxes, of which proposals and pseudo instances have different ones.
-UNFIT = ('CachedMixUp', 'CachedMosaic', 'CopyPaste', 'MinIoURandomCrop', 'MixUp', 'Mosaic', 'RandomCenterCropPad')
+# Steps that mix images, choose where to crop by the boxes, of which proposals and pseudo instances have different ones, or may do either.
+UNFIT = ('Albu', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'MinIoURandomCrop', 'MixUp', 'Mosaic', 'RandomCenterCropPad')
+
+INSTEAD = {
+    'Normalize': 'Normalize would come twice: leave it out, model.data_preprocessor has mean and std.',
+    'PackDetInputs': "PackDetInputs leaves tags out and lets annotations pass: write dict(type='PackTagInputs').",
+}
 
 
 def check_pipeline(pipeline: Sequence[Any]) -> None:
@@ -34,7 +39,8 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
         pipeline: config of a data set with tags; steps that are no dicts pass.
 
     Raises:
-        ValueError: a step that mixes images or crops by boxes, one that moves boxes but not proposals, or a crop that fails without labels.
+        ValueError: a step that mixes images or crops by boxes, one that moves boxes but not proposals, a crop that fails without labels,
+            views that are not ours, a step that normalizes a second time, or one that is missing.
 
     >>> check_pipeline([dict(type='LoadProposals'), dict(type='Resize', scale=(8, 8)), dict(type='PackTagInputs')])
     Traceback (most recent call last):
@@ -45,9 +51,18 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
         name = _name(step)
         if name in UNFIT:
             raise ValueError(
-                f'{name} mixes images or crops by their boxes, which tags and proposals cannot follow. Use RandomChoiceResize, RandomFlip, '
-                'RandomCrop with allow_negative_crop=True or PhotoMetricDistortion instead.'
+                f'{name} mixes images or moves boxes in its own way, which tags and proposals cannot follow. Use RandomChoiceResize, '
+                'RandomFlip, RandomCrop with allow_negative_crop=True or PhotoMetricDistortion instead.'
             )
+        if name == 'TestTimeAug' and not any(_name(inner) == 'ProposalBroadcaster' for inner, _ in _steps(step['transforms'])):
+            raise ValueError(
+                'TestTimeAug moves boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta of mmlabelpenet, '
+                'which makes the views that the key tta of the config describes.'
+            )
+        if name == 'ProposalBroadcaster' and not with_proposals:
+            raise ValueError("ProposalBroadcaster moves proposals, but none are loaded: put dict(type='LoadProposals') before it.")
+        if name in INSTEAD:
+            raise ValueError(INSTEAD[name])
         if with_proposals and not inside and name in MOVING:
             raise ValueError(
                 f"{name} moves boxes, but not the proposals: write dict(type='ProposalBroadcaster', transforms=[dict(type={name!r}, ...)])."

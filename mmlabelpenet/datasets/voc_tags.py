@@ -43,7 +43,7 @@ class VOCTags(BaseDataset):
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
         ValueError: a tag is not a class, proposals are of another split, an image cannot be read or has changed since it was labelled,
-            another filter, or a pipeline that tags and proposals cannot follow.
+            another filter, ``ann_file`` or ``data_prefix``, or a pipeline that tags and proposals cannot follow.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -67,6 +67,11 @@ class VOCTags(BaseDataset):
             raise ValueError(
                 f'Training skips images without tags, testing keeps all; nothing else is filtered, got filter_cfg={dict(filter_cfg)}. '
                 'Leave it out, and other images out of the list of the split.'
+            )
+        if kwargs.get('ann_file') or kwargs.get('data_prefix'):
+            raise ValueError(
+                f'VOCTags finds images and tags by data_root and split={split!r}, the name of an image list: leave out ann_file and '
+                'data_prefix.'
             )
         self.steps = list(kwargs.get('pipeline') or ())
         check_pipeline(self.steps)
@@ -169,6 +174,8 @@ class VOCTags(BaseDataset):
                 self.store.check_image(info['img_id'], info['img_path'])
             return self.pipeline(info)
         except (AssertionError, OSError, cv2.error) as error:
+            if cv2.imread(info['img_path']) is not None:  # a step of the pipeline has failed
+                raise
             message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'
             raise UnreadableImageError(message) from error
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import LogProcessor
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
@@ -33,6 +35,14 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
             f'The model has {num_classes} classes, the training set {len(classes)} ({", ".join(classes[:5])}, ...). '
             f'Set model.num_classes={len(classes)}, or metainfo.classes of the data sets.'
         )
+
+
+def check_hooks(hooks: Iterable[Hook], log_processor: LogProcessor) -> None:
+    """Refuse checkpoints and logs by epoch: a training in phases has one, which ends with the last iteration."""
+    counts = [(hook, 'default_hooks.checkpoint') for hook in hooks if isinstance(hook, CheckpointHook)] + [(log_processor, 'log_processor')]
+    for part, key in counts:
+        if part.by_epoch:
+            raise ValueError(f'{type(part).__name__} counts epochs, and this training has iterations alone: set {key}.by_epoch=False.')
 
 
 def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:

@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.engine.checks import check_covered, check_loader, check_tags_teach
+from mmlabelpenet.engine.checks import check_covered, check_hooks, check_loader, check_tags_teach
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
@@ -46,7 +46,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
 
     Raises:
         ValueError: no phase, or a phase without a stage; a sampler that cannot be resumed, persistent workers; learning rates both in
-            phases and in ``param_scheduler``, or by epoch; a data set that takes no pseudo labels or has other classes than the model.
+            phases and in ``param_scheduler``; rates, checkpoints or logs by epoch; a data set that takes no pseudo labels or
+            has other classes than the model.
     """
 
     def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
@@ -65,6 +66,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here, which live as long as the run
         check_loader(self.dataloader, model.num_classes)
+        check_hooks(runner.hooks, runner.log_processor)
         check_tags_teach(
             self.dataloader.dataset.metainfo['classes'], [model.stages[phase.name] for phase in self.phases if phase.name in model.stages]
         )

@@ -110,7 +110,10 @@ class LabelPENet(BaseDetector):
             losses = recurrent_losses(self, batch_inputs, batch_data_samples, trains, workers or Workers())
         else:
             if trains is None and len(self.names) > 1:
-                raise ValueError(f'Say what trains: {", ".join(self.names)}, forward or backward. LabelPropagationLoop does.')
+                raise ValueError(
+                    f'Say what trains: {", ".join(self.names)}, forward or backward. In a config, train_cfg does: '
+                    f"dict(type='LabelPropagationLoop', phases=dict({self.names[0]}=dict(iters=..., lr=...), ...))."
+                )
             (name,) = check_names([trains or self.names[0]], self.names)
             with torch.no_grad():  # cascaded pre-training: the backbone is fixed (Sec. 3.3)
                 if self.feature_cache is None:

@@ -31,6 +31,18 @@ FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the 
         'mmdet.FasterRCNN',
     ),
     (
+        "train_dataloader = dict(dataset=dict(type='voctags'))",
+        'train_dataloader.dataset.type',
+        "nothing is registered as 'voctags'",
+        'VOCTags',
+    ),
+    (
+        "train_dataloader = dict(dataset=dict(type='mmdet.VOCTags'))",
+        'train_dataloader.dataset.type',
+        "nothing is registered as 'mmdet.VOCTags'",
+        'mmlabelpenet.VOCTags',
+    ),
+    (
         "model = dict(stages=dict(detection=dict(detector=dict(type='mdet.FasterRCNN'))))",
         'model.stages.detection.detector.type',
         "nothing is registered as 'mdet.FasterRCNN'",

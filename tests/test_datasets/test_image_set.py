@@ -19,3 +19,8 @@ def test_lists_files_and_tags_are_those_of_the_annotated_data_set(toy_root):
     ids = images.image_ids('train')
     assert type(images) is VOCImages and ids == devkit.image_ids('train') and images.tags('train') == devkit.tags('train')
     assert images.image_path(ids[0]) == devkit.image_path(ids[0]) and images.image_size(ids[0]) == devkit.image_size(ids[0])
+
+
+def test_one_text_is_not_taken_for_a_sequence_of_classes(toy_root):
+    with pytest.raises(ValueError, match=r"got the text 'cone': write metainfo=dict\(classes=\('cone', ...\)\)"):
+        open_images(toy_root, 'cone')
