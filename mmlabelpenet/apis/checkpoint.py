@@ -45,7 +45,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path: what a training wrote, or a bare state dict.
 
     Returns:
-        ``state_dict`` (tensors by name) and ``meta`` (a dict, maybe empty): plain values of what is known there.
+        ``path``, ``state_dict`` (tensors by name) and ``meta`` (a dict, maybe empty): plain values of what is known there.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -70,7 +70,7 @@ def read_state(path: str | Path) -> dict[str, Any]:
     known = {key: value for key, value in given.items() if key in _Meta.__struct_fields__} if isinstance(given, dict) else {}
     meta = msgspec.structs.asdict(convert(known, _Meta, f'The meta of {path} is malformed'))
     meta['dataset_meta'] = meta['dataset_meta'] and msgspec.structs.asdict(meta['dataset_meta'])
-    return dict(state_dict=dict(state), meta={key: value for key, value in meta.items() if value is not None})
+    return dict(path=path, state_dict=dict(state), meta={key: value for key, value in meta.items() if value is not None})
 
 
 def is_plain(value: object) -> bool:
@@ -142,11 +142,14 @@ def check_classes(path: str | Path, meta: Mapping[str, Any], classes: Sequence[s
         )
 
 
-def load_strictly(model: nn.Module, path: str | Path, assign: bool = False, classes: Sequence[str] | None = None) -> dict[str, Any]:
+def load_strictly(
+    model: nn.Module, checkpoint: str | Path | Mapping[str, Any], assign: bool = False, classes: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Load weights into a model that has exactly these parameters and buffers.
 
     Args:
         model: changed in place, only if everything fits.
+        checkpoint: a file, or what :func:`read_checkpoint` read of it.
         assign: take the checkpoint's tensors instead of copying them, for a model without memory (device ``meta``).
         classes: names in label order, which must be those of the checkpoint, if it names some; None compares nothing.
 
@@ -157,9 +160,10 @@ def load_strictly(model: nn.Module, path: str | Path, assign: bool = False, clas
         FileNotFoundError: there is no such file.
         ValueError: the file is not a checkpoint, or of another model or other classes; says what differs.
     """
-    checkpoint = read_checkpoint(path)
-    check_classes(path, checkpoint['meta'], classes)
-    wanted, given = model.state_dict(), checkpoint['state_dict']
+    checkpoint = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
+    path, meta, given = (checkpoint[key] for key in ('path', 'meta', 'state_dict'))
+    check_classes(path, meta, classes)
+    wanted = model.state_dict()
     reshaped = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
     differences = [
         f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if len(keys) > 3 else ""})'
@@ -176,4 +180,4 @@ def load_strictly(model: nn.Module, path: str | Path, assign: bool = False, clas
             'Give the config that it was trained with.'
         )
     model.load_state_dict(given, assign=assign)
-    return checkpoint['meta']
+    return meta

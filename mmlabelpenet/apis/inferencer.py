@@ -65,11 +65,12 @@ class LabelPENetInferencer:
         search_side: int = 500,
     ) -> None:
         config, self.checkpoint = find_run(config_or_dir, checkpoint)
-        self.config = keep_stages(config, read_checkpoint(self.checkpoint)['meta'].get('stages'))
+        content = read_checkpoint(self.checkpoint)
+        self.config = keep_stages(config, content['meta'].get('stages'))
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         init_default_scope(self.config.get('default_scope', 'mmlabelpenet'))
         self.model = MODELS.build(self.config.model)
-        meta = load_strictly(self.model, self.checkpoint)
+        meta = load_strictly(self.model, content)
         self.model.to(self.device).eval()
         dataset = self.config.test_dataloader.dataset
         configured = config_classes(dataset) or VOC_CLASSES

@@ -81,11 +81,12 @@ def from_state_dict(source: str | Path, config: Config, target: str | Path) -> P
     """
     with torch.device('meta'):  # shapes are enough
         model = build_model(config)
-    load_strictly(model, source, assign=True)
+    checkpoint = read_checkpoint(source)
+    load_strictly(model, checkpoint, assign=True)
     classes = config_classes(config.train_dataloader.dataset)
     meta = dict(cfg=config.pretty_text, dataset_meta=dict(classes=classes), source_sha256=file_hash(source))
     hashes = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
-    return _write(Path(target), read_checkpoint(source)['state_dict'], {**meta, **hashes, **_receipt()})
+    return _write(Path(target), checkpoint['state_dict'], {**meta, **hashes, **_receipt()})
 
 
 def upgrade(source: str | Path, target: str | Path) -> dict[str, Tensor]:

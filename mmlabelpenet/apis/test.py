@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def test(
     for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):
         check_measured(config, kind)
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
-    trained, planned = read_checkpoint(checkpoint)['meta'], planned_iterations(config)
+    content, planned = read_checkpoint(checkpoint), planned_iterations(config)
+    trained = content['meta']
     digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
     config = keep_stages(config, trained.get('stages'))
     chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
@@ -104,13 +105,13 @@ def test(
         hook = dict(type='mmdet.DetVisualizationHook', draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
         shown.merge_from_dict({'default_hooks.visualization': hook})
     with locked_by_first_rank(dump):
-        table, protocol = run_test(shown, checkpoint, chosen, tta, pickled)
+        table, protocol = run_test(shown, content, chosen, tta, pickled)
     meta = dict(test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
         second = copy.deepcopy(config)
         second.test_dataloader, second.test_evaluator = config.corloc_dataloader, config.corloc_evaluator
         second.model.test_cfg.with_masks = False  # boxes are enough
-        found, meta['corloc'] = run_test(second, checkpoint, chosen, tta)
+        found, meta['corloc'] = run_test(second, content, chosen, tta)
         table = merge_tables(table, found)
     table = add_missing(table)
     meta = dict(
@@ -134,11 +135,12 @@ def test(
 
 
 def run_test(
-    config: Config, checkpoint: str | Path, stages: Sequence[str], tta: bool = False, pickled: Path | None = None
+    config: Config, checkpoint: str | Path | Mapping[str, Any], stages: Sequence[str], tta: bool = False, pickled: Path | None = None
 ) -> tuple[Table, dict[str, Any]]:
     """One pass over ``test_dataloader``.
 
     Args:
+        checkpoint: as for :func:`~mmlabelpenet.apis.checkpoint.load_strictly`.
         pickled: file for predictions as mmdet dumps them.
 
     Returns:

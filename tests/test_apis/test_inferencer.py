@@ -8,6 +8,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from mmlabelpenet.apis import checkpoint
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
 from mmlabelpenet.apis.published import publish
 from mmlabelpenet.datasets.voc import VOC_CLASSES
@@ -39,6 +40,13 @@ def inferencer(trained):
 @pytest.fixture(scope='module')
 def images(toy_root):
     return sorted((toy_root / 'JPEGImages').glob('test_*'))
+
+
+def test_the_checkpoint_is_read_once(trained, monkeypatch):
+    read, paths = checkpoint.read_tensors, []
+    monkeypatch.setattr(checkpoint, 'read_tensors', lambda path: paths.append(path) or read(path))
+    LabelPENetInferencer(trained[0] / 'toy.py', trained[0] / 'iter_1.pth', device='cpu')
+    assert paths == [trained[0] / 'iter_1.pth']
 
 
 @pytest.mark.parametrize('stage', toy.STAGES[1:])

@@ -11,6 +11,7 @@ import toy
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet import apis
+from mmlabelpenet.apis import checkpoint as checkpoints
 from mmlabelpenet.apis.published import publish
 from mmlabelpenet.apis.test import choose_stages, run_test
 from mmlabelpenet.files import file_hash, locked
@@ -116,6 +117,13 @@ def test_an_evaluator_without_the_stages_metric_is_an_error(toy_root, checkpoint
     config.test_evaluator = [dict(type='mmdet.OpenImagesMetric')]
     with pytest.raises(ValueError, match="one metric with type='StageMetric', got the metrics mmdet.OpenImagesMetric"):
         apis.test(config, checkpoint)
+
+
+def test_a_checkpoint_is_read_once(toy_root, checkpoint, tmp_path, monkeypatch):
+    read, paths = checkpoints.read_tensors, []
+    monkeypatch.setattr(checkpoints, 'read_tensors', lambda path: paths.append(path) or read(path))
+    apis.test(make_config(toy_root, tmp_path), checkpoint, stages='detection', corloc=True)
+    assert paths == [checkpoint]
 
 
 def test_a_config_without_corloc_loader_gives_null_and_config_and_checkpoint_stay_as_they_were(toy_root, checkpoint, tmp_path):
