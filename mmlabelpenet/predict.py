@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
 
     store, unreadable, kept = predict(args)
     hint = '' if store.num_instances else f'; none has a score of {args.min_score:g}: lower --min-score, or train longer'
-    say(f'{store.num_instances} instances, in {args.out}{hint}')
+    say(f'{store.num_instances} instance{"" if store.num_instances == 1 else "s"}, in {args.out}{hint}')
     if kept:
         say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
     for reason in unreadable.values():

@@ -1,5 +1,6 @@
 """What the tools call."""
 
+from mmlabelpenet.ops import quiet  # before all that imports mmdet's data sets
 from mmlabelpenet.options import parse_options
 
 from .config import load_config
