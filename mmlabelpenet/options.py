@@ -1,12 +1,55 @@
-"""Options of the command line: ``KEY=VALUE`` words, and switches that may precede a config. Imports no framework."""
+"""Options of the command line: numbers of a range, ``KEY=VALUE`` words, switches that may precede a config. Imports no framework."""
 
 import argparse
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 _CONSTANTS = {'true': True, 'false': False, 'none': None, 'null': None}
 _BRACKETS = {'(': ')', '[': ']', '{': '}'}
+
+
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A type of ``argparse``: a whole number.
+
+    >>> whole(1)('2')
+    2
+    >>> whole(1)('0')
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: expected a whole number from 1 on, got '0'
+    """
+
+    def read(text: str) -> int:
+        expected = f'a whole number from {least}{" on" if most == math.inf else f" to {most}"}'
+        return int(_read(text, int, least, most, expected))
+
+    return read
+
+
+def decimal(least: float, most: float = math.inf) -> Callable[[str], float]:
+    """A type of ``argparse``: a finite number.
+
+    >>> decimal(0, 1)('0.3')
+    0.3
+    >>> decimal(0, 1)('nan')
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: expected a number from 0 to 1, got 'nan'
+    """
+    return lambda text: _read(text, float, least, most, f'a number from {least}{" on" if most == math.inf else f" to {most}"}')
+
+
+seed = whole(0, 2**32 - 1)
+
+
+def _read(text: str, kind: Callable[[str], float], least: float, most: float, expected: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not (least <= value <= most and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f'expected {expected}, got {text!r}')
+    return value
 
 
 class ConfigOptions(argparse.Action):

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmlabelpenet.options import decimal, whole
 from mmlabelpenet.terminal import new_parser, run, say
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('predictions'), help='folder (default: predictions)')
     parser.add_argument('--format', nargs='+', choices=FORMATS, default=['coco', 'png'], help='default: coco png')
     parser.add_argument('--stage', help='of the network (default: the last)')
-    parser.add_argument('--min-score', type=float, default=0.3, help='leave out detections below (default: 0.3)')
-    parser.add_argument('--batch-size', type=int, default=1, help='images per pass (default: 1)')
+    parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='leave out detections below (default: 0.3)')
+    parser.add_argument('--batch-size', type=whole(1), default=1, help='images per pass (default: 1)')
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     return parser.parse_args(argv)
 
@@ -50,19 +51,19 @@ def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str
         ValueError: no image can be read, a checkpoint of another model.
     """
     from mmlabelpenet.apis import LabelPENetInferencer
-    from mmlabelpenet.apis.inferencer import expand
     from mmlabelpenet.workbench.exports.folder import replace_files
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
     inferencer, found = LabelPENetInferencer(args.model, args.checkpoint, args.device), []
-    root, names = names_below(list(dict.fromkeys(expand(args.images))))
+    root, names = names_below(list_inputs(args.images, args.out))
 
     def write(folder: Path) -> None:
         found.extend(write_all(args, inferencer, root, names, folder))
         if not len(found[0]):
             refuse_unreadable(found[1], 0)
 
-    kept = replace_files(args.out, write, lambda name: name.startswith('labelme/'))
+    certain = ['labels.json'] if 'coco' in args.format else []
+    kept = replace_files(args.out, write, lambda name: name.startswith('labelme/'), certain)
     return found[0], found[1], kept
 
 
@@ -103,6 +104,22 @@ def earlier_labels(out: Path) -> 'PseudoLabelStore | None':
 
     path = out / 'labels.json'
     return PseudoLabelStore.load(path) if is_unchanged(path, written_files(out).get(path.name, set())) else None
+
+
+def list_inputs(images: list[str], out: Path) -> list[Path]:
+    """The images of files, folders and patterns, without those that an earlier call has written.
+
+    Raises:
+        FileNotFoundError: there are no others.
+    """
+    from mmlabelpenet.apis.image_inputs import expand
+    from mmlabelpenet.workbench.exports.folder import written_files
+
+    written = {os.path.abspath(out / name) for name in written_files(out)}
+    found = [path for path in dict.fromkeys(expand(images)) if os.path.abspath(path) not in written]
+    if not found:
+        raise FileNotFoundError(f'All images in {", ".join(images)} are results of an earlier call. Name the folder of your images.')
+    return found
 
 
 def names_below(images: list[Path]) -> tuple[Path, dict[str, str]]:

@@ -1,5 +1,7 @@
 """Options of the command line are typed in every tool alike, and switches may stand before the config."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import DictAction
 
+from mmlabelpenet import predict
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.options import parse_options, parse_value
 from mmlabelpenet.workbench.experiments.ablation import make_runs
@@ -58,6 +61,30 @@ def test_ablations_type_their_options(load_tool, tmp_path):
     assert run.config.b is False and run.config.a == [dict(b=3)]
     with pytest.raises(ValueError, match='KEY=VALUE'):
         make_runs(args.configs, [0], tmp_path, ['b'])
+
+
+def test_every_number_of_a_command_has_a_range():
+    """``type=int`` takes a batch of -1, ``type=float`` a score of nan; launchers give ranks, and choices are a range."""
+    root = Path(__file__).parents[1]
+    calls = [
+        ast.unparse(node)
+        for folder in ('mmlabelpenet', 'tools')
+        for path in (root / folder).rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'add_argument'
+    ]
+    numbers = [call for call in calls if re.search(r'type=(int|float)\b', call) and 'choices=' not in call and 'local_rank' not in call]
+    assert len(calls) > 150 and [call for call in numbers if '--minutes' not in call] == []
+
+
+@pytest.mark.parametrize(
+    'words', ['--min-score nan', '--min-score 2', '--min-score -0.1', '--batch-size 0', '--batch-size 1.5', '--batch-size -1']
+)
+def test_a_number_out_of_its_range_is_refused_before_anything_is_read(capsys, words):
+    with pytest.raises(SystemExit):
+        predict.parse_args(['photos', *words.split()])
+    option, value = words.split()
+    assert f'error: argument {option}: expected a ' in (line := capsys.readouterr().err.splitlines()[-1]) and f'got {value!r}' in line
 
 
 def test_no_tool_reads_options_in_another_way():

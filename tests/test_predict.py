@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -58,8 +59,8 @@ def test_every_format_tells_of_the_same_instances(model, photos, tmp_path, capsy
 
 
 def test_no_instance_still_gives_files_and_says_what_may_help(model, photos, tmp_path, capsys):
-    predict.main([str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '1.1', '--format', 'coco', 'labelme'])
-    assert 'none has a score of 1.1: lower --min-score' in capsys.readouterr().out
+    predict.main([str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '1', '--format', 'coco', 'labelme'])
+    assert 'none has a score of 1: lower --min-score' in capsys.readouterr().out
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').content['annotations'] == []
 
 
@@ -112,6 +113,37 @@ def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_cal
     assert all(path.read_bytes() == content for path, content in files.items() if path.suffix in ('.png', '.jpg'))
     predict.main(words)
     assert seen == ['cut.jpg'] and not [path for path in (tmp_path / 'out').iterdir() if path.name.startswith('.')]
+
+
+def test_what_is_not_an_image_but_named_like_one_is_passed_over_in_every_call(model, photos, tmp_path):
+    (photos / 'loop.jpg').symlink_to('loop.jpg')
+    os.mkfifo(photos / 'pipe.jpg')
+    (photos / 'bytes\udcff.jpg').write_bytes((photos / 'ü 0.jpg').read_bytes())
+    for _ in range(2):
+        with pytest.raises(ValueError, match='3 images cannot be read; the other 2 are labelled'):
+            predict.main([str(photos), *model, '--out', str(tmp_path / 'out')])
+    assert PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['ü 0', 'ü 1']
+
+
+@pytest.mark.parametrize('out', ['.', 'predictions'])
+def test_results_below_the_folder_of_images_are_not_taken_for_images(model, photos, monkeypatch, out):
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        predict.main(['.', *model, '--out', out, '--min-score', '0', '--format', 'coco', 'png', 'drawn'])
+        assert PseudoLabelStore.load(photos / out / 'labels.json').image_ids == ['ü 0', 'ü 1']
+    with pytest.raises(FileNotFoundError, match='are results of an earlier call'):
+        predict.main([f'{out}/masks', *model, '--out', out])
+
+
+def test_labels_changed_by_hand_are_refused_before_any_image_is_predicted(model, photos, tmp_path, monkeypatch):
+    words = [str(photos), *model, '--out', str(tmp_path / 'out')]
+    predict.main(words)
+    text = (tmp_path / 'out/labels.json').read_text() + ' '
+    (tmp_path / 'out/labels.json').write_text(text)
+    monkeypatch.setattr(LabelPENetInferencer, 'prepare', lambda *_: pytest.fail('hours of work'))
+    with pytest.raises(FileExistsError, match="labels.json' was changed since it was written"):
+        predict.main(words)
+    assert (tmp_path / 'out/labels.json').read_text() == text
 
 
 def test_where_no_image_can_be_read_nothing_is_written(model, tmp_path):

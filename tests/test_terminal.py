@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.terminal import AGAIN, command, new_parser, run
+from mmlabelpenet.terminal import AGAIN, command, new_parser, run, say
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 COMMANDS = [
@@ -35,6 +35,8 @@ def fail(error):
         (type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory\nof GPU 0'), 'Error: Memory ran out (CUDA out of memory). Take'),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 'Error: Memory ran out ([enforce fail] DefaultCPU'),
         (ModuleNotFoundError("No module named 'mmdet'", name='mmdet'), "Error: No module named 'mmdet'. Install MMDetection"),
+        (ValueError("'a\x1b[31m\nb.jpg' is not readable"), r"Error: 'a\x1b[31m\nb.jpg' is not readable"),
+        (FileNotFoundError('photos/\u202egpj.\udcff\u2028'), r'Error: photos/\u202egpj.\udcff\u2028'),
         (KeyboardInterrupt(), 'Interrupted.'),
     ],
 )
@@ -42,6 +44,11 @@ def test_what_the_user_can_correct_ends_a_command_with_one_line(error, line):
     with pytest.raises(SystemExit) as end:
         run(fail(error))
     assert end.value.code.startswith(line) and '\n' not in end.value.code
+
+
+def test_names_of_people_do_not_steer_the_terminal(capsys):
+    say('class \x1b]0;title\x07 of \udcff.jpg\n  in a table\tof 🐈\u200d⬛ und Käfern')
+    assert capsys.readouterr().out == 'class \\x1b]0;title\\x07 of \\udcff.jpg\n  in a table\tof 🐈\u200d⬛ und Käfern\n'
 
 
 def test_an_interrupted_command_may_say_how_to_continue():

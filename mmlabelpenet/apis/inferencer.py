@@ -3,7 +3,6 @@
 Shapes: n instances, R proposals, (h, w) image. Images: RGB uint8 (h, w, 3).
 """
 
-import glob
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,18 +20,18 @@ from numpy.typing import NDArray
 
 from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, read_checkpoint
 from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
+from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, usable_device
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import shipped
-from mmlabelpenet.formats.images import list_images, read_rgb
+from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.formats.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.registry import MODELS
 
 SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights that come with the package: docs/model_card.md
-ImageInput = str | Path | NDArray[np.uint8]
 _LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
 
 
@@ -67,7 +66,7 @@ class LabelPENetInferencer:
         config, self.checkpoint = find_run(config_or_dir, checkpoint)
         content = read_checkpoint(self.checkpoint)
         self.config = keep_stages(config, content['meta'].get('stages'))
-        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.device = usable_device(device)
         init_default_scope(self.config.get('default_scope', 'mmlabelpenet'))
         self.model = MODELS.build(self.config.model)
         meta = load_strictly(self.model, content)
@@ -96,7 +95,7 @@ class LabelPENetInferencer:
         max_instances: int = 50,
         with_masks: bool = True,
         batch_size: int = 1,
-        pass_over: Callable[[ImageInput, ValueError], None] | None = None,
+        pass_over: Callable[[ImageInput, Exception], None] | None = None,
     ) -> Iterator[Prediction]:
         """Predict one batch after the other, so that a folder of any size fits in memory.
 
@@ -114,18 +113,20 @@ class LabelPENetInferencer:
 
         Raises:
             FileNotFoundError: no such file or folder, or nothing fits the pattern.
-            ValueError: an image cannot be read, the network has no such stage, or the batch size is below 1.
+            ValueError: an image cannot be read, the network has no such stage, the batch size is below 1, or the score not in [0, 1].
         """
         (stage,) = check_names([stage or self.stages[-1]], self.stages)
         if batch_size < 1:
             raise ValueError(f'A batch holds at least 1 image, got batch_size={batch_size}.')
+        if not 0 <= min_score <= 1:
+            raise ValueError(f'Scores are in [0, 1], got min_score={min_score}.')
         sources = expand(inputs)
         for start in range(0, len(sources), batch_size):
             batch = []
             for index, source in enumerate(sources[start : start + batch_size], start):
                 try:
                     batch.append(self.prepare(source, index, stage))
-                except ValueError as error:
+                except (ValueError, FileNotFoundError) as error:
                     if pass_over is None:
                         raise
                     pass_over(source, error)
@@ -184,46 +185,6 @@ class LabelPENetInferencer:
             labels=found.labels.cpu().numpy(),
             masks=None if masks is None else EncodedMasks([enlarged_code(mask, size) for mask in masks], size),
         )
-
-
-def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """Files and arrays of files, arrays, folders and patterns; a folder's images are sorted.
-
-    Raises:
-        FileNotFoundError: no such file or folder, or nothing fits the pattern.
-        ValueError: an address on the network.
-    """
-    if isinstance(inputs, np.ndarray):
-        return [inputs]
-    if not isinstance(inputs, str | Path):
-        return [source for item in inputs for source in expand(item)]
-    text = str(inputs)
-    if '://' in text:
-        raise ValueError(f'Images are read from files, got the address {text!r}. Download it first.')
-    path = Path(inputs)
-    if path.is_dir():
-        return list(list_images(path))
-    if path.is_file():
-        return [path]
-    found = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
-    if not found:
-        raise FileNotFoundError(f'{text!r} is neither a file nor a folder, and no file fits it as a pattern.')
-    return list(found)
-
-
-def checked_array(image: NDArray) -> NDArray[np.uint8]:
-    """An RGB array, or a grey one made RGB.
-
-    Raises:
-        ValueError: another shape or type.
-
-    >>> checked_array(np.zeros((20, 30), np.uint8)).shape
-    (20, 30, 3)
-    """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
-        raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a grey one uint8 (h, w), got {image.dtype} {image.shape}.')
-    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
 
 
 def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | None = None) -> tuple[Config, Path]:

@@ -7,6 +7,7 @@ The page is a single file. Sort it by lowest weight, disagreement of the stages 
 import argparse
 from pathlib import Path
 
+from mmlabelpenet.options import whole
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('browse', 'python tools/analysis_tools/browse_pseudo_labels.py')  # as a command of mmlabelpenet, and by its script
@@ -23,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='annotated data set to show IoU with, such as data/coco (default: that of the work dir)',
     )
     parser.add_argument('--out', type=Path, help='page to write (default: browse.html beside the store)')
-    parser.add_argument('--width', type=int, default=256, help='width of the images in the page (default: 256)')
+    parser.add_argument('--width', type=whole(16), default=256, help='width of the images in the page (default: 256)')
     return parser.parse_args(argv)
 
 

@@ -6,6 +6,7 @@ STORE is <work dir>/pseudo_labels/<stage>.json, or the labels.json that own_data
 import argparse
 from pathlib import Path
 
+from mmlabelpenet.options import decimal, seed, whole
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('export', 'python tools/export_pseudo_labels.py')  # as a command of mmlabelpenet, and by its script
@@ -20,12 +21,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder to write; unchanged files of an earlier export are replaced')
     parser.add_argument('--images', type=Path, help='folder of the images, such as data/VOCdevkit/VOC2012/JPEGImages (coco: may be absent)')
-    parser.add_argument('--min-weight', type=float, default=0.0, help='exclude instances with a lower weight (default: 0)')
-    parser.add_argument('--top-k', type=int, default=0, help='instances kept per image, by weight; 0 for all (default: 0)')
+    parser.add_argument('--min-weight', type=decimal(0, 1), default=0.0, help='exclude instances with a lower weight (default: 0)')
+    parser.add_argument('--top-k', type=whole(0), default=0, help='instances kept per image, by weight; 0 for all (default: 0)')
     parser.add_argument('--need-mask', action='store_true', help='exclude instances that have only a box')
     parser.add_argument('--keep-empty', action='store_true', help='keep images without instances, as background')
-    parser.add_argument('--val-share', type=float, default=0.0, help='share of the images for validation (default: 0; not for labelme)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the split (default: 0)')
+    parser.add_argument(
+        '--val-share', type=decimal(0, 1), default=0.0, help='share of the images for validation (default: 0; not for labelme)'
+    )
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the split (default: 0)')
     parser.add_argument('--boxes', action='store_true', help='yolo: boxes for detectors in place of polygons')
     parser.add_argument(
         '--masks',
@@ -40,8 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error('--images is inside of --out: choose another --out')
     if args.masks == 'polygon' and args.format not in _POLYGONS:
         parser.error(f'--masks polygon is for {" and ".join(_POLYGONS)}')
-    if args.top_k < 0 or not 0 <= args.val_share < 1:
-        parser.error('--top-k is at least 0 and --val-share in [0, 1)')
+    if args.val_share == 1:
+        parser.error('--val-share leaves nothing to train with: give less than 1')
     return args
 
 

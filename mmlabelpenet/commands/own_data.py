@@ -15,7 +15,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, decimal, seed, whole
 from mmlabelpenet.terminal import command, new_parser, say
 
 NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and by its script
@@ -36,13 +36,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a table (.csv, .xlsx), JSON, an export of Label Studio or CVAT, a folder of annotations (only names are read), '
         'or folder-per-class',
     )
-    init.add_argument('--test-share', type=float, default=0.1, help='of the images, set aside class by class (default: 0.1)')
-    init.add_argument('--max-side', type=int, default=1600, help='store longer images reduced to this, 0 for none (default: 1600)')
-    init.add_argument('--seed', type=int, default=0, help='of the division (default: 0)')
+    init.add_argument('--test-share', type=decimal(0, 1), default=0.1, help='of the images, set aside class by class (default: 0.1)')
+    init.add_argument('--max-side', type=whole(0), default=1600, help='store longer images reduced to this, 0 for none (default: 1600)')
+    init.add_argument('--seed', type=seed, default=0, help='of the division (default: 0)')
     init.add_argument('--skip', action='store_true', help='leave out images and entries that do not fit together')
     proposals = steps.add_parser('proposals', help='make proposals')
     proposals.add_argument('dir', type=Path)
-    proposals.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
+    proposals.add_argument('--workers', type=whole(1), default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
     train = steps.add_parser('train', help='write a config if there is none, and train')
     train.add_argument('dir', type=Path)
     train.add_argument('--write-only', action='store_true', help='write the config, to edit it first')
@@ -51,8 +51,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     export.add_argument('dir', type=Path)
     export.add_argument('--format', choices=FORMATS, required=True)
     export.add_argument('--stage', help='of the network, which labels (default: the last)')
-    export.add_argument('--min-score', type=float, default=0.8, help="a tag's best instance is taken below it too (default: 0.8)")
-    export.add_argument('--val-share', type=float, default=0.1, help='share of the images for validation (default: 0.1)')
+    export.add_argument('--min-score', type=decimal(0, 1), default=0.8, help="a tag's best instance is taken below it too (default: 0.8)")
+    export.add_argument('--val-share', type=decimal(0, 1), default=0.1, help='share of the images for validation (default: 0.1)')
     export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     back = steps.add_parser('import', help='take labels back that were corrected or drawn by hand')
     back.add_argument('dir', type=Path)

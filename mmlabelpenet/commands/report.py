@@ -1,5 +1,6 @@
 """Write report.html into a work dir: python tools/analysis_tools/report.py WORK_DIR [--test-images N] [--train-images N]."""
 
+from mmlabelpenet.options import whole
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('report', 'python tools/analysis_tools/report.py')  # as a command of mmlabelpenet, and by its script
@@ -9,8 +10,8 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line and write."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('work_dir', help='work dir of a finished training; its metrics.json, if any, becomes the table')
-    parser.add_argument('--test-images', type=int, default=8, help='number of test images shown (default: 8)')
-    parser.add_argument('--train-images', type=int, default=5, help='number of training images shown (default: 5)')
+    parser.add_argument('--test-images', type=whole(0), default=8, help='number of test images shown (default: 8)')
+    parser.add_argument('--train-images', type=whole(0), default=5, help='number of training images shown (default: 5)')
     args = parser.parse_args(argv)
     from mmlabelpenet.workbench.report.report import write_report
 

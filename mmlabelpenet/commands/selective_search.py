@@ -32,6 +32,7 @@ from mmlabelpenet.files import atomic_write, locked
 from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import read_image
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
+from mmlabelpenet.options import whole
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.schema import read_json
@@ -50,22 +51,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('out', type=Path, help='the proposal file to write, .npz')
     parser.add_argument('--mode', default=defaults.mode, choices=('fast', 'quality', 'single'), help='strategy (default: %(default)s)')
     parser.add_argument(
-        '--min-size', type=int, default=defaults.min_size, help='shortest side of a proposal in pixels (default: %(default)s)'
+        '--min-size', type=whole(0), default=defaults.min_size, help='shortest side of a proposal in pixels (default: %(default)s)'
     )
-    parser.add_argument('--max-proposals', type=int, default=defaults.max_proposals, help='most proposals an image, 0 for all (default: 0)')
-    parser.add_argument('--max-side', type=int, default=0, help='search larger images reduced to this many pixels, 0 for none (default: 0)')
-    parser.add_argument('--workers', type=int, default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
+    parser.add_argument(
+        '--max-proposals', type=whole(0), default=defaults.max_proposals, help='most proposals an image, 0 for all (default: 0)'
+    )
+    parser.add_argument(
+        '--max-side', type=whole(0), default=0, help='search larger images reduced to this many pixels, 0 for none (default: 0)'
+    )
+    parser.add_argument('--workers', type=whole(1), default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
     parser.add_argument('--overwrite', action='store_true', help='replace a file or parts made with other settings')
     shards = parser.add_mutually_exclusive_group()
     shards.add_argument('--shard', type=shard, metavar='K/N', help='search the K-th of N parts of the list alone, into OUT.KofN.npz')
-    shards.add_argument('--merge', type=int, metavar='N', help='join the files of N shards, which are removed then')
+    shards.add_argument('--merge', type=whole(1), metavar='N', help='join the files of N shards, which are removed then')
     args = parser.parse_args(argv)
-    if args.workers < 1:
-        parser.error(f'--workers must be at least 1, got {args.workers}')
     if args.out.suffix != '.npz':
         parser.error(f'the proposal file must end in .npz, got {args.out}')
-    if args.merge is not None and args.merge < 1:
-        parser.error(f'--merge must be at least 1, got {args.merge}')
     return args
 
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, decimal
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('test', 'python tools/test.py')  # as a command of mmlabelpenet, and by its script
@@ -26,7 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--show-dir', metavar='DIR', help='write drawings of the detections to <work dir>/<time>/DIR, or to an absolute DIR'
     )
-    parser.add_argument('--wait-time', type=float, default=2, metavar='SECONDS', help='how long each is shown (default: 2)')
+    parser.add_argument('--wait-time', type=decimal(0), default=2, metavar='SECONDS', help='how long each is shown (default: 2)')
     parser.add_argument(
         '--dump',
         metavar='FILE.json',

@@ -4,6 +4,7 @@ Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 """
 
 import io
+import os
 import struct
 import warnings
 from collections.abc import Iterable
@@ -79,7 +80,7 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
     Args:
         path: of the file.
-        max_side: a longer side is reduced to this many pixels; 0 keeps the size.
+        max_side: a longer side is reduced to this many pixels, as far as the shorter one keeps 16; 0 keeps the size.
         min_side: images with a shorter side in pixels are refused.
 
     Returns:
@@ -141,12 +142,12 @@ def read_indices(path: str | Path, content: bytes | None = None) -> NDArray[np.u
 
 
 def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
-    """The image, reduced where its longer side exceeds ``max_side``; 0 keeps every size.
+    """The image, reduced where its longer side exceeds ``max_side``, as far as the shorter one keeps 16 pixels; 0 keeps every size.
 
     >>> shrink(np.zeros((300, 100, 3), np.uint8), 150).shape
     (150, 50, 3)
     """
-    ratio = max_side / max(image.shape[:2])
+    ratio = max(max_side / max(image.shape[:2]), MIN_SIDE / min(image.shape[:2]))
     if not max_side or ratio >= 1:
         return np.ascontiguousarray(image)
     size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
@@ -170,14 +171,19 @@ def unusable(paths: Iterable[Path]) -> dict[Path, str]:
     for path in paths:
         try:
             read_rgb(path)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             problems[path] = str(error)
     return problems
 
 
 def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Image:
     if content is None and not path.is_file():
-        raise FileNotFoundError(f'Expected an image at {str(path)!r}, but there is none.')
+        kind = 'but this is not a file' if os.path.lexists(path) else 'but there is none'
+        raise FileNotFoundError(f'Expected an image at {str(path)!r}, {kind}.')
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f'{str(path)!r} has a name that is not UTF-8 text, which lists and labels cannot hold. Rename it.') from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit

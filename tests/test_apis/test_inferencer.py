@@ -9,7 +9,8 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmlabelpenet.apis import checkpoint
-from mmlabelpenet.apis.inferencer import LabelPENetInferencer, checked_array, expand
+from mmlabelpenet.apis.image_inputs import checked_array, expand, usable_device
+from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.published import publish
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.formats.images import read_rgb
@@ -159,7 +160,10 @@ def test_what_is_no_image_is_an_error(inferencer, given, error, message):
         inferencer(given)
 
 
-@pytest.mark.parametrize(('options', 'message'), [(dict(stage='third'), 'Unknown stages third'), (dict(batch_size=0), 'at least 1')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [(dict(stage='third'), 'Unknown stages third'), (dict(batch_size=0), 'at least 1'), (dict(min_score=float('nan')), 'in .0, 1., got')],
+)
 def test_wrong_options_are_an_error(inferencer, images, options, message):
     with pytest.raises(ValueError, match=message):
         inferencer(images, **options)
@@ -210,3 +214,10 @@ def test_an_empty_folder_is_an_error(tmp_path):
 
 def test_grey_arrays_become_rgb():
     assert checked_array(np.full((20, 30), 7, np.uint8)).tolist() == np.full((20, 30, 3), 7).tolist()
+
+
+@pytest.mark.parametrize('name', ['nothing', 'cuda:99', 'meta'])
+def test_a_device_that_computes_nothing_is_one_line(name):
+    with pytest.raises(ValueError, match=f"Device '{name}' cannot be used here") as error:
+        usable_device(name)
+    assert '\n' not in str(error.value)

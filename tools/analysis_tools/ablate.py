@@ -14,6 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
+from mmlabelpenet.options import seed, whole
 from mmlabelpenet.terminal import AGAIN, run
 
 
@@ -21,11 +22,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', help='config files')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='default: 0')
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='default: 0')
     parser.add_argument('--base', help='the config that the others are compared with (default: the first)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all runs (default: %(default)s)')
     parser.add_argument('--metrics', nargs='+', metavar='KEY', help='metrics of the table')
-    parser.add_argument('--gpus', type=int, default=1, help='GPUs of each training (default: 1)')
+    parser.add_argument('--gpus', type=whole(1), default=1, help='GPUs of each training (default: 1)')
     parser.add_argument('--slurm', metavar='PARTITION', help='submit all runs to this partition of Slurm')
     words = dict(nargs='+', action='extend', default=[], metavar='KEY=VALUE')
     parser.add_argument('--cfg-options', **words, help='override config keys of every run')

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import sys
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, whole
 from mmlabelpenet.terminal import run
 
 
@@ -21,7 +21,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of a training')
-    parser.add_argument('--images', type=int, default=4, help='number of training images that are used (default: 4)')
+    parser.add_argument('--images', type=whole(1), default=4, help='number of training images that are used (default: 4)')
     parser.add_argument('--data-only', action='store_true', help='load the images as training does, without building the network')
     parser.add_argument('--out', metavar='FILE.md', help='also write the report to this file')
     parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys, as for tools/train.py')

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmlabelpenet.options import whole
 from mmlabelpenet.terminal import run
 
 FOLDER = Path(__file__).resolve().parent / 'benchmarks'
@@ -32,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--suite', nargs='+', choices=suite_names(), default=suite_names(), metavar='NAME', help=', '.join(suite_names()))
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all results there')
-    parser.add_argument('--runs', type=int, help='rounds of every comparison after one to warm up, in place of its own number')
+    parser.add_argument('--runs', type=whole(1), help='rounds of every comparison after one to warm up, in place of its own number')
     parser.add_argument('--cpu-time', action='store_true', help='time of the processor, for a busy machine; not for suites with processes')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: cuda if there is one)')
     return parser.parse_args(argv)
@@ -41,11 +42,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Run the suites; results appear as they come, and the file after every comparison."""
     args = parse_args(argv)
-    import torch
+    from mmlabelpenet.registry import MODELS  # noqa: F401, I001  before mmdet: it says which kernels serve mmcv.ops
+    from mmlabelpenet.apis.image_inputs import usable_device
 
-    from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops
-
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = usable_device(args.device)
     where = surroundings(device) | (use_cpu_time() if args.cpu_time else {})
     print(', '.join(f'{name} {value}' for name, value in where.items()))
     results = []

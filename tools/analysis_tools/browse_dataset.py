@@ -6,7 +6,7 @@ One drawing per image: its tags and proposals and, with --labels WORK_DIR/pseudo
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, whole
 from mmlabelpenet.terminal import run
 
 
@@ -16,7 +16,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', type=Path, default=Path('browse_dataset'), help='folder (default: browse_dataset)')
     parser.add_argument('--labels', type=Path, help='pseudo-label store to draw')
-    parser.add_argument('--images', type=int, default=20, help='how many, evenly spread (default: 20)')
+    parser.add_argument('--images', type=whole(1), default=20, help='how many, evenly spread (default: 20)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -10,7 +10,7 @@ mask IoU.
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, whole
 from mmlabelpenet.terminal import run
 
 
@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('configs', nargs='+', help='config files; the first is the base')
     parser.add_argument('--checkpoints', nargs='+', required=True, help='checkpoints of the base, one per seed')
     parser.add_argument('--stage', default='classification', help='the stage that labels (default: classification)')
-    parser.add_argument('--images', type=int, help='number of images, evenly spread over the list (default: all)')
+    parser.add_argument('--images', type=whole(1), help='number of images, evenly spread over the list (default: all)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/generators'), help='folder for the labels and the table')
     parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys of all')
     return parser.parse_args(argv)

@@ -8,7 +8,7 @@ PREDICTIONS.json is written by
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, decimal
 from mmlabelpenet.terminal import run
 
 
@@ -18,8 +18,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('predictions', type=Path, help='COCO-format results of one stage')
     parser.add_argument('--out', type=Path, default=Path('confusion.png'), help='.png, .svg or .pdf (default: confusion.png)')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below (default: 0.3)')
-    parser.add_argument('--tp-iou-thr', type=float, default=0.5, help='least overlap of boxes (default: 0.5)')
+    parser.add_argument('--score-thr', type=decimal(0, 1), default=0.3, help='leave out detections below (default: 0.3)')
+    parser.add_argument('--tp-iou-thr', type=decimal(0, 1), default=0.5, help='least overlap of boxes (default: 0.5)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -10,7 +10,7 @@ cache for data sets of so many images, from costs per image that were measured b
 
 import argparse
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, decimal, whole
 from mmlabelpenet.terminal import run
 
 
@@ -18,28 +18,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file; its images and proposals are read')
-    parser.add_argument('--gpus', type=int, default=1, help='processes that train together (default: 1)')
-    parser.add_argument('--iters', type=int, default=5, help='measured iterations of each phase, after one to warm up (default: 5)')
-    parser.add_argument('--bandwidth', type=float, default=10.0, help='of the gradients between GPUs, in GB/s, assumed (default: 10)')
-    parser.add_argument('--images', type=int, nargs='+', metavar='N', help='numbers of images, for tables instead of a measurement')
+    parser.add_argument('--gpus', type=whole(1), default=1, help='processes that train together (default: 1)')
+    parser.add_argument('--iters', type=whole(1), default=5, help='measured iterations of each phase, after one to warm up (default: 5)')
+    parser.add_argument('--bandwidth', type=decimal(0), default=10.0, help='of the gradients between GPUs, in GB/s, assumed (default: 10)')
+    parser.add_argument('--images', type=whole(1), nargs='+', metavar='N', help='numbers of images, for tables instead of a measurement')
     parser.add_argument('--device', help='cpu or cuda (default: cuda if there is one)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
-    args = parser.parse_args(argv)
-    if args.gpus < 1 or args.iters < 1:
-        parser.error(f'--gpus and --iters must be at least 1, got {args.gpus} and {args.iters}')
-    if args.images and min(args.images) < 1:
-        parser.error(f'--images must be at least 1, got {min(args.images)}')
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and print a table."""
     args = parse_args(argv)
-    import torch
     from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
 
     from mmlabelpenet.apis import load_config
+    from mmlabelpenet.apis.image_inputs import usable_device
     from mmlabelpenet.workbench.experiments.estimate import estimate
 
     MMLogger.get_current_instance().setLevel('ERROR')
@@ -50,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
         print(all_tables(config, args.images))
         return
-    device = torch.device(args.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = usable_device(args.device)
     print(f'{"":24}{"times":>9}{"seconds each":>14}{"hours":>9}{"GB":>7}   where the time goes')
     total, peak = 0.0, 0.0
     for step in estimate(config, device, args.gpus, args.iters, args.bandwidth * 1e9):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmlabelpenet.options import decimal
 from mmlabelpenet.terminal import run
 
 
@@ -26,17 +27,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--protocol', choices=['test', 'corloc'], default='test', help="'corloc': CorLoc of a training split")
     parser.add_argument(
         '--box-iou-thrs',
-        type=float,
+        type=decimal(0, 1),
         nargs='+',
         default=[0.5],
         metavar='IOU',
         help='of box AP; the first also of CorLoc',
     )
     parser.add_argument(
-        '--mask-iou-thrs', type=float, nargs='+', default=[0.25, 0.5, 0.7, 0.75], metavar='IOU', help='thresholds of mask AP'
+        '--mask-iou-thrs', type=decimal(0, 1), nargs='+', default=[0.25, 0.5, 0.7, 0.75], metavar='IOU', help='thresholds of mask AP'
     )
     parser.add_argument('--legacy', action='store_true', help='inclusive box edges ("+1" widths); keys then end in _legacy')
-    parser.add_argument('--semantic-score-thr', type=float, default=0.3, help='minimum score of an instance in the class map of mIoU')
+    parser.add_argument(
+        '--semantic-score-thr', type=decimal(0, 1), default=0.3, help='minimum score of an instance in the class map of mIoU'
+    )
     parser.add_argument('--name', default='predictions', help='name of the row')
     parser.add_argument('--out', metavar='FILE.json', help='write the table to this file, with values per class')
     return parser.parse_args(argv)

@@ -5,7 +5,7 @@ Convolutions and matrix products are counted, as PyTorch's FlopCounterMode does;
 
 import argparse
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, whole
 from mmlabelpenet.terminal import run
 
 
@@ -13,8 +13,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file; neither its data nor its weights are needed')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), default=(600, 800), help='of the network input (default: 600 800)')
-    parser.add_argument('--proposals', type=int, default=2000, help='of a stage without RPN (default: 2000)')
+    parser.add_argument(
+        '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(600, 800), help='of the network input (default: 600 800)'
+    )
+    parser.add_argument('--proposals', type=whole(1), default=2000, help='of a stage without RPN (default: 2000)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -9,6 +9,7 @@ masks; tools/analysis_tools/audit_supervision.py says so.
 
 import argparse
 
+from mmlabelpenet.options import decimal
 from mmlabelpenet.terminal import run
 
 
@@ -17,7 +18,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the training whose images are labelled')
     parser.add_argument('out', help='the store to write, .json')
-    parser.add_argument('--min-iou', type=float, default=0.5, help='box IoU from which on a mask belongs to an object (default: 0.5)')
+    parser.add_argument(
+        '--min-iou', type=decimal(0, 1), default=0.5, help='box IoU from which on a mask belongs to an object (default: 0.5)'
+    )
     return parser.parse_args(argv)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, whole
 from mmlabelpenet.terminal import run
 
 
@@ -10,9 +10,11 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file; its data and weights are not needed')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), default=(900, 1200), help='size of the images (default: 900 1200)')
-    parser.add_argument('--proposals', type=int, default=2000, help='number per image (default: 2000)')
-    parser.add_argument('--batch-size', type=int, default=1, help='images per iteration (default: 1)')
+    parser.add_argument(
+        '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(900, 1200), help='size of the images (default: 900 1200)'
+    )
+    parser.add_argument('--proposals', type=whole(1), default=2000, help='number per image (default: 2000)')
+    parser.add_argument('--batch-size', type=whole(1), default=1, help='images per iteration (default: 1)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args()
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, whole
 from mmlabelpenet.terminal import run
 
 
@@ -18,7 +18,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoints', nargs='+', help='checkpoints of a training; several show its progress')
-    parser.add_argument('--images', type=int, help='number of images, evenly spread over the list (default: all)')
+    parser.add_argument('--images', type=whole(1), help='number of images, evenly spread over the list (default: all)')
     parser.add_argument('--name', help="name of the run in the plot (default: the config's)")
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers to this file')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='plot them over iterations: .svg, .png or .pdf')

@@ -11,6 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
+from mmlabelpenet.options import decimal
 from mmlabelpenet.terminal import run
 
 
@@ -22,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--mask-classes', nargs='+', help="classes behind the indices of SegmentationClass (default: VOC's, or the store's)"
     )
-    parser.add_argument('--iou-thr', type=float, default=0.5, help='minimum box IoU of a correct label (default: 0.5)')
+    parser.add_argument('--iou-thr', type=decimal(0, 1), default=0.5, help='minimum box IoU of a correct label (default: 0.5)')
     parser.add_argument('--per-class', action='store_true', help='also print a table per class for each store')
     parser.add_argument('--out', metavar='FILE.json', help='write the table, per class too, to this file')
     return parser.parse_args(argv)

@@ -7,6 +7,7 @@ proposals, attention of each tag, the masks after the CRF, the pseudo instances 
 import argparse
 from pathlib import Path
 
+from mmlabelpenet.options import decimal, whole
 from mmlabelpenet.terminal import run
 
 
@@ -18,8 +19,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('image', help='image name, or a file')
     parser.add_argument('--tags', nargs='+', metavar='CLASS', help="tags of a file, or instead of the image's own tags")
     parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png, .webp, or .html for a page (default: trace.png)')
-    parser.add_argument('--width', type=int, default=320, help='width of each tile (default: 320)')
-    parser.add_argument('--min-score', type=float, default=0.3, help='detections below are not drawn (default: 0.3)')
+    parser.add_argument('--width', type=whole(16), default=320, help='width of each tile (default: 320)')
+    parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='detections below are not drawn (default: 0.3)')
     parser.add_argument('--blank', action='store_true', help='omit the photograph, if it may not be shown')
     args = parser.parse_args(argv)
     if args.out.suffix not in ('.png', '.webp', '.html'):

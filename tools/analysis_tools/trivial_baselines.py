@@ -9,7 +9,7 @@ boxes of every method. The threshold of `cam` is the one with the best CorLoc on
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions
+from mmlabelpenet.options import ConfigOptions, seed
 from mmlabelpenet.terminal import run
 
 METHODS = ('largest', 'whole', 'random', 'cam')
@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the random proposals (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the random proposals (default: 0)')
     parser.add_argument('--crf', default='small', help="preset of the CRF, or 'none' (default: small)")
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the table to this file, with values per class')
     parser.add_argument('--cfg-options', action=ConfigOptions)

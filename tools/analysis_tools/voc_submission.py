@@ -9,6 +9,7 @@ to comp4 and comp6. Only image lists and images of the devkit are read. tools/te
 
 import argparse
 
+from mmlabelpenet.options import decimal
 from mmlabelpenet.terminal import run
 
 
@@ -26,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     write.add_argument('predictions', help='COCO-format results of its images')
     write.add_argument('archive', help='ends in .tar.gz')
     write.add_argument('--year', help="such as VOC2012 (default: name of the devkit's folder)")
-    write.add_argument('--score-thr', type=float, default=0.3, help='minimum score of an instance in a class map (default: 0.3)')
+    write.add_argument('--score-thr', type=decimal(0, 1), default=0.3, help='minimum score of an instance in a class map (default: 0.3)')
     return parser.parse_args(argv)
 
 

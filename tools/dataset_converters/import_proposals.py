@@ -13,6 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from mmlabelpenet.options import decimal
 from mmlabelpenet.terminal import run
 
 
@@ -32,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--boxes', metavar='NAME', help='variable in .mat, or key in JSON, of the boxes')
     parser.add_argument('--images', metavar='NAME', help='variable of the image names')
     parser.add_argument('--scores', metavar='NAME', help='variable or key of the scores')
-    parser.add_argument('--min-size', type=float, default=0, help='drop proposals with a shorter side in pixels (default: 0, none)')
+    parser.add_argument('--min-size', type=decimal(0), default=0, help='drop proposals with a shorter side in pixels (default: 0, none)')
     parser.add_argument('--overwrite', action='store_true', help='replace the file')
     args = parser.parse_args(argv)
     if args.out.suffix != '.npz':

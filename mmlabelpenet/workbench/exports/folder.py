@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmlabelpenet.files import atomic_write, file_hash, locked, temporary
@@ -12,7 +12,10 @@ RECEIPT = 'written.sha256'
 
 
 def replace_files(
-    out: str | os.PathLike[str], write: Callable[[Path], object], keep: Callable[[str], bool] = lambda name: False
+    out: str | os.PathLike[str],
+    write: Callable[[Path], object],
+    keep: Callable[[str], bool] = lambda name: False,
+    certain: Sequence[str] = (),
 ) -> list[str]:
     """Write files into a folder, in place of those of an earlier call.
 
@@ -24,6 +27,7 @@ def replace_files(
         out: the folder.
         write: writes the files into the empty folder that it is given.
         keep: of the names of earlier files that have been changed, those that stay as they are where a new file would take their place.
+        certain: names of files that will be written: whether there is room for them is known before the work begins.
 
     Returns:
         names of the changed files that were kept.
@@ -33,7 +37,10 @@ def replace_files(
         ValueError: another process writes there, or the receipt is malformed.
     """
     out = Path(os.path.abspath(out))
+    if os.path.lexists(out) and not out.is_dir():
+        raise FileExistsError(f'{str(out)!r} is not a folder. Choose another name.')
     with locked(out):
+        _check_free(out, certain, *_ours_and_changed(out))
         partial = temporary(out)
         try:
             partial.mkdir()
@@ -68,11 +75,9 @@ def is_unchanged(path: Path, digests: set[str]) -> bool:
 
 def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
     new = {path.relative_to(partial).as_posix(): file_hash(path) for path in sorted(partial.rglob('*')) if path.is_file()}
-    earlier = written_files(out)
-    ours = {name for name, digests in earlier.items() if is_unchanged(below(out, name, RECEIPT, links=False), digests)}
-    changed = {name for name in earlier if name not in ours and (out / name).exists()}
+    earlier, (ours, changed) = written_files(out), _ours_and_changed(out)
     kept = sorted(name for name in changed & set(new) if keep(name))
-    _check_free(out, [name for name in new if name not in ours and name not in kept], changed)
+    _check_free(out, [name for name in new if name not in kept], ours, changed)
     out.mkdir(mode=0o777, parents=True, exist_ok=True)
     listed = [(digest, name) for name, digest in new.items() if name not in kept]
     listed += [(digest, name) for name in sorted(changed - set(new) | set(kept)) for digest in sorted(earlier[name])]
@@ -92,14 +97,22 @@ def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
     return kept
 
 
-def _check_free(out: Path, names: list[str], changed: set[str]) -> None:
+def _ours_and_changed(out: Path) -> tuple[set[str], set[str]]:
+    """Names of the receipt whose files are as they were written, and of those that somebody has changed."""
+    earlier = written_files(out)
+    ours = {name for name, digests in earlier.items() if is_unchanged(below(out, name, RECEIPT, links=False), digests)}
+    return ours, {name for name in earlier if name not in ours and (out / name).exists()}
+
+
+def _check_free(out: Path, names: Sequence[str], ours: set[str], changed: set[str]) -> None:
     """Refuse to overwrite what is not ours."""
+    names = [name for name in names if name not in ours]
     for name in names:
         below(out, name, links=False)
     taken = [name for name in names if os.path.lexists(out / name)]
     taken += [name for name in names if any(os.path.lexists(folder) and not folder.is_dir() for folder in _folders(out, name))]
-    if taken or (os.path.lexists(out) and not out.is_dir()):
-        first = taken[0] if taken else '.'
+    if taken:
+        first = taken[0]
         why = 'was changed since it was written' if first in changed else 'is not of an earlier run'
         more = f', like {len(taken) - 1} other files' if len(taken) > 1 else ''
         raise FileExistsError(f'{str(out / first)!r} {why}{more}, so it is not replaced. Choose another folder.')

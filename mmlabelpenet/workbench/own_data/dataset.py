@@ -18,7 +18,7 @@ import msgspec
 from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.formats.file_names import fitted
-from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
+from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split
@@ -103,6 +103,8 @@ def make_own_data(
             class alone: one line with the first of each.
     """
     root, images = Path(root), Path(images)
+    if 0 < max_side < MIN_SIDE:
+        raise ValueError(f'Images are reduced to {MIN_SIDE} pixels at least, or not at all with 0, got {max_side}.')
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f'{str(root)!r} is not empty. Choose a new folder, or remove this one.')
     paths = list_images(images)
@@ -171,7 +173,7 @@ def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing
         'entries fit several images (give their paths)': ambiguous,
         'images have no entry': missing,
         'images share a name but for the suffix': clashes,
-        'images cannot be used': [message.replace(str(path), path.name) for path, message in broken.items()],
+        'images cannot be used': [message.replace(str(path), path.name).rstrip('.') for path, message in broken.items()],
     }
     return {what: items for what, items in kinds.items() if items}
 

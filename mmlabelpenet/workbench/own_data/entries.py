@@ -22,8 +22,18 @@ class Entry(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """One spelling of what looks alike: composed characters, no outer spaces, single inner ones."""
-    return ' '.join(unicodedata.normalize('NFC', text).split())
+    """One spelling of what looks alike: composed characters, no outer spaces, single inner ones, nothing that cannot be seen.
+
+    >>> plain(' black\u00a0 cat\u200b')
+    'black cat'
+    """
+    seen = ''.join(' ' if part.isspace() else part for part in text if part.isspace() or not _is_unseen(part))
+    return ' '.join(unicodedata.normalize('NFC', seen).split())
+
+
+def _is_unseen(character: str) -> bool:
+    """Whether a character has no width; joiners, which words and emoji of several parts need, are kept."""
+    return unicodedata.category(character) in ('Cc', 'Cf') and character not in '\u200c\u200d' and not '\U000e0020' <= character
 
 
 def is_missing(text: str) -> bool:

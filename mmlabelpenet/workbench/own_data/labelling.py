@@ -50,13 +50,13 @@ def label_images(
     writer = PseudoLabelWriter(out, header)
     if earlier is not None and earlier.header == writer.header and earlier.classes == tuple(inferencer.classes):
         for image_id, path in images.items():
-            if image_id not in writer.done and earlier.file_hashes.get(image_id) == file_hash(path):
+            if image_id not in writer.done and path.is_file() and earlier.file_hashes.get(image_id) == file_hash(path):
                 writer.append(earlier.line(image_id))
     todo = {path: image_id for image_id, path in images.items() if image_id not in writer.done}
     unreadable: dict[str, str] = {}
     with ProgressBar('images', len(images), done=len(images) - len(todo)) as bar:
 
-        def pass_over(path: Path, error: ValueError) -> None:
+        def pass_over(path: Path, error: Exception) -> None:
             unreadable[todo[path]] = str(error)
             bar.advance()
 

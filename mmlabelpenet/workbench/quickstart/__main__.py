@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmlabelpenet.files import file_hash, locked, shipped, shown
-from mmlabelpenet.options import option_words
+from mmlabelpenet.options import option_words, seed
 from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import AGAIN, new_parser, run, say
 from mmlabelpenet.workbench.quickstart.steps import Steps, fingerprint
@@ -187,7 +187,7 @@ def parse_args(argv: list[str] | None = None) -> Plan:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('--work-dir', type=Path, help='default work_dirs/quickstart')
-    parser.add_argument('--seed', type=int, default=0, help='of training (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of training (default: 0)')
     parser.add_argument('--data', type=Path, help=f'where the data set is or is to be (default: {DATA})')
     parser.add_argument('--quick-check', action='store_true', help='a few images and iterations: does everything work? No useful numbers.')
     args = parser.parse_args(argv)

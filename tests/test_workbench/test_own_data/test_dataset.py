@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,32 @@ def test_what_does_not_fit_can_be_left_out(folder):
     data, warnings = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', skip=True)
     assert len(data.sources) == 12
     assert any('ghost' in text for text in warnings) and any('1 x 1' in text for text in warnings)
+
+
+@pytest.mark.parametrize(
+    ('name', 'make', 'reason'),
+    [
+        ('loop.jpg', lambda path: path.symlink_to(path.name), 'this is not a file'),
+        ('gone.jpg', lambda path: path.symlink_to('nowhere'), 'this is not a file'),
+        ('pipe.jpg', os.mkfifo, 'this is not a file'),
+        ('bytes\udcff.jpg', lambda path: path.write_bytes((path.parent / 'p00.jpg').read_bytes()), 'not UTF-8 text'),
+    ],
+)
+def test_what_is_not_an_image_but_named_like_one_is_listed_and_can_be_left_out(folder, name, make, reason):
+    make(folder / 'photos' / name)
+    with pytest.raises(ValueError, match=rf'1 images cannot be used: .*{reason}.*(?<!\.)\. Fix it'):
+        make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
+    data, warnings = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', skip=True)
+    assert len(data.sources) == 12 and any(reason in text for text in warnings)
+
+
+def test_a_reduced_image_is_still_one_that_init_would_take(folder):
+    make_image(folder / 'photos/strip.jpg', (4000, 20))
+    (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\nstrip.jpg,cat\n')
+    data, _ = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
+    assert cv2.imread(str(data.root / 'JPEGImages/strip.jpg')).shape[:2] == (16, 3200)
+    with pytest.raises(ValueError, match='reduced to 16 pixels at least, or not at all with 0, got 3'):
+        make_own_data(folder / 'other', folder / 'photos', folder / 'tags.csv', max_side=3)
 
 
 def test_a_folder_in_use_is_left_alone(folder):

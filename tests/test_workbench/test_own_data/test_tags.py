@@ -66,6 +66,15 @@ def test_letter_case_and_spaces_do_not_make_a_class():
     assert merge_classes({a: {'Cat'}, b: {'cat', 'DOG'}, c: {'cat'}}) == (['cat', 'DOG'], {a: [0], b: [0, 1], c: [0]})
 
 
+def test_characters_that_cannot_be_seen_do_not_make_a_class(tmp_path):
+    text = 'image,tags\np0.jpg,cat\np1.jpg,\u200bcat\np2.jpg,ca\u00adt\np3.jpg,\u202ecat\np4.jpg,🐈\u200d⬛\np5.jpg,\u200b\n'
+    (tmp_path / 'tags.csv').write_text(text, encoding='utf-8')
+    names = [Path(f'p{k}.jpg') for k in range(6)]
+    tags, *_ = match_images(read_entries(tmp_path / 'tags.csv'), Path(), names)
+    classes, labels = merge_classes(tags)
+    assert classes == ['cat', '🐈\u200d⬛'] and [labels[name] for name in names] == [[0], [0], [0], [0], [1], []]
+
+
 def test_a_short_list_is_given_whole():
     assert listed(['a', 'b']) == 'a, b'
 

@@ -1,0 +1,73 @@
+"""What the inferencer is given: images in any form, and a device."""
+
+import glob
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmlabelpenet.formats.images import list_images
+
+ImageInput = str | Path | NDArray[np.uint8]
+
+
+def usable_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of a name; without one a GPU if there is one.
+
+    Raises:
+        ValueError: nothing can be computed there.
+
+    >>> usable_device('cpu')
+    device(type='cpu')
+    """
+    name = name or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise ValueError(f'Device {str(name)!r} cannot be used here ({reason}). Choose cpu, or cuda:0 where there is a GPU.') from error
+    return device
+
+
+def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
+    """Files and arrays of files, arrays, folders and patterns; a folder's images are sorted.
+
+    Raises:
+        FileNotFoundError: no such file or folder, or nothing fits the pattern.
+        ValueError: an address on the network.
+    """
+    if isinstance(inputs, np.ndarray):
+        return [inputs]
+    if not isinstance(inputs, str | Path):
+        return [source for item in inputs for source in expand(item)]
+    text = str(inputs)
+    if '://' in text:
+        raise ValueError(f'Images are read from files, got the address {text!r}. Download it first.')
+    path = Path(inputs)
+    if path.is_dir():
+        return list(list_images(path))
+    if os.path.lexists(path):  # what is not a file is told when it is its turn
+        return [path]
+    found = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
+    if not found:
+        raise FileNotFoundError(f'{text!r} is neither a file nor a folder, and no file fits it as a pattern.')
+    return list(found)
+
+
+def checked_array(image: NDArray) -> NDArray[np.uint8]:
+    """An RGB array, or a grey one made RGB.
+
+    Raises:
+        ValueError: another shape or type.
+
+    >>> checked_array(np.zeros((20, 30), np.uint8)).shape
+    (20, 30, 3)
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
+        raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a grey one uint8 (h, w), got {image.dtype} {image.shape}.')
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
