@@ -5,47 +5,40 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from mmlabelpenet.datasets.coco import AnnotationFile, Id, Mark
+from mmlabelpenet.datasets.coco import read_coco as read_annotation_file
+from mmlabelpenet.datasets.label_schema import Weight
 from mmlabelpenet.formats.rle import checked_rle
-from mmlabelpenet.schema import Size, read_json
+from mmlabelpenet.schema import Size
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 
 
 class ImageEntry(msgspec.Struct):
     """An image; ``img_id`` is ours."""
 
-    id: int | str
+    id: Id
     file_name: str
     height: Size
     width: Size
     img_id: str | None = None
 
 
-class Category(msgspec.Struct):
-    """A category."""
-
-    id: int | str
-    name: str
-
-
-class Annotation(msgspec.Struct):
+class Annotation(Mark):
     """An annotation; ``weight`` is ours."""
 
-    image_id: int | str
-    category_id: int | str
     bbox: tuple[float, float, float, float] | None = None
     segmentation: list[Any] | dict[str, Any] | None = None
-    iscrowd: int = 0
-    weight: float | None = None
+    weight: Weight | None = None
 
 
-class File(msgspec.Struct):
+class File(AnnotationFile):
     """A COCO annotation file."""
 
     images: list[ImageEntry]
     annotations: list[Annotation]
-    categories: list[Category]
 
 
 def read_coco(source: Path) -> list[ReadImage]:
@@ -65,15 +58,12 @@ def read_coco(source: Path) -> list[ReadImage]:
 
 
 def _read(path: Path) -> list[ReadImage]:
-    content = read_json(path, File, 'a COCO annotation file')
+    content = read_annotation_file(path, File)
     names = {category.id: category.name for category in content.categories}
-    found: dict[int | str, list[ReadObject]] = {image.id: [] for image in content.images}
+    found: dict[Id, list[ReadObject]] = {image.id: [] for image in content.images}
     sizes = {image.id: checked_size(image.height, image.width, f'Image {image.id} of {str(path)!r}') for image in content.images}
     for number, note in enumerate(content.annotations, 1):
         where = f'Annotation {number} of {str(path)!r}'
-        if note.image_id not in found or note.category_id not in names:
-            what = 'image' if note.image_id not in found else 'category'
-            raise ValueError(f'{where} is of {what} {getattr(note, f"{what}_id")!r}, which the file does not list.')
         if not note.iscrowd:
             found[note.image_id].append(_object(note, names[note.category_id], sizes[note.image_id], where))
     return [ReadImage(image.file_name, sizes[image.id], found[image.id], str(path)) for image in content.images]
@@ -102,8 +92,14 @@ def _code(segmentation: list[Any] | dict[str, Any] | None, size: tuple[int, int]
     polygons = [np.asarray(polygon, np.float64) if _is_numbers(polygon) else np.zeros(0) for polygon in segmentation]
     if any(len(polygon) < 6 or len(polygon) % 2 or np.abs(polygon).max() > 10 * max(size) for polygon in polygons):
         raise ValueError(f'{where} has a polygon that is not a list [x1, y1, x2, y2, x3, y3, ...] of numbers in its image.')
+    if all(_is_outside(polygon[::2], size[1]) or _is_outside(polygon[1::2], size[0]) for polygon in polygons):
+        raise ValueError(f'{where} has a mask outside of its image of {size[0]} x {size[1]} pixels (h x w).')
     code = coco_mask.merge(coco_mask.frPyObjects([polygon.tolist() for polygon in polygons], *size))
     return dict(size=list(size), counts=code['counts'].decode())
+
+
+def _is_outside(values: NDArray[np.float64], side: int) -> bool:
+    return bool(values.max() <= 0 or values.min() >= side)
 
 
 def _is_numbers(values: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from mmlabelpenet.datasets.label_schema import Weight
 from mmlabelpenet.schema import Size, read_json
 from mmlabelpenet.workbench.exports.labelme import fingerprint
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
@@ -27,7 +28,7 @@ class Shape(msgspec.Struct):
     shape_type: str = 'polygon'
     group_id: int | None = None
     mask: str | None = None
-    weight: float | None = None
+    weight: Weight | None = None
     bbox: tuple[float, float, float, float] | None = None
     as_written: str | None = None
 

@@ -34,15 +34,18 @@ def test_masks_come_as_polygons_run_lengths_or_not_at_all(tmp_path):
 @pytest.mark.parametrize(
     ('changed', 'message'),
     [
-        (note(image_id=8), 'Annotation 1 of .* is of image 8, which the file does not list'),
-        (note(category_id=4), 'is of category 4'),
-        (note(bbox=[1, 2, 3]), 'is not a COCO annotation file'),
+        (note(image_id=8), r'annotations\[0\] of .* has the unknown image_id 8'),
+        (note(category_id=4), 'unknown category_id 4'),
+        (note(bbox=[1, 2, 3]), r'is not a COCO file .*array` of length 4 - at `\$.annotations.0..bbox'),
         (note(bbox=[0, 0, 0, 5]), 'has no area'),
         (note(segmentation=[[1, 2, 3]]), 'has a polygon that is not a list'),
         (note(segmentation=[[1e9] * 6]), 'has a polygon that is not a list'),
         (note(segmentation=[['x'] * 6]), 'has a polygon that is not a list'),
         (note(segmentation=dict(size=[100_000, 100_000], counts=[10**10])), 'its mask has the size'),
         (note(segmentation=dict(size=[20, 30], counts='~~~')), 'its counts'),
+        (note(segmentation=[[31, 2, 35, 2, 35, 8], [2, -5, 6, -5, 6, -1]]), 'a mask outside of its image of 20 x 30 pixels'),
+        (note(weight=5), 'weight'),
+        (note(weight=-0.5), 'weight'),
         (note(bbox=None), 'has neither a box nor a mask'),
     ],
 )
@@ -50,6 +53,23 @@ def test_malformed_annotations_are_one_line_that_names_them(tmp_path, changed, m
     with pytest.raises(ValueError, match=message) as error:
         read_coco(write(tmp_path, changed))
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('kind', [str, float])
+def test_ids_are_numbers_or_text(tmp_path, kind):
+    image, category = dict(id=kind(7), file_name='a.jpg', height=20, width=30), dict(id=kind(3), name='cat')
+    path = write(tmp_path, note(image_id=kind(7), category_id=kind(3), iscrowd=False), images=[image], categories=[category])
+    assert [item.name for item in read_coco(path)[0].objects] == ['cat']
+
+
+@pytest.mark.parametrize('entry', ['images', 'categories'])
+def test_two_entries_of_one_id_are_refused(tmp_path, entry):
+    both = dict(
+        images=[dict(id=7, file_name=name, height=20, width=30) for name in ('a.jpg', 'b.jpg')],
+        categories=[dict(id=3, name=name) for name in ('cat', 'dog')],
+    )
+    with pytest.raises(ValueError, match=f'two entries of one id among its {entry}'):
+        read_coco(write(tmp_path, note(), **{entry: both[entry]}))
 
 
 def test_a_folder_without_labels_is_told(tmp_path):
