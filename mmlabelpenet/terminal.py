@@ -13,7 +13,6 @@ from mmlabelpenet.processes import end_children, end_with_launcher
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
 _STEERING = re.compile('[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')  # also directions of script
-_ENDING = re.compile(f'{_STEERING.pattern}|[\n\u2028\u2029]')
 AGAIN = 'Interrupted. Give the same command again to continue.'
 
 
@@ -52,17 +51,13 @@ def new_parser(doc: str | None, name: str, script: str) -> argparse.ArgumentPars
     return argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def visible(text: str, lines: bool = True) -> str:
+def visible(text: str) -> str:
     """A text in which nothing steers the terminal: names of people's files and classes may hold any character.
-
-    Args:
-        text: with names from outside.
-        lines: whether it may have several.
 
     >>> visible('a' + chr(27) + '[31m.jpg') == 'a' + chr(92) + 'x1b[31m.jpg'
     True
     """
-    return (_STEERING if lines else _ENDING).sub(lambda found: found[0].encode('unicode_escape').decode(), text)
+    return _STEERING.sub(lambda found: found[0].encode('unicode_escape').decode(), text)
 
 
 def say(text: str) -> None:
@@ -87,9 +82,9 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     except KeyboardInterrupt:
         sys.exit(interrupted)
     except ModuleNotFoundError as error:
-        sys.exit(visible(f'Error: {error}.{MISSING.get(error.name or "", "")}', lines=False))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(visible(f'Error: {runnable(str(error))}{_more_space(error)}', lines=False))
+        sys.exit(visible(f'Error: {error}.{MISSING.get(error.name or "", "")}'))
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        sys.exit(visible(f'Error: {runnable(str(error))}{_more_space(error)}'))
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise

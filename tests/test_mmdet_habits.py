@@ -334,6 +334,8 @@ def test_a_crop_that_would_fail_without_labels_is_refused():
 def test_boxes_that_move_without_their_proposals_are_refused():
     with pytest.raises(ValueError, match=r"RandomFlip moves boxes, but not the proposals: write dict\(type='ProposalBroadcaster'"):
         check_pipeline([dict(type='LoadImageFromFile'), dict(type='LoadProposals'), dict(type='mmdet.RandomFlip', prob=0.5)])
+    with pytest.raises(ValueError, match='The pipeline is empty'):
+        check_pipeline([])
     check_pipeline([dict(type='LoadImageFromFile'), dict(type='Resize', scale=(8, 8))])  # without proposals
 
 

@@ -119,8 +119,9 @@ def test_what_is_not_an_image_but_named_like_one_is_passed_over_in_every_call(mo
     (photos / 'loop.jpg').symlink_to('loop.jpg')
     os.mkfifo(photos / 'pipe.jpg')
     (photos / 'bytes\udcff.jpg').write_bytes((photos / 'ü 0.jpg').read_bytes())
+    (photos / 'esc\x1b[31m.jpg').write_bytes((photos / 'ü 0.jpg').read_bytes())
     for _ in range(2):
-        with pytest.raises(ValueError, match='3 images cannot be read; the other 2 are labelled'):
+        with pytest.raises(ValueError, match='4 images cannot be read; the other 2 are labelled'):
             predict.main([str(photos), *model, '--out', str(tmp_path / 'out')])
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['ü 0', 'ü 1']
 

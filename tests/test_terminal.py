@@ -35,8 +35,9 @@ def fail(error):
         (type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory\nof GPU 0'), 'Error: Memory ran out (CUDA out of memory). Take'),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 'Error: Memory ran out ([enforce fail] DefaultCPU'),
         (ModuleNotFoundError("No module named 'mmdet'", name='mmdet'), "Error: No module named 'mmdet'. Install MMDetection"),
-        (ValueError("'a\x1b[31m\nb.jpg' is not readable"), r"Error: 'a\x1b[31m\nb.jpg' is not readable"),
-        (FileNotFoundError('photos/\u202egpj.\udcff\u2028'), r'Error: photos/\u202egpj.\udcff\u2028'),
+        (ValueError("'a\x1b[31m.jpg' is not readable"), r"Error: 'a\x1b[31m.jpg' is not readable"),
+        (FileNotFoundError('photos/\u202egpj.\udcff'), r'Error: photos/\u202egpj.\udcff'),
+        (FloatingPointError('Iteration 3: loss is not finite'), 'Error: Iteration 3: loss is not finite'),
         (KeyboardInterrupt(), 'Interrupted.'),
     ],
 )

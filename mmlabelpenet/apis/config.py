@@ -70,6 +70,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
     """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merging it steps into every list and tuple."""
     if not steps:
+        if isinstance(node, bool | int | float) and isinstance(value, str):
+            raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"}, in place of {node!r}')
         if node is None or not isinstance(value, Mapping):
             return value
         merged = Config(dict(value=node))

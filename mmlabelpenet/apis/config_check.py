@@ -60,7 +60,7 @@ def check_config(config: Config) -> None:
     content = config.to_dict()
     own = [file for file in files if '.mim' not in file.parts]  # what another package says is its own business
     lines = []
-    for fault in [*unread_keys(content, own), *wrong_parts(content)]:
+    for fault in [*unread_keys(content, own), *wrong_parts(content), *wrong_names(content)]:
         place = fault.place(own) or (fault.place(files) and 'elsewhere') or (shown(Path(config.filename)) if config.filename else '')
         if place != 'elsewhere':
             lines.append(f'{place}{": " if place else ""}{".".join(map(str, fault.path))}: {fault.what}')
@@ -124,6 +124,15 @@ def wrong_parts(content: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault((*path, key), f'{whose}{hint(nearest(key, allowed - ANYWHERE))}', tuple(node))
 
 
+def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Values of the runner's keys that must be one of some names."""
+    levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+    for key, names in (('log_level', levels), ('default_scope', Registered('mmlabelpenet').scopes)):
+        value = content.get(key)
+        if isinstance(value, str) and value not in names:
+            yield Fault((key,), f'{value!r} is not one of {", ".join(names)}.{hint(nearest(value, names))}')
+
+
 def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> Iterator[tuple[KeyPath, Mapping[str, Any], str | None]]:
     """All dicts in a value with the way to them and the scope that a base of another package gives them."""
     if isinstance(value, Mapping):
@@ -158,7 +167,7 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
         from mmlabelpenet.engine.phases import Phase
 
         return set(arguments(Phase)[0]) - {'name'}
-    return _allowed_of_model(dotted) if content.get('model', {}).get('type') == 'LabelPENet' else None
+    return _allowed_of_model(dotted) if (content.get('model') or {}).get('type') == 'LabelPENet' else None
 
 
 def _allowed_of_model(dotted: str) -> set[str] | None:

@@ -46,6 +46,8 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
     Traceback (most recent call last):
     ValueError: Resize moves boxes, but not the proposals: write dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', ...)]).
     """
+    if not pipeline:
+        raise ValueError("The pipeline is empty: it begins with dict(type='LoadImageFromFile') and ends with dict(type='PackTagInputs').")
     with_proposals = any(_name(step) == 'LoadProposals' for step in pipeline)
     for step, inside in _steps(pipeline):
         name = _name(step)

@@ -5,6 +5,7 @@ Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 
 import io
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from .image_names import SUFFIXES, find_images
 from .rle import MAX_PIXELS
 
 MIN_SIDE = 16
+_UNFIT = re.compile('[\x00-\x1f\x7f\ud800-\udfff]')  # in names
 _ORIENTATION = 0x0112
 _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
@@ -180,10 +182,8 @@ def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Im
     if content is None and not path.is_file():
         kind = 'but this is not a file' if os.path.lexists(path) else 'but there is none'
         raise FileNotFoundError(f'Expected an image at {str(path)!r}, {kind}.')
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f'{str(path)!r} has a name that is not UTF-8 text, which lists and labels cannot hold. Rename it.') from error
+    if _UNFIT.search(str(path)):
+        raise ValueError(f'{str(path)!r} cannot be used: its name is not UTF-8, or has a control character. Rename it.')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit

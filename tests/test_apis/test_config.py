@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmlabelpenet.apis import load_config
+from mmlabelpenet.apis import load_config, parse_options
 from mmlabelpenet.apis.config import config_devkit
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
@@ -46,6 +46,26 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
     with pytest.raises(ValueError, match=error) as raised:
         load_config('leaf.py')
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ('option', 'expected'),
+    [
+        ('optim_wrapper.optimizer.lr=abc', 'a number, in place of 0.01'),
+        ('randomness.seed=abc', 'a number'),
+        ('train_dataloader.batch_size=two', 'a number'),
+        ('model.stages.detection.detector.backbone.frozen=maybe', 'true or false, in place of True'),
+    ],
+)
+def test_a_text_does_not_take_the_place_of_a_number_or_a_switch(tmp_path, option, expected):
+    (tmp_path / 'a.py').write_text(
+        'optim_wrapper = dict(optimizer=dict(lr=0.01))\nrandomness = dict(seed=0)\ntrain_dataloader = dict(batch_size=2)\n'
+        'model = dict(stages=dict(detection=dict(detector=dict(backbone=dict(frozen=True)))))'
+    )
+    with pytest.raises(ValueError, match=f'The option {option} does not fit the config: expected {expected}'):
+        load_config(tmp_path / 'a.py', parse_options([option]))
+    key, value = option.split('=')
+    assert load_config(tmp_path / 'a.py', {key: None}).to_dict() != load_config(tmp_path / 'a.py', {key: 7}).to_dict()
 
 
 def test_an_option_that_does_not_fit_is_named():

@@ -18,6 +18,8 @@ RENDERED = 'configs/labelpenet/labelpenet_lite0_rendered.py'
 FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the nearest right name
     ('train_dataloder = dict(batch_size=2)', 'train_dataloder', 'no code reads this key', 'train_dataloader'),
     ('resum = True', 'resum', 'no code reads this key', 'resume'),
+    ("log_level = 'info'", 'log_level', "'info' is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL", 'INFO'),
+    ("default_scope = 'mmlabelpnet'", 'default_scope', "'mmlabelpnet' is not one of mmlabelpenet, mmdet, mmengine", 'mmlabelpenet'),
     ('randomness = dict(seeed=1)', 'randomness.seeed', 'no code reads this key', 'seed'),
     ('train_dataloader = dict(batch_sise=2)', 'train_dataloader.batch_sise', 'no code reads this key', 'batch_size'),
     ("model = dict(type='LabelPENett')", 'model.type', "nothing is registered as 'LabelPENett'", 'LabelPENet'),
@@ -194,6 +196,13 @@ def test_a_class_that_a_user_registers_or_names_by_its_place_is_known(tmp_path):
 
 def test_the_configs_of_the_toy_network_pass(toy_root, tmp_path):
     check_config(toy.run_config(toy_root, tmp_path, [('classification', 1)]))
+
+
+@pytest.mark.parametrize('key', ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
+def test_a_part_that_is_none_is_missing(toy_root, tmp_path, key):
+    toy.write_config(tmp_path / 'toy.py', toy_root)
+    with pytest.raises(ValueError, match=f'toy.py is not the config of a training: it has no {key}'):
+        train(load_config(tmp_path / 'toy.py', {key: None, 'work_dir': str(tmp_path)}))
 
 
 def test_training_refuses_before_it_builds(toy_root, tmp_path):

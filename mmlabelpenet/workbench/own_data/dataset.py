@@ -175,7 +175,8 @@ def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing
         'images share a name but for the suffix': clashes,
         'images cannot be used': [message.replace(str(path), path.name).rstrip('.') for path, message in broken.items()],
     }
-    return {what: items for what, items in kinds.items() if items}
+    readable = {what: [item if item.isprintable() else repr(item)[1:-1] for item in items] for what, items in kinds.items()}
+    return {what: items for what, items in readable.items() if items}
 
 
 def _in_short(problems: Mapping[str, list[str]]) -> str:

@@ -77,7 +77,12 @@ def test_what_does_not_fit_can_be_left_out(folder):
         ('loop.jpg', lambda path: path.symlink_to(path.name), 'this is not a file'),
         ('gone.jpg', lambda path: path.symlink_to('nowhere'), 'this is not a file'),
         ('pipe.jpg', os.mkfifo, 'this is not a file'),
-        ('bytes\udcff.jpg', lambda path: path.write_bytes((path.parent / 'p00.jpg').read_bytes()), 'not UTF-8 text'),
+        ('bytes\udcff.jpg', lambda path: path.write_bytes((path.parent / 'p00.jpg').read_bytes()), 'is not UTF-8'),
+        (
+            'two\nlines.jpg',
+            lambda path: path.write_bytes((path.parent / 'p00.jpg').read_bytes()),
+            'is not UTF-8, or has a control character',
+        ),
     ],
 )
 def test_what_is_not_an_image_but_named_like_one_is_listed_and_can_be_left_out(folder, name, make, reason):
