@@ -85,6 +85,7 @@ PY
 }
 
 set_up() {
+    local -x PIP_DISABLE_PIP_VERSION_CHECK=1
     check_machine
     if [ -e "$UNFINISHED" ] || ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
         make_venv

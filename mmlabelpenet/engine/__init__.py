@@ -3,4 +3,5 @@
 from . import hooks
 from .label_pass import LabelPass
 from .loops import LabelPropagationLoop, Phase
+from .parameters import DefaultOptimWrapperConstructor
 from .precision import MixedPrecisionWrapper

@@ -1,0 +1,43 @@
+"""Parameter groups."""
+
+import logging
+
+import pytest
+from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+
+class Lines(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def logged():
+    handler, logger = Lines(), MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield handler.lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_rules_of_single_tensors_are_one_line_of_the_log_and_frozen_tensors_are_counted(logged):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 5))
+    model[0].requires_grad_(False)
+    rules = dict(custom_keys={'1': dict(lr_mult=10)})
+    wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1, weight_decay=0.5), paramwise_cfg=rules))
+    assert logged == ['paramwise_cfg: 2 tensors have rules of their own, 2 are frozen and left out.']
+    rates = [group['lr'] for group in wrapper.param_groups if any(p.requires_grad for p in group['params'])]
+    assert sorted(rates) == pytest.approx([0.1, 0.1, 1.0, 1.0])
+
+
+def test_without_rules_nothing_is_said(logged):
+    build_optim_wrapper(nn.Linear(2, 3), dict(optimizer=dict(type='SGD', lr=0.1)))
+    assert logged == []
