@@ -94,7 +94,8 @@ class Server:
                 continue
             source, text, line = faulty(path, number)
             begin = time.monotonic()
-            by = self._caught_by(path, source, holder(path, line))
+            name = holder(path, line) if path.name != '__init__.py' else None  # what others import of it, they have
+            by = self._caught_by(path, source, name)
             known[order] = by is not None
             found = dict(number=order, fault=text, caught=by is not None, by=by, seconds=round(time.monotonic() - begin, 1))
             with self.args.out.open('a') as stream:

@@ -13,10 +13,17 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mmlabelpenet.schema import convert
+from mmlabelpenet.schema import convert, read_json
 from mmlabelpenet.tensor_files import read_tensors
 
+RUN_FILE = 'run.json'  # of a work dir: what is trained there
 OLD_NAME = re.compile(r'(stages\.\w+\.)((?:backbone|rpn_head|roi_head)\.)')  # of version 0.1: stages were detectors
+
+
+class _Run(msgspec.Struct):
+    """What is read of ``run.json``: size and time of the checkpoints that were there when the training began, by name."""
+
+    earlier: dict[str, tuple[int, int]] = {}
 
 
 class _DatasetMeta(msgspec.Struct):
@@ -82,7 +89,7 @@ def is_plain(value: object) -> bool:
 def find_checkpoint(work_dir: str | Path) -> Path | None:
     """The last checkpoint of a training that is whole.
 
-    A damaged checkpoint is skipped with a warning, and the previous one is used.
+    A damaged checkpoint is skipped with a warning, and the previous one is used. Those of an earlier training in the folder do not count.
 
     Returns:
         its path; None if there is no checkpoint at all.
@@ -92,7 +99,10 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     """
     work_dir, noted = Path(work_dir), Path(work_dir, 'last_checkpoint')
     last = work_dir / Path(noted.read_text(errors='replace').strip()).name if noted.is_file() else None
-    paths = [*work_dir.glob('iter_*.pth'), *work_dir.glob('epoch_*.pth')]  # schedules in epochs: mmdet's models
+    stamps, others = checkpoint_stamps(work_dir), earlier_checkpoints(work_dir)
+    paths = [work_dir / name for name, stamp in stamps.items() if others.get(name) != stamp]
+    if stamps and not paths:
+        print_log(f'The checkpoints of {work_dir} are of an earlier training, which another followed.', 'current', logging.WARNING)
     found = sorted(paths, key=lambda path: (path == last, path.stat().st_mtime), reverse=True)
     for path in found:
         if is_whole(path):
@@ -103,6 +113,18 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
             f'All checkpoints of {work_dir} are damaged: {", ".join(path.name for path in found)}. Start again without --resume.'
         )
     return None
+
+
+def checkpoint_stamps(work_dir: str | Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every checkpoint of a work dir, by name."""
+    paths = [*Path(work_dir).glob('iter_*.pth'), *Path(work_dir).glob('epoch_*.pth')]  # schedules in epochs: mmdet's models
+    return {path.name: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
+
+
+def earlier_checkpoints(work_dir: str | Path) -> dict[str, tuple[int, int]]:
+    """As :func:`checkpoint_stamps`, of those that were there when the last training from the start began."""
+    path = Path(work_dir, RUN_FILE)
+    return read_json(path, _Run, 'the note of a training', 'Remove it.').earlier if path.is_file() else {}
 
 
 def is_whole(path: str | Path) -> bool:

@@ -13,15 +13,20 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmlabelpenet import ops
-from mmlabelpenet.apis.checkpoint import check_classes, find_checkpoint, read_checkpoint
+from mmlabelpenet.apis.checkpoint import (
+    RUN_FILE,
+    check_classes,
+    checkpoint_stamps,
+    earlier_checkpoints,
+    find_checkpoint,
+    read_checkpoint,
+)  # fmt: skip
 from mmlabelpenet.apis.config import check_metrics, config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap
 from mmlabelpenet.files import atomic_write, locked_by_first_rank
-
-RUN_FILE = 'run.json'
 
 
 def train(
@@ -109,9 +114,13 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
 
 
 def note_run(config: Config) -> None:
-    """Write down in ``run.json`` of the work dir what it is for: config, seed, and the hash that runs of one recipe share."""
+    """Write down in ``run.json`` of the work dir what it is for: config, seed, and the hash that runs of one recipe share; also which
+    checkpoints are of earlier trainings, from which this one does not go on.
+    """
     if int(os.environ.get('RANK', 0)) == 0:
-        run = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=config.get('randomness', {}).get('seed'))
+        earlier = (earlier_checkpoints if config.get('resume') else checkpoint_stamps)(config.work_dir)
+        seed = config.get('randomness', {}).get('seed')
+        run = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=seed, earlier=earlier)
         with atomic_write(Path(config.work_dir) / RUN_FILE) as file:
             file.write(json.dumps(run, indent=1) + '\n')
 

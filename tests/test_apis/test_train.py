@@ -1,6 +1,7 @@
 """Training from a config: where its weights come from."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import toy
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmlabelpenet.apis.checkpoint import find_checkpoint
 from mmlabelpenet.apis.config import load_config, recipe_hash
 from mmlabelpenet.apis.train import check_checkpoint, scale_learning_rate, start_from, train
 from mmlabelpenet.files import locked
@@ -72,6 +74,21 @@ def test_two_trainings_of_one_process_write_into_their_own_work_dirs(toy_root, t
         assert len(list((tmp_path / name).glob('*/vis_data/config.py'))) == 1
 
 
+def test_a_run_does_not_go_on_from_another_one_that_was_in_its_folder_before(toy_root, tmp_path):
+    train(config(toy_root, tmp_path))
+    shutil.copytree(tmp_path, kept := tmp_path.with_name('kept'))
+    other = config(toy_root, tmp_path)
+    other.randomness.seed, other.optim_wrapper.optimizer.lr = 5, float('nan')
+    with pytest.raises(FloatingPointError):  # before its first checkpoint
+        train(other)
+    assert find_checkpoint(tmp_path) is None and find_checkpoint(kept).name == 'iter_4.pth'
+    other.optim_wrapper.optimizer.lr = 0.01
+    runner = train(other, resume='auto')
+    assert runner._load_from is None and find_checkpoint(tmp_path).name == 'iter_4.pth'
+    again = train(config(toy_root, tmp_path), resume='auto')
+    assert again._load_from.endswith('iter_4.pth') and toy.different(toy.weights(runner.model), toy.weights(again.model)) == []
+
+
 def test_without_a_checkpoint_auto_starts_anew(toy_root, tmp_path):
     assert train(toy.run_config(toy_root, tmp_path, [('classification', 2)]), resume='auto').iter == 2
 
@@ -89,7 +106,7 @@ def test_resuming_a_run_without_a_checkpoint_begins_with_the_configs_weights(toy
 def test_a_run_is_noted_in_its_work_dir(toy_root, first):
     noted = json.loads(Path(first.work_dir, 'run.json').read_text())
     cfg = config(toy_root, 'elsewhere')
-    assert noted == dict(config=cfg.filename, recipe_sha256=recipe_hash(cfg), seed=cfg.randomness.seed)
+    assert noted == dict(config=cfg.filename, recipe_sha256=recipe_hash(cfg), seed=cfg.randomness.seed, earlier={})
 
 
 def test_missing_data_stops_a_training_before_anything_is_built(toy_root, tmp_path, monkeypatch):

@@ -11,12 +11,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmlabelpenet.apis.checkpoint import find_checkpoint
+from mmlabelpenet.apis.checkpoint import RUN_FILE, find_checkpoint
 from mmlabelpenet.apis.config import default_work_dir, last_checkpoint, load_config, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
 from mmlabelpenet.apis.test import choose_stages
-from mmlabelpenet.apis.train import RUN_FILE, check_training, start_from
+from mmlabelpenet.apis.train import check_training, start_from
 from mmlabelpenet.evaluation.dump import dump_path
 from mmlabelpenet.workbench.experiments.collect import read_result
 from mmlabelpenet.workbench.experiments.launch import Launch
