@@ -86,6 +86,7 @@ def test_it_gives_the_same_whatever_ran_before_and_changes_nothing_that_it_is_gi
 def test_settings_without_sense_are_refused(settings):
     with pytest.raises(ValueError, match='iterations >= 1 and margin >= 0'):
         GrabCut(**settings)
+    assert GrabCut(iterations=1, margin=0).margin == 0  # the least
 
 
 def told(maps, proposals):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmlabelpenet.datasets.tag_files import join_tags, split_tags
+from mmlabelpenet.datasets.tag_files import join_tags, parse_xml, split_tags
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.voc import VOCDevkit
 
@@ -274,6 +274,16 @@ def test_no_name_leads_out_of_its_folder(root, name, what):
     (root / 'ImageSets/Main/train.txt').write_text(f'{name}\n')
     with pytest.raises(ValueError, match='is not the name of a file below its folder'):
         getattr(devkit, what)('train' if what in ('image_ids', 'tags') else name)
+
+
+@pytest.mark.parametrize('depth', [64, 65])
+def test_an_annotation_file_may_be_nested_64_deep(root, depth):
+    (root / 'Annotations/a.xml').write_text('<a>' * depth + '</a>' * depth)
+    if depth == 64:
+        assert parse_xml(root / 'Annotations/a.xml').tag == 'a'
+    else:
+        with pytest.raises(ValueError, match='nested more than 64 deep'):
+            parse_xml(root / 'Annotations/a.xml')
 
 
 @pytest.mark.parametrize('text', ['<a>' * 1_000_000, '<a>' * 100 + '</a>' * 100, f'<a b="{"x" * 5_000_000}"/>', '<a>' + '<b/>' * 2_000_000])

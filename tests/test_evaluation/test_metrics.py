@@ -245,6 +245,8 @@ def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
         StageMetric(str(tmp_path), 'val', protocol='corloc', metric=['segm'])
     with pytest.raises(ValueError, match='got 50'):
         StageMetric(str(tmp_path), 'val', box_iou_thrs=[50])
+    with pytest.raises(ValueError, match='got 0'):
+        StageMetric(str(tmp_path), 'val', mask_iou_thrs=[0])
 
 
 def test_groups_and_thresholds_of_the_config_decide_what_is_measured(tmp_path):

@@ -71,6 +71,16 @@ def test_16_bits_lose_their_lower_byte(tmp_path, scene, channels):
     assert near(read_rgb(tmp_path / 'a.png'), expected, 1)
 
 
+def test_16_bits_are_read_from_the_least_value_to_the_highest(tmp_path):
+    values = np.full((20, 30), 65535, np.uint16)
+    values[:10] = 0
+    cv2.imwrite(str(tmp_path / 'a.png'), values)
+    assert np.array_equal(read_rgb(tmp_path / 'a.png')[..., 0], values >> 8)
+    Image.fromarray(values.astype(np.int32) + 1).save(tmp_path / 'a.tif')
+    with pytest.raises(ValueError, match='its values go from 1 to 65536'):
+        read_rgb(tmp_path / 'a.tif')
+
+
 def test_palettes_are_looked_up(tmp_path, scene):
     Image.fromarray(scene).quantize(64).save(tmp_path / 'a.png')
     assert not is_plain(tmp_path / 'a.png')

@@ -5,7 +5,7 @@ from pycocotools import mask as coco_mask
 from random_images import masks_of, random_boxes
 
 from mmlabelpenet.evaluation.functional import encode_masks
-from mmlabelpenet.formats.rle import EncodedMasks, checked_rle, decode_counts, decode_mask, encoded, enlarged_code
+from mmlabelpenet.formats.rle import EncodedMasks, checked_rle, checked_segmentation, decode_counts, decode_mask, encoded, enlarged_code
 
 
 def some_masks():
@@ -94,3 +94,27 @@ def test_encoded_masks_are_chosen_as_those_of_an_array():
         expected[array[number - 1]] = number
     np.testing.assert_array_equal(masks.numbered(), expected)
     np.testing.assert_array_equal(EncodedMasks([[[0, 0, 2, 0, 2, 1, 0, 1]]], (2, 3)).numbered(), [[1, 1, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ('counts', 'message'),
+    [
+        ('n' * 6 + '0', ''),
+        ('n' * 7 + '0', 'a number that is too long'),
+        ('o' * 6, 'in the middle of a number'),
+        ('p', 'a character outside'),
+        ('/', 'a character outside'),
+    ],
+)
+def test_numbers_of_counts_end_where_their_longest_ends(counts, message):
+    if message:
+        with pytest.raises(ValueError, match=message):
+            decode_counts(counts)
+    else:
+        assert len(decode_counts(counts)) == 1
+
+
+def test_corners_may_lie_as_far_off_as_twice_the_image():
+    assert checked_segmentation([[0, 0, 60, 0, 60, -60]], (20, 30)) == [[0, 0, 60, 0, 60, -60]]
+    with pytest.raises(ValueError, match='a corner far from its image'):
+        checked_segmentation([[0, 0, 60.5, 0, 60, 60]], (20, 30))
