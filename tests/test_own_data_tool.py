@@ -165,3 +165,16 @@ def test_help_comes_at_once():
     done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', '--help'], capture_output=True, text=True, check=True)
     assert 'own_data.py proposals DIR' in done.stdout
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2  # seconds of the processor
+
+
+def test_a_network_of_other_classes_labels_nothing(tool, folder, tmp_path, monkeypatch):
+    words = ['init', str(tmp_path / 'set'), '--images', str(folder / 'photos'), '--tags', str(folder / 'tags.csv')]
+    tool.main(words)
+    classes = json.loads((tmp_path / 'set/own_data.json').read_text())['classes']
+    stub = type('Inferencer', (), dict(__init__=lambda self, *args, **kwargs: None, classes=tuple(reversed(classes))))
+    monkeypatch.setattr('mmlabelpenet.apis.LabelPENetInferencer', stub)
+    with pytest.raises(
+        ValueError, match=f'was trained with the classes {", ".join(reversed(classes))}, but .*set has {", ".join(classes)}'
+    ):
+        tool.main(['export', str(tmp_path / 'set'), '--format', 'coco'])
+    assert not (tmp_path / 'set/labels.json').exists()

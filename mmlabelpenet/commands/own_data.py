@@ -160,6 +160,9 @@ def export(args: argparse.Namespace) -> None:
     from mmlabelpenet.workbench.own_data.labelling import label_images, refuse_unreadable
 
     inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
+    if inferencer.classes != data.classes:
+        trained, own = ', '.join(inferencer.classes), ', '.join(data.classes)
+        raise ValueError(f'The network was trained with the classes {trained}, but {args.dir} has {own}, in this order. Train it again.')
     store = args.dir / 'labels.json'
     tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
     with locked(store):

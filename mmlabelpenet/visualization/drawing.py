@@ -102,8 +102,10 @@ def draw_masks(
         inside = mask
         if mask.shape != canvas.shape[:2]:
             inside = cv2.resize(mask.astype(np.float32), canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
-        canvas[inside] = ((1 - opacity) * canvas[inside] + opacity * np.array(colour)).astype(np.uint8)
-        outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        blended = ((1 - opacity) * np.arange(256)[:, None] + opacity * np.array(colour)).astype(np.uint8)
+        for channel in range(3):  # by table: the pixels of a large image take gigabytes as decimals
+            np.copyto(canvas[..., channel], blended[:, channel][canvas[..., channel]], where=inside)
+        outlines, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, colour, 1)
     return canvas
 

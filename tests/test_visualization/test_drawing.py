@@ -1,3 +1,5 @@
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -52,6 +54,23 @@ def test_a_mask_colours_its_pixels_and_no_other(image):
     drawn = draw_masks(image, mask, RED, opacity=1.0)
     assert (drawn[10:20, 15:25] == RED[0]).all()
     assert np.array_equal(drawn[~mask[0]], image[~mask[0]])
+
+
+def test_a_mask_blends_with_the_image_by_its_opacity(image):
+    mask = np.zeros((1, 40, 60), bool)
+    mask[0, 10:20, 15:25] = True
+    drawn = draw_masks(image, mask, np.array([[10, 200, 90]]), opacity=0.45)
+    expected = (0.55 * image[11:19, 16:24] + 0.45 * np.array([10, 200, 90])).astype(np.uint8)
+    assert np.array_equal(drawn[11:19, 16:24], expected)  # within the outline
+
+
+def test_a_mask_takes_few_bytes_a_pixel():
+    image = np.zeros((1000, 1200, 3), np.uint8)
+    tracemalloc.start()
+    draw_masks(image, np.ones((2, 1000, 1200), bool), RED.repeat(2, 0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 1000 * 1200
 
 
 def test_an_empty_mask_changes_nothing(image):
