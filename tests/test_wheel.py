@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'mmlabelpenet::labelpenet/labelpenet_lite0_animals.py'
-MIM = 'onedl-mim charset-normalizer click colorama model-index ordered-set pandas requests tabulate'.split()
+MIM = 'openmim setuptools<81 charset-normalizer click colorama model-index ordered-set pandas requests tabulate'.split()
 
 pytestmark = pytest.mark.slow
 
