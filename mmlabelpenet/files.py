@@ -142,7 +142,8 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     """
     place = Path(os.path.abspath(place))
     place.parent.mkdir(parents=True, exist_ok=True)
-    path = place.with_name(f'.{_cut(place.name)}.lock') if os.access(place.parent, os.W_OK) else place / '.lock'
+    beside = place.is_file() or os.access(place.parent, os.W_OK)
+    path = place.with_name(f'.{_cut(place.name)}.lock') if beside else place / '.lock'
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

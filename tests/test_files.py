@@ -141,6 +141,14 @@ def test_places_that_differ_are_locked_by_themselves(tmp_path):
         pass
 
 
+def test_the_lock_of_a_file_is_beside_it_where_it_cannot_be_written_too(tmp_path, monkeypatch):
+    (tmp_path / 'a.npz').write_text('sound')
+    (tmp_path / 'folder').mkdir()
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)  # tests may run as root
+    with locked(tmp_path / 'a.npz'), locked(tmp_path / 'folder'):
+        assert (tmp_path / '.a.npz.lock').is_file() and (tmp_path / 'folder/.lock').is_file()
+
+
 def test_a_lock_removes_what_killed_processes_left_and_nothing_else(tmp_path):
     gone = subprocess.run(
         [sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True, check=True

@@ -27,6 +27,9 @@ def sound(toy_root, tmp_path_factory):
     images = sorted(path.name for path in (root / 'kit/JPEGImages').glob('*.jpg'))
     (root / 'tags.json').write_text(json.dumps({name: ['cat', 'dog'] for name in images}))
     make_own_data(root / 'own', root / 'kit/JPEGImages', root / 'tags.json', test_share=0)
+    (root / 'own/proposals').mkdir()
+    (root / 'own/proposals/train.npz').touch()
+    own_data.main(['train', str(root / 'own'), '--write-only'])
     shapes = [dict(label='cat', points=[[1, 1], [9, 9]], shape_type='rectangle')]
     (root / 'corrected').mkdir()
     content = dict(shapes=shapes, imagePath=images[0], imageHeight=96, imageWidth=128)
@@ -57,6 +60,10 @@ COMMANDS = {  # what is given, and the place that it writes
     'selective_search.py': (lambda root, place: selective_search.main([f'{root}/kit', 'train', str(place)]), 'p.npz'),
     'own_data.py init': (lambda root, place: make_own_data(place, root / 'kit/JPEGImages', root / 'tags.json'), 'new'),
     'own_data.py proposals': (lambda root, place: own_data.main(['proposals', str(root / 'own')]), 'own/proposals/train.npz'),
+    'own_data.py train': (
+        lambda root, place: own_data.main(['train', str(root / 'own'), '--cfg-options', f'work_dir={place}']),
+        'own/work_dir',
+    ),
     'own_data.py export': (lambda root, place: own_data.main(['export', str(root / 'own'), '--format', 'coco']), 'own/labels.json'),
     'own_data.py import': (lambda root, place: import_labels(root / 'own', root / 'corrected'), 'own'),
     'export_pseudo_labels.py': (_export, 'out'),

@@ -124,6 +124,7 @@ def train(args: argparse.Namespace) -> None:
         )
     from mmlabelpenet import apis
     from mmlabelpenet.apis.config import planned_iterations
+    from mmlabelpenet.files import locked
     from mmlabelpenet.workbench.own_data.config import Hardware, write_config
 
     if path.exists():
@@ -139,7 +140,9 @@ def train(args: argparse.Namespace) -> None:
     if not resumed:
         from mmlabelpenet.workbench.own_data.duration import measure_steps, told
 
-        say(told(measure_steps(config)))
+        with locked(config.work_dir):  # whether there is room is known before the work
+            duration = measure_steps(config)
+        say(told(duration))
     apis.train(config, resume='auto' if resumed else None)
     say(f'\nNext: {command(*NAMES)} export {quote(args.dir)} --format coco')
 
