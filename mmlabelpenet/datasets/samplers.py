@@ -23,15 +23,15 @@ class ResumableSampler(Sampler):
     """Endless shuffled draws, distributed over the ranks batch by batch.
 
     Every pass over the data is one permutation. Batch n of rank r of W is batch n·W + r of a single rank, so that one rank which
-    accumulates W batches sees the same batches as W ranks. ``skip`` jumps without loading anything.
+    accumulates W batches sees the same batches as W ranks. :meth:`begin` jumps without loading anything.
 
     Args:
         dataset: anything with a length above 0.
         seed: of permutations and augmentations; None uses one that all ranks agree on.
-        batch_size: of one rank; the loop sets it to that of its data loader.
+        batch_size: of one rank, until :meth:`begin` is told the data loader's.
 
     >>> full, resumed = ResumableSampler(range(5), seed=1), ResumableSampler(range(5), seed=1)
-    >>> resumed.skip(7)
+    >>> resumed.begin(7, batch_size=1)
     >>> from itertools import islice
     >>> list(islice(full, 9))[7:] == list(islice(resumed, 2))
     True
@@ -46,9 +46,9 @@ class ResumableSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.start = 0
 
-    def skip(self, num_samples: int) -> None:
-        """Leave out the next ``num_samples`` draws of this rank."""
-        self.start += num_samples
+    def begin(self, batch: int, batch_size: int) -> None:
+        """Let the next iteration begin at a batch of this rank, counted from 0, of a data loader with this batch size."""
+        self.batch_size, self.start = batch_size, batch * batch_size
 
     def __iter__(self) -> Iterator[Draw]:
         current, order = -1, np.arange(0)

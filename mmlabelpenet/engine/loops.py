@@ -133,8 +133,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self.dataloader.dataset.use_pseudo_labels(store)
         if phase.warm_start and self._iter == start:
             take_weights(self.model.stages[phase.name], self.model.stages[self.stage_before(phase)])
-        sampler, batch_size = self.dataloader.sampler, self.dataloader.batch_size
-        sampler.batch_size, sampler.start = batch_size, self._iter * self.batches_per_update * batch_size
+        self.dataloader.sampler.begin(self._iter * self.batches_per_update, self.dataloader.batch_size)
         self.runner.call_hook('before_phase', phase=phase)
         self.batches = iter(self.dataloader)
 

@@ -13,7 +13,7 @@ def draws(count, size=7, seed=3, rank=0, world=1, skip=0, monkeypatch=None):
     if monkeypatch:
         monkeypatch.setattr(samplers, 'get_dist_info', lambda: (rank, world))
     sampler = ResumableSampler(range(size), seed=seed)
-    sampler.skip(skip)
+    sampler.begin(skip, batch_size=1)
     return list(islice(sampler, count))
 
 
