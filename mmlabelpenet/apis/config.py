@@ -106,6 +106,17 @@ def _read(files: Sequence[Path]) -> Config:
         raise ValueError(f'{places[-1] if places else shown(files[0])}: {type(error).__name__}: {str(error).splitlines()[0]}') from error
 
 
+def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
+    """Refuse a config that lacks what a training or a test needs.
+
+    >>> check_parts(Config(dict(model=None)), ['model'], 'test')
+    Traceback (most recent call last):
+    ValueError: None is not the config of a test: it has no model.
+    """
+    if lacking := [key for key in keys if not config.get(key)]:
+        raise ValueError(f'{config.filename} is not the config of a {purpose}: it has no {", ".join(lacking)}.')
+
+
 def check_metrics(config: Config, part: str) -> None:
     """Refuse metrics of mmdet that need the ground truth of a sample, which a data set with tags does not read.
 

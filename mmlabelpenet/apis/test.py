@@ -14,7 +14,16 @@ from mmengine.runner import Runner
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
-from mmlabelpenet.apis.config import check_metrics, config_classes, config_hash, keep_stages, planned_iterations, recipe_hash, stage_names
+from mmlabelpenet.apis.config import (
+    check_metrics,
+    check_parts,
+    config_classes,
+    config_hash,
+    keep_stages,
+    planned_iterations,
+    recipe_hash,
+    stage_names,
+)  # fmt: skip
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured
@@ -83,6 +92,7 @@ def test(
     """
     start = time.monotonic()
     check_config(config)
+    check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'test')
     check_metrics(config, 'test')
     check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
     for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):

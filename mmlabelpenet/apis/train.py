@@ -21,7 +21,7 @@ from mmlabelpenet.apis.checkpoint import (
     find_checkpoint,
     read_checkpoint,
 )  # fmt: skip
-from mmlabelpenet.apis.config import check_metrics, config_classes, recipe_hash
+from mmlabelpenet.apis.config import check_metrics, check_parts, config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
@@ -104,8 +104,7 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
             is in the training and in the test split.
     """
     check_config(config)
-    if lacking := [key for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper') if not config.get(key)]:
-        raise ValueError(f'{config.filename} is not the config of a training: it has no {", ".join(lacking)}.')
+    check_parts(config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
     check_metrics(config, 'val')
     if str(config.optim_wrapper.get('type')).endswith('AmpOptimWrapper') and get_device() == 'cpu':
         raise ValueError("AmpOptimWrapper runs on GPUs alone: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")

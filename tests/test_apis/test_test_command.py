@@ -62,6 +62,14 @@ def test_a_checkpoint_of_some_stages_tests_these(toy_root, tmp_path, checkpoint,
     assert table['meta']['planned_iterations'] == tested[0]['meta']['planned_iterations']
 
 
+@pytest.mark.parametrize('key', ['model', 'test_dataloader', 'test_evaluator'])
+def test_a_config_that_lacks_a_part_is_one_line(toy_root, tmp_path, checkpoint, key):
+    config = make_config(toy_root, tmp_path)
+    config[key] = None
+    with pytest.raises(ValueError, match=f'is not the config of a test: it has no {key}'):
+        apis.test(config, checkpoint)
+
+
 def test_every_stage_gets_a_row_with_every_metric(tested):
     table, _ = tested
     assert list(table) == [*toy.STAGES, 'meta']
