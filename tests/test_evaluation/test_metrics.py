@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from random_images import SIZE
 from tiny_devkit import CLASSES, STAGES, devkit_images, write_devkit
 
+from mmlabelpenet import evaluation
 from mmlabelpenet.evaluation.functional import encode_masks
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.registry import METRICS
@@ -236,6 +237,12 @@ def test_stage_with_masks_or_predictions_for_some_images_is_refused(tmp_path):
     samples[0]['stage_predictions']['segmentation'] = None
     with pytest.raises(ValueError, match=f'predicted {len(images) - 1} of {len(images)} images'):
         run(root, samples)
+
+
+def test_the_package_has_its_metrics_and_nothing_else():
+    assert evaluation.StageMetric is StageMetric and evaluation.DumpPredictions.__name__ == 'DumpPredictions'
+    with pytest.raises(AttributeError, match="'mmlabelpenet.evaluation' has no attribute 'Metric'"):
+        evaluation.Metric
 
 
 def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
