@@ -12,6 +12,7 @@ import toy
 from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 
+from mmlabelpenet import datasets
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.evaluation.voc import VOCDevkit
@@ -277,3 +278,9 @@ def test_a_missing_devkit_or_split_is_reported(root, what):
             build(root / 'nowhere')
         else:
             build(root, split='nowhere')
+
+
+def test_the_package_has_its_data_sets_transforms_and_samplers_and_nothing_else():
+    assert all(getattr(datasets, name).__name__ == name for name in datasets._LATER)
+    with pytest.raises(AttributeError, match="'mmlabelpenet.datasets' has no attribute 'VOC'"):
+        _ = datasets.VOC

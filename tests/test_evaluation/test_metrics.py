@@ -242,7 +242,7 @@ def test_stage_with_masks_or_predictions_for_some_images_is_refused(tmp_path):
 def test_the_package_has_its_metrics_and_nothing_else():
     assert evaluation.StageMetric is StageMetric and evaluation.DumpPredictions.__name__ == 'DumpPredictions'
     with pytest.raises(AttributeError, match="'mmlabelpenet.evaluation' has no attribute 'Metric'"):
-        evaluation.Metric
+        _ = evaluation.Metric
 
 
 def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
