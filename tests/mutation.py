@@ -2,9 +2,9 @@
 
 A fault is one change in a syntax tree: another operator or comparison, another number, a negated condition, a statement left out,
 arguments swapped or left out. One process imports and collects everything; each fault runs in a fork of it, with its code in place of the
-sound one: first the tests that mirror its file, then those that import it, then those of its folder, until one fails. Where a fault is
-outside of a function, the fork is one that has not imported the package, and imports the faulty module. A test that catches a fault must
-pass in the same way with the sound source, or it does not count. A hang or a crash counts as caught.
+sound one: first the tests that mirror its file, then those that import it or what imports it, then those of its folder, until one fails.
+Where a fault is outside of a function, the fork is one that has not imported the package, and imports the faulty module. A test that
+catches a fault must pass in the same way with the sound source, or it does not count. A hang or a crash counts as caught.
 
 Survivors are written with file, line and change. Those that cannot change a result (a message, a type, a default that every caller gives)
 are to be told apart by hand; each other one needs a test. `--again` runs the survivors of an earlier call, with the tests of today.
@@ -66,7 +66,7 @@ class Server:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
-        self.imported = {path: imported_modules(path) for path in {item.path for item in session.items}}
+        self.imported = {path: imported_modules(path) for path in {*PACKAGE.rglob('*.py'), *(item.path for item in session.items)}}
         self._run([next(item.nodeid for item in session.items if '_toy_batch' in item.fixturenames)])  # makes what belongs to the session
         self.loaded = Loaded()
         gc.freeze()
@@ -120,18 +120,19 @@ class Server:
         return self.sound[anew, test]
 
     def _tests(self, path: Path) -> list[str]:
-        """Tests that mirror a file, those that import it, and those of its folder."""
-        parts = path.relative_to(PACKAGE).with_suffix('').parts
-        module = '.'.join(('mmlabelpenet', *parts)).removesuffix('.__init__')
+        """Tests that mirror a file, those that import it or what imports it, and those of its folder."""
+        parts, module = path.relative_to(PACKAGE).with_suffix('').parts, module_of(path)
+        users = {module_of(user) for user in self.imported if user.is_relative_to(PACKAGE) and module in self.imported[user]}
         mirror = {path, ROOT.joinpath('tests', *(f'test_{part}' for part in parts)).with_suffix('.py')}
         folders = path.parent, ROOT.joinpath('tests', *(f'test_{part}' for part in parts[:-1]))
 
         def rank(item: pytest.Item) -> int:
             near = len(parts) > 1 and item.path.parent in folders
-            return 0 if item.path in mirror else 1 if module in self.imported[item.path] else 2 if near else 3
+            imported = self.imported[item.path]
+            return 0 if item.path in mirror else 1 if module in imported else 2 if users & imported else 3 if near else 4
 
         ranked = sorted((rank(item), order, test) for order, (test, item) in enumerate(self.items.items()))
-        return [test for number, _, test in ranked if number < 3]
+        return [test for number, _, test in ranked if number < 4]
 
     def _in_fork(self, path: Path, name: str | None, source: str, tests: list[str]) -> tuple[bool, str | None]:
         """Whether the module had to be imported anew, and which test failed with this source ('hang', 'crash', None: none)."""
@@ -151,15 +152,22 @@ class Server:
         return anew, failed if failed in self.items else 'hang' if status < 0 else 'crash'
 
 
+def module_of(path: Path) -> str:
+    return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+
+
 def imported_modules(path: Path) -> set[str]:
     """Modules of the package that a file imports, also through a package that names what is in them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith('mmlabelpenet'):
-            holder = sys.modules.get(node.module)
-            found.add(node.module)
+        if isinstance(node, ast.ImportFrom):
+            names = module_of(path).split('.') if node.level else []
+            above = names[: len(names) - node.level + (path.stem == '__init__')]
+            source = '.'.join([*above, *([node.module] if node.module else [])])
+            home = sys.modules.get(source)
+            found.add(source)
             for alias in node.names:
-                found |= {f'{node.module}.{alias.name}', getattr(getattr(holder, alias.name, None), '__module__', '')}
+                found |= {f'{source}.{alias.name}', getattr(getattr(home, alias.name, None), '__module__', '')}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
