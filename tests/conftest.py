@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # toy
 sys.path.insert(0, str(Path(__file__).parent / 'test_evaluation'))  # slow_references, random_images, tiny_devkit
+sys.path.insert(0, str(Path(__file__).parent / 'test_calibration'))  # test_cut
 sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_experiments'))  # test_collect
 sys.path.insert(0, str(Path(__file__).parent / 'test_workbench/test_report'))  # page_checks
 sys.path.insert(0, str(Path(__file__).parent / 'test_engine'))  # training

@@ -165,11 +165,13 @@ class LabelPENetInferencer:
 
     def _predict(self, batch: list[dict], stage: str, min_score: float, max_instances: int, with_masks: bool) -> Iterator[Prediction]:
         data, ranks = self.model.data_preprocessor(pseudo_collate(batch), False), self.model.stages[stage].learns_from_tags
-        samples = self.model.predict(data['inputs'], data['data_samples'], rescale=False, stages=[stage], with_masks=with_masks)
-        for sample in samples:
-            found = sample.pred_instances
-            shown = worth_showing(found.scores.cpu().numpy(), min_score, ranks)[:max_instances]
-            yield self._prediction(_select(found, shown), sample, stage)
+
+        def choose(scores: NDArray) -> NDArray[np.int64]:
+            return worth_showing(scores, min_score, ranks)[:max_instances]
+
+        asked = dict(rescale=False, stages=[stage], with_masks=with_masks, choose=choose)
+        for sample in self.model.predict(data['inputs'], data['data_samples'], **asked):
+            yield self._prediction(sample.pred_instances, sample, stage)
 
     def _prediction(self, found: InstanceData, sample: Any, stage: str) -> Prediction:
         size, masks = tuple(sample.ori_shape[:2]), found.pop('masks', None)
@@ -183,7 +185,7 @@ class LabelPENetInferencer:
             bboxes=found.bboxes.cpu().numpy(),
             scores=found.scores.cpu().numpy(),
             labels=found.labels.cpu().numpy(),
-            masks=None if masks is None else EncodedMasks([enlarged_code(mask, size) for mask in masks], size),
+            masks=None if masks is None else EncodedMasks([enlarged_code(mask, size) for mask in masks.numpy()], size),
         )
 
 
@@ -212,12 +214,3 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
     if not configs or not (checkpoint or pointer.is_file()):
         raise FileNotFoundError(f'{str(path)!r} holds no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
     return load_config(configs[-1]), Path(checkpoint) if checkpoint else path / Path(pointer.read_text().strip()).name
-
-
-def _select(found: InstanceData, indices: NDArray[np.int64]) -> InstanceData:
-    chosen = torch.as_tensor(indices, device=found.scores.device)
-    fields = {name: getattr(found, name)[chosen] for name in ('bboxes', 'scores', 'labels')}
-    if 'masks' in found:
-        masks = found.masks.cpu().numpy() if isinstance(found.masks, torch.Tensor) else np.asarray(found.masks)
-        fields['masks'] = masks[indices]
-    return InstanceData(**fields)

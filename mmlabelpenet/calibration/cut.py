@@ -7,10 +7,12 @@ Shapes: (h, w) image. Boxes: float xyxy in its pixels.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from mmlabelpenet.calibration.objects import inside_box, mask_bbox
@@ -67,7 +69,6 @@ class GrabCut:
     ) -> tuple[Tensor, np.ndarray]:
         """Box (4,) of the largest piece of the cut, and the cut; box and mask as given where it is empty or elsewhere (IoU below 0.1).
 
-        >>> import torch
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> box, mask = GrabCut().box_and_mask(image, image[..., 0] > 0, torch.tensor([8.0, 3, 21, 16]))
         >>> box.tolist(), int(mask.sum())
@@ -76,6 +77,21 @@ class GrabCut:
         with timed('cut'):
             tight, found = mask_bbox(self(image, mask, bbox.tolist(), others), bbox)
         return (tight, found) if found.any() else (bbox, mask)
+
+    def boxes_and_masks(self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor) -> tuple[Tensor, np.ndarray]:
+        """As :meth:`box_and_mask`, for several objects that do not know of each other, on all cores.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            guesses: soft masks, float (n, h, w) in [0, 1], whose pixels above 0.5 are the first guess.
+            bboxes: float (n, 4), on the CPU.
+        """
+        bboxes, masks = bboxes.clone(), guesses > 0.5
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
+            cuts = pool.map(lambda mask, bbox: self.box_and_mask(image, mask, bbox), masks.copy(), bboxes.clone())
+            for index, cut in enumerate(cuts):
+                bboxes[index], masks[index] = cut
+        return bboxes, masks
 
     def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:
         """What OpenCV starts from, uint8 (h, w): probably object, probably background, surely background."""

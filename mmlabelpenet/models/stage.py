@@ -7,7 +7,7 @@ Boxes: float32 xyxy in pixels of the network input.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,7 @@ from mmlabelpenet.timing import timed
 
 Maps = tuple[Tensor, ...]  # of a tail, float (N, D, h', w') each
 Features = Tensor | tuple[Tensor, Tensor]  # the shared map, or that and the map of the frozen part of a tail
+Choice = Callable[[NDArray], NDArray[np.int64]]  # from scores, best first, to the indices of some
 OTHERWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that do something else in training
 TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved: they have another meaning where stages are named
 
@@ -134,7 +135,14 @@ class Stage(BaseModule):
             maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs([view])) for view in views]
             return torch.stack([image_evidence(self.detector, x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
 
-    def predict(self, readings: Sequence[Reading], image: NDArray[np.uint8], refinement: MaskRefinement | None) -> InstanceData:
+    def predict(
+        self,
+        readings: Sequence[Reading],
+        image: NDArray[np.uint8],
+        refinement: MaskRefinement | None,
+        evidence: Tensor | None = None,
+        choose: Choice | None = None,
+    ) -> InstanceData:
         """Detections of an image, best first, in the frame of its first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
 
         With ``refinement`` also ``masks`` bool (n, h, w), from the mask head or, without one, by the stage's calibration.
@@ -143,13 +151,17 @@ class Stage(BaseModule):
             readings: one per view.
             image: RGB uint8 (h, w, 3) of the first view.
             refinement: of masks; None for boxes alone.
+            evidence: class scores (C,) of the whole image, which multiply those of the detections.
+            choose: which detections to keep, before they get masks; None keeps all.
         """
         with inference(self):
-            found = detections(self.detector, readings)
+            found = detections(self.detector, readings, evidence)
+            if choose is not None:
+                found = found[choose(found.scores.cpu().numpy())]
             explains = self.detector.with_mask or isinstance(self.labels, AttentionGenerator)
             if refinement is None or not explains:
                 return found
-            return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.max_masks))
+            return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.count(found)))
 
 
 @contextmanager

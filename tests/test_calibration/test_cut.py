@@ -133,3 +133,16 @@ def test_neighbours_do_not_take_each_others_pixels():
     pseudo = ProposalCalibration(cut=dict(margin=0.5)).label(image, told([left & ~right, right], [(36, 21, 60, 69), (58, 30, 80, 60)]))
     first, second = pseudo.masks.masks.astype(bool)
     assert iou(second, right) > 0.95 and iou(first, truth & ~right) > 0.8 and not (first & right).any()
+
+
+def test_several_objects_are_cut_as_each_alone():
+    image, truth, guess = disc()
+    guesses, boxes = (
+        np.stack([guess * 0.9, truth * 0.6, guess * 0.0]),
+        torch.tensor([[34.0, 19, 86, 71], [30, 15, 90, 75], [0, 0, 120, 90]]),
+    )
+    bboxes, masks = GrabCut().boxes_and_masks(image, guesses, boxes)
+    for soft, box, tight, mask in zip(guesses, boxes, bboxes, masks, strict=True):
+        alone = GrabCut().box_and_mask(image, soft > 0.5, box)
+        assert torch.equal(alone[0], tight)
+        np.testing.assert_array_equal(alone[1], mask)

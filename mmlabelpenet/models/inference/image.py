@@ -10,10 +10,9 @@ from mmdet.structures import DetDataSample
 from numpy import uint8
 from numpy.typing import NDArray
 
-from mmlabelpenet.models.inference.image_evidence import weigh_by_evidence
 from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result
 from mmlabelpenet.models.inference.views import View
-from mmlabelpenet.models.stage import Stage
+from mmlabelpenet.models.stage import Choice, Stage
 
 
 class Inference:
@@ -53,6 +52,7 @@ class Inference:
         stages: Sequence[str] | None = None,
         with_masks: bool | None = None,
         explain: bool = False,
+        choose: Choice | None = None,
     ) -> DetDataSample:
         """Detections of one image: the sample of the first view with ``stage_predictions`` and ``pred_instances``, those of the last stage.
 
@@ -64,14 +64,14 @@ class Inference:
             rescale: whether results are in pixels of the original image.
             stages, with_masks: in place of the configured ones.
             explain: also adds ``explanations``, by name of the stages that hand labels on.
+            choose: which detections of a stage to keep, from their scores; those left out cost no masks. None keeps all.
         """
         names = self.stages if stages is None else check_names(stages, self.all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
         readings = {name: self.all_stages[name].read(views) for name in names}
-        found = {name: self.all_stages[name].predict(readings[name], image, refinement) for name in names}
-        if self.teller is not None:
-            evidence = self.all_stages[self.teller].evidence(views, readings.get(self.teller))
-            found = {name: each if name == self.teller else weigh_by_evidence(each, evidence) for name, each in found.items()}
+        told = None if self.teller is None else self.all_stages[self.teller].evidence(views, readings.get(self.teller))
+        evidence = {name: None if name == self.teller else told for name in names}
+        found = {name: self.all_stages[name].predict(readings[name], image, refinement, evidence[name], choose) for name in names}
         sample = views[0].sample
         if rescale:
             found = {name: rescale_result(each, sample) for name, each in found.items()}

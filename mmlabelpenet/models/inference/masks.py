@@ -7,7 +7,6 @@ Boxes: float32 xyxy in pixels of the network input.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
+from mmlabelpenet.calibration.colour_cut import ColourCut
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import GrabCut
 from mmlabelpenet.calibration.generators import AttentionGenerator
@@ -37,14 +37,15 @@ class MaskRefinement:
             and calibrated ones are empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
-        cut: settings of :class:`GrabCut`, which then segments these objects, mask and box, by their colours, as for labels.
+        cut: how these objects, mask and box, are then segmented by their colours: settings of :class:`ColourCut` or, with
+            ``type='GrabCut'``, of :class:`GrabCut`, which is slower and follows borders more closely; None leaves them.
     """
 
     def __init__(
         self, crf: dict | str | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25, cut: dict | None = None
     ) -> None:
         self.crf = build_crf(crf)
-        self.cut = None if cut is None else GrabCut(**cut)
+        self.cut = None if cut is None else build_cut(**cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
@@ -55,21 +56,36 @@ class MaskRefinement:
             found: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
             soft: float (n, h, w) in [0, 1].
         """
-        bboxes, masks, cuts = found.bboxes.to('cpu', copy=True), soft > 0.5, {}
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
-            for index, bbox in enumerate(bboxes[: self.max_masks]):
-                rows, columns = window(image.shape[:2], bbox.tolist(), self.margin)
-                inside = soft[index, rows, columns]
-                if found.scores[index] < self.min_score or not inside.any():
-                    continue
-                if self.crf is not None:
-                    masks[index] = False
-                    masks[index, rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside])) == 1
-                if self.cut is not None:
-                    cuts[index] = pool.submit(self.cut.box_and_mask, image, masks[index], bbox)
-            for index, cut in cuts.items():
-                bboxes[index], masks[index] = cut.result()
+        count = self.count(found)
+        bboxes, guesses = found.bboxes.cpu(), soft[:count]
+        if self.crf is not None:
+            guesses = np.stack([self._by_crf(image, *pair) for pair in zip(guesses, bboxes)]) if count else guesses
+        masks = np.concatenate([guesses, soft[count:]]) > 0.5
+        if self.cut is not None:
+            tight, masks[:count] = self.cut.boxes_and_masks(image, guesses, bboxes[:count])
+            bboxes = torch.cat([tight, bboxes[count:]])
         return InstanceData(bboxes=bboxes.to(found.bboxes.device), scores=found.scores, labels=found.labels, masks=masks)
+
+    def count(self, found: InstanceData) -> int:
+        """How many detections, best first, get a refined mask."""
+        return int((found.scores[: self.max_masks] >= self.min_score).sum())
+
+    def _by_crf(self, image: np.ndarray, soft: np.ndarray, bbox: Tensor) -> np.ndarray:
+        """Mask of an object, 0 or 1 as float (h, w), empty outside the surroundings of its box; a soft mask without pixels there stays."""
+        rows, columns = window(image.shape[:2], bbox.tolist(), self.margin)
+        mask, inside = np.zeros_like(soft), soft[rows, columns]
+        if not inside.any():
+            return soft
+        mask[rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside]))
+        return mask
+
+
+def build_cut(type: str = 'ColourCut', **settings) -> ColourCut | GrabCut:
+    """A cut by colours from a config; an unknown ``type`` raises a KeyError."""
+    known = {each.__name__: each for each in (ColourCut, GrabCut)}
+    if type not in known:
+        raise KeyError(f'There is no cut {type!r}. Choose one of {", ".join(known)}.')
+    return known[type](**settings)
 
 
 def soft_masks(

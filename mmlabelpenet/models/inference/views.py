@@ -66,9 +66,16 @@ def read_views(
     ]
 
 
-def detections(detector: TwoStageDetector, readings: Sequence[Reading]) -> InstanceData:
-    """Detections, best first, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,)."""
-    return suppress(merge_candidates(readings), detector.roi_head.test_cfg)
+def detections(detector: TwoStageDetector, readings: Sequence[Reading], evidence: Tensor | None = None) -> InstanceData:
+    """Detections, best first, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
+
+    ``evidence``, class scores (C,) of the whole image, multiplies scores before thresholds, so that a class that is unlikely in the image
+    takes no place among the detections.
+    """
+    candidates = merge_candidates(readings)
+    if evidence is not None:
+        candidates = InstanceData(rois=candidates.rois, bboxes=candidates.bboxes, scores=candidates.scores * evidence)
+    return suppress(candidates, detector.roi_head.test_cfg)
 
 
 def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> Tensor:

@@ -2,13 +2,13 @@
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 import toy
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.inference.image_evidence import image_evidence, weigh_by_evidence
+from mmlabelpenet.models.inference.image_evidence import image_evidence
+from mmlabelpenet.models.inference.views import detections, merge_candidates
 
 
 def test_the_evidence_is_the_class_score_of_a_proposal_as_large_as_the_image(toy_net, toy_batch):
@@ -23,30 +23,12 @@ def test_the_evidence_is_the_class_score_of_a_proposal_as_large_as_the_image(toy
         torch.testing.assert_close(image_evidence(detector, x, sample), expected / expected.max())
 
 
-def test_scores_are_weighed_and_the_rest_goes_along():
-    masks = np.zeros((3, 2, 2), bool)
-    masks[2] = True
-    found = InstanceData(
-        bboxes=torch.arange(12.0).view(3, 4), labels=torch.tensor([0, 1, 1]), scores=torch.tensor([0.9, 0.8, 0.6]), masks=masks
-    )
-    weighed = weigh_by_evidence(found, torch.tensor([0.5, 1.0]))
-    assert weighed.labels.tolist() == [1, 1, 0]
-    assert weighed.bboxes[:, 0].tolist() == [4, 8, 0]
-    assert weighed.masks.any((1, 2)).tolist() == [False, True, False]
-    torch.testing.assert_close(weighed.scores, torch.tensor([0.8, 0.6, 0.45]))
-    assert found.scores.tolist() == pytest.approx([0.9, 0.8, 0.6])  # the argument stays
-
-
-def test_no_detection_stays_none():
-    found = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long(), scores=torch.zeros(0))
-    weighed = weigh_by_evidence(found, torch.ones(2))
-    assert len(weighed) == 0 and set(weighed.keys()) == {'bboxes', 'labels', 'scores'}
-
-
 @pytest.mark.parametrize('names', [toy.STAGES, ('segmentation',)])
 def test_it_weighs_all_stages_but_the_first_where_it_is_asked_for(toy_batch, names):
     inputs, samples = toy_batch
     plain, weighing = (toy.build(config).eval() for config in (toy.model_config(), with_evidence()))
+    for stage in (*plain.stages.values(), *weighing.stages.values()):
+        stage.detector.roi_head.test_cfg.update(max_per_img=1000, score_thr=0)
     before = plain.predict(inputs, copy.deepcopy(samples), stages=names)
     after = weighing.predict(inputs, copy.deepcopy(samples), stages=names)
     for first, second, view in zip(before, after, plain.views(inputs, samples), strict=True):
@@ -56,6 +38,20 @@ def test_it_weighs_all_stages_but_the_first_where_it_is_asked_for(toy_batch, nam
             scores = one.scores if name == 'classification' else one.scores * shares[one.labels]
             torch.testing.assert_close(two.scores, scores.sort(descending=True).values)
         assert torch.equal(second.pred_instances.scores, second.stage_predictions['segmentation'].scores)
+
+
+def test_what_the_image_makes_unlikely_takes_no_place_among_the_detections(toy_net, toy_batch):
+    stage, (view, _) = toy_net.eval().stages['detection'], toy_net.views(*toy_batch)
+    cfg, readings, evidence = stage.detector.roi_head.test_cfg, stage.read([view]), torch.tensor([1.0, 1e-4, 1.0, 1.0])
+    cfg.max_per_img, cfg.score_thr = 1000, 0.0
+    every, scores = detections(stage.detector, readings), merge_candidates(readings).scores.clone()
+    expected = (every.scores * evidence[every.labels]).sort(descending=True).values
+    torch.testing.assert_close(detections(stage.detector, readings, evidence).scores, expected)
+    cfg.max_per_img, cfg.score_thr = 5, float(expected[7])
+    torch.testing.assert_close(detections(stage.detector, readings, evidence).scores, expected[:5])
+    cfg.max_per_img = 1000
+    torch.testing.assert_close(detections(stage.detector, readings, evidence).scores, expected[:7])
+    assert torch.equal(merge_candidates(readings).scores, scores)
 
 
 def with_evidence():

@@ -7,7 +7,7 @@ import toy
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.calibration.cut import GrabCut
+from mmlabelpenet.calibration import colour_cut
 from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, resize_masks
 from mmlabelpenet.structures import hand_over
 
@@ -45,14 +45,21 @@ def test_beyond_the_limits_masks_are_only_cut(limit):
 
 
 @pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
-def test_masks_are_cut_by_their_colours_after_the_crf(crf):
+@pytest.mark.parametrize('cut', [dict(), dict(type='ColourCut', size=52), dict(type='GrabCut', iterations=2)])
+def test_masks_are_cut_by_their_colours_after_the_crf(crf, cut):
     image, found, soft = scene()
-    soft[0, :, 40:] = 0
+    if crf is None:
+        soft[0, :, 40:] = 0
     expected = image[..., 0] > 0
-    plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft).masks[0] for cut in (None, dict()))
+    plain, cut = (MaskRefinement(crf=crf, cut=cut)(image, found, soft).masks[0] for cut in (None, cut))
     assert (cut & expected).sum() / (cut | expected).sum() > 0.95
     if crf is None:
         assert (plain & expected).sum() / (plain | expected).sum() < 0.5
+
+
+def test_an_unknown_cut_is_refused():
+    with pytest.raises(KeyError, match='Choose one of ColourCut, GrabCut'):
+        MaskRefinement(cut=dict(type='Grab'))
 
 
 def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
@@ -72,17 +79,9 @@ def test_only_the_best_boxes_are_cut():
     assert result.bboxes.tolist() == [[30, 20, 50, 40], one.bboxes[0].tolist()]
 
 
-@pytest.mark.parametrize('piece', [None, (0, 0)])
-def test_where_the_cut_finds_nothing_or_something_elsewhere_box_and_mask_stay(monkeypatch, piece):
+def test_where_the_cut_finds_nothing_box_and_mask_stay(monkeypatch):
     image, found, soft = scene()
-
-    def nothing(self, image, mask, bbox, others=None):
-        cut = np.zeros_like(mask)
-        if piece is not None:
-            cut[piece] = True
-        return cut
-
-    monkeypatch.setattr(GrabCut, '__call__', nothing)
+    monkeypatch.setattr(colour_cut.ColourCut, '_assign', lambda self, colours, guess, inside: np.full_like(guess, -1))
     result = MaskRefinement(cut=dict())(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)

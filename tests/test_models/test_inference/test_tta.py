@@ -91,6 +91,8 @@ def test_the_evidence_of_the_whole_image_is_the_mean_of_all_views(net, toy_root)
     config['test_cfg']['image_evidence'] = True
     weighing = toy.build(config).eval()
     weighing.load_state_dict(net.state_dict())
+    for stage in (*net.stages.values(), *weighing.stages.values()):
+        stage.detector.roi_head.test_cfg.update(max_per_img=1000, score_thr=0)
     before, after = (augmented(each, data, with_masks=False) for each in (net, weighing))
     for index, (one, two) in enumerate(zip(before, after, strict=True)):
         views, _ = readings_of(net, 'classification', data, index)
