@@ -161,7 +161,7 @@ class Stage(BaseModule):
             explains = self.detector.with_mask or isinstance(self.labels, AttentionGenerator)
             if refinement is None or not explains:
                 return found
-            return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.count(found)))
+            return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.max_masks))
 
 
 @contextmanager
