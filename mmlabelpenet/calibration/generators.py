@@ -42,6 +42,7 @@ class LabelGenerator:
     """From what a stage reads in an image to pseudo instances for its neighbour."""
 
     reads_activations = False  # whether :meth:`explain` needs the activations of the box head
+    zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for further shared maps that :meth:`explain` looks at
 
     def settings(self) -> dict[str, Any]:
         """All that labels depend on beside the network, class and attributes: a pseudo-label store that other settings made is stale.
@@ -260,7 +261,8 @@ class MaskAggregation(AttentionGenerator):
         boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
         extractor = detector.roi_head.mask_roi_extractor
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))
-        logits = detector.roi_head.mask_head(feats)[torch.arange(len(labels), device=labels.device), labels]
+        head = detector.roi_head.mask_head
+        logits = head(feats)[torch.arange(len(labels), device=labels.device), 0 if head.class_agnostic else labels]
         return logits.sigmoid() * scores[:, None, None], boxes
 
     def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:

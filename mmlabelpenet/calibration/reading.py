@@ -6,9 +6,9 @@ Shapes: R proposals and n detections of one image, C classes, D_l width of layer
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,12 +33,14 @@ class Reading:
         sample: of the image.
         candidates: all proposals before suppression: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         activations: as :func:`recorded` gives them, float (R, D_l) each; empty if not recorded or without proposals.
+        shared: maps that the tail reads, float (1, D, h'', w''), by the factor by which the image was enlarged; 1 is the image itself.
     """
 
     x: tuple[Tensor, ...]
     sample: DetDataSample
     candidates: InstanceData
     activations: tuple[Tensor, ...] = ()
+    shared: Mapping[float, Tensor] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:

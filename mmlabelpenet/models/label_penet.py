@@ -18,6 +18,7 @@ from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.models.feature_cache import FeatureCache
@@ -148,28 +149,37 @@ class LabelPENet(BaseDetector):
             return self.backbone(batch_inputs)[-1]
 
     @torch.no_grad()
-    def views(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True) -> list[View]:
+    def views(
+        self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True, explained: Sequence[str] = ()
+    ) -> list[View]:
         """One view per image of (N, 3, H, W), without the padding of its batch: results do not depend on the other images.
 
-        ``store`` adds the maps to the feature cache, if there is one.
+        ``store`` adds the maps to the feature cache, if there is one. Maps of enlarged images, for the label generators of the stages
+        ``explained``, are not cached: they are read once or twice.
         """
+        generators = [self.stages[name].labels for name in check_names(explained, self.names)]
+        zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
         inputs = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
+        zoomed = [{zoom: self.extract_feat(F.interpolate(each, scale_factor=zoom, mode='bilinear')) for zoom in zooms} for each in inputs]
         if self.feature_cache is None:
-            return [View(self.extract_feat(each), sample) for each, sample in zip(inputs, batch_data_samples, strict=True)]
-        with timed('backbone'):
-            found = self.feature_cache.shared(self.backbone, inputs, store)
-        return [View(feature.float(), sample, key) for (key, feature), sample in zip(found, batch_data_samples, strict=True)]
+            found = [(None, self.extract_feat(each)) for each in inputs]
+        else:
+            with timed('backbone'):
+                found = self.feature_cache.shared(self.backbone, inputs, store)
+        return [View(own.float(), sample, key, more) for (key, own), sample, more in zip(found, batch_data_samples, zoomed, strict=True)]
 
     @torch.no_grad()
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:
         """Image and explanation of each image, of which ``stages[name].labels.label`` makes pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
-        explanations = [stage.explain(stage.read([view])[0]) for view in self.views(batch_inputs, batch_data_samples)]
+        views = self.views(batch_inputs, batch_data_samples, explained=[name])
+        explanations = [stage.explain(stage.read([view])[0]) for view in views]
         return list(zip(images, explanations, strict=True))
 
     @torch.no_grad()
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:
         """Detections of the stages in ``test_cfg``, or of the given ones; further arguments and result as for :class:`Inference`."""
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
-        views = self.views(batch_inputs, batch_data_samples, store=False)
+        stages = kwargs.get('stages') or self.inference.stages
+        views = self.views(batch_inputs, batch_data_samples, store=False, explained=stages)
         return [self.inference([view], image, rescale, **kwargs) for view, image in zip(views, images, strict=True)]

@@ -9,6 +9,7 @@ Boxes: float32 xyxy in pixels of the network input.
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,8 @@ class Stage(BaseModule):
         with inference(self):
             maps = maps or [self.detector.extract_feat(self.inputs([view])) for view in views]
             record = generator is not None and generator.reads_activations
-            return read_views(self.detector, maps, [view.sample for view in views], record)
+            readings = read_views(self.detector, maps, [view.sample for view in views], record)
+            return [replace(reading, shared={1.0: view.feature, **view.zoomed}) for reading, view in zip(readings, views, strict=True)]
 
     def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
         """What :meth:`LabelGenerator.label` turns into pseudo instances, by a generator (default: the stage's own)."""

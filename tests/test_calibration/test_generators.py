@@ -184,6 +184,21 @@ def test_objects_that_share_members_have_the_maps_that_each_has_alone(scene, nam
             assert torch.equal(own[0], score)
 
 
+def test_class_agnostic_mask_heads_hand_on_their_only_map(toy_batch):
+    config = toy.model_config()
+    config['stages']['refinement']['detector']['roi_head']['mask_head']['class_agnostic'] = True
+    net, (inputs, samples) = toy.build(config).eval(), toy_batch
+    detector = net.stages['refinement'].detector
+    reading = toy.read_batch(detector, net.extract_feat(inputs), samples, record=False)[0]
+    members = torch.arange(len(reading.candidates))[:3]
+    with torch.no_grad():
+        maps, boxes = MaskAggregation().member_maps(detector, reading, members, torch.tensor([2, 1, 2])[: len(members)])
+        feats = detector.roi_head.mask_roi_extractor(reading.x, bbox2roi([boxes]))
+        expected = detector.roi_head.mask_head(feats)[:, 0].sigmoid()
+    scores = reading.candidates.scores[members, torch.tensor([2, 1, 2])[: len(members)]]
+    torch.testing.assert_close(maps, expected * scores[:, None, None])
+
+
 def test_weights_are_class_scores_relative_scores_or_one(scene):
     candidates = candidates_of(scene, 'detection')
     one, relative = (labels_of(scene, 'detection', weights=kind) for kind in ('one', 'score'))

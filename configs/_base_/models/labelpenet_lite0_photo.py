@@ -8,10 +8,12 @@ __pyramid = dict(channels=64, out_channels=128, init_cfg=dict(type='Kaiming', la
 __tail = dict(__frozen, with_head=False, with_input=True, aspp=__pyramid)
 __rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
 __extractor = dict(featmap_strides=[16, 16])
+# Tens of images per class teach the extent of objects; all classes learn it together.
+__bbox_head = dict(reg_class_agnostic=True)
 __mask_rcnn = dict(
     backbone=__tail,
     rpn_head=__rpn_head,
-    roi_head=dict(bbox_roi_extractor=__extractor, mask_roi_extractor=__extractor),
+    roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head, mask_roi_extractor=__extractor),
 )
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
@@ -37,10 +39,12 @@ model = dict(
                     tag_head=dict(type='TagHead', in_channels=1280),
                 ),
             ),
-            labels=dict(_delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, crf='small', cut=dict()),
+            labels=dict(
+                _delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, threshold=0.3, zooms=[1.5], spread=dict(), cut=dict()
+            ),
         ),
         detection=dict(
-            detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor)),
+            detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
             labels=dict(box='proposal', peak=0.95, cut=dict()),
         ),
         refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),

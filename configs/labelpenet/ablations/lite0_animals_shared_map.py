@@ -1,4 +1,4 @@
-# docs/findings.md: the classification stage reads the shared map instead of the last blocks.
+# docs/findings.md: the classification stage reads the shared map instead of the last blocks, so that its maps cannot spread among blocks.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(
     stages=dict(
@@ -6,7 +6,8 @@ model = dict(
             detector=dict(
                 backbone=dict(_delete_=True, type='IdentityTail'),
                 roi_head=dict(bbox_roi_extractor=dict(out_channels=112), bbox_head=dict(in_channels=112), tag_head=dict(in_channels=112)),
-            )
+            ),
+            labels=dict(spread=None),
         )
     )
 )

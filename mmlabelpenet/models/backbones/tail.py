@@ -68,6 +68,10 @@ class Tail(FixedNorms, BaseModule):
 
     def fixed(self, x: Tensor) -> Tensor:
         """Run :attr:`fixed_layers` on a map; the pyramid comes after them."""
+        return self.levels(x)[-1]
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """The map and what each block of :attr:`fixed_layers` makes of it, one after the other, float (N, D, h, w) each."""
         raise NotImplementedError
 
 

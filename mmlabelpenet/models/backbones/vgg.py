@@ -94,8 +94,9 @@ class VGG16Tail(Tail):
         """pool4 of relu4_3, float (N, 512, h, w)."""
         return self.pool4(x)
 
-    def fixed(self, x: Tensor) -> Tensor:
-        """relu5_3 of pool4, float (N, 512, h, w)."""
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """pool4, relu5_1, relu5_2 and relu5_3, float (N, 512, h, w) each, of pool4."""
+        maps = [x]
         for index in (1, 2, 3):
-            x = self.relu(getattr(self, f'conv5_{index}')(x))
-        return x
+            maps.append(self.relu(getattr(self, f'conv5_{index}')(maps[-1])))
+        return maps

@@ -11,7 +11,8 @@ Shapes: R proposals of one image, C classes, D channels, stride s, n detections.
 Boxes: float32 xyxy in pixels of the network input of a view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -27,11 +28,19 @@ from mmlabelpenet.structures import upright_boxes
 
 
 class View(NamedTuple):
-    """An image seen in one way: the shared map, float (1, D, H/s, W/s), the sample, and the key of the map in a feature cache."""
+    """An image seen in one way.
+
+    Attributes:
+        feature: shared map, float (1, D, H/s, W/s).
+        sample: of the image.
+        key: of the map in a feature cache.
+        zoomed: shared maps of the image enlarged by other factors, by factor.
+    """
 
     feature: Tensor
     sample: DetDataSample
     key: MapKey | None = None
+    zoomed: Mapping[float, Tensor] = MappingProxyType({})
 
 
 def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:

@@ -1,19 +1,25 @@
 """First labels from what a classifier of the whole image looks at.
 
 Multiple-instance learning (Eq. 1, 2) settles on the part of an object that tells its class best, and on few images proposal calibration
-inherits that. The class activation map of a whole image covers more of the object (Zhou et al., CVPR 2016).
+inherits that. The class activation map of a whole image covers more of the object (Zhou et al., CVPR 2016), and still more when it spreads
+to places with similar features (Ahn and Kwak, CVPR 2018, who learn the similarity; here it is that of the frozen layers).
 
-Shapes: C classes, K objects, (h, w) image.
+Shapes: C classes, K objects, D channels, (h, w) image, (h', w') map of S = h' w' places.
 """
 
+from collections.abc import Sequence
+
+import torch
 from mmdet.models.detectors import TwoStageDetector
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject
 from mmlabelpenet.calibration.reading import Reading
+from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.registry import LABEL_GENERATORS
+from mmlabelpenet.workbench.variants.tag_head import TagHead
 
 
 @LABEL_GENERATORS.register_module()
@@ -25,35 +31,89 @@ class ClassActivation(AttentionGenerator):
 
     Args:
         threshold: share of a map's maximum from which on a place belongs to the object.
+        zooms: factors by which the image is enlarged; the maps of these images and of the image itself are averaged. Recurrent
+            fine-tuning reads the image itself alone.
+        spread: ``power`` and ``steps`` of :func:`spread`, among features of the last of these images; None leaves the maps as they are.
         **kwargs: of :class:`AttentionGenerator`.
 
     Raises:
-        ValueError: a threshold outside (0, 0.5].
+        ValueError: a threshold outside (0, 0.5], or a factor that is not above 1.
     """
 
-    def __init__(self, threshold: float = 0.2, **kwargs) -> None:
+    def __init__(self, threshold: float = 0.2, zooms: Sequence[float] = (), spread: dict | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         if not 0 < threshold <= 0.5:
             raise ValueError(f'threshold is a share of the maximum in (0, 0.5], got {threshold}.')
-        self.threshold = threshold
+        if any(zoom <= 1 for zoom in zooms):
+            raise ValueError(f'zooms are factors above 1, got {zooms}.')
+        self.threshold, self.zooms, self.spread = threshold, tuple(zooms), spread
 
     def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
         """Maps (K, h, w) in [0, 1], 0.5 at the threshold, and the probabilities (K,) of the classes.
 
         Raises:
-            TypeError: the stage has no tag head.
+            TypeError: the stage has no tag head, or ``spread`` is asked of a tail without levels.
         """
         head = getattr(detector.roi_head, 'tag_head', None)
         if head is None:
             raise TypeError("ClassActivation needs a stage with a tag head: roi_head=dict(tag_head=dict(type='TagHead', ...)).")
         if not objects:
             return super().attention_maps(detector, reading, objects)
-        height, width = reading.size
-        stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
         classes = [found.label for found in objects]
-        maps = head.activation_maps(reading.x[-1][0])[classes].clamp(min=0)
-        size = [side * stride for side in maps.shape[1:]]
+        maps, stride = self._class_maps(head, detector, reading, classes)
+        height, width = reading.size
+        size = [round(side * stride) for side in maps.shape[1:]]
         maps = F.interpolate(maps[None], size, mode='bilinear')[0, :, :height, :width]
-        peaks = maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]
         scores = detector.roi_head.tag_probs(reading.x, reading.sample)
-        return (maps / (2 * self.threshold * peaks)).clamp(max=1), scores[classes]
+        return (maps / (2 * self.threshold * peaks(maps))).clamp(max=1), scores[classes]
+
+    def _class_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, classes: list[int]) -> tuple[Tensor, float]:
+        """Maps (K, h', w') >= 0 of classes, of the image and its enlargements together, and their stride in pixels of the image."""
+        stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
+        if not self.zooms and self.spread is None:
+            return head.activation_maps(reading.x[-1][0])[classes].clamp(min=0), stride
+        zooms, maps = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared], []
+        for zoom in zooms:
+            (*_, feature) = detector.extract_feat(reading.shared[zoom])
+            maps.append(head.activation_maps(feature[0])[classes].clamp(min=0))
+        size = maps[-1].shape[1:]
+        mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)
+        if self.spread is not None:
+            mean = spread(mean, self._levels(detector.backbone, reading.shared[zooms[-1]]), **self.spread)
+        return mean, stride / zooms[-1]
+
+    @staticmethod
+    def _levels(tail: nn.Module, shared: Tensor) -> list[Tensor]:
+        """Features (D, h', w') of an image at each level of a tail but the last, which tells classes and not objects apart."""
+        if not isinstance(tail, Tail):
+            kind = type(tail).__name__
+            raise TypeError(f'spread compares the levels of a tail, and {kind} has none. Set spread=None, or derive {kind} from Tail.')
+        return [level[0] for level in tail.levels(tail.entry(shared))[:-1]]
+
+
+def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: int = 2) -> Tensor:
+    """Let maps spread to places with similar features: a random walk, v <- T v for each of ``steps``, with T_ij ~ max(0, cos_ij)^power.
+
+    cos_ij is the mean over levels of the cosine between the features of places i and j; rows of T sum to 1.
+
+    Args:
+        maps: float (K, h', w') >= 0.
+        levels: features, float (D, h', w') each.
+        power, steps: a higher power keeps to more similar places, more steps reach further.
+
+    >>> feature = torch.tensor([[[1.0, 1.0, -1.0, -1.0]]])
+    >>> spread(torch.tensor([[[1.0, 0.0, 0.0, 0.0]]]), [feature], steps=1).tolist()
+    [[[0.5, 0.5, 0.0, 0.0]]]
+    """
+    unit = [F.normalize(level.flatten(1), dim=0) for level in levels]
+    similar = torch.stack([each.T @ each for each in unit]).mean(0).clamp(min=0) ** power
+    walk = similar / similar.sum(1, keepdim=True).clamp(min=1e-9)
+    values = maps.flatten(1)
+    for _ in range(steps):
+        values = values @ walk.T
+    return values.view(maps.shape)
+
+
+def peaks(maps: Tensor) -> Tensor:
+    """Largest value of each map (K, h, w), float (K, 1, 1), never zero."""
+    return maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]

@@ -128,11 +128,12 @@ class EfficientNetLite0Tail(Tail):
         self.unused_weights = () if with_head else ('head.',)
         self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen)
 
-    def fixed(self, x: Tensor) -> Tensor:
-        """Float (N, 1280 or 320, h, w), of a map (N, 112, h, w)."""
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """Maps of 112, 192, 320 and, last, 1280 or 320 channels, float (N, D, h, w) each, of a map (N, 112, h, w)."""
+        maps = [x]
         for group in self.groups:
-            x = group(x)
-        return self.head(x) if self.head is not None else F.relu(x)
+            maps.append(group(maps[-1]))
+        return [*maps, self.head(maps[-1]) if self.head is not None else F.relu(maps[-1])]
 
 
 class _ConvBN(nn.Module):

@@ -100,9 +100,12 @@ class ResNetC5(Tail):
         self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=dict(type='BN'))
         self.complete(1024, 2048, aspp, with_input, frozen)
 
-    def fixed(self, x: Tensor) -> Tensor:
-        """C5, float (N, 2048, h, w), of a map (N, 1024, h, w)."""
-        return self.layer4(x)
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """C4 (N, 1024, h, w) and the map behind each block of C5 (N, 2048, h, w), of C4."""
+        maps = [x]
+        for block in self.layer4:
+            maps.append(block(maps[-1]))
+        return maps
 
 
 def _check_style(style: str) -> None:

@@ -32,9 +32,9 @@ class ASPPTail(Tail):
         aspp = dict(channels=channels, out_channels=out_channels, dilations=dilations, init_cfg=init_cfg)
         self.complete(in_channels, in_channels, aspp=aspp, with_input=True)
 
-    def fixed(self, x: Tensor) -> Tensor:
+    def levels(self, x: Tensor) -> list[Tensor]:
         """The map itself."""
-        return x
+        return [x]
 
 
 @MODELS.register_module()

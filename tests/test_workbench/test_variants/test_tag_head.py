@@ -1,4 +1,4 @@
-"""The classifier of whole images in the classification stage, its loss, its evidence and its class activation maps."""
+"""The classifier of whole images in the classification stage, its loss, and its evidence."""
 
 import copy
 
@@ -7,9 +7,8 @@ import torch
 import toy
 from torch.nn import functional as F
 
-from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.models.inference.image_evidence import image_evidence
-from mmlabelpenet.workbench.variants import ClassActivation, TagHead
+from mmlabelpenet.workbench.variants import TagHead
 
 
 @pytest.fixture
@@ -70,37 +69,3 @@ def test_the_mean_of_an_activation_map_is_the_logit_up_to_bias_and_length():
     means = feature.mean((1, 2))[None]
     scale = head.norm.length / (means - head.norm.mean).norm()
     torch.testing.assert_close(head.activation_maps(feature).mean((1, 2)) * scale, (head(means) - head.fc.bias)[0])
-
-
-def test_labels_cover_what_reaches_the_threshold_and_weigh_as_probable_as_the_tag_is(net, toy_batch):
-    inputs, samples = toy_batch[0], copy.deepcopy(toy_batch[1])
-    stage, feature = net.eval().stages['classification'], net.extract_feat(inputs)
-    images = net.data_preprocessor.images(inputs, samples)
-    for index, sample in enumerate(samples):
-        sample.gt_image_labels.onehot[:] = 0
-        sample.gt_image_labels.onehot[index] = 1
-        (reading,) = toy.read_batch(stage.detector, feature[index : index + 1], samples[index : index + 1], record=False)
-        generator = ClassActivation(threshold=0.3, max_per_tag=1, min_iou=0.0)
-        with inference(stage):
-            explanation = generator.explain(stage.detector, reading)
-        labels = generator.label(images[index], explanation)
-        (tag,), (height, width) = reading.tags, reading.size
-        maps = stage.detector.roi_head.tag_head.activation_maps(reading.x[-1][0])[tag].clamp(min=0)
-        enlarged = F.interpolate(maps[None, None], scale_factor=8, mode='bilinear')[0, 0, :height, :width]
-        expected = enlarged > 0.3 * enlarged.max()
-        assert expected.any() and torch.equal(torch.from_numpy(labels.masks.masks[0]).bool(), expected)
-        torch.testing.assert_close(labels.weights, image_evidence(stage.detector, reading.x, sample)[[tag]])
-
-
-def test_a_stage_without_tag_head_is_refused(toy_net, toy_batch):
-    inputs, samples = toy_batch
-    detector = toy_net.stages['classification'].detector
-    readings = toy.read_batch(detector, toy_net.extract_feat(inputs), samples, record=False)
-    with pytest.raises(TypeError, match='needs a stage with a tag head'):
-        ClassActivation(max_per_tag=1).explain(detector, readings[0])
-
-
-@pytest.mark.parametrize('threshold', [0, 0.6])
-def test_a_threshold_outside_its_range_is_refused(threshold):
-    with pytest.raises(ValueError, match='share of the maximum'):
-        ClassActivation(threshold=threshold)

@@ -1,0 +1,150 @@
+"""First labels from class activation maps: thresholds, enlargements of the image, and spreading to similar places."""
+
+import copy
+
+import pytest
+import torch
+import toy
+from torch import nn
+from torch.nn import functional as F
+
+from mmlabelpenet.calibration.reading import inference
+from mmlabelpenet.models.backbones.tail import Tail
+from mmlabelpenet.models.inference.image_evidence import image_evidence
+from mmlabelpenet.workbench.variants import ClassActivation
+from mmlabelpenet.workbench.variants.class_activation import spread
+
+
+class BlockTail(Tail):
+    """Two blocks on the shared map of the toy network."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Conv2d(12, 12, 3, padding=1) for _ in range(2))
+        self.complete(12, 12, aspp=None, with_input=False)
+
+    def levels(self, x):
+        """The map and what each block makes of it."""
+        maps = [x]
+        for block in self.blocks:
+            maps.append(block(maps[-1]).relu())
+        return maps
+
+
+@pytest.fixture
+def net():
+    config = toy.model_config()
+    config['stages']['classification']['detector']['roi_head']['tag_head'] = dict(type='TagHead', in_channels=12)
+    net = toy.build(config)
+    with torch.no_grad():
+        net.stages['classification'].detector.roi_head.tag_head.fc.weight.normal_()
+    net.stages['classification'].detector.backbone = BlockTail()
+    return net
+
+
+def test_labels_cover_what_reaches_the_threshold_and_weigh_as_probable_as_the_tag_is(net, toy_batch):
+    inputs, samples = toy_batch[0], copy.deepcopy(toy_batch[1])
+    stage, feature = net.eval().stages['classification'], net.extract_feat(inputs)
+    images = net.data_preprocessor.images(inputs, samples)
+    for index, sample in enumerate(samples):
+        sample.gt_image_labels.onehot[:] = 0
+        sample.gt_image_labels.onehot[index] = 1
+        (reading,) = toy.read_batch(stage.detector, feature[index : index + 1], samples[index : index + 1], record=False)
+        generator = ClassActivation(threshold=0.3, max_per_tag=1, min_iou=0.0)
+        with inference(stage):
+            explanation = generator.explain(stage.detector, reading)
+        labels = generator.label(images[index], explanation)
+        (tag,), (height, width) = reading.tags, reading.size
+        maps = stage.detector.roi_head.tag_head.activation_maps(reading.x[-1][0])[tag].clamp(min=0)
+        enlarged = F.interpolate(maps[None, None], scale_factor=8, mode='bilinear')[0, 0, :height, :width]
+        expected = enlarged > 0.3 * enlarged.max()
+        assert expected.any() and torch.equal(torch.from_numpy(labels.masks.masks[0]).bool(), expected)
+        torch.testing.assert_close(labels.weights, image_evidence(stage.detector, reading.x, sample)[[tag]])
+
+
+def test_a_stage_without_tag_head_is_refused(toy_net, toy_batch):
+    inputs, samples = toy_batch
+    detector = toy_net.stages['classification'].detector
+    readings = toy.read_batch(detector, toy_net.extract_feat(inputs), samples, record=False)
+    with pytest.raises(TypeError, match='needs a stage with a tag head'):
+        ClassActivation(max_per_tag=1).explain(detector, readings[0])
+
+
+@pytest.mark.parametrize('threshold', [0, 0.6])
+def test_a_threshold_outside_its_range_is_refused(threshold):
+    with pytest.raises(ValueError, match='share of the maximum'):
+        ClassActivation(threshold=threshold)
+
+
+def test_maps_spread_as_the_definition_of_a_random_walk_says():
+    torch.manual_seed(0)
+    maps, levels = torch.rand(2, 3, 4), [torch.randn(5, 3, 4), torch.randn(7, 3, 4)]
+    cosines = torch.stack([F.cosine_similarity(f.flatten(1)[:, :, None], f.flatten(1)[:, None], dim=0) for f in levels]).mean(0)
+    expected = maps.flatten(1).clone()
+    for _ in range(3):
+        walked = torch.zeros_like(expected)
+        for place in range(12):
+            chances = cosines[place].clamp(min=0) ** 2
+            walked[:, place] = (expected * chances / chances.sum()).sum(1)
+        expected = walked
+    torch.testing.assert_close(spread(maps, levels, power=2, steps=3).flatten(1), expected)
+
+
+def test_places_without_similar_features_receive_nothing_and_a_constant_map_stays():
+    feature = torch.tensor([[[1.0, 2.0, -1.0]], [[0.0, 0.0, 0.0]]])
+    torch.testing.assert_close(spread(torch.tensor([[[1.0, 0.0, 0.0]]]), [feature]), torch.tensor([[[0.5, 0.5, 0.0]]]))
+    torch.manual_seed(0)
+    torch.testing.assert_close(spread(torch.ones(1, 4, 5), [torch.randn(6, 4, 5)]), torch.ones(1, 4, 5))
+
+
+def test_a_tail_without_levels_is_refused_where_maps_spread(net, toy_batch):
+    net.stages['classification'].detector.backbone = toy.build(toy.model_config()).stages['classification'].detector.backbone
+    with pytest.raises(TypeError, match='ToyTail has none'):
+        _explained(net, toy_batch, spread=dict())
+
+
+def _explained(net, toy_batch, **settings):
+    net.stages['classification'].labels = ClassActivation(max_per_tag=1, min_iou=0.0, **settings)
+    return [explanation.maps for _, explanation in net.eval().explain('classification', *toy_batch)]
+
+
+def test_a_label_pass_averages_the_maps_of_the_image_and_of_its_enlargements(net, toy_batch):
+    inputs, samples = toy_batch
+    found = _explained(net, toy_batch, zooms=[1.5], threshold=0.5)
+    stage = net.stages['classification']
+    detector, head = stage.detector, stage.detector.roi_head.tag_head
+    for index, sample in enumerate(samples):
+        own = inputs[index : index + 1, :, : sample.pad_shape[0], : sample.pad_shape[1]]
+        tags = sample.gt_image_labels.onehot.nonzero().flatten().tolist()
+        maps = []
+        for image in (own, F.interpolate(own, scale_factor=1.5, mode='bilinear')):
+            with inference(stage):
+                each = head.activation_maps(detector.extract_feat(net.extract_feat(image))[-1][0])[tags].clamp(min=0)
+            maps.append(each / each.flatten(1).amax(1).clamp(min=1e-9)[:, None, None])
+        mean = (F.interpolate(maps[0][None], maps[1].shape[1:], mode='bilinear')[0] + maps[1]) / 2
+        height, width = sample.img_shape[:2]
+        size = [round(side * 8 / 1.5) for side in mean.shape[1:]]
+        expected = F.interpolate(mean[None], size, mode='bilinear')[0, :, :height, :width]
+        expected = expected / expected.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]
+        torch.testing.assert_close(torch.from_numpy(found[index]), expected)
+
+
+def test_a_map_that_spreads_differs_and_reads_the_levels_of_the_tail(net, toy_batch):
+    plain, moved = _explained(net, toy_batch), _explained(net, toy_batch, spread=dict(power=1))
+    assert all(a.shape == b.shape and (a.sum() == 0 or abs(a - b).max() > 0.01) for a, b in zip(plain, moved, strict=True))
+
+
+def test_predictions_and_labels_read_the_same_enlargements(net, toy_batch):
+    labels = _explained(net, toy_batch, zooms=[1.5], spread=dict())
+    for sample, maps in zip(net.predict(*toy_batch, stages=['classification'], explain=True), labels, strict=True):
+        assert (sample.explanations['classification'].maps == maps).all()
+
+
+def test_other_settings_are_other_labels_for_a_store():
+    settings = [ClassActivation(**each).settings() for each in ({}, dict(zooms=[1.5]), dict(spread=dict()), dict(spread=dict(steps=3)))]
+    assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
+
+
+def test_a_factor_that_does_not_enlarge_is_refused():
+    with pytest.raises(ValueError, match='factors above 1'):
+        ClassActivation(zooms=[1.0])
