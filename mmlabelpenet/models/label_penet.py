@@ -180,6 +180,5 @@ class LabelPENet(BaseDetector):
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:
         """Detections of the stages in ``test_cfg``, or of the given ones; further arguments and result as for :class:`Inference`."""
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
-        stages = kwargs.get('stages') or self.inference.stages
-        views = self.views(batch_inputs, batch_data_samples, store=False, explained=stages)
+        views = self.views(batch_inputs, batch_data_samples, store=False, explained=self.inference.explained(**kwargs))
         return [self.inference([view], image, rescale, **kwargs) for view, image in zip(views, images, strict=True)]

@@ -43,6 +43,12 @@ class Inference:
         self.teller = tellers[0] if image_evidence else None
         self.refinement = MaskRefinement(**refinement)
 
+    def explained(
+        self, stages: Sequence[str] | None = None, with_masks: bool | None = None, explain: bool = False, **_: object
+    ) -> Sequence[str]:
+        """Stages whose label generators look at an image when it is called with these arguments: for masks and for explanations."""
+        return (stages or self.stages) if explain or (self.with_masks if with_masks is None else with_masks) else ()
+
     @torch.no_grad()
     def __call__(
         self,

@@ -72,23 +72,27 @@ class ClassActivation(AttentionGenerator):
         stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
         if not self.zooms and self.spread is None:
             return head.activation_maps(reading.x[-1][0])[classes].clamp(min=0), stride
-        zooms, maps = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared], []
+        zooms = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared]
+        levels = [] if self.spread is None else tail_levels(detector.backbone, reading.shared[zooms[-1]])
+        maps = []
         for zoom in zooms:
-            (*_, feature) = detector.extract_feat(reading.shared[zoom])
-            maps.append(head.activation_maps(feature[0])[classes].clamp(min=0))
+            known = levels if zoom == zooms[-1] else []
+            shared = (reading.shared[zoom], known[-1]) if known else reading.shared[zoom]
+            x = reading.x if zoom == 1 else detector.extract_feat(shared)
+            maps.append(head.activation_maps(x[-1][0])[classes].clamp(min=0))
         size = maps[-1].shape[1:]
         mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)
-        if self.spread is not None:
-            mean = spread(mean, self._levels(detector.backbone, reading.shared[zooms[-1]]), **self.spread)
+        if self.spread is not None:  # the last level tells classes apart, not objects
+            mean = spread(mean, [level[0] for level in levels[:-1]], **self.spread)
         return mean, stride / zooms[-1]
 
-    @staticmethod
-    def _levels(tail: nn.Module, shared: Tensor) -> list[Tensor]:
-        """Features (D, h', w') of an image at each level of a tail but the last, which tells classes and not objects apart."""
-        if not isinstance(tail, Tail):
-            kind = type(tail).__name__
-            raise TypeError(f'spread compares the levels of a tail, and {kind} has none. Set spread=None, or derive {kind} from Tail.')
-        return [level[0] for level in tail.levels(tail.entry(shared))[:-1]]
+
+def tail_levels(tail: nn.Module, shared: Tensor) -> list[Tensor]:
+    """Features (1, D, h', w') of a shared map at each level of a tail; a TypeError for a tail that has none."""
+    if not isinstance(tail, Tail):
+        kind = type(tail).__name__
+        raise TypeError(f'spread compares the levels of a tail, and {kind} has none. Set spread=None, or derive {kind} from Tail.')
+    return tail.levels(tail.entry(shared))
 
 
 def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: int = 2) -> Tensor:

@@ -140,6 +140,16 @@ def test_predictions_and_labels_read_the_same_enlargements(net, toy_batch):
         assert (sample.explanations['classification'].maps == maps).all()
 
 
+def test_boxes_alone_need_no_enlargement(net, toy_batch, monkeypatch):
+    net.stages['classification'].labels = ClassActivation(zooms=[1.5])
+    runs, compute = [], net.extract_feat
+    monkeypatch.setattr(net, 'extract_feat', lambda inputs: runs.append(inputs.shape) or compute(inputs))
+    net.eval().predict(*toy_batch, stages=['classification'], with_masks=False)
+    boxes = len(runs)
+    net.predict(*toy_batch, stages=['classification'], with_masks=True)
+    assert boxes == len(toy_batch[1]) and len(runs) - boxes == 2 * boxes
+
+
 def test_other_settings_are_other_labels_for_a_store():
     settings = [ClassActivation(**each).settings() for each in ({}, dict(zooms=[1.5]), dict(spread=dict()), dict(spread=dict(steps=3)))]
     assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
