@@ -206,6 +206,16 @@ def build(config, seed=0):
     return module
 
 
+def net_with_tag_head():
+    """The toy network, whose classification stage also classifies the whole image."""
+    config = model_config()
+    config['stages']['classification']['detector']['roi_head']['tag_head'] = dict(type='TagHead', in_channels=12)
+    net = build(config)
+    with torch.no_grad():
+        net.stages['classification'].detector.roi_head.tag_head.fc.weight.normal_()
+    return net
+
+
 def make_data(root):
     """Render the images and write proposals of both splits; returns the folder of the devkit."""
     data_root = Path(root) / 'rendered'

@@ -33,11 +33,7 @@ class BlockTail(Tail):
 
 @pytest.fixture
 def net():
-    config = toy.model_config()
-    config['stages']['classification']['detector']['roi_head']['tag_head'] = dict(type='TagHead', in_channels=12)
-    net = toy.build(config)
-    with torch.no_grad():
-        net.stages['classification'].detector.roi_head.tag_head.fc.weight.normal_()
+    net = toy.net_with_tag_head()
     net.stages['classification'].detector.backbone = BlockTail()
     return net
 

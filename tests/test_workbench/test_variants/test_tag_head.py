@@ -13,12 +13,7 @@ from mmlabelpenet.workbench.variants import TagHead
 
 @pytest.fixture
 def net():
-    config = toy.model_config()
-    config['stages']['classification']['detector']['roi_head']['tag_head'] = dict(type='TagHead', in_channels=12)
-    net = toy.build(config)
-    with torch.no_grad():
-        net.stages['classification'].detector.roi_head.tag_head.fc.weight.normal_()
-    return net
+    return toy.net_with_tag_head()
 
 
 def test_the_loss_is_the_cross_entropy_of_each_tag_averaged_over_images_that_have_one(toy_batch):
