@@ -17,6 +17,7 @@ from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.files import file_hash
 from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
@@ -236,7 +237,8 @@ def toy_proposals(devkit, image_id, rng):
     boxes = np.concatenate([truth, np.concatenate([corner, corner + rng.uniform(16, 60, size=(10, 2))], 1)])
     boxes = boxes.clip(0, (WIDTH, HEIGHT, WIDTH, HEIGHT)).round(2).astype(np.float32)
     boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1) > 4]
-    return ProposalRecord(image_id, (HEIGHT, WIDTH), boxes, rng.permutation(len(boxes)).astype(np.float32) / len(boxes))
+    scores = rng.permutation(len(boxes)).astype(np.float32) / len(boxes)
+    return ProposalRecord(image_id, (HEIGHT, WIDTH), boxes, scores, file_hash(devkit.image_path(image_id)))
 
 
 def with_mixed_sizes(data_root, root):
@@ -249,7 +251,7 @@ def with_mixed_sizes(data_root, root):
         bboxes, scores = file.get(name)
         bboxes = bboxes.clip(0, (w, h, w, h))
         kept = (bboxes[:, 2:] - bboxes[:, :2]).min(1) > 4
-        records.append(ProposalRecord(name, (h, w), bboxes[kept], scores[kept]))
+        records.append(ProposalRecord(name, (h, w), bboxes[kept], scores[kept], file_hash(path)))
     write_proposals(Path(root) / 'train.npz', records, dict(split='train'))
     return Path(root) / 'rendered'
 

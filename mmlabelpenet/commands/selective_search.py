@@ -28,7 +28,7 @@ from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
-from mmlabelpenet.files import atomic_write, locked
+from mmlabelpenet.files import atomic_write, file_hash, locked
 from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import read_image
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
@@ -152,7 +152,9 @@ def merge_shards(args: argparse.Namespace, image_ids: list[str], settings: dict[
             raise ValueError(
                 f'{str(file.path)!r} is of another list or other settings: {file.settings}; asked for {wanted}. Search it again.'
             )
-    records = (ProposalRecord(name, file.size(name), *file.get(name)) for file in files.values() for name in file.image_ids)
+    records = (
+        ProposalRecord(name, file.size(name), *file.get(name), file.image_hash(name)) for file in files.values() for name in file.image_ids
+    )
     write_proposals(args.out, records, settings)
     for path in paths.values():
         path.unlink()
@@ -216,7 +218,7 @@ def start_worker(parent: int) -> None:
 
 
 def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str:
-    """Search one image and leave its part: an ``.npz``, which has checksums, of ``size`` (h, w) and ``bboxes``.
+    """Search one image and leave its part: an ``.npz``, which has checksums, of ``size`` (h, w), ``bboxes`` and the image's ``sha256``.
 
     Raises:
         ValueError: the image cannot be read.
@@ -225,7 +227,7 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
     image = read_image(path)
     bboxes, _ = shrunk_search(image, search, max_side)
     with atomic_write(part_path(parts, image_id), 'wb') as file:
-        np.savez(file, size=np.array(image.shape[:2]), bboxes=bboxes)
+        np.savez(file, size=np.array(image.shape[:2]), bboxes=bboxes, sha256=np.array(file_hash(path)))
     return image_id
 
 
@@ -244,6 +246,7 @@ def read_part(parts: Path, image_id: str) -> ProposalRecord:
     try:
         part = ArrayFile(path)
         (h, w), bboxes = part.load('size').tolist(), part.load('bboxes')
+        sha256 = str(part.load('sha256')) if 'sha256' in part else ''  # parts of earlier versions lack it
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise ValueError(f'{str(path)!r} is damaged ({error}). Remove it, then give the same command again.') from error
-    return ProposalRecord(image_id, (h, w), bboxes, np.ones(len(bboxes), np.float32))
+    return ProposalRecord(image_id, (h, w), bboxes, np.ones(len(bboxes), np.float32), sha256)

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ProposalRecord:
-    """Proposals of one image: its name, its (h, w), ``bboxes`` float32 (R, 4), ``scores`` float32 (R,)."""
+    """Proposals of one image: its name, its (h, w), ``bboxes`` float32 (R, 4), ``scores`` float32 (R,).
+
+    ``sha256`` is that of the image's file, hexadecimal, of which the first 16 digits are kept; empty if it is not known.
+    """
 
     image_id: str
     size: tuple[int, int]
     bboxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    sha256: str = ''
 
 
 def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:

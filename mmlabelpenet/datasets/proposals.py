@@ -1,8 +1,9 @@
 """The proposal file: boxes of every image of a split in one ``.npz`` without pickles, memory-mapped.
 
 Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
-proposals of each image, ``settings`` JSON text, ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1,
-``scores`` float32 (sum R,). Images are sorted by name and the boxes of an image by :func:`canonical_order`, so that the same proposals give
+proposals of each image, ``settings`` JSON text, ``images`` uint64 (N,), the first 16 digits of the SHA-256 of each image's file (0 where it
+is not known; absent if all are), ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1, ``scores`` float32
+(sum R,). Images are sorted by name and the boxes of an image by :func:`canonical_order`, so that the same proposals give
 the same bytes. Files of the first format, compressed and with one checksum of all, are read whole.
 
 Shapes: N images, R proposals of one image. Boxes: float32 xyxy in original pixels, half-open.
@@ -23,12 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import atomic_write
+from ..files import atomic_write, file_hash
 from ..formats.mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
 from ..schema import decode_json
 from .proposal_records import ProposalRecord, canonical_order, check_record
 
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
+_HASHES = 'images'  # an array of the index that files of earlier versions lack
 _FIRST = ('image_ids', 'sizes', 'offsets', 'bboxes', 'scores', 'settings')  # arrays of the first format
 _MOST = 100  # times its length that a file of the first format may unpack to
 _MALFORMED = (
@@ -80,8 +82,10 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
             'digests': np.array([one.digest for one in kept], np.uint64),
             'settings': np.array(json.dumps(dict(settings), sort_keys=True)),
         }
+        if any(one.image for one in kept):
+            index[_HASHES] = np.array([one.image for one in kept], np.uint64)
         total = int(index['offsets'][-1])
-        arrays: dict[str, NDArray | Streamed] = {**index, 'checksum': np.array(_checksum(index, _INDEX))}
+        arrays: dict[str, NDArray | Streamed] = {**index, 'checksum': np.array(_checksum(index, index))}
         arrays['bboxes'] = Streamed(_FLOAT, (total, 4), read_back(spool, ((one.start, 4 * one.count) for one in kept), _FLOAT))
         if not all(one.ones for one in kept):
             places = ((one.start + 16 * one.count, one.count) for one in kept)
@@ -100,6 +104,7 @@ class _Kept:
     start: int
     digest: int
     ones: bool
+    image: int
 
 
 def _spool(records: Iterable[ProposalRecord], file: Any) -> Iterator[_Kept]:
@@ -110,7 +115,8 @@ def _spool(records: Iterable[ProposalRecord], file: Any) -> Iterator[_Kept]:
         start = file.tell()
         file.write(bboxes.tobytes() + scores.tobytes())
         h, w = (int(side) for side in record.size)
-        yield _Kept(record.image_id, (h, w), len(scores), start, _digest(bboxes, scores), bool((scores == 1).all()))
+        ones, image = bool((scores == 1).all()), int(record.sha256[:16] or '0', 16)
+        yield _Kept(record.image_id, (h, w), len(scores), start, _digest(bboxes, scores), ones, image)
 
 
 class ProposalFile:
@@ -124,6 +130,7 @@ class ProposalFile:
     Attributes:
         image_ids: images with proposals, sorted.
         settings: how the proposals were made.
+        knows_images: whether the file has hashes of image files, so that :meth:`check_image` compares something.
 
     Raises:
         FileNotFoundError: no such file; the message carries the command that makes it.
@@ -141,6 +148,7 @@ class ProposalFile:
             raise ValueError(f'{str(self.path)!r} is not a proposal file or is damaged ({error}). {self._todo}') from error
         self.image_ids: list[str] = arrays['image_ids'].tolist()
         self._arrays, self._index = arrays, {image_id: k for k, image_id in enumerate(self.image_ids)}
+        self.knows_images = _HASHES in arrays
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         """A process that gets the file opens it by itself."""
@@ -175,6 +183,21 @@ class ProposalFile:
         known = self._arrays.get('digests')
         number = _digest(*self.get(image_id)) if known is None else int(known[self._index[image_id]])
         return f'{number:016x} {self.size(image_id)}'
+
+    def image_hash(self, image_id: str) -> str:
+        """The first 16 digits of the SHA-256 of an image's file; empty where it is not known."""
+        self.check([image_id])
+        number = int(self._arrays[_HASHES][self._index[image_id]]) if self.knows_images else 0
+        return f'{number:016x}' if number else ''
+
+    def check_image(self, image_id: str, path: str | os.PathLike[str]) -> None:
+        """Raise a ValueError if an image's file is not the one that the proposals were made on, where that is known."""
+        known = self.image_hash(image_id)
+        if known and file_hash(path)[:16] != known:
+            raise ValueError(
+                f'{os.fspath(path)} has changed since its proposals in {str(self.path)!r} were made. Put the old image back, or make the '
+                f'proposals again with\n    {self.command} --overwrite'
+            )
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(h, w) of the image the proposals were made on."""
@@ -215,8 +238,9 @@ class ProposalFile:
         first = 'digests' not in file
         if first and file.claimed() > _MOST * self.path.stat().st_size:
             raise ValueError(f'it claims {file.claimed()} bytes in a file of {self.path.stat().st_size}')
-        arrays = {name: file.load(name) for name in (_FIRST if first else _INDEX)}
-        if _checksum(arrays, _FIRST if first else _INDEX) != str(file.load('checksum')):
+        index = _FIRST if first else (*_INDEX, _HASHES) if _HASHES in file else _INDEX
+        arrays = {name: file.load(name) for name in index}
+        if _checksum(arrays, index) != str(file.load('checksum')):
             raise ValueError('its checksum does not fit')
         if not first:
             arrays |= {name: file.map(name) for name in ('bboxes', 'scores') if name in file}
@@ -227,9 +251,10 @@ class ProposalFile:
 def _check_arrays(arrays: Mapping[str, NDArray]) -> None:
     count, total = len(arrays['image_ids']), len(arrays['bboxes'])
     shapes = dict(
-        sizes=(count, 2), offsets=(count + 1,), digests=(count,), bboxes=(total, 4), scores=(total,), settings=(), image_ids=(count,)
-    )
-    kinds = dict(sizes='i', offsets='i', digests='u', bboxes='f', scores='f', settings='U', image_ids='U')
+        sizes=(count, 2), offsets=(count + 1,), digests=(count,), bboxes=(total, 4), scores=(total,), settings=(), image_ids=(count,),
+        images=(count,),
+    )  # fmt: skip
+    kinds = dict(sizes='i', offsets='i', digests='u', bboxes='f', scores='f', settings='U', image_ids='U', images='u')
     for name, values in arrays.items():
         if values.shape != shapes[name] or values.dtype.kind != kinds[name]:
             raise ValueError(f'{name} has the shape {values.shape} and the type {values.dtype}')

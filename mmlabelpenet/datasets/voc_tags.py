@@ -4,6 +4,8 @@ Ground-truth boxes and masks are not read here at all. Metrics read them themsel
 """
 
 import random
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -42,8 +44,8 @@ class VOCTags(BaseDataset):
 
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
-        ValueError: a tag is not a class, proposals are of another split, an image cannot be read or has changed since it was labelled,
-            another filter, ``ann_file`` or ``data_prefix``, or a pipeline that tags and proposals cannot follow.
+        ValueError: a tag is not a class, proposals are of another split, an image cannot be read or has changed since its labels or
+            proposals were made, another filter, ``ann_file`` or ``data_prefix``, or a pipeline that tags and proposals cannot follow.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -92,6 +94,8 @@ class VOCTags(BaseDataset):
         self.proposal_file = None if self.proposal_path is None else ProposalFile(self.proposal_path, self.data_root, self.split)
         if self.proposal_file is not None:
             self.proposal_file.check(image_ids)
+            if not self.proposal_file.knows_images:
+                _note_unknown_images(self.proposal_file.path)
         return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
@@ -167,17 +171,26 @@ class VOCTags(BaseDataset):
             MMLogger.get_current_instance().warning(message)
 
     def prepare_data(self, idx: int) -> dict:
-        """Run the pipeline; an image that cannot be read, or is not the one that was labelled, is named."""
+        """Run the pipeline; an image that cannot be read, or has changed since its labels or proposals were made, is named."""
         info = self.get_data_info(idx)
         try:
             if self.store is not None:
                 self.store.check_image(info['img_id'], info['img_path'])
-            return self.pipeline(info)
+            sample = self.pipeline(info)
+            if self.proposal_file is not None:  # not before: an image that has been damaged since may be passed over
+                self.proposal_file.check_image(info['img_id'], info['img_path'])
+            return sample
         except (AssertionError, OSError, cv2.error) as error:
             if cv2.imread(info['img_path']) is not None:  # a step of the pipeline has failed
                 raise
             message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'
             raise UnreadableImageError(message) from error
+
+
+@cache
+def _note_unknown_images(path: Path) -> None:
+    message = f'{str(path)!r} was made by an earlier version or another program and does not know its image files'
+    MMLogger.get_current_instance().warning(f'{message}: an image that is replaced by another one of its size goes unnoticed.')
 
 
 def seed_augmentation(draw: Draw) -> None:

@@ -2,6 +2,7 @@ import json
 import pickle
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord, canonical_order
 from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, _checksum, _digest, proposal_command, write_proposals
+from mmlabelpenet.files import file_hash
 
 DATA = Path(__file__).parents[1] / 'data'
 
@@ -310,3 +312,29 @@ def test_an_image_twice_or_another_suffix_is_refused(tmp_path):
 def test_settings_are_readable_text(path):
     with np.load(path, allow_pickle=False) as file:
         assert json.loads(str(file['settings']))['mode'] == 'fast'
+
+
+def test_an_image_that_was_replaced_by_another_of_its_size_is_refused(tmp_path):
+    (tmp_path / 'a.jpg').write_bytes(b'one')
+    record = random_records(images=1)[0]
+    for sha256 in (file_hash(tmp_path / 'a.jpg'), ''):
+        write_proposals(tmp_path / 'p.npz', [replace(record, sha256=sha256)], {})
+        proposals = ProposalFile(tmp_path / 'p.npz')
+        proposals.check_image('image0', tmp_path / 'a.jpg')
+        assert proposals.image_hash('image0') == sha256[:16] and proposals.knows_images == bool(sha256)
+    proposals.check_image('image0', tmp_path / 'nowhere.jpg')  # nothing to compare with: the file is not read
+    write_proposals(tmp_path / 'p.npz', [replace(record, sha256=file_hash(tmp_path / 'a.jpg')), *random_records()[1:]], {})
+    (tmp_path / 'a.jpg').write_bytes(b'two')
+    proposals = ProposalFile(tmp_path / 'p.npz', 'data', 'train')
+    with pytest.raises(ValueError, match=r'a.jpg has changed since its proposals in .* were made.*\n.*selective_search.* --overwrite$'):
+        proposals.check_image('image0', tmp_path / 'a.jpg')
+    proposals.check_image('image1', tmp_path / 'a.jpg')
+
+
+def test_a_changed_hash_of_an_image_breaks_the_checksum(tmp_path):
+    write_proposals(tmp_path / 'p.npz', [replace(record, sha256='0123456789abcdef') for record in random_records()], {})
+    with np.load(tmp_path / 'p.npz') as file:
+        arrays = dict(file)
+    np.savez(tmp_path / 'p.npz', **arrays | dict(images=arrays['images'] + np.uint64(1)))
+    with pytest.raises(ValueError, match='checksum'):
+        ProposalFile(tmp_path / 'p.npz')

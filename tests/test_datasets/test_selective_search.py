@@ -15,7 +15,7 @@ from mmlabelpenet.commands import selective_search as command
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
-from mmlabelpenet.files import locked
+from mmlabelpenet.files import file_hash, locked
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
 
@@ -220,6 +220,8 @@ def test_shards_merge_into_the_bytes_of_one_run(tool, root, tmp_path):
         run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4', '--min-size', '30')
     run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4')
     assert (tmp_path / 'p.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
+    path = root / 'JPEGImages/train_00002.jpg'
+    assert ProposalFile(tmp_path / 'p.npz').image_hash(path.stem) == file_hash(path)[:16]
     assert sorted(path.name for path in tmp_path.iterdir()) == ['p.npz', 'whole.npz']
     with pytest.raises(ValueError, match='shard 7 of 7 is empty'):
         run_tool(tool, root, tmp_path / 'q.npz', '--shard', '7/7')

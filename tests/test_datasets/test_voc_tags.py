@@ -13,6 +13,8 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet import datasets
+from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.evaluation.voc import VOCDevkit
@@ -229,6 +231,28 @@ def test_proposals_of_another_image_size_are_refused(root):
     cv2.imwrite(path, cv2.imread(path)[:90])
     with pytest.raises(ValueError, match=r"'train_.*\(96, 128\).*\(90, 128\)"):
         dataset[Draw(0, 0)]
+
+
+def test_an_image_that_was_replaced_since_its_proposals_were_made_is_refused(root):
+    dataset = build(root)
+    path, name = Path(dataset.get_data_info(0)['img_path']), dataset.get_data_info(0)['img_id']
+    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    with pytest.raises(ValueError, match=f'{name}.jpg has changed since its proposals in .*train.npz.* were made'):
+        dataset[0]
+    assert dataset[1] is not None
+
+
+def test_proposals_of_an_earlier_version_are_used_with_a_warning_once(root, monkeypatch):
+    file = ProposalFile(root.parent / 'train.npz')
+    records = [ProposalRecord(name, file.size(name), *file.get(name)) for name in file.image_ids]
+    write_proposals(root.parent / 'train.npz', records, file.settings)
+    said: list[str] = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+    dataset = build(root)
+    build(root)
+    path = dataset.get_data_info(0)['img_path']
+    cv2.imwrite(path, 255 - cv2.imread(path))
+    assert dataset[0] is not None and len(said) == 1 and 'does not know its image files' in said[0]
 
 
 def test_proposals_are_not_asked_for_where_no_stage_needs_them(root):

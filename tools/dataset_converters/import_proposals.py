@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
     from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
+    from mmlabelpenet.files import file_hash
     from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record, other_orders
     from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
 
@@ -68,7 +69,8 @@ def main(argv: list[str] | None = None) -> None:
             f'{layout.xyxy(foreign.boxes[first][:1])[0].tolist()} (x1 y1 x2 y2). If you are sure, say so with --order.'
         )
     tidied = Tidied()
-    records = (import_record(i, sizes[i], foreign, layout, args.min_size, tidied) for i in image_ids)
+    made = (import_record(i, sizes[i], foreign, layout, args.min_size, tidied) for i in image_ids)
+    records = (replace(record, sha256=file_hash(devkit.image_path(record.image_id))) for record in made)
     write_proposals(args.out, records, settings)
     corner = '' if layout.order == 'xywh' else f', last pixel {"inside" if layout.last_inside else "outside"}'
     print(f'boxes read as {layout.order} from pixel {layout.first_pixel}{corner}; {tidied}')

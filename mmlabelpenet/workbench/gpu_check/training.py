@@ -121,6 +121,7 @@ def render(root: Path, small: bool) -> str:
     from mmlabelpenet.datasets.proposal_records import ProposalRecord
     from mmlabelpenet.datasets.proposals import write_proposals
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, selective_search
+    from mmlabelpenet.files import file_hash
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
     render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
@@ -130,7 +131,7 @@ def render(root: Path, small: bool) -> str:
         for path in sorted((root / 'JPEGImages').glob(f'{split}_*')):
             image = cv2.imread(str(path))
             boxes = selective_search(image, SelectiveSearchSettings(min_size=28))[0] if searched else windows(*image.shape[:2])
-            records.append(ProposalRecord(path.stem, image.shape[:2], boxes, np.ones(len(boxes), np.float32)))
+            records.append(ProposalRecord(path.stem, image.shape[:2], boxes, np.ones(len(boxes), np.float32), file_hash(path)))
         write_proposals(root / f'proposals/{split}.npz', records, dict(kind='selective search' if searched else 'sliding windows'))
     return 'selective search' if searched else 'sliding windows, since OpenCV has no selective search: metrics are lower'
 

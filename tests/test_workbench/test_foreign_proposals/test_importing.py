@@ -12,6 +12,7 @@ from scipy.io import savemat
 
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.files import file_hash
 from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record
 from mmlabelpenet.workbench.foreign_proposals.layouts import MATLAB, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.readers import Foreign
@@ -107,6 +108,7 @@ def test_objects_written_as_matlab_would_are_found_again_whole(main, devkit, toy
         objects = devkit.objects(image_id).bboxes
         found, _ = proposals.get(image_id, (toy.HEIGHT, toy.WIDTH))
         assert sorted(found.tolist()) == sorted(np.unique(objects, axis=0).tolist())
+        assert proposals.image_hash(image_id) == file_hash(devkit.image_path(image_id))[:16]
 
 
 def test_another_order_is_said_or_noticed(main, devkit, toy_root, tmp_path, capsys):
