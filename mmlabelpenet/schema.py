@@ -7,12 +7,14 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 T = TypeVar('T')
+_SEARCHED = 32 << 20  # bytes of a file in which repeated keys are looked for: a second at most
 
 
 def plain_json(value: Any) -> Any:
@@ -81,9 +83,28 @@ def read_json(path: str | os.PathLike[str], kind: type[T], what: str, todo: str 
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not of this kind; the message names file and place.
+        ValueError: the file is not of this kind, or (up to 32 MB, above which programs write them) an object has a key twice; the message
+            names file and place.
     """
-    return decode_json(Path(path).read_bytes(), kind, f'{str(path)!r} is not {what}', todo)
+    content, problem = Path(path).read_bytes(), f'{str(path)!r} is not {what}'
+    value = decode_json(content, kind, problem, todo)
+    if len(content) <= _SEARCHED:
+        _check_keys(content, problem, todo)
+    return value
+
+
+def _check_keys(content: bytes, problem: str, todo: str) -> None:
+    """Refuse an object that has a key twice: JSON readers keep the last one silently."""
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        if len({key for key, _ in pairs}) < len(pairs):
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise ValueError(f'the key {short(twice)} appears twice in one object')
+
+    try:
+        json.loads(content.decode('utf-8-sig', 'replace'), object_pairs_hook=check, parse_int=len, parse_float=len, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{problem} ({error}). {todo}'.rstrip()) from error
 
 
 def decode_json(content: bytes, kind: type[T], problem: str, todo: str = '') -> T:

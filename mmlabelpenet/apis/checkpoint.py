@@ -13,17 +13,11 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mmlabelpenet.schema import convert, read_json
+from mmlabelpenet.apis.run_note import read_note
+from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import read_tensors
 
-RUN_FILE = 'run.json'  # of a work dir: what is trained there
 OLD_NAME = re.compile(r'(stages\.\w+\.)((?:backbone|rpn_head|roi_head)\.)')  # of version 0.1: stages were detectors
-
-
-class _Run(msgspec.Struct):
-    """What is read of ``run.json``: size and time of the checkpoints that were there when the training began, by name."""
-
-    earlier: dict[str, tuple[int, int]] = {}
 
 
 class _DatasetMeta(msgspec.Struct):
@@ -99,7 +93,7 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     """
     work_dir, noted = Path(work_dir), Path(work_dir, 'last_checkpoint')
     last = work_dir / Path(noted.read_text(errors='replace').strip()).name if noted.is_file() else None
-    stamps, others = checkpoint_stamps(work_dir), earlier_checkpoints(work_dir)
+    stamps, others = checkpoint_stamps(work_dir), read_note(work_dir).earlier
     paths = [work_dir / name for name, stamp in stamps.items() if others.get(name) != stamp]
     if stamps and not paths:
         print_log(f'The checkpoints of {work_dir} are of an earlier training, which another followed.', 'current', logging.WARNING)
@@ -119,12 +113,6 @@ def checkpoint_stamps(work_dir: str | Path) -> dict[str, tuple[int, int]]:
     """Size and time of change of every checkpoint of a work dir, by name."""
     paths = [*Path(work_dir).glob('iter_*.pth'), *Path(work_dir).glob('epoch_*.pth')]  # schedules in epochs: mmdet's models
     return {path.name: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
-
-
-def earlier_checkpoints(work_dir: str | Path) -> dict[str, tuple[int, int]]:
-    """As :func:`checkpoint_stamps`, of those that were there when the last training from the start began."""
-    path = Path(work_dir, RUN_FILE)
-    return read_json(path, _Run, 'the note of a training', 'Remove it.').earlier if path.is_file() else {}
 
 
 def is_whole(path: str | Path) -> bool:

@@ -22,6 +22,7 @@ from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_cla
 from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
 from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, usable_device
 from mmlabelpenet.apis.results import Prediction, worth_showing
+from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import shipped
@@ -210,7 +211,7 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
         if checkpoint is None:
             raise ValueError(f'{str(path)!r} is a config: give the checkpoint too, or the work dir of a training, which has both.')
         return config, Path(checkpoint)
-    configs, pointer = sorted(path.glob('*/vis_data/config.py')), path / 'last_checkpoint'
+    configs, pointer = run_files(path), path / 'last_checkpoint'
     if not configs or not (checkpoint or pointer.is_file()):
         raise FileNotFoundError(f'{str(path)!r} holds no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
     return load_config(configs[-1]), Path(checkpoint) if checkpoint else path / Path(pointer.read_text().strip()).name

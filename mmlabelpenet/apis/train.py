@@ -1,6 +1,5 @@
 """Training from a config."""
 
-import json
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -10,23 +9,18 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from msgspec.structs import replace
 from torch import nn
 
 from mmlabelpenet import ops
-from mmlabelpenet.apis.checkpoint import (
-    RUN_FILE,
-    check_classes,
-    checkpoint_stamps,
-    earlier_checkpoints,
-    find_checkpoint,
-    read_checkpoint,
-)  # fmt: skip
+from mmlabelpenet.apis.checkpoint import check_classes, checkpoint_stamps, find_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import check_metrics, check_parts, config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap
-from mmlabelpenet.files import atomic_write, locked_by_first_rank
+from mmlabelpenet.apis.run_note import RunNote, read_note, write_note
+from mmlabelpenet.files import locked_by_first_rank
 
 
 def train(
@@ -64,6 +58,9 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
         config.visualizer.vis_backends = [*config.visualizer.vis_backends, dict(type='TensorboardVisBackend')]
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
+    if runner.rank == 0:
+        note = read_note(config.work_dir)
+        write_note(config.work_dir, replace(note, runs=[*note.runs, runner.timestamp]))
     ops.log_kernels()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     check_input(model)
@@ -117,11 +114,9 @@ def note_run(config: Config) -> None:
     checkpoints are of earlier trainings, from which this one does not go on.
     """
     if int(os.environ.get('RANK', 0)) == 0:
-        earlier = (earlier_checkpoints if config.get('resume') else checkpoint_stamps)(config.work_dir)
-        seed = config.get('randomness', {}).get('seed')
-        run = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=seed, earlier=earlier)
-        with atomic_write(Path(config.work_dir) / RUN_FILE) as file:
-            file.write(json.dumps(run, indent=1) + '\n')
+        known, seed = read_note(config.work_dir), config.get('randomness', {}).get('seed')
+        earlier = known.earlier if config.get('resume') else checkpoint_stamps(config.work_dir)
+        write_note(config.work_dir, RunNote(config.filename, recipe_hash(config), seed, earlier, known.runs))
 
 
 def scale_learning_rate(config: Config) -> None:

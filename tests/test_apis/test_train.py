@@ -106,7 +106,8 @@ def test_resuming_a_run_without_a_checkpoint_begins_with_the_configs_weights(toy
 def test_a_run_is_noted_in_its_work_dir(toy_root, first):
     noted = json.loads(Path(first.work_dir, 'run.json').read_text())
     cfg = config(toy_root, 'elsewhere')
-    assert noted == dict(config=cfg.filename, recipe_sha256=recipe_hash(cfg), seed=cfg.randomness.seed, earlier={})
+    assert noted == dict(config=cfg.filename, recipe_sha256=recipe_hash(cfg), seed=cfg.randomness.seed, earlier={}, runs=noted['runs'])
+    assert noted['runs'][0] == first.timestamp
 
 
 def test_missing_data_stops_a_training_before_anything_is_built(toy_root, tmp_path, monkeypatch):

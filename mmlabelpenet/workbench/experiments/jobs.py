@@ -1,7 +1,6 @@
 """What is trained or tested, and whether that is done: jobs know their folder and the command that is still to be run."""
 
 import copy
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +10,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmlabelpenet.apis.checkpoint import RUN_FILE, find_checkpoint
+from mmlabelpenet.apis.checkpoint import find_checkpoint
 from mmlabelpenet.apis.config import default_work_dir, last_checkpoint, load_config, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs
+from mmlabelpenet.apis.run_note import read_note
 from mmlabelpenet.apis.test import choose_stages
 from mmlabelpenet.apis.train import check_training, start_from
 from mmlabelpenet.evaluation.dump import dump_path
@@ -107,12 +107,12 @@ class TrainingJob(Job):
         """Refuse to continue a run of another config, other options or another seed."""
         if not any(self.work_dir.glob('*.pth')):
             return
-        noted, written_out = self.work_dir / RUN_FILE, [path.stem for path in self.work_dir.glob('*.py')]
-        run = json.loads(noted.read_text()) if noted.is_file() else dict(config=written_out[0] if written_out else self.path)
-        if self.path.stem not in (Path(run['config']).stem, *written_out):
-            raise ValueError(f'{self.work_dir} holds a run of another config, {run["config"]}. Remove it, or choose another folder.')
+        run, written_out = read_note(self.work_dir), [path.stem for path in self.work_dir.glob('*.py')]
+        trained = run.config or (written_out[0] if written_out else self.path)
+        if self.path.stem not in (Path(trained).stem, *written_out):
+            raise ValueError(f'{self.work_dir} holds a run of another config, {trained}. Remove it, or choose another folder.')
         mine = (recipe_hash(self.config), self.config.get('randomness', {}).get('seed'))
-        if 'seed' in run and (run['recipe_sha256'], run['seed']) != mine:
+        if run.config and (run.recipe_sha256, run.seed) != mine:
             raise ValueError(
                 f'{self.work_dir} holds a run with other settings: the config has changed, or the options or the seed were others. '
                 'Remove it, choose another folder, or continue it with\n'

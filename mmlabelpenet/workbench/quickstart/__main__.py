@@ -179,7 +179,9 @@ def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> N
 
 def collect_log(work_dir: Path) -> None:
     """Write the logs of all training runs, one after the other, as ``train.log``."""
-    logs = sorted(path for path in work_dir.glob('*/*.log') if path.stem == path.parent.name)
+    from mmlabelpenet.apis.run_note import run_files
+
+    logs = [path for path in run_files(work_dir, '*.log') if path.stem == path.parent.name]
     (work_dir / 'train.log').write_text(''.join(path.read_text(errors='replace') for path in logs))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import phase_lengths
+from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.workbench.report.live_progress_hook import loss_values
 
 Points = list[tuple[float, float]]
@@ -21,7 +22,7 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
         dicts with ``step`` (int) and values, by rising step; lines cut short by a kill are skipped.
     """
     lines: dict[int, dict] = {}
-    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+    for path in run_files(work_dir, 'vis_data/scalars.json'):
         for text in path.read_text(errors='replace').splitlines():
             try:
                 line = json.loads(text)

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmlabelpenet.apis.checkpoint import load_strictly
 from mmlabelpenet.apis.config import build_model, config_classes, config_devkit, load_config, stage_names
 from mmlabelpenet.apis.inferencer import find_run
+from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit
@@ -89,7 +90,7 @@ class Run:
 
 def last_config(folder: str | Path) -> Config | None:
     """The config of the last training in a work dir; None where there is none."""
-    configs = sorted(Path(folder).glob('*/vis_data/config.py'))
+    configs = run_files(folder)
     return load_config(configs[-1]) if configs else None
 
 

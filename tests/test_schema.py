@@ -1,0 +1,21 @@
+"""Files of text that somebody else may have written."""
+
+from typing import Any
+
+import pytest
+
+from mmlabelpenet.schema import read_json
+
+
+@pytest.mark.parametrize('content', ['{"a": 1, "a": 2}', '[{"b": {}}, {"b": {"c": 1, "d": 2, "c": 3}}]'])
+def test_a_key_that_appears_twice_is_refused_where_the_last_would_be_taken_silently(tmp_path, content):
+    path = tmp_path / 'a.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"a.json' is not a table \(the key '[ac]' appears twice in one object\). Write it again."):
+        read_json(path, Any, 'a table', 'Write it again.')
+
+
+def test_one_key_in_several_objects_is_fine(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('\ufeff[{"a": {"a": 1}}, {"a": "\\ud83d\\ude00"}]', encoding='utf-8')
+    assert read_json(path, list[dict[str, Any]], 'a table')[0] == {'a': {'a': 1}}
