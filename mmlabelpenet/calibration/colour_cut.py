@@ -58,15 +58,18 @@ class ColourCut:
                 f'{self.size}, {self.rounds}, {self.steps}, {self.margin} and {self.surroundings}.'
             )
 
-    def boxes_and_masks(self, image: NDArray[np.uint8], guesses: NDArray[np.float32], bboxes: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
+    def boxes_and_masks(
+        self, image: NDArray[np.uint8], guesses: NDArray[np.float32], bboxes: Tensor, others: NDArray[np.bool_] | None = None
+    ) -> tuple[Tensor, NDArray[np.bool_]]:
         """Boxes (n, 4) of the largest pieces of the objects, and masks bool (n, h, w).
 
         An object that comes out empty, or elsewhere (IoU of the boxes below 0.1), keeps its box, and its mask is the guess above 0.5.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            guesses: soft masks, float (n, h, w) in [0, 1].
+            guesses: soft masks, float (n, h, w) in [0, 1]; an empty one means the whole box.
             bboxes: float (n, 4), on the CPU.
+            others: bool (n, h, w), pixels that belong to other objects than each.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> guess = np.zeros((1, 20, 30), np.float32); guess[0, 5:12, 9:17] = 1
@@ -76,17 +79,24 @@ class ColourCut:
         """
         boxes, masks = bboxes.clone(), guesses > 0.5
         parts = [window(image.shape[:2], bbox, self.surroundings) for bbox in bboxes.tolist()]
-        seen = [index for index, part in enumerate(parts) if guesses[index][part].any()]
+        seen = [index for index, part in enumerate(parts) if image[part].size]
         if not seen:
             return boxes, masks
         with timed('cut'):
             colours = np.stack([self._reduced(image[parts[index]]) for index in seen])
-            inside = np.stack([self._inside(bboxes[index].tolist(), parts[index]) for index in seen])
             guess = np.stack([self._reduced(guesses[index][parts[index]]) for index in seen])
+            inside, whole = (
+                np.stack([self._inside(bboxes[index].tolist(), parts[index], margin) for index in seen]) for margin in (self.margin, 0)
+            )
+            if others is not None:
+                inside &= np.stack([self._reduced(others[index][parts[index]].astype(np.float32)) < 0.5 for index in seen])
+            guess = np.where(guess.any((1, 2), keepdims=True), guess, whole)
             for index, found in zip(seen, self._assign(colours, guess, inside), strict=True):
                 mask = np.zeros(image.shape[:2], bool)
                 height, width = mask[parts[index]].shape
                 mask[parts[index]] = cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) > 0
+                if others is not None:
+                    mask &= ~others[index]
                 tight, mask = mask_bbox(mask, boxes[index])
                 if mask.any():
                     boxes[index], masks[index] = tight, mask
@@ -95,12 +105,12 @@ class ColourCut:
     def _reduced(self, array: NDArray) -> NDArray:
         return cv2.resize(array, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
-    def _inside(self, bbox: Sequence[float], part: tuple[slice, slice]) -> NDArray[np.bool_]:
-        """Cells that the object may take, bool (g, g)."""
+    def _inside(self, bbox: Sequence[float], part: tuple[slice, slice], margin: float) -> NDArray[np.bool_]:
+        """Cells of a box that is widened by a share of its sides, bool (g, g)."""
         ticks = (np.arange(self.size) + 0.5) / self.size
         near = []
         for axis, side in zip((1, 0), part, strict=True):
-            centres, extra = side.start + ticks * (side.stop - side.start), self.margin * (bbox[axis + 2] - bbox[axis])
+            centres, extra = side.start + ticks * (side.stop - side.start), margin * (bbox[axis + 2] - bbox[axis])
             near.append((centres > bbox[axis] - extra) & (centres < bbox[axis + 2] + extra))
         return near[0][:, None] & near[1]
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmlabelpenet.calibration.colour_cut import ColourCut
 from mmlabelpenet.calibration.objects import inside_box, mask_bbox
 from mmlabelpenet.timing import timed
 
@@ -78,17 +79,21 @@ class GrabCut:
             tight, found = mask_bbox(self(image, mask, bbox.tolist(), others), bbox)
         return (tight, found) if found.any() else (bbox, mask)
 
-    def boxes_and_masks(self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor) -> tuple[Tensor, np.ndarray]:
-        """As :meth:`box_and_mask`, for several objects that do not know of each other, on all cores.
+    def boxes_and_masks(
+        self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray | None] | None = None
+    ) -> tuple[Tensor, np.ndarray]:
+        """As :meth:`box_and_mask`, for several objects, on all cores.
 
         Args:
             image: RGB uint8 (h, w, 3).
             guesses: soft masks, float (n, h, w) in [0, 1], whose pixels above 0.5 are the first guess.
             bboxes: float (n, 4), on the CPU.
+            others: bool (n, h, w), pixels that belong to other objects than each.
         """
         bboxes, masks = bboxes.clone(), guesses > 0.5
+        others = [None] * len(masks) if others is None else others
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
-            cuts = pool.map(lambda mask, bbox: self.box_and_mask(image, mask, bbox), masks.copy(), bboxes.clone())
+            cuts = pool.map(lambda *parts: self.box_and_mask(image, *parts), masks.copy(), bboxes.clone(), others)
             for index, cut in enumerate(cuts):
                 bboxes[index], masks[index] = cut
         return bboxes, masks
@@ -109,3 +114,17 @@ class GrabCut:
             models = np.zeros((2, 1, 65))
             cv2.grabCut(image, seeds, None, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
         return seeds == cv2.GC_PR_FGD
+
+
+def build_cut(type: str = 'GrabCut', **settings) -> ColourCut | GrabCut:
+    """A cut by colours from a config: settings of :class:`GrabCut` or, with ``type='ColourCut'``, of :class:`ColourCut`.
+
+    :class:`ColourCut` takes a thirtieth of the time and gives better boxes; :class:`GrabCut` follows borders more closely.
+
+    Raises:
+        KeyError: an unknown ``type``.
+    """
+    known = {each.__name__: each for each in (ColourCut, GrabCut)}
+    if type not in known:
+        raise KeyError(f'There is no cut {type!r}. Choose one of {", ".join(known)}.')
+    return known[type](**settings)

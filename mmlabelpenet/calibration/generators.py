@@ -29,7 +29,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.cut import GrabCut
+from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
@@ -91,7 +91,7 @@ class AttentionGenerator(LabelGenerator):
             image; or ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps as they are.
         box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
-        cut: settings of :class:`GrabCut`, which then segments each object by its colours, starting from that box and mask.
+        cut: how each object is then segmented by its colours, starting from that box and mask, see :func:`build_cut`.
         min_iou: of the mask's box with R^c; below it the object is R^c without a mask (row C13).
         peak: divisor of a map, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
@@ -124,7 +124,7 @@ class AttentionGenerator(LabelGenerator):
             max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )
         self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
-        self.crf, self.cut = build_crf(crf), None if cut is None else GrabCut(**cut)
+        self.crf, self.cut = build_crf(crf), None if cut is None else build_cut(**cut)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
         """Objects of the image's tags and their maps (Fig. 2a and 2b)."""
@@ -163,20 +163,16 @@ class AttentionGenerator(LabelGenerator):
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
         """CRF, the box of each mask, and the cut by colours (Fig. 2c and 2d)."""
-        masks = self.segment(image, explanation.maps)
-        refined = [
-            (proposal, mask & inside_box(mask.shape, proposal)) if self.box == 'proposal' else mask_bbox(mask, proposal, self.min_iou)
-            for mask, proposal in zip(masks, torch.from_numpy(explanation.bboxes), strict=True)
-        ]
+        masks, bboxes = self.segment(image, explanation.maps), torch.from_numpy(explanation.bboxes)
+        others = masks.any(0) & ~masks
+        for index, proposal in enumerate(bboxes.clone()):
+            if self.box == 'proposal':
+                masks[index] &= inside_box(masks.shape[1:], proposal)
+            else:
+                bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
         if self.cut is not None:
-            claimed = masks.any(0)
-            refined = [self.cut.box_and_mask(image, mask, bbox, claimed & ~own) for (bbox, mask), own in zip(refined, masks, strict=True)]
-        return pseudo_instances(
-            torch.stack([bbox for bbox, _ in refined]) if refined else torch.zeros(0, 4),
-            torch.from_numpy(explanation.labels),
-            np.stack([mask for _, mask in refined]) if refined else masks,
-            torch.from_numpy(explanation.weights),
-        )
+            bboxes, masks = self.cut.boxes_and_masks(image, masks.astype(np.float32), bboxes, others)
+        return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
 
     def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Disjoint masks of the objects, bool (K, h, w), jointly from all attention maps (K, h, w) and the background map."""

@@ -34,5 +34,5 @@ model = dict(
         refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
         segmentation=dict(detector=__frozen),
     ),
-    test_cfg=dict(image_evidence=True, crf=None, cut=dict(), min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=dict(type='ColourCut'), min_score=0.02),
 )

@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
-from mmlabelpenet.calibration.colour_cut import ColourCut
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.cut import GrabCut
+from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
@@ -37,8 +36,7 @@ class MaskRefinement:
             and calibrated ones are empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
-        cut: how these objects, mask and box, are then segmented by their colours: settings of :class:`ColourCut` or, with
-            ``type='GrabCut'``, of :class:`GrabCut`, which is slower and follows borders more closely; None leaves them.
+        cut: how these objects, mask and box, are then segmented by their colours, see :func:`build_cut`; None leaves them.
     """
 
     def __init__(
@@ -78,14 +76,6 @@ class MaskRefinement:
             return soft
         mask[rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside]))
         return mask
-
-
-def build_cut(type: str = 'ColourCut', **settings) -> ColourCut | GrabCut:
-    """A cut by colours from a config; an unknown ``type`` raises a KeyError."""
-    known = {each.__name__: each for each in (ColourCut, GrabCut)}
-    if type not in known:
-        raise KeyError(f'There is no cut {type!r}. Choose one of {", ".join(known)}.')
-    return known[type](**settings)
 
 
 def soft_masks(

@@ -45,7 +45,7 @@ def test_beyond_the_limits_masks_are_only_cut(limit):
 
 
 @pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
-@pytest.mark.parametrize('cut', [dict(), dict(type='ColourCut', size=52), dict(type='GrabCut', iterations=2)])
+@pytest.mark.parametrize('cut', [dict(type='ColourCut'), dict(type='ColourCut', size=52), dict(type='GrabCut', iterations=2)])
 def test_masks_are_cut_by_their_colours_after_the_crf(crf, cut):
     image, found, soft = scene()
     if crf is None:
@@ -66,7 +66,7 @@ def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
     image, found, soft = scene()
     detected = found.bboxes.clone()
     assert torch.equal(MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).bboxes, detected)
-    result = MaskRefinement(cut=dict())(image, found, soft)
+    result = MaskRefinement(cut=dict(type='ColourCut'))(image, found, soft)
     assert result.bboxes.tolist() == [[30, 20, 50, 40]] and result.bboxes.dtype == detected.dtype
     assert torch.equal(found.bboxes, detected) and 'masks' not in found  # a new object
     assert torch.equal(result.scores, found.scores) and torch.equal(result.labels, found.labels)
@@ -82,7 +82,7 @@ def test_only_the_best_boxes_are_cut():
 def test_where_the_cut_finds_nothing_box_and_mask_stay(monkeypatch):
     image, found, soft = scene()
     monkeypatch.setattr(colour_cut.ColourCut, '_assign', lambda self, colours, guess, inside: np.full_like(guess, -1))
-    result = MaskRefinement(cut=dict())(image, found, soft)
+    result = MaskRefinement(cut=dict(type='ColourCut'))(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)
 
