@@ -143,11 +143,11 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     from mmlabelpenet.formats.images import jpeg_bytes
 
     files, name = {}, fitted(found.image_id, len('_instances.png'))
+    if 'drawn' in formats:  # before the maps, which stay: a large image takes gigabytes
+        files[f'drawn/{name}.jpg'] = jpeg_bytes(found.draw(), quality=90)
     if 'png' in formats:
         files[f'masks/{name}_instances.png'] = cv2.imencode('.png', found.numbered)[1].tobytes()
         files[f'masks/{name}_classes.png'] = cv2.imencode('.png', found.semantic)[1].tobytes()
-    if 'drawn' in formats:
-        files[f'drawn/{name}.jpg'] = jpeg_bytes(found.draw(), quality=90)
     for name, content in files.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
