@@ -4,7 +4,7 @@ import copy
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,7 @@ class Step:
         parts: seconds of one, by part.
         seconds: of one, as they add up where parts run beside each other.
         memory: peak in bytes: of the GPU, else of this process so far.
+        waits: share of the seconds in which the network waits for the CPU to load images or compute labels.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Step:
     seconds: float
     parts: dict[str, float] = field(default_factory=dict)
     memory: int = 0
+    waits: float = 0.0
 
     @property
     def total(self) -> float:
@@ -110,8 +112,8 @@ def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader
         spent = _watch(lambda batch=batch: _train(model, optimizer, phase.trains(0), batch, beside))
         parts.append({'loading': load, **spent})
     mean = _mean(parts[1:])
-    seconds = _beside(mean, 'loading', workers)
-    return Step(phase.name, phase.iters, seconds, mean, _peak())
+    seconds, waits = _beside(mean, ('loading',), workers)
+    return Step(phase.name, phase.iters, seconds, mean, _peak(), waits)
 
 
 def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, iters: int) -> Step:
@@ -133,8 +135,8 @@ def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, i
             label((generator, image, explanation, sample))
         parts.append(dict(loading=load / size, network=(middle - begin) / size, crf=(time.perf_counter() - middle) / size))
     mean = _mean(parts[1:])
-    seconds = max(mean['network'], (mean['crf'] + mean['loading']) / workers) if workers else sum(mean.values())
-    return Step(f'labels of {stage}', images, seconds, mean, _peak())
+    seconds, waits = _beside(mean, ('loading', 'crf'), workers)
+    return Step(f'labels of {stage}', images, seconds, mean, _peak(), waits)
 
 
 def _train(model: nn.Module, optimizer: OptimWrapper, trains: tuple[str, ...], batch: dict, beside: Workers) -> None:
@@ -170,10 +172,12 @@ def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
     return {key: statistics.fmean(part.get(key, 0.0) for part in parts) for key in parts[0]}
 
 
-def _beside(parts: dict[str, float], part: str, workers: int) -> float:
-    """Seconds of an iteration in which ``workers`` processes do one of the parts ahead of time."""
-    rest = sum(parts.values()) - parts[part]
-    return max(rest, parts[part] / workers) if workers else rest + parts[part]
+def _beside(parts: dict[str, float], ahead: Sequence[str], workers: int) -> tuple[float, float]:
+    """Seconds of a step of which ``workers`` processes do some parts ahead of time, and the share in which the others wait for these."""
+    done = sum(parts[part] for part in ahead)
+    rest = sum(parts.values()) - done
+    seconds = max(rest, done / workers) if workers else rest + done
+    return seconds, 1 - rest / seconds if seconds else 0.0
 
 
 def _forget_peak() -> None:

@@ -32,9 +32,7 @@ def layouts(settings: Settings, notes: Notebook) -> None:
                 notes.problem(f'{name}, {variant}: {type(error).__name__}: {error}'[:500])
                 continue
             ratio = round(first.setdefault(name, seconds) / seconds, 2)
-            notes.row(
-                'Backbone and tail of VGG-16', ['part', 'variant', 'ms', 'times as fast'], [name, variant, round(1000 * seconds, 2), ratio]
-            )
+            notes.row('Backbone and tail of VGG-16', HEAD, [name, variant, round(1000 * seconds, 2), ratio])
 
 
 def variants(module: nn.Module, value: Tensor, trains: bool, small: bool) -> Iterator[tuple[str, Callable[[], None]]]:

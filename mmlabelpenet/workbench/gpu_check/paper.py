@@ -16,7 +16,7 @@ from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
 CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
 IMAGES = 5011  # VOC 2007 trainval
-HEAD = ['precision', 'step', 'seconds each', 'per second', 'peak GB', 'times', 'hours', 'where the time goes']
+HEAD = ['precision', 'step', 'seconds each', 'per second', 'peak GB', 'waits', 'times', 'hours', 'where the time goes']
 
 
 @DATASETS.register_module()
@@ -92,7 +92,8 @@ def row(precision: str, step: Step) -> list:
     shares = ', '.join(f'{part} {100 * share:.0f} %' for part, share in step.shares())
     rate = round(1 / step.seconds, 2) if step.seconds else None
     memory = round(step.memory / 1e9, 2)
-    return [precision, step.name, round(step.seconds, 4), rate, memory, step.times, round(step.total / 3600, 2), shares]
+    waits = f'{100 * step.waits:.0f} %'
+    return [precision, step.name, round(step.seconds, 4), rate, memory, waits, step.times, round(step.total / 3600, 2), shares]
 
 
 def _thin(node: Any) -> None:

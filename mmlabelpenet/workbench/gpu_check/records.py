@@ -9,7 +9,7 @@ import msgspec
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.schema import read_json
 
-State = Literal['done', 'cut off', 'failed', 'skipped']
+State = Literal['done', 'cut off', 'interrupted', 'failed', 'skipped']
 Cell = str | int | float | None
 
 
@@ -51,10 +51,18 @@ class Findings(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """A section after its end; ``seconds`` of time used, ``message`` is the end of its log unless it is done."""
+    """A section after its end.
+
+    Attributes:
+        about: what it measures and in which units.
+        seconds: of time used.
+        limit: seconds it was given.
+        message: the end of its log unless it is done.
+    """
 
     name: str
     title: str
+    about: str
     state: State
     seconds: float
     limit: float

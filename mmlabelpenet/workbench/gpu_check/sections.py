@@ -18,6 +18,7 @@ from mmlabelpenet.processes import LAUNCHER
 from mmlabelpenet.workbench.gpu_check.records import Findings, Outcome, Settings, read_findings
 
 LEAST = 5.0  # seconds without which a section is not started
+SHORTEST = 30.0  # seconds that every section may take where they are left: importing PyTorch and MMDetection needs some of them
 GRACE = 5.0  # seconds between the request to end and the kill
 
 
@@ -29,12 +30,14 @@ class Section:
         title: for the page.
         share: of the whole time, at most; what earlier sections left unused goes to those with a share of 1.
         function: ``module:function``, called with :class:`Settings` and a :class:`Notebook`.
+        about: for the page: what is measured, in which units.
     """
 
     name: str
     title: str
     share: float
     function: str
+    about: str = ''
 
 
 def run_sections(
@@ -51,37 +54,45 @@ def run_sections(
         one outcome per section; those without time left are ``'skipped'``.
     """
     end, outcomes = time.monotonic() + seconds, list[Outcome]()
+
+    def ended(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        finished(outcomes)
+
     for section in sections:
         left = end - time.monotonic()
-        limit = min(left, section.share * seconds)
+        limit = min(left, max(section.share * seconds, SHORTEST))
         if left < LEAST:
-            outcomes.append(Outcome(section.name, section.title, 'skipped', 0.0, max(limit, 0.0), Findings(), 'No time was left.'))
+            ended(Outcome(section.name, section.title, section.about, 'skipped', 0.0, max(limit, 0.0), Findings(), 'No time was left.'))
         else:
-            outcomes.append(run_section(section, msgspec.structs.replace(settings, seconds=limit)))
-        finished(outcomes)
+            run_section(section, msgspec.structs.replace(settings, seconds=limit), ended)
     return outcomes
 
 
-def run_section(section: Section, settings: Settings) -> Outcome:
-    """Run one section in a process, and end it with all its children after ``settings.seconds``."""
+def run_section(section: Section, settings: Settings, ended: Callable[[Outcome], None]) -> None:
+    """Run one section in a process, and end it with all its children after ``settings.seconds``.
+
+    Args:
+        ended: called with the outcome, also where an exception such as ``KeyboardInterrupt`` ends the check.
+    """
     folder = Path(settings.out)
-    folder.mkdir(parents=True, exist_ok=True)
     found, log = folder / f'{section.name}.json', folder / f'{section.name}.log'
     found.unlink(missing_ok=True)
     words = [sys.executable, '-m', f'{__package__}.section', section.function, msgspec.json.encode(settings).decode(), str(found)]
-    begin = time.monotonic()
+    begin, state = time.monotonic(), 'interrupted'
     with log.open('wb') as file:
         process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=_environment(settings))
-        try:
-            process.wait(settings.seconds)
-            state = 'failed' if process.returncode else 'done'
-        except subprocess.TimeoutExpired:
-            state = 'cut off'
-        finally:
-            _end(process)
-    message = '' if state == 'done' else _end_of(log)
-    seconds = time.monotonic() - begin
-    return Outcome(section.name, section.title, state, seconds, settings.seconds, read_findings(found), message)  # type: ignore[arg-type]
+    try:
+        process.wait(settings.seconds)
+        state = 'failed' if process.returncode else 'done'
+    except subprocess.TimeoutExpired:
+        state = 'cut off'
+    finally:
+        _end(process)
+        message = '' if state == 'done' else _end_of(log)
+        seconds = time.monotonic() - begin
+        outcome = Outcome(section.name, section.title, section.about, state, seconds, settings.seconds, read_findings(found), message)  # type: ignore[arg-type]
+        ended(outcome)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

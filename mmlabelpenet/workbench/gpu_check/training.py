@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mmlabelpenet.files import shipped
+from mmlabelpenet.workbench.gpu_check.paper import HEAD, row
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
 PAIRS = (('mini_train', 'mini_test'), ('train', 'test'), ('train', 'val'), ('trainval', 'test'))
@@ -79,12 +80,22 @@ def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, 
     return shipped(f'configs/labelpenet/labelpenet_{name}.py'), options
 
 
+def check_devkit(root: Path) -> None:
+    """Raise a FileNotFoundError for a devkit without a known pair of lists, or without proposals."""
+    from mmlabelpenet.datasets.proposals import find_proposals
+
+    for split in devkit_splits(root):
+        find_proposals(root / f'proposals/{split}.npz', root, split)
+
+
 def devkit_splits(root: Path) -> tuple[str, str]:
     """The first known pair of a training and a test list.
 
     Raises:
         FileNotFoundError: there is none.
     """
+    if not (root / 'ImageSets/Main').is_dir():
+        raise FileNotFoundError(f'{str(root)!r} is not a VOC devkit: it has no folder ImageSets/Main.')
     lists = {path.stem for path in (root / 'ImageSets/Main').glob('*.txt')}
     for pair in PAIRS:
         if lists.issuperset(pair):
@@ -101,7 +112,10 @@ def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) 
     lengths = phase_lengths(config)
     if settings.small:
         return {name: (1, []) for name in lengths}
-    steps = list(estimate(config, torch.device(settings.device), iters=2))
+    steps = []
+    for step in estimate(config, torch.device(settings.device), iters=2):
+        steps.append(step)
+        notes.row('Estimate of the whole schedule on these images', HEAD, row('float32', step))
     labels = sum(step.total for step in steps if step.name not in lengths)
     training = sum(step.total for step in steps if step.name in lengths)
     notes.fact('minutes of the whole schedule, estimated', round((labels + training) / 60, 1))

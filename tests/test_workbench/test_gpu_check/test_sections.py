@@ -1,6 +1,8 @@
 """Sections that end, fail, hang or find no time; what they noted stays."""
 
 import os
+import signal
+import threading
 import time
 
 import msgspec
@@ -43,7 +45,7 @@ def run(tmp_path, monkeypatch):
 
     def run(seconds, finished=lambda _: None, **shares):
         chosen = [Section(name, name.title(), share, f'functions:{name}') for name, share in shares.items()]
-        return run_sections(chosen, Settings('cpu', str(tmp_path / 'out')), seconds, finished)
+        return run_sections(chosen, Settings('cpu', str(tmp_path)), seconds, finished)
 
     return run
 
@@ -55,15 +57,39 @@ def test_a_section_that_fails_or_dies_loses_neither_its_notes_nor_the_others(run
     assert last.findings.tables == [Table('Times', ['name', 'ms'], [['one', 1.5], ['two', None]])] and last.message == ''
 
 
-def test_a_section_is_cut_off_with_its_children_and_keeps_its_notes(run, tmp_path):
+def test_a_section_is_cut_off_with_its_children_and_keeps_its_notes(run, monkeypatch):
     begin = time.monotonic()
+    monkeypatch.setattr(sections, 'SHORTEST', 1.0)
     (found,) = run(40.0, hanging=0.25)
     assert found.state == 'cut off' and found.limit == 10.0 and 10 <= time.monotonic() - begin < 30
-    child = found.findings.facts['child']
-    end = time.monotonic() + 10
-    while is_alive(child) and time.monotonic() < end and _state(child) != 'Z':
+    assert ended(found.findings.facts['child'])
+
+
+def test_an_interrupted_section_is_reported_and_ends_the_check(run, tmp_path):
+    def interrupt():
+        while not (tmp_path / 'hanging.json').exists():
+            time.sleep(0.1)
+        signal.raise_signal(signal.SIGINT)
+
+    seen = []
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(300.0, seen.extend, hanging=1.0, quick=1.0)
+    (found,) = seen
+    assert found.state == 'interrupted' and ended(found.findings.facts['child'])
+
+
+def test_every_section_gets_the_seconds_that_imports_take(run):
+    (found,) = run(100.0, quick=0.01)
+    assert found.limit == sections.SHORTEST
+
+
+def ended(process, seconds=10):
+    """Whether a process ends within some seconds."""
+    end = time.monotonic() + seconds
+    while is_alive(process) and _state(process) != 'Z' and time.monotonic() < end:
         time.sleep(0.1)
-    assert not is_alive(child) or _state(child) == 'Z'
+    return not is_alive(process) or _state(process) == 'Z'
 
 
 def _state(process):
@@ -88,12 +114,26 @@ def test_the_report_survives_a_round_trip_and_its_page_escapes_what_was_found(tm
     notes.fact('GPU', '<b>&')
     notes.problem('a problem')
     notes.row('Times', ['name', 'ms'], ['one', None])
-    outcome = sections.Outcome('a', 'A title', 'cut off', 1.0, 2.0, read_findings(tmp_path / 'found.json'), 'the end')
+    outcome = sections.Outcome('a', 'A title', 'in seconds', 'cut off', 1.4, 2.0, read_findings(tmp_path / 'found.json'), 'the end')
     report = Report('cuda', 8.0, 'now', [outcome])
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
     text = write_page(tmp_path / 'page.html', 'gpu_check.html', title='GPU check', report=report).read_text()
-    for part in ('&lt;b&gt;&amp;', 'a problem', 'A title', 'cut off', 'the end'):
+    for part in (
+        'Run on a GPU, 8 minutes',
+        '&lt;b&gt;&amp;',
+        'a problem',
+        'A title',
+        'in seconds',
+        'Cut off after 1 s',
+        'End of a.log',
+        'the end',
+    ):
         assert part in text
+
+
+def test_a_page_says_that_no_gpu_was_used(tmp_path):
+    text = write_page(tmp_path / 'page.html', 'gpu_check.html', title='GPU check', report=Report('cpu', 0.5, 'now', [])).read_text()
+    assert 'no GPU was used, 0.5 minutes' in text and 'say nothing about a GPU' in text and 'No section has ended yet' in text
 
 
 def test_findings_of_another_shape_are_refused(tmp_path):

@@ -1,0 +1,65 @@
+"""Tests that are run as a section."""
+
+from pathlib import Path
+
+import pytest
+
+from mmlabelpenet.workbench.gpu_check import suites
+from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
+
+TESTS = Path(__file__).resolve().parents[2]
+CODE = """
+import pytest
+
+def test_right():
+    pass
+
+def test_wrong():
+    assert 1 == 2
+
+@pytest.mark.skip
+def test_none():
+    pass
+
+@pytest.mark.gpu
+def test_gpu():
+    pass
+
+@pytest.fixture
+def broken():
+    raise ValueError
+
+def test_broken(broken):
+    pass
+"""
+
+
+def test_the_files_with_tests_of_gpus_are_known():
+    marked = {str(path.relative_to(TESTS)) for path in TESTS.rglob('test_*.py') if 'pytest.mark.gpu' in path.read_text(encoding='utf-8')}
+    assert marked - {'test_workbench/test_gpu_check/test_suites.py'} == set(suites.FILES)
+
+
+def test_each_result_is_noted_and_failures_are_an_error(tmp_path, monkeypatch):
+    (tmp_path / 'a b/tests').mkdir(parents=True)
+    (tmp_path / 'a b/tests/test_gpu.py').write_text(CODE)
+    (tmp_path / 'a b/setup.cfg').write_text('[tool:pytest]\nmarkers = gpu\n')
+    monkeypatch.setattr(suites, 'shipped', lambda name: tmp_path / 'a b' / name)
+    monkeypatch.chdir(tmp_path)
+    notes = Notebook(tmp_path / 'found.json')
+    with pytest.raises(ChildProcessError, match='exit status 1'):
+        suites.tests(Settings('cpu', str(tmp_path)), notes)
+    (table,) = notes.findings.tables
+    assert [row[:2] for row in table.rows] == [
+        ['test_gpu.py::test_right', 'passed'],
+        ['test_gpu.py::test_wrong', 'failed'],
+        ['test_gpu.py::test_none', 'skipped'],
+        ['test_gpu.py::test_broken', 'failed'],
+    ]
+    assert notes.findings.facts == {'tests passed, failed, skipped': '1, 2, 1'}
+
+
+def test_an_installation_without_tests_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(suites, 'shipped', lambda name: tmp_path / name)
+    notes = Notebook(tmp_path / 'found.json')
+    suites.tests(Settings('cpu', str(tmp_path)), notes)
+    assert 'has no tests' in notes.findings.problems[0]
