@@ -128,7 +128,7 @@ class Trial:
             number = rng.choice(self.signals) if self.ranks == 1 or victim != process.pid else signal.SIGKILL  # ranks end with their parent
             with suppress(ProcessLookupError):
                 os.kill(victim, number)
-            assert gone(process, SECONDS), 'processes of a killed run are alive'
+            assert gone(process, SECONDS) == [], f'processes of a killed run are alive after {SECONDS} seconds'
         process.join()
         assert process.exitcode in (0, 1, *(-number for number in signal.Signals))
         return PLACES[spy.place.value] if process.exitcode else None
@@ -155,14 +155,44 @@ class Trial:
 
 
 def gone(process, seconds):
-    """Whether all processes of the session that a process leads have ended within so many seconds."""
-    end = time.monotonic() + seconds
-    while alive(process.pid):
+    """Wait until all processes of the session that a process leads have ended; those that have not after so many seconds.
+
+    Time in which one of them could have run, but got no processor of a busy machine, does not count.
+    """
+    end, waited = time.monotonic() + seconds, {}
+    while left := alive(process.pid):
         process.join(0)  # else it stays as one that has ended
         if time.monotonic() > end:
-            return False
+            return [f'{number}: {kernel(number, "stat")} waits in {kernel(number, "wchan")}' for number in left]
         time.sleep(0.05)
-    return True
+        now = {task: int(text.split()[1]) for number in left for task, text in tasks(number).items()}
+        end += max((value - waited.get(task, value) for task, value in now.items()), default=0) / 1e9
+        waited = now
+    return []
+
+
+def kernel(number, name):
+    """What the kernel tells of a process; nothing where it has ended."""
+    with suppress(OSError):
+        return Path(f'/proc/{number}/{name}').read_text().strip()
+    return ''
+
+
+def tasks(number):
+    """Of each thread of a process: nanoseconds on a processor and waiting for one, and how often it ran."""
+    texts = {path.name: kernel(number, f'task/{path.name}/schedstat') for path in Path(f'/proc/{number}/task').glob('*')}
+    return {name: text for name, text in texts.items() if text}
+
+
+def test_a_process_that_stays_is_told_and_one_that_waits_for_a_processor_has_more_time():
+    process = multiprocessing.get_context('fork').Process(target=lambda: (os.setsid(), time.sleep(60)))
+    process.start()
+    while not alive(process.pid):
+        time.sleep(0.01)
+    (told,) = gone(process, 0.3)
+    assert told.startswith(f'{process.pid}: ') and 'nanosleep' in told
+    process.kill()
+    assert gone(process, 10) == []
 
 
 def alive(session):
