@@ -60,10 +60,24 @@ def visible(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode('unicode_escape').decode(), text)
 
 
-def say(text: str) -> None:
-    """Write a line to standard output at once."""
-    sys.stdout.write(visible(text) + '\n')
-    sys.stdout.flush()
+def say(text: str, error: bool = False) -> None:
+    """Write a line to standard output, or to standard error, at once.
+
+    Characters that the terminal's encoding lacks are written as escapes. Where the output is closed, or its reader has ended (``| head``),
+    the line is dropped: the work goes on.
+    """
+    stream = sys.stderr if error else sys.stdout
+    if stream is None:
+        return
+    try:
+        stream.write(visible(text).encode(stream.encoding or 'utf-8', 'backslashreplace').decode(stream.encoding or 'utf-8') + '\n')
+        stream.flush()
+    except OSError as problem:
+        if problem.errno not in (errno.EPIPE, errno.EBADF):
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # else Python tries once more when it ends
+        os.close(nowhere)
 
 
 def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> None:

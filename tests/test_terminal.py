@@ -1,6 +1,9 @@
 import ast
 import errno
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,17 @@ def test_what_the_user_can_correct_ends_a_command_with_one_line(error, line):
 def test_names_of_people_do_not_steer_the_terminal(capsys):
     say('class \x1b]0;title\x07 of \udcff.jpg\n  in a table\tof 🐈\u200d⬛ und Käfern')
     assert capsys.readouterr().out == 'class \\x1b]0;title\\x07 of \\udcff.jpg\n  in a table\tof 🐈\u200d⬛ und Käfern\n'
+
+
+WORK = "from mmlabelpenet.terminal import run, say\nrun(lambda: (say('chât'), say('x' * 100_000), open('done', 'w').close())[2])"
+
+
+@pytest.mark.parametrize('command', ['{} | head -c 1', '{} >&-', '{} >&- 2>&-', '{} <&-', 'PYTHONIOENCODING=ascii {}'])
+def test_a_reader_that_ends_a_closed_output_or_an_encoding_ends_no_work(tmp_path, command):
+    words = command.format(f'{shlex.quote(sys.executable)} -c {shlex.quote(WORK)}')
+    done = subprocess.run(['bash', '-c', f'set -o pipefail; {words}'], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, '') and (tmp_path / 'done').exists()
+    assert 'ascii' not in command or done.stdout.startswith('ch\\xe2t\n')
 
 
 def test_an_interrupted_command_may_say_how_to_continue():

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from mmlabelpenet.options import seed, whole
-from mmlabelpenet.terminal import AGAIN, run
+from mmlabelpenet.terminal import AGAIN, run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,15 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     runs = make_runs([base, *args.configs], args.seeds, args.out, args.cfg_options)
     launch = Launch(args.gpus, args.slurm)
     if args.dry_run:
-        print(*dry_run(runs, launch), sep='\n')
+        say('\n'.join(dry_run(runs, launch)))
         return 0
     failed = []
     for outcome in [] if args.collect else carry_out_all(runs, launch):
-        print(outcome, flush=True)
+        say(str(outcome))
         failed += [outcome] if outcome.status in ('failed', 'left out') else []
     collect(runs, Path(base).stem, args)
     for outcome in failed:
-        print(outcome, file=sys.stderr)
+        say(str(outcome), error=True)
     return 1 if failed else 0
 
 
@@ -71,7 +71,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
         try:
             found = done.result()
         except (ValueError, FileNotFoundError) as error:
-            print(f'left out: {done}: {error}', file=sys.stderr)
+            say(f'left out: {done}: {error}', error=True)
             continue
         results.setdefault(done.path.stem, []).extend([found] if found else [])
     comparison = compare_configs(results, base, args.metrics or METRICS)
@@ -80,7 +80,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
         with atomic_write(args.out / f'ablations{suffix}') as file:
             file.write(content)
     drawn = plot_differences(comparison, args.out / 'ablations.svg')
-    print(f'\n{text}\nWrote {args.out / "ablations.md"}, .json{" and .svg" if drawn else ""}')
+    say(f'\n{text}\nWrote {args.out / "ablations.md"}, .json{" and .svg" if drawn else ""}')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ WORK_DIR may also be the scalars.json below it. What is plotted differs between 
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
 
     folders = [work_dir(path) for path in args.logs]
     if args.task == 'plot_curve':
-        print(f'Wrote {plot_logs(folders, args.out, args.keys, args.log)}')
+        say(f'Wrote {plot_logs(folders, args.out, args.keys, args.log)}')
         return
     for folder in folders:
         config = last_config(folder)
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
             raise FileNotFoundError(f'{str(folder)!r} holds no training (no */vis_data/config.py).')
         for name, _, lines in phase_lines(read_scalars(folder), config):
             times = [line['time'] for line in lines if 'time' in line]
-            print(f'{folder} {name}: {sum(times) / len(times):.3f} seconds per iteration' if times else f'{folder} {name}: nothing logged')
+            say(f'{folder} {name}: {sum(times) / len(times):.3f} seconds per iteration' if times else f'{folder} {name}: nothing logged')
 
 
 if __name__ == '__main__':

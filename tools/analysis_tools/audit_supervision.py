@@ -14,7 +14,7 @@ import logging
 import sys
 
 from mmlabelpenet.options import ConfigOptions, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,11 +41,11 @@ def main(argv: list[str] | None = None) -> int:
             config.log_level = logging.getLevelName(logging.WARNING)
             card = audit(config, args.images, args.data_only)
     except (ValueError, FileNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        say(f'error: {error}', error=True)
         return 2
     how = f'loading of {args.images} training images' if args.data_only else f'training on {args.images} images, one iteration per phase,'
     text = render(args.config, how, card)
-    print(text)
+    say(text)
     if args.out:
         with atomic_write(args.out) as file:
             file.write(text + '\n')

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.options import whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 FOLDER = Path(__file__).resolve().parent / 'benchmarks'
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
     device = usable_device(args.device)
     where = surroundings(device) | (use_cpu_time() if args.cpu_time else {})
-    print(', '.join(f'{name} {value}' for name, value in where.items()))
+    say(', '.join(f'{name} {value}' for name, value in where.items()))
     results = []
     for name in args.suite:
         for result in run_suite(name, device, args.runs):
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
                 write_json(args.json, results)
     judged = [result for result in results if result['holds'] is not None]
     missed = [f'\n  not reached: {r["suite"]}, {r["comparison"]}' for r in judged if not r['holds']]
-    print(f'\n{len(judged) - len(missed)} of {len(judged)} comparisons reach their figure.{"".join(missed)}')
+    say(f'\n{len(judged) - len(missed)} of {len(judged)} comparisons reach their figure.{"".join(missed)}')
 
 
 def use_cpu_time() -> dict[str, str]:
@@ -104,10 +104,10 @@ def print_result(result: dict[str, Any]) -> None:
     """A few lines of text."""
     sign = '>=' if result['at_least'] else '<='
     aim = '' if result['reach'] is None else f', to reach {sign} {result["reach"]:g}: {"yes" if result["holds"] else "NO"}'
-    print(f'\n{result["suite"]}: {result["comparison"]} ({result["shapes"]}; {result["runs"]} runs)')
+    say(f'\n{result["suite"]}: {result["comparison"]} ({result["shapes"]}; {result["runs"]} runs)')
     for name, median in result['median_s'].items():
-        print(f'  {name:<44} {1000 * median:10.2f} ms  ± {1000 * result["spread_s"][name]:.2f}')
-    print(f'  ratio {result["ratio"]:.3f}{aim}', flush=True)
+        say(f'  {name:<44} {1000 * median:10.2f} ms  ± {1000 * result["spread_s"][name]:.2f}')
+    say(f'  ratio {result["ratio"]:.3f}{aim}')
 
 
 def write_json(path: Path, results: list[dict[str, Any]]) -> None:

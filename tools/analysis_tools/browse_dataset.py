@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         path = args.output_dir / f'{item["data_samples"].img_id}.jpg'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg_bytes(draw_sample(item, dataset.metainfo['classes']), quality=90))
-    print(f'Wrote drawings to {args.output_dir}')
+    say(f'Wrote drawings to {args.output_dir}')
 
 
 if __name__ == '__main__':

@@ -9,10 +9,9 @@ unrounded, also per class. The paper's numbers are those printed in its Tables 1
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     results, left_out = find_results(args.paths)
     groups = group_results(results)
     for line in left_out:
-        print(f'left out: {line}', file=sys.stderr)
+        say(f'left out: {line}', error=True)
     if not groups:
         raise ValueError('No result is left.')
     per_class = PER_CLASS if args.per_class is None else args.per_class
@@ -47,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         parts += ["## Beside the paper's tables", paper['source']]
         parts += [paper_markdown(table, groups) for table in paper['tables']]
     text = '\n\n'.join(parts) + '\n'
-    print(text)
+    say(text)
     if args.out:
         for suffix, content in (('.md', text), ('.csv', as_csv(groups, paper['tables']))):
             with atomic_write(Path(f'{args.out}{suffix}')) as file:

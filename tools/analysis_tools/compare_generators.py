@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     text = comparison_markdown(compare_configs(results, Path(args.configs[0]).stem, METRICS))
     with atomic_write(args.out / f'{args.stage}.md') as file:
         file.write(text)
-    print(f'\n{text}\nWrote {args.out / args.stage}.md')
+    say(f'\n{text}\nWrote {args.out / args.stage}.md')
 
 
 if __name__ == '__main__':

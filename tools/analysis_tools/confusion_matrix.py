@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, decimal
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,8 +47,8 @@ def main(argv: list[str] | None = None) -> None:
         confusion(results.prediction(image_id), read_truth(devkit, image_id, settings), count, args.score_thr, args.tp_iou_thr)
         for image_id in devkit.image_ids(split)
     )
-    print(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are found with the right class.')
-    print(f'Wrote {draw_confusion(counts, devkit.classes, args.out)}')
+    say(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are found with the right class.')
+    say(f'Wrote {draw_confusion(counts, devkit.classes, args.out)}')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ cache for data sets of so many images, from costs per image that were measured b
 import argparse
 
 from mmlabelpenet.options import ConfigOptions, decimal, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,16 +43,16 @@ def main(argv: list[str] | None = None) -> None:
     if args.images:
         from mmlabelpenet.workbench.experiments.scale import all_tables
 
-        print(all_tables(config, args.images))
+        say(all_tables(config, args.images))
         return
     device = usable_device(args.device)
-    print(f'{"":24}{"times":>9}{"seconds each":>14}{"hours":>9}{"GB":>7}   where the time goes')
+    say(f'{"":24}{"times":>9}{"seconds each":>14}{"hours":>9}{"GB":>7}   where the time goes')
     total, peak = 0.0, 0.0
     for step in estimate(config, device, args.gpus, args.iters, args.bandwidth * 1e9):
         shares = ', '.join(f'{part} {100 * share:.0f} %' for part, share in step.shares())
-        print(f'{step.name:24}{step.times:9}{step.seconds:14.3f}{step.total / 3600:9.2f}{step.memory / 1e9:7.1f}   {shares}', flush=True)
+        say(f'{step.name:24}{step.times:9}{step.seconds:14.3f}{step.total / 3600:9.2f}{step.memory / 1e9:7.1f}   {shares}')
         total, peak = total + step.total, max(peak, step.memory)
-    print(f'{"all":24}{"":23}{total / 3600:9.2f}{peak / 1e9:7.1f}   on {args.gpus} x {device.type}, {total:.0f} s')
+    say(f'{"all":24}{"":23}{total / 3600:9.2f}{peak / 1e9:7.1f}   on {args.gpus} x {device.type}, {total:.0f} s')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.options import decimal
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -87,11 +87,11 @@ def main(argv: list[str] | None = None) -> None:
 
     table, meta = evaluate(args)
     columns = [key for key, value in table[args.name].items() if key != 'per_class' and value is not None]
-    print(f'\n{meta["protocol"]} on {args.split}, {meta["images"]} images, percent:')
+    say(f'\n{meta["protocol"]} on {args.split}, {meta["images"]} images, percent:')
     for key in columns:
-        print(f'  {key:<34} {table[args.name][key]:6.2f}')
+        say(f'  {key:<34} {table[args.name][key]:6.2f}')
     if not columns:
-        print(text_table(table))
+        say(text_table(table))
     if args.out:
         write_metrics(args.out, table, meta)
 

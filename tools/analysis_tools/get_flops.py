@@ -6,7 +6,7 @@ Convolutions and matrix products are counted, as PyTorch's FlopCounterMode does;
 import argparse
 
 from mmlabelpenet.options import ConfigOptions, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,9 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.workbench.experiments.flops import count_flops
 
-    print(f'{"part":15}{"GFLOPs":>10}{"parameters (M)":>18}')
+    say(f'{"part":15}{"GFLOPs":>10}{"parameters (M)":>18}')
     for part, flops, parameters in count_flops(load_config(args.config, args.cfg_options), tuple(args.size), args.proposals):
-        print(f'{part:15}{flops / 1e9:10.2f}{parameters / 1e6:18.2f}')
+        say(f'{part:15}{flops / 1e9:10.2f}{parameters / 1e6:18.2f}')
 
 
 if __name__ == '__main__':

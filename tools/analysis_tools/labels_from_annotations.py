@@ -10,7 +10,7 @@ masks; tools/analysis_tools/audit_supervision.py says so.
 import argparse
 
 from mmlabelpenet.options import decimal
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
 
     config = load_config(args.config)
     store = labels_from_annotations(config_devkit(config), config.train_dataloader.dataset.split, args.out, args.min_iou)
-    print(f'{args.out}: {store.summary()}')
+    say(f'{args.out}: {store.summary()}')
 
 
 if __name__ == '__main__':

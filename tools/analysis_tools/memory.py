@@ -3,7 +3,7 @@
 import argparse
 
 from mmlabelpenet.options import ConfigOptions, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,9 +26,9 @@ def main() -> None:
     from mmlabelpenet.workbench.experiments.memory import measure_phases
 
     config = load_config(args.config, args.cfg_options)
-    print(f'{"phase":15}{"parameters":>12}{"trained":>12}{"optimizer":>12}{"peak":>12}   in GB', flush=True)
+    say(f'{"phase":15}{"parameters":>12}{"trained":>12}{"optimizer":>12}{"peak":>12}   in GB')
     for phase, *sizes in measure_phases(config, tuple(args.size), args.proposals, args.batch_size):
-        print(f'{phase:15}' + ''.join(f'{size / 1e9:12.2f}' for size in sizes), flush=True)
+        say(f'{phase:15}' + ''.join(f'{size / 1e9:12.2f}' for size in sizes))
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.options import ConfigOptions, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,15 +38,15 @@ def main(argv: list[str] | None = None) -> None:
 
     config = load_config(args.config, args.cfg_options)
     result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)
-    print('\n' + '  '.join(['iteration', *(f'{key:>17}' for key in KEYS)]))
+    say('\n' + '  '.join(['iteration', *(f'{key:>17}' for key in KEYS)]))
     for row in result['checkpoints']:
-        print('  '.join([f'{row["iteration"] if row["iteration"] is not None else "-":>9}', *(f'{row[key]:17.1f}' for key in KEYS)]))
+        say('  '.join([f'{row["iteration"] if row["iteration"] is not None else "-":>9}', *(f'{row[key]:17.1f}' for key in KEYS)]))
     if args.out:
         with atomic_write(args.out) as file:
             file.write(json.dumps(result, indent=2) + '\n')
     if args.plot:
         others = [read_json(path, dict[str, Any], 'a result of this command') for path in args.beside]
-        print(f'Wrote {plot_mil_mass({run["name"]: run for run in (*others, result)}, args.plot)}')
+        say(f'Wrote {plot_mil_mass({run["name"]: run for run in (*others, result)}, args.plot)}')
 
 
 if __name__ == '__main__':

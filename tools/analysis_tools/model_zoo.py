@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = ('bbox_mAP_50_area', 'segm_mAP_50_area', 'mIoU', 'CorLoc_50')
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
                 page.write_text(new, encoding='utf-8')
     if args.check and stale:
         raise ValueError(f'Out of date: {", ".join(stale)}. Run python tools/analysis_tools/model_zoo.py.')
-    print(f'{"Wrote " + ", ".join(stale) if stale else "All tables are up to date"}.')
+    say(f'{"Wrote " + ", ".join(stale) if stale else "All tables are up to date"}.')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from mmlabelpenet.options import decimal
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,12 +48,12 @@ def main(argv: list[str] | None = None) -> None:
         name = name if name not in table else str(path)
         table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)
         stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
-    print(f'labels of each stage against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
+    say(f'labels of each stage against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
     for name, about in stores.items():
-        print(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in about.items() if key not in ('path', 'sha256')))
+        say(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in about.items() if key not in ('path', 'sha256')))
         if args.per_class:
             rows = [[key, *('-' if v is None else f'{v:.1f}' for v in row.values())] for key, row in table[name]['per_class'].items()]
-            print('\n' + markdown([name, *next(iter(table[name]['per_class'].values()))], rows) + '\n')
+            say('\n' + markdown([name, *next(iter(table[name]['per_class'].values()))], rows) + '\n')
     if args.out:
         meta = dict(protocol='pseudo labels', data=Path(args.devkit).resolve().name, iou_thr=args.iou_thr, stores=stores)
         write_metrics(args.out, table, {**meta, **receipt(start)})

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import decimal, whole
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     else:
         with atomic_write(args.out, 'wb') as file:
             file.write(cv2.imencode(args.out.suffix, stack(list(rows.values()))[..., ::-1])[1].tobytes())
-    print(f'Wrote {args.out}')
+    say(f'Wrote {args.out}')
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, seed
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 METHODS = ('largest', 'whole', 'random', 'cam')
 
@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     table = trivial_baselines(config, args.methods, args.seed, None if args.crf == 'none' else args.crf, args.out)
     if table['meta']['thresholds']:
         tried = ', '.join(f'{threshold}: {value:.1f}' for threshold, value in table['meta']['thresholds'].items())
-        print(f'\nCorLoc of cam on every tenth training image by threshold: {tried}')
-    print(f'\n{text_table(table)}')
+        say(f'\nCorLoc of cam on every tenth training image by threshold: {tried}')
+    say(f'\n{text_table(table)}')
 
 
 if __name__ == '__main__':

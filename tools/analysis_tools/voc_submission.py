@@ -10,7 +10,7 @@ to comp4 and comp6. Only image lists and images of the devkit are read. tools/te
 import argparse
 
 from mmlabelpenet.options import decimal
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     else:
         found = check_submission(args.archive, devkit, args.split)
     kind = 'detections' if found.competition in ('comp3', 'comp4') else 'class maps'
-    print(f'{args.archive}: {found.competition}, {found.year} {found.split}, {found.entries} {kind}; complete and readable')
+    say(f'{args.archive}: {found.competition}, {found.year} {found.split}, {found.entries} {kind}; complete and readable')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmlabelpenet.options import decimal
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     sizes = {image_id: devkit.image_size(image_id) for image_id in image_ids}
     if not args.order and (others := other_orders(foreign, layout, sizes)):
         first = next(image_id for image_id in image_ids if len(foreign.boxes[image_id]))
-        print(
+        say(
             f'Note: all boxes would fit as {" or ".join(others)} too, and are read as {layout.order}: the first one of {first!r} as '
             f'{layout.xyxy(foreign.boxes[first][:1])[0].tolist()} (x1 y1 x2 y2). If you are sure, say so with --order.'
         )
@@ -73,10 +73,10 @@ def main(argv: list[str] | None = None) -> None:
     records = (replace(record, sha256=file_hash(devkit.image_path(record.image_id))) for record in made)
     write_proposals(args.out, records, settings)
     corner = '' if layout.order == 'xywh' else f', last pixel {"inside" if layout.last_inside else "outside"}'
-    print(f'boxes read as {layout.order} from pixel {layout.first_pixel}{corner}; {tidied}')
+    say(f'boxes read as {layout.order} from pixel {layout.first_pixel}{corner}; {tidied}')
     if not foreign.named:
-        print(f'The file does not name its images: they were taken in the order of {args.split!r}. A low recall means that this is wrong.')
-    print(*describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split)), sep='\n')
+        say(f'The file does not name its images: they were taken in the order of {args.split!r}. A low recall means that this is wrong.')
+    say('\n'.join(describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))))
 
 
 if __name__ == '__main__':

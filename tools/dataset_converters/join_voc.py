@@ -6,7 +6,7 @@ python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevki
 import argparse
 import sys
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         counts = join_devkits(args.roots, args.out, args.joint, args.first)
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
-    print(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
+    say(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 1
 import argparse
 import dataclasses
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     """Render and say what is there."""
     root, settings = parse_args(argv)
     render_dataset(root, settings)
-    print(f'{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}')
+    say(f'{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}')
 
 
 if __name__ == '__main__':

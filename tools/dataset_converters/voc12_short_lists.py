@@ -5,7 +5,7 @@ python tools/dataset_converters/voc12_short_lists.py data/VOCdevkit/VOC2012 data
 
 import argparse
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.workbench.short_lists.build import build_short_lists
 
     counts = build_short_lists(args.official, args.out, args.masks)
-    print(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
+    say(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ Fails when a key of the published file is missing or left over.
 import argparse
 
 from mmlabelpenet.models.weights import convert_imagenet
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument('--preset', required=True, choices=['caffe', 'torchvision'])
     args = parser.parse_args()
     state = convert_imagenet(args.source, args.target, 'vgg16', args.preset)
-    print(f'{args.target}: {len(state)} tensors of vgg16, preset {args.preset!r}')
+    say(f'{args.target}: {len(state)} tensors of vgg16, preset {args.preset!r}')
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import argparse
 import json
 from typing import Any
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,11 +21,11 @@ def main(argv: list[str] | None = None) -> None:
 
     found = describe(args.checkpoint)
     if args.json:
-        print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
     elif args.config:
-        print(found['config'] or '# this checkpoint carries no config')
+        say(found['config'] or '# this checkpoint carries no config')
     else:
-        print(text(found))
+        say(text(found))
 
 
 def text(found: dict[str, Any]) -> str:

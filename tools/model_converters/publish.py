@@ -7,7 +7,7 @@ mmlabelpenet.predict and load_from can read it like any checkpoint.
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
 
     target = publish(args.checkpoint, args.out, args.stages, args.half)
     before, after = (Path(path).stat().st_size / 2**20 for path in (args.checkpoint, target))
-    print(f'{target}: {after:.1f} MiB of {before:.1f} MiB')
+    say(f'{target}: {after:.1f} MiB of {before:.1f} MiB')
 
 
 if __name__ == '__main__':

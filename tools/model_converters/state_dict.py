@@ -9,7 +9,7 @@
 
 import argparse
 
-from mmlabelpenet.terminal import run
+from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,9 +27,9 @@ def main(argv: list[str] | None = None) -> None:
 
     if args.config is None:
         convert = to_state_dict if args.direction == 'to' else upgrade
-        print(f'{args.target}: {len(convert(args.source, args.target))} tensors')
+        say(f'{args.target}: {len(convert(args.source, args.target))} tensors')
     else:
-        print(f'{from_state_dict(args.source, load_config(args.config), args.target)}: a checkpoint of {args.config}')
+        say(f'{from_state_dict(args.source, load_config(args.config), args.target)}: a checkpoint of {args.config}')
 
 
 if __name__ == '__main__':

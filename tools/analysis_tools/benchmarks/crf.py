@@ -9,6 +9,7 @@ import torch
 from comparison import Comparison
 
 from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.terminal import say
 from mmlabelpenet.workbench.quickstart.scenes import RenderSettings, render_scene
 
 HEIGHT, WIDTH = 375, 500
@@ -18,7 +19,7 @@ LABELS = (2, 3, 4, 8)  # the background and one or more objects
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """One image, preset `deeplab`, by number of labels; the shorter preset `small` at the end. None without pydensecrf."""
     if find_spec('pydensecrf') is None:
-        print('crf: pydensecrf is not installed, so there is nothing to compare with')
+        say('crf: pydensecrf is not installed, so there is nothing to compare with')
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
