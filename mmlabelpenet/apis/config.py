@@ -52,6 +52,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         ValueError: a file is not a config, or an override does not fit.
     """
     path = config_path(path)
+    if path.is_dir():
+        raise ValueError(f'{path} is a folder, not a config. Name a file in it.')
     if not path.is_file():
         near = nearest_file(path.absolute())
         hint = f'Did you mean {shown(near)}?' if near else 'They are in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'

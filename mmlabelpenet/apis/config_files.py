@@ -8,10 +8,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import yaml
 from mmengine.config import Config
 
 from mmlabelpenet.files import shown
+from mmlabelpenet.schema import read_text
 
+SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 _MOST_COMPARED = 2000  # files that a missing base is compared with
 
 
@@ -87,14 +90,19 @@ def parsed(path: Path) -> ast.Module:
     """Syntax tree of a file; empty if it is not a Python file.
 
     Raises:
-        ValueError: a syntax error; names file and line.
+        ValueError: a syntax error, which is told with file and line, or a file of another kind, or YAML with tags that call functions.
     """
-    if path.suffix != '.py':
-        return ast.Module([], [])
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f'{shown(path)} is not a config: their names end in {", ".join(SUFFIXES)}.')
+    text = read_text(path)
     try:
-        return ast.parse(path.read_text(encoding='utf-8'))
+        if path.suffix in ('.yaml', '.yml'):
+            yaml.safe_load(text)  # mmengine's reader would call what a tag names
+        return ast.parse(text if path.suffix == '.py' else '')
     except SyntaxError as error:
         raise ValueError(f'{shown(path)}:{error.lineno}: {error.msg}: {(error.text or "").strip()!r}') from error
+    except yaml.YAMLError as error:
+        raise ValueError(f'{shown(path)} is not plain YAML: {" ".join(str(error).split())}') from error
 
 
 def line_of(tree: ast.Module, key: str, beside: Iterable[str] = ()) -> int:

@@ -4,6 +4,7 @@ import ast
 
 import pytest
 
+from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.apis.config_files import config_files, line_of, names_read, nearest_file, place_of_key, place_of_text
 
 
@@ -66,6 +67,35 @@ def test_what_is_no_config_is_named_with_its_line(write, text, error):
     write(leaf=text)
     with pytest.raises(ValueError, match=error):
         config_files('leaf.py')
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'error'),
+    [
+        ('a.txt', b'x = 1', r'a.txt is not a config: their names end in .py, .json'),
+        ('a.py', b'# na\xefve\nx = 1', "Line 1 of '.*a.py' is not UTF-8 text"),
+        ('a.py', b'x = 1\n\0', "Line 2 of '.*a.py' holds a NUL"),
+        ('a.yaml', b'a: !!python/object/apply:os.mkdir [hacked]', 'a.yaml is not plain YAML: could not determine a constructor'),
+        ('a.yml', b'a: [', 'a.yml is not plain YAML: while parsing'),
+    ],
+)
+def test_what_is_not_a_readable_config_is_named_and_not_run(write, tmp_path, name, content, error):
+    write()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=error):
+        load_config(tmp_path / name)
+    assert not (tmp_path / 'hacked').exists()
+
+
+def test_a_folder_is_not_a_config(tmp_path):
+    with pytest.raises(ValueError, match='is a folder, not a config'):
+        load_config(tmp_path)
+
+
+def test_plain_yaml_is_a_config(write, tmp_path):
+    write()
+    (tmp_path / 'a.yaml').write_text('a: 1\nb: {c: [2]}')
+    assert load_config(tmp_path / 'a.yaml').b.c == [2]
 
 
 def test_of_several_dicts_with_a_key_the_most_similar_one_is_meant():
