@@ -1,5 +1,6 @@
 """Toy data and a toy network for every test that wants them."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -110,6 +111,15 @@ def toy_batch(_toy_batch, toy_net):
             mask[y1 : (y1 + y2 + 1) // 2, x1:x2] = 1
         sample.pseudo_instances = pseudo_instances(bboxes, labels, masks, torch.linspace(0.3, 0.9, len(bboxes)))
     return data['inputs'], data['data_samples']
+
+
+@pytest.fixture
+def device(request):
+    """A device by its name, as ``elsewhere`` and ``in_its_place`` of ``devices`` give it."""
+    import devices
+
+    with devices.pretended() if request.param == devices.PRETENDED else contextlib.nullcontext():
+        yield request.param
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""On a GPU everything gives what it gives on the CPU: kernels, losses and gradients, labels, checkpoints, mixed precision, one rank.
+"""On a GPU training gives what it gives on the CPU: kernels, losses and gradients, checkpoints, mixed precision, one rank.
 
-Each test also runs with the CPU in the GPU's place, which shows that the comparison itself works.
+Each test also runs without a GPU, on a device that only pretends or with the CPU in its place, which shows that the test itself works.
 """
 
 import copy
@@ -8,6 +8,7 @@ import copy
 import pytest
 import torch
 import toy
+from devices import elsewhere, in_its_place, network, noise
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
@@ -16,11 +17,6 @@ from mmlabelpenet.ops.permutohedral import build_lattice
 from mmlabelpenet.ops.roi_products import roi_align_gradient
 from mmlabelpenet.ops.sparse import SparseMatrix, resize
 from mmlabelpenet.workbench.experiments.memory import synthetic_batch
-
-GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')]
-DEVICES = ['cpu', pytest.param('cuda', marks=GPU)]
-
-pytestmark = pytest.mark.parametrize('device', DEVICES)
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +88,7 @@ def lattice(device):
     return [build_lattice((random(5, 300) * 4).to(device)).filter(random(300, 3, seed=1).to(device))]
 
 
+@elsewhere
 @pytest.mark.parametrize('kernel', [suppressed, aligned, pooled, attended, products, sparse, lattice], ids=lambda kernel: kernel.__name__)
 def test_kernels_and_their_gradients_are_those_of_the_cpu(device, kernel):
     for found, expected in zip(kernel(device), kernel('cpu'), strict=True):
@@ -99,23 +96,14 @@ def test_kernels_and_their_gradients_are_those_of_the_cpu(device, kernel):
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
 
 
-def batch(model):
-    """Two images of noise with proposals and pseudo instances, where the model is."""
-    torch.manual_seed(0)
-    return model.data_preprocessor(synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 2), False)
-
-
-def network(device):
-    return toy.build(toy.model_config()).to(device)
-
-
 def losses(model, trains):
     """The losses, by name."""
-    data = batch(model)
+    data = noise(model)
     found = model.train().loss(data['inputs'], data['data_samples'], trains=trains)
     return {name: sum(value) if isinstance(value, list) else value for name, value in found.items() if 'loss' in name}
 
 
+@elsewhere
 @pytest.mark.parametrize('stage', toy.STAGES)
 def test_losses_and_gradients_of_a_stage_are_those_of_the_cpu(device, stage):
     both = []
@@ -138,6 +126,7 @@ def optimizer(model, dtype=None):
     return OptimWrapper(sgd) if dtype is None else MixedPrecisionWrapper(dtype, optimizer=sgd)
 
 
+@in_its_place
 @pytest.mark.parametrize('dtype', DTYPES)
 def test_mixed_precision_has_the_losses_of_float32_and_moves_finite_weights(device, dtype, monkeypatch):
     monkeypatch.setattr('mmlabelpenet.engine.precision.get_device', lambda: device)
@@ -156,21 +145,7 @@ def test_mixed_precision_has_the_losses_of_float32_and_moves_finite_weights(devi
     assert all(value.isfinite().all() and value.dtype == before[name].dtype for name, value in after.items())
 
 
-@pytest.mark.parametrize('stage', ['classification', 'detection', 'refinement'])
-def test_label_generators_give_the_labels_of_the_cpu(device, stage):
-    labels = []
-    for place in (device, 'cpu'):
-        model = network(place).eval()
-        data = batch(model)
-        told = model.explain(stage, data['inputs'], data['data_samples'])
-        labels.append([model.stages[stage].labels.label(*pair) for pair in told])
-    assert sum(map(len, labels[1]))
-    for found, expected in zip(*labels, strict=True):
-        assert torch.equal(found.labels.cpu(), expected.labels.cpu())
-        torch.testing.assert_close(found.bboxes.cpu(), expected.bboxes.cpu(), rtol=0, atol=2)
-        torch.testing.assert_close(found.weights.cpu(), expected.weights.cpu(), rtol=1e-2, atol=1e-2)
-
-
+@elsewhere
 @pytest.mark.parametrize('direction', ['forward', 'backward'])
 def test_a_recurrent_iteration_has_finite_losses_and_moves_stages(device, direction):
     model = network(device)
@@ -183,6 +158,7 @@ def test_a_recurrent_iteration_has_finite_losses_and_moves_stages(device, direct
     assert all(value.isfinite().all() for value in after.values())
 
 
+@in_its_place
 def test_a_checkpoint_goes_from_device_to_cpu_and_back(device, tmp_path):
     model, other = network(device), toy.build(toy.model_config(), seed=1)
     torch.save(model.state_dict(), tmp_path / 'device.pth')
@@ -196,6 +172,7 @@ def test_a_checkpoint_goes_from_device_to_cpu_and_back(device, tmp_path):
         torch.testing.assert_close(value.detach().cpu(), second[name].detach(), rtol=1e-3, atol=1e-4)
 
 
+@in_its_place
 def test_one_rank_trains_as_no_rank_does(device, tmp_path):
     backend = 'nccl' if device == 'cuda' else 'gloo'
     torch.distributed.init_process_group(backend, init_method=f'file://{tmp_path}/store', rank=0, world_size=1)

@@ -18,6 +18,7 @@ from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import file_hash
+from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
@@ -53,6 +54,22 @@ class ToyTail(nn.Module):
 
     def forward(self, x):
         return (F.relu(self.conv(x)),)
+
+
+class BlockTail(Tail):
+    """Two blocks on the shared map of the toy network."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Conv2d(12, 12, 3, padding=1) for _ in range(2))
+        self.complete(12, 12, aspp=None, with_input=False)
+
+    def levels(self, x):
+        """The map and what each block makes of it."""
+        maps = [x]
+        for block in self.blocks:
+            maps.append(block(maps[-1]).relu())
+        return maps
 
 
 def extractor(size, maps=1):

@@ -31,8 +31,8 @@ mkdir -p "$out"
 box=$(mktemp -d)
 trap 'rm -rf "$box"' EXIT
 mkdir -p "$box/mmlabelpenet" "$box/wheels"
-git -C "$root" archive HEAD | tar -x -C "$box/mmlabelpenet"
-git -C "$root" rev-parse HEAD >"$box/COMMIT"
+git -C "$root" rev-parse HEAD >"$box/COMMIT" 2>/dev/null || fail "A bundle is made of a commit: $root is no git repository, or git is missing."
+git -C "$root" archive HEAD -- ':(exclude)mmlabelpenet/weights/*.pth' | tar -x -C "$box/mmlabelpenet"
 
 # OpenMMLab's packages have no wheels on the index; built here they are pure Python.
 pip() { "$python" -m pip "$1" -q --no-deps -c "$root/requirements/constraints.txt" "${@:2}"; }

@@ -5,36 +5,18 @@ import copy
 import pytest
 import torch
 import toy
-from torch import nn
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
-from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.models.inference.image_evidence import image_evidence
 from mmlabelpenet.workbench.variants import ClassActivation
 from mmlabelpenet.workbench.variants.class_activation import spread
 
 
-class BlockTail(Tail):
-    """Two blocks on the shared map of the toy network."""
-
-    def __init__(self):
-        super().__init__()
-        self.blocks = nn.ModuleList(nn.Conv2d(12, 12, 3, padding=1) for _ in range(2))
-        self.complete(12, 12, aspp=None, with_input=False)
-
-    def levels(self, x):
-        """The map and what each block makes of it."""
-        maps = [x]
-        for block in self.blocks:
-            maps.append(block(maps[-1]).relu())
-        return maps
-
-
 @pytest.fixture
 def net():
     net = toy.net_with_tag_head()
-    net.stages['classification'].detector.backbone = BlockTail()
+    net.stages['classification'].detector.backbone = toy.BlockTail()
     return net
 
 

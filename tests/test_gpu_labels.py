@@ -1,0 +1,72 @@
+"""On a GPU labels and predictions are those of the CPU."""
+
+import numpy as np
+import pytest
+import torch
+import toy
+from devices import elsewhere, network, noise
+
+from mmlabelpenet.calibration.backward import DetectionLabels
+from mmlabelpenet.calibration.generators import MaskAggregation, ProposalCalibration
+from mmlabelpenet.models.inference.image import Inference
+from mmlabelpenet.workbench.variants import ClassActivation
+
+pytestmark = elsewhere
+
+
+def with_tag_head(device):
+    """The toy network with a tag head and a tail that has levels."""
+    model = toy.net_with_tag_head()
+    model.stages['classification'].detector.backbone = toy.BlockTail()
+    return model.to(device)
+
+
+@pytest.mark.parametrize(
+    ('stage', 'make', 'generator'),
+    [
+        ('classification', network, lambda: ProposalCalibration(max_per_tag=1, crf=toy.CRF)),
+        ('classification', network, lambda: ProposalCalibration(start='argmax', weights='score', cut=dict(iterations=1))),
+        ('detection', network, lambda: ProposalCalibration(start='argmax_all', max_overlap=0.5, peak=0.9)),
+        ('refinement', network, lambda: MaskAggregation(weights='one', crf=toy.CRF)),
+        ('segmentation', network, lambda: DetectionLabels()),
+        ('classification', with_tag_head, lambda: ClassActivation(max_per_tag=1)),
+        (
+            'classification',
+            with_tag_head,
+            lambda: ClassActivation(max_per_tag=1, zooms=[1.5], spread=dict(steps=1), cut=dict(iterations=1)),
+        ),
+    ],
+)
+def test_label_generators_give_the_labels_of_the_cpu(device, stage, make, generator):
+    labels = []
+    for place in (device, 'cpu'):
+        torch.manual_seed(0)
+        model = make(place).eval()
+        model.stages[stage].labels = generator()
+        data = noise(model)
+        told = model.explain(stage, data['inputs'], data['data_samples'])
+        labels.append([model.stages[stage].labels.label(*pair) for pair in told])
+    assert sum(map(len, labels[1]))
+    for found, expected in zip(*labels, strict=True):
+        assert torch.equal(found.labels, expected.labels)
+        torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=0, atol=2)
+        torch.testing.assert_close(found.weights, expected.weights, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize('settings', [dict(crf=toy.CRF, image_evidence=True), dict(cut=dict(size=16))], ids=['crf', 'cut'])
+def test_predictions_of_every_stage_are_those_of_the_cpu(device, settings):
+    predicted = []
+    for place in (device, 'cpu'):
+        model = network(place).eval()
+        model.inference = Inference(model.stages, max_masks=2, **settings)
+        data = noise(model)
+        found = model.predict(data['inputs'], data['data_samples'], stages=toy.STAGES, explain=True)
+        predicted.append([sample.stage_predictions for sample in found])
+    for found, expected in zip(*predicted, strict=True):
+        for name in toy.STAGES:
+            ours, theirs = found[name], expected[name]
+            assert ours.scores.device.type == device and len(ours) == len(theirs) > 0
+            assert torch.equal(ours.labels.cpu(), theirs.labels)
+            torch.testing.assert_close(ours.scores.cpu(), theirs.scores, rtol=1e-2, atol=1e-3)
+            torch.testing.assert_close(ours.bboxes.cpu(), theirs.bboxes, rtol=0, atol=2)
+            assert np.mean(ours.masks.numpy() != theirs.masks.numpy()) < 0.01
