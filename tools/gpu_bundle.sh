@@ -24,8 +24,11 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$out" ] || fail "DIR is missing. $usage"
 [ -z "$data" ] || [ -d "$data/ImageSets/Main" ] || fail "$data is not a VOC devkit: it has no folder ImageSets/Main."
+known=resnet50_caffe_imagenet_fp16.pth # what the check looks for
 [ -z "$weights" ] || [ -f "$weights" ] || fail "$weights does not exist."
+[ -z "$weights" ] || [ "$(basename "$weights")" = "$known" ] || fail "--weights is for $known, got $weights."
 mkdir -p "$out"
+[ -w "$out" ] || fail "$out cannot be written. Choose another folder."
 [ -z "$(ls -A "$out")" ] || fail "$out is not empty. Remove it or choose another folder."
 
 box=$(mktemp -d)
@@ -40,9 +43,13 @@ grep '^onedl' "$root/requirements/offline.txt" >"$box/own.txt"
 grep -v '^onedl\|^#' "$root/requirements/offline.txt" >"$box/others.txt"
 pip wheel -w "$box/wheels" -r "$box/own.txt"
 machine=${PLATFORM:-x86_64}
-pip download --only-binary=:all: --python-version "${PYTHON_VERSION:-3.12}" --platform "manylinux2014_$machine" \
-    --platform "manylinux_2_28_$machine" -d "$box/wheels" -r "$box/others.txt"
+there=(--only-binary=:all: --python-version "${PYTHON_VERSION:-3.12}" --platform "manylinux2014_$machine" --platform "manylinux_2_28_$machine")
+pip download "${there[@]}" -d "$box/wheels" -r "$box/others.txt"
 rm "$box/own.txt" "$box/others.txt"
+
+# pydensecrf has no wheels at all: its source, and what it is built with where a compiler is.
+pip download --no-binary=pydensecrf2 -d "$box/wheels" -r "$root/requirements/crf.txt"
+pip download "${there[@]}" -d "$box/wheels" Cython==0.29.36 'setuptools>=70.1,<90' wheel
 
 if [ -n "$data" ]; then
     mkdir -p "$box/data"

@@ -14,6 +14,11 @@ fi
 # Those that are there in a release that fits stay.
 "$python" -m pip --python "$here/venv/bin/python" install -q --no-index --no-deps --find-links "$here/wheels" \
     -r "$here/mmlabelpenet/requirements/offline.txt"
+log=$here/pydensecrf.log
+if command -v c++ >/dev/null && ! "$python" -m pip --python "$here/venv/bin/python" install --no-index --no-deps --find-links "$here/wheels" \
+    pydensecrf2 >"$log" 2>&1; then
+    echo "pydensecrf cannot be built here ($log); the dense CRF runs in PyTorch operations, with the same masks." >&2
+fi
 
 [ "${1:-}" != --no-check ] || exit 0
 devkit=$(find "$here/data/VOCdevkit" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -n 1 || true)
