@@ -121,3 +121,10 @@ def noise(model):
     """Two images of noise with proposals and pseudo instances, where the model is; always the same."""
     torch.manual_seed(0)
     return model.data_preprocessor(synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 2), False)
+
+
+def losses(model, trains):
+    """The losses of a model on :func:`noise`, by name."""
+    data = noise(model)
+    found = model.train().loss(data['inputs'], data['data_samples'], trains=trains)
+    return {name: sum(value) if isinstance(value, list) else value for name, value in found.items() if 'loss' in name}

@@ -8,7 +8,7 @@ import copy
 import pytest
 import torch
 import toy
-from devices import elsewhere, in_its_place, network, noise
+from devices import elsewhere, in_its_place, losses, network
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
@@ -94,13 +94,6 @@ def test_kernels_and_their_gradients_are_those_of_the_cpu(device, kernel):
     for found, expected in zip(kernel(device), kernel('cpu'), strict=True):
         assert found.device.type == device and expected.abs().sum() > 0
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
-
-
-def losses(model, trains):
-    """The losses, by name."""
-    data = noise(model)
-    found = model.train().loss(data['inputs'], data['data_samples'], trains=trains)
-    return {name: sum(value) if isinstance(value, list) else value for name, value in found.items() if 'loss' in name}
 
 
 @elsewhere
