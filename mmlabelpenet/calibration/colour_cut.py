@@ -21,6 +21,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from mmlabelpenet.calibration.objects import mask_bbox, window
+from mmlabelpenet.registry import TASK_UTILS
 from mmlabelpenet.timing import timed
 
 BINS = 8  # of each axis of a histogram
@@ -28,6 +29,7 @@ RARE = 1e-3  # share of all pixels that is spread over all colours: one that was
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows and columns away; those on the other side follow
 
 
+@TASK_UTILS.register_module()
 @dataclass(frozen=True)
 class ColourCut:
     """Masks and boxes of several objects of an image from soft guesses.

@@ -16,6 +16,7 @@ Shapes: R proposals of one image, K objects, M members of them, (p, p) RoI grid,
 Boxes: float32 xyxy in pixels of the network input.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.cut import build_cut
+from mmlabelpenet.calibration.cut import build_cuts, cut_out
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
@@ -91,7 +92,8 @@ class AttentionGenerator(LabelGenerator):
             image; or ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps as they are.
         box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
-        cut: how each object is then segmented by its colours, starting from that box and mask, see :func:`build_cut`.
+        cut: how each object is then segmented by its colours, starting from that box and mask, see :func:`build_cuts`; one after
+            the other for several.
         min_iou: of the mask's box with R^c; below it the object is R^c without a mask (row C13).
         peak: divisor of a map, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
@@ -109,7 +111,7 @@ class AttentionGenerator(LabelGenerator):
         weights: str = 'class',
         crf: dict | str | None = None,
         box: str = 'mask',
-        cut: dict | None = None,
+        cut: dict | Sequence[dict] | None = None,
         min_iou: float = 0.1,
         peak: float = 1.0,
         paste: str = 'bilinear',
@@ -124,7 +126,7 @@ class AttentionGenerator(LabelGenerator):
             max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )
         self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
-        self.crf, self.cut = build_crf(crf), None if cut is None else build_cut(**cut)
+        self.crf, self.cuts = build_crf(crf), build_cuts(cut)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
         """Objects of the image's tags and their maps (Fig. 2a and 2b)."""
@@ -170,8 +172,7 @@ class AttentionGenerator(LabelGenerator):
                 masks[index] &= inside_box(masks.shape[1:], proposal)
             else:
                 bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
-        if self.cut is not None:
-            bboxes, masks = self.cut.boxes_and_masks(image, masks.astype(np.float32), bboxes, others)
+        bboxes, masks = cut_out(self.cuts, image, masks.astype(np.float32), bboxes, others)
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
 
     def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -147,6 +147,16 @@ def test_a_crf_may_start_from_a_preset():
     assert config.model.stages.detection.labels.crf == dict(preset='small', backend='torch')
 
 
+@pytest.mark.parametrize('cut', [dict(type='ColourCut', size=96), [dict(iterations=2), dict(type='ColourCut')], None])
+def test_cuts_are_named_by_their_type(cut):
+    config = load_config(ROOT / RENDERED)
+    config.model.test_cfg.cut = config.model.stages.detection.labels.cut = cut
+    check_config(config)
+    config.model.test_cfg.cut = [dict(type='ColourCat')]
+    with pytest.raises(ValueError, match="nothing is registered as 'ColourCat'.*ColourCut"):
+        check_config(config)
+
+
 def test_shorthands_of_the_files_pass_and_names_that_nobody_uses_do_not(tmp_path):
     base = f'_base_ = {str(ROOT / RENDERED)!r}\n'
     (tmp_path / 'used.py').write_text(

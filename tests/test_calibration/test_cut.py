@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmlabelpenet.calibration.cut import GrabCut
+from mmlabelpenet.calibration.colour_cut import ColourCut
+from mmlabelpenet.calibration.cut import GrabCut, build_cuts, cut_out
 from mmlabelpenet.calibration.generators import Explanation, ProposalCalibration
 
 
@@ -124,6 +125,32 @@ def test_where_the_cut_finds_nothing_box_and_mask_stay():
     pseudo = ProposalCalibration(box='proposal', cut=dict()).label(image, told([guess], [(5, 5, 50, 35)]))
     assert pseudo.bboxes[0].tolist() == [5, 5, 50, 35]
     np.testing.assert_array_equal(pseudo.masks.masks[0].astype(bool), guess)
+
+
+def test_a_cut_that_does_not_move_boxes_gives_the_same_masks():
+    image, _, guess = disc()
+    box = torch.tensor([36.0, 21, 84, 69])
+    (moved, first), (kept, second) = (GrabCut(moves_boxes=moves).box_and_mask(image, guess, box) for moves in (True, False))
+    assert torch.equal(kept, box) and not torch.equal(moved, box)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_each_cut_starts_from_what_the_one_before_found():
+    image, _, guess = disc()
+    soft, boxes = guess[None] * 0.9, torch.tensor([[40.0, 25, 66, 52]])
+    first, second = ColourCut(margin=0.5), GrabCut(margin=0.3)
+    expected = second.boxes_and_masks(image, *reversed(first.boxes_and_masks(image, soft, boxes)))
+    found = cut_out(build_cuts([dict(type='ColourCut', margin=0.5), dict(margin=0.3)]), image, soft, boxes)
+    assert torch.equal(found[0], expected[0]) and not torch.equal(found[0], cut_out((second,), image, soft, boxes)[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_without_cuts_boxes_stay_and_masks_are_those_above_a_half():
+    image, _, guess = disc()
+    boxes = torch.tensor([[34.0, 19, 86, 71]])
+    found = cut_out(build_cuts(None), image, guess[None] * 0.6, boxes)
+    assert found[0] is boxes
+    np.testing.assert_array_equal(found[1][0], guess)
 
 
 def test_neighbours_do_not_take_each_others_pixels():

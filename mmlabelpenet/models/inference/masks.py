@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.cut import build_cut
+from mmlabelpenet.calibration.cut import build_cuts, cut_out
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
@@ -36,14 +36,19 @@ class MaskRefinement:
             and calibrated ones are empty.
         min_score: as above, for the score.
         margin: of the surroundings, as a share of the box.
-        cut: how these objects, mask and box, are then segmented by their colours, see :func:`build_cut`; None leaves them.
+        cut: how these objects, mask and box, are then segmented by their colours, see :func:`build_cuts`; None leaves them.
     """
 
     def __init__(
-        self, crf: dict | str | None = None, max_masks: int = 20, min_score: float = 0.0, margin: float = 0.25, cut: dict | None = None
+        self,
+        crf: dict | str | None = None,
+        max_masks: int = 20,
+        min_score: float = 0.0,
+        margin: float = 0.25,
+        cut: dict | Sequence[dict] | None = None,
     ) -> None:
         self.crf = build_crf(crf)
-        self.cut = None if cut is None else build_cut(**cut)
+        self.cuts = build_cuts(cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
@@ -58,11 +63,13 @@ class MaskRefinement:
         bboxes, guesses = found.bboxes.cpu(), soft[:count]
         if self.crf is not None:
             guesses = np.stack([self._by_crf(image, *pair) for pair in zip(guesses, bboxes)]) if count else guesses
-        masks = np.concatenate([guesses, soft[count:]]) > 0.5
-        if self.cut is not None:
-            tight, masks[:count] = self.cut.boxes_and_masks(image, guesses, bboxes[:count])
-            bboxes = torch.cat([tight, bboxes[count:]])
-        return InstanceData(bboxes=bboxes.to(found.bboxes.device), scores=found.scores, labels=found.labels, masks=masks)
+        tight, masks = cut_out(self.cuts, image, guesses, bboxes[:count])
+        return InstanceData(
+            bboxes=torch.cat([tight, bboxes[count:]]).to(found.bboxes.device),
+            scores=found.scores,
+            labels=found.labels,
+            masks=np.concatenate([masks, soft[count:] > 0.5]),
+        )
 
     def count(self, found: InstanceData) -> int:
         """How many detections, best first, get a refined mask."""
