@@ -74,6 +74,8 @@ def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
     if not steps:
         if isinstance(node, bool | int | float) and isinstance(value, str):
             raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"}, in place of {node!r}')
+        if isinstance(node, Mapping) and isinstance(value, bool | int | float | str):
+            raise TypeError(f'expected a dict or null, in place of one with {", ".join(map(str, node)) or "no keys"}')
         if node is None or not isinstance(value, Mapping):
             return value
         merged = Config(dict(value=node))

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmlabelpenet.apis.arguments import arguments
 from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text
 from mmlabelpenet.files import shown
+from mmlabelpenet.schema import short
 
 KeyPath = tuple[str | int, ...]
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
@@ -58,6 +59,9 @@ def check_config(config: Config) -> None:
     """
     files = config_files(config.filename) if config.filename and Path(config.filename).is_file() else []
     content = config.to_dict()
+    if others := [key for key, value in content.items() if _is_dict(key) and not isinstance(value, Mapping | None)]:
+        place = place_of_key(files, others[0]) or (shown(Path(config.filename)) if config.filename else '')
+        raise ValueError(f'{place}{": " if place else ""}{others[0]}: expected a dict, got {short(content[others[0]])}.')
     own = [file for file in files if '.mim' not in file.parts]  # what another package says is its own business
     lines = []
     for fault in [*unread_keys(content, own), *wrong_parts(content), *wrong_names(content)]:
@@ -66,6 +70,18 @@ def check_config(config: Config) -> None:
             lines.append(f'{place}{": " if place else ""}{".".join(map(str, fault.path))}: {fault.what}')
     if lines:
         raise ValueError('\n'.join(lines))
+
+
+def _is_dict(key: str) -> bool:
+    """Whether a key at the top has a dict."""
+    return key.endswith(('_dataloader', '_cfg')) or key in (
+        'custom_imports',
+        'default_hooks',
+        'log_processor',
+        'model',
+        'optim_wrapper',
+        'randomness',
+    )
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
     if re.fullmatch(r'train_cfg\.phases\.\w+', dotted):
         from mmlabelpenet.engine.phases import Phase
 
-        return set(arguments(Phase)[0]) - {'name'}
+        return set(Phase.__struct_fields__) - {'name'}
     return _allowed_of_model(dotted) if (content.get('model') or {}).get('type') == 'LabelPENet' else None
 
 

@@ -117,6 +117,10 @@ def note_run(config: Config) -> None:
         known, seed = read_note(config.work_dir), config.get('randomness', {}).get('seed')
         earlier = known.earlier if config.get('resume') else checkpoint_stamps(config.work_dir)
         write_note(config.work_dir, RunNote(config.filename, recipe_hash(config), seed, earlier, known.runs))
+        written = ['last_checkpoint', *([Path(config.filename).name] if config.filename else [])]
+        for path in (Path(config.work_dir, name) for name in written):
+            if path.is_symlink():  # mmengine would write the file that it leads to, such as the config itself
+                path.unlink()
 
 
 def scale_learning_rate(config: Config) -> None:

@@ -2,20 +2,20 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from torch.optim import Optimizer
 
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import PARAM_SCHEDULERS
+from mmlabelpenet.schema import convert
 
 RECURRENT = 'recurrent'
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch of iterations in which the same parts train.
 
     Args:
@@ -77,7 +77,7 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
 
     Raises:
         TypeError: the phases are a list, as they were up to version 0.1.
-        ValueError: no phase, a name that is not a stage, or ``warm_start`` of the first stage.
+        ValueError: no phase, a name that is not a stage, a value of another type, or ``warm_start`` of the first stage.
 
     >>> phases = dict(recurrent=dict(iters=1), detection=None, classification=dict(iters=2))
     >>> [phase.name for phase in make_phases(phases, ['classification'])]
@@ -90,7 +90,8 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
         raise ValueError(f'Phases {unknown} train no stage of the model; it has {", ".join(stages)}, and {RECURRENT!r} trains all of them.')
     if not given:
         raise ValueError('The loop needs at least one phase in train_cfg.phases, got none.')
-    made = [Phase(name, **given[name]) for name in (*stages, RECURRENT) if name in given]
+    ordered = [name for name in (*stages, RECURRENT) if name in given]
+    made = [convert({**given[name], 'name': name}, Phase, f'Phase {name!r} is malformed') for name in ordered]
     if bad := [phase.name for phase in made if phase.warm_start and phase.name not in stages[1:]]:
         raise ValueError(f'Phase {bad[0]!r} has no stage before it whose weights it could begin with. Leave warm_start out.')
     return made

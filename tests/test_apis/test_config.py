@@ -53,6 +53,8 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
     [
         ('optim_wrapper.optimizer.lr=abc', 'a number, in place of 0.01'),
         ('randomness.seed=abc', 'a number'),
+        ('optim_wrapper=3', 'a dict or null, in place of one with .*optimizer'),
+        ('default_hooks.checkpoint=abc', 'a dict or null, in place of one with'),
         ('train_dataloader.batch_size=two', 'a number'),
         ('model.stages.detection.detector.backbone.frozen=maybe', 'true or false, in place of True'),
     ],

@@ -108,6 +108,14 @@ def test_one_line_names_file_key_and_the_nearest_right_name(tmp_path, monkeypatc
     assert expected in lines and (len(lines) == 1 or key.endswith('type'))
 
 
+@pytest.mark.parametrize('key', ['model', 'train_dataloader', 'val_cfg', 'default_hooks', 'randomness'])
+def test_what_is_to_be_a_dict_and_is_not_is_named(tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'leaf.py').write_text(f'\n{key} = 3\n')
+    with pytest.raises(ValueError, match=f'^leaf.py:2: {key}: expected a dict, got 3.$'):
+        check_config(load_config('leaf.py'))
+
+
 def sampled(leaves, every=6):
     """All configs, of the many ablations most in the slow run only."""
     ablations = [leaf for leaf in leaves if '/ablations/' in leaf]

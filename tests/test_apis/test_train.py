@@ -110,6 +110,18 @@ def test_a_run_is_noted_in_its_work_dir(toy_root, first):
     assert noted['runs'][0] == first.timestamp
 
 
+def test_links_in_a_work_dir_lead_to_no_file_that_is_written(toy_root, tmp_path):
+    (tmp_path / 'run').mkdir()
+    cfg = config(toy_root, tmp_path / 'run')
+    cfg.dump(tmp_path / 'mine.py')
+    text = (tmp_path / 'mine.py').read_text()
+    (tmp_path / 'run/mine.py').symlink_to(tmp_path / 'mine.py')
+    (tmp_path / 'run/last_checkpoint').symlink_to(tmp_path / 'mine.py')
+    train(load_config(tmp_path / 'mine.py'))
+    assert (tmp_path / 'mine.py').read_text() == text
+    assert (tmp_path / 'run/mine.py').is_file() and (tmp_path / 'run/last_checkpoint').read_text().endswith('.pth')
+
+
 def test_missing_data_stops_a_training_before_anything_is_built(toy_root, tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, 'from_cfg', lambda config: pytest.fail('built'))
     cfg = config(toy_root, tmp_path / 'run')
