@@ -53,8 +53,6 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
     [
         ('optim_wrapper.optimizer.lr=abc', 'a number, in place of 0.01'),
         ('randomness.seed=abc', 'a number'),
-        ('optim_wrapper=3', 'a dict or null, in place of one with .*optimizer'),
-        ('default_hooks.checkpoint=abc', 'a dict or null, in place of one with'),
         ('train_dataloader.batch_size=two', 'a number'),
         ('model.stages.detection.detector.backbone.frozen=maybe', 'true or false, in place of True'),
     ],
@@ -75,11 +73,22 @@ def test_an_option_that_does_not_fit_is_named():
         load_config(CONFIGS / 'labelpenet_lite0_rendered.py', {'custom_hooks': [dict(type='EMAHook')], 'custom_hooks.9.type': 1})
 
 
+@pytest.mark.parametrize('value', [3, 'abc', True, 0.5])
+def test_a_number_or_text_does_not_take_the_place_of_a_dict(tmp_path, value):
+    (tmp_path / 'a.py').write_text('hooks = [dict(timer=dict(type="Timer", interval=1))]')
+    with pytest.raises(
+        ValueError, match='hooks.0.timer=.* does not fit the config: expected a dict or null, in place of one with type, int'
+    ):
+        load_config(tmp_path / 'a.py', {'hooks.0.timer': value})
+    assert load_config(tmp_path / 'a.py', {'hooks.0.timer': None}).hooks == [dict(timer=None)]
+
+
 @pytest.mark.parametrize(
     ('options', 'expected'),
     [
         ({'x.0.y': 3}, dict(x=[dict(y=3), dict(z=[1, 2])])),
-        ({'x.0': 3}, dict(x=[3, dict(z=[1, 2])])),
+        ({'x.0': None}, dict(x=[None, dict(z=[1, 2])])),
+        ({'x.1.z': 3}, dict(x=[dict(y=1), dict(z=3)])),
         ({'x.1.z.0': 9}, dict(x=[dict(y=1), dict(z=[9, 2])])),
         ({'t.1.a': 9}, dict(t=(1, dict(a=9)))),
         ({'d': dict(b=9)}, dict(d=dict(a=1, b=9))),
