@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -14,7 +15,8 @@ from packaging.requirements import Requirement
 from mmlabelpenet.workbench.gpu_check.records import Report
 
 ROOT = Path(__file__).resolve().parents[1]
-THERE = ('torch', 'torchvision', 'numpy', 'scipy', 'opencv-contrib-python-headless', 'pip', 'setuptools')
+THERE = ('torch', 'torchvision', 'numpy', 'scipy', 'pip', 'setuptools')
+VERSION = f'{sys.version_info.major}.{sys.version_info.minor}'
 
 
 def needed(names):
@@ -35,35 +37,67 @@ def needed(names):
 
 @pytest.fixture
 def bare(tmp_path):
-    """An interpreter that has PyTorch, torchvision, NumPy, SciPy, OpenCV and what these require, and nothing else."""
-    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'bare'], check=True)
-    python = tmp_path / 'bare/bin/python'
-    site = Path(subprocess.check_output([python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], text=True).strip())
-    for package in needed(THERE):
-        for top in {file.parts[0] for file in package.files or () if file.parts[0] not in ('..', '__pycache__')}:
-            if not (site / top).exists():
-                (site / top).symlink_to(package.locate_file(top))
-    return python
+    """Makes an interpreter with PyTorch, torchvision, NumPy, SciPy, OpenCV without contributed modules, what these require, and more."""
+
+    def make(*more):
+        subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'bare'], check=True)
+        python = tmp_path / 'bare/bin/python'
+        site = Path(subprocess.check_output([python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], text=True).strip())
+        for package in needed((*THERE, *more)):
+            for top in {file.parts[0] for file in package.files or () if file.parts[0] not in ('..', '__pycache__')}:
+                if not (site / top).exists():
+                    (site / top).symlink_to(package.locate_file(top))
+        subprocess.run(
+            [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--target', site, 'opencv-python-headless>=4.9,<6'], check=True
+        )
+        assert subprocess.run([python, '-c', 'import cv2; cv2.ximgproc'], capture_output=True).returncode
+        return python
+
+    return make
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory):
+    """A whole bundle, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp('bundle') / 'a bundle'
+    environment = os.environ | dict(PYTHON=sys.executable, PYTHON_VERSION=VERSION)
+    done = subprocess.run(['bash', str(ROOT / 'tools/gpu_bundle.sh'), str(folder)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    yield folder
+    shutil.rmtree(folder)
+
+
+def unpack(bundle, python, *words):
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'} | dict(PYTHON=str(python), PIP_NO_INDEX='1')
+    return subprocess.run(['bash', str(bundle / 'unpack.sh'), *words], env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.slow
-def test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed(bare, tmp_path):
-    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
-    version = f'{sys.version_info.major}.{sys.version_info.minor}'
-    pack = ['bash', str(ROOT / 'tools/gpu_bundle.sh'), str(tmp_path / 'bundle')]
-    done = subprocess.run(pack, env=environment | dict(PYTHON=sys.executable, PYTHON_VERSION=version), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert all(path.stat().st_size <= 60 << 20 for path in (tmp_path / 'bundle').iterdir())
-    assert subprocess.run([bare, '-c', 'import mmdet'], env=environment, capture_output=True).returncode
-    unpack = ['bash', 'unpack.sh', '--device', 'cpu', '--minutes', '8', '--section', 'environment', 'training']
-    away = environment | dict(PYTHON=str(bare), PIP_NO_INDEX='1')
-    done = subprocess.run(unpack, cwd=tmp_path / 'bundle', env=away, capture_output=True, text=True)
+def test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed(bare, bundle):
+    python = bare()
+    assert sum(path.stat().st_size for path in bundle.iterdir()) <= 60 << 20
+    for package in ('mmdet', 'pycocotools', 'msgspec'):
+        assert subprocess.run([python, '-c', f'import {package}'], capture_output=True).returncode
+    done = unpack(bundle, python, '--device', 'cpu', '--minutes', '30', '--section', 'environment', 'tests', 'training')
     assert done.returncode == 0, done.stdout + done.stderr
-    report = msgspec.json.decode((tmp_path / 'bundle/gpu_check/gpu_check.json').read_bytes(), type=Report)
-    environment_found, training = report.sections
-    assert environment_found.findings.facts['commit'] == (tmp_path / 'bundle/COMMIT').read_text().strip()
-    assert training.state == 'done', training.message
+    report = msgspec.json.decode((bundle / 'gpu_check/gpu_check.json').read_bytes(), type=Report)
+    environment, tests, training = report.sections
+    assert environment.findings.facts['commit'] == (bundle / 'COMMIT').read_text().strip()
+    assert environment.findings.facts['selective search'].startswith('missing')
+    assert tests.state == training.state == 'done', report.sections
+    assert {row[1] for row in tests.findings.tables[0].rows} == {'passed'}
     assert training.findings.facts['iterations of each phase'].count(' 1') == 5
+    assert 'sliding windows' in training.findings.facts['proposals']
+
+
+@pytest.mark.slow
+def test_packages_that_are_there_are_used(bare, bundle):
+    python = bare('pycocotools')
+    shutil.rmtree(bundle / 'venv', ignore_errors=True)
+    done = unpack(bundle, python, '--no-check')
+    assert done.returncode == 0, done.stderr
+    code = 'import mmdet, pycocotools, torch; print(pycocotools.__file__)'
+    assert f'{python.parents[1]}/lib' in subprocess.check_output([bundle / 'venv/bin/python', '-c', code], text=True)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +109,42 @@ def test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed(ba
         (['out', '--weights', 'nowhere'], 'nowhere does not exist'),
         (['out', '--other'], 'Unknown option --other'),
         (['full'], 'full is not empty'),
+        (['full/empty'], 'cannot create directory'),
+        (['out', '--weights', 'other.pth'], '--weights is for resnet50_caffe_imagenet_fp16.pth, got other.pth'),
     ],
 )
 def test_what_cannot_be_packed_is_said_in_one_line(words, message, tmp_path):
-    (tmp_path / 'full/file').mkdir(parents=True)
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full/empty').touch()
+    (tmp_path / 'other.pth').touch()
     done = subprocess.run(['bash', str(ROOT / 'tools/gpu_bundle.sh'), *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and message in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('version', 'parts', 'message'),
+    [
+        ('2.7', 1, f'This bundle is for Python 2.7, and {sys.executable} is Python {VERSION}'),
+        (VERSION, 0, 'No part of the bundle'),
+        (VERSION, 2, 'incomplete or damaged'),
+    ],
+)
+def test_what_cannot_be_unpacked_is_said_in_one_line(version, parts, message, tmp_path):
+    (tmp_path / 'a b').mkdir()
+    shutil.copy(ROOT / 'tools/gpu_unpack.sh', tmp_path / 'a b/unpack.sh')
+    (tmp_path / 'PYTHON_VERSION').write_text(f'{version}\n')
+    packed = subprocess.check_output(['tar', '-cz', '-C', tmp_path, 'PYTHON_VERSION'])
+    if parts:
+        (tmp_path / 'a b/bundle.tar.gz.part0').write_bytes(packed if parts == 1 else packed[: len(packed) // 2])
+    done = unpack(tmp_path / 'a b', sys.executable)
+    assert done.returncode == 1 and message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / 'a b/venv').exists()
+
+
+def test_a_copy_without_git_is_no_source_of_a_bundle(tmp_path):
+    (tmp_path / 'a copy/tools').mkdir(parents=True)
+    script = shutil.copy(ROOT / 'tools/gpu_bundle.sh', tmp_path / 'a copy/tools')
+    words = ['bash', str(script), str(tmp_path / 'out')]
+    done = subprocess.run(words, env=os.environ | dict(GIT_CEILING_DIRECTORIES=str(tmp_path)), capture_output=True, text=True)
+    assert done.returncode == 1 and 'is no git repository, or git is missing' in done.stderr and len(done.stderr.splitlines()) == 1

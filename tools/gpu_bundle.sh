@@ -42,8 +42,9 @@ pip() { "$python" -m pip "$1" -q --no-deps -c "$root/requirements/constraints.tx
 grep '^onedl' "$root/requirements/offline.txt" >"$box/own.txt"
 grep -v '^onedl\|^#' "$root/requirements/offline.txt" >"$box/others.txt"
 pip wheel -w "$box/wheels" -r "$box/own.txt"
-machine=${PLATFORM:-x86_64}
-there=(--only-binary=:all: --python-version "${PYTHON_VERSION:-3.12}" --platform "manylinux2014_$machine" --platform "manylinux_2_28_$machine")
+machine=${PLATFORM:-x86_64} version=${PYTHON_VERSION:-3.12}
+echo "$version" >"$box/PYTHON_VERSION"
+there=(--only-binary=:all: --python-version "$version" --platform "manylinux2014_$machine" --platform "manylinux_2_28_$machine")
 pip download "${there[@]}" -d "$box/wheels" -r "$box/others.txt"
 rm "$box/own.txt" "$box/others.txt"
 

@@ -5,7 +5,20 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
 
-cat "$here"/bundle.tar.gz.part? | tar -xz -C "$here"
+fail() {
+    echo "Error: $*" >&2
+    exit 1
+}
+
+ls "$here"/bundle.tar.gz.part0 >/dev/null 2>&1 || fail "No part of the bundle is in $here."
+cat "$here"/bundle.tar.gz.part? | tar -xz -C "$here" 2>/dev/null || fail "The parts of the bundle in $here are incomplete or damaged."
+wanted=$(cat "$here/PYTHON_VERSION")
+found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run. PYTHON names another interpreter."
+[ "$found" = "$wanted" ] || fail "This bundle is for Python $wanted, and $python is Python $found. PYTHON names another interpreter."
+for package in torch torchvision numpy scipy cv2; do
+    "$python" -c "import importlib.util as i, sys; sys.exit(i.find_spec('$package') is None)" || fail "$python has no package $package."
+done
+echo "Installing into $here/venv, without network. Where a C++ compiler is, compiling pydensecrf takes a minute." >&2
 if [ ! -x "$here/venv/bin/python" ]; then
     "$python" -m venv --without-pip "$here/venv"
     site=$("$here/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
