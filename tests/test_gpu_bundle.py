@@ -75,7 +75,8 @@ def unpack(bundle, python, *words):
 @pytest.mark.slow
 def test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed(bare, bundle):
     python = bare()
-    assert sum(path.stat().st_size for path in bundle.iterdir()) <= 60 << 20
+    parts = [path.stat().st_size for path in bundle.glob('*.part?')]
+    assert len(parts) <= 2 and max(parts) <= 60 << 20
     for package in ('mmdet', 'pycocotools', 'msgspec'):
         assert subprocess.run([python, '-c', f'import {package}'], capture_output=True).returncode
     done = unpack(bundle, python, '--device', 'cpu', '--minutes', '30', '--section', 'environment', 'tests', 'training')
