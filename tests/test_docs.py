@@ -22,7 +22,7 @@ YOURS = {'configs/photos.py'}  # files that a reader is to write
 WRAPPED = {  # take the options of these
     'tools/quickstart.sh': 'mmlabelpenet/workbench/quickstart/__main__.py',
     **dict.fromkeys(('tools/dist_train.sh', 'tools/dist_test.sh', 'tools/slurm_train.sh'), 'mmlabelpenet/commands/launch.py'),
-    'tools/gpu_check.sh': 'mmlabelpenet/workbench/gpu_check/__main__.py',
+    'tools/gpu_check.sh': 'mmlabelpenet/workbench/gpu_check/check.py',
     'tools/run_ablations.sh': 'tools/analysis_tools/ablate.py',
     'tools/train.py': 'mmlabelpenet/commands/train.py',
     'tools/test.py': 'mmlabelpenet/commands/test.py',

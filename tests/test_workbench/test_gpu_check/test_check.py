@@ -1,5 +1,6 @@
 """The command line of the check, and the whole of it on the CPU."""
 
+import os
 import signal
 import subprocess
 import time
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 import torch
 
-from mmlabelpenet.workbench.gpu_check import __main__ as command
+from mmlabelpenet.workbench.gpu_check import check as command
 from mmlabelpenet.workbench.gpu_check.records import Findings, Outcome, Report
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,7 +30,7 @@ def test_what_is_missing_is_named_before_anything_is_written(tmp_path, monkeypat
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match='no CUDA device. --device cpu'):
         command.main(['--out', str(tmp_path / 'out')])
-    assert not list(tmp_path.glob('out/*'))
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('minutes', ['0', 'nan', 'inf'])
@@ -37,6 +38,13 @@ def test_minutes_must_be_positive(minutes, capsys):
     with pytest.raises(SystemExit):
         command.parse_args(['--minutes', minutes])
     assert f'--minutes must be positive, got {minutes}' in capsys.readouterr().err
+
+
+def test_a_missing_package_is_one_line(tmp_path):
+    (tmp_path / 'msgspec.py').write_text("raise ModuleNotFoundError(\"No module named 'msgspec'\", name='msgspec')")
+    environment = os.environ | dict(PYTHONPATH=str(tmp_path))
+    done = subprocess.run(words(tmp_path / 'out', 1), env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr == "Error: No module named 'msgspec'.\n"
 
 
 def test_results_go_to_a_folder_of_their_own(tmp_path):
