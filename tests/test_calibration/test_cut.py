@@ -153,13 +153,16 @@ def test_without_cuts_boxes_stay_and_masks_are_those_above_a_half():
     np.testing.assert_array_equal(found[1][0], guess)
 
 
-def test_neighbours_do_not_take_each_others_pixels():
+@pytest.mark.parametrize('type', ['ColourCut', 'GrabCut'])
+def test_neighbours_do_not_take_each_others_pixels(type):
     image, truth, guess = disc()
     left, right = guess.copy(), np.zeros_like(guess)
     left[:, 60:] = False
     right[30:60, 58:80] = True
     image[right] = (30, 30, 220)
-    pseudo = ProposalCalibration(cut=dict(margin=0.5)).label(image, told([left & ~right, right], [(36, 21, 60, 69), (58, 30, 80, 60)]))
+    pseudo = ProposalCalibration(cut=dict(type=type, margin=0.5)).label(
+        image, told([left & ~right, right], [(36, 21, 60, 69), (58, 30, 80, 60)])
+    )
     first, second = pseudo.masks.masks.astype(bool)
     assert iou(second, right) > 0.95 and iou(first, truth & ~right) > 0.8 and not (first & right).any()
 
