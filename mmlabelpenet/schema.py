@@ -49,6 +49,16 @@ def short(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else f'{text[: limit - 3]}...'
 
 
+def reason(error: BaseException) -> str:
+    """What a library says of a damaged file, for a message: the first line, cut where it repeats the file's content.
+
+    >>> reason(OSError('broken' * 100 + chr(10) + 'here'))[-10:]
+    'kenbrok...'
+    """
+    text = str(error).strip().partition('\n')[0] or type(error).__name__
+    return text if len(text) <= 300 else f'{text[:297]}...'
+
+
 Size = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 """Height or width in pixels."""
 

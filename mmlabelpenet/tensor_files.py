@@ -105,7 +105,7 @@ def _reason(error: BaseException) -> str:
     if found := re.search(r'(?:GLOBAL|global):? (?:GLOBAL )?([\w.]+)', str(error)):
         return f'it asks for {found.group(1)}, which is not data'
     text = str(error).replace('Weights only load failed', 'it is not data alone')
-    return re.split(r'\. |\n', text)[0] or type(error).__name__
+    return re.split(r'\. |\n', text)[0][:300] or type(error).__name__
 
 
 def load_from_data(filename: str, map_location: Any = None) -> Any:

@@ -35,7 +35,7 @@ from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.options import whole
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
-from mmlabelpenet.schema import read_json
+from mmlabelpenet.schema import read_json, reason
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('proposals', 'python tools/dataset_converters/selective_search.py')  # as a command of mmlabelpenet, and by its script
@@ -248,5 +248,5 @@ def read_part(parts: Path, image_id: str) -> ProposalRecord:
         (h, w), bboxes = part.load('size').tolist(), part.load('bboxes')
         sha256 = str(part.load('sha256')) if 'sha256' in part else ''  # parts of earlier versions lack it
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{str(path)!r} is damaged ({error}). Remove it, then give the same command again.') from error
+        raise ValueError(f'{str(path)!r} is damaged ({reason(error)}). Remove it, then give the same command again.') from error
     return ProposalRecord(image_id, (h, w), bboxes, np.ones(len(bboxes), np.float32), sha256)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..files import atomic_write, file_hash
 from ..formats.mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
-from ..schema import decode_json
+from ..schema import decode_json, reason
 from .proposal_records import ProposalRecord, canonical_order, check_record
 
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
@@ -145,7 +145,7 @@ class ProposalFile:
             arrays = self._open()
             self.settings = decode_json(str(arrays['settings']).encode(), dict[str, Any], 'its settings are malformed')
         except _MALFORMED as error:
-            raise ValueError(f'{str(self.path)!r} is not a proposal file or is damaged ({error}). {self._todo}') from error
+            raise ValueError(f'{str(self.path)!r} is not a proposal file or is damaged ({reason(error)}). {self._todo}') from error
         self.image_ids: list[str] = arrays['image_ids'].tolist()
         self._arrays, self._index = arrays, {image_id: k for k, image_id in enumerate(self.image_ids)}
         self.knows_images = _HASHES in arrays

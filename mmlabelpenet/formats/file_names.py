@@ -96,6 +96,6 @@ def fitted(name: str, room: int) -> str:
 
 def _bytes(text: str) -> bytes | None:
     try:
-        return os.fsencode(text)
+        return text.encode(errors='surrogateescape')  # whatever the locale: under LC_ALL=C sound names must not be refused
     except UnicodeEncodeError:
         return None

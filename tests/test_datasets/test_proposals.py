@@ -255,6 +255,16 @@ def test_only_what_is_read_enters_memory(tmp_path):
     assert (tmp_path / 'p.npz').stat().st_size > 128e6 and written < 10e6 and read < 10e6
 
 
+def test_a_message_does_not_repeat_the_content_of_a_damaged_file(path):
+    content = bytearray(path.read_bytes())
+    place = content.index(b'sizes.npy') - 4  # the length of the name in the member's own header
+    content[place : place + 2] = (1500).to_bytes(2, 'little')
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='is not a proposal file or is damaged .*differ|[.]{3}') as raised:
+        ProposalFile(path)
+    assert len(str(raised.value)) < 700 + len(str(path)) * 2
+
+
 @pytest.mark.parametrize('content', ['truncated', 'flipped', 'text', 'other arrays', 'empty', 'array', 'pickle'])
 def test_a_damaged_or_foreign_file_is_refused_with_the_command(path, content):
     whole = path.read_bytes()

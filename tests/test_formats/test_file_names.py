@@ -1,6 +1,9 @@
 """Names that were read from files."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +22,13 @@ def test_names_that_leave_their_folder_or_name_no_file_are_refused_with_their_pl
 @pytest.mark.parametrize('name', ['a.jpg', 'day/a b.jpg', '...', 'a..b.jpg', ' a', 'ä' * 127, '{{$HOME}}', 'a;b', 'C:\\x'])
 def test_other_names_keep_their_letters(tmp_path, name):
     assert below(tmp_path, name) == tmp_path / name
+
+
+def test_names_are_sound_under_a_locale_that_lacks_their_letters():
+    name = '\\xe4\\U0001f408.jpg'
+    line = f"import sys; from mmlabelpenet.formats.file_names import checked_name; sys.exit(checked_name('{name}') != '{name}')"
+    environment = {**os.environ, 'LC_ALL': 'C', 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '0'}
+    assert subprocess.run([sys.executable, '-c', line], env=environment).returncode == 0
 
 
 def test_a_link_out_of_the_root_is_followed_for_reading_but_not_for_writing(tmp_path):

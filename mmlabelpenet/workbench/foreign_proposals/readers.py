@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mmlabelpenet.datasets.label_schema import Box
 from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.image_names import without_suffix
-from mmlabelpenet.schema import convert, decode_json, short
+from mmlabelpenet.schema import convert, decode_json, reason, short
 from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 
@@ -141,7 +141,7 @@ def _load_npz(path: Path) -> dict[str, NDArray]:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # zipfile: RuntimeError, encrypted or unknown
         raise ValueError(
-            f'{str(path)!r} cannot be read as arrays without pickle ({error}). Save one array for each image: '
+            f'{str(path)!r} cannot be read as arrays without pickle ({reason(error)}). Save one array for each image: '
             'np.savez(path, **{image: boxes for image, boxes in ...}).'
         ) from error
 
