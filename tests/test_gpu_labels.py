@@ -25,7 +25,7 @@ def with_tag_head(device):
     ('stage', 'make', 'generator'),
     [
         ('classification', network, lambda: ProposalCalibration(max_per_tag=1, crf=toy.CRF)),
-        ('classification', network, lambda: ProposalCalibration(start='argmax', weights='score', cut=dict(iterations=1))),
+        ('classification', network, lambda: ProposalCalibration(start='argmax', weights='score', cut=dict(type='ColourCut', size=16))),
         ('detection', network, lambda: ProposalCalibration(start='argmax_all', max_overlap=0.5, peak=0.9)),
         ('refinement', network, lambda: MaskAggregation(weights='one', crf=toy.CRF)),
         ('segmentation', network, lambda: DetectionLabels()),
@@ -53,7 +53,9 @@ def test_label_generators_give_the_labels_of_the_cpu(device, stage, make, genera
         torch.testing.assert_close(found.weights, expected.weights, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize('settings', [dict(crf=toy.CRF, image_evidence=True), dict(cut=dict(size=16))], ids=['crf', 'cut'])
+@pytest.mark.parametrize(
+    'settings', [dict(crf=toy.CRF, image_evidence=True), dict(cut=dict(type='ColourCut', size=16))], ids=['crf', 'cut']
+)
 def test_predictions_of_every_stage_are_those_of_the_cpu(device, settings):
     predicted = []
     for place in (device, 'cpu'):

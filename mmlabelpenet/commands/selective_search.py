@@ -25,7 +25,7 @@ import numpy as np
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, opencv_search, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, file_hash, locked
@@ -111,6 +111,7 @@ def main(argv: list[str] | None = None) -> None:
         elif args.merge:
             merge_shards(args, image_ids, settings)
         else:
+            opencv_search()  # where it is missing, nothing is written
             parts = open_parts(args, settings)
             make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
             write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)

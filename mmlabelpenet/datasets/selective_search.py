@@ -4,6 +4,7 @@ Shapes: R proposals, G objects, (h, w) image. Boxes: float32 xyxy in pixels, hal
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,6 +37,21 @@ class SelectiveSearchSettings:
             raise ValueError(f'min_size must be at least 1 and max_proposals at least 0, got {self.min_size} and {self.max_proposals}.')
 
 
+def is_available() -> bool:
+    """Whether this OpenCV has selective search, which is one of its contributed modules."""
+    return hasattr(getattr(cv2, 'ximgproc', None), 'segmentation')
+
+
+def opencv_search() -> Any:
+    """OpenCV's selective search; an ImportError says what to install where it is missing."""
+    if not is_available():
+        raise ImportError(
+            'Selective search needs cv2.ximgproc.segmentation. Remove every OpenCV package, then install '
+            'opencv-contrib-python-headless alone: several of them overwrite each other.'
+        )
+    return cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+
+
 def selective_search(
     image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -56,12 +72,7 @@ def selective_search(
     settings = settings or SelectiveSearchSettings()
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f'Selective search needs a uint8 image (h, w, 3), got {image.dtype} {image.shape}.')
-    if not hasattr(getattr(cv2, 'ximgproc', None), 'segmentation'):
-        raise ImportError(
-            'Selective search needs cv2.ximgproc.segmentation. Remove every OpenCV package, then install '
-            'opencv-contrib-python-headless alone: several of them overwrite each other.'
-        )
-    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search = opencv_search()
     search.setBaseImage(image)
     if settings.mode == 'fast':
         search.switchToSelectiveSearchFast()

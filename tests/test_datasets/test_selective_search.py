@@ -118,6 +118,19 @@ def run_tool(tool, root, out, *options):
     tool.main([str(root), 'train', str(out), '--workers', '1', *options])
 
 
+def test_an_opencv_without_contributed_modules_is_named_and_nothing_is_written(tool, root, tmp_path, monkeypatch):
+    monkeypatch.delattr(cv2, 'ximgproc')
+    with pytest.raises(ImportError, match='install opencv-contrib-python-headless alone'):
+        tool.main([str(root), 'train', str(tmp_path / 'train.npz')])
+    assert not list(tmp_path.glob('train*'))
+
+
+def test_contributed_modules_are_asked_for_in_one_place():
+    repository = Path(__file__).resolve().parents[2]
+    paths = [path for folder in ('mmlabelpenet', 'tools', 'demo') for path in (repository / folder).rglob('*.py')]
+    assert [path.name for path in paths if 'cv2.ximgproc.' in path.read_text(encoding='utf-8')] == ['selective_search.py']
+
+
 def test_the_tool_writes_the_same_bytes_whatever_the_number_of_processes(tool, root, tmp_path, capsys):
     run_tool(tool, root, tmp_path / 'one.npz')
     run_tool(tool, root, tmp_path / 'two.npz', '--workers', '2')

@@ -20,6 +20,7 @@ def environment(settings: Settings, notes: Notebook) -> None:
 
     from mmlabelpenet import ops
     from mmlabelpenet.apis.receipt import git_commit, package_versions
+    from mmlabelpenet.datasets.selective_search import is_available
 
     notes.fact('commit', git_commit() or bundled_commit())
     for name, version in package_versions().items():
@@ -27,10 +28,7 @@ def environment(settings: Settings, notes: Notebook) -> None:
     ops.install()
     notes.fact('mmcv.ops', ops.kernels())
     notes.fact('dense CRF', 'pydensecrf' if find_spec('pydensecrf') else 'PyTorch operations (pydensecrf is not installed)')
-    import cv2
-
-    contributed = hasattr(getattr(cv2, 'ximgproc', None), 'segmentation')
-    notes.fact('selective search', 'cv2.ximgproc' if contributed else 'missing: proposals must be computed elsewhere')
+    notes.fact('selective search', 'cv2.ximgproc' if is_available() else 'missing: proposals must be computed elsewhere')
 
 
 def bundled_commit() -> str:

@@ -134,12 +134,12 @@ def render(root: Path, small: bool) -> str:
 
     from mmlabelpenet.datasets.proposal_records import ProposalRecord
     from mmlabelpenet.datasets.proposals import write_proposals
-    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, selective_search
+    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, is_available, selective_search
     from mmlabelpenet.files import file_hash
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
     render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
-    searched = hasattr(getattr(cv2, 'ximgproc', None), 'segmentation')
+    searched = is_available()
     for split in ('train', 'test'):
         records = []
         for path in sorted((root / 'JPEGImages').glob(f'{split}_*')):

@@ -11,6 +11,8 @@ import torch
 from _scenes import ROOT, rendered_data
 from comparison import Comparison
 
+from mmlabelpenet.datasets.selective_search import opencv_search
+
 IMAGES, HEIGHT, WIDTH, PROCESSES = 24, 375, 500, 2
 TOOL = ROOT / 'tools/dataset_converters/selective_search.py'
 
@@ -46,7 +48,7 @@ def raw_loop(images: list[Path]) -> None:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     for path in images:
-        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+        search = opencv_search()
         search.setBaseImage(cv2.imread(str(path)))
         search.switchToSelectiveSearchFast()
         search.process()
