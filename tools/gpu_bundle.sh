@@ -50,7 +50,7 @@ rm "$box/own.txt" "$box/others.txt"
 
 # pydensecrf has no wheels at all: its source, and what it is built with where a compiler is.
 pip download --no-binary=pydensecrf2 -d "$box/wheels" -r "$root/requirements/crf.txt"
-pip download "${there[@]}" -d "$box/wheels" Cython==0.29.36 'setuptools>=70.1,<90' wheel
+pip download "${there[@]}" -d "$box/wheels" Cython==0.29.36 wheel
 
 if [ -n "$data" ]; then
     mkdir -p "$box/data"

@@ -22,7 +22,9 @@ echo "Installing into $here/venv, without network. Where a C++ compiler is, comp
 if [ ! -x "$here/venv/bin/python" ]; then
     "$python" -m venv --without-pip "$here/venv"
     site=$("$here/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    "$python" -c 'import site, sys; print("\n".join(path for path in sys.path if path.endswith("-packages")))' >"$site/borrowed.pth"
+    # As site directories, whose .pth files count too: setuptools has Python 3.12's distutils in one.
+    "$python" -c 'import sys; print("\n".join(f"import site; site.addsitedir({path!r})" for path in sys.path if path.endswith("-packages")))' \
+        >"$site/borrowed.pth"
 fi
 # Those that are there in a release that fits stay.
 "$python" -m pip --python "$here/venv/bin/python" install -q --no-index --no-deps --find-links "$here/wheels" \
