@@ -61,7 +61,8 @@ def paper(settings: Settings, notes: Notebook) -> None:
             for step in estimate(config, torch.device(settings.device), iters=1 if settings.small else 5):
                 steps.append(step)
                 notes.row('Measured', HEAD, row(precision, step))
-            notes.fact(f'hours of the whole schedule, {precision}', round(sum(step.total for step in steps) / 3600, 2))
+            size_of = ', at this size' if settings.small else ''
+            notes.fact(f'hours of the whole schedule, {precision}{size_of}', round(sum(step.total for step in steps) / 3600, 2))
         except (RuntimeError, ValueError, FloatingPointError) as error:
             notes.problem(f'{precision}: {type(error).__name__}: {error}'[:500])
         if settings.device == 'cuda':
