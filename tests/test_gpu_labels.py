@@ -1,5 +1,7 @@
 """On a GPU labels and predictions are those of the CPU."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from devices import elsewhere, network, noise
 from mmlabelpenet.calibration.backward import DetectionLabels
 from mmlabelpenet.calibration.generators import MaskAggregation, ProposalCalibration
 from mmlabelpenet.models.inference.image import Inference
+from mmlabelpenet.models.inference.tta import LabelPENetTTA
+from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 from mmlabelpenet.workbench.variants import ClassActivation
 
 pytestmark = elsewhere
@@ -62,13 +66,27 @@ def test_predictions_of_every_stage_are_those_of_the_cpu(device, settings):
         model = network(place).eval()
         model.inference = Inference(model.stages, max_masks=2, **settings)
         data = noise(model)
-        found = model.predict(data['inputs'], data['data_samples'], stages=toy.STAGES, explain=True)
-        predicted.append([sample.stage_predictions for sample in found])
-    for found, expected in zip(*predicted, strict=True):
+        predicted.append(model.predict(data['inputs'], data['data_samples'], stages=toy.STAGES, explain=True))
+    assert_same(*predicted, device)
+
+
+def test_predictions_of_mirrored_views_together_are_those_of_the_cpu(device):
+    torch.manual_seed(0)
+    batch = synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 1)
+    mirrored = copy.deepcopy(batch['data_samples'])
+    mirrored[0].set_metainfo(dict(flip=True, flip_direction='horizontal'))
+    data = dict(inputs=[batch['inputs'], [batch['inputs'][0].flip(-1)]], data_samples=[batch['data_samples'], mirrored])
+    predicted = [LabelPENetTTA(network(place).eval()).test_step(copy.deepcopy(data) | dict(stages=toy.STAGES)) for place in (device, 'cpu')]
+    assert_same(*predicted, device)
+
+
+def assert_same(found, expected, device):
+    """Samples with the same predictions, those of ``found`` on the device."""
+    for ours, theirs in zip(found, expected, strict=True):
         for name in toy.STAGES:
-            ours, theirs = found[name], expected[name]
-            assert ours.scores.device.type == device and len(ours) == len(theirs) > 0
-            assert torch.equal(ours.labels.cpu(), theirs.labels)
-            torch.testing.assert_close(ours.scores.cpu(), theirs.scores, rtol=1e-2, atol=1e-3)
-            torch.testing.assert_close(ours.bboxes.cpu(), theirs.bboxes, rtol=0, atol=2)
-            assert np.mean(ours.masks.numpy() != theirs.masks.numpy()) < 0.01
+            one, other = ours.stage_predictions[name], theirs.stage_predictions[name]
+            assert one.scores.device.type == device and len(one) == len(other) > 0
+            assert torch.equal(one.labels.cpu(), other.labels)
+            torch.testing.assert_close(one.scores.cpu(), other.scores, rtol=1e-2, atol=1e-3)
+            torch.testing.assert_close(one.bboxes.cpu(), other.bboxes, rtol=0, atol=2)
+            assert np.mean(one.masks.numpy() != other.masks.numpy()) < 0.01
