@@ -114,6 +114,30 @@ def test_losses_and_gradients_of_a_stage_are_those_of_the_cpu(device, stage):
         assert (gradients[name].cpu() - value).norm() <= 0.05 * value.norm() + 1e-4, name
 
 
+@elsewhere
+@pytest.mark.parametrize(
+    ('place', 'change'),
+    [
+        ('bbox_head', dict(refinement=dict(type='OICRBranches'))),
+        ('bbox_head', dict(refinement=dict(type='PCLBranches'))),
+        ('bbox_head', dict(mil_loss=dict(type='WSDDNLoss'))),
+        ('bbox_head', dict(mil_loss=dict(type='MILSigmoidLoss'))),
+        (None, dict(tag_head=dict(type='TagHead', in_channels=12))),
+        (None, dict(chunk=8)),
+    ],
+    ids=['oicr', 'pcl', 'wsddn', 'sigmoid', 'tag-head', 'chunks'],
+)
+def test_losses_of_variants_are_those_of_the_cpu(device, place, change):
+    config = toy.model_config()
+    head = config['stages']['classification']['detector']['roi_head']
+    (head if place is None else head[place]).update(change)
+    found, expected = (losses(toy.build(config).to(each), 'classification') for each in (device, 'cpu'))
+    assert found.keys() == expected.keys() and found
+    for name, value in expected.items():
+        assert found[name].device.type == device
+        torch.testing.assert_close(found[name].detach().cpu(), value.detach(), rtol=1e-2, atol=1e-3)
+
+
 def optimizer(model, dtype=None):
     sgd = torch.optim.SGD(model.parameters(), lr=1e-4)
     return OptimWrapper(sgd) if dtype is None else MixedPrecisionWrapper(dtype, optimizer=sgd)
