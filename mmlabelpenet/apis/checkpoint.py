@@ -6,7 +6,7 @@ import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -37,6 +37,45 @@ class _Meta(msgspec.Struct):
     commit: str | None = None
     versions: dict[str, str] | None = None
     stages: tuple[str, ...] | None = None  # of a published file that holds these alone
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class _Place(msgspec.Struct):
+    iter: Count
+    epoch: Count
+
+
+class _Hub(msgspec.Struct):
+    log_scalars: dict[str, Any]
+    runtime_info: dict[str, Any]
+    resumed_keys: dict[str, Any]
+
+
+class _Optimizer(msgspec.Struct):
+    state: dict[Any, dict[str, Any]]
+    param_groups: list[dict[str, Any]]
+
+
+class _Resumed(msgspec.Struct):
+    """What mmengine takes from a checkpoint to continue, beside the weights."""
+
+    meta: _Place
+    message_hub: _Hub
+    optimizer: _Optimizer
+    param_schedulers: list[dict[str, Any]] = []
+
+
+def check_resumable(path: str | Path) -> None:
+    """Refuse to continue from a file of weights alone: mmengine begins without momentum, or ends in a traceback.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it lacks what a training needs to continue; the message names the place.
+    """
+    todo = 'Give a checkpoint that training wrote, or begin with the weights of this one (load_from).'
+    convert(read_tensors(path), _Resumed, f'A training cannot continue from {path}', todo)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from mmlabelpenet import ops
-from mmlabelpenet.apis.checkpoint import check_classes, checkpoint_stamps, find_checkpoint, read_checkpoint
+from mmlabelpenet.apis.checkpoint import check_classes, check_resumable, checkpoint_stamps, find_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import check_metrics, check_parts, config_classes, recipe_hash
 from mmlabelpenet.apis.config_check import check_config
 from mmlabelpenet.apis.input_check import check_input
@@ -66,6 +66,8 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
     check_input(model)
     if config.get('load_from'):
         check_checkpoint(model, config.load_from, config.get('resume', False), config_classes(config.train_dataloader.dataset))
+        if config.get('resume'):
+            check_resumable(config.load_from)
     runner.train()
     return runner
 

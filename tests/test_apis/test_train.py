@@ -10,7 +10,7 @@ import toy
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.checkpoint import find_checkpoint
+from mmlabelpenet.apis.checkpoint import check_resumable, find_checkpoint
 from mmlabelpenet.apis.config import load_config, recipe_hash
 from mmlabelpenet.apis.train import check_checkpoint, scale_learning_rate, start_from, train
 from mmlabelpenet.files import locked
@@ -120,6 +120,27 @@ def test_links_in_a_work_dir_lead_to_no_file_that_is_written(toy_root, tmp_path)
     train(load_config(tmp_path / 'mine.py'))
     assert (tmp_path / 'mine.py').read_text() == text
     assert (tmp_path / 'run/mine.py').is_file() and (tmp_path / 'run/last_checkpoint').read_text().endswith('.pth')
+
+
+@pytest.mark.parametrize(
+    ('damage', 'place'),
+    [
+        (lambda content: content.pop('optimizer'), 'missing required field `optimizer`'),
+        (lambda content: content.pop('meta'), 'missing required field `meta`'),
+        (lambda content: content['meta'].update(iter=-1), r'>= 0 - at `\$.meta.iter'),
+        (lambda content: content.update(message_hub={}), r'missing required field `log_scalars` - at `\$.message_hub'),
+        (lambda content: content['optimizer'].update(state={0: 3}), r'Expected `object`, got `int` - at `\$.optimizer.state'),
+        (lambda content: content.update(param_schedulers=[3]), r'at `\$.param_schedulers'),
+    ],
+)
+def test_a_training_continues_from_whole_checkpoints_alone(first, tmp_path, damage, place):
+    content = torch.load(f'{first.work_dir}/iter_4.pth', weights_only=False)
+    torch.save(content, tmp_path / 'sound.pth')
+    check_resumable(tmp_path / 'sound.pth')
+    damage(content)
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=f'A training cannot continue from .*a.pth .*{place}.*load_from'):
+        check_resumable(tmp_path / 'a.pth')
 
 
 def test_missing_data_stops_a_training_before_anything_is_built(toy_root, tmp_path, monkeypatch):
