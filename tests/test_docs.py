@@ -88,8 +88,8 @@ def locate(dotted):
 def default_of(owner, argument):
     """Default of a constructor's argument, looked for in the bases too."""
     for base in inspect.getmro(owner):
-        if '__init__' in vars(base):
-            parameter = inspect.signature(base.__init__).parameters.get(argument)
+        if made := base if '__struct_fields__' in vars(base) else vars(base).get('__init__'):
+            parameter = inspect.signature(made).parameters.get(argument)
             if parameter is not None and parameter.default is not inspect.Parameter.empty:
                 return parameter.default
     raise LookupError(f'{owner.__name__} has no argument {argument} with a default.')
