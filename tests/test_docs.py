@@ -88,7 +88,7 @@ def locate(dotted):
 def default_of(owner, argument):
     """Default of a constructor's argument, looked for in the bases too."""
     for base in inspect.getmro(owner):
-        if made := base if '__struct_fields__' in vars(base) else vars(base).get('__init__'):
+        if made := base if hasattr(base, '__struct_fields__') else vars(base).get('__init__'):
             parameter = inspect.signature(made).parameters.get(argument)
             if parameter is not None and parameter.default is not inspect.Parameter.empty:
                 return parameter.default
