@@ -91,8 +91,8 @@ class PseudoLabelStore:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """All of the store as parsed JSON, segmentations checked; for tools, since it takes much more memory."""
-        images = [msgspec.to_builtins(image) for image in self._images.values()]
+        """All of the store as parsed JSON, segmentations checked, images without a ``file_name`` named by their id; takes much memory."""
+        images = [{**msgspec.to_builtins(image), 'file_name': image.file_name or image.img_id} for image in self._images.values()]
         annotations = [annotation for image_id in self.image_ids for annotation in self._annotations(image_id)]
         return dict(
             info=self.header,

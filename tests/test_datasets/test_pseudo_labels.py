@@ -305,3 +305,9 @@ def test_a_half_written_store_that_was_begun_with_other_inputs_is_begun_again_an
     write(tmp_path / 'd.json', 'ab', finish=False)
     assert write(tmp_path / 'd.json', '', HEADER | dict(split='val', weights='def'), finish=False).done == set()
     assert len(said) == 1 and said[0].endswith('d.part0 was started with different weights, split and is restarted.')
+
+
+def test_an_image_without_a_file_name_is_named_by_its_id():
+    image = dict(id=1, img_id='day/a', height=4, width=5)
+    store = PseudoLabelStore(dict(info={}, images=[image], annotations=[], categories=[]))
+    assert store.content['images'][0]['file_name'] == store.line('day/a').file_name == 'day/a'

@@ -13,6 +13,7 @@ from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.workbench.report.live_progress_hook import loss_values
 
 Points = list[tuple[float, float]]
+_DRAWN = 1e100  # larger values, and those that are not numbers, are left out: distances in the chart must be finite
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
@@ -58,7 +59,7 @@ def loss_curves(lines: Sequence[Mapping]) -> dict[str, Points]:
     curves: dict[str, Points] = {}
     for line in lines:
         for name, value in loss_values(line).items():
-            if math.isfinite(value):
+            if abs(value) < _DRAWN:
                 curves.setdefault(name, []).append((line['step'], value))
     return curves
 

@@ -96,3 +96,10 @@ def test_higher_values_lie_higher_and_later_ones_further_right():
 
 def test_a_chart_without_points_is_empty():
     assert chart('x', {'a': []}) == Chart('x', {}, [], [])
+
+
+def test_losses_beyond_all_bounds_are_left_out_of_charts():
+    lines = [
+        {'step': step, 'detection.loss_cls': value} for step, value in enumerate((1.0, 1e308, -1e308, float('nan'), float('inf'), 2.0))
+    ]
+    assert loss_curves(lines) == {'loss_cls': [(0, 1.0), (5, 2.0)]}
