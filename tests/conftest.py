@@ -114,10 +114,11 @@ def toy_batch(_toy_batch, toy_net):
 
 
 @pytest.fixture
-def device(request):
-    """A device by its name, as ``elsewhere`` and ``in_its_place`` of ``devices`` give it."""
+def device(request, monkeypatch):
+    """A device by its name, as ``elsewhere`` and ``in_its_place`` of ``devices`` give it; with exact products, which TF32's are not."""
     import devices
 
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
     with devices.pretended() if request.param == devices.PRETENDED else contextlib.nullcontext():
         yield request.param
 

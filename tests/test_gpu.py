@@ -19,12 +19,6 @@ from mmlabelpenet.ops.sparse import SparseMatrix, resize
 from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 
 
-@pytest.fixture(autouse=True)
-def _exact_products(monkeypatch):
-    """TF32 has ten bits."""
-    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
-
-
 def random(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
