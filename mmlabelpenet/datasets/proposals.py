@@ -38,6 +38,7 @@ _MALFORMED = (
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 _FLOAT = np.dtype('<f4')
+_OPTIONS = ('mode', 'min_size', 'max_proposals', 'max_side')  # settings of selective search that are options of its command
 _TOOL = 'tools/dataset_converters/selective_search.py'
 
 
@@ -194,9 +195,10 @@ class ProposalFile:
         """Raise a ValueError if an image's file is not the one that the proposals were made on, where that is known."""
         known = self.image_hash(image_id)
         if known and file_hash(path)[:16] != known:
+            made = [f'--{key.replace("_", "-")} {shlex.quote(str(self.settings[key]))}' for key in _OPTIONS if key in self.settings]
             raise ValueError(
                 f'{os.fspath(path)} has changed since its proposals in {str(self.path)!r} were made. Put the old image back, or make the '
-                f'proposals again with\n    {self.command} --overwrite'
+                f'proposals again with\n    {" ".join([self.command, *made, "--overwrite"])}'
             )
 
     def size(self, image_id: str) -> tuple[int, int]:

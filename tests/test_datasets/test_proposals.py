@@ -333,10 +333,14 @@ def test_an_image_that_was_replaced_by_another_of_its_size_is_refused(tmp_path):
         proposals.check_image('image0', tmp_path / 'a.jpg')
         assert proposals.image_hash('image0') == sha256[:16] and proposals.knows_images == bool(sha256)
     proposals.check_image('image0', tmp_path / 'nowhere.jpg')  # nothing to compare with: the file is not read
-    write_proposals(tmp_path / 'p.npz', [replace(record, sha256=file_hash(tmp_path / 'a.jpg')), *random_records()[1:]], {})
+    settings = dict(method='selective search', mode='fast', max_side=500)
+    write_proposals(tmp_path / 'p.npz', [replace(record, sha256=file_hash(tmp_path / 'a.jpg')), *random_records()[1:]], settings)
     (tmp_path / 'a.jpg').write_bytes(b'two')
     proposals = ProposalFile(tmp_path / 'p.npz', 'data', 'train')
-    with pytest.raises(ValueError, match=r'a.jpg has changed since its proposals in .* were made.*\n.*selective_search.* --overwrite$'):
+    with pytest.raises(
+        ValueError,
+        match=r'a.jpg has changed since its proposals in .* were made.*\n.*selective_search.* --mode fast --max-side 500 --overwrite$',
+    ):
         proposals.check_image('image0', tmp_path / 'a.jpg')
     proposals.check_image('image1', tmp_path / 'a.jpg')
 

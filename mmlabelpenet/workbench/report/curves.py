@@ -27,7 +27,7 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
         for text in path.read_text(errors='replace').splitlines():
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict) and isinstance(line.get('step'), int) and any('loss' in key for key in line):
                 lines[line['step']] = line

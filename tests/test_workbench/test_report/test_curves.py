@@ -103,3 +103,10 @@ def test_losses_beyond_all_bounds_are_left_out_of_charts():
         {'step': step, 'detection.loss_cls': value} for step, value in enumerate((1.0, 1e308, -1e308, float('nan'), float('inf'), 2.0))
     ]
     assert loss_curves(lines) == {'loss_cls': [(0, 1.0), (5, 2.0)]}
+
+
+@pytest.mark.parametrize('damaged', ['', '{"step": 1, "lo', '[' * 100_000, f'{{"step": {"9" * 5000}}}', '3', '\ufffd'])
+def test_damaged_lines_of_a_log_are_passed_over(tmp_path, damaged):
+    (tmp_path / 'run/vis_data').mkdir(parents=True)
+    (tmp_path / 'run/vis_data/scalars.json').write_text(f'{{"step": 1, "loss": 2}}\n{damaged}\n{{"step": 2, "loss": 3}}\n')
+    assert read_scalars(tmp_path) == [dict(step=1, loss=2), dict(step=2, loss=3)]
