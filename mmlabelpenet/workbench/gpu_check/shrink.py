@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmlabelpenet.datasets.tag_files import parse_xml
-from mmlabelpenet.files import atomic_folder
+from mmlabelpenet.files import atomic_folder, file_hash
 from mmlabelpenet.terminal import run
 from mmlabelpenet.workbench.gpu_check.training import devkit_splits
 
@@ -47,7 +47,7 @@ def shrink_devkit(root: Path, small: Path, longest: int = LONGEST) -> int:
                 (height, width), (w, h) = sizes[name]
                 bboxes, scores = file.get(name)
                 scaled = np.clip(bboxes * (w / width, h / height, w / width, h / height), 0, (w, h, w, h)).astype(np.float32)
-                records.append(ProposalRecord(name, (h, w), scaled, scores))
+                records.append(ProposalRecord(name, (h, w), scaled, scores, file_hash(folder / f'JPEGImages/{name}.jpg')))
             write_proposals(folder / f'proposals/{split}.npz', records, file.settings)
     return len(sizes)
 
