@@ -112,7 +112,8 @@ def test_the_check_keeps_to_its_minutes_however_slow_the_machine_is(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
 def test_an_interrupted_check_keeps_its_page_and_leaves_no_process(number, status, tmp_path):
-    with subprocess.Popen(words(tmp_path / 'a b', 20), stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    settings = dict(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # jobs in the background ignore it
+    with subprocess.Popen(words(tmp_path / 'a b', 20), stderr=subprocess.PIPE, text=True, start_new_session=True, **settings) as process:
         while not (tmp_path / 'a b/tests.json').exists():
             assert process.poll() is None
             time.sleep(1)
