@@ -119,6 +119,14 @@ def is_plain(value: object) -> bool:
     return dense and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
+def noted_checkpoint(work_dir: str | Path) -> Path | None:
+    """The checkpoint of a work dir that its file ``last_checkpoint`` names, be it there or not; None where it names none."""
+    note = Path(work_dir, 'last_checkpoint')
+    lines = note.read_text(errors='replace').split('\n') if note.is_file() else ['']
+    name = Path(lines[0].strip()).name
+    return Path(work_dir, name) if name else None
+
+
 def find_checkpoint(work_dir: str | Path) -> Path | None:
     """The last checkpoint of a training that is whole.
 
@@ -130,8 +138,7 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     Raises:
         ValueError: there are checkpoints, but none is whole.
     """
-    work_dir, noted = Path(work_dir), Path(work_dir, 'last_checkpoint')
-    last = work_dir / Path(noted.read_text(errors='replace').strip()).name if noted.is_file() else None
+    work_dir, last = Path(work_dir), noted_checkpoint(work_dir)
     stamps, others = checkpoint_stamps(work_dir), read_note(work_dir).earlier
     paths = [work_dir / name for name, stamp in stamps.items() if others.get(name) != stamp]
     if stamps and not paths:

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
-from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, read_checkpoint
+from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, noted_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
 from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, usable_device
 from mmlabelpenet.apis.results import Prediction, worth_showing
@@ -211,7 +211,8 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
         if checkpoint is None:
             raise ValueError(f'{str(path)!r} is a config: give the checkpoint too, or the work dir of a training, which has both.')
         return config, Path(checkpoint)
-    configs, pointer = run_files(path), path / 'last_checkpoint'
-    if not configs or not (checkpoint or pointer.is_file()):
+    configs, last = run_files(path), noted_checkpoint(path)
+    found = Path(checkpoint) if checkpoint else last
+    if not configs or found is None:
         raise FileNotFoundError(f'{str(path)!r} holds no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
-    return load_config(configs[-1]), Path(checkpoint) if checkpoint else path / Path(pointer.read_text().strip()).name
+    return load_config(configs[-1]), found

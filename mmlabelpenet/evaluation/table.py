@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import atomic_write
-from ..schema import convert, decode_json, read_json
+from ..schema import convert, decode_json, read_json, short
 
 Table = dict[str, dict[str, Any]]
 _Row = dict[str, float | None | dict[str, dict[str, float | None]]]
@@ -167,7 +167,9 @@ def read_metrics(path: str | os.PathLike) -> tuple[Table, dict[str, Any]]:
     parts = read_json(path, dict[str, msgspec.Raw], 'a file of results', todo)
     meta = decode_json(bytes(parts.pop('meta', b'{}')), dict[str, Any], f'"meta" of {where} is malformed', todo)
     convert(meta, Meta, f'"meta" of {where} is malformed', todo)
-    table = {stage: decode_json(bytes(row), _Row, f'{stage!r} of {where} is not a row of results', todo) for stage, row in parts.items()}
+    table = {
+        stage: decode_json(bytes(row), _Row, f'{short(stage)} of {where} is not a row of results', todo) for stage, row in parts.items()
+    }
     return {stage: {'per_class': {}, **row} for stage, row in table.items()}, meta
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmlabelpenet.apis.checkpoint import noted_checkpoint
 from mmlabelpenet.apis.inferencer import find_run
 from mmlabelpenet.apis.run_note import RUN_FILE, RunNote, read_note, run_files, write_note
 from mmlabelpenet.workbench.quickstart.__main__ import collect_log
@@ -42,3 +43,17 @@ def test_a_malformed_note_is_named(work_dir, content):
     (work_dir / RUN_FILE).write_text(content)
     with pytest.raises(ValueError, match="run.json' is not the note of a training .*Remove it"):
         last_config(work_dir)
+
+
+@pytest.mark.parametrize(
+    ('content', 'name'),
+    [(b'/elsewhere/iter_4.pth', 'iter_4.pth'), (b'../../a.pth\nb', 'a.pth'), (b'\xff', '\ufffd'), (b'', None), (b'\n..', None)],
+)
+def test_the_note_of_the_last_checkpoint_names_a_file_of_the_folder_or_none(work_dir, content, name):
+    (work_dir / 'last_checkpoint').write_bytes(content)
+    assert noted_checkpoint(work_dir) == (name and work_dir / name)
+    if name is None:
+        with pytest.raises(FileNotFoundError, match='holds no finished training'):
+            find_run(work_dir)
+    else:
+        assert find_run(work_dir)[1] == work_dir / name
