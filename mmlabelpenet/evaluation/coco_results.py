@@ -29,7 +29,7 @@ from pycocotools import mask as coco_mask
 
 from ..datasets.label_schema import Box, Code
 from ..formats.rle import RLE, checked_rle
-from ..schema import decode_json
+from ..schema import decode_json, short
 from .devkit import ResultNames
 from .json_stream import iter_json_list
 from .scoring import Prediction
@@ -91,18 +91,18 @@ class ResultsFile:
                 try:
                     entry = self._read(raw)
                     if raw.id is not None and seen.setdefault(raw.id, self.num_entries) != self.num_entries:
-                        raise ValueError(f'its id {raw.id!r} is that of entry {seen[raw.id]} already')
+                        raise ValueError(f'its id {short(raw.id)} is that of entry {seen[raw.id]} already')
                     if self.has_masks not in (None, entry.mask is not None):
                         raise ValueError('either all entries have a segmentation or none has, but this one differs from those before')
                 except ValueError as error:
-                    raise ValueError(f'{where} (image {raw.image_id!r}) cannot be scored: {error}.') from error
+                    raise ValueError(f'{where} (image {short(raw.image_id)}) cannot be scored: {error}.') from error
                 self.has_masks = entry.mask is not None
                 self._spans[entry.image_id].extend((first, last))
 
     def _read(self, raw: _Result) -> Entry:
         image_id = self._images.get(raw.image_id)
         if image_id is None:
-            raise ValueError(f'its image_id {raw.image_id!r} is not an image of the split (VOC ids are strings such as "2007_000027")')
+            raise ValueError(f'its image_id {short(raw.image_id)} is not an image of the split (VOC ids are strings such as "2007_000027")')
         mask = None
         if raw.segmentation is not None:
             code = msgspec.to_builtins(raw.segmentation)
@@ -121,7 +121,7 @@ class ResultsFile:
         for value in given:
             if value not in self._labels:
                 known = ', '.join(f'{number} {name}' for name, number in self._names.classes.items())
-                raise ValueError(f'its class {value!r} is unknown: give the number or the name of one of {known}')
+                raise ValueError(f'its class {short(value)} is unknown: give the number or the name of one of {known}')
         labels = {self._labels[value] for value in given}
         if len(labels) > 1:
             raise ValueError(f'its category_id and category_name differ: {given}')
