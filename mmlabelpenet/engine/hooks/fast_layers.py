@@ -1,5 +1,7 @@
 """Other ways to run the convolutions of backbone and tails, which may be faster on a GPU; the results are the same up to rounding."""
 
+from typing import Any
+
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -37,6 +39,6 @@ class FastLayersHook(Hook):
                 module.compile(dynamic=True)
 
 
-def layers(model: nn.Module) -> list[nn.Module]:
+def layers(model: Any) -> list[nn.Module]:
     """Backbone and tails, each once: stages may share one."""
     return list(dict.fromkeys([model.backbone, *(stage.detector.backbone for stage in model.stages.values())]))
