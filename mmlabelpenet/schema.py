@@ -53,7 +53,7 @@ def reason(error: BaseException) -> str:
     """What a library says of a damaged file, for a message: the first line, cut where it repeats the file's content.
 
     >>> reason(OSError('broken' * 100 + chr(10) + 'here'))[-10:]
-    'kenbrok...'
+    'okenbro...'
     """
     text = str(error).strip().partition('\n')[0] or type(error).__name__
     return text if len(text) <= 300 else f'{text[:297]}...'
