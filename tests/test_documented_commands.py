@@ -79,7 +79,7 @@ QUICK_CHECK = 'test_wheel.py::test_the_quickstart_trains_and_the_other_commands_
 SITE = 'test_project_files.py::test_the_site_builds_without_a_warning_and_has_every_page_and_module'
 WEIGHTS = 'test_models/test_weights.py::test_the_converter_writes_a_file_that_a_config_can_use'
 CLIENTS = 'test_clients.py::test_every_object_of_an_export_is_read'
-GPU_CHECK = 'test_workbench/test_gpu_check/test_main.py::test_the_check_runs_on_the_cpu_and_every_section_finds_something'
+GPU_CHECK = 'test_workbench/test_gpu_check/test_check.py::test_the_check_runs_on_the_cpu_and_every_section_finds_something'
 GPU_BUNDLE = 'test_gpu_bundle.py::test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed'
 ELSEWHERE = {  # lines that set up an environment, run these tests, or read half a gigabyte: the test of what they do
     r'bash tools/(setup_env|run_tests).sh( .*)?|source .venv/bin/activate|pip install pre-commit .*': SET_UP,

@@ -59,7 +59,7 @@ def imported_packages():
 def test_every_package_that_is_imported_is_declared():
     declared = {name.lower().replace('_', '-') for file in ('runtime', 'mminstall', 'crf') for name in requirements(file)}
     installed = packages_distributions() | {'pydensecrf': ['pydensecrf2']}  # optional
-    for name in imported_packages():
+    for name in imported_packages() - {'pytest'}:  # of a checkout, whose tests the GPU check runs
         assert {found.lower().replace('_', '-') for found in installed[name]} & declared, f'{name} is imported and not declared'
 
 

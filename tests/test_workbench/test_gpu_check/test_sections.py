@@ -66,6 +66,8 @@ def test_a_section_is_cut_off_with_its_children_and_keeps_its_notes(run, monkeyp
 
 
 def test_an_interrupted_section_is_reported_and_ends_the_check(run, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
+
     def interrupt():
         while not (tmp_path / 'hanging.json').exists():
             time.sleep(0.1)
@@ -73,8 +75,11 @@ def test_an_interrupted_section_is_reported_and_ends_the_check(run, tmp_path):
 
     seen = []
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        run(300.0, seen.extend, hanging=1.0, quick=1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(300.0, seen.extend, hanging=1.0, quick=1.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
     (found,) = seen
     assert found.state == 'interrupted' and ended(found.findings.facts['child'])
 
