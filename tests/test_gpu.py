@@ -11,6 +11,7 @@ import toy
 from devices import elsewhere, in_its_place, losses, network
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
+from torch.nn import functional as F
 
 from mmlabelpenet.engine.precision import DTYPES, MixedPrecisionWrapper
 from mmlabelpenet.ops.permutohedral import build_lattice
@@ -108,8 +109,7 @@ def test_losses_and_gradients_of_a_stage_are_those_of_the_cpu(device, stage):
         assert (gradients[name].cpu() - value).norm() <= 0.05 * value.norm() + 1e-4, name
 
 
-@elsewhere
-@pytest.mark.parametrize(
+VARIANTS = pytest.mark.parametrize(
     ('place', 'change'),
     [
         ('bbox_head', dict(refinement=dict(type='OICRBranches'))),
@@ -121,15 +121,43 @@ def test_losses_and_gradients_of_a_stage_are_those_of_the_cpu(device, stage):
     ],
     ids=['oicr', 'pcl', 'wsddn', 'sigmoid', 'tag-head', 'chunks'],
 )
-def test_losses_of_variants_are_those_of_the_cpu(device, place, change):
+
+
+def variant(place, change):
     config = toy.model_config()
     head = config['stages']['classification']['detector']['roi_head']
     (head if place is None else head[place]).update(change)
-    found, expected = (losses(toy.build(config).to(each), 'classification') for each in (device, 'cpu'))
+    return toy.build(config)
+
+
+@elsewhere
+@VARIANTS
+def test_losses_of_variants_are_those_of_the_cpu(device, place, change):
+    found, expected = (losses(variant(place, change).to(each), 'classification') for each in (device, 'cpu'))
     assert found.keys() == expected.keys() and found
     for name, value in expected.items():
         assert found[name].device.type == device
         torch.testing.assert_close(found[name].detach().cpu(), value.detach(), rtol=1e-2, atol=1e-3)
+
+
+@in_its_place
+@VARIANTS
+def test_variants_learn_in_mixed_precision(device, place, change, monkeypatch):
+    whole = F.binary_cross_entropy
+
+    def refused(*args, **kwargs):
+        if torch.is_autocast_enabled(device):
+            raise RuntimeError('A GPU refuses binary_cross_entropy in mixed precision.')  # the CPU would not
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(F, 'binary_cross_entropy', refused)
+    model = variant(place, change).to(device)
+    with torch.autocast(device, torch.bfloat16):
+        found = losses(model, 'classification')
+    assert found and all(value.isfinite() for value in found.values())
+    sum(found.values()).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
 
 
 def optimizer(model, dtype=None):

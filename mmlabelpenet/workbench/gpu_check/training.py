@@ -129,25 +129,32 @@ def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) 
 
 
 def render(root: Path, small: bool) -> str:
-    """Write rendered images and their proposals; says how the proposals were made."""
+    """Write rendered images and their proposals, on all processors; says how the proposals were made."""
+    from mmlabelpenet.datasets.proposals import write_proposals
+    from mmlabelpenet.datasets.selective_search import is_available
+    from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
+    from mmlabelpenet.workers import Workers
+
+    render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
+    with Workers(0 if small else len(os.sched_getaffinity(0))) as workers:  # one would search for minutes
+        for split in ('train', 'test'):
+            records = list(workers.map(propose, sorted((root / 'JPEGImages').glob(f'{split}_*'))))
+            kind = 'selective search' if is_available() else 'sliding windows'
+            write_proposals(root / f'proposals/{split}.npz', records, dict(kind=kind))
+    return 'selective search' if is_available() else 'sliding windows, since OpenCV has no selective search: metrics are lower'
+
+
+def propose(path: Path) -> Any:
+    """The :class:`ProposalRecord` of an image: by selective search, or :func:`windows` where OpenCV has none."""
     import cv2
 
     from mmlabelpenet.datasets.proposal_records import ProposalRecord
-    from mmlabelpenet.datasets.proposals import write_proposals
     from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, is_available, selective_search
     from mmlabelpenet.files import file_hash
-    from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
-    render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
-    searched = is_available()
-    for split in ('train', 'test'):
-        records = []
-        for path in sorted((root / 'JPEGImages').glob(f'{split}_*')):
-            image = cv2.imread(str(path))
-            boxes = selective_search(image, SelectiveSearchSettings(min_size=28))[0] if searched else windows(*image.shape[:2])
-            records.append(ProposalRecord(path.stem, image.shape[:2], boxes, np.ones(len(boxes), np.float32), file_hash(path)))
-        write_proposals(root / f'proposals/{split}.npz', records, dict(kind='selective search' if searched else 'sliding windows'))
-    return 'selective search' if searched else 'sliding windows, since OpenCV has no selective search: metrics are lower'
+    image = cv2.imread(str(path))
+    boxes = selective_search(image, SelectiveSearchSettings(min_size=28))[0] if is_available() else windows(*image.shape[:2])
+    return ProposalRecord(path.stem, image.shape[:2], boxes, np.ones(len(boxes), np.float32), file_hash(path))
 
 
 def windows(height: int, width: int) -> np.ndarray:

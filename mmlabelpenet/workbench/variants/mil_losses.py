@@ -39,5 +39,6 @@ class WSDDNLoss(MILSoftmaxLoss):
 
     def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
         """Binary cross-entropy summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
-        image_scores = self.scores(cls_logits, weight_logits).sum(0).clamp(1e-6, 1 - 1e-6)
-        return self.loss_weight * F.binary_cross_entropy(image_scores, onehot, reduction='sum')
+        image_scores = self.scores(cls_logits.float(), weight_logits.float()).sum(0).clamp(1e-6, 1 - 1e-6)
+        # Written out, since PyTorch refuses F.binary_cross_entropy in mixed precision on a GPU.
+        return -self.loss_weight * (onehot * image_scores.log() + (1 - onehot) * (-image_scores).log1p()).sum()

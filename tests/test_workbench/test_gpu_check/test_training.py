@@ -1,11 +1,14 @@
 """Which training fits into the time."""
 
+import numpy as np
 import pytest
 import toy
 
+from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.workbench.experiments.estimate import Step
 from mmlabelpenet.workbench.gpu_check import training
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
+from mmlabelpenet.workbench.quickstart import rendered
 
 
 @pytest.fixture
@@ -17,6 +20,19 @@ def test_windows_lie_in_the_image_and_differ_in_size():
     boxes = training.windows(120, 160)
     assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= (160, 120)).all() and (boxes[:, 2:] > boxes[:, :2]).all()
     assert len({tuple(box[2:] - box[:2]) for box in boxes}) >= 12
+
+
+def test_proposals_are_those_of_one_process_when_all_processors_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(rendered, 'RenderSettings', lambda **_: toy.SETTINGS)
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: {0, 1})
+    for name, small in (('one', True), ('two', False)):
+        training.render(tmp_path / name, small)
+    for split in ('train', 'test'):
+        one, two = (ProposalFile(tmp_path / name / f'proposals/{split}.npz') for name in ('one', 'two'))
+        assert one.image_ids == two.image_ids and len(one.image_ids) == {'train': 6, 'test': 2}[split]
+        for image_id in one.image_ids:
+            np.testing.assert_array_equal(one.get(image_id)[0], two.get(image_id)[0])
+            assert len(one.get(image_id)[0])
 
 
 def test_phases_are_shortened_by_one_factor_so_that_they_fit(toy_root, tmp_path, notes, monkeypatch):
