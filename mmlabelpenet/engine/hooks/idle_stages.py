@@ -14,10 +14,15 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class IdleStagesHook(Hook):
-    """Keep only the stage that trains or labels on the GPU, with its optimizer state; in recurrent fine-tuning all are there.
+    """Keep only the stage that trains or labels on the GPU, with its optimizer state.
+
+    In recurrent fine-tuning and in validation all are there.
 
     For one GPU: the gradient buckets of several ranks want all parameters on one device.
     """
+
+    def __init__(self) -> None:
+        self.needed: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         """Raise a ValueError on several ranks."""
@@ -30,8 +35,16 @@ class IdleStagesHook(Hook):
 
     def before_phase(self, runner: Runner, phase) -> None:
         """The stage that trains is needed, or all."""
-        needed = [phase.name] if phase.name in runner.model.stages else list(runner.model.stages)
-        place(runner.model, needed, get_device(), runner.optim_wrapper.optimizer)
+        self.needed = [phase.name] if phase.name in runner.model.stages else list(runner.model.stages)
+        place(runner.model, self.needed, get_device(), runner.optim_wrapper.optimizer)
+
+    def before_val(self, runner: Runner) -> None:
+        """Validation detects with the stages before, too."""
+        place(runner.model, list(runner.model.stages), get_device(), runner.optim_wrapper.optimizer)
+
+    def after_val(self, runner: Runner) -> None:
+        """Training goes on as before."""
+        place(runner.model, self.needed, get_device(), runner.optim_wrapper.optimizer)
 
 
 def place(model: nn.Module, needed: Collection[str], device: str | torch.device, optimizer: torch.optim.Optimizer) -> None:

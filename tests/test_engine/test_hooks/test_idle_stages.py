@@ -1,5 +1,7 @@
 """Who is where."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import toy
@@ -50,6 +52,21 @@ def test_the_loop_says_who_is_needed_when(toy_root, tmp_path, monkeypatch):
     train(toy_root, tmp_path, phases=[(name, 1) for name, _ in PHASES], hooks=[dict(type='IdleStagesHook')])
     one, two, three, four = ((name,) for name in toy.STAGES)
     assert calls == [one, one, two, two, three, three, four, tuple(toy.STAGES)]
+
+
+def test_all_stages_are_there_in_validation_and_only_the_needed_one_after_it(monkeypatch):
+    monkeypatch.setattr(idle_stages, 'get_device', lambda: 'meta')
+    model, hook = Stages(), IdleStagesHook()
+    wrapper = SimpleNamespace(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+    runner, found = SimpleNamespace(model=model, optim_wrapper=wrapper), []
+    for move in (lambda: hook.before_phase(runner, SimpleNamespace(name='detection')), lambda: hook.before_val(runner)):
+        move()
+        found.append({name for name, device in devices(model).items() if device == 'meta'})
+    assert found == [{'detection'}, set(toy.STAGES)]
+    calls = []
+    monkeypatch.setattr(idle_stages, 'place', lambda model, needed, *_: calls.append(needed))  # nothing comes back from meta
+    hook.after_val(runner)
+    assert calls == [['detection']]
 
 
 def test_several_ranks_are_refused(monkeypatch):
