@@ -48,6 +48,18 @@ def test_one_autograd_pass_for_each_proposal_gives_the_maps_of_the_closed_form()
     torch.testing.assert_close(maps, slow, atol=1e-5, rtol=1e-5)
 
 
+def test_masks_without_cuts_are_timed_on_a_model_that_has_its_cuts_back(monkeypatch):
+    from benchmarks import testing
+
+    built, build = [], testing.build_model
+    monkeypatch.setattr(testing, 'IMAGES', 1)
+    monkeypatch.setattr(testing, 'build_model', lambda *parts: built.append(build(*parts)) or built[0])
+    comparison = next(iter(testing.comparisons(torch.device('cpu'))))
+    cuts = built[0].inference.refinement.cuts
+    comparison.variants['with masks']()
+    assert cuts and built[0].inference.refinement.cuts is cuts
+
+
 @pytest.mark.parametrize('name', ['detection', 'segmentation'])
 def test_the_plain_detector_has_none_of_our_heads_and_all_of_their_layers(name):
     from benchmarks.cascade import build_plain

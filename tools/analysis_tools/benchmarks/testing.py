@@ -27,12 +27,12 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
             model.predict(data['inputs'], data['data_samples'], stages=model.names, **asked)
 
     variants = {'with masks': predict, 'boxes alone': lambda: predict(with_masks=False)}
-    cut, model_cut = dict(variants), model.inference.refinement.cut
+    cut, cuts = dict(variants), model.inference.refinement.cuts
 
     def without_cut() -> None:
-        model.inference.refinement.cut = None
+        model.inference.refinement.cuts = ()
         predict()
-        model.inference.refinement.cut = model_cut
+        model.inference.refinement.cuts = cuts
 
     cut['with masks'] = without_cut
     shapes = f'{IMAGES} images of 400 x 300, EfficientNet-Lite0, four stages, {model.inference.refinement.max_masks} masks each'
