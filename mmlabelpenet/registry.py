@@ -14,14 +14,12 @@ MODULE2PACKAGE['mmlabelpenet'] = 'mmlabelpenet'  # of each package with configs 
 
 
 def _child(name: str, parent: str, *locations: str) -> Registry:
-    return Registry(name, parent=getattr(mmdet_registry, parent), scope='mmlabelpenet', locations=list(locations))
+    return Registry(name, parent=getattr(mmdet_registry, parent), locations=list(locations))
 
 
 MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmlabelpenet.workbench.variants', 'mmdet.models')
 TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.calibration', 'mmlabelpenet.models', 'mmdet.models')
-LABEL_GENERATORS = Registry(
-    'label generator', scope='mmlabelpenet', locations=['mmlabelpenet.calibration', 'mmlabelpenet.workbench.variants']
-)
+LABEL_GENERATORS = Registry('label generator', locations=['mmlabelpenet.calibration', 'mmlabelpenet.workbench.variants'])
 DATASETS = _child(
     'dataset',
     'DATASETS',
@@ -45,6 +43,4 @@ MODEL_WRAPPERS = _child('model_wrapper', 'MODEL_WRAPPERS', 'mmlabelpenet.models'
 VISUALIZERS = _child('visualizer', 'VISUALIZERS', 'mmdet.visualization')
 VISBACKENDS = _child('vis_backend', 'VISBACKENDS', 'mmdet.visualization')
 METRICS = _child('metric', 'METRICS', 'mmlabelpenet.evaluation.metrics', 'mmlabelpenet.evaluation.ground_truth')
-WEIGHT_INITIALIZERS = Registry(
-    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope='mmlabelpenet', locations=['mmlabelpenet.models']
-)
+WEIGHT_INITIALIZERS = Registry('weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, locations=['mmlabelpenet.models'])

@@ -2,9 +2,9 @@
 
 A fault is one change in a syntax tree: another operator or comparison, another number, a negated condition, a statement left out,
 arguments swapped or left out. One process imports and collects everything; each fault runs in a fork of it, with its code in place of the
-sound one: first the tests that mirror its file, then those that import it or what imports it, then those of its folder, until one fails.
-Where a fault is outside of a function, the fork is one that has not imported the package, and imports the faulty module. A test that
-catches a fault must pass in the same way with the sound source, or it does not count. A hang or a crash counts as caught.
+original: first the tests that execute its line, then those that execute its file, the most specific first, until one fails. Which test
+executes what is measured once (--coverage). Where a fault is outside of a function, the fork is one that has not imported the package,
+and imports the faulty module. A test that fails, crashes or hangs must pass in the same way with the original, or it does not count.
 
 Survivors are written with file, line and change. Those that cannot change a result (a message, a type, a default that every caller gives)
 are to be told apart by hand; each other one needs a test. `--again` runs the survivors of an earlier call, with the tests of today.
@@ -19,11 +19,14 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 from replaced_code import Finder, Loaded, holder
 from syntax_faults import ROOT, changes, faulty
 
@@ -35,24 +38,29 @@ PARTS = (
 PRELOADED = (
     'torch', 'torchvision', 'cv2', 'mmengine.runner', 'mmcv', 'mmcv.ops', 'mmdet.models', 'mmdet.datasets', 'scipy.io', 'pandas',
 )  # fmt: skip
-WAITING = 300  # seconds without work: a deadlock
+QUIET = ('-q', '-p', 'no:cacheprovider')
+WAITING = 120  # seconds without work: a deadlock
+MOST_ANEW = 100  # tests of a module that is imported anew: they are collected anew as well
 ANEW = 99  # exit status: the module is to be imported anew
 
 
 class Failures:
-    """Writes the name of the first test that fails into a file, and ends a run after some seconds of the processor."""
+    """Writes the name of the test that runs into a file until one fails, and ends a run after some seconds of the processor."""
 
     def __init__(self, file: Path, seconds: float) -> None:
         self.file, self.seconds, self.failed = file, seconds, False
-        self.active = False  # in a fork
+        self.begin: float | None = None  # seconds of the processor before the first test of a fork
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if not self.failed:
+            self.file.write_text(nodeid)
+        self.begin = sum(os.times()[:4]) if self.begin is None else self.begin
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.failed:
-            self.file.write_text(report.nodeid)
         self.failed |= report.failed
 
     def pytest_runtest_logfinish(self) -> None:
-        if self.active and not self.failed and sum(os.times()[:4]) > self.seconds:
+        if not self.failed and sum(os.times()[:4]) > self.begin + self.seconds:
             pytest.exit('No test has failed in this time.', 0)
 
 
@@ -66,8 +74,12 @@ class Server:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
-        self.imported = {path: imported_modules(path) for path in {*PACKAGE.rglob('*.py'), *(item.path for item in session.items)}}
+        self.measured = CoverageData(str(self.args.coverage))
+        self.measured.read()
+        self.lines = {path: self._lines(path) for path in PACKAGE.rglob('*.py')}
+        self.breadth = Counter(test for lines in self.lines.values() for tests in lines.values() for test in tests)
         self._run([next(item.nodeid for item in session.items if '_toy_batch' in item.fixturenames)])  # makes what belongs to the session
+        self.failures.begin = None
         self.loaded = Loaded()
         gc.freeze()
         self._try_faults()
@@ -95,7 +107,7 @@ class Server:
             source, text, line = faulty(path, number)
             begin = time.monotonic()
             name = holder(path, line) if path.name != '__init__.py' else None  # what others import of it, they have
-            by = self._caught_by(path, source, name)
+            by = self._caught_by(path, source, name, self._tests(path, line))
             known[order] = by is not None
             found = dict(number=order, fault=text, caught=by is not None, by=by, seconds=round(time.monotonic() - begin, 1))
             with self.args.out.open('a') as stream:
@@ -104,9 +116,8 @@ class Server:
             sys.__stdout__.write(said)
             sys.__stdout__.flush()
 
-    def _caught_by(self, path: Path, source: str, name: str | None) -> str | None:
-        """The test that fails, 'hang' or 'crash', or None."""
-        tests = self._tests(path)
+    def _caught_by(self, path: Path, source: str, name: str | None, tests: list[str]) -> str | None:
+        """The test that fails, crashes or hangs, 'import', or None."""
         while tests:
             anew, by = self._in_fork(path, name, source, tests)
             if by not in self.items or self._is_sound(path, name, by, anew):
@@ -119,58 +130,37 @@ class Server:
             self.sound[anew, test] = self._in_fork(path, None if anew else name, path.read_text(encoding='utf-8'), [test])[1] is None
         return self.sound[anew, test]
 
-    def _tests(self, path: Path) -> list[str]:
-        """Tests that mirror a file, those that import it or what imports it, and those of its folder."""
-        parts, module = path.relative_to(PACKAGE).with_suffix('').parts, module_of(path)
-        users = {module_of(user) for user in self.imported if user.is_relative_to(PACKAGE) and module in self.imported[user]}
-        mirror = {path, ROOT.joinpath('tests', *(f'test_{part}' for part in parts)).with_suffix('.py')}
-        folders = path.parent, ROOT.joinpath('tests', *(f'test_{part}' for part in parts[:-1]))
+    def _lines(self, path: Path) -> dict[int, set[str]]:
+        """Tests that execute each line of a file."""
+        measured = self.measured.contexts_by_lineno(str(path)).items()
+        return {line: {context.rpartition('|')[0] for context in contexts} for line, contexts in measured}
 
-        def rank(item: pytest.Item) -> int:
-            near = len(parts) > 1 and item.path.parent in folders
-            imported = self.imported[item.path]
-            return 0 if item.path in mirror else 1 if module in imported else 2 if users & imported else 3 if near else 4
+    def _tests(self, path: Path, line: int) -> list[str]:
+        """Tests that execute a line, then those that execute its file or mirror it; the most specific first."""
+        parts, lines = path.relative_to(PACKAGE).with_suffix('').parts, self.lines[path]
+        own = {path, ROOT.joinpath('tests', *(f'test_{part}' for part in parts)).with_suffix('.py')}
+        mirror = {test for test, item in self.items.items() if item.path in own}
+        executing = lines.get(max((each for each in lines if each <= line), default=0), set())
 
-        ranked = sorted((rank(item), order, test) for order, (test, item) in enumerate(self.items.items()))
-        return [test for number, _, test in ranked if number < 4]
+        def rank(test: str) -> tuple[bool, bool, int]:
+            return test in self.breadth and test not in executing, test not in mirror, self.breadth[test]
+
+        return sorted(mirror.union(*lines.values()) & self.items.keys(), key=rank)
 
     def _in_fork(self, path: Path, name: str | None, source: str, tests: list[str]) -> tuple[bool, str | None]:
-        """Whether the module had to be imported anew, and which test failed with this source ('hang', 'crash', None: none)."""
+        """Whether the module had to be imported anew, and which test failed with this source ('import': it cannot be imported)."""
         self.failures.file.unlink(missing_ok=True)
 
         def run() -> int:
-            self.failures.active = True
             return int(self._run(tests)) if self.loaded.replace(path, name, source) else ANEW
 
         status = ANEW if name is None else in_fork(run, self.args.seconds)
         if anew := status == ANEW:
-            os.write(self.args.ask, (json.dumps([str(path), source, tests]) + '\n').encode())
+            os.write(self.args.ask, (json.dumps([str(path), source, tests[:MOST_ANEW]]) + '\n').encode())
             status = int(self.args.answer.readline())
         if status == 0:
             return anew, None
-        failed = self.failures.file.read_text() if self.failures.file.is_file() else ''
-        return anew, failed if failed in self.items else 'hang' if status < 0 else 'crash'
-
-
-def module_of(path: Path) -> str:
-    return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
-
-
-def imported_modules(path: Path) -> set[str]:
-    """Modules of the package that a file imports, also through a package that names what is in them."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(node, ast.ImportFrom):
-            names = module_of(path).split('.') if node.level else []
-            above = names[: len(names) - node.level + (path.stem == '__init__')]
-            source = '.'.join([*above, *([node.module] if node.module else [])])
-            home = sys.modules.get(source)
-            found.add(source)
-            for alias in node.names:
-                found |= {f'{source}.{alias.name}', getattr(getattr(home, alias.name, None), '__module__', '')}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+        return anew, self.failures.file.read_text() if self.failures.file.is_file() else 'import'
 
 
 def read_lines(file: Path) -> list[dict]:
@@ -207,9 +197,8 @@ def serve_imports(questions: object, answer: int, failures: Failures) -> None:
         path, source, tests = json.loads(line)
 
         def run(path: Path = Path(path), source: str = source, tests: list[str] = tests) -> int:
-            failures.active = True
             sys.meta_path.insert(0, Finder('.'.join(path.relative_to(ROOT).with_suffix('').parts), path, source))
-            return int(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', *tests], plugins=[failures])) != 0
+            return int(pytest.main([*QUIET, '-x', *tests], plugins=[failures])) != 0
 
         os.write(answer, f'{in_fork(run, failures.seconds)}\n'.encode())
 
@@ -222,8 +211,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seconds', type=float, default=60, help='of the processor, for the tests of one fault (default: 60)')
     parser.add_argument('--again', action='store_true', help='run survivors in --out again')
     parser.add_argument('--out', type=Path, default=Path('mutation.jsonl'), help='a line for each fault; caught ones do not run again')
+    parser.add_argument('--coverage', type=Path, default=Path('mutation.coverage'), help='which test executes what; measured where absent')
     args = parser.parse_args()
-    args.out = args.out.absolute()
+    args.out, args.coverage = args.out.absolute(), args.coverage.absolute()
     return args
 
 
@@ -232,6 +222,9 @@ def main() -> None:
     args = parse_args()
     sys.path.insert(0, str(ROOT))
     os.chdir(ROOT)
+    if not args.coverage.is_file():
+        command = [sys.executable, '-m', 'pytest', *QUIET, '--cov=mmlabelpenet', '--cov-context=test', '--cov-report=']
+        subprocess.run(command, check=False, env=os.environ | {'COVERAGE_FILE': str(args.coverage)})
     for name in ('mmlabelpenet', *PRELOADED):
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split('.')[0] == 'mmlabelpenet']:
@@ -246,9 +239,7 @@ def main() -> None:
         os.close(args.ask)
         serve_imports(os.fdopen(read_question), answer, failures)
         os._exit(0)
-    named = [f'{start}{part}{end}' for part in args.parts for start in ('tests/test_', 'mmlabelpenet/') for end in ('', '.py')]
-    tests = [test for test in (*named, 'tests/test_apis') if (ROOT / test).exists()]
-    sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', *tests], plugins=[failures, Server(args, faults, failures)]))
+    sys.exit(pytest.main([*QUIET], plugins=[failures, Server(args, faults, failures)]))
 
 
 if __name__ == '__main__':

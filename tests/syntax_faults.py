@@ -18,7 +18,7 @@ def changes(tree: ast.Module) -> list[tuple[ast.AST, ast.AST]]:
     passed = {id(part) for node in ast.walk(tree) for part in _not_behaviour(node) for part in ast.walk(part)}
     for node in ast.walk(tree):
         if id(node) not in passed:
-            found += [(node, other) for other in _others(node)]
+            found += [(node, other) for other in _others(node) if ast.dump(other) != ast.dump(node)]
     return found
 
 

@@ -10,6 +10,7 @@ Shapes: N images, R proposals of one image. Boxes: float32 xyxy in original pixe
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -73,7 +74,7 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         kept = sorted(_spool(records, spool))
-        for one, following in zip(kept, kept[1:]):
+        for one, following in itertools.pairwise(kept):
             if one.image_id == following.image_id:
                 raise ValueError(f'Image {one.image_id!r} has proposals twice. Give one record for each image.')
         index = {

@@ -69,8 +69,7 @@ class PseudoLabelStore:
         found: dict[int, list[Annotation]] = {image.id: [] for image in store.images}
         for annotation in kept:
             found[annotation.image_id].append(annotation)
-        if not isinstance(content, dict):
-            store.annotations.clear()  # at COCO's size they take more memory than all texts: let go of them one by one
+        store.annotations.clear()  # at COCO's size they take more memory than all texts: let go of them one by one
         del kept
         self._texts = {numbered[key].img_id: msgspec.json.encode(found.pop(key)) for key in list(found)}
 

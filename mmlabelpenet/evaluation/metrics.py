@@ -3,6 +3,7 @@
 Predictions come in pixels of the original image, boxes 0-based and half-open.
 """
 
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -155,7 +156,7 @@ class StageMetric(BaseMetric):
         """
         results = sorted(results, key=lambda result: self._order[result['img_id']])
         ids = [result['img_id'] for result in results]
-        twice = sorted({first for first, second in zip(ids, ids[1:], strict=False) if first == second})
+        twice = sorted({first for first, second in itertools.pairwise(ids) if first == second})
         if twice:
             raise ValueError(f'Each image is scored once, got {twice[:5]} twice.')
         if len(ids) < len(self._order):

@@ -96,7 +96,7 @@ class Labels:
             return None
         key, made = begun
         with timed('labels'):
-            labels = [future.result().to(self.views[0].feature.device) for future in made]
+            labels = [future.result().to(view.feature.device) for view, future in zip(self.views, made, strict=True)]
         for view, pseudo in zip(self.views, labels, strict=True):
             self.model.label_cache.keep(key, view.sample, pseudo)
         return labels
