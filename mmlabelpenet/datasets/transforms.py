@@ -3,17 +3,20 @@
 Shapes: R proposals, K pseudo instances, C classes, (h, w) network input. Boxes: float32 xyxy in pixels of the image at this step.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from mmcv import transforms as mmcv_transforms
 from mmcv.transforms import BaseTransform, to_tensor
 from mmdet.datasets import transforms as mmdet_transforms
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData, LabelData
 
+from mmlabelpenet.formats.images import is_transparent, read_image
 from mmlabelpenet.registry import TRANSFORMS
 from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
 
@@ -86,6 +89,19 @@ def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapp
 def _name(step: Any) -> str:
     kind = step.get('type') if isinstance(step, Mapping) else type(step)
     return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromFile(mmcv_transforms.LoadImageFromFile):
+    """mmcv's, in which transparent places are white, as for proposals and predictions, whatever colour is below them."""
+
+    def transform(self, results: dict) -> dict | None:
+        """Put ``img`` (h, w, 3), BGR, and its size into one result dict."""
+        loaded = super().transform(results)
+        path = results['img_path']
+        if loaded is not None and self.color_type == 'color' and os.path.isfile(path) and is_transparent(path):
+            loaded['img'] = read_image(path).astype(loaded['img'].dtype)
+        return loaded
 
 
 @TRANSFORMS.register_module()

@@ -21,7 +21,7 @@ from .rle import MAX_PIXELS
 
 MIN_SIDE = 16
 _UNFIT = re.compile('[\x00-\x1f\x7f\ud800-\udfff]')  # in names
-_ORIENTATION = 0x0112
+_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101
 _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
     TypeError, ValueError, struct.error,
@@ -71,7 +71,10 @@ def image_size(path: str | Path, min_side: int = MIN_SIDE) -> tuple[int, int]:
         ValueError: as for :func:`read_rgb`.
     """
     with _opened(Path(path), min_side) as image:
-        return image.size if _orientation(image, path) in (5, 6, 7, 8) else image.size[::-1]
+        stored = image.size
+        if image.format == 'TIFF':  # of which some versions of Pillow give the upright size
+            stored = int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
+        return stored if _orientation(image, path) in (5, 6, 7, 8) else stored[::-1]
 
 
 def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> NDArray[np.uint8]:
@@ -102,9 +105,19 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
             raise _unreadable(path, error, 'Store it as an 8-bit JPEG or PNG.') from error
 
 
+def is_transparent(path: str | Path) -> bool:
+    """Whether a file has transparent places, which :func:`read_rgb` makes white; only the header is read.
+
+    Raises:
+        ValueError: the file is not an image, or above 178 megapixels.
+    """
+    with _opened(Path(path), 1) as image:
+        return _has_transparency(image)
+
+
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image of a data set as BGR, as training decodes it. All JPEG files are decoded here or in the same way, since decoders
-    differ for damaged files: some return grey pixels for missing ones.
+    differ for damaged files: some return grey pixels for missing ones. Transparent places become white.
 
     Returns:
         uint8 (h, w, 3).
@@ -114,6 +127,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         ValueError: the file is not an image, or it is damaged or above 178 megapixels.
     """
     image_size(path, min_side=1)
+    if is_transparent(path):
+        return np.ascontiguousarray(read_rgb(path, min_side=1)[..., ::-1])
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, OSError, MemoryError) as error:
@@ -216,6 +231,10 @@ def _deep_png(image: Image.Image) -> bool:
     return image.format == 'PNG' and tile is not None and ';16' in str(tile[3])
 
 
+def _has_transparency(image: Image.Image) -> bool:
+    return image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP:
         values = np.asarray(image).astype(np.int64)
@@ -224,7 +243,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
     if image.mode == 'F':
         raise ValueError('it holds decimal numbers, 8 or 16 bits were expected')
-    if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
+    if _has_transparency(image):
         layer = image.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', layer.size, 'white'), layer).convert('RGB')
     return image.convert('RGB')

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 from fuzzing import png
-from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
+from mmlabelpenet.datasets.transforms import LoadImageFromFile
 from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, list_images, read_image, read_rgb, shrink, unusable
 
 
@@ -35,18 +35,19 @@ def test_plain_files_give_the_pixels_that_training_reads(tmp_path, scene):
     assert np.array_equal(read_rgb(tmp_path / 'a.jpg'), cv2.imread(str(tmp_path / 'a.jpg'))[..., ::-1])
 
 
+@pytest.mark.parametrize('name', ['a.jpg', 'a.png', 'a.tif', 'a.webp'])
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_images_are_turned_upright(tmp_path, scene, orientation):
+def test_images_are_turned_upright(tmp_path, scene, orientation, name):
     turns = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM}
     turns |= {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270}
     stored = Image.fromarray(scene)
     stored = stored.transpose(turns[orientation]) if orientation in turns else stored
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(tmp_path / 'a.jpg', exif=exif, quality=95)
-    assert near(read_rgb(tmp_path / 'a.jpg'), scene)
-    assert image_size(tmp_path / 'a.jpg') == scene.shape[:2]
-    assert is_plain(tmp_path / 'a.jpg') == (orientation == 1)
+    stored.save(tmp_path / name, exif=exif, quality=95)
+    assert near(read_rgb(tmp_path / name), scene) and near(read_image(tmp_path / name)[..., ::-1], scene)
+    assert image_size(tmp_path / name) == scene.shape[:2]
+    assert is_plain(tmp_path / name) == (orientation == 1 and name in ('a.jpg', 'a.png'))
 
 
 def test_grey_images_have_three_equal_channels(tmp_path, scene):
@@ -87,14 +88,16 @@ def test_palettes_are_looked_up(tmp_path, scene):
     assert near(read_rgb(tmp_path / 'a.png'), scene, 12)
 
 
-@pytest.mark.parametrize('suffix', ['png', 'gif'])
-def test_transparent_places_become_white(tmp_path, suffix):
-    layer = Image.new('RGBA', (40, 30), (200, 0, 0, 255))
-    layer.paste((0, 0, 0, 0), (0, 0, 20, 30))
-    layer.save(tmp_path / f'a.{suffix}')
-    image = read_rgb(tmp_path / f'a.{suffix}')
-    assert (image[:, :20] == 255).all()
-    assert image[5, 30].tolist() == [200, 0, 0]
+@pytest.mark.parametrize(('suffix', 'mode'), [('png', 'RGBA'), ('png', 'LA'), ('png', 'P'), ('gif', 'RGBA'), ('webp', 'RGBA')])
+def test_transparent_places_become_white_for_every_reader(tmp_path, suffix, mode):
+    path, layer = tmp_path / f'a.{suffix}', Image.new('RGBA', (40, 30), (200, 200, 200, 255))
+    layer.paste((90, 90, 90, 0), (0, 0, 20, 30))
+    layer = layer.convert(mode)
+    layer.save(path, lossless=True, **(dict(transparency=layer.getpixel((0, 0))) if mode == 'P' else {}))
+    readers = [read_rgb, read_image, lambda path: LoadImageFromFile(to_float32=True)(dict(img_path=str(path)))['img']]
+    for image in (reader(path) for reader in readers):
+        assert image.shape == (30, 40, 3)
+        assert (image[:, :20] == 255).all() and (image[:, 20:] == 200).all()
 
 
 @pytest.mark.parametrize('name', ['größe ü.jpg', '写真 1.jpg', 'фото.png', 'a b\u0301.png'])
