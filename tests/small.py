@@ -60,7 +60,7 @@ def small_config(leaf, iters=1):
     else:
         shrink(content)
         for phase in phase_lengths(config):
-            config.train_cfg.phases[phase].update(iters=iters, milestones=[])
+            config.train_cfg.phases[phase].update(iters=iters)
     for loader in (key for key in config if key.endswith('_dataloader') and config[key] is not None):
         config[loader].update(num_workers=0, persistent_workers=False)
         config[loader].pop('pin_memory', None)

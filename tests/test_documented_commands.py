@@ -57,7 +57,7 @@ PAGE_WORDS = {
 }
 APPENDED = {  # to lines that would take hours, or need more machines
     'mmlabelpenet train mmlabelpenet::': '--cfg-options ' + ' '.join(
-        f'train_cfg.phases.{name}.iters=1 train_cfg.phases.{name}.milestones=[]'
+        f'train_cfg.phases.{name}.iters=1'
         for name in ('classification', 'detection', 'refinement', 'segmentation', 'recurrent')
     ),
     'benchmark.py': '--runs 1',

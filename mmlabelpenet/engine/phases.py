@@ -22,7 +22,7 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: a stage (cascaded pre-training) or ``'recurrent'``.
         iters: length in iterations of ``accumulative_counts`` mini-batches each.
         lr: initial learning rate; None uses the optimizer's.
-        milestones: iterations, counted from the start of the phase, at which the rate is multiplied by ``gamma``.
+        milestones: where in the phase the rate is multiplied by ``gamma``: shares of ``iters`` below 1, which follow it, or iterations.
         gamma: see ``milestones``.
         warmup: number of initial iterations over which the rate rises linearly to ``lr``.
         directions: of a recurrent iteration, one optimizer update each (row L9).
@@ -36,7 +36,7 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     iters: int
     lr: float | None = None
-    milestones: Sequence[int] = ()
+    milestones: Sequence[int | float] = ()
     gamma: float = 0.1
     warmup: int = 0
     directions: Sequence[str] = (FORWARD, BACKWARD)
@@ -48,6 +48,8 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.iters < 1:
             raise ValueError(f'Phase {self.name!r} needs at least one iteration, got {self.iters}.')
+        if bad := [milestone for milestone in self.milestones if milestone <= 0 or (milestone > 1 and milestone != int(milestone))]:
+            raise ValueError(f'milestones of phase {self.name!r} are shares of it between 0 and 1, or iterations, got {bad[0]!r}.')
         if unknown := set(self.directions) - {FORWARD, BACKWARD}:
             raise ValueError(f'Unknown directions {sorted(unknown)}. Choose from {FORWARD!r}, {BACKWARD!r}.')
 
@@ -64,11 +66,12 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def rate(self, iteration: int, base: float) -> float:
         """Learning rate in the phase's iteration number ``iteration``, from 0 on; ``base`` is that of a phase without ``lr``.
 
-        >>> phase = Phase('detection', 5, lr=0.5, milestones=[3], warmup=1)
+        >>> phase = Phase('detection', 5, lr=0.5, milestones=[0.6], warmup=1)
         >>> [phase.rate(iteration, base=1.0) for iteration in (0, 2, 3)]
         [0.25, 0.5, 0.05]
         """
-        passed = sum(milestone <= iteration for milestone in self.milestones)
+        steps = [round(milestone * self.iters) if milestone < 1 else milestone for milestone in self.milestones]
+        passed = sum(step <= iteration for step in steps)
         return (base if self.lr is None else self.lr) * min(1.0, (iteration + 1) / (self.warmup + 1)) * self.gamma**passed
 
 

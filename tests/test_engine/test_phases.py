@@ -95,6 +95,18 @@ def test_every_phase_has_its_own_rate_and_milestones_count_from_its_begin(whole)
     assert list(whole[3].values()) == pytest.approx([0.01, 0.001, 0.001, 0.0001, 0.02, 0.02])
 
 
+@pytest.mark.parametrize('milestones', [[0.8], [8]])
+def test_milestones_are_shares_of_a_phase_or_iterations(milestones):
+    rates = [Phase('detection', 10, lr=1.0, milestones=milestones).rate(iteration, base=5.0) for iteration in range(10)]
+    assert rates == [1.0] * 8 + [0.1] * 2
+
+
+@pytest.mark.parametrize('milestone', [0, -1, 1.5])
+def test_a_milestone_that_is_neither_is_refused(milestone):
+    with pytest.raises(ValueError, match=f"milestones of phase 'detection' are shares .*, got {milestone}"):
+        Phase('detection', 10, milestones=[milestone])
+
+
 @pytest.mark.parametrize('done', [2, 5])
 def test_a_run_that_goes_on_after_its_end_has_the_rates_and_the_bits_of_a_longer_one(whole, toy_root, tmp_path, done):
     _, phases, runner, rates = whole

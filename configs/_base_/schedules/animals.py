@@ -1,10 +1,10 @@
 # About an hour on two CPU cores, with a warm feature cache.
 _base_ = './quick.py'
-__phase = dict(iters=800, milestones=[660], warm_start=True)
+__phase = dict(iters=800, milestones=[0.825], warm_start=True)
 train_cfg = dict(
     phases=dict(
         classification=dict(iters=400),
-        detection=dict(iters=1500, milestones=[1250]),
+        detection=dict(iters=1500, milestones=[5 / 6]),
         refinement=__phase,
         segmentation=__phase,
         recurrent=dict(iters=10),

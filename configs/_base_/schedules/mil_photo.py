@@ -2,6 +2,6 @@
 # as WSDDN, OICR and PCL have it: with slow weights of proposals their scores stay near zero, and OICR's branches learn nothing from them.
 _base_ = './animals.py'
 train_cfg = dict(
-    phases=dict(classification=dict(iters=800, milestones=[700]), detection=None, refinement=None, segmentation=None, recurrent=None)
+    phases=dict(classification=dict(iters=800, milestones=[7 / 8]), detection=None, refinement=None, segmentation=None, recurrent=None)
 )
 optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, custom_keys={'classification.detector.roi_head.bbox_head': dict(lr_mult=10)}))

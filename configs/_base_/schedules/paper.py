@@ -1,5 +1,5 @@
 # The paper's schedule (Sec. 4.2): four phases of 50 K iterations, then 80 K of recurrent mixed fine-tuning at a tenth of the rate.
-__phase = dict(iters=50_000, lr=1e-3, milestones=[40_000])
+__phase = dict(iters=50_000, lr=1e-3, milestones=[0.8])  # after 40 K iterations
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=dict(

@@ -1,6 +1,6 @@
 # The paper's schedule four times as long, for COCO's 118,287 training images (VOC 2012 has 11,540). Not measured.
 _base_ = './paper.py'
-__phase = dict(iters=200_000, milestones=[160_000])
+__phase = dict(iters=200_000)
 train_cfg = dict(
     phases=dict(
         classification=__phase,

@@ -1,5 +1,5 @@
 # A short schedule: the four phases and the recurrent one in minutes. As in the paper the rate drops by 10 towards the end of a phase.
-__phase = dict(iters=240, lr=5e-4, milestones=[220])
+__phase = dict(iters=240, lr=5e-4, milestones=[11 / 12])
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=dict(

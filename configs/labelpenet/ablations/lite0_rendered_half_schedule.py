@@ -1,6 +1,6 @@
 # L8: half as many iterations in every phase.
 _base_ = '../labelpenet_lite0_rendered.py'
-__phase = dict(iters=120, milestones=[110])
+__phase = dict(iters=120)
 train_cfg = dict(
     phases=dict(classification=dict(iters=50), detection=__phase, refinement=__phase, segmentation=__phase, recurrent=dict(iters=4))
 )

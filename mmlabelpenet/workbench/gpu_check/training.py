@@ -37,7 +37,7 @@ def training(settings: Settings, notes: Notebook) -> None:
     path, options = chosen_config(settings, notes)
     config = load_config(path, options | {'work_dir': f'{settings.out}/training'})
     lengths = shortened(config, settings, settings.seconds - (time.monotonic() - begin), notes)
-    config.merge_from_dict({f'train_cfg.phases.{name}': dict(iters=iters, milestones=stones) for name, (iters, stones) in lengths.items()})
+    config.merge_from_dict({f'train_cfg.phases.{name}': dict(iters=iters) for name, iters in lengths.items()})
     notes.fact('iterations of each phase', ', '.join(f'{name} {iters}' for name, iters in phase_lengths(config).items()))
     if settings.device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
@@ -104,14 +104,14 @@ def devkit_splits(root: Path) -> tuple[str, str]:
     raise FileNotFoundError(f'{str(root)!r} has none of these pairs of image lists in ImageSets/Main: {known}.')
 
 
-def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) -> dict[str, tuple[int, list[int]]]:
-    """Iterations and milestones of each phase that fit into a time; on the CPU one iteration each."""
+def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) -> dict[str, int]:
+    """Iterations of each phase that fit into a time; on the CPU one iteration each."""
     from mmlabelpenet.apis.config import phase_lengths
     from mmlabelpenet.workbench.experiments.estimate import estimate
 
     lengths = phase_lengths(config)
     if settings.small:
-        return {name: (1, []) for name in lengths}
+        return dict.fromkeys(lengths, 1)
     steps = []
     for step in estimate(config, torch.device(settings.device), iters=2):
         steps.append(step)
@@ -125,12 +125,7 @@ def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) 
             'Give more --minutes, or a devkit with shorter image lists.'
         )
     factor = min(1.0, max(SHARE * seconds - labels, 0.1 * seconds) / training)
-    kept = {}
-    for name, iters in lengths.items():
-        stones = config.train_cfg.phases[name].get('milestones') or []
-        count = max(1, int(iters * factor))
-        kept[name] = count, sorted({max(1, int(stone * factor)) for stone in stones if int(stone * factor) < count})
-    return kept
+    return {name: max(1, int(iters * factor)) for name, iters in lengths.items()}
 
 
 def render(root: Path, small: bool) -> str:

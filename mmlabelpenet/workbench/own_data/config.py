@@ -191,7 +191,7 @@ def _phases(recipe: Recipe) -> str:
             rest = f'lr={recipe.lr / 20}'
         else:
             warm = ', warm_start=True' if number > 1 else ''
-            rest = f'lr={recipe.lr / 2}, milestones=[{count - count // 12}]{warm}'
+            rest = f'lr={recipe.lr / 2}, milestones=[11 / 12]{warm}'
         lines.append(f'        {name}=dict(iters={count}, {rest}),')
     return '\n'.join(lines)
 

@@ -36,19 +36,17 @@ def test_proposals_are_those_of_one_process_when_all_processors_search(tmp_path,
 
 
 def test_phases_are_shortened_by_one_factor_so_that_they_fit(toy_root, tmp_path, notes, monkeypatch):
-    config = toy.run_config(
-        toy_root, tmp_path, [('classification', 100, dict(milestones=[80])), ('detection', 300, dict(milestones=[200]))]
-    )
+    config = toy.run_config(toy_root, tmp_path, [('classification', 100), ('detection', 300)])
     steps = [Step('classification', 100, 1.0), Step('labels of classification', 50, 1.0), Step('detection', 300, 1.0)]
     monkeypatch.setattr('mmlabelpenet.workbench.experiments.estimate.estimate', lambda *args, **kwargs: steps)
     seconds = (200 + 50) / training.SHARE
     lengths = training.shortened(config, Settings('cuda', str(tmp_path)), seconds, notes)
-    assert lengths == {'classification': (50, [40]), 'detection': (150, [100])}
+    assert lengths == {'classification': 50, 'detection': 150}
     assert notes.findings.facts['minutes of the whole schedule, estimated'] == 7.5
-    assert training.shortened(config, Settings('cuda', ''), 1e6, notes) == {'classification': (100, [80]), 'detection': (300, [200])}
-    assert training.shortened(config, Settings('cpu', ''), 1e6, notes) == {'classification': (1, []), 'detection': (1, [])}
+    assert training.shortened(config, Settings('cuda', ''), 1e6, notes) == {'classification': 100, 'detection': 300}
+    assert training.shortened(config, Settings('cpu', ''), 1e6, notes) == {'classification': 1, 'detection': 1}
     assert not notes.findings.problems
-    assert training.shortened(config, Settings('cuda', ''), 60, notes) == {'classification': (1, []), 'detection': (4, [3])}
+    assert training.shortened(config, Settings('cuda', ''), 60, notes) == {'classification': 1, 'detection': 4}
     assert notes.findings.problems[0].startswith('The label passes, which are not shortened, take about 50 s of 60 s')
 
 
