@@ -51,6 +51,7 @@ def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str
         ValueError: no image can be read, a checkpoint of another model.
     """
     from mmlabelpenet.apis import LabelPENetInferencer
+    from mmlabelpenet.apis.image_inputs import names_below
     from mmlabelpenet.workbench.exports.folder import replace_files
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
@@ -120,19 +121,6 @@ def list_inputs(images: list[str], out: Path) -> list[Path]:
     if not found:
         raise FileNotFoundError(f'All images in {", ".join(images)} are results of an earlier call. Name the folder of your images.')
     return found
-
-
-def names_below(images: list[Path]) -> tuple[Path, dict[str, str]]:
-    """The folder that holds all images, and their paths below it by id; an id is a path without suffix where no two images share it.
-
-    >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
-    {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
-    """
-    from mmlabelpenet.formats.image_names import identities
-
-    paths = [Path(os.path.abspath(path)) for path in images]
-    root = Path(os.path.commonpath([path.parent for path in paths]))
-    return root, identities(path.relative_to(root).as_posix() for path in paths)
 
 
 def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_the_image_demo_takes_the_arguments_of_mmdetections_and_writes_its_files
     assert len({len(values) for values in content.values()}) == 1 and min(content['scores']) >= 0.26
     assert coco_mask.decode(content['masks'][0]).shape == (toy.HEIGHT, toy.WIDTH)
     assert json.dumps(content) in capsys.readouterr().out
+
+
+def test_the_image_demo_overwrites_no_image_with_another_of_its_name(model, toy_root, tmp_path, monkeypatch):
+    for folder in ('day', 'night'):
+        (tmp_path / 'images' / folder).mkdir(parents=True)
+        shutil.copy(next((toy_root / 'JPEGImages').glob('test_*')), tmp_path / f'images/{folder}/a.jpg')
+    run_demo(monkeypatch, tmp_path / 'images', *model, '--out-dir', tmp_path / 'out', '--no-save-pred')
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / 'out').rglob('*.jpg'))
+    assert written == ['out/vis/day/a.jpg', 'out/vis/night/a.jpg']
 
 
 def test_the_image_demo_writes_nothing_where_nothing_is_wanted(model, toy_root, tmp_path, monkeypatch):

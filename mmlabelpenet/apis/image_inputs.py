@@ -2,13 +2,14 @@
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mmlabelpenet.formats.image_names import identities
 from mmlabelpenet.formats.images import list_images
 
 ImageInput = str | Path | NDArray[np.uint8]
@@ -56,6 +57,28 @@ def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     if not found:
         raise FileNotFoundError(f'{text!r} is neither a file nor a folder, and no file fits it as a pattern.')
     return list(found)
+
+
+def names_below(images: Iterable[Path]) -> tuple[Path, dict[str, str]]:
+    """The folder that holds all images, and their paths below it by id; an id is a path without suffix where no two images share it.
+
+    >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
+    {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
+    """
+    paths = [Path(os.path.abspath(path)) for path in images]
+    root = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
+    return root, identities(dict.fromkeys(path.relative_to(root).as_posix() for path in paths))
+
+
+def input_names(sources: Sequence[ImageInput]) -> list[str]:
+    """The id of each file as :func:`names_below` gives it, and ``array_<k>`` of an array at place k.
+
+    >>> input_names(['in/a.jpg', np.zeros((20, 30), np.uint8)])
+    ['a', 'array_1']
+    """
+    root, names = names_below(Path(source) for source in sources if not isinstance(source, np.ndarray))
+    ids = {str(root / name): image_id for image_id, name in names.items()}
+    return [f'array_{place}' if isinstance(source, np.ndarray) else ids[os.path.abspath(source)] for place, source in enumerate(sources)]
 
 
 def checked_array(image: NDArray) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, noted_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
-from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, usable_device
+from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, input_names, usable_device
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
@@ -122,11 +122,12 @@ class LabelPENetInferencer:
         if not 0 <= min_score <= 1:
             raise ValueError(f'Scores are in [0, 1], got min_score={min_score}.')
         sources = expand(inputs)
-        for start in range(0, len(sources), batch_size):
+        named = list(zip(sources, input_names(sources), strict=True))
+        for start in range(0, len(named), batch_size):
             batch = []
-            for index, source in enumerate(sources[start : start + batch_size], start):
+            for source, name in named[start : start + batch_size]:
                 try:
-                    batch.append(self.prepare(source, index, stage))
+                    batch.append(self.prepare(source, name, stage))
                 except (ValueError, FileNotFoundError) as error:
                     if pass_over is None:
                         raise
@@ -134,12 +135,12 @@ class LabelPENetInferencer:
             if batch:
                 yield from self._predict(batch, stage, min_score, max_instances, with_masks)
 
-    def prepare(self, source: ImageInput, index: int = 0, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
+    def prepare(self, source: ImageInput, name: str | None = None, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
         """One packed sample, as a data set of the config gives it.
 
         Args:
             source: file or RGB array.
-            index: number of an array, for its name.
+            name: of the image; None takes that of the file without suffix.
             stage: that is to predict; None for all. Proposals are made only where they are needed.
             tags: labels, where the image is to be labelled.
         """
@@ -155,7 +156,7 @@ class LabelPENetInferencer:
                 img=image,
                 img_shape=(h, w),
                 ori_shape=(h, w),
-                img_id=path.stem if path else f'array_{index}',
+                img_id=name or input_names([source])[0],
                 img_path=str(path) if path else None,
                 tags=list(tags),
                 num_classes=len(self.classes),

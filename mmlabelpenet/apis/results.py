@@ -21,7 +21,8 @@ class Prediction:
     """Detections, best first.
 
     Attributes:
-        image_id: name of the file without suffix, or ``array_<k>``.
+        image_id: path of the file below the folder that holds all files of the call, without suffix where no two share it; ``array_<k>`` of
+            the k-th input where that is an array.
         path: the file; None for an array.
         size: (h, w).
         stage: which made it.

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,15 @@ def test_every_kind_of_input_gives_the_same(inferencer, images, toy_root, name):
     first = found[0]
     assert first.image_id == ('array_0' if name == 'array' else images[0].stem)
     assert np.array_equal(first.bboxes, inferencer(images[0], min_score=0, with_masks=False)[0].bboxes)
+
+
+def test_images_of_one_name_in_two_folders_are_told_apart(inferencer, images, tmp_path):
+    for folder, image in zip(('day', 'night'), images, strict=True):
+        (tmp_path / folder).mkdir()
+        shutil.copy(image, tmp_path / folder / 'a.jpg')
+    shutil.copy(images[0], tmp_path / 'night/b.jpg')
+    found = inferencer([tmp_path, read_rgb(images[0])], stage='detection', with_masks=False)
+    assert [each.image_id for each in found] == ['day/a', 'night/a', 'night/b', 'array_3']
 
 
 def test_a_batch_of_equal_sizes_gives_what_single_images_give(inferencer, images):
