@@ -144,6 +144,7 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Predict, and say where the results are."""
     args = parse_args(argv)
+    from mmlabelpenet.formats.images import misnamed_images
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
     store, unreadable, kept = predict(args)
@@ -151,6 +152,9 @@ def main(argv: list[str] | None = None) -> None:
     say(f'{store.num_instances} instance{"" if store.num_instances == 1 else "s"}, in {args.out}{hint}')
     if kept:
         say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+    misnamed = [path for name in args.images if os.path.isdir(name) for path in misnamed_images(name)]
+    if misnamed:
+        say(f'passed over because their suffix is unknown: {len(misnamed)} images, the first is {misnamed[0]}')
     for reason in unreadable.values():
         say(f'not labelled: {reason}')
     refuse_unreadable(unreadable, len(store))

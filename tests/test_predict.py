@@ -115,6 +115,13 @@ def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_cal
     assert seen == ['cut.jpg'] and not [path for path in (tmp_path / 'out').iterdir() if path.name.startswith('.')]
 
 
+def test_images_that_are_not_named_like_one_are_counted(model, photos, tmp_path, capsys):
+    (photos / 'ü 0.jpg').rename(photos / 'ü 0.jpg_large')
+    (photos / 'notes').write_text('not an image')
+    predict.main([str(photos), *model, '--out', str(tmp_path / 'out')])
+    assert f'their suffix is unknown: 1 images, the first is {photos / "ü 0.jpg_large"}' in capsys.readouterr().out
+
+
 def test_what_is_not_an_image_but_named_like_one_is_passed_over_in_every_call(model, photos, tmp_path):
     (photos / 'loop.jpg').symlink_to('loop.jpg')
     os.mkfifo(photos / 'pipe.jpg')

@@ -44,6 +44,18 @@ def list_images(folder: str | Path) -> list[Path]:
     return [folder / name for name in found]
 
 
+def misnamed_images(folder: str | Path) -> list[Path]:
+    """Files below a folder that :func:`list_images` passes over although they are images: their suffix is unknown."""
+    found = []
+    for path in (Path(folder) / name for name in find_images(Path(folder))[1]):
+        try:
+            _opened(path, 1).close()
+            found.append(path)
+        except _DAMAGE:
+            continue
+    return found
+
+
 def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
     """Whether every program reads the file alike: an upright 8-bit grey or RGB JPEG or PNG. Only the header is read.
 

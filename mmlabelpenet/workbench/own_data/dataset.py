@@ -18,7 +18,7 @@ import msgspec
 from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked
 from mmlabelpenet.formats.file_names import fitted
-from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, read_rgb, unusable
+from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, misnamed_images, read_rgb, unusable
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split
@@ -116,7 +116,8 @@ def make_own_data(
     broken = unusable(paths)
     missing = [path for path in paths if path not in found and path not in broken]
     ids, clashes = image_ids(images, [path for path in found if path not in broken])
-    problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes)
+    misnamed = [path.relative_to(images).as_posix() for path in misnamed_images(images)]
+    problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes, misnamed)
     if problems and not skip:
         raise ValueError(f'Images and tags do not fit together: {_in_short(problems)}. Fix it, or leave all of it out with --skip.')
     classes, labels = merge_classes({path: found[path] for path in ids})
@@ -167,12 +168,15 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
     return sentences
 
 
-def _problems(unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str]) -> dict[str, list[str]]:
+def _problems(
+    unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str], misnamed: list[str]
+) -> dict[str, list[str]]:
     kinds = {
         'entries name no image': unknown,
         'entries fit several images (give their paths)': ambiguous,
         'images have no entry': missing,
         'images share a name but for the suffix': clashes,
+        'images have an unknown suffix': misnamed,
         'images cannot be used': [message.replace(str(path), path.name).rstrip('.') for path, message in broken.items()],
     }
     readable = {what: [item if item.isprintable() else repr(item)[1:-1] for item in items] for what, items in kinds.items()}

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -61,6 +62,14 @@ def test_unknown_missing_unreadable_and_ambiguous_images_are_refused_in_one_list
         assert words in str(error.value), words
     assert not (folder / 'set').exists()
     assert not list(folder.glob('.set*'))
+
+
+def test_images_with_an_unknown_suffix_or_none_are_listed(folder):
+    for name in ('p00.jpg_large', 'p01'):
+        shutil.copy(folder / 'photos/p00.jpg', folder / 'photos' / name)
+    (folder / 'photos/notes').write_text('not an image')
+    with pytest.raises(ValueError, match='together: 2 images have an unknown suffix: p00.jpg_large. Fix it'):
+        make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
 
 
 def test_what_does_not_fit_can_be_left_out(folder):
