@@ -8,12 +8,13 @@ import argparse
 import json
 from pathlib import Path
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('inputs', help='image, folder or pattern')
     parser.add_argument('model', help='config or work dir')
     parser.add_argument('--weights', help='checkpoint; default: the last one of the work dir')

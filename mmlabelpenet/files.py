@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import socket
+import stat
 import sys
 import uuid
 from collections.abc import Iterator
@@ -56,6 +57,52 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def require_file(path: str | os.PathLike[str], otherwise: str = '') -> None:
+    """Refuse a path where no regular file is.
+
+    Args:
+        otherwise: the message where nothing is there; default: that a file is expected.
+
+    Raises:
+        FileNotFoundError: nothing is there, or something else, such as a folder or the pipe of a shell's ``<(...)``: files are read twice.
+
+    >>> require_file('/dev/null')
+    Traceback (most recent call last):
+    FileNotFoundError: Expected a regular file at '/dev/null', got a device.
+    """
+    if os.path.isfile(path):
+        return
+    if found := _what_is_there(path):
+        raise FileNotFoundError(f'Expected a regular file at {os.fspath(path)!r}, got {found}.')
+    raise FileNotFoundError(otherwise or f'Expected a file at {os.fspath(path)!r}, but it is missing.')
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those that it lies in.
+
+    Raises:
+        NotADirectoryError: one of them is something else.
+        OSError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        for place in (Path(path), *Path(path).parents):
+            if (found := _what_is_there(place)) and not place.is_dir():
+                message = f'Expected a folder at {str(place)!r}, got {found}. Choose another place.'
+                raise NotADirectoryError(message) from None
+        raise
+
+
+def _what_is_there(path: str | os.PathLike[str]) -> str:
+    """What a path leads to, with an article; empty if nothing is there."""
+    if not os.path.exists(path):
+        return 'a broken link' if os.path.islink(path) else ''
+    mode = os.stat(path).st_mode
+    kinds = ((stat.S_ISREG, 'a file'), (stat.S_ISDIR, 'a folder'), (stat.S_ISFIFO, 'a pipe'), (stat.S_ISSOCK, 'a socket'))
+    return next((name for is_kind, name in kinds if is_kind(mode)), 'a device')
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
@@ -141,7 +188,7 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     ['.a.npz.lock']
     """
     place = Path(os.path.abspath(place))
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     beside = place.is_file() or os.access(place.parent, os.W_OK)
     path = place.with_name(f'.{_cut(place.name)}.lock') if beside else place / '.lock'
     lock = FileLock(path)
@@ -184,7 +231,7 @@ def remove_partial(place: Path) -> None:
 
 def temporary(path: Path) -> Path:
     """A path beside another one, for what is to take its place; :func:`remove_partial` knows it. The folder of both is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}{_END}')
 
 

@@ -11,6 +11,7 @@ import re
 import struct
 import warnings
 import zipfile
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_torchvision_models
 
+from mmlabelpenet.files import make_folder, require_file
 from mmlabelpenet.schema import short
 
 
@@ -50,11 +52,11 @@ def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, asks for anything but data, or would take more memory than its size.
+        ValueError: the file is damaged, asks for anything but data, would take more memory than its size, or holds weights that are not
+            real numbers.
     """
     path = _local(str(source))
-    if not path.is_file():
-        raise FileNotFoundError(f'Checkpoint {source} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
+    require_file(path, f'Checkpoint {source} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
     try:
         if zipfile.is_zipfile(path):
             _check_archive(path)
@@ -63,9 +65,56 @@ def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
             content = torch.load(path, map_location=map_location, weights_only=True)
     except (*_MALFORMED, pickle.PickleError, struct.error, zipfile.BadZipFile) as error:
         raise ValueError(f'{source} cannot be read as a checkpoint ({_reason(error)}). Expected a file that training wrote.') from error
+    if isinstance(content, dict):
+        state = content.get('state_dict', content)
+        check_real(state if isinstance(state, dict) else {}, source)
     if isinstance(content, dict) and isinstance(content.get('meta'), dict):
         content['meta'].pop('config', None)  # mmengine runs this text, of formats before its own, when it resumes
     return content
+
+
+def check_real(state: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse weights that are complex, boolean or quantized: PyTorch would copy what is left of them without a word.
+
+    Raises:
+        ValueError: names the tensor.
+
+    >>> check_real({'a': torch.ones(2, dtype=torch.complex64)}, 'a.pth')
+    Traceback (most recent call last):
+    ValueError: The tensor 'a' of a.pth is complex64. Weights are real numbers.
+    """
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor) and (value.is_complex() or value.is_quantized or value.dtype == torch.bool):
+            raise ValueError(f'The tensor {short(name)} of {source} is {_kind(value)}. Weights are real numbers.')
+
+
+def check_like(given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse tensors that differ in shape, or are whole numbers where others are not, from those of a model with the same names.
+
+    Raises:
+        ValueError: says for ``what`` which one does not fit.
+    """
+    for name, value in wanted.items():
+        if differs(given[name], value):
+            raise ValueError(f'{what} does not fit the weights: {name} is {described(given[name])}, expected {described(value)}.')
+
+
+def differs(given: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether a stored tensor cannot be copied into one of a model as it is, by shape or kind of number."""
+    return given.shape != wanted.shape or given.is_floating_point() != wanted.is_floating_point()
+
+
+def described(value: torch.Tensor) -> str:
+    """Type and shape of a tensor.
+
+    >>> described(torch.ones(2, 3))
+    'float32 (2, 3)'
+    """
+    return f'{_kind(value)} {tuple(value.shape)}'
+
+
+def _kind(value: torch.Tensor) -> str:
+    return str(value.dtype).removeprefix('torch.')
 
 
 def _local(source: str) -> Path:
@@ -80,7 +129,7 @@ def _local(source: str) -> Path:
         return Path(source).expanduser()
     path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(source).path).name)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         digest = torch.hub.HASH_REGEX.search(path.name)
         torch.hub.download_url_to_file(source, str(path), digest.group(1) if digest else None)
     return path

@@ -1,6 +1,5 @@
 """Commands on the terminal: how they were called, lines for people, errors that end them with one line. Imports no framework."""
 
-import argparse
 import errno
 import os
 import re
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from mmlabelpenet.files import shipped, shown
+from mmlabelpenet.options import Parser
 from mmlabelpenet.processes import end_children, end_with_launcher
 
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
@@ -38,7 +38,7 @@ def runnable(text: str) -> str:
     return re.sub(r'\b(python|bash) (tools/[\w/]+\.(?:py|sh))', lambda found: f'{found[1]} {shown(shipped(found[2]))}', text)
 
 
-def new_parser(doc: str | None, name: str, script: str) -> argparse.ArgumentParser:
+def new_parser(doc: str | None, name: str, script: str) -> Parser:
     """A parser whose help shows the command in the way it was called.
 
     Args:
@@ -48,7 +48,7 @@ def new_parser(doc: str | None, name: str, script: str) -> argparse.ArgumentPars
     """
     prog = command(name, script)
     description = (doc or '').replace(script, prog)
-    return argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return Parser(prog=prog, description=description)
 
 
 def visible(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.files import atomic_folder, atomic_write, copy_file, locked, shipped, shown
+from mmlabelpenet.files import atomic_folder, atomic_write, copy_file, locked, make_folder, require_file, shipped, shown
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -185,3 +185,28 @@ def test_a_shipped_file_is_the_repositorys_own_in_a_checkout():
 def test_a_path_is_shown_from_the_working_folder_on_where_it_lies_in_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / 'a/b.py') == 'a/b.py' and shown(Path('/elsewhere/b.py')) == '/elsewhere/b.py'
+
+
+def test_what_is_not_a_regular_file_is_told_apart_from_what_is_missing(tmp_path):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'link').symlink_to('nowhere')
+    os.mkfifo(tmp_path / 'pipe')
+    for name, kind in (('folder', 'a folder'), ('link', 'a broken link'), ('pipe', 'a pipe')):
+        with pytest.raises(FileNotFoundError, match=f"^Expected a regular file at '.*{name}', got {kind}.$"):
+            require_file(tmp_path / name, 'It is missing.')
+    with pytest.raises(FileNotFoundError, match='^It is missing.$'):
+        require_file(tmp_path / 'nothing', 'It is missing.')
+    (tmp_path / 'file').touch()
+    require_file(tmp_path / 'file')
+
+
+@pytest.mark.parametrize('below', ['', 'b', 'b/c'])
+def test_a_place_below_a_file_is_refused_and_names_the_file(tmp_path, below):
+    (tmp_path / 'a').write_text('mine')
+    message = f"^Expected a folder at '{tmp_path}/a', got a file. Choose another place.$"
+    with pytest.raises(NotADirectoryError, match=message):
+        make_folder(tmp_path / 'a' / below)
+    for write in (lambda place: atomic_write(place).__enter__(), lambda place: locked(place).__enter__()):
+        with pytest.raises(NotADirectoryError, match=message):
+            write(tmp_path / 'a' / below / 'out.txt')
+    assert (tmp_path / 'a').read_text() == 'mine'

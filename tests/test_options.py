@@ -1,6 +1,7 @@
 """Options of the command line are typed in every tool alike, and switches may stand before the config."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -189,3 +190,31 @@ def test_a_config_that_does_not_exist_is_one_line(tool):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1 and result.stderr.splitlines()[-1].startswith('Error: Config none.py does not exist.')
     assert 'Traceback' not in result.stderr
+
+
+COMMANDS = {  # each with an output option, and what is given beside it
+    **{f'analysis_tools/{name}': '--out' for name in ('ablate.py', 'analyze_logs.py', 'collect_results.py', 'compare_generators.py')},
+    **{f'analysis_tools/{name}': '--out' for name in ('confusion_matrix.py', 'eval_predictions.py', 'mil_mass.py', 'trace.py')},
+    'analysis_tools/browse_dataset.py': '--output-dir',
+    'export_pseudo_labels.py': '--out',
+    'model_converters/publish.py': '--out',
+    'test.py': '--dump',
+    'train.py': '--work-dir',
+}
+
+
+@pytest.mark.parametrize('tool', COMMANDS)
+def test_an_empty_text_is_refused_by_every_command_in_one_line(load_tool, tmp_path, monkeypatch, capsys, tool):
+    monkeypatch.chdir(tmp_path)
+    module = load_tool(tool)
+    for words in ([COMMANDS[tool], ''], [f'{COMMANDS[tool]}='], [COMMANDS[tool], ' ']):
+        monkeypatch.setattr('sys.argv', [tool, 'a', 'b', *words])
+        with pytest.raises(SystemExit, match='2'):
+            module.main()
+        assert capsys.readouterr().err.splitlines()[-1].endswith(f'error: argument {COMMANDS[tool]}: expected a value, got an empty text')
+    assert os.listdir() == []
+
+
+def test_all_commands_share_one_parser():
+    files = [file for folder in ('mmlabelpenet', 'tools', 'demo') for file in (ROOT / folder).rglob('*.py')]
+    assert [file.name for file in files if re.search(r'= argparse\.ArgumentParser\(', file.read_text())] == []

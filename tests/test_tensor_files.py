@@ -155,3 +155,20 @@ def test_addresses_that_name_nothing_are_errors(tmp_path):
         read_tensors('torchvision://resnet49')
     with pytest.raises(FileNotFoundError, match='does not exist'):
         read_tensors('s3://bucket/a.pth')
+
+
+@pytest.mark.parametrize('kind', [torch.bool, torch.complex64, torch.int64])
+@pytest.mark.parametrize('whole', [True, False])
+def test_weights_that_are_not_real_numbers_are_refused_and_name_the_tensor(tmp_path, kind, whole):
+    state = {name: value.to(kind) if name == 'weight' else value for name, value in torch.nn.Linear(2, 3).state_dict().items()}
+    torch.save(dict(state_dict=state) if whole else state, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=f'weight.*{str(kind).removeprefix("torch.")}') as error:
+        load_strictly(torch.nn.Linear(2, 3), tmp_path / 'a.pth')
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('kind', [torch.bool, torch.complex64])
+def test_every_reader_of_mmengine_refuses_weights_that_are_not_real_numbers(tmp_path, kind):
+    torch.save({name: value.to(kind) for name, value in torch.nn.Linear(2, 3).state_dict().items()}, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match="The tensor 'weight' of .*a.pth is "):
+        load_checkpoint(torch.nn.Linear(2, 3), str(tmp_path / 'a.pth'))

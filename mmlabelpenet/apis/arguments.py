@@ -3,8 +3,10 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 @cache
@@ -26,6 +28,35 @@ def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
     found, anything = _arguments(inits)
     kept = _kept(target) if anything else None
     return (tuple(dict.fromkeys((*found, *arguments(kept)[0]))), arguments(kept)[1]) if kept else (found, anything)
+
+
+@cache
+def dict_arguments(target: Callable) -> frozenset[str]:
+    """Names of the arguments that are a dict, by their annotations, or None; each by the constructor that is nearest.
+
+    >>> class First:
+    ...     def __init__(self, a: dict, b: dict | list, c: dict | None = None, d: int = 1): ...
+    >>> sorted(dict_arguments(First))
+    ['a', 'c']
+    """
+    steps = inspect.getmro(target) if inspect.isclass(target) else (target,)
+    hints: dict[str, Any] = {}
+    for step in (vars(base).get('__init__') if inspect.isclass(base) else base for base in steps):
+        try:
+            hints = get_type_hints(step) | hints if step else hints
+        except (NameError, TypeError, AttributeError):  # names that are imported for type checkers alone
+            continue
+    return frozenset(name for name, hint in hints.items() if _is_dict(hint))
+
+
+def _is_dict(hint: Any) -> bool:
+    """Whether a value of a config must be a dict or None to fit an annotation; objects that are built already are in no config."""
+    members = [get_origin(member) or member for member in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))]
+    dicts = [member for member in members if inspect.isclass(member) and issubclass(member, Mapping)]
+    plain = (str, int, float, bool, Sequence, Set, Callable, type, object)
+    return bool(dicts) and not any(
+        member in plain or not inspect.isclass(member) or issubclass(member, (list, tuple)) for member in members
+    )
 
 
 def _kept(target: type) -> Callable | None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from mmlabelpenet.apis.run_note import read_note
 from mmlabelpenet.schema import convert
-from mmlabelpenet.tensor_files import read_tensors
+from mmlabelpenet.tensor_files import described, differs, read_tensors
 
 OLD_NAME = re.compile(r'(stages\.\w+\.)((?:backbone|rpn_head|roi_head)\.)')  # of version 0.1: stages were detectors
 
@@ -220,13 +220,13 @@ def load_strictly(
     path, meta, given = (checkpoint[key] for key in ('path', 'meta', 'state_dict'))
     check_classes(path, meta, classes)
     wanted = model.state_dict()
-    reshaped = [key for key in wanted if key in given and wanted[key].shape != given[key].shape]
+    other = [key for key in wanted if key in given and differs(given[key], wanted[key])]
     differences = [
         f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if len(keys) > 3 else ""})'
         for what, keys in (
             ('missing', [key for key in wanted if key not in given]),
             ('unexpected', [key for key in given if key not in wanted]),
-            ('of another shape', [f'{key} {tuple(given[key].shape)} for {tuple(wanted[key].shape)}' for key in reshaped]),
+            ('of another shape or type', [f'{key} {described(given[key])} for {described(wanted[key])}' for key in other]),
         )
         if keys
     ]

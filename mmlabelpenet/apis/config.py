@@ -17,7 +17,7 @@ from mmlabelpenet.apis.config_files import config_files, config_path, nearest_fi
 from mmlabelpenet.apis.evaluators import metric_list, stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
-from mmlabelpenet.files import shown
+from mmlabelpenet.files import require_file, shown
 from mmlabelpenet.registry import DATASETS, MODELS
 
 
@@ -54,10 +54,9 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     path = config_path(path)
     if path.is_dir():
         raise ValueError(f'{path} is a folder, not a config. Name a file in it.')
-    if not path.is_file():
-        near = nearest_file(path.absolute())
-        hint = f'Did you mean {shown(near)}?' if near else 'They are in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
-        raise FileNotFoundError(f'Config {path} does not exist. {hint}')
+    near = None if path.exists() else nearest_file(path.absolute())
+    hint = f'Did you mean {shown(near)}?' if near else 'They are in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
+    require_file(path, f'Config {path} does not exist. {hint}')
     files = config_files(path)
     config = _read(files)
     for key, value in (overrides or {}).items():
@@ -74,7 +73,8 @@ def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
     if not steps:
         if isinstance(node, bool | int | float) and isinstance(value, str):
             raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"}, in place of {node!r}')
-        if isinstance(node, Mapping) and isinstance(value, bool | int | float | str):
+        dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+        if isinstance(node, Mapping) and not isinstance(value, Mapping | None) and not dicts:
             raise TypeError(f'expected a dict or null, in place of one with {", ".join(map(str, node)) or "no keys"}')
         if node is None or not isinstance(value, Mapping):
             return value

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmlabelpenet.apis.arguments import arguments
+from mmlabelpenet.apis.arguments import arguments, dict_arguments
 from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text
 from mmlabelpenet.files import shown
 from mmlabelpenet.schema import short
@@ -34,6 +34,14 @@ READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below thi
 }
 # Not built by a registry alone.
 LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
+DICTS = re.compile(  # where a dict belongs, beside the arguments that are annotated so
+    r'\w+_(dataloader|cfg)(\.(dataset|sampler|batch_sampler|collate_fn))?|.*\.dataset\.metainfo|env_cfg\.\w+_cfg'
+    r'|auto_scale_lr|custom_imports|data_sources|log_processor|model|randomness|visualizer|default_hooks(\.\w+)?|tta(\.model)?'
+    r'|optim_wrapper(\.(clip_grad|optimizer))?|train_cfg\.phases(\.\w+)?|model\.stages(\.\w+(\.(detector|labels))?)?'
+    r'|model\.stages\.\w+\.detector\.(backbone|rpn_head|roi_head|train_cfg|test_cfg|roi_head\.(bbox|mask)_(head|roi_extractor)'
+    r'|(train|test)_cfg\.(rpn|rpn_proposal|rcnn)(\.(assigner|sampler|nms))?)'
+)
+LISTS = re.compile(r'(.*\.)?(init_cfg|pipeline|vis_backends)|custom_hooks|param_scheduler|\w+_evaluator')  # a dict or a list of dicts
 TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
     'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
     'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
@@ -59,29 +67,14 @@ def check_config(config: Config) -> None:
     """
     files = config_files(config.filename) if config.filename and Path(config.filename).is_file() else []
     content = config.to_dict()
-    if others := [key for key, value in content.items() if _is_dict(key) and not isinstance(value, Mapping | None)]:
-        place = place_of_key(files, others[0]) or (shown(Path(config.filename)) if config.filename else '')
-        raise ValueError(f'{place}{": " if place else ""}{others[0]}: expected a dict, got {short(content[others[0]])}.')
     own = [file for file in files if '.mim' not in file.parts]  # what another package says is its own business
     lines = []
-    for fault in [*unread_keys(content, own), *wrong_parts(content), *wrong_names(content)]:
+    for fault in [*not_dicts(content)] or [*unread_keys(content, own), *wrong_parts(content), *wrong_names(content)]:
         place = fault.place(own) or (fault.place(files) and 'elsewhere') or (shown(Path(config.filename)) if config.filename else '')
         if place != 'elsewhere':
             lines.append(f'{place}{": " if place else ""}{".".join(map(str, fault.path))}: {fault.what}')
     if lines:
         raise ValueError('\n'.join(lines))
-
-
-def _is_dict(key: str) -> bool:
-    """Whether a key at the top has a dict."""
-    return key.endswith(('_dataloader', '_cfg')) or key in (
-        'custom_imports',
-        'default_hooks',
-        'log_processor',
-        'model',
-        'optim_wrapper',
-        'randomness',
-    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +89,30 @@ class Fault:
     def place(self, files: Sequence[Path]) -> str:
         """``file:line`` of the fault in the first of the files that has it; empty if none has (an option of the command line)."""
         return place_of_text(files, self.text) if self.text else place_of_key(files, str(self.path[-1]), self.beside)
+
+
+def not_dicts(content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Other values where a dict or a list of dicts belongs: at the places of ``DICTS`` and ``LISTS``, and where what is built says so.
+
+    A list of dicts passes where another package's annotation says that it is a dict: theirs are not exact.
+    """
+    find = Registered(content.get('default_scope') or 'mmlabelpenet')
+    for path, node, scope in dicts_within(content):
+        kind = node.get('type')
+        target = find(kind, scope) if isinstance(kind, str) else None
+        typed = dict_arguments(target) if target else ()
+        for key, value in node.items():
+            place = '.'.join(map(str, (*path, key)))
+            dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+            lists, inexact = LISTS.fullmatch(place), key in typed and not target.__module__.startswith('mmlabelpenet.')
+            if isinstance(value, Mapping | None) or (dicts and (lists or inexact) and not DICTS.fullmatch(place)):
+                continue
+            if lists or key in typed or DICTS.fullmatch(place):
+                yield Fault(
+                    (*path, key),
+                    f'expected a dict{" or a list of dicts" if lists else ""}, got {short(value)}.',
+                    tuple(node) if path else (),
+                )
 
 
 def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from mmlabelpenet.datasets.coco import COCOImages
 from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import find_proposals
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.files import require_file
 from mmlabelpenet.models.weights import find_imagenet
 
 TRAINED_ON = ('train_dataloader', 'label_dataloader', 'val_dataloader', 'val_evaluator')
@@ -77,8 +78,9 @@ def _missing_data(config: Config, parts: Sequence[str]) -> Iterator[Missing]:
         try:
             if 'data_root' in node and 'split' in node:
                 _check_devkit(node)
-            elif node.get('ann_file') and not (path := Path(node.get('data_root') or '', node['ann_file'])).is_file():
-                raise FileNotFoundError(f'Annotation file {str(path)!r} does not exist.')
+            elif node.get('ann_file'):
+                path = Path(node.get('data_root') or '', node['ann_file'])
+                require_file(path, f'Annotation file {str(path)!r} does not exist.')
         except FileNotFoundError as error:
             path = Path(node.get('data_root') or '', node.get('split') or node.get('ann_file'))
             source = next((source for folder, source in sources.items() if path.is_relative_to(folder)), '')

@@ -33,7 +33,7 @@ from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.pickled import DumpPredictions
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
-from mmlabelpenet.files import file_hash, locked_by_first_rank
+from mmlabelpenet.files import file_hash, locked_by_first_rank, make_folder
 
 
 def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list[str]:
@@ -91,6 +91,7 @@ def test(
             compares with other images, or another process writes the same dump.
     """
     start = time.monotonic()
+    make_folder(config.work_dir)
     check_config(config)
     check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'test')
     check_metrics(config, 'test')

@@ -21,6 +21,7 @@ from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap
 from mmlabelpenet.apis.run_note import RunNote, read_note, write_note
 from mmlabelpenet.files import locked_by_first_rank
+from mmlabelpenet.tensor_files import differs
 
 
 def train(
@@ -175,7 +176,7 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: S
     differences = {
         'missing': [key for key in compared if key not in given],
         'unexpected': [key for key in compared if key not in wanted],
-        'of another shape': [key for key in compared if key in wanted and key in given and wanted[key].shape != given[key].shape],
+        'of another shape or type': [key for key in compared if key in wanted and key in given and differs(given[key], wanted[key])],
     }
     found = [f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if keys[3:] else ""})' for what, keys in differences.items() if keys]
     if found:

@@ -154,7 +154,7 @@ PRESETS: dict[str, dict] = {
 def build_crf(settings: dict | str | None) -> DenseCRF | None:
     """A CRF from a config: the name of a preset, a dict of settings, which may change those of a ``preset``, or None.
 
-    Unknown presets raise a KeyError.
+    Unknown presets raise a ValueError.
 
     >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
     (5, 3, None)
@@ -166,7 +166,7 @@ def build_crf(settings: dict | str | None) -> DenseCRF | None:
     changes = dict(preset=settings) if isinstance(settings, str) else dict(settings)
     preset = changes.pop('preset', 'deeplab')
     if preset not in PRESETS:
-        raise KeyError(f'There is no CRF preset {preset!r}. Choose one of {", ".join(PRESETS)}, or give the settings.')
+        raise ValueError(f'There is no CRF preset {preset!r}. Choose one of {", ".join(PRESETS)}, or give the settings.')
     return DenseCRF(**(PRESETS[preset] | changes))
 
 

@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mmlabelpenet.commands import test, train
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import say
 
 USAGE = {
@@ -93,7 +94,7 @@ def take_options(words: Sequence[str], flags: Sequence[str] = (), values: Sequen
     >>> take_options(['--a', '--out', 'x', '--b'], ['--b'], ['--out'])
     (Namespace(b=True, out='x'), ['--a'])
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     for name in flags:
         parser.add_argument(name, action='store_true')
     for name in values:
@@ -146,7 +147,7 @@ def make_tests(words: Sequence[str], options: Sequence[str]) -> list:
     from mmlabelpenet.workbench.experiments.jobs import EvaluationJob
 
     own, rest = take_options(options, values=['--work-dir', '--out', '--dump'])
-    args = test.parse_args([words[0], '', *rest])
+    args = test.parse_args([words[0], 'iter_<n>.pth', *rest])
     for option, name in (('--out', own.out), ('--dump', own.dump)):
         if name and Path(name).is_absolute():
             raise ValueError(f'With several configs, {option} is the name of a file in the work dir of each, got {name!r}.')

@@ -28,7 +28,7 @@ from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, opencv_search, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
-from mmlabelpenet.files import atomic_write, file_hash, locked
+from mmlabelpenet.files import atomic_write, file_hash, locked, make_folder
 from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import read_image
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
@@ -175,7 +175,7 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
             raise ValueError(f'{str(parts)!r} was begun with {begun}, asked for {settings}. Remove it or add --overwrite.')
     elif parts.exists():
         shutil.rmtree(parts)
-    parts.mkdir(parents=True, exist_ok=True)
+    make_folder(parts)
     with atomic_write(marker) as file:
         file.write(json.dumps(settings))
     return parts

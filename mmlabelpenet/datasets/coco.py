@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from ..files import require_file
 from ..formats.file_names import below
 from ..formats.image_names import check_distinct, identities
 from ..schema import read_json
@@ -101,8 +102,9 @@ class COCOImages(ImageSet):
     def list_file(self, split: str) -> Path:
         """The annotation file of a split."""
         path = self.data_root / 'annotations' / f'instances_{split}.json'
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f'No split {split!r}: {str(path)!r} is missing. Splits there: {", ".join(self._splits())}.')
+        require_file(path)
         return path
 
     def _names(self, split: str) -> Names:

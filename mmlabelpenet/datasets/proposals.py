@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import atomic_write, file_hash
+from ..files import atomic_write, file_hash, make_folder, require_file
 from ..formats.mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
 from ..schema import decode_json, reason
 from .proposal_records import ProposalRecord, canonical_order, check_record
@@ -54,9 +54,8 @@ def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | 
 
 def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[str], split: str) -> Path:
     """The proposal file of a split, without reading it; a FileNotFoundError carries the command that makes it."""
-    if not Path(path).is_file():
-        command = proposal_command(data_root, split, path)
-        raise FileNotFoundError(f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Make it with\n    {command}')
+    command = proposal_command(data_root, split, path)
+    require_file(path, f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Make it with\n    {command}')
     return Path(path)
 
 
@@ -71,7 +70,7 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
     path = Path(path)
     if path.suffix != '.npz':
         raise ValueError(f"A proposal file ends in '.npz', got {str(path)!r}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         kept = sorted(_spool(records, spool))
         for one, following in itertools.pairwise(kept):

@@ -16,7 +16,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmlabelpenet.datasets.label_schema import Annotation, Image, Line, LineInstance, Store
-from mmlabelpenet.files import file_hash
+from mmlabelpenet.files import file_hash, require_file
 from mmlabelpenet.formats.file_names import checked_name
 from mmlabelpenet.formats.image_names import check_distinct
 from mmlabelpenet.formats.rle import checked_segmentation
@@ -76,8 +76,7 @@ class PseudoLabelStore:
     @classmethod
     def load(cls, path: str | Path) -> 'PseudoLabelStore':
         """Read a store; a FileNotFoundError or ValueError if there is none."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f'Pseudo-label store {path} does not exist. It is written when the phase before it ends.')
+        require_file(path, f'Pseudo-label store {path} does not exist. It is written when the phase before it ends.')
         return cls(read_json(path, Store, 'a pseudo-label store', _TODO), path)
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import msgspec
 from defusedxml.ElementTree import iterparse
 
+from ..files import require_file
 from ..formats.file_names import below, checked_name
 from ..formats.image_names import without_suffix
 from ..schema import decode_json, read_text, short
@@ -48,8 +49,7 @@ def parse_xml(path: Path) -> ElementTree.Element:
         ValueError: the file is not XML, is too large or nested too deeply, or declares a document type, which could load other files or
             expand without limit.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f'Expected the annotation file {str(path)!r}, but it is missing.')
+    require_file(path, f'Expected the annotation file {str(path)!r}, but it is missing.')
     try:
         if path.stat().st_size > _LARGEST_XML:
             raise ValueError(f'it has {path.stat().st_size} bytes, more than {_LARGEST_XML}')
@@ -87,10 +87,10 @@ def tags_from_lists(
     wanted = ('1', '0') if use_difficult else ('1',)
     for label, name in enumerate(classes):
         path = main / f'{name}_{split}.txt'
-        if not path.is_file():
-            raise FileNotFoundError(
-                f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Give it, or take the tags from XML, CSV or JSON.'
-            )
+        require_file(
+            path,
+            f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Give it, or take the tags from XML, CSV or JSON.',
+        )
         flags: dict[str, str] = {}
         for number, line in enumerate(read_text(path).split('\n'), 1):
             if not line.strip():
@@ -146,10 +146,11 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
         ValueError: another suffix, a malformed file, a tag that is not a class, an image that is missing or appears twice.
     """
     readers = {'.csv': _read_csv, '.json': _read_json}
+    if path.suffix.lower() not in readers and not path.exists():
+        raise ValueError(f"Tags come from 'lists', 'xml' or a .csv or .json file, got {str(path)!r}.")
+    require_file(path, f'Expected image tags in {str(path)!r}, but it is missing.')
     if path.suffix.lower() not in readers:
         raise ValueError(f"Tags come from 'lists', 'xml' or a .csv or .json file, got {str(path)!r}.")
-    if not path.is_file():
-        raise FileNotFoundError(f'Expected image tags in {str(path)!r}, but it is missing.')
     index = {name: label for label, name in enumerate(classes)}
     tags: dict[str, list[int]] = {}
     wanted = set(image_ids)

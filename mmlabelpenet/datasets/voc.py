@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files import require_file
 from ..formats.file_names import checked_name
 from ..formats.image_names import identities, is_image_name, read_image_list
 from ..schema import read_text
@@ -60,14 +61,15 @@ class VOCImages(ImageSet):
 
         Both folders have a ``val`` and a ``test`` in VOC 2012; ``'Segmentation/val'`` names the folder too.
         """
-        for folder in ('Main', 'Segmentation', ''):
-            path = self.data_root / 'ImageSets' / folder / f'{split}.txt'
-            if path.is_file():
-                return path
-        raise FileNotFoundError(
-            f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
-            f'Splits there: {", ".join(self._splits()) or "none"}.'
-        )
+        paths = [self.data_root / 'ImageSets' / folder / f'{split}.txt' for folder in ('Main', 'Segmentation', '')]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
+            raise FileNotFoundError(
+                f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
+                f'Splits there: {", ".join(self._splits()) or "none"}.'
+            )
+        require_file(path)
+        return path
 
     def image_ids(self, split: str) -> list[str]:
         """Images of a list, in its order; a ValueError where it is empty, names an image twice, or is that of one class."""

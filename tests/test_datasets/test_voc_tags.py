@@ -1,5 +1,6 @@
 """The data set that knows tags only."""
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -308,3 +309,15 @@ def test_the_package_has_its_data_sets_transforms_and_samplers_and_nothing_else(
     assert all(getattr(datasets, name).__name__ == name for name in datasets._LATER)
     with pytest.raises(AttributeError, match="'mmlabelpenet.datasets' has no attribute 'VOC'"):
         _ = datasets.VOC
+
+
+@pytest.mark.parametrize('name', ['tags.csv', 'tags.json', '63'])
+def test_tags_and_image_lists_from_a_pipe_are_not_called_missing(toy_root, tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=f"^Expected a regular file at '.*{name}', got a pipe.$"):
+        VOCDevkit(toy_root, RENDERED_CLASSES).tags('train', tmp_path / name)
+    (tmp_path / 'kit/ImageSets/Main').mkdir(parents=True)
+    (tmp_path / 'kit/JPEGImages').mkdir()
+    os.mkfifo(tmp_path / 'kit/ImageSets/Main/train.txt')
+    with pytest.raises(FileNotFoundError, match="train.txt', got a pipe.$"):
+        VOCDevkit(tmp_path / 'kit', RENDERED_CLASSES).list_file('train')

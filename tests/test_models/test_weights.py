@@ -73,7 +73,7 @@ def test_the_longer_resnet_is_told_by_its_blocks():
     assert (
         'backbone.layer3.22.conv3.weight' in renamed and 'tail.layer4.2.bn3.running_var' in renamed and 'backbone.conv1.weight' in renamed
     )
-    with pytest.raises(KeyError, match='left over'):
+    with pytest.raises(ValueError, match='left over'):
         rename_published('resnet50', 'torchvision', state)
 
 
@@ -92,20 +92,20 @@ def test_the_converter_writes_a_file_that_a_config_can_use(tmp_path):
 def test_a_left_over_key_fails():
     state, _ = vgg_state('torchvision')
     state['features.99.weight'] = torch.zeros(1)
-    with pytest.raises(KeyError, match='1 are left over.*features.99.weight'):
+    with pytest.raises(ValueError, match='1 are left over.*features.99.weight'):
         rename_published('vgg16', 'torchvision', state)
 
 
 def test_a_missing_key_fails():
     state, _ = vgg_state('caffe')
     del state['conv5_2.bias']
-    with pytest.raises(KeyError, match='1 keys are missing.*conv5_2.bias'):
+    with pytest.raises(ValueError, match='1 keys are missing.*conv5_2.bias'):
         rename_published('vgg16', 'caffe', state)
 
 
 def test_a_wrong_prefix_fails():
     state, _ = vgg_state('caffe')
-    with pytest.raises(KeyError, match='keys are missing'):
+    with pytest.raises(ValueError, match='keys are missing'):
         rename_published('vgg16', 'torchvision', {f'module.{key}': value for key, value in state.items()})
 
 
@@ -125,7 +125,7 @@ def test_a_module_of_another_kind_fails_and_stays_as_it_was(tmp_path):
     torch.save(vgg_state('caffe')[0], tmp_path / 'vgg.pth')
     tail = VGG16Tail()
     before = tail.conv5_1.weight.clone()
-    with pytest.raises(KeyError, match='VGG16Tail does not fit'):
+    with pytest.raises(ValueError, match='VGG16Tail does not fit'):
         ImageNetWeights('vgg16', 'caffe', 'backbone', str(tmp_path / 'vgg.pth'))(tail)
     assert torch.equal(tail.conv5_1.weight, before)
 
@@ -133,9 +133,9 @@ def test_a_module_of_another_kind_fails_and_stays_as_it_was(tmp_path):
 def test_a_missing_file_and_unknown_names_are_said():
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         load_imagenet('vgg16', 'caffe', 'nowhere.pth')
-    with pytest.raises(KeyError, match='no preset'):
+    with pytest.raises(ValueError, match='no preset'):
         ImageNetWeights('vgg16', 'imagenet', 'tail', 'x.pth')
-    with pytest.raises(KeyError, match='part'):
+    with pytest.raises(ValueError, match='part'):
         ImageNetWeights('vgg16', 'caffe', 'head', 'x.pth')
     with pytest.raises(ValueError, match='checkpoint=FILE'):
         ImageNetWeights('vgg16', 'caffe', 'tail')
@@ -164,7 +164,7 @@ def test_resnet_weights_in_half_precision_fill_both_parts_in_single(tmp_path):
     assert torch.equal(tail.layer4[2].conv3.weight, net.layer4[2].conv3.weight.half().float())
     assert c4.conv1.weight.dtype == torch.float32
     half['layer5.weight'] = torch.zeros(1)
-    with pytest.raises(KeyError, match='layer5.weight'):
+    with pytest.raises(ValueError, match='layer5.weight'):
         rename_published('resnet50', 'caffe', half)
 
 
@@ -236,3 +236,11 @@ def test_every_stage_of_a_whole_network_begins_with_imagenets_weights():
         own = {f'tail.{key}': value for key, value in stage.detector.backbone.state_dict().items()}
         shared = own.keys() & imagenet.keys()
         assert len(shared) > 50 and all(torch.equal(own[key], imagenet[key]) for key in shared), name
+
+
+@pytest.mark.parametrize('wrong', [torch.zeros(512, 512, 3, 3, dtype=torch.int64), torch.zeros(512, 512, 1, 1)])
+def test_weights_of_another_shape_or_kind_are_refused_in_one_line(tmp_path, wrong):
+    state = vgg_state('caffe')[0]
+    torch.save(state | {'conv5_2.weight': wrong}, tmp_path / 'vgg.pth')
+    with pytest.raises(ValueError, match=r'VGG16Tail does not fit the weights: conv5_2.weight is \w+ \(.*\), expected float32 \(512,'):
+        ImageNetWeights('vgg16', 'caffe', 'tail', str(tmp_path / 'vgg.pth'))(VGG16Tail())

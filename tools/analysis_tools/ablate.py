@@ -14,13 +14,13 @@ import signal
 import sys
 from pathlib import Path
 
-from mmlabelpenet.options import seed, whole
+from mmlabelpenet.options import Parser, seed, whole
 from mmlabelpenet.terminal import AGAIN, run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='default: 0')
     parser.add_argument('--base', help='the config that the others are compared with (default: the first)')

@@ -9,12 +9,13 @@ WORK_DIR may also be the scalars.json below it. What is plotted differs between 
 import argparse
 from pathlib import Path
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('task', choices=['plot_curve', 'cal_train_time'])
     parser.add_argument('logs', nargs='+', type=Path, help='work dirs of trainings, or their scalars.json')
     parser.add_argument('--keys', nargs='+', help='only losses whose name holds one of these')

@@ -13,13 +13,13 @@ import contextlib
 import logging
 import sys
 
-from mmlabelpenet.options import ConfigOptions, whole
+from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file of a training')
     parser.add_argument('--images', type=whole(1), default=4, help='number of training images that are used (default: 4)')
     parser.add_argument('--data-only', action='store_true', help='load the images as training does, without building the network')

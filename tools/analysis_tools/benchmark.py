@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.options import whole
+from mmlabelpenet.options import Parser, whole
 from mmlabelpenet.terminal import run, say
 
 FOLDER = Path(__file__).resolve().parent / 'benchmarks'
@@ -30,7 +30,7 @@ def suite_names() -> list[str]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('--suite', nargs='+', choices=suite_names(), default=suite_names(), metavar='NAME', help=', '.join(suite_names()))
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all results there')
     parser.add_argument('--runs', type=whole(1), help='rounds of every comparison after one to warm up, in place of its own number')

@@ -6,13 +6,14 @@ One drawing per image: its tags and proposals and, with --labels WORK_DIR/pseudo
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions, whole
+from mmlabelpenet.files import make_folder
+from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', type=Path, default=Path('browse_dataset'), help='folder (default: browse_dataset)')
     parser.add_argument('--labels', type=Path, help='pseudo-label store to draw')
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     for index in track(evenly_spread(len(dataset), args.images), 'images'):
         item = dataset[index]
         path = args.output_dir / f'{item["data_samples"].img_id}.jpg'
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_bytes(jpeg_bytes(draw_sample(item, dataset.metainfo['classes']), quality=90))
     say(f'Wrote drawings to {args.output_dir}')
 

@@ -11,12 +11,13 @@ unrounded, also per class. The paper's numbers are those printed in its Tables 1
 import argparse
 from pathlib import Path
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('paths', nargs='+', help='work dirs with metrics.json, or such files')
     parser.add_argument('--against', choices=['paper'], help="add the rows of the paper's Tables 1-6, with ours beside them")
     parser.add_argument('--metrics', nargs='+', metavar='KEY', help='columns of the first table of each group')

@@ -10,13 +10,13 @@ mask IoU.
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions, whole
+from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='config files; the first is the base')
     parser.add_argument('--checkpoints', nargs='+', required=True, help='checkpoints of the base, one per seed')
     parser.add_argument('--stage', default='classification', help='the stage that labels (default: classification)')

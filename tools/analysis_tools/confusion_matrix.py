@@ -8,13 +8,13 @@ PREDICTIONS.json is written by
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions, decimal
+from mmlabelpenet.options import ConfigOptions, Parser, decimal
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('predictions', type=Path, help='COCO-format results of one stage')
     parser.add_argument('--out', type=Path, default=Path('confusion.png'), help='.png, .svg or .pdf (default: confusion.png)')

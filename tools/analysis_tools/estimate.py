@@ -10,13 +10,13 @@ cache for data sets of so many images, from costs per image that were measured b
 
 import argparse
 
-from mmlabelpenet.options import ConfigOptions, decimal, whole
+from mmlabelpenet.options import ConfigOptions, Parser, decimal, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file; its images and proposals are read')
     parser.add_argument('--gpus', type=whole(1), default=1, help='processes that train together (default: 1)')
     parser.add_argument('--iters', type=whole(1), default=5, help='measured iterations of each phase, after one to warm up (default: 5)')

@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.options import decimal
+from mmlabelpenet.options import Parser, decimal
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('devkit', help='folder of the data set: data/VOCdevkit/VOC2012 and others with its layout, or data/coco')
     parser.add_argument('split', help='image list; an image without an entry has no predictions')
     parser.add_argument('predictions', help='COCO-format results, a JSON list')

@@ -5,13 +5,13 @@ Convolutions and matrix products are counted, as PyTorch's FlopCounterMode does;
 
 import argparse
 
-from mmlabelpenet.options import ConfigOptions, whole
+from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file; neither its data nor its weights are needed')
     parser.add_argument(
         '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(600, 800), help='of the network input (default: 600 800)'

@@ -9,13 +9,13 @@ masks; tools/analysis_tools/audit_supervision.py says so.
 
 import argparse
 
-from mmlabelpenet.options import decimal
+from mmlabelpenet.options import Parser, decimal
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config of the training whose images are labelled')
     parser.add_argument('out', help='the store to write, .json')
     parser.add_argument(

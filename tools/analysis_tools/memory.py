@@ -2,13 +2,13 @@
 
 import argparse
 
-from mmlabelpenet.options import ConfigOptions, whole
+from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file; its data and weights are not needed')
     parser.add_argument(
         '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(900, 1200), help='size of the images (default: 900 1200)'

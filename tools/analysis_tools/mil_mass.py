@@ -9,13 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.options import ConfigOptions, whole
+from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoints', nargs='+', help='checkpoints of a training; several show its progress')
     parser.add_argument('--images', type=whole(1), help='number of images, evenly spread over the list (default: all)')

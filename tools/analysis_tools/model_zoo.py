@@ -1,12 +1,12 @@
 """Write the tables of configs/*/README.md from the metafiles beside them: python tools/analysis_tools/model_zoo.py [--check]."""
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def with_tables(page: str, text: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Write the pages that differ, or name them."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing; exit with status 1 if a page is out of date')
     args = parser.parse_args(argv)
     stale = []

@@ -11,13 +11,13 @@ import argparse
 import time
 from pathlib import Path
 
-from mmlabelpenet.options import decimal
+from mmlabelpenet.options import Parser, decimal
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('stores', nargs='+', help='pseudo-label stores (.json), or folders of them; the last argument is the devkit')
     parser.add_argument('devkit', help='folder of the annotated data set, such as data/VOCdevkit/VOC2012 or data/coco')
     parser.add_argument(

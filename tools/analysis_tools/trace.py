@@ -7,13 +7,13 @@ proposals, attention of each tag, the masks after the CRF, the pseudo instances 
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import decimal, whole
+from mmlabelpenet.options import Parser, decimal, whole
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the training')
     parser.add_argument('image', help='image name, or a file')

@@ -9,7 +9,7 @@ boxes of every method. The threshold of `cam` is the one with the best CorLoc on
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions, seed
+from mmlabelpenet.options import ConfigOptions, Parser, seed
 from mmlabelpenet.terminal import run, say
 
 METHODS = ('largest', 'whole', 'random', 'cam')
@@ -17,7 +17,7 @@ METHODS = ('largest', 'whole', 'random', 'cam')
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS), help='default: all')
     parser.add_argument('--seed', type=seed, default=0, help='seed of the random proposals (default: 0)')

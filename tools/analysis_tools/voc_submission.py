@@ -9,13 +9,13 @@ to comp4 and comp6. Only image lists and images of the devkit are read. tools/te
 
 import argparse
 
-from mmlabelpenet.options import decimal
+from mmlabelpenet.options import Parser, decimal
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
     write = commands.add_parser('write', help='make an archive; it is checked before it appears')
     write.add_argument('competition', choices=['comp3', 'comp4', 'comp5', 'comp6'])

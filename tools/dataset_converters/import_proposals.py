@@ -13,13 +13,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from mmlabelpenet.options import decimal
+from mmlabelpenet.options import Parser, decimal
 from mmlabelpenet.terminal import run, say
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('source', type=Path, help='file or folder of the other program')
     parser.add_argument('data_root', help='folder of the images, as for selective_search.py')
     parser.add_argument('split', help='image list')

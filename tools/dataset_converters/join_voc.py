@@ -3,15 +3,15 @@
 python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevkit/VOC2012 data/VOCdevkit/VOC0712
 """
 
-import argparse
 import sys
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the folder, and report its content."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('roots', nargs='+', help='devkits, such as data/VOCdevkit/VOC2007')
     parser.add_argument('out', help='the new folder')
     parser.add_argument('--joint', default='trainval', help='the joined list (default: %(default)s)')

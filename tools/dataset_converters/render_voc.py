@@ -3,16 +3,16 @@
 python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 100
 """
 
-import argparse
 import dataclasses
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 
 def parse_args(argv: list[str] | None = None) -> tuple[str, RenderSettings]:
     """Read the command line: the folder, and one option for each field of RenderSettings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('root', help='folder that is to hold Annotations, JPEGImages, ...')
     for field in dataclasses.fields(RenderSettings):
         option = '--' + field.name.removeprefix('num_').replace('_', '-')

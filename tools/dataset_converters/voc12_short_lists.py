@@ -3,14 +3,13 @@
 python tools/dataset_converters/voc12_short_lists.py data/VOCdevkit/VOC2012 data/VOCdevkit/VOC2012mini
 """
 
-import argparse
-
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the folder, and report its content."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('official', help='VOC 2012 with the images, annotations and segmentations of trainval')
     parser.add_argument('out', help='the new folder')
     parser.add_argument(

@@ -6,14 +6,13 @@ Presets: 'caffe' wants BGR images minus (103.939, 116.779, 123.68) and style='ca
 normalised by mean and std and style='pytorch'. Fails when a key of the published file is missing or left over.
 """
 
-import argparse
-
 from mmlabelpenet.models.weights import convert_imagenet
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('source', help='published file, URL or torchvision://resnet50')
     parser.add_argument('target', help='file to write')
     parser.add_argument('--preset', required=True, choices=['caffe', 'torchvision'])

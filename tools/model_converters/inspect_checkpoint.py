@@ -3,16 +3,16 @@
 No code in the file is run.
 """
 
-import argparse
 import json
 from typing import Any
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
     """Print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('checkpoint')
     parser.add_argument('--config', action='store_true', help='print the config of the training')
     parser.add_argument('--json', action='store_true', help='print everything as JSON')

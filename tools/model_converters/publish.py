@@ -4,15 +4,15 @@ The file name contains its hash; the file keeps config, classes, seed, commit an
 mmlabelpenet.predict and load_from can read it like any checkpoint.
 """
 
-import argparse
 from pathlib import Path
 
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the file, and report its size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('checkpoint', help='checkpoint of a training, <work dir>/iter_<n>.pth')
     parser.add_argument('--out', default='.', metavar='DIR', help='folder to write to (default: here)')
     parser.add_argument('--stages', nargs='+', metavar='NAME', help='keep the weights of these stages alone (default: all)')

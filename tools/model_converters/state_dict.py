@@ -7,14 +7,13 @@
 "from" checks the tensors against the config's model, and fails if one is missing, unexpected or of another shape.
 """
 
-import argparse
-
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
 
 def main(argv: list[str] | None = None) -> None:
     """Convert, and report what was written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument('direction', choices=['to', 'from', 'upgrade'])
     parser.add_argument('source', help='file to read')
     parser.add_argument('target', help='file to write')

@@ -18,6 +18,7 @@ from mmlabelpenet.apis.run_note import read_note
 from mmlabelpenet.apis.test import choose_stages
 from mmlabelpenet.apis.train import check_training, start_from
 from mmlabelpenet.evaluation.dump import dump_path
+from mmlabelpenet.files import require_file
 from mmlabelpenet.workbench.experiments.collect import read_result
 from mmlabelpenet.workbench.experiments.launch import Launch
 
@@ -165,8 +166,8 @@ class EvaluationJob(Job):
         """As ``tools/test.py`` checks, before it is started."""
         check_config(self.config)
         check_inputs(self.config, TESTED_ON + (CORLOC_ON if self.corloc else ()), promised)
-        if not self.checkpoint.is_file() and self.checkpoint.resolve() not in promised:
-            raise FileNotFoundError(f'Checkpoint {self.checkpoint} does not exist.')
+        if self.checkpoint.resolve() not in promised:
+            require_file(self.checkpoint, f'Checkpoint {self.checkpoint} does not exist.')
 
     def confirm(self) -> None:
         """The results must be there."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-from mmlabelpenet.files import shipped
+from mmlabelpenet.files import make_folder, shipped
 from mmlabelpenet.processes import LAUNCHER
 
 TOOLS = shipped('tools')
@@ -83,7 +83,7 @@ class Launch:
 
 def execute(command: Sequence[str], log: Path) -> int:
     """Run a command with its output appended to a file, and return its code. It is ended where this process is interrupted or killed."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     with log.open('a', encoding='utf-8') as file:
         file.write(f'$ {shlex.join(command)}\n')
         file.flush()

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmlabelpenet.files import atomic_write, file_hash, locked, temporary
+from mmlabelpenet.files import atomic_write, file_hash, locked, make_folder, temporary
 from mmlabelpenet.formats.file_names import below
 
 RECEIPT = 'written.sha256'
@@ -85,7 +85,7 @@ def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
     _write_receipt(out, {*listed, *before})  # a kill between here and the end leaves nothing that is not listed
     for name in new:
         if name not in kept:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            make_folder((out / name).parent)
             os.replace(partial / name, out / name)
     for name in ours - set(new):
         (out / name).unlink()

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
-from mmlabelpenet.files import locked
+from mmlabelpenet.files import locked, make_folder
 from mmlabelpenet.terminal import new_parser, say
 from mmlabelpenet.workbench.gpu_check.records import Outcome, Report, Settings, write
 from mmlabelpenet.workbench.gpu_check.sections import Section, run_sections
@@ -138,7 +138,7 @@ def check_folder(path: Path) -> None:
         OSError: it cannot be written.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         filled, reason = any(path.iterdir()), None if os.access(path, os.W_OK) else 'it is read-only'
     except OSError as error:
         filled, reason = False, error.strerror

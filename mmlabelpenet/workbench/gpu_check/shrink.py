@@ -1,6 +1,5 @@
 """A VOC devkit with small images, to carry it to another machine; ``tools/gpu_bundle.sh`` runs this module."""
 
-import argparse
 import shutil
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
@@ -10,6 +9,7 @@ from PIL import Image
 
 from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.files import atomic_folder, file_hash
+from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run
 from mmlabelpenet.workbench.gpu_check.training import devkit_splits
 
@@ -94,7 +94,7 @@ def _scale(tree: Element, x: float, y: float, size: tuple[int, int]) -> None:
 
 def main() -> None:
     """Read the command line and copy."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('devkit', type=Path)
     parser.add_argument('small', type=Path)
     args = parser.parse_args()

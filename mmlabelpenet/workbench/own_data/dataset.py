@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mmlabelpenet.datasets.tag_files import join_tags
-from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.files import atomic_folder, copy_file, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, misnamed_images, read_rgb, unusable
 from mmlabelpenet.progress import track
@@ -69,8 +69,7 @@ class OwnData:
             ValueError: the record is malformed; says where.
         """
         path = Path(root) / RECORD
-        if not path.is_file():
-            raise FileNotFoundError(f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Make it with  own_data.py init.')
+        require_file(path, f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Make it with  own_data.py init.')
         record = read_json(path, _Record, 'the record of a data set of own images', 'Make the data set again with own_data.py init.')
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from mmlabelpenet.files import require_file
 from mmlabelpenet.schema import short
 from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, annotation_folder, read_cvat
@@ -43,12 +44,11 @@ def read_entries(source: str | Path) -> list[Entry]:
         entries = annotation_folder(path)
     elif path.name in ('data.yaml', 'data.yml'):
         entries = annotation_folder(path.parent)
-    elif path.suffix.lower() not in _READERS:
+    elif path.suffix.lower() not in _READERS and (path.is_file() or not path.exists()):
         old = ' Save it as .xlsx or CSV.' if path.suffix.lower() in ('.xls', '.ods', '.numbers') else ''
         raise ValueError(f'Tags come from {", ".join(_READERS)} files, folders of annotations or {FOLDERS!r}, got {str(source)!r}.{old}')
-    elif not path.is_file():
-        raise FileNotFoundError(f'Expected image tags in {str(path)!r}, but the file is missing.')
     else:
+        require_file(path, f'Expected image tags in {str(path)!r}, but the file is missing.')
         entries = _READERS[path.suffix.lower()](path)
     if not entries:
         raise ValueError(f'{str(path)!r} holds no image.')

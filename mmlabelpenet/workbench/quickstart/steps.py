@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmlabelpenet.files import atomic_write, shipped
+from mmlabelpenet.files import atomic_write, make_folder, shipped
 from mmlabelpenet.processes import LAUNCHER
 from mmlabelpenet.progress import clock
 from mmlabelpenet.schema import read_json
@@ -31,7 +31,7 @@ class Steps:
     def __init__(self, work_dir: Path, total: int) -> None:
         self.path, self.total, self.number = work_dir / 'quickstart.json', total, 0
         self.logs = work_dir / 'steps'
-        self.logs.mkdir(parents=True, exist_ok=True)
+        make_folder(self.logs)
         self.done: dict[str, dict[str, Any]] = (
             read_json(self.path, dict[str, dict[str, Any]], 'a list of steps', 'Remove it.') if self.path.exists() else {}
         )

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,10 @@ def test_a_message_is_one_short_line_whatever_the_file(tmp_path):
             read_entries(write(tmp_path, text, name))
         message = str(error.value).replace(str(tmp_path), '')
         assert len(message) <= 300 and '\n' not in message and name in message, (name, message)
+
+
+@pytest.mark.parametrize('name', ['tags.csv', 'tags.json', '63'])
+def test_tags_from_a_pipe_are_not_called_missing(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=f"^Expected a regular file at '.*{name}', got a pipe.$"):
+        read_entries(tmp_path / name)
