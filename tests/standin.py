@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import open_devkit

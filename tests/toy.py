@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
+from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.models.backbones.tail import Tail

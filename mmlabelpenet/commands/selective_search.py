@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
+from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, opencv_search, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals

@@ -10,35 +10,31 @@ Shapes: N images, R proposals of one image. Boxes: float32 xyxy in original pixe
 """
 
 import hashlib
-import itertools
 import json
 import os
 import shlex
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import atomic_write, file_hash, make_folder, require_file
-from ..formats.mapped_arrays import ArrayFile, Streamed, read_back, write_arrays
+from ..files import file_hash, require_file
+from ..formats.mapped_arrays import ArrayFile
 from ..schema import decode_json, reason
-from .proposal_records import ProposalRecord, canonical_order, check_record
+from .proposal_records import ProposalRecord, check_record
 
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
-_HASHES = 'images'  # an array of the index that files of earlier versions lack
+HASHES = 'images'  # an array of the index that files of earlier versions lack
 _FIRST = ('image_ids', 'sizes', 'offsets', 'bboxes', 'scores', 'settings')  # arrays of the first format
 _MOST = 100  # times its length that a file of the first format may unpack to
 _MALFORMED = (
     OSError, ValueError, KeyError, EOFError, OverflowError, NotImplementedError, RuntimeError, TypeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-_FLOAT = np.dtype('<f4')
 _OPTIONS = ('mode', 'min_size', 'max_proposals', 'max_side')  # settings of selective search that are options of its command
 _TOOL = 'tools/dataset_converters/selective_search.py'
 
@@ -57,67 +53,6 @@ def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[st
     command = proposal_command(data_root, split, path)
     require_file(path, f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Make it with\n    {command}')
     return Path(path)
-
-
-def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalRecord], settings: Mapping[str, object]) -> None:
-    """Write a proposal file, an ``.npz``, whole or not at all: one record per image, in any order, of which one at a time is in memory.
-
-    ``settings`` say how the proposals were made and must be storable as JSON.
-
-    Raises:
-        ValueError: another suffix, an image twice, boxes without an area or outside of the image, scores of another length or not finite.
-    """
-    path = Path(path)
-    if path.suffix != '.npz':
-        raise ValueError(f"A proposal file ends in '.npz', got {str(path)!r}.")
-    make_folder(path.parent)
-    with tempfile.TemporaryFile(dir=path.parent) as spool:
-        kept = sorted(_spool(records, spool))
-        for one, following in itertools.pairwise(kept):
-            if one.image_id == following.image_id:
-                raise ValueError(f'Image {one.image_id!r} has proposals twice. Give one record for each image.')
-        index = {
-            'image_ids': np.array([one.image_id for one in kept], np.str_),
-            'sizes': np.array([one.size for one in kept], np.int32).reshape(-1, 2),
-            'offsets': np.cumsum([0, *(one.count for one in kept)], dtype=np.int64),
-            'digests': np.array([one.digest for one in kept], np.uint64),
-            'settings': np.array(json.dumps(dict(settings), sort_keys=True)),
-        }
-        if any(one.image for one in kept):
-            index[_HASHES] = np.array([one.image for one in kept], np.uint64)
-        total = int(index['offsets'][-1])
-        arrays: dict[str, NDArray | Streamed] = {**index, 'checksum': np.array(_checksum(index, index))}
-        arrays['bboxes'] = Streamed(_FLOAT, (total, 4), read_back(spool, ((one.start, 4 * one.count) for one in kept), _FLOAT))
-        if not all(one.ones for one in kept):
-            places = ((one.start + 16 * one.count, one.count) for one in kept)
-            arrays['scores'] = Streamed(_FLOAT, (total,), read_back(spool, places, _FLOAT))
-        with atomic_write(path, 'wb') as file:
-            write_arrays(file, arrays)
-
-
-@dataclass(frozen=True, order=True)
-class _Kept:
-    """An image whose proposals are in a temporary file: boxes, then scores."""
-
-    image_id: str
-    size: tuple[int, int]
-    count: int
-    start: int
-    digest: int
-    ones: bool
-    image: int
-
-
-def _spool(records: Iterable[ProposalRecord], file: Any) -> Iterator[_Kept]:
-    for record in records:
-        check_record(record)
-        order = canonical_order(record.bboxes, record.scores)
-        bboxes, scores = (np.ascontiguousarray(values[order], _FLOAT) for values in (record.bboxes, record.scores))
-        start = file.tell()
-        file.write(bboxes.tobytes() + scores.tobytes())
-        h, w = (int(side) for side in record.size)
-        ones, image = bool((scores == 1).all()), int(record.sha256[:16] or '0', 16)
-        yield _Kept(record.image_id, (h, w), len(scores), start, _digest(bboxes, scores), ones, image)
 
 
 class ProposalFile:
@@ -149,7 +84,7 @@ class ProposalFile:
             raise ValueError(f'{str(self.path)!r} is not a proposal file or is damaged ({reason(error)}). {self._todo}') from error
         self.image_ids: list[str] = arrays['image_ids'].tolist()
         self._arrays, self._index = arrays, {image_id: k for k, image_id in enumerate(self.image_ids)}
-        self.knows_images = _HASHES in arrays
+        self.knows_images = HASHES in arrays
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         """A process that gets the file opens it by itself."""
@@ -170,7 +105,7 @@ class ProposalFile:
         part = slice(*arrays['offsets'][k : k + 2].tolist())
         bboxes = np.array(arrays['bboxes'][part], np.float32)
         scores = np.array(arrays['scores'][part], np.float32) if 'scores' in arrays else np.ones(len(bboxes), np.float32)
-        if 'digests' in arrays and _digest(bboxes, scores) != int(arrays['digests'][k]):
+        if 'digests' in arrays and proposals_digest(bboxes, scores) != int(arrays['digests'][k]):
             raise ValueError(f'Proposals of {image_id!r} in {str(self.path)!r} are damaged: their checksum does not fit. {self._todo}')
         try:
             check_record(ProposalRecord(image_id, self.size(image_id), bboxes, scores))
@@ -182,13 +117,13 @@ class ProposalFile:
         """What changes with any number of an image's proposals; those of a file of the second format are not read for it."""
         self.check([image_id])
         known = self._arrays.get('digests')
-        number = _digest(*self.get(image_id)) if known is None else int(known[self._index[image_id]])
+        number = proposals_digest(*self.get(image_id)) if known is None else int(known[self._index[image_id]])
         return f'{number:016x} {self.size(image_id)}'
 
     def image_hash(self, image_id: str) -> str:
         """The first 16 digits of the SHA-256 of an image's file; empty where it is not known."""
         self.check([image_id])
-        number = int(self._arrays[_HASHES][self._index[image_id]]) if self.knows_images else 0
+        number = int(self._arrays[HASHES][self._index[image_id]]) if self.knows_images else 0
         return f'{number:016x}' if number else ''
 
     def check_image(self, image_id: str, path: str | os.PathLike[str]) -> None:
@@ -240,9 +175,9 @@ class ProposalFile:
         first = 'digests' not in file
         if first and file.claimed() > _MOST * self.path.stat().st_size:
             raise ValueError(f'it claims {file.claimed()} bytes in a file of {self.path.stat().st_size}')
-        index = _FIRST if first else (*_INDEX, _HASHES) if _HASHES in file else _INDEX
+        index = _FIRST if first else (*_INDEX, HASHES) if HASHES in file else _INDEX
         arrays = {name: file.load(name) for name in index}
-        if _checksum(arrays, index) != str(file.load('checksum')):
+        if arrays_checksum(arrays, index) != str(file.load('checksum')):
             raise ValueError('its checksum does not fit')
         if not first:
             arrays |= {name: file.map(name) for name in ('bboxes', 'scores') if name in file}
@@ -265,11 +200,13 @@ def _check_arrays(arrays: Mapping[str, NDArray]) -> None:
         raise ValueError('its offsets or sizes do not fit its boxes')
 
 
-def _digest(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> int:
+def proposals_digest(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> int:
+    """64 bits that change with any number of an image's proposals, boxes (R, 4) and scores (R,)."""
     return int.from_bytes(hashlib.blake2b(bboxes.tobytes() + scores.tobytes(), digest_size=8).digest(), 'little')
 
 
-def _checksum(arrays: Mapping[str, NDArray], names: Iterable[str]) -> str:
+def arrays_checksum(arrays: Mapping[str, NDArray], names: Iterable[str]) -> str:
+    """SHA-256 of these arrays with their names, shapes and types, hexadecimal."""
     digest = hashlib.sha256()
     for name in names:
         values = arrays[name]

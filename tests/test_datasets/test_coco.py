@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from mmlabelpenet.datasets.coco import read_names
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.evaluation.coco import COCODevkit
 from mmlabelpenet.evaluation.devkit import open_devkit
 from mmlabelpenet.evaluation.metrics import StageMetric

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord, canonical_order
-from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, _checksum, _digest, proposal_command, write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
+from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, arrays_checksum, proposal_command, proposals_digest
 from mmlabelpenet.files import file_hash
 
 DATA = Path(__file__).parents[1] / 'data'
@@ -128,7 +129,7 @@ def changed_arrays(path, **changes):
         arrays = dict(file)
     for name, change in changes.items():
         arrays[name] = change(arrays[name])
-    arrays['checksum'] = np.array(_checksum(arrays, _INDEX))
+    arrays['checksum'] = np.array(arrays_checksum(arrays, _INDEX))
     np.savez(path, **arrays)
 
 
@@ -181,8 +182,8 @@ def test_boxes_outside_of_their_image_are_refused_though_their_checksum_fits(pat
     with np.load(path) as file:
         arrays = dict(file)
     arrays['bboxes'][0, 0] = value
-    arrays['digests'][0] = _digest(arrays['bboxes'][:10], arrays['scores'][:10])
-    np.savez(path, **arrays | dict(checksum=np.array(_checksum(arrays, _INDEX))))
+    arrays['digests'][0] = proposals_digest(arrays['bboxes'][:10], arrays['scores'][:10])
+    np.savez(path, **arrays | dict(checksum=np.array(arrays_checksum(arrays, _INDEX))))
     with pytest.raises(ValueError, match="malformed. Proposals of 'image0' .*(finite|lie within)"):
         ProposalFile(path).get('image0')
 

@@ -11,7 +11,8 @@ import toy
 from training import count_labelled, killed, train
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
+from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
 from mmlabelpenet.engine.label_pass import LabelPass

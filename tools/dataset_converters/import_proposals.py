@@ -44,7 +44,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Read, check, write, report."""
     args = parse_args(argv)
-    from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+    from mmlabelpenet.datasets.proposal_writer import write_proposals
+    from mmlabelpenet.datasets.proposals import ProposalFile
     from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
     from mmlabelpenet.files import file_hash

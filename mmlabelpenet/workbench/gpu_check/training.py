@@ -130,7 +130,7 @@ def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) 
 
 def render(root: Path, small: bool) -> str:
     """Write rendered images and their proposals, on all processors; says how the proposals were made."""
-    from mmlabelpenet.datasets.proposals import write_proposals
+    from mmlabelpenet.datasets.proposal_writer import write_proposals
     from mmlabelpenet.datasets.selective_search import is_available
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
     from mmlabelpenet.workers import Workers

@@ -14,7 +14,8 @@ from page_checks import ATTACK, CLASSES, IMAGE
 
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
+from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
