@@ -140,13 +140,13 @@ def test_arrays_written_under_numpy_1_and_2_may_be_read(core):
     assert {f'numpy.{core}.multiarray._reconstruct', f'numpy.{core}.multiarray.scalar'} <= named
 
 
-@pytest.mark.parametrize('kind', [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_a_compressed_archive_is_refused_before_memory_is_taken(tmp_path, kind):
+@pytest.mark.parametrize(('kind', 'size'), [(zipfile.ZIP_DEFLATED, 10**7), (zipfile.ZIP_LZMA, 10**7), (zipfile.ZIP_DEFLATED, 10)])
+def test_a_compressed_archive_is_refused_before_memory_is_taken(tmp_path, kind, size):
     torch.save(dict(a=torch.zeros(4)), tmp_path / 'small.pth')
     with zipfile.ZipFile(tmp_path / 'small.pth') as old, zipfile.ZipFile(tmp_path / 'a.pth', 'w', kind) as new:
         for name in old.namelist():
-            new.writestr(name, bytes(10**7) if name.endswith('data/0') else old.read(name))
-    with pytest.raises(ValueError, match=r'a.pth cannot be read .* claims 1000\d+ bytes in a file of \d+, compressed'):
+            new.writestr(name, bytes(size) if name.endswith('data/0') else old.read(name))
+    with pytest.raises(ValueError, match=r'a.pth cannot be read .* claims \d+ bytes in a file of \d+, compressed'):
         read_tensors(tmp_path / 'a.pth')
 
 

@@ -50,7 +50,7 @@ def check_record(record: ProposalRecord) -> None:
         raise ValueError(f'Proposals of {record.image_id!r} need bboxes (R, 4) and scores (R,), got {boxes.shape} and {scores.shape}.')
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError(f'Proposals of {record.image_id!r} need finite boxes and scores.')
-    right = (boxes[:, :2] >= 0).all(1) & (boxes[:, :2] < boxes[:, 2:]).all(1) & (boxes[:, 2] <= w) & (boxes[:, 3] <= h)
+    right = (boxes >= 0).all(1) & (boxes[:, :2] < boxes[:, 2:]).all(1) & (boxes[:, 2] <= w) & (boxes[:, 3] <= h)
     if not right.all():
         bad = boxes[~right][0].tolist()
         raise ValueError(f'Proposals of {record.image_id!r} must lie within its {h} x {w} pixels (h x w) and not be empty, got {bad}.')

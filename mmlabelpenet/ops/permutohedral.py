@@ -180,7 +180,7 @@ def _neighbours(keys: Tensor, colours: Tensor, strides: list[int], size: int) ->
     keys = keys + colours * size
     # The decrease by 1 is one of the colour alone, but from colour 0 it leads to colour d and takes 1 from all stored coordinates.
     before = keys - torch.where(colours > 0, size, sum(strides) - d * size)
-    neighbours = torch.full((d + 1, 2, count), count, device=keys.device)
+    neighbours = torch.full((len(strides), 2, count), count, device=keys.device)
     for axis, stride in enumerate(strides):
         place = torch.searchsorted(keys, before + stride).clamp_(max=count - 1)
         found = (keys[place] == before + stride).nonzero().flatten()

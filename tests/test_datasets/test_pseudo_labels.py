@@ -8,7 +8,7 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmlabelpenet.datasets import label_writer
+from mmlabelpenet.datasets import label_writer, pseudo_labels
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.structures import pseudo_instances
@@ -45,15 +45,18 @@ def test_what_was_written_is_read(tmp_path):
             np.testing.assert_array_equal(coco_mask.decode(instance['mask']), expected.masks.masks[k])
 
 
-def test_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path):
-    path = tmp_path / 'detection.json'
+def test_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path, monkeypatch):
+    said, path = [], tmp_path / 'detection.json'
+    monkeypatch.setattr(pseudo_labels, 'print_log', lambda message, *_, **__: said.append(message))
     write(path, 'a')
+    assert not said
     content = json.loads(path.read_text())
     (one,) = content['annotations'][:1]
     boxes = ([30, 8.5, 0, 6], [31, 2, 9, 9], [2, -9, 5, 9], [4, 4, 5, 0], [29, 2, 9, 9])
     content['annotations'] = [dict(one, bbox=box, id=k) for k, box in enumerate(boxes, 1)]
     path.write_text(json.dumps(content))
     store = PseudoLabelStore.load(path)
+    assert said == ['4 of 5 pseudo labels have no area within their image and are left out.']
     assert [instance['bbox'] for instance in store.instances('a')] == [[29, 2, 38, 11]]
     assert list(choose_labels(store).annotations.values()) == [store.content['annotations']] and len(store.content['annotations']) == 1
 

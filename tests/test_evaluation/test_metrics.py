@@ -67,6 +67,12 @@ def mean(values):
     return sum(known) / len(known) if known else None
 
 
+def test_options_of_mmengines_metrics_are_passed_on(tmp_path):
+    metric = StageMetric(str(tmp_path), 'val', collect_device='gpu', prefix='voc')
+    assert metric.collect_device == 'gpu' and metric.prefix == 'voc'
+    assert StageMetric(str(tmp_path), 'val', collect_dir=str(tmp_path)).collect_dir == str(tmp_path)
+
+
 @pytest.mark.parametrize('seed', range(8))
 def test_every_value_of_the_table_equals_the_slow_references(tmp_path, seed):
     images = devkit_images(seed)
