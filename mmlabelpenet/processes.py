@@ -1,14 +1,24 @@
 """Processes that help another end with it, however it ends."""
 
+import atexit
 import ctypes
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _forked_by_main = False  # whether this process is a fork of its parent's main thread
+
+_FOLDER, _LOCK = 'mmlpn-', 'lock'  # short: sockets have paths of at most 107 bytes
+_removals: list[Callable[[], None]] = []  # what is to be done before this process becomes another
 
 LAUNCHER = 'MMLABELPENET_LAUNCHER'  # environment: the process that started this one, maybe by way of torchrun
 
@@ -59,6 +69,48 @@ def _note_thread() -> None:
 
 
 os.register_at_fork(before=_note_thread)
+
+
+def keep_temporary_files() -> None:
+    """Keep temporary files of this process, and of those that it forks, in a folder that goes with it.
+
+    The folder of a process that was killed is removed by the next one that calls this: ``multiprocessing`` leaves what it has there.
+    """
+    root = Path(tempfile.gettempdir())
+    for folder in root.glob(f'{_FOLDER}*'):
+        _remove_left(folder)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=root))
+    lock = FileLock(folder / _LOCK)
+    lock.acquire()
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            tempfile.tempdir = str(root)
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+
+    tempfile.tempdir = str(folder)
+    atexit.register(remove)
+    _removals.append(remove)
+
+
+def become(command: Sequence[str]) -> None:
+    """Run a command in place of this process, of which nothing is left."""
+    for remove in _removals:
+        remove()
+    os.execvp(command[0], [*command])
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove a folder for temporary files that no process holds."""
+    try:
+        if folder.stat().st_uid != os.getuid() or not (folder / _LOCK).exists():  # somebody else's, or one that is being made
+            return
+        with FileLock(folder / _LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    except (Timeout, OSError):
+        return
 
 
 def is_alive(process: int) -> bool:

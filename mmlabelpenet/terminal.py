@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mmlabelpenet.files import shipped, shown
 from mmlabelpenet.options import Parser
-from mmlabelpenet.processes import end_children, end_with_launcher
+from mmlabelpenet.processes import end_children, end_with_launcher, keep_temporary_files
 
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
@@ -91,6 +91,7 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: threads that wait leave the processor to other processes
     end_children()
     end_with_launcher()
+    keep_temporary_files()
     try:
         status = main()
     except KeyboardInterrupt:

@@ -73,3 +73,31 @@ def test_a_command_ends_with_the_launcher_that_started_it_by_way_of_another_proc
     launcher.kill()
     launcher.wait()
     assert process.wait(30) == 1
+
+
+LISTENING = 'import multiprocessing.util\nkeep_temporary_files()\nprint("ready", flush=True)\nmultiprocessing.util.get_temp_dir()\n'
+
+
+def code_of(process, kill=False):
+    """The exit status of a process of :func:`starts`."""
+    with process:
+        if kill:
+            process.kill()
+        return process.wait(30)
+
+
+def test_temporary_files_go_with_their_process_and_those_of_a_killed_one_with_the_next(tmp_path):
+    (tmp_path / 'mmlpn-of-another-program').mkdir()
+    there, place = {'mmlpn-of-another-program'}, {'TMPDIR': str(tmp_path)}
+    assert code_of(starts(LISTENING, place)) == 0 and set(os.listdir(tmp_path)) == there
+    lives, killed = (starts(f'{LISTENING}time.sleep(60)', place) for _ in range(2))
+    assert code_of(killed, kill=True) and len(os.listdir(tmp_path)) == 3
+    assert code_of(starts(LISTENING, place)) == 0 and len(os.listdir(tmp_path)) == 2  # that of the one at work stays
+    assert code_of(lives, kill=True) and len(os.listdir(tmp_path)) == 2
+    assert code_of(starts(f'{LISTENING}become(["true"])', place)) == 0 and set(os.listdir(tmp_path)) == there
+
+
+def test_a_fork_leaves_the_temporary_files_of_its_parent(tmp_path):
+    code = f'{LISTENING}if os.fork() == 0: sys.exit()\nos.wait()\nsys.exit(not os.path.isdir(tempfile.tempdir))'
+    assert code_of(starts(f'import tempfile\n{code}', {'TMPDIR': str(tmp_path)})) == 0
+    assert os.listdir(tmp_path) == []

@@ -14,7 +14,6 @@ and --dump name files in the work dir of each.
 """
 
 import argparse
-import os
 import shlex
 import shutil
 import signal
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from mmlabelpenet.commands import test, train
 from mmlabelpenet.options import Parser
+from mmlabelpenet.processes import become
 from mmlabelpenet.terminal import say
 
 USAGE = {
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(inputs) == 1 if kind != 'test' else len(inputs) == 2 and not inputs[1].endswith('.py'):
         check_single(tool, inputs, options, look=not own.no_check)
         if not own.dry_run:
-            os.execvp(command[0], command)
+            become(command)
         say(shlex.join(command))
         return 0
     jobs = make_tests(inputs, options) if kind == 'test' else make_trainings(inputs, options)

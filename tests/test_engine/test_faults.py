@@ -1,5 +1,6 @@
 """Kills, full disks and dead ranks, as real processes."""
 
+import atexit
 import multiprocessing
 import os
 import random
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
@@ -25,12 +27,12 @@ from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicBackend
 from mmlabelpenet.files import atomic_write
-from mmlabelpenet.processes import end_children
+from mmlabelpenet.processes import end_children, keep_temporary_files
 from mmlabelpenet.registry import HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 10  # after which no process of a killed run may be alive
-PLACES = [*toy.STAGES, 'recurrent', *(f'labels of {name}' for name in toy.STAGES[:3]), 'checkpoint']
+PLACES = [*toy.STAGES, 'recurrent', *(f'labels of {name}' for name in toy.STAGES[:3]), 'merge', 'checkpoint']
 
 
 class Spy:
@@ -44,8 +46,8 @@ class Spy:
         self.ticks.value += 1
 
     def install(self):
-        """In the process that trains: report every iteration, every labelled image, and the middle of every checkpoint's writing."""
-        spy, add = self, PseudoLabelWriter.add
+        """In the process that trains: report every iteration, labelled image and merge, and the middle of every checkpoint's writing."""
+        spy, add, finish, parts = self, PseudoLabelWriter.add, PseudoLabelWriter.finish, PseudoLabelWriter._parts
 
         @HOOKS.register_module(name='Report', force=True)
         class Report(Hook):
@@ -74,7 +76,19 @@ class Spy:
             spy.ticks.value += 1
             time.sleep(0.005)
 
+        def slow_finish(self, *args):
+            before = PLACES[spy.place.value]
+            spy.enter('merge')
+            store = finish(self, *args)
+            spy.enter(before)
+            return store
+
+        def slow_parts(self):  # before lines are read, and between the store and the removal of its parts
+            time.sleep(0.01)
+            return parts(self)
+
         AtomicBackend.put, PseudoLabelWriter.add = slow_put, slow_add
+        PseudoLabelWriter.finish, PseudoLabelWriter._parts = slow_finish, slow_parts
 
 
 def state(runner):
@@ -98,6 +112,7 @@ class Trial:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has commands in the background ignore it
         end_children()
+        keep_temporary_files()
 
         def run(rank=0):
             spy.install()
@@ -114,6 +129,7 @@ class Trial:
             run()
         elif on_ranks(self.ranks, run, work_dir, timeout=3600)[1] != [0] * self.ranks:
             os._exit(1)
+        atexit._run_exitfuncs()  # as commands do, and processes of multiprocessing do not
 
     def resume_until(self, work_dir, ticks, delay=0.0, rng=random):
         """Kill a process of the run ``delay`` seconds after so many steps; the place, or None if it came to the end."""
@@ -135,6 +151,13 @@ class Trial:
 
     def kill_again_and_again(self, work_dir, kills, seed, least_ends=1):
         """Kill and resume at random moments, from the start again after each end; returns where it was killed, and compares each end."""
+        shared, tempfile.tempdir = set(os.listdir('/dev/shm')), tempfile.mkdtemp(prefix='k')  # short, for sockets
+        hit = self._kill_again_and_again(work_dir, kills, seed, least_ends)
+        left, tempfile.tempdir = os.listdir(tempfile.tempdir), None
+        assert left == [] and not [name for name in set(os.listdir('/dev/shm')) - shared if name.startswith('torch_')]
+        return hit
+
+    def _kill_again_and_again(self, work_dir, kills, seed, least_ends):
         assert self.resume_until(work_dir / 'whole', 10**9) is None
         expected = torch.load(work_dir / 'whole/end.pth')
         rng, hit, ends = random.Random(seed), Counter(), 0

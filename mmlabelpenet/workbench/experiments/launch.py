@@ -64,7 +64,7 @@ class Launch:
         places = {'--nnodes': 'NNODES', '--node-rank': 'NODE_RANK', '--master-addr': 'MASTER_ADDR'}
         defaults = dict(NNODES='1', NODE_RANK='0', MASTER_ADDR='127.0.0.1')
         words = [word for option, name in places.items() for word in (option, os.environ.get(name, defaults[name]))]
-        words += ['--master-port', str(self.port), '--nproc-per-node', str(self.gpus)]
+        words += ['--master-port', str(self.port), '--nproc-per-node', str(self.gpus), '--log-dir', os.devnull]  # nothing in /tmp
         return [sys.executable, '-m', 'torch.distributed.run', *words, script, *inputs, '--launcher', 'pytorch', *options]
 
     def _srun(self, script: str, inputs: Sequence[str], options: Sequence[str]) -> list[str]:

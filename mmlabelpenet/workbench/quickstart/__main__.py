@@ -6,6 +6,7 @@ When the same command is run again, steps that were done with the same settings 
 """
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -94,7 +95,7 @@ def tool(name: str) -> list[str]:
 def side_by_side(command: list[str]) -> list[str]:
     """The same in as many processes as there are GPUs, or in two on a CPU."""
     ranks = 'gpu' if Path('/dev/nvidiactl').exists() else '2'
-    return [command[0], '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', ranks, *command[1:]]
+    return [command[0], '-m', 'torch.distributed.run', '--log-dir', os.devnull, '--standalone', '--nproc-per-node', ranks, *command[1:]]
 
 
 def quickstart(plan: Plan) -> dict[str, Any]:
