@@ -145,7 +145,7 @@ class Server:
         def rank(test: str) -> tuple[bool, bool, int]:
             return test in self.breadth and test not in executing, test not in mirror, self.breadth[test]
 
-        return sorted(mirror.union(*lines.values()) & self.items.keys(), key=rank)
+        return sorted(mirror.union(*lines.values()) & self.items.keys() or self.items, key=rank)
 
     def _in_fork(self, path: Path, name: str | None, source: str, tests: list[str]) -> tuple[bool, str | None]:
         """Whether the module had to be imported anew, and which test failed with this source ('import': it cannot be imported)."""
@@ -197,8 +197,8 @@ def serve_imports(questions: object, answer: int, failures: Failures) -> None:
         path, source, tests = json.loads(line)
 
         def run(path: Path = Path(path), source: str = source, tests: list[str] = tests) -> int:
-            sys.meta_path.insert(0, Finder('.'.join(path.relative_to(ROOT).with_suffix('').parts), path, source))
-            return int(pytest.main([*QUIET, '-x', *tests], plugins=[failures])) != 0
+            finder = Finder('.'.join(path.relative_to(ROOT).with_suffix('').parts), path, source)
+            return int(pytest.main([*QUIET, '-x', *tests], plugins=[failures, finder])) != 0
 
         os.write(answer, f'{in_fork(run, failures.seconds)}\n'.encode())
 

@@ -5,6 +5,7 @@ import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import sys
 from collections import defaultdict
 from functools import _lru_cache_wrapper
 from pathlib import Path
@@ -12,11 +13,14 @@ from types import CodeType, FunctionType
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
-    """Imports one module from a given source."""
+    """Imports one module from a given source; a plugin of pytest, whose own importer would read the file."""
 
     def __init__(self, name: str, path: Path, source: str) -> None:
         importlib.machinery.SourceFileLoader.__init__(self, name, str(path))
         self.source = source
+
+    def pytest_sessionstart(self) -> None:
+        sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
         return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None

@@ -19,14 +19,26 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module(force=True)
 class Snapshots(Hook):
-    """Weights before the run and after every iteration, and what was logged."""
+    """Weights before the run and after every iteration, what was logged, and calls of hooks with the iterations done by then."""
 
     def before_train(self, runner):
-        self.weights, self.logs = [toy.weights(runner.model)], []
+        self.weights, self.logs, self.calls = [toy.weights(runner.model)], [], []
+
+    def before_train_epoch(self, runner):
+        self.calls.append(('before_train_epoch', runner.iter))
+
+    def before_phase(self, runner, phase):
+        self.calls.append((f'before {phase.name}', runner.iter))
 
     def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
         self.weights.append(toy.weights(runner.model))
         self.logs.append(dict(outputs))
+
+    def after_train_epoch(self, runner):
+        self.calls.append(('after_train_epoch', runner.iter))
+
+    def after_train(self, runner):
+        self.calls.append(('after_train', runner.iter))
 
 
 def snapshots(runner):
@@ -55,6 +67,11 @@ def test_stage_after_stage_trains_then_all_together(whole):
     moved = [parts(toy.different(a, b)) for a, b in zip(seen, seen[1:], strict=False)]
     expected = [{name} for name, iters in PHASES[:4] for _ in range(iters)] + [{'backbone', *toy.STAGES}] * 3
     assert moved == expected
+
+
+def test_hooks_are_called_around_all_phases_and_before_each(whole):
+    phases = [(f'before {name}', 3 * number) for number, (name, _) in enumerate(PHASES)]
+    assert snapshots(whole).calls == [('before_train_epoch', 0), *phases, ('after_train_epoch', 15), ('after_train', 15)]
 
 
 def test_each_phase_logs_its_own_losses_only(whole):
