@@ -93,13 +93,13 @@ def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[F
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """Tight box float32 (4,) of the largest connected component of a mask bool (h, w) (row C13); NaN for an empty mask.
+    """Tight box float32 (4,) of the largest component (8 neighbours) of a mask bool (h, w) (row C13); NaN for an empty mask.
 
     >>> mask = np.zeros((5, 5), bool); mask[1:3, 2:5] = True; mask[4, 0] = True
     >>> largest_component(mask).tolist()
     [2.0, 1.0, 5.0, 3.0]
     """
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count == 1:
         return np.full(4, np.nan, np.float32)
     x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]

@@ -84,6 +84,13 @@ def test_an_object_that_comes_out_elsewhere_keeps_box_and_guess():
     np.testing.assert_array_equal(mask, guess)
 
 
+def test_a_pixel_halfway_between_cells_of_object_and_background_is_background(monkeypatch):
+    monkeypatch.setattr(ColourCut, '_assign', lambda *_: np.array([[[-1, 1], [-1, 1]]], np.float32))
+    cut = ColourCut(size=2, surroundings=0)
+    boxes, (mask,) = cut.boxes_and_masks(np.zeros((5, 5, 3), np.uint8), np.zeros((1, 5, 5), np.float32), torch.tensor([[0.0, 0, 5, 5]]))
+    assert boxes.tolist() == [[3, 0, 5, 5]] and mask[:, 3:].all() and mask.sum() == 10
+
+
 def test_no_object_is_none():
     boxes, masks = ColourCut().boxes_and_masks(disc()[0], np.zeros((0, 90, 120), np.float32), torch.zeros(0, 4))
     assert boxes.shape == (0, 4) and masks.shape == (0, 90, 120)

@@ -72,7 +72,7 @@ def test_changed_characters_never_pass_as_another_number_of_pixels():
     assert refused > 400
 
 
-@pytest.mark.parametrize('size', [(40, 30), (97, 211), (8, 60), (1, 1), (9, 12), (13, 7)])
+@pytest.mark.parametrize('size', [(40, 30), (97, 211), (8, 60), (1, 1), (9, 12), (13, 7), (4, 5)])
 def test_a_code_is_enlarged_without_the_large_mask_and_has_its_pixels(size):
     rng = np.random.default_rng(sum(size))
     for share in (0.0, 0.1, 0.5, 0.9, 1.0):

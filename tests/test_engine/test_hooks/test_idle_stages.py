@@ -26,17 +26,20 @@ def devices(model):
     return {name: next(stage.parameters()).device.type for name, stage in model.stages.items()}
 
 
+@pytest.mark.parametrize('kind', [torch.optim.SGD, torch.optim.Adam])
 @pytest.mark.parametrize('needed', [['detection'], ['classification', 'refinement'], list(toy.STAGES)])
-def test_needed_stages_are_on_the_device_and_the_others_on_the_cpu_with_their_momentum(needed):
+def test_needed_stages_are_on_the_device_and_the_others_on_the_cpu_with_their_momentum(needed, kind):
     model = Stages()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = kind(model.parameters(), lr=0.1, **(dict(momentum=0.9) if kind is torch.optim.SGD else {}))
     sum(stage(torch.ones(1, 2)).sum() for stage in model.stages.values()).backward()
     optimizer.step()
     parameters = list(model.parameters())
     place(model, needed, 'meta', optimizer)  # a second device that every machine has
     assert {name for name, device in devices(model).items() if device == 'meta'} == set(needed)
     for before, now in zip(parameters, model.parameters(), strict=True):
-        assert optimizer.state[before]['momentum_buffer'].device == now.device
+        moments = {key: value.device for key, value in optimizer.state[before].items()}
+        assert moments.pop('step', torch.device('cpu')).type == 'cpu'  # a number, which Adam keeps there
+        assert set(moments.values()) == {now.device}
         assert before is now or now.is_meta  # on a real device they stay the same objects
 
 
