@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Pack what a machine without network needs for the GPU check: bash tools/gpu_bundle.sh DIR [--data DEVKIT] [--weights FILE]
-# The machine has Python, PyTorch, torchvision, NumPy, SciPy and OpenCV. There: bash unpack.sh, in the folder of the parts.
-# DEVKIT goes in with images of at most 400 pixels a side and its proposals/SPLIT.npz. Environment: PYTHON_VERSION (3.12) of that machine,
-# PLATFORM (x86_64), PART_MIB (60), the largest size of a part.
+# The machine has Python, PyTorch, torchvision, NumPy, SciPy and OpenCV. There: bash unpack.sh, in the folder of the archives.
+# core.tar.xz is all that it needs; data.tar.xz has DEVKIT with images of at most 400 pixels a side and its proposals/SPLIT.npz, and
+# weights.tar.xz has FILE. Environment: PYTHON_VERSION (3.12) of that machine, PLATFORM (x86_64), PART_MIB (60), the largest size of a part.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python}
@@ -27,6 +27,7 @@ done
 known=resnet50_caffe_imagenet_fp16.pth # what the check looks for
 [ -z "$weights" ] || [ -f "$weights" ] || fail "$weights does not exist."
 [ -z "$weights" ] || [ "$(basename "$weights")" = "$known" ] || fail "--weights is for $known, got $weights."
+command -v xz >/dev/null || fail "The archives are packed by xz, which is not installed."
 mkdir -p "$out"
 [ -w "$out" ] || fail "$out cannot be written. Choose another folder."
 [ -z "$(ls -A "$out")" ] || fail "$out is not empty. Remove it or choose another folder."
@@ -36,6 +37,10 @@ trap 'rm -rf "$box"' EXIT
 mkdir -p "$box/mmlabelpenet" "$box/wheels"
 git -C "$root" rev-parse HEAD >"$box/COMMIT" 2>/dev/null || fail "A bundle is made of a commit: $root is no git repository, or git is missing."
 git -C "$root" archive HEAD -- ':(exclude)mmlabelpenet/weights/*.pth' | tar -x -C "$box/mmlabelpenet"
+
+pack() {
+    tar -c -C "$box" "${@:2}" | xz -T0 | split -d -a 1 -b "${PART_MIB:-60}M" - "$out/$1.tar.xz.part"
+}
 
 # OpenMMLab's packages have no wheels on the index; built here they are pure Python.
 pip() { "$python" -m pip "$1" -q --no-deps -c "$root/requirements/constraints.txt" "${@:2}"; }
@@ -52,15 +57,29 @@ rm "$box/own.txt" "$box/others.txt"
 pip download --no-binary=pydensecrf2 -d "$box/wheels" -r "$root/requirements/crf.txt"
 pip download "${there[@]}" -d "$box/wheels" Cython==0.29.36 wheel
 
+# Wheels that are not compressed themselves take a quarter less in an archive that is.
+"$python" - "$box"/wheels/*.whl <<'PY'
+import sys
+from zipfile import ZIP_STORED, ZipFile
+
+for path in sys.argv[1:]:
+    with ZipFile(path) as wheel:
+        files = [(file, wheel.read(file)) for file in wheel.infolist()]
+    with ZipFile(path, 'w') as wheel:
+        for file, content in files:
+            wheel.writestr(file, content, ZIP_STORED)
+PY
+pack core COMMIT PYTHON_VERSION mmlabelpenet wheels
+
 if [ -n "$data" ]; then
     mkdir -p "$box/data"
     PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m mmlabelpenet.workbench.gpu_check.shrink "$data" "$box/data/VOCdevkit/$(basename "$data")"
+    pack data data/VOCdevkit
 fi
 if [ -n "$weights" ]; then
     mkdir -p "$box/data/weights"
     cp "$weights" "$box/data/weights/"
+    pack weights data/weights
 fi
-
-tar -cz -C "$box" . | split -d -a 1 -b "${PART_MIB:-60}M" - "$out/bundle.tar.gz.part"
 cp "$root/tools/gpu_unpack.sh" "$out/unpack.sh"
 du -h --apparent-size "$out"/* >&2

@@ -10,10 +10,15 @@ fail() {
     exit 1
 }
 
-ls "$here"/bundle.tar.gz.part0 >/dev/null 2>&1 || fail "No part of the bundle is in $here."
-cat "$here"/bundle.tar.gz.part? | tar -xz -C "$here" 2>/dev/null || fail "The parts of the bundle in $here are incomplete or damaged."
+[ -f "$here/core.tar.xz.part0" ] || fail "core.tar.xz.part0 of the bundle is not in $here."
+"$python" -c 'import lzma' 2>/dev/null || fail "$python does not run, or was built without lzma. PYTHON names another interpreter."
+for archive in core data weights; do
+    [ -f "$here/$archive.tar.xz.part0" ] || continue
+    cat "$here/$archive".tar.xz.part? | "$python" -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode="r|xz").extractall(sys.argv[1])' \
+        "$here" 2>/dev/null || fail "$archive.tar.xz in $here is incomplete or damaged."
+done
 wanted=$(cat "$here/PYTHON_VERSION")
-found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run. PYTHON names another interpreter."
+found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 [ "$found" = "$wanted" ] || fail "This bundle is for Python $wanted, and $python is Python $found. PYTHON names another interpreter."
 for package in torch torchvision numpy scipy cv2; do
     "$python" -c "import importlib.util as i, sys; sys.exit(i.find_spec('$package') is None)" || fail "$python has no package $package."

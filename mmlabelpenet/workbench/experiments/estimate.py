@@ -4,7 +4,7 @@ import copy
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +58,17 @@ class Step:
         return sorted(((part, value / whole) for part, value in self.parts.items() if value / whole >= 0.01), key=lambda item: -item[1])
 
 
-def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 5, bandwidth: float = 1e10) -> Iterator[Step]:
+PHASES, LABEL_PASSES = 'phases', 'label passes'
+
+
+def estimate(
+    config: Config,
+    device: torch.device,
+    ranks: int = 1,
+    iters: int = 5,
+    bandwidth: float = 1e10,
+    measured: Collection[str] = (PHASES, LABEL_PASSES),
+) -> Iterator[Step]:
     """Measure each phase of a config and the label pass before it.
 
     Args:
@@ -67,6 +77,7 @@ def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 
         ranks: processes with the config's batch each; they share a label pass, and send each other the gradients.
         iters: measured iterations, after one that does not count.
         bandwidth: of the gradients, bytes per second.
+        measured: :data:`PHASES`, :data:`LABEL_PASSES` or both. Label passes are alike in every precision of a training.
 
     Yields:
         steps in the order of the schedule.
@@ -79,9 +90,11 @@ def estimate(config: Config, device: torch.device, ranks: int = 1, iters: int = 
     batches = config.optim_wrapper.get('accumulative_counts', 1)
     data, still = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('train', 'label'))
     for phase in make_phases(config.train_cfg.phases, model.names):
-        if phase.name in model.names[1:] and phase.pseudo_labels is None:
+        if LABEL_PASSES in measured and phase.name in model.names[1:] and phase.pseudo_labels is None:
             teacher = model.names[model.names.index(phase.name) - 1]
             yield _label_pass(model, teacher, still, config.label_dataloader, -(-len(still) // ranks), iters)
+        if PHASES not in measured:
+            continue
         with Workers(config.label_dataloader.get('num_workers', 0) if phase.name == RECURRENT else 0) as beside:
             step = _phase(model, optimizer, phase, data, config.train_dataloader, iters, beside)
         step.seconds *= batches

@@ -46,6 +46,7 @@ SECTIONS = (
         0.3,
         f'{__package__}.paper:paper',
         'Iterations of each training phase, and label passes, on noise. "Seconds each": of one iteration, or one image in a label pass. '
+        'Label passes compute in float32 whatever the precision of training. '
         '"Peak GB": of allocated GPU memory; on the CPU, of the process so far. "Times" and "hours": in the whole schedule of the paper. '
         '"Waits": share of the time in which the network waits for CPU processes that load images or, in a label pass, run the CRF.',
     ),
@@ -54,7 +55,7 @@ SECTIONS = (
         'A training from image tags',
         0.45,
         f'{__package__}.training:training',
-        'All phases, each shortened by the same factor to fit the time, then the metrics of each stage on the test images. '
+        'All phases, shortened to fit the time, then the metrics of each stage, on as many test images as there was time for. '
         'A schedule that was shortened gives lower metrics than the whole one.',
     ),
     Section(

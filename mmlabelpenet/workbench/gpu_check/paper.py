@@ -1,4 +1,4 @@
-"""VGG-16 as in the paper: an iteration of each phase on noise of the paper's size, in each precision, and the whole schedule from that."""
+"""VGG-16 as in the paper: iterations of each phase, in each precision, and label passes, on noise of the paper's size."""
 
 from typing import Any
 
@@ -10,12 +10,14 @@ from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.engine.precision import DTYPES
 from mmlabelpenet.files import shipped
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.workbench.experiments.estimate import Step, estimate
+from mmlabelpenet.workbench.experiments.estimate import LABEL_PASSES, PHASES, Step, estimate
 from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
 CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
 IMAGES = 5011  # VOC 2007 trainval
+LARGE, SMALL = ((900, 1200), 2000), ((64, 96), 30)  # (h, w) of images, proposals
+ANY = 'any'  # label passes compute in float32 whatever a training does
 HEAD = ['precision', 'step', 'seconds each', 'per second', 'peak GB', 'waits', 'times', 'hours', 'where the time goes']
 
 
@@ -45,28 +47,44 @@ class NoiseTags(Dataset):
 
 
 def paper(settings: Settings, notes: Notebook) -> None:
-    """Measure every phase and label pass in float32, bf16 and fp16; a precision that fails is a problem, not the end."""
+    """Measure every phase in float32, bf16 and fp16, then the label passes, which are alike in all of them.
+
+    What fails is a problem, not the end.
+    """
     from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
 
     MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmlabelpenet')
-    size, proposals = ((64, 96), 30) if settings.small else ((900, 1200), 2000)
-    notes.fact('image, proposals', f'{size[1]}x{size[0]}, {proposals}' + (', thin heads' if settings.small else ''))
-    for precision in ('float32', *list(DTYPES)[: 1 if settings.small else None]):
-        config = paper_config(size, proposals, precision, settings.small)
-        notes.fact('images per batch', config.train_dataloader.batch_size)
-        steps = []
-        try:
-            for step in estimate(config, torch.device(settings.device), iters=1 if settings.small else 5):
-                steps.append(step)
-                notes.row('Measured', HEAD, row(precision, step))
-            size_of = ', at this size' if settings.small else ''
-            notes.fact(f'hours of the whole schedule, {precision}{size_of}', round(sum(step.total for step in steps) / 3600, 2))
-        except (RuntimeError, ValueError, FloatingPointError) as error:
-            notes.problem(f'{precision}: {type(error).__name__}: {error}'[:500])
+    size, proposals = SMALL if settings.small else LARGE
+    notes.fact('image, proposals', f'{size[1]}x{size[0]}, {proposals}' + (', thin heads: hours are of this size' if settings.small else ''))
+    notes.fact('images per batch', paper_config(size, proposals).train_dataloader.batch_size)
+    hours = {
+        precision: measure(settings, notes, precision, PHASES) for precision in ('float32', *list(DTYPES)[: 1 if settings.small else None])
+    }
+    labels = measure(settings, notes, ANY, LABEL_PASSES)
+    for precision, iterations in hours.items():
+        if iterations is not None and labels is not None:
+            notes.fact(f'hours of the whole schedule, {precision}', round(iterations + labels, 2))
+
+
+def measure(settings: Settings, notes: Notebook, precision: str, what: str) -> float | None:
+    """Hours of all phases or of all label passes, with a row for each; None where one fails, which is a problem and not the end."""
+    size, proposals = SMALL if settings.small else LARGE
+    iters = 1 if settings.small else 2 if what == LABEL_PASSES else 5  # the CPU's part of a label pass takes seconds
+    config, hours = paper_config(size, proposals, precision, settings.small), 0.0
+    try:
+        for step in estimate(config, torch.device(settings.device), iters=iters, measured=[what]):
+            notes.row('Measured', HEAD, row(precision, step))
+            hours += step.total / 3600
+    except (RuntimeError, ValueError, FloatingPointError) as error:
+        notes.problem(f'{what}, {precision}: {type(error).__name__}: {error}'[:500])
+        return None
+    finally:
         if settings.device == 'cuda':
             torch.cuda.empty_cache()
+    notes.fact(f'hours of {what}' + (f', {precision}' if what == PHASES else ''), round(hours, 2))
+    return hours
 
 
 def paper_config(size: tuple[int, int], proposals: int, precision: str = 'float32', thin: bool = False) -> Config:
@@ -74,14 +92,15 @@ def paper_config(size: tuple[int, int], proposals: int, precision: str = 'float3
 
     Args:
         size: (h, w) of the images.
-        precision: ``'float32'``, ``'bf16'`` or ``'fp16'``.
+        precision: of the iterations, ``'float32'``, ``'bf16'`` or ``'fp16'``.
         thin: whether fully connected layers have 32 units, as for a quick look on a CPU.
     """
     config = load_config(shipped(CONFIG))
     noise = dict(type='NoiseTags', num_classes=config.model.num_classes, size=size, proposals=proposals)
     for loader in ('train_dataloader', 'label_dataloader'):
         config[loader].dataset = noise
-    if precision != 'float32':
+    config.label_dataloader.batch_size = 1  # images are labelled one by one
+    if precision in DTYPES:
         config.optim_wrapper.merge(dict(type='MixedPrecisionWrapper', dtype=precision))
     if thin:
         _thin(config.model)

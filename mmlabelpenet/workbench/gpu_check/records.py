@@ -1,6 +1,7 @@
 """What a check finds: the schema of its JSON file."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,18 +21,22 @@ class Settings(msgspec.Struct, frozen=True):
         device: ``'cuda'`` or ``'cpu'``; on the CPU all sizes are small.
         out: folder for files.
         data: VOC devkit to train on; None renders a small one.
-        seconds: time limit of the section.
+        end: of the section, in seconds of ``time.monotonic()``; then it is cut off.
     """
 
     device: str
     out: str
     data: str | None = None
-    seconds: float = 60.0
+    end: float = 0.0
 
     @property
     def small(self) -> bool:
         """Whether sizes are reduced."""
         return self.device == 'cpu'
+
+    def left(self) -> float:
+        """Seconds until the section is cut off."""
+        return self.end - time.monotonic()
 
 
 class Table(msgspec.Struct):

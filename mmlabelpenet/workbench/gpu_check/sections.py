@@ -46,7 +46,7 @@ def run_sections(
     """Run sections in their order until the time is over.
 
     Args:
-        settings: for all of them; ``seconds`` is set for each.
+        settings: for all of them; ``end`` is set for each.
         seconds: for all together.
         finished: called after each section with the outcomes so far.
 
@@ -65,12 +65,12 @@ def run_sections(
         if left < LEAST:
             ended(Outcome(section.name, section.title, section.about, 'skipped', 0.0, max(limit, 0.0), Findings(), 'No time was left.'))
         else:
-            run_section(section, msgspec.structs.replace(settings, seconds=limit), ended)
+            run_section(section, msgspec.structs.replace(settings, end=time.monotonic() + limit), ended)
     return outcomes
 
 
 def run_section(section: Section, settings: Settings, ended: Callable[[Outcome], None]) -> None:
-    """Run one section in a process, and end it with all its children after ``settings.seconds``.
+    """Run one section in a process, and end it with all its children at ``settings.end``.
 
     Args:
         ended: called with the outcome, also where an exception such as ``KeyboardInterrupt`` ends the check.
@@ -79,19 +79,19 @@ def run_section(section: Section, settings: Settings, ended: Callable[[Outcome],
     found, log = folder / f'{section.name}.json', folder / f'{section.name}.log'
     found.unlink(missing_ok=True)
     words = [sys.executable, '-m', f'{__package__}.section', section.function, msgspec.json.encode(settings).decode(), str(found)]
-    begin, state = time.monotonic(), 'interrupted'
+    begin, limit, state = time.monotonic(), settings.left(), 'interrupted'
     with log.open('wb') as file:
         process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, env=_environment(settings))
     try:
-        process.wait(settings.seconds)
+        process.wait(max(settings.left(), 0.0))
         state = 'failed' if process.returncode else 'done'
     except subprocess.TimeoutExpired:
         state = 'cut off'
     finally:
         _end(process)
         message = '' if state == 'done' else _end_of(log)
-        seconds = time.monotonic() - begin
-        outcome = Outcome(section.name, section.title, section.about, state, seconds, settings.seconds, read_findings(found), message)  # type: ignore[arg-type]
+        spent = time.monotonic() - begin
+        outcome = Outcome(section.name, section.title, section.about, state, spent, limit, read_findings(found), message)  # type: ignore[arg-type]
         ended(outcome)
 
 

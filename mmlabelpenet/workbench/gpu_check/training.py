@@ -1,4 +1,4 @@
-"""A real training of all phases on a devkit, with its schedule shortened to the time there is, and its metrics."""
+"""A real training of all phases on a devkit, shortened to the time there is, and its metrics."""
 
 import os
 import shutil
@@ -11,12 +11,10 @@ import numpy as np
 import torch
 
 from mmlabelpenet.files import shipped
-from mmlabelpenet.workbench.gpu_check.paper import HEAD, row
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
 PAIRS = (('mini_train', 'mini_test'), ('train', 'test'), ('train', 'val'), ('trainval', 'test'))
 SHOWN = ('bbox_mAP_50_area', 'segm_mAP_50_area', 'mIoU')
-SHARE = 0.6  # of the time is for training as estimated; the rest is for starting, testing and errors of the estimate
 
 
 def training(settings: Settings, notes: Notebook) -> None:
@@ -28,29 +26,29 @@ def training(settings: Settings, notes: Notebook) -> None:
     from mmengine.registry import init_default_scope
 
     from mmlabelpenet.apis import load_config, train
-    from mmlabelpenet.apis.config import last_checkpoint, phase_lengths
+    from mmlabelpenet.apis.config import last_checkpoint
     from mmlabelpenet.apis.test import test
+    from mmlabelpenet.workbench.gpu_check.plan import StopTraining, fit
 
-    begin = time.monotonic()
     shutil.rmtree(f'{settings.out}/training', ignore_errors=True)  # of an earlier check
     init_default_scope('mmlabelpenet')
     path, options = chosen_config(settings, notes)
     config = load_config(path, options | {'work_dir': f'{settings.out}/training'})
-    lengths = shortened(config, settings, settings.seconds - (time.monotonic() - begin), notes)
-    config.merge_from_dict({f'train_cfg.phases.{name}': dict(iters=iters) for name, iters in lengths.items()})
-    notes.fact('iterations of each phase', ', '.join(f'{name} {iters}' for name, iters in phase_lengths(config).items()))
+    fit(config, settings, notes)
     if settings.device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
     start = time.monotonic()
-    train(config, resume=None)
+    runner = train(config, resume=None)
     notes.fact('seconds of training', round(time.monotonic() - start, 1))
     if settings.device == 'cuda':
         notes.fact('peak GB of training', round(torch.cuda.max_memory_allocated() / 1e9, 2))
+    if late := next((hook.first for hook in runner.hooks if isinstance(hook, StopTraining)), None):
+        notes.problem(f'Training took longer than estimated: from phase {late} on, phases ended early. Metrics are lower for it.')
     table = test(config, last_checkpoint(config), out=f'{settings.out}/training/metrics.json')
+    tested = table.pop('meta')['test']
+    title = f'Metrics on {tested["images"]} of {tested["images_in_split"]} test images, in percent'
     for stage, values in table.items():
-        if stage != 'meta':
-            cells = ['–' if values.get(name) is None else round(values[name], 1) for name in SHOWN]
-            notes.row('Metrics on the test images, in percent', ['stage', *SHOWN], [stage, *cells])
+        notes.row(title, ['stage', *SHOWN], [stage, *('–' if values.get(name) is None else round(values[name], 1) for name in SHOWN)])
 
 
 def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, Any]]:
@@ -59,16 +57,19 @@ def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, 
         name, root = 'lite0_rendered', Path(settings.out) / 'rendered'
         splits = ('train', 'test')
         notes.fact('proposals', render(root, settings.small))
+        cut = {}
     else:
         root = Path(settings.data)
         weights = root.parent.parent / 'weights/resnet50_caffe_imagenet_fp16.pth'
         name = 'r50_voc12mini' if weights.is_file() and not settings.small else 'lite0_voc12mini'
         os.environ['MMLABELPENET_DATA'] = str(root.parent)
         splits = devkit_splits(root)
+        cut = {'model.test_cfg.cut': [dict(type='ColourCut')]}  # GrabCut, after it, would leave time for a tenth of the images
+        notes.fact('masks in testing', 'cut by ColourCut alone, without the slower GrabCut of the config')
     os.environ.setdefault('MMLABELPENET_CACHE', f'{settings.out}/feature_cache')
     notes.fact('config', f'configs/labelpenet/labelpenet_{name}.py')
     notes.fact('data', f'{root.name}: {splits[0]}, {splits[1]}')
-    options: dict[str, Any] = {f'{key}_evaluator.data_root': str(root) for key in ('test', 'corloc')}
+    options: dict[str, Any] = cut | {f'{key}_evaluator.data_root': str(root) for key in ('test', 'corloc')}
     options |= {'test_evaluator.split': splits[1], 'corloc_evaluator.split': splits[0]}
     for loader, split in (('train', splits[0]), ('label', splits[0]), ('test', splits[1]), ('corloc', splits[0])):
         values = dict(data_root=str(root), split=split, proposals=str(root / f'proposals/{split}.npz'))
@@ -102,30 +103,6 @@ def devkit_splits(root: Path) -> tuple[str, str]:
             return pair
     known = ', '.join(' and '.join(pair) for pair in PAIRS)
     raise FileNotFoundError(f'{str(root)!r} has none of these pairs of image lists in ImageSets/Main: {known}.')
-
-
-def shortened(config: Any, settings: Settings, seconds: float, notes: Notebook) -> dict[str, int]:
-    """Iterations of each phase that fit into a time; on the CPU one iteration each."""
-    from mmlabelpenet.apis.config import phase_lengths
-    from mmlabelpenet.workbench.experiments.estimate import estimate
-
-    lengths = phase_lengths(config)
-    if settings.small:
-        return dict.fromkeys(lengths, 1)
-    steps = []
-    for step in estimate(config, torch.device(settings.device), iters=2):
-        steps.append(step)
-        notes.row('Estimate of the whole schedule on these images', HEAD, row('float32', step))
-    labels = sum(step.total for step in steps if step.name not in lengths)
-    training = sum(step.total for step in steps if step.name in lengths)
-    notes.fact('minutes of the whole schedule, estimated', round((labels + training) / 60, 1))
-    if labels > SHARE * seconds:
-        notes.problem(
-            f'The label passes, which are not shortened, take about {labels:.0f} s of {seconds:.0f} s: there may be no metrics. '
-            'Give more --minutes, or a devkit with shorter image lists.'
-        )
-    factor = min(1.0, max(SHARE * seconds - labels, 0.1 * seconds) / training)
-    return {name: max(1, int(iters * factor)) for name, iters in lengths.items()}
 
 
 def render(root: Path, small: bool) -> str:

@@ -26,6 +26,13 @@ def test_steps_follow_the_schedule_with_a_label_pass_before_each_later_stage(ste
     assert all(step.seconds > 0 and step.memory > 1e7 and step.total == step.times * step.seconds for step in steps)
 
 
+def test_phases_and_label_passes_can_be_measured_one_without_the_other(toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, PHASES[:2])
+    kinds = (module.PHASES, module.LABEL_PASSES)
+    phases, labels = ([step.name for step in estimate(config, CPU, iters=1, measured=[kind])] for kind in kinds)
+    assert phases == ['classification', 'detection'] and labels == ['labels of classification']
+
+
 def test_parts_say_where_the_time_goes_and_add_up(steps):
     detection, labels, recurrent = steps[2], steps[3], steps[-1]
     assert {'loading', 'backbone', 'detection', 'update'} <= detection.parts.keys()

@@ -1,11 +1,11 @@
-"""Which training fits into the time."""
+"""What is trained on, and with which network."""
 
 import numpy as np
 import pytest
 import toy
 
+from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.workbench.experiments.estimate import Step
 from mmlabelpenet.workbench.gpu_check import training
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 from mmlabelpenet.workbench.quickstart import rendered
@@ -35,21 +35,6 @@ def test_proposals_are_those_of_one_process_when_all_processors_search(tmp_path,
             assert len(one.get(image_id)[0])
 
 
-def test_phases_are_shortened_by_one_factor_so_that_they_fit(toy_root, tmp_path, notes, monkeypatch):
-    config = toy.run_config(toy_root, tmp_path, [('classification', 100), ('detection', 300)])
-    steps = [Step('classification', 100, 1.0), Step('labels of classification', 50, 1.0), Step('detection', 300, 1.0)]
-    monkeypatch.setattr('mmlabelpenet.workbench.experiments.estimate.estimate', lambda *args, **kwargs: steps)
-    seconds = (200 + 50) / training.SHARE
-    lengths = training.shortened(config, Settings('cuda', str(tmp_path)), seconds, notes)
-    assert lengths == {'classification': 50, 'detection': 150}
-    assert notes.findings.facts['minutes of the whole schedule, estimated'] == 7.5
-    assert training.shortened(config, Settings('cuda', ''), 1e6, notes) == {'classification': 100, 'detection': 300}
-    assert training.shortened(config, Settings('cpu', ''), 1e6, notes) == {'classification': 1, 'detection': 1}
-    assert not notes.findings.problems
-    assert training.shortened(config, Settings('cuda', ''), 60, notes) == {'classification': 1, 'detection': 4}
-    assert notes.findings.problems[0].startswith('The label passes, which are not shortened, take about 50 s of 60 s')
-
-
 def test_a_devkit_gets_resnet_where_its_weights_are(tmp_path, notes, monkeypatch):
     monkeypatch.delenv('MMLABELPENET_DATA', raising=False)
     (root := tmp_path / 'VOCdevkit/VOC').joinpath('ImageSets/Main').mkdir(parents=True)
@@ -64,3 +49,4 @@ def test_a_devkit_gets_resnet_where_its_weights_are(tmp_path, notes, monkeypatch
     (tmp_path / 'weights/resnet50_caffe_imagenet_fp16.pth').touch()
     path, _ = training.chosen_config(Settings('cuda', str(tmp_path), str(root)), notes)
     assert path.name == 'labelpenet_r50_voc12mini.py'
+    assert load_config(path, options).model.test_cfg.cut == [dict(type='ColourCut')]
