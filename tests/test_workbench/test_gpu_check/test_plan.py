@@ -69,14 +69,14 @@ def test_on_the_cpu_few_images_take_part_in_one_iteration_of_each_phase(config, 
 def test_metrics_come_in_time_though_training_and_testing_are_slower_than_expected(config, notes, monkeypatch):
     estimates = [Step(step.name, step.times, 0.001) for step in STEPS]
     monkeypatch.setattr(plan, 'estimate', lambda *args, **kwargs: estimates)
-    monkeypatch.setattr(plan, 'AFTER', 8.0)
-    for name, seconds in (('loss', 0.2), ('predict', 3.0)):  # all iterations would take 80 s
+    monkeypatch.setattr(plan, 'AFTER', 20.0)
+    for name, seconds in (('loss', 0.3), ('predict', 3.0)):  # all iterations would take 120 s
         monkeypatch.setattr(LabelPENet, name, slower(getattr(LabelPENet, name), seconds))
-    settings = Settings('cuda', '', end=time.monotonic() + 30)
+    settings = Settings('cuda', '', end=time.monotonic() + 60)
     plan.fit(config, settings, notes)
     assert phase_lengths(config) == {'classification': 100, 'detection': 300}
     runner = train(config)
-    assert [hook.first for hook in runner.hooks if isinstance(hook, plan.StopTraining)] == ['classification']
+    assert [hook.first is not None for hook in runner.hooks if isinstance(hook, plan.StopTraining)] == [True]
     meta = score(config, last_checkpoint(config))['meta']
     assert settings.left() > 0
     assert (meta['test']['images'], meta['test']['images_in_split']) == (1, 2)
