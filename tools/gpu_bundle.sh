@@ -38,8 +38,8 @@ mkdir -p "$box/mmlabelpenet" "$box/wheels"
 git -C "$root" rev-parse HEAD >"$box/COMMIT" 2>/dev/null || fail "A bundle is made of a commit: $root is no git repository, or git is missing."
 git -C "$root" archive HEAD -- ':(exclude)mmlabelpenet/weights/*.pth' | tar -x -C "$box/mmlabelpenet"
 
-pack() {
-    tar -c -C "$box" "${@:2}" | xz -T0 | split -d -a 1 -b "${PART_MIB:-60}M" - "$out/$1.tar.xz.part"
+pack() { # ARCHIVE LEVEL PATH..., below the box
+    tar -c -C "$box" "${@:3}" | xz -T0 "-$2" | split -d -a 1 -b "${PART_MIB:-60}M" - "$out/$1.tar.xz.part"
 }
 
 # OpenMMLab's packages have no wheels on the index; built here they are pure Python.
@@ -69,17 +69,17 @@ for path in sys.argv[1:]:
         for file, content in files:
             wheel.writestr(file, content, ZIP_STORED)
 PY
-pack core COMMIT PYTHON_VERSION mmlabelpenet wheels
+pack core 6 COMMIT PYTHON_VERSION mmlabelpenet wheels
 
 if [ -n "$data" ]; then
     mkdir -p "$box/data"
     PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" "$python" -m mmlabelpenet.workbench.gpu_check.shrink "$data" "$box/data/VOCdevkit/$(basename "$data")"
-    pack data data/VOCdevkit
+    pack data 1 data/VOCdevkit
 fi
 if [ -n "$weights" ]; then
     mkdir -p "$box/data/weights"
     cp "$weights" "$box/data/weights/"
-    pack weights data/weights
+    pack weights 1 data/weights
 fi
 cp "$root/tools/gpu_unpack.sh" "$out/unpack.sh"
 du -h --apparent-size "$out"/* >&2

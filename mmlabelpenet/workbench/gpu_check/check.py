@@ -136,11 +136,13 @@ def check_folder(path: Path) -> None:
 
     Raises:
         FileExistsError: it holds something, but no earlier check.
-        OSError: it cannot be written.
+        OSError: it cannot be made or written.
     """
     try:
         make_folder(path)
         filled, reason = any(path.iterdir()), None if os.access(path, os.W_OK) else 'it is read-only'
+    except NotADirectoryError:
+        raise
     except OSError as error:
         filled, reason = False, error.strerror
     if reason:

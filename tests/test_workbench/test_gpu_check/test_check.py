@@ -52,8 +52,8 @@ def test_results_go_to_a_folder_of_their_own(tmp_path):
     (tmp_path / 'file').touch()
     for name, error, message in (
         ('mine', FileExistsError, 'holds other files and no earlier check'),
-        ('file', OSError, 'cannot be written'),
-        ('file/below', OSError, 'cannot be written'),
+        ('file', NotADirectoryError, 'Expected a folder at .*file., got a file'),
+        ('file/below', NotADirectoryError, 'Expected a folder at .*file., got a file'),
     ):
         with pytest.raises(error, match=message):
             command.main(['--device', 'cpu', '--out', str(tmp_path / name)])
