@@ -11,6 +11,8 @@ from functools import _lru_cache_wrapper
 from pathlib import Path
 from types import CodeType, FunctionType
 
+import pytest
+
 
 class Finder(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
     """Imports one module from a given source; a plugin of pytest, whose own importer would read the file."""
@@ -19,7 +21,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader)
         importlib.machinery.SourceFileLoader.__init__(self, name, str(path))
         self.source = source
 
-    def pytest_sessionstart(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:
         sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:

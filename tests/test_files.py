@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet.files import atomic_folder, atomic_write, copy_file, locked, make_folder, require_file, shipped, shown
+from mmlabelpenet import files
+from mmlabelpenet.files import atomic_folder, atomic_write, copy_file, locked, make_folder, remove_partial, require_file, shipped, shown
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -161,6 +162,13 @@ def test_a_lock_removes_what_killed_processes_left_and_nothing_else(tmp_path):
     with locked(tmp_path / 'run'):
         pass
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*') if path.is_file()) == sorted(kept)
+
+
+def test_what_another_process_removes_first_is_passed_over(tmp_path, monkeypatch):
+    (tmp_path / '.run.1-0.partial').touch()
+    monkeypatch.setattr(files, 'is_alive', lambda process: (tmp_path / f'.run.{process}-0.partial').unlink())
+    remove_partial(tmp_path / 'run')
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_copy_is_a_file_of_its_own(tmp_path, monkeypatch):

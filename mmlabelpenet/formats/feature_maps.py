@@ -36,7 +36,9 @@ def read_map(path: Path) -> Tensor | None:
             file.readinto(content)
     except OSError:
         return None
-    shape = np.frombuffer(content[4:20], np.int32) if len(content) >= 20 else np.zeros(4, np.int32)
+    if len(content) < 20:
+        return None
+    shape = np.frombuffer(content[4:20], np.int32)
     if zlib.crc32(memoryview(content)[4:]) != int.from_bytes(content[:4], 'little') or len(content) != 20 + 2 * int(shape.prod()):
         return None
     number, channels, height, width = shape.tolist()

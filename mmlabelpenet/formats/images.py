@@ -179,7 +179,7 @@ def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     ratio = max(max_side / max(image.shape[:2]), MIN_SIDE / min(image.shape[:2]))
     if not max_side or ratio >= 1:
         return np.ascontiguousarray(image)
-    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    size = round(image.shape[1] * ratio), round(image.shape[0] * ratio)
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
 
 

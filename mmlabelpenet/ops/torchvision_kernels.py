@@ -117,11 +117,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient of :func:`roi_align_forward` into ``grad_input`` (N, C, h, w).
-
-    Raises: as there.
-    """
-    _check_average(pool_mode)
+    """Write the gradient of :func:`roi_align_forward` into ``grad_input`` (N, C, h, w)."""
     dtype = _compute_dtype(grad_output)
     if sampling_ratio > 0 and grad_input.device.type == 'cpu' and grad_input[0, 0].numel() <= SMALL:
         gradient = grad_output.to(dtype), rois.to(dtype)

@@ -84,6 +84,13 @@ def test_an_object_that_comes_out_elsewhere_keeps_box_and_guess():
     np.testing.assert_array_equal(mask, guess)
 
 
+def test_a_cell_is_near_a_box_where_its_centre_is():
+    near = ColourCut(size=4)._inside(
+        [0, 2, 4, 8], (slice(0, 8), slice(0, 8)), 0.25
+    )  # centres at 1, 3, 5 and 7, limits -1 to 5 and 0.5 to 9.5
+    assert np.array_equal(near, np.outer([True] * 4, [True, True, False, False]))
+
+
 def test_a_pixel_halfway_between_cells_of_object_and_background_is_background(monkeypatch):
     monkeypatch.setattr(ColourCut, '_assign', lambda *_: np.array([[[-1, 1], [-1, 1]]], np.float32))
     cut = ColourCut(size=2, surroundings=0)

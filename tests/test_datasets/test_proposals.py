@@ -2,6 +2,7 @@ import json
 import pickle
 import tracemalloc
 import zipfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mmlabelpenet.datasets.proposal_records import ProposalRecord, canonical_ord
 from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, arrays_checksum, proposal_command, proposals_digest
 from mmlabelpenet.files import file_hash
+from mmlabelpenet.formats.mapped_arrays import ArrayFile
 
 DATA = Path(__file__).parents[1] / 'data'
 
@@ -111,6 +113,9 @@ def test_proposals_of_another_split_are_refused(path):
         proposals.check(['image0', 'x', 'y'])
     with pytest.raises(ValueError, match='Ask Ada'):
         proposals.check(['x'], 'Ask Ada.')
+    for act in (proposals.get, proposals.size, proposals.digest, proposals.image_hash):
+        with pytest.raises(ValueError, match='has no proposals for 1 of 1 images, the first: x'):
+            act('x')
     for read in (proposals.get, proposals.size):
         with pytest.raises(ValueError, match='no proposals for 1 of 1'):
             read('x')
@@ -202,10 +207,15 @@ def test_an_array_that_claims_more_than_the_file_holds_takes_no_memory(path):
             ProposalFile(path)
 
 
-def test_a_file_of_the_first_format_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path):
+def test_a_file_of_the_first_format_that_unpacks_to_more_than_a_hundred_times_its_size_is_refused(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / 'p.npz', image_ids=np.zeros(10**7, np.uint8))
     with pytest.raises(ValueError, match='it claims 10000128 bytes in a file of'):
         ProposalFile(tmp_path / 'p.npz')
+    size = (DATA / 'proposals_format1.npz').stat().st_size
+    for claimed, refused in ((100 * size, False), (100 * size + 1, True)):
+        monkeypatch.setattr(ArrayFile, 'claimed', lambda self, claimed=claimed: claimed)
+        with pytest.raises(ValueError, match='it claims') if refused else nullcontext():
+            ProposalFile(DATA / 'proposals_format1.npz')
 
 
 @pytest.mark.parametrize('number', [1, 2])

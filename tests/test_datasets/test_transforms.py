@@ -58,6 +58,11 @@ def test_proposals_may_come_as_boxes_of_mmdet_and_may_be_absent():
     assert packed['data_samples'].proposals.bboxes.shape == (0, 4)
 
 
+def test_an_image_without_classes_or_tags_packs():
+    given = {key: value for key, value in results().items() if key not in ('tags', 'num_classes')}
+    assert PackTagInputs()(given)['data_samples'].gt_image_labels.onehot.shape == (0,)
+
+
 def test_pseudo_labels_carry_their_weights():
     pseudo = PackTagInputs()(results(**LABELLED))['data_samples'].pseudo_instances
     assert pseudo.bboxes.tolist() == [[1, 1, 3, 3]] and pseudo.labels.tolist() == [2] and pseudo.weights.tolist() == [0.5]

@@ -10,6 +10,7 @@ import toy
 from training import PHASES, on_ranks, recorded, train, train_on_ranks
 
 from mmlabelpenet import apis
+from mmlabelpenet.engine import loops
 from mmlabelpenet.models.label_penet import LabelPENet
 
 
@@ -75,7 +76,10 @@ def test_an_update_takes_all_accumulated_batches_and_a_recurrent_iteration_makes
 
 
 @pytest.mark.parametrize('iteration', [pytest.param(3, marks=pytest.mark.slow), 5])
-def test_a_run_that_accumulates_resumes_with_the_same_bits(toy_root, tmp_path, iteration):
+def test_a_run_that_accumulates_resumes_with_the_same_bits(toy_root, tmp_path, monkeypatch, iteration):
+    said = []
+    monkeypatch.setattr(loops, 'print_log', lambda message, *_, **__: said.append(message[:19]))
+
     def run(work_dir, resume=False, **kwargs):
         config = toy.run_config(toy_root, work_dir, [('classification', 3), ('recurrent', 3)], interval=1, **kwargs)
         config.optim_wrapper.accumulative_counts = 2
@@ -87,7 +91,10 @@ def test_a_run_that_accumulates_resumes_with_the_same_bits(toy_root, tmp_path, i
         runner.train()
         return toy.weights(runner.model)
 
-    assert toy.different(run(tmp_path / 'whole'), run(tmp_path / 'again', resume=True)) == []
+    whole = run(tmp_path / 'whole')
+    assert 'No gradient is lost' not in said
+    assert toy.different(whole, run(tmp_path / 'again', resume=True)) == []
+    assert said.count('No gradient is lost') == 1
 
 
 def test_one_wrapped_rank_is_a_plain_run(toy_root, tmp_path):

@@ -124,6 +124,16 @@ def test_duplicate_is_wrong_and_lowers_ap_only_before_a_hit():
     assert single([0.9, 0.8, 0.7], [hit, hit, second], [False, False]) == pytest.approx(0.5 + 0.5 * 2 / 3)
 
 
+def test_difficult_objects_may_be_told_by_0_and_1():
+    boxes = np.array([[0, 0, 4, 4], [6, 0, 9, 4]])
+    found = Detections([0, 0], [0, 0], [0.9, 0.8], boxes)
+    for difficult in ([True, False], [1, 0]):
+        assert box_average_precisions(found, Objects([0, 0], [0, 0], boxes, difficult), 1)['area'].tolist() == [[1.0]]
+    assert box_average_precisions(found, Objects([0, 0], [0, 0], boxes, [1, 1]), 1)['area'].tolist() == [
+        [pytest.approx(np.nan, nan_ok=True)]
+    ]
+
+
 def test_detection_of_a_difficult_object_is_neither_right_nor_wrong():
     hit, second = [0, 0, 10, 10], [100, 0, 110, 10]
     assert single([0.9, 0.8, 0.7], [second, second, hit], [False, True]) == 1.0

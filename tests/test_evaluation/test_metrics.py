@@ -14,6 +14,7 @@ from random_images import SIZE
 from tiny_devkit import CLASSES, STAGES, devkit_images, write_devkit
 
 from mmlabelpenet import evaluation
+from mmlabelpenet.evaluation import metrics
 from mmlabelpenet.evaluation.functional import encode_masks
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.registry import METRICS
@@ -71,6 +72,16 @@ def test_options_of_mmengines_metrics_are_passed_on(tmp_path):
     metric = StageMetric(str(tmp_path), 'val', collect_device='gpu', prefix='voc')
     assert metric.collect_device == 'gpu' and metric.prefix == 'voc'
     assert StageMetric(str(tmp_path), 'val', collect_dir=str(tmp_path)).collect_dir == str(tmp_path)
+
+
+def test_images_that_were_not_predicted_are_counted(tmp_path, monkeypatch):
+    said, images = [], devkit_images(0, 3)
+    monkeypatch.setattr(metrics, 'print_log', lambda message, *_: said.append(message))
+    root = write_devkit(tmp_path, images)
+    run(root, samples_of(images))
+    assert not any(message.startswith('Only') for message in said)
+    run(root, samples_of(images)[:2])
+    assert [message for message in said if message.startswith('Only')] == ["Only 2 of 3 images of 'val' were predicted and scored."]
 
 
 @pytest.mark.parametrize('seed', range(8))

@@ -8,12 +8,13 @@ from toy import extractor
 from mmlabelpenet.registry import MODELS
 
 
-def test_only_the_last_map_is_read_and_the_first_may_have_other_channels():
-    last, single = MODELS.build(extractor(3, maps=2)), MODELS.build(extractor(3))
+@pytest.mark.parametrize('number', [2, 3])
+def test_only_the_last_map_is_read_and_the_others_may_have_other_channels(number):
+    last, single = MODELS.build(extractor(3, maps=number)), MODELS.build(extractor(3))
     torch.manual_seed(0)
-    maps, rois = (torch.rand(1, 5, 8, 8), torch.rand(1, 12, 8, 8)), torch.tensor([[0.0, 3, 4, 40, 50]])
-    assert last.num_inputs == 2
-    assert torch.equal(last(maps, rois), single(maps[1:], rois))
+    maps, rois = (*torch.rand(number - 1, 1, 5, 8, 8), torch.rand(1, 12, 8, 8)), torch.tensor([[0.0, 3, 4, 40, 50]])
+    assert last.num_inputs == number
+    assert torch.equal(last(maps, rois), single(maps[-1:], rois))
 
 
 @pytest.mark.parametrize('maps', [1, 2])
