@@ -85,9 +85,7 @@ def test_an_object_that_comes_out_elsewhere_keeps_box_and_guess():
 
 
 def test_a_cell_is_near_a_box_where_its_centre_is():
-    near = ColourCut(size=4)._inside(
-        [0, 2, 4, 8], (slice(0, 8), slice(0, 8)), 0.25
-    )  # centres at 1, 3, 5 and 7, limits -1 to 5 and 0.5 to 9.5
+    near = ColourCut(size=4)._inside([0, 2, 4, 8], (slice(0, 8), slice(0, 8)), 0.25)  # centres 1, 3, 5, 7; -1 < x < 5, 0.5 < y < 9.5
     assert np.array_equal(near, np.outer([True] * 4, [True, True, False, False]))
 
 
@@ -96,6 +94,11 @@ def test_a_pixel_halfway_between_cells_of_object_and_background_is_background(mo
     cut = ColourCut(size=2, surroundings=0)
     boxes, (mask,) = cut.boxes_and_masks(np.zeros((5, 5, 3), np.uint8), np.zeros((1, 5, 5), np.float32), torch.tensor([[0.0, 0, 5, 5]]))
     assert boxes.tolist() == [[3, 0, 5, 5]] and mask[:, 3:].all() and mask.sum() == 10
+
+
+def test_a_guess_of_one_half_is_background():
+    _, masks = ColourCut().boxes_and_masks(disc()[0], np.full((1, 90, 120), 0.5, np.float32), torch.tensor([[130.0, 100, 140, 110]]))
+    assert not masks.any()
 
 
 def test_no_object_is_none():

@@ -219,6 +219,16 @@ def test_maps_of_several_images_are_padded_with_zeros():
     assert stacked[1, :, 2].abs().sum() == 0 and stacked[0, :, :, 3].abs().sum() == 0 and stacked.sum() == 2 * (9 + 8)
 
 
+def test_a_backbone_that_trains_learns_beside_a_cache_as_without_it(toy_batch, tmp_path):
+    gradients = []
+    for more in ({}, dict(feature_cache=dict(dir=str(tmp_path)))):
+        net = toy.build(toy.model_config(**more))
+        torch.manual_seed(0)
+        total(net.loss(*copy.deepcopy(toy_batch), trains='forward')).backward()
+        gradients.append([parameter.grad for parameter in net.backbone.parameters()])
+    assert all(first.any() and torch.equal(first, second) for first, second in zip(*gradients, strict=True))
+
+
 def test_what_a_killed_training_had_half_written_is_removed(toy_net, image, tmp_path):
     ended = subprocess.Popen(['true'])
     ended.wait()

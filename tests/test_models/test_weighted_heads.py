@@ -201,10 +201,11 @@ def test_an_empty_image_beside_a_labelled_one_adds_no_gradient(feature, toy_batc
     assert feature.grad[0].any() and not feature.grad[1].any()
 
 
-def test_n_of_equation_4_is_the_mini_batch_whatever_weights_are_zero():
+@pytest.mark.parametrize('weights', [[0.5, 1.0, 0.25, 0, 0, 0], [0.5, 0, 0, 0, 0, 0], [0.0] * 6])
+def test_n_of_equation_4_is_the_mini_batch_whatever_weights_are_zero(weights):
     head = toy.build(toy.bbox_head())
     torch.manual_seed(0)
-    scores, labels, weights = torch.randn(6, 5), torch.tensor([0, 1, 4, 4, 4, 4]), torch.tensor([0.5, 1.0, 0.25, 0, 0, 0])
+    scores, labels, weights = torch.randn(6, 5), torch.tensor([0, 1, 4, 4, 4, 4]), torch.tensor(weights)
     found = head.loss(scores, None, None, labels, weights, None, None)['loss_cls']
     torch.testing.assert_close(found, (weights * torch.nn.functional.cross_entropy(scores, labels, reduction='none')).sum() / 6)
 

@@ -123,6 +123,8 @@ def test_the_log_says_once_which_kernels_serve(caplog):
     ops.log_kernels()
     ops.log_kernels()
     assert lines == [ops.kernels()]
+    served = importlib.util.find_spec(ops.EXTENSION).origin == 'mmlabelpenet.ops'
+    assert lines[0].startswith('torchvision' if served else "mmcv's compiled extension")
 
 
 @pytest.mark.parametrize('device', DEVICES)

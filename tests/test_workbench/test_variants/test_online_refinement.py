@@ -203,6 +203,13 @@ def test_the_head_has_three_branches_more_and_their_losses_are_means_over_images
     torch.testing.assert_close(torch.stack(list(losses.values())[1:]), expected)
 
 
+def test_the_classes_of_the_last_branch_rank_proposals_where_classes_rank_them(stage, samples):
+    stage.roi_head.rank = 'class'
+    for logits in logits_of(stage, samples):
+        assert torch.equal(stage.roi_head.ranking_scores(*logits), stage.roi_head.bbox_head.class_probs(logits[-1]))
+        assert torch.equal(stage.roi_head.ranking_scores(*logits[:2]), stage.roi_head.bbox_head.class_probs(logits[0]))
+
+
 def test_branches_teach_the_shared_layers_but_not_the_branches_of_multiple_instance_learning(stage, samples):
     losses = stage.loss(FEATURE, hand_over(samples, keep=KEEP))
     sum(value for name, value in losses.items() if 'refine' in name).backward()
