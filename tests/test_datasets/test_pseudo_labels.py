@@ -255,6 +255,7 @@ def store_with(**changes):
         (dict(images={}), r'`\$.images`'),
         (dict(info=[]), r'`\$.info`'),
         (dict(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), 'categories need different ids'),
+        (dict(images=[dict(id=k, img_id='a', height=20, width=30) for k in (1, 2)]), r'1 images appear twice in .*, the first: a\.'),
         (dict(category__name=3), r'`\$.categories\[0\].name`'),
     ],
 )

@@ -1,6 +1,7 @@
 """Kernels that serve mmcv.ops."""
 
 import importlib.machinery
+import importlib.util
 import subprocess
 import sys
 
