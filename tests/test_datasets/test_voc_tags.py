@@ -37,6 +37,13 @@ def build(root, **kwargs):
     return DATASETS.build(toy.dataset_config(root, **kwargs))
 
 
+def test_the_inputs_of_labels_are_named(toy_root):
+    inputs = build(toy_root, train=False, max_proposals=5, min_proposal_area=0.1).inputs()
+    assert {key: value for key, value in inputs.items() if key not in ('images', 'tags', 'proposals', 'pipeline')} == dict(
+        split='train', classes=list(RENDERED_CLASSES), max_proposals=5, min_proposal_area=0.1
+    )
+
+
 def same(a, b):
     assert torch.equal(a['inputs'], b['inputs'])
     a, b = a['data_samples'], b['data_samples']
