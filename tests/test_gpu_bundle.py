@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from mmlabelpenet.workbench.gpu_check.records import Report
+from mmlabelpenet.workbench.gpu_check.suites import FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 THERE = ('torch', 'torchvision', 'numpy', 'scipy', 'pip', 'setuptools')
@@ -67,8 +68,13 @@ def bundle(tmp_path_factory):
     shutil.rmtree(folder)
 
 
+def without_path():
+    """The environment, in which no other checkout is imported."""
+    return {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+
+
 def unpack(bundle, python, *words):
-    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'} | dict(PYTHON=str(python), PIP_NO_INDEX='1')
+    environment = without_path() | dict(PYTHON=str(python), PIP_NO_INDEX='1')
     return subprocess.run(['bash', str(bundle / 'unpack.sh'), *words], env=environment, capture_output=True, text=True)
 
 
@@ -89,6 +95,10 @@ def test_a_bundle_trains_an_iteration_of_each_phase_where_little_is_installed(ba
     assert {row[1] for row in tests.findings.tables[0].rows} == {'passed'}
     assert training.findings.facts['iterations of each phase'].count(' 1') == 5
     assert 'sliding windows' in training.findings.facts['proposals']
+    words = [bundle / 'venv/bin/python', '-m', 'pytest', '--collect-only', '-q', '-m', 'gpu', *(f'tests/{name}' for name in FILES)]
+    found = subprocess.run(words, cwd=bundle / 'mmlabelpenet', env=without_path(), capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert all(f'tests/{name}::' in found.stdout for name in FILES)
 
 
 @pytest.mark.slow

@@ -119,7 +119,8 @@ def main(argv: list[str] | None = None) -> int:
         report.sections = outcomes
         write(args.out / 'gpu_check.json', report)
         last = outcomes[-1]
-        say(f'{last.title}: {last.state}, {last.seconds:.0f} s' + ''.join(f'\n    {text}' for text in last.findings.problems))
+        result = f', {last.findings.result}' if last.findings.result else ''
+        say(f'{last.title}: {last.state}, {last.seconds:.0f} s{result}' + ''.join(f'\n    {text}' for text in last.findings.problems))
         import_module(PAGE).write_page(page, 'gpu_check.html', title='GPU check', report=report)
 
     with locked(args.out):

@@ -22,6 +22,8 @@ def environment(settings: Settings, notes: Notebook) -> None:
     from mmlabelpenet.apis.receipt import git_commit, package_versions
     from mmlabelpenet.datasets.selective_search import is_available
 
+    kind = torch.cuda.get_device_name(0) if settings.device == 'cuda' else 'CPU'
+    notes.result(f'{kind}, PyTorch {torch.__version__}')
     notes.fact('commit', git_commit() or bundled_commit())
     for name, version in package_versions().items():
         notes.fact(name, version)

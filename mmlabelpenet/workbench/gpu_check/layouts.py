@@ -23,7 +23,7 @@ def layouts(settings: Settings, notes: Notebook) -> None:
     image = torch.rand(1, 3, *size, device=settings.device)
     with torch.no_grad():
         feature = backbone(image)[-1]
-    first: dict[str, float] = {}
+    first, best = dict[str, float](), dict[str, tuple[float, str]]()
     for name, module, value, trains in (('backbone', backbone, image, False), ('tail', tail, feature, True)):
         for variant, run in variants(module, value, trains, settings.small):
             try:
@@ -32,6 +32,9 @@ def layouts(settings: Settings, notes: Notebook) -> None:
                 notes.problem(f'{name}, {variant}: {type(error).__name__}: {error}'[:500])
                 continue
             ratio = round(first.setdefault(name, seconds) / seconds, 2)
+            best[name] = max(best.get(name, (0.0, '')), (ratio, variant))
+            faster = ', '.join(f'{part} {times} times as fast by {way}' for part, (times, way) in best.items() if times > 1)
+            notes.result(faster or 'nothing is faster than float32')
             notes.row('Backbone and tail of VGG-16', HEAD, [name, variant, round(1000 * seconds, 2), ratio])
 
 

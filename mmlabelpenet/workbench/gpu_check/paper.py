@@ -57,11 +57,16 @@ def paper(settings: Settings, notes: Notebook) -> None:
     MMLogger.get_current_instance().setLevel('ERROR')
     init_default_scope('mmlabelpenet')
     size, proposals = SMALL if settings.small else LARGE
-    notes.fact('image, proposals', f'{size[1]}x{size[0]}, {proposals}' + (', thin heads: hours are of this size' if settings.small else ''))
+    notes.fact(
+        'image, proposals', f'{size[1]}x{size[0]}, {proposals}' + (', thin heads: hours are those of this size' if settings.small else '')
+    )
     notes.fact('images per batch', paper_config(size, proposals).train_dataloader.batch_size)
     hours = {
         precision: measure(settings, notes, precision, PHASES) for precision in ('float32', *list(DTYPES)[: 1 if settings.small else None])
     }
+    told = ', '.join(f'{precision} {each:.1f}' for precision, each in hours.items() if each is not None)
+    size_of = ' at this small size' if settings.small else ''
+    notes.result(f'hours of all phases{size_of}: {told}' if told else 'no precision works')
     labels = measure(settings, notes, ANY, LABEL_PASSES)
     for precision, iterations in hours.items():
         if iterations is not None and labels is not None:

@@ -48,8 +48,9 @@ class Table(msgspec.Struct):
 
 
 class Findings(msgspec.Struct):
-    """Measurements of a section so far: single values, tables, and problems that did not end it."""
+    """Measurements of a section so far: the main result in some words, single values, tables, and problems that did not end it."""
 
+    result: str = ''
     facts: dict[str, Cell] = {}
     tables: list[Table] = []
     problems: list[str] = []
@@ -93,6 +94,11 @@ class Notebook:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self.findings = path, Findings()
+
+    def result(self, text: str) -> None:
+        """Note the main result so far; the page begins with it."""
+        self.findings.result = text
+        self._write()
 
     def fact(self, name: str, value: Cell) -> None:
         """Note a single value."""

@@ -23,8 +23,20 @@ class _Results:
             return
         self.counts[report.outcome] += 1
         name = report.nodeid.removeprefix('tests/')
-        self.notes.row('Results', ['test', 'result', 'seconds'], [name, report.outcome, round(report.duration, 1)])
-        self.notes.fact('tests passed, failed, skipped', ', '.join(str(self.counts[key]) for key in ('passed', 'failed', 'skipped')))
+        cells = [name, report.outcome, round(report.duration, 1)]
+        if report.outcome == 'passed':
+            self.notes.row('Passed', ['test', 'result', 'seconds'], cells)
+        else:
+            self.notes.row('Failed or skipped', ['test', 'result', 'seconds', 'reason'], [*cells, reason(report)])
+        self.notes.result(', '.join(f'{self.counts[key]} {key}' for key in ('passed', 'failed', 'skipped')))
+
+
+def reason(report) -> str:  # noqa: ANN001  pytest's
+    """Why a test failed or was skipped, in a line."""
+    if report.outcome == 'skipped':
+        return str(report.longrepr[-1])
+    crash = getattr(report.longrepr, 'reprcrash', None)
+    return (str(report.longrepr) if crash is None else crash.message).partition('\n')[0][:300]
 
 
 def tests(settings: Settings, notes: Notebook) -> None:

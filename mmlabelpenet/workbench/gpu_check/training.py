@@ -47,6 +47,8 @@ def training(settings: Settings, notes: Notebook) -> None:
     table = test(config, last_checkpoint(config), out=f'{settings.out}/training/metrics.json')
     tested = table.pop('meta')['test']
     title = f'Metrics on {tested["images"]} of {tested["images_in_split"]} test images, in percent'
+    last = list(table.values())[-1]
+    notes.result(f'box AP {last[SHOWN[0]]:.1f} on {tested["images"]} images' if last.get(SHOWN[0]) is not None else 'no metrics')
     for stage, values in table.items():
         notes.row(title, ['stage', *SHOWN], [stage, *('–' if values.get(name) is None else round(values[name], 1) for name in SHOWN)])
 

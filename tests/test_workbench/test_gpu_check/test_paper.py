@@ -37,6 +37,7 @@ def test_label_passes_are_measured_once_and_after_the_phases_of_every_precision(
         'hours of the whole schedule, float32': 1.5,
         'hours of the whole schedule, bf16': 1.5,
     }
+    assert notes.findings.result == 'hours of all phases: float32 1.0, bf16 1.0'
     assert notes.findings.problems == ['phases, fp16: RuntimeError: no fp16 here']
 
 

@@ -120,6 +120,9 @@ def test_the_report_survives_a_round_trip_and_its_page_escapes_what_was_found(tm
     notes = Notebook(tmp_path / 'found.json')
     notes.fact('GPU', '<b>&')
     notes.problem('a problem')
+    notes.result('the main result')
+    for number in range(26):
+        notes.row('A long table', ['name'], [f'row {number}'])
     notes.row('Times', ['name', 'ms'], ['one', None])
     outcome = sections.Outcome('a', 'A title', 'in seconds', 'cut off', 1.4, 2.0, read_findings(tmp_path / 'found.json'), 'the end')
     report = Report('cuda', 8.0, 'now', [outcome])
@@ -129,6 +132,8 @@ def test_the_report_survives_a_round_trip_and_its_page_escapes_what_was_found(tm
         'Run on a GPU, 8 minutes',
         '&lt;b&gt;&amp;',
         'a problem',
+        'the main result',
+        'A long table: 26 rows',
         'A title',
         'in seconds',
         'Cut off after 1 s',

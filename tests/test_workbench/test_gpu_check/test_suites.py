@@ -53,14 +53,14 @@ def test_each_result_is_noted_and_failures_are_an_error(tmp_path, monkeypatch):
     notes = Notebook(tmp_path / 'found.json')
     with pytest.raises(ChildProcessError, match='exit status 1'):
         suites.tests(Settings('cpu', str(tmp_path)), notes)
-    (table,) = notes.findings.tables
-    assert [row[:2] for row in table.rows] == [
-        ['test_gpu.py::test_right', 'passed'],
-        ['test_gpu.py::test_wrong', 'failed'],
-        ['test_gpu.py::test_none', 'skipped'],
-        ['test_gpu.py::test_broken', 'failed'],
+    passed, others = notes.findings.tables
+    assert [row[:2] for row in passed.rows] == [['test_gpu.py::test_right', 'passed']]
+    assert [[row[0].removeprefix('test_gpu.py::'), row[1], row[3]] for row in others.rows] == [
+        ['test_wrong', 'failed', 'assert 1 == 2'],
+        ['test_none', 'skipped', 'Skipped: unconditional skip'],
+        ['test_broken', 'failed', 'ValueError'],
     ]
-    assert notes.findings.facts == {'tests passed, failed, skipped': '1, 2, 1'}
+    assert notes.findings.result == '1 passed, 2 failed, 1 skipped'
 
 
 def test_an_installation_without_tests_says_so(tmp_path, monkeypatch):
