@@ -299,6 +299,7 @@ def test_a_segmentation_that_cannot_be_drawn_is_named_when_it_is_read(tmp_path, 
 def test_a_code_of_ten_gigapixels_takes_no_memory():
     images = dict(image__height=None, image__width=None)
     store = PseudoLabelStore(store_with(annotation__segmentation=dict(size=[100_000, 100_000], counts=[0, 10**10]), **images))
+    assert store.size('a') == (0, 0)
     with pytest.raises(ValueError, match='has more than 178 megapixels'):
         store.instances('a')
 

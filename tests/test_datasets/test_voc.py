@@ -377,6 +377,13 @@ def test_masks_have_the_labels_of_the_class_image_and_unwanted_classes_are_backg
     assert everything.class_mask('a').tolist() == [[12, 12, 255, 15], [12, 12, 0, 15]]
 
 
+def test_an_object_is_of_the_class_that_most_of_its_pixels_name(root):
+    save_indices(root / 'SegmentationObject/a.png', [[1] * 8 + [2] * 3])
+    save_indices(root / 'SegmentationClass/a.png', [[0, 0, 0, 255, 255, 255, 1, 1, 0, 0, 255]])
+    masks = VOCDevkit(root, VOC_CLASSES).instance_masks('a')
+    assert masks.labels.tolist() == [VOC_CLASSES.index('aeroplane')] and masks.masks.tolist() == [[[True] * 8 + [False] * 3]]
+
+
 def test_images_without_masks_say_so(root):
     devkit = VOCDevkit(root, CLASSES)
     assert devkit.instance_masks('b') is None

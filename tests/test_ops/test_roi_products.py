@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmlabelpenet.ops import torchvision_kernels
-from mmlabelpenet.ops.roi_products import roi_align_gradient
+from mmlabelpenet.ops.roi_products import bin_weights, roi_align_gradient
 
 
 @pytest.fixture
@@ -24,6 +24,11 @@ def test_the_gradient_is_that_of_the_kernel(rois, samples, grid, aligned):
     expected = torch.ops.torchvision._roi_align_backward(gradient, rois, 1 / 16, *grid, *shape, samples, aligned)
     found = roi_align_gradient(gradient, rois, shape, 1 / 16, samples, aligned)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_are_made_where_the_rois_are():
+    ends = torch.zeros(3, device='meta'), torch.ones(3, device='meta')  # a second device that every machine has
+    assert bin_weights(*ends, bins=2, samples=2, size=5).shape == (3, 2, 5)
 
 
 def test_products_take_the_kernels_place_for_small_maps_alone(rois, monkeypatch):
