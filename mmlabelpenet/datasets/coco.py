@@ -14,9 +14,9 @@ import msgspec
 from ..files import require_file
 from ..formats.file_names import below
 from ..formats.image_names import check_distinct, identities
+from ..formats.tag_files import tags_from_file
 from ..schema import read_json
 from .image_set import ImageSet
-from .tag_files import tags_from_file
 
 Id = int | str | float
 

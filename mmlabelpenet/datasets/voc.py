@@ -8,9 +8,9 @@ from pathlib import Path
 from ..files import require_file
 from ..formats.file_names import checked_name
 from ..formats.image_names import identities, is_image_name, read_image_list
+from ..formats.tag_files import tags_from_file, tags_from_lists, tags_from_xml
 from ..schema import read_text
 from .image_set import ImageSet
-from .tag_files import tags_from_file, tags_from_lists, tags_from_xml
 
 VOC_CLASSES = (
     'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',

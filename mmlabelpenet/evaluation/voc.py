@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.tag_files import is_difficult, parse_xml, unknown_tag
 from ..datasets.voc import VOCImages
 from ..formats.file_names import below
 from ..formats.images import read_indices
+from ..formats.tag_files import is_difficult, parse_xml, unknown_tag
 from .devkit import VOID, Devkit, Masks, Objects, void_of
 
 

@@ -1,1 +1,1 @@
-"""Formats of files, which know nothing of the method: images and their names, masks as run-length codes, arrays."""
+"""Formats of files, which know nothing of the method: images and their names, tags, masks as run-length codes, arrays."""

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmlabelpenet.datasets.tag_files import join_tags, parse_xml, split_tags
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.formats.tag_files import join_tags, parse_xml, split_tags
 
 CLASSES = ('cat', 'dog', 'sheep')
 # image -> (name, difficult, 1-based inclusive box)

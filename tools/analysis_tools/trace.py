@@ -35,7 +35,7 @@ def find_data(inferencer, image: str, tags: list[str] | None):
         ValueError: an unknown class, no such image, or no tags.
     """
     from mmlabelpenet.apis.config import build_dataset, config_devkit
-    from mmlabelpenet.datasets.tag_files import unknown_tag
+    from mmlabelpenet.formats.tag_files import unknown_tag
 
     classes = inferencer.classes
     for name in tags or ():

@@ -7,8 +7,8 @@ from xml.etree.ElementTree import Element, tostring
 import numpy as np
 from PIL import Image
 
-from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.files import atomic_folder, file_hash
+from mmlabelpenet.formats.tag_files import parse_xml
 from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run
 from mmlabelpenet.workbench.gpu_check.training import devkit_splits

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mmlabelpenet.datasets.tag_files import parse_xml
 from mmlabelpenet.evaluation.devkit import VOID
 from mmlabelpenet.evaluation.overlaps import box_iou
 from mmlabelpenet.evaluation.voc import read_box
 from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.rle import checked_rle, decode_mask
+from mmlabelpenet.formats.tag_files import parse_xml
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 from mmlabelpenet.workbench.voc_files import whole_corners
 

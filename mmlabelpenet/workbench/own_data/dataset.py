@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.datasets.tag_files import join_tags
 from mmlabelpenet.files import atomic_folder, copy_file, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, misnamed_images, read_rgb, unusable
+from mmlabelpenet.formats.tag_files import join_tags
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.own_data.splits import stratified_split

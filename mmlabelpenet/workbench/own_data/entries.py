@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from mmlabelpenet.datasets.tag_files import split_tags
+from mmlabelpenet.formats.tag_files import split_tags
 from mmlabelpenet.schema import short
 
 SEPARATORS = ';,|'

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.tag_files import unknown_tag
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.formats.image_names import without_suffix
+from mmlabelpenet.formats.tag_files import unknown_tag
 from mmlabelpenet.workbench.exports.folder import replace_files
 from mmlabelpenet.workbench.exports.labels import has_mask
 from mmlabelpenet.workbench.exports.voc import write_label_map, write_labels

@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 
 import msgspec
 
-from mmlabelpenet.datasets.tag_files import is_difficult, parse_xml
+from mmlabelpenet.formats.tag_files import is_difficult, parse_xml
 from mmlabelpenet.schema import read_json, read_text, short
 from mmlabelpenet.workbench.imports.yolo import yolo_names
 from mmlabelpenet.workbench.own_data.entries import Entry, plain

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.datasets.coco import AnnotationFile, Id, read_coco
-from mmlabelpenet.datasets.tag_files import distinct_names
 from mmlabelpenet.formats.image_names import is_image_name
+from mmlabelpenet.formats.tag_files import distinct_names
 from mmlabelpenet.schema import decode_json, short
 from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain
 

@@ -26,7 +26,7 @@ from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
 
 MASKS = ('SegmentationClass', 'SegmentationObject')
 WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.caffemodel')
-_NAMES_ONLY = {'datasets.tag_files.tags_from_xml', 'datasets.coco.read_names'}
+_NAMES_ONLY = {'formats.tag_files.tags_from_xml', 'datasets.coco.read_names'}
 
 
 @dataclass
@@ -157,7 +157,7 @@ def kind_of(path: str, ways: Iterable[tuple[str, ...]], declared: Iterable[str] 
 
     >>> kind_of('/data/VOC2007/SegmentationObject/000007.png', [()])
     'masks'
-    >>> kind_of('/data/VOC2007/Annotations/000007.xml', [('datasets.tag_files.parse_xml', 'datasets.tag_files.tags_from_xml')])
+    >>> kind_of('/data/VOC2007/Annotations/000007.xml', [('formats.tag_files.parse_xml', 'formats.tag_files.tags_from_xml')])
     'names in annotations'
     """
     parts, suffix = Path(path).parts, Path(path).suffix.lower()

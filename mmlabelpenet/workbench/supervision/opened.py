@@ -33,7 +33,7 @@ def files_opened() -> Iterator[Opened]:
 
     Yields:
         A dict that fills: absolute path -> the ways in which it was opened, each the functions of this package on the way to it, the
-        innermost first (``datasets.tag_files.parse_xml``); empty where none was. Code, and what belongs to the system, is left out.
+        innermost first (``formats.tag_files.parse_xml``); empty where none was. Code, and what belongs to the system, is left out.
 
     >>> with files_opened() as opened:
     ...     _ = Path(mmlabelpenet.__file__).read_text(), open('pyproject.toml').close()

@@ -65,9 +65,7 @@ def test_the_way_names_the_functions_of_the_package_innermost_first(toy_root):
         devkit.objects(image_id)
     ((path, ways),) = opened.items()
     assert path.endswith(f'Annotations/{image_id}.xml')
-    assert ways == {
-        ('datasets.tag_files._bounded_tree', 'datasets.tag_files.parse_xml', 'evaluation.voc._objects', 'evaluation.voc.objects')
-    }
+    assert ways == {('formats.tag_files._bounded_tree', 'formats.tag_files.parse_xml', 'evaluation.voc._objects', 'evaluation.voc.objects')}
 
 
 def test_relative_paths_are_made_absolute_and_two_blocks_see_the_same(tmp_path):

@@ -18,9 +18,9 @@ import msgspec
 from defusedxml.ElementTree import iterparse
 
 from ..files import require_file
-from ..formats.file_names import below, checked_name
-from ..formats.image_names import without_suffix
 from ..schema import decode_json, read_text, short
+from .file_names import below, checked_name
+from .image_names import without_suffix
 
 _LARGEST_XML, _DEEPEST = 1 << 22, 64  # bytes, which hold 18,000 objects, and levels, of which an annotation file has three or four
 _SHOWN = 8  # classes in an error
