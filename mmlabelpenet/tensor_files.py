@@ -6,6 +6,7 @@ Its own differ by release: 0.10.7 leaves ``weights_only`` to PyTorch, whose rele
 onedl-mmengine falls back to a plain ``torch.load``, which runs code, where the safe one refuses a file.
 """
 
+import errno
 import pickle
 import re
 import struct
@@ -63,7 +64,9 @@ def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
         with torch.serialization.safe_globals(SAFE), warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of what is refused anyway
             content = torch.load(path, map_location=map_location, weights_only=True)
-    except (*_MALFORMED, pickle.PickleError, struct.error, zipfile.BadZipFile) as error:
+    except (*_MALFORMED, pickle.PickleError, struct.error, zipfile.BadZipFile, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # else an archive whose members would begin before the file
+            raise
         raise ValueError(f'{source} cannot be read as a checkpoint ({_reason(error)}). Expected a file that training wrote.') from error
     if isinstance(content, dict):
         state = content.get('state_dict', content)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -495,6 +496,15 @@ def test_training_images_are_drawn_after_augmentation(toy_root, tmp_path, load_t
         [str(tmp_path / 'config.py'), '--output-dir', str(tmp_path / 'drawn'), '--images', '2']
     )
     assert len(list((tmp_path / 'drawn').glob('*.jpg'))) == 2
+
+
+def test_a_drawing_takes_the_place_of_no_photo(toy_root, tmp_path, load_tool):
+    training(toy_root, tmp_path).dump(tmp_path / 'config.py')
+    photos = shutil.copytree(toy_root / 'JPEGImages', tmp_path / 'photos')
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    with pytest.raises(FileExistsError, match='is not of an earlier run.*so it is not replaced'):
+        load_tool('analysis_tools/browse_dataset.py').main([str(tmp_path / 'config.py'), '--output-dir', str(photos), '--images', '2'])
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
 
 
 def test_the_arithmetic_of_each_stage_is_counted(model, load_tool, capsys):

@@ -172,3 +172,13 @@ def test_every_reader_of_mmengine_refuses_weights_that_are_not_real_numbers(tmp_
     torch.save({name: value.to(kind) for name, value in torch.nn.Linear(2, 3).state_dict().items()}, tmp_path / 'a.pth')
     with pytest.raises(ValueError, match="The tensor 'weight' of .*a.pth is "):
         load_checkpoint(torch.nn.Linear(2, 3), str(tmp_path / 'a.pth'))
+
+
+def test_an_archive_whose_members_would_begin_before_the_file_is_damaged(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
+        archive.writestr('a', 'b')
+    content = bytearray((tmp_path / 'a.pth').read_bytes())
+    content[-6] += 10  # where the table of members begins
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(ValueError, match='a.pth cannot be read as a checkpoint'):
+        read_tensors(tmp_path / 'a.pth')

@@ -5,18 +5,22 @@ Trainings and dumps are in ``tests/test_apis``. Commands that are not listed wri
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from mmlabelpenet import predict
 from mmlabelpenet.commands import export, own_data, selective_search
+from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import locked
+from mmlabelpenet.workbench.experiments.generator_comparison import compare_generators
 from mmlabelpenet.workbench.exports.folder import replace_files
 from mmlabelpenet.workbench.join_voc import join_devkits
 from mmlabelpenet.workbench.own_data.dataset import make_own_data
 from mmlabelpenet.workbench.own_data.importing import import_labels
 from mmlabelpenet.workbench.quickstart import __main__ as quickstart
-from mmlabelpenet.workbench.quickstart.rendered import render_dataset
+from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, render_dataset
+from mmlabelpenet.workbench.supervision.labels_from_annotations import labels_from_annotations
 
 
 @pytest.fixture(scope='module')
@@ -71,6 +75,14 @@ COMMANDS = {  # what is given, and the place that it writes
     'render_voc.py': (lambda root, place: render_dataset(place), 'rendered'),
     'join_voc.py': (lambda root, place: join_devkits([root / 'kit'], place, 'train', 'test'), 'joined'),
     'quickstart': (lambda root, place: quickstart.main(['--work-dir', str(place.parent)]), 'quick/quickstart.json'),
+    'compare_generators.py': (
+        lambda root, place: compare_generators([SimpleNamespace(filename='a.py')], ['a.pth'], 'detection', place),
+        'out',
+    ),
+    'labels_from_annotations.py': (
+        lambda root, place: labels_from_annotations(VOCDevkit(root / 'kit', RENDERED_CLASSES), 'train', place),
+        'labels.json',
+    ),
     'a folder of files': (lambda root, place: replace_files(place, lambda folder: 1 / 0), 'out'),
 }
 

@@ -160,10 +160,11 @@ class Trial:
     def _kill_again_and_again(self, work_dir, kills, seed, least_ends):
         assert self.resume_until(work_dir / 'whole', 10**9) is None
         expected = torch.load(work_dir / 'whole/end.pth')
-        rng, hit, ends = random.Random(seed), Counter(), 0
-        while sum(hit.values()) < kills or ends < least_ends:
+        rng, hit, ends, place = random.Random(seed), Counter(), 0, None
+        while sum(hit.values()) < kills or ends < least_ends or place is not None:  # the last run comes to its end
             folder = work_dir / f'run_{ends}'
-            place = self.resume_until(folder, rng.randint(1, 30), rng.uniform(0, 0.03), rng)
+            ticks = rng.randint(1, 30) if sum(hit.values()) < kills else 10**9
+            place = self.resume_until(folder, ticks, rng.uniform(0, 0.03), rng)
             assert all(is_whole(path) for path in folder.glob('iter_*.pth'))
             if place is not None:
                 hit[place] += 1

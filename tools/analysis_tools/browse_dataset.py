@@ -30,15 +30,20 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.datasets.samplers import evenly_spread
     from mmlabelpenet.formats.images import jpeg_bytes
     from mmlabelpenet.progress import track
+    from mmlabelpenet.workbench.exports.folder import replace_files
     from mmlabelpenet.workbench.report.training_images import draw_sample
 
     dataset = build_dataset(load_config(args.config, args.cfg_options), 'train')
     dataset.use_pseudo_labels(str(args.labels) if args.labels else None)
-    for index in track(evenly_spread(len(dataset), args.images), 'images'):
-        item = dataset[index]
-        path = args.output_dir / f'{item["data_samples"].img_id}.jpg'
-        make_folder(path.parent)
-        path.write_bytes(jpeg_bytes(draw_sample(item, dataset.metainfo['classes']), quality=90))
+
+    def write(folder: Path) -> None:
+        for index in track(evenly_spread(len(dataset), args.images), 'images'):
+            item = dataset[index]
+            path = folder / f'{item["data_samples"].img_id}.jpg'
+            make_folder(path.parent)
+            path.write_bytes(jpeg_bytes(draw_sample(item, dataset.metainfo['classes']), quality=90))
+
+    replace_files(args.output_dir, write)
     say(f'Wrote drawings to {args.output_dir}')
 
 

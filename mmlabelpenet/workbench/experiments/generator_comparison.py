@@ -12,6 +12,7 @@ from mmlabelpenet.apis.config import build_dataset, config_devkit, recipe_hash, 
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import LabelPass
+from mmlabelpenet.files import locked
 from mmlabelpenet.workbench.experiments.collect import Result
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
@@ -59,11 +60,15 @@ def compare_generators(
         configs: the base first.
         checkpoints: of the base, one of each seed.
         out: folder of all stores, ``<out>/<config name>/<number of the checkpoint>/<stage>.json``.
+
+    Raises:
+        ValueError: as :func:`measure_labels`; also where another process writes there.
     """
     results: dict[str, list[Result]] = {}
-    for config in configs:
-        name = Path(config.filename).stem
-        results[name] = [
-            measure_labels(config, path, stage, Path(out) / name / str(number), max_images) for number, path in enumerate(checkpoints)
-        ]
+    with locked(out):
+        for config in configs:
+            name = Path(config.filename).stem
+            results[name] = [
+                measure_labels(config, path, stage, Path(out) / name / str(number), max_images) for number, path in enumerate(checkpoints)
+            ]
     return results

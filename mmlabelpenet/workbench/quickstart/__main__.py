@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmlabelpenet.files import file_hash, locked, shipped, shown
+from mmlabelpenet.files import atomic_write, file_hash, locked, shipped, shown
 from mmlabelpenet.options import option_words, seed
 from mmlabelpenet.progress import clock
 from mmlabelpenet.terminal import AGAIN, new_parser, run, say
@@ -183,7 +183,8 @@ def collect_log(work_dir: Path) -> None:
     from mmlabelpenet.apis.run_note import run_files
 
     logs = [path for path in run_files(work_dir, '*.log') if path.stem == path.parent.name]
-    (work_dir / 'train.log').write_text(''.join(path.read_text(errors='replace') for path in logs))
+    with atomic_write(work_dir / 'train.log') as file:
+        file.writelines(path.read_text(errors='replace') for path in logs)
 
 
 def parse_args(argv: list[str] | None = None) -> Plan:

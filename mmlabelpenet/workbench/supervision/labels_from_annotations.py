@@ -11,6 +11,7 @@ from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.devkit import Devkit, Masks, Objects
 from mmlabelpenet.evaluation.overlaps import box_iou, encode_masks
+from mmlabelpenet.files import locked
 from mmlabelpenet.progress import track
 from mmlabelpenet.structures import pseudo_instances
 
@@ -32,10 +33,14 @@ def labels_from_annotations(devkit: Devkit, split: str, path: str | Path, min_io
 
     Raises:
         FileNotFoundError: the split, an image or its annotations are missing.
-        ValueError: they are damaged.
+        ValueError: they are damaged, or another process writes the store.
     """
     image_ids = devkit.image_ids(split)
-    writer = PseudoLabelWriter(path, dict(supervision=SUPERVISION, split=split))
+    with locked(path):
+        return _write_labels(devkit, image_ids, PseudoLabelWriter(path, dict(supervision=SUPERVISION, split=split)), min_iou)
+
+
+def _write_labels(devkit: Devkit, image_ids: list[str], writer: PseudoLabelWriter, min_iou: float) -> PseudoLabelStore:
     for image_id in track(image_ids, 'images'):
         image, size, objects = devkit.image_path(image_id), devkit.image_size(image_id), devkit.objects(image_id)
         kept = Objects(*(values[~objects.difficult] for values in (objects.bboxes, objects.labels, objects.difficult)))
