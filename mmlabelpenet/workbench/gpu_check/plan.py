@@ -17,9 +17,9 @@ from mmlabelpenet.workbench.experiments.estimate import Step, estimate
 from mmlabelpenet.workbench.gpu_check.paper import HEAD, row
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
-LABELS, TRAINING = 0.25, 0.55  # of the time: label passes, and these with all iterations, as estimated; what is left is for testing
-LATEST = 0.7  # of the time: where training takes longer than estimated, its phases end early from then on
-AFTER = 10.0  # seconds kept after the last tested image: for images that are loaded already, and adding up
+LABELS, TRAINING = 0.2, 0.45  # of the time: label passes, and these with all iterations, as estimated; what is left is for testing
+LATEST = 0.55  # of the time: where training takes longer than estimated, its phases end early from then on
+AFTER = 15.0  # seconds kept after the last tested image: for images that are loaded already, and adding up
 FEWEST = 4  # images, at least, and on a CPU
 
 

@@ -39,7 +39,7 @@ def test_phases_are_shortened_by_one_factor_and_images_left_out_so_that_tests_ha
 
     assert shortened(1e6) == (50, {'classification': 100, 'detection': 300})
     assert shortened((200 + 50) / plan.TRAINING) == (50, {'classification': 50, 'detection': 150})
-    assert shortened(100) == (25, {'classification': 7, 'detection': 22})  # labels 25 s, iterations 29, tests the rest
+    assert shortened(100) == (20, {'classification': 6, 'detection': 18})  # labels 20 s, iterations 24, tests the rest
     assert not notes.findings.problems
     assert shortened(5)[0] == plan.FEWEST and notes.findings.problems[0].startswith('Labels of 4 images take about 4 s of 5 s')
 
