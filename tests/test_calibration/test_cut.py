@@ -33,6 +33,14 @@ def test_a_poor_guess_becomes_the_object(max_size):
     assert iou(cut, truth) > (0.95 if max_size != 80 else 0.9)
 
 
+def test_one_round_of_fitting_and_cutting_is_the_default(monkeypatch):
+    rounds, real = [], cv2.grabCut
+    monkeypatch.setattr(cv2, 'grabCut', lambda *given: rounds.append(given[5]) or real(*given))
+    for cut in (GrabCut(), GrabCut(iterations=3)):
+        cut(disc()[0], disc()[2], (34, 19, 86, 71))
+    assert rounds == [1, 3]
+
+
 def test_an_empty_guess_stands_for_the_box():
     image, truth, guess = disc()
     cut = GrabCut()(image, np.zeros_like(guess), (30, 15, 90, 75))

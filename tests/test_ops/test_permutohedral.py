@@ -90,3 +90,7 @@ def test_a_filter_whose_vertices_cannot_be_numbered_is_refused():
     features, _ = random_points(5, reach=1e5)
     with pytest.raises(ValueError, match='standard deviations of a filter are too small'):
         build_lattice(features)
+    far = torch.tensor([[0.0, 2.0**60]])  # as far as 63 bits reach
+    torch.testing.assert_close(build_lattice(far).filter(torch.tensor([[1.0], [3.0]])), torch.tensor([[5 / 6], [5 / 2]]))
+    with pytest.raises(ValueError, match='standard deviations of a filter are too small'):
+        build_lattice(2 * far)
