@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import toy
+from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 
@@ -12,7 +13,7 @@ from mmlabelpenet.calibration.backward import DetectionLabels
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import MaskAggregation, ProposalCalibration
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
-from mmlabelpenet.calibration.reading import head_masks, inference
+from mmlabelpenet.calibration.reading import Reading, head_masks, inference
 from mmlabelpenet.models.inference.views import crop_views
 
 GENERATORS = dict(
@@ -25,6 +26,11 @@ GENERATORS = dict(
 def labels_of(scene, name, generator=None, **kwargs):
     net, feature, samples, images = scene
     return toy.labels_of(net.stages[name].detector, generator or GENERATORS[name](**kwargs), feature, samples, images)
+
+
+@pytest.mark.parametrize('shape', [(5, 6), (5, 6, 3)])
+def test_the_size_of_an_image_leaves_its_channels_out(shape):
+    assert Reading((), DetDataSample(metainfo=dict(img_shape=shape)), InstanceData()).size == (5, 6)
 
 
 def readings_of(scene, name):
