@@ -229,7 +229,8 @@ def test_on_a_gpu_masks_are_those_of_the_cpu_in_every_run_and_batch():
 def test_a_crf_is_built_from_settings_or_by_the_name_of_a_preset():
     assert build_crf('deeplab') == DenseCRF() and build_crf(dict(iterations=3)) == DenseCRF(iterations=3) and build_crf(None) is None
     small = dict(bilateral_xy=40, bilateral_compat=6, gaussian_xy=2, iterations=5, max_size=320)
-    assert build_crf('small') == DenseCRF(**small) and build_crf('deeplab') == DenseCRF()
+    deeplab = dict(bilateral_xy=80, bilateral_rgb=13, bilateral_compat=10, gaussian_xy=3, gaussian_compat=3, iterations=10, max_size=500)
+    assert build_crf('small') == DenseCRF(**small) and build_crf('deeplab') == DenseCRF(**deeplab)
     assert build_crf(dict(preset='small', iterations=3)) == DenseCRF(**(crf_module.PRESETS['small'] | dict(iterations=3)))
     with pytest.raises(ValueError, match="no CRF preset 'deeplap'.*deeplab, small"):
         build_crf('deeplap')
