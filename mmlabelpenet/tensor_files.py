@@ -7,6 +7,7 @@ onedl-mmengine falls back to a plain ``torch.load``, which runs code, where the 
 """
 
 import errno
+import io
 import pickle
 import re
 import struct
@@ -23,7 +24,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_torchvision_models
 
-from mmlabelpenet.files import make_folder, require_file
+from mmlabelpenet.files import atomic_write, make_folder, require_file
 from mmlabelpenet.schema import short
 
 
@@ -74,6 +75,18 @@ def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
     if isinstance(content, dict) and isinstance(content.get('meta'), dict):
         content['meta'].pop('config', None)  # mmengine runs this text, of formats before its own, when it resumes
     return content
+
+
+def save_tensors(content: Any, path: str | Path) -> None:
+    """Write what :func:`read_tensors` reads; it appears whole.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk, which PyTorch tells as a ``RuntimeError`` where it writes by itself.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_write(path, 'wb') as file:
+        file.write(buffer.getbuffer())
 
 
 def check_real(state: Mapping[str, Any], source: str | Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import resource
 import tarfile
 import zipfile
 
@@ -17,7 +18,7 @@ from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.published import describe, publish, to_state_dict
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.models.weights import ImageNetWeights
-from mmlabelpenet.tensor_files import SAFE, read_tensors
+from mmlabelpenet.tensor_files import SAFE, read_tensors, save_tensors
 
 
 class Attribute:
@@ -182,3 +183,18 @@ def test_an_archive_whose_members_would_begin_before_the_file_is_damaged(tmp_pat
     (tmp_path / 'a.pth').write_bytes(content)
     with pytest.raises(ValueError, match='a.pth cannot be read as a checkpoint'):
         read_tensors(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('room', [0, 500, 4096, 40_000, 60_000, 79_000])
+def test_a_disk_without_room_is_told_as_such_wherever_the_writing_breaks_off(tmp_path, room):
+    (tmp_path / 'a.pth').write_bytes(b'old')
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(OSError, match='File too large'):
+            save_tensors({'a': torch.ones(10_000), 'b': torch.ones(10_000)}, tmp_path / 'a.pth')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b'old']
+    save_tensors({'a': torch.ones(2)}, tmp_path / 'a.pth')
+    assert read_tensors(tmp_path / 'a.pth')['a'].tolist() == [1, 1]

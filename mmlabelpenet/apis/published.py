@@ -18,9 +18,9 @@ from torch import Tensor
 from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, named_classes, read_checkpoint, read_state
 from mmlabelpenet.apis.config import build_model, config_classes, config_hash, recipe_hash
 from mmlabelpenet.apis.receipt import git_commit, package_versions
-from mmlabelpenet.files import atomic_write, file_hash
+from mmlabelpenet.files import file_hash
 from mmlabelpenet.schema import convert
-from mmlabelpenet.tensor_files import read_tensors
+from mmlabelpenet.tensor_files import read_tensors, save_tensors
 
 FORMAT = 'mmlabelpenet checkpoint'
 NEEDED_TO_RESUME = ('optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict')
@@ -205,12 +205,10 @@ def _receipt() -> dict[str, Any]:
 
 def _write_tensors(target: str | Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = _compact(state)
-    with atomic_write(target, 'wb') as file:
-        torch.save(state, file)
+    save_tensors(state, target)
     return state
 
 
 def _write(target: Path, state: Mapping[str, Tensor], meta: dict[str, Any]) -> Path:
-    with atomic_write(target, 'wb') as file:
-        torch.save(dict(meta=dict(meta, format=FORMAT), state_dict=_compact(state)), file)
+    save_tensors(dict(meta=dict(meta, format=FORMAT), state_dict=_compact(state)), target)
     return target

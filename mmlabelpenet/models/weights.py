@@ -18,14 +18,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from torch import nn
 
-from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import WEIGHT_INITIALIZERS
-from mmlabelpenet.tensor_files import check_like, read_tensors
+from mmlabelpenet.tensor_files import check_like, read_tensors, save_tensors
 
 from .published_weights import State, preset_of, rename_published
 
@@ -96,8 +94,7 @@ def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
 def convert_imagenet(source: str | Path, target: str | Path, arch: str, preset: str) -> State:
     """Write a published file as ``target``, from which backbone, tails and fcs can be initialised; returns its state dict."""
     state = load_imagenet(arch, preset, source)
-    with atomic_write(target, 'wb') as file:
-        torch.save({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, file)
+    save_tensors({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, target)
     return state
 
 
