@@ -1,8 +1,10 @@
 """Commands on the terminal: how they were called, lines for people, errors that end them with one line. Imports no framework."""
 
+import atexit
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 
@@ -89,10 +91,10 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
         interrupted: shown when the user stops it.
     """
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: threads that wait leave the processor to other processes
-    end_children()
-    end_with_launcher()
-    keep_temporary_files()
     try:
+        end_children()
+        end_with_launcher()
+        keep_temporary_files()
         status = main()
     except KeyboardInterrupt:
         sys.exit(interrupted)
@@ -105,6 +107,8 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
             raise
         reason = str(error).strip().partition('\n')[0][:200]
         sys.exit(f'Error: Memory ran out{f" ({reason})" if reason else ""}. Take smaller images or batches, or fewer workers.')
+    finally:
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # it runs first: nothing is left to be interrupted
     if status:
         sys.exit(status)
 

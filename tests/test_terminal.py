@@ -2,6 +2,7 @@ import ast
 import errno
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,12 @@ def test_paths_in_commands_of_messages_are_quoted():
             for _, words in re.findall(r'(python tools/|bash tools/|\{command\(.*?\)\})(.*?)(?:\\n|$)', source):
                 for word in re.findall(r'\{(\w[^{}]*)\}', words):
                     assert re.match(r'(shlex\.)?(quote|join)\(', word), f'{path}: {source}'
+
+
+def test_an_interruption_while_a_command_ends_changes_nothing():
+    code = 'import atexit, signal, time\nfrom mmlabelpenet.terminal import run, say\n'
+    code += 'atexit.register(lambda: (say("ends"), time.sleep(1), say("done")))\nrun(lambda: None)'
+    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == 'ends\n'
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == ('done\n', '') and process.returncode == 0
