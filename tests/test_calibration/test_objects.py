@@ -125,3 +125,4 @@ def test_of_two_classes_on_one_object_the_better_stays():
     both, single = (find_objects(candidates, [0, 1], max_overlap=value) for value in (1.0, 0.5))
     assert [(item.label, item.best) for item in both] == [(0, 0), (1, 1), (1, 2)]
     assert [(item.label, item.best) for item in single] == [(0, 0), (1, 2)]
+    assert [item.label for item in find_objects(candidates[:2], [0, 1], max_overlap=0.5)] == [0]
