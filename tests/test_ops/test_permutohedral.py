@@ -86,6 +86,11 @@ def test_many_points_in_one_place_are_summed():
     torch.testing.assert_close(many, 5000 * one.expand(5000, 1))
 
 
+def test_entries_are_numbered_in_32_bits():
+    lattice = build_lattice(random_points(5, reach=3)[0])
+    assert {each.dtype for matrix in (*lattice.splat, lattice.slice) for each in (matrix.columns, matrix.offsets)} == {torch.int32}
+
+
 def test_a_filter_whose_vertices_cannot_be_numbered_is_refused():
     features, _ = random_points(5, reach=1e5)
     with pytest.raises(ValueError, match='standard deviations of a filter are too small'):
