@@ -3,7 +3,8 @@ from random_images import SIZE
 from tiny_devkit import CLASSES, write_devkit
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile, write_proposals
+from mmlabelpenet.datasets.proposal_writer import write_proposals
+from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
 
