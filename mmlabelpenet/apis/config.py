@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils.data import Dataset
 
+from mmlabelpenet.apis.config_dicts import not_dicts, refuse
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
 from mmlabelpenet.apis.evaluators import metric_list, stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
@@ -40,7 +41,8 @@ def unsubstituted(code: str) -> str:
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with its bases and apply overrides. What it says is not judged: :func:`~.config_check.check_config` does that.
+    """Read a config with its bases and apply overrides. Of what it says only where dicts are is judged: see
+    :func:`~.config_check.check_config`.
 
     Args:
         path: of a file, or ``package::path`` for a config of an installed package, such as
@@ -49,7 +51,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
     Raises:
         FileNotFoundError: there is no such file, or a base is missing.
-        ValueError: a file is not a config, or an override does not fit.
+        ValueError: a file is not a config, an override does not fit, or something else is where a dict belongs.
     """
     path = config_path(path)
     if path.is_dir():
@@ -65,6 +67,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
             config[first] = ConfigDict(value=_overridden(config.get(first, {} if steps else None), steps, value)).value
         except (TypeError, IndexError) as error:
             raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
+    refuse(config, not_dicts(config.to_dict()))
     return config
 
 

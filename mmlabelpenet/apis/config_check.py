@@ -2,19 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmlabelpenet.apis.arguments import arguments, dict_arguments
-from mmlabelpenet.apis.config_files import config_files, names_read, place_of_key, place_of_text
+from mmlabelpenet.apis.arguments import arguments
+from mmlabelpenet.apis.config_dicts import Fault, KeyPath, dicts_within, not_dicts, own_files, refuse
+from mmlabelpenet.apis.config_files import names_read, place_of_key
 from mmlabelpenet.apis.registered import Registered, hint, nearest
-from mmlabelpenet.files import shown
-from mmlabelpenet.schema import short
 
-KeyPath = tuple[str | int, ...]
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
     *('auto_scale_lr', 'custom_imports', 'default_scope', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level'),
     *('log_processor', 'model_wrapper_cfg', 'randomness', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'visualizer', 'work_dir'),
@@ -33,14 +30,6 @@ READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below thi
 }
 # Not built by a registry alone.
 LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
-DICTS = re.compile(  # where a dict belongs, beside the arguments that are annotated so
-    r'\w+_(dataloader|cfg)(\.(dataset|sampler|batch_sampler|collate_fn))?|.*\.dataset\.metainfo|env_cfg\.\w+_cfg'
-    r'|auto_scale_lr|custom_imports|data_sources|log_processor|model|randomness|visualizer|default_hooks(\.\w+)?|tta(\.model)?'
-    r'|optim_wrapper(\.(clip_grad|optimizer))?|train_cfg\.phases(\.\w+)?|model\.stages(\.\w+(\.(detector|labels))?)?'
-    r'|model\.stages\.\w+\.detector\.(backbone|rpn_head|roi_head|train_cfg|test_cfg|roi_head\.(bbox|mask)_(head|roi_extractor)'
-    r'|(train|test)_cfg\.(rpn|rpn_proposal|rcnn)(\.(assigner|sampler|nms))?)'
-)
-LISTS = re.compile(r'(.*\.)?(init_cfg|pipeline|vis_backends)|custom_hooks|param_scheduler|\w+_evaluator')  # a dict or a list of dicts
 TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
     'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
     'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
@@ -64,54 +53,10 @@ def check_config(config: Config) -> None:
     Traceback (most recent call last):
     ValueError: randomness.seeed: no code reads this key. Did you mean 'seed'?
     """
-    files = config_files(config.filename) if config.filename and Path(config.filename).is_file() else []
     content = config.to_dict()
-    own = [file for file in files if '.mim' not in file.parts]  # what another package says is its own business
-    lines = []
-    for fault in [*not_dicts(content)] or [*unread_keys(content, own), *wrong_parts(content), *wrong_names(content)]:
-        place = fault.place(own) or (fault.place(files) and 'elsewhere') or (shown(Path(config.filename)) if config.filename else '')
-        if place != 'elsewhere':
-            lines.append(f'{place}{": " if place else ""}{".".join(map(str, fault.path))}: {fault.what}')
-    if lines:
-        raise ValueError('\n'.join(lines))
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong in a config: ``path`` of the key, ``what``, and how to find it: ``beside`` which keys, or by which ``text``."""
-
-    path: KeyPath
-    what: str
-    beside: tuple[str, ...] = ()
-    text: str = ''
-
-    def place(self, files: Sequence[Path]) -> str:
-        """``file:line`` of the fault in the first of the files that has it; empty if none has (an option of the command line)."""
-        return place_of_text(files, self.text) if self.text else place_of_key(files, str(self.path[-1]), self.beside)
-
-
-def not_dicts(content: Mapping[str, Any]) -> Iterator[Fault]:
-    """Other values where a dict or a list of dicts belongs: at the places of ``DICTS`` and ``LISTS``, and where what is built says so.
-
-    A list of dicts passes where another package's annotation says that it is a dict: theirs are not exact.
-    """
     find = Registered(content.get('default_scope') or 'mmlabelpenet')
-    for path, node, scope in dicts_within(content):
-        kind = node.get('type')
-        target = find(kind, scope) if isinstance(kind, str) else None
-        typed = dict_arguments(target) if target else ()
-        for key, value in node.items():
-            place = '.'.join(map(str, (*path, key)))
-            dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
-            lists, inexact = LISTS.fullmatch(place), key in typed and not target.__module__.startswith('mmlabelpenet.')
-            if isinstance(value, Mapping | None) or (dicts and (lists or inexact) and not DICTS.fullmatch(place)):
-                continue
-            if lists or key in typed or DICTS.fullmatch(place):
-                yield Fault(
-                    (*path, key),
-                    f'expected a dict{" or a list of dicts" if lists else ""}, got {short(value)}.',
-                    tuple(node) if path else (),
-                )
+    refuse(config, not_dicts(content, find))
+    refuse(config, [*unread_keys(content, own_files(config)), *wrong_parts(content, find), *wrong_names(content)])
 
 
 def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:
@@ -133,9 +78,8 @@ def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[F
             yield Fault((key,), f'no code reads this key.{hint(near or nearest(key, known))}')
 
 
-def wrong_parts(content: Mapping[str, Any]) -> Iterator[Fault]:
+def wrong_parts(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
     """Unregistered types, arguments that a type does not take, and keys that no code reads of dicts without a type."""
-    find = Registered(content.get('default_scope') or 'mmlabelpenet')
     for path, node, scope in dicts_within(content):
         kind = node.get('type')
         if set(path) & {'metainfo', 'paramwise_cfg', 'dist_cfg'} or (path and path[-1] in LAYERS):
@@ -163,19 +107,6 @@ def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
         value = content.get(key)
         if isinstance(value, str) and value not in names:
             yield Fault((key,), f'{value!r} is not one of {", ".join(names)}.{hint(nearest(value, names))}')
-
-
-def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> Iterator[tuple[KeyPath, Mapping[str, Any], str | None]]:
-    """All dicts in a value with the way to them and the scope that a base of another package gives them."""
-    if isinstance(value, Mapping):
-        scope = value.get('_scope_', scope)
-        yield path, value, scope
-        for key, inner in value.items():
-            if str(value.get('type')).rpartition('.')[2] != 'Albu':  # its steps are those of another package
-                yield from dicts_within(inner, (*path, key), scope)
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from dicts_within(inner, (*path, index), scope)
 
 
 def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:

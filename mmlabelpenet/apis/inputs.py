@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import inner_datasets
-from mmlabelpenet.apis.config_check import dicts_within
+from mmlabelpenet.apis.config_dicts import dicts_within
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.coco import COCOImages
 from mmlabelpenet.datasets.image_set import open_images

@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import build_dataset
-from mmlabelpenet.apis.config_check import dicts_within
+from mmlabelpenet.apis.config_dicts import dicts_within
 from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
