@@ -5,7 +5,7 @@ import ast
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _CONSTANTS = {'true': True, 'false': False, 'none': None, 'null': None}
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{'formatter_class': argparse.RawDescriptionHelpFormatter, **kwargs})
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; ends with exit status 2 for an empty text."""
         words = [*(sys.argv[1:] if args is None else args)]
         for before, word in zip(['', *words], words):

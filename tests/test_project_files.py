@@ -84,3 +84,18 @@ def test_the_site_builds_without_a_warning_and_has_every_page_and_module(tmp_pat
     api = (tmp_path / 'site/docs/api/mmlabelpenet/calibration/attention/index.html').read_text()
     assert 'paste_attention' in api and 'Add every proposal' in api
     assert 'docs/index.html' in (tmp_path / 'site/index.html').read_text()
+
+
+def test_the_page_on_security_names_every_command_that_opens_a_config_of_the_user():
+    opens = re.compile(r'\b(load_config|last_config|find_run|write_report|LabelPENetInferencer|TrainingJob|make_runs)\b')
+    own = {'benchmark.py', 'model_zoo.py', 'console.py'}  # open those of the package
+    names = {'browse.py': 'browse_pseudo_labels.py', 'predict.py': 'mmlabelpenet.predict'}
+    files = [
+        *ROOT.glob('tools/*.py'),
+        *ROOT.glob('tools/*/*.py'),
+        *ROOT.glob('mmlabelpenet/commands/*.py'),
+        ROOT / 'mmlabelpenet/predict.py',
+    ]
+    found = {names.get(file.name, file.name) for file in files if opens.search(file.read_text()) and file.name not in own}
+    page = (ROOT / 'SECURITY.md').read_text()
+    assert len(found) > 15 and [name for name in sorted(found) if name not in page] == []
