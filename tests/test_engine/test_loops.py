@@ -22,13 +22,16 @@ class Snapshots(Hook):
     """Weights before the run and after every iteration, what was logged, and calls of hooks with the iterations done by then."""
 
     def before_train(self, runner):
-        self.weights, self.logs, self.calls = [toy.weights(runner.model)], [], []
+        self.weights, self.logs, self.calls, self.updates = [toy.weights(runner.model)], [], [], []
 
     def before_train_epoch(self, runner):
         self.calls.append(('before_train_epoch', runner.iter))
 
     def before_phase(self, runner, phase):
         self.calls.append((f'before {phase.name}', runner.iter))
+
+    def before_update(self, runner, trains):
+        self.updates.append(trains)
 
     def after_train_iter(self, runner, batch_idx, outputs=None, **kwargs):
         self.weights.append(toy.weights(runner.model))
@@ -72,6 +75,7 @@ def test_stage_after_stage_trains_then_all_together(whole):
 def test_hooks_are_called_around_all_phases_and_before_each(whole):
     phases = [(f'before {name}', 3 * number) for number, (name, _) in enumerate(PHASES)]
     assert snapshots(whole).calls == [('before_train_epoch', 0), *phases, ('after_train_epoch', 15), ('after_train', 15)]
+    assert snapshots(whole).updates == [name for name, _ in PHASES[:4] for _ in range(3)] + ['forward', 'backward'] * 3
 
 
 def test_each_phase_logs_its_own_losses_only(whole):
