@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _forked_by_main = False  # whether this process is a fork of its parent's main thread
 
-_FOLDER, _LOCK = 'mmlpn-', 'lock'  # short: sockets have paths of at most 107 bytes
+_FOLDER, _LOCK = 'mmlpn-', 'lock'
+_LONGEST = 60  # bytes of the path of such a folder's parent: multiprocessing's sockets, 47 bytes below it, have paths of at most 107
 _removals: list[Callable[[], None]] = []  # what is to be done before this process becomes another
 
 LAUNCHER = 'MMLABELPENET_LAUNCHER'  # environment: the process that started this one, maybe by way of torchrun
@@ -74,9 +75,14 @@ os.register_at_fork(before=_note_thread)
 def keep_temporary_files() -> None:
     """Keep temporary files of this process, and of those that it forks, in a folder that goes with it.
 
-    The folder of a process that was killed is removed by the next one that calls this: ``multiprocessing`` leaves what it has there.
+    It is in ``/tmp`` where the path of the usual place is too long for sockets: PyTorch's data loaders would wait for ever. The folder of a
+    process that was killed is removed by the next one that calls this: ``multiprocessing`` leaves what it has there.
     """
+    if _removals:
+        return
     root = Path(tempfile.gettempdir())
+    if len(os.fsencode(root)) > _LONGEST and os.access('/tmp', os.W_OK):
+        root = Path('/tmp')
     for folder in root.glob(f'{_FOLDER}*'):
         _remove_left(folder)
     folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=root))

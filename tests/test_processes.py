@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -86,18 +88,45 @@ def code_of(process, kill=False):
         return process.wait(30)
 
 
-def test_temporary_files_go_with_their_process_and_those_of_a_killed_one_with_the_next(tmp_path):
-    (tmp_path / 'mmlpn-of-another-program').mkdir()
-    there, place = {'mmlpn-of-another-program'}, {'TMPDIR': str(tmp_path)}
-    assert code_of(starts(LISTENING, place)) == 0 and set(os.listdir(tmp_path)) == there
+@pytest.fixture
+def short():
+    """A folder with a path that leaves room for those of sockets."""
+    with tempfile.TemporaryDirectory(dir='/tmp') as folder:
+        yield Path(folder)
+
+
+def test_temporary_files_go_with_their_process_and_those_of_a_killed_one_with_the_next(short):
+    (short / 'mmlpn-of-another-program').mkdir()
+    there, place = {'mmlpn-of-another-program'}, {'TMPDIR': str(short)}
+    assert code_of(starts(LISTENING, place)) == 0 and set(os.listdir(short)) == there
     lives, killed = (starts(f'{LISTENING}time.sleep(60)', place) for _ in range(2))
-    assert code_of(killed, kill=True) and len(os.listdir(tmp_path)) == 3
-    assert code_of(starts(LISTENING, place)) == 0 and len(os.listdir(tmp_path)) == 2  # that of the one at work stays
-    assert code_of(lives, kill=True) and len(os.listdir(tmp_path)) == 2
-    assert code_of(starts(f'{LISTENING}become(["true"])', place)) == 0 and set(os.listdir(tmp_path)) == there
+    assert code_of(killed, kill=True) and len(os.listdir(short)) == 3
+    assert code_of(starts(LISTENING, place)) == 0 and len(os.listdir(short)) == 2  # that of the one at work stays
+    assert code_of(lives, kill=True) and len(os.listdir(short)) == 2
+    assert code_of(starts(f'{LISTENING}become(["true"])', place)) == 0 and set(os.listdir(short)) == there
 
 
-def test_a_fork_leaves_the_temporary_files_of_its_parent(tmp_path):
+def test_a_fork_leaves_the_temporary_files_of_its_parent(short):
     code = f'{LISTENING}if os.fork() == 0: sys.exit()\nos.wait()\nsys.exit(not os.path.isdir(tempfile.tempdir))'
-    assert code_of(starts(f'import tempfile\n{code}', {'TMPDIR': str(tmp_path)})) == 0
-    assert os.listdir(tmp_path) == []
+    assert code_of(starts(f'import tempfile\n{code}', {'TMPDIR': str(short)})) == 0
+    assert os.listdir(short) == []
+
+
+LOADING = """
+import tempfile
+from torch.utils.data import DataLoader
+from mmlabelpenet.processes import keep_temporary_files
+keep_temporary_files()
+keep_temporary_files()  # a second time changes nothing
+assert len(tempfile.tempdir) == len('/tmp/mmlpn-12345678')
+print([int(number) for number in DataLoader(list(range(4)), num_workers=1)])
+"""
+
+
+def test_data_loaders_work_where_the_path_for_temporary_files_is_long(tmp_path):
+    folder = tmp_path.joinpath('a' * 50, 'a' * 50)
+    folder.mkdir(parents=True)
+    environment = os.environ | {'TMPDIR': str(folder)}
+    done = subprocess.run([sys.executable, '-c', LOADING], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == '[0, 1, 2, 3]', done.stderr
+    assert os.listdir(folder) == []
