@@ -65,7 +65,7 @@ def benchmarks(settings: Settings, notes: Notebook) -> None:
 
     from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops
 
-    tool = _load(shipped('tools/analysis_tools/benchmark.py'))
+    tool, held = _load(shipped('tools/analysis_tools/benchmark.py')), list[bool | None]()
     for suite in SUITES[1:2] if settings.small else SUITES:
         try:
             for result in tool.run_suite(suite, torch.device(settings.device), 1 if settings.small else 5):
@@ -73,6 +73,8 @@ def benchmarks(settings: Settings, notes: Notebook) -> None:
                 reached = {None: '', True: 'yes', False: 'no'}[result['holds']]
                 head = ['suite', 'comparison', 'median times', 'ratio', 'reaches its figure']
                 notes.row('Comparisons', head, [suite, result['comparison'], times, round(result['ratio'], 3), reached])
+                held.append(result['holds'])
+                notes.result(f'{held.count(True)} reach their figure, {held.count(False)} do not, {held.count(None)} have none')
         except (RuntimeError, ValueError, TypeError, ImportError, OSError) as error:
             notes.problem(f'Suite {suite}: {type(error).__name__}: {error}'[:500])
 

@@ -130,7 +130,7 @@ def test_the_report_survives_a_round_trip_and_its_page_escapes_what_was_found(tm
     text = write_page(tmp_path / 'page.html', 'gpu_check.html', title='GPU check', report=report).read_text()
     for part in (
         'Run on a GPU, 8 minutes',
-        '&lt;b&gt;&amp;',
+        '<dt>GPU</dt><dd>&lt;b&gt;&amp;</dd>',
         'a problem',
         'the main result',
         'A long table: 26 rows',
