@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mmlabelpenet.schema import read_json
+from mmlabelpenet.schema import read_json, short
 
 
 @pytest.mark.parametrize('content', ['{"a": 1, "a": 2}', '[{"b": {}}, {"b": {"c": 1, "d": 2, "c": 3}}]'])
@@ -19,3 +19,7 @@ def test_one_key_in_several_objects_is_fine(tmp_path):
     path = tmp_path / 'a.json'
     path.write_text('\ufeff[{"a": {"a": 1}}, {"a": "\\ud83d\\ude00"}]', encoding='utf-8')
     assert read_json(path, list[dict[str, Any]], 'a table')[0] == {'a': {'a': 1}}
+
+
+def test_a_value_is_cut_from_one_character_beyond_the_limit_on():
+    assert short('a' * 18, 20) == f"'{'a' * 18}'" and short('a' * 19, 20) == f"'{'a' * 16}..."

@@ -139,6 +139,12 @@ def test_colours_are_as_likely_as_they_are_common():
     assert BINS**3 > 2  # two colours lie in two cells of the histogram
 
 
+def test_colours_beside_that_of_the_object_are_as_likely_along_each_axis():
+    lab = np.array([[[[100, 100, 100], [130, 100, 100]], [[100, 130, 100], [100, 100, 130]]]], np.uint8)
+    odds = colour_log_odds(lab, np.array([[[1.0, 0], [0, 0]]]))[0]
+    assert odds[0, 0] > odds[0, 1] and np.allclose([odds[1, 0], odds[1, 1]], odds[0, 1])
+
+
 def test_one_step_of_the_field_is_the_formula():
     image, _, guess = disc()
     cut = ColourCut(size=16, rounds=1, steps=1)

@@ -204,6 +204,8 @@ def test_the_head_has_three_branches_more_and_their_losses_are_means_over_images
 
 
 def test_the_classes_of_the_last_branch_rank_proposals_where_classes_rank_them(stage, samples):
+    head = stage.roi_head.bbox_head
+    assert head.linear_layers()[-1] is head.refinement.branches[-1]
     stage.roi_head.rank = 'class'
     for logits in logits_of(stage, samples):
         assert torch.equal(stage.roi_head.ranking_scores(*logits), stage.roi_head.bbox_head.class_probs(logits[-1]))
