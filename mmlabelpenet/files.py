@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 from mmlabelpenet.processes import is_alive
 
 _END = '.partial'
+_HERE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]  # process numbers mean something on one machine
+_held: list[Path] = []  # places that this process has locked: what was left there is removed already
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     """Open a file for writing that appears, by renaming, only when the block ends without an error.
 
     What stood at the path stays until then. After an error (a full disk, an interruption) it is as before, and the temporary file
-    beside it is gone.
+    beside it is gone; that of a process that was killed goes with the next one that writes the file.
 
     Args:
         path: the file; its folder is made.
@@ -48,6 +50,10 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     if mode not in ('w', 'wb'):
         raise ValueError(f"Files are written in mode 'w' or 'wb', got {mode!r}.")
     partial = temporary(Path(path))
+    if not _held:
+        for left in partial.parent.glob(f'.*-{_HERE}*{_END}'):
+            if left.name.startswith(f'.{_cut(Path(path).name)}.') and _is_left(left):
+                left.unlink(missing_ok=True)
     try:
         with open(partial, mode, encoding='utf-8' if mode == 'w' else None) as file:
             yield file
@@ -200,8 +206,11 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     try:
         path.write_text(f'{_this_process()}, since {datetime.now():%Y-%m-%d %H:%M:%S}', encoding='utf-8')
         remove_partial(place)
+        _held.append(place)
         yield
     finally:
+        if place in _held:
+            _held.remove(place)
         path.unlink(missing_ok=True)  # before the release: a process that has opened it meanwhile sees that it is gone
         lock.release()
 
@@ -219,20 +228,23 @@ def remove_partial(place: Path) -> None:
     """
     beside = (path for path in place.parent.iterdir() if path.name.startswith(f'.{_cut(place.name)}.'))
     inside = (Path(folder) / name for folder, folders, files in os.walk(place) for name in (*folders, *files))
-    for path in [path for found in (beside, inside) for path in found if path.name.endswith(_END)]:
-        process = path.name.removesuffix(_END).rpartition('.')[2].partition('-')[0]
-        if not process.isdigit() or is_alive(int(process)):
-            continue
+    for path in [path for found in (beside, inside) for path in found if path.name.endswith(_END) and _is_left(path)]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 
 
+def _is_left(path: Path) -> bool:
+    """Whether a path of :func:`temporary` is that of a process that has ended."""
+    process = path.name.removesuffix(_END).rpartition('.')[2].partition('-')[0]
+    return process.isdigit() and not is_alive(int(process))
+
+
 def temporary(path: Path) -> Path:
     """A path beside another one, for what is to take its place; :func:`remove_partial` knows it. The folder of both is made."""
     make_folder(path.parent)
-    return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{uuid.uuid4().hex[:12]}{_END}')
+    return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{_HERE}{uuid.uuid4().hex[:8]}{_END}')
 
 
 def _cut(name: str) -> str:

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from mmlabelpenet import files
-from mmlabelpenet.files import atomic_folder, atomic_write, copy_file, locked, make_folder, remove_partial, require_file, shipped, shown
+from mmlabelpenet.files import (
+    atomic_folder,
+    atomic_write,
+    copy_file,
+    locked,
+    make_folder,
+    remove_partial,
+    require_file,
+    shipped,
+    shown,
+    temporary,
+)
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -218,3 +229,16 @@ def test_a_place_below_a_file_is_refused_and_names_the_file(tmp_path, below):
         with pytest.raises(NotADirectoryError, match=message):
             write(tmp_path / 'a' / below / 'out.txt')
     assert (tmp_path / 'a').read_text() == 'mine'
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_the_next_one_that_writes_it(tmp_path):
+    ended = subprocess.Popen([sys.executable, '-c', ''])
+    ended.wait()
+    own = temporary(tmp_path / 'a.txt')  # of a process that lives
+    left = own.with_name(own.name.replace(str(os.getpid()), str(ended.pid)))
+    others = [left.with_name(left.name.replace('a.txt', 'b.txt')), own, left.with_name(f'.a.txt.{ended.pid}-of-another-machine.partial')]
+    for path in (left, *others):
+        path.touch()
+    with atomic_write(tmp_path / 'a.txt') as file:
+        file.write('new')
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / 'a.txt'])

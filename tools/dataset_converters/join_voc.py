@@ -3,8 +3,6 @@
 python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevkit/VOC2012 data/VOCdevkit/VOC0712
 """
 
-import sys
-
 from mmlabelpenet.options import Parser
 from mmlabelpenet.terminal import run, say
 
@@ -20,10 +18,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmlabelpenet.workbench.join_voc import join_devkits
 
-    try:
-        counts = join_devkits(args.roots, args.out, args.joint, args.first)
-    except (OSError, ValueError) as error:
-        sys.exit(f'Error: {error}')
+    counts = join_devkits(args.roots, args.out, args.joint, args.first)
     say(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
 
 

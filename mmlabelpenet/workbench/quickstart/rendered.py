@@ -85,9 +85,8 @@ def _write_all(root: Path, settings: RenderSettings) -> None:
 
 
 def _write_scene(root: Path, image_id: str, scene: Scene) -> None:
-    path = root / f'JPEGImages/{image_id}.jpg'
-    if not cv2.imwrite(str(path), scene.image, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise OSError(f'{str(path)!r} could not be written.')
+    encoded = cv2.imencode('.jpg', scene.image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    (root / f'JPEGImages/{image_id}.jpg').write_bytes(encoded.tobytes())
     classes = np.concatenate([[0], scene.labels + 1]).astype(np.uint8)[scene.instances]
     write_label_image(root / f'SegmentationClass/{image_id}.png', classes)
     write_label_image(root / f'SegmentationObject/{image_id}.png', scene.instances)
