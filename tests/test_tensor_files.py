@@ -198,3 +198,18 @@ def test_a_disk_without_room_is_told_as_such_wherever_the_writing_breaks_off(tmp
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b'old']
     save_tensors({'a': torch.ones(2)}, tmp_path / 'a.pth')
     assert read_tensors(tmp_path / 'a.pth')['a'].tolist() == [1, 1]
+
+
+def test_weights_at_an_address_are_downloaded_once(tmp_path, monkeypatch):
+    weights, name = dict(weight=torch.arange(3.0)), 'weights-0123abcd.pth'
+    asked = []
+
+    def download(url, path, hash_prefix=None):
+        asked.append((url, hash_prefix))
+        torch.save(weights, path)
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for _ in range(2):
+        assert torch.equal(read_tensors(f'https://example.org/models/{name}')['weight'], weights['weight'])
+    assert asked == [(f'https://example.org/models/{name}', '0123abcd')] and (tmp_path / 'hub/checkpoints' / name).is_file()

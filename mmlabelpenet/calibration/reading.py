@@ -80,9 +80,7 @@ def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: De
     return sample.proposals
 
 
-def read(
-    detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample, proposals: InstanceData, record: bool = False
-) -> Reading:
+def read(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample, proposals: InstanceData, record: bool) -> Reading:
     """Score the proposals of one image, as :func:`find_proposals` gives them, with a detector in evaluation mode.
 
     ``x`` are maps of its tail, float (1, D, h', w') each; ``record`` keeps the activations of the box head.

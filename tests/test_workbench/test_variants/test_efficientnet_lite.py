@@ -141,6 +141,12 @@ def test_normalisation_stays_frozen_in_training_mode(cls):
     assert not any(norm.training or norm.weight.requires_grad for norm in norms)
 
 
+def test_of_a_frozen_tail_the_pyramid_alone_learns():
+    tail = EfficientNetLite0Tail(frozen=True, aspp=dict(channels=8, out_channels=8))
+    learns = {name.split('.')[0] for name, parameter in tail.named_parameters() if parameter.requires_grad}
+    assert learns == {'aspp'} and len(list(tail.named_parameters())) > len(list(tail.aspp.named_parameters()))
+
+
 def test_frozen_stages_have_no_gradient_and_the_others_do():
     c4 = EfficientNetLite0C4(frozen_stages=3)
     trained = {name.split('.')[0] + name.split('.')[1] for name, p in c4.named_parameters() if p.requires_grad}
