@@ -154,7 +154,8 @@ class Trial:
         shared, tempfile.tempdir = set(os.listdir('/dev/shm')), tempfile.mkdtemp(prefix='k')  # short, for sockets
         hit = self._kill_again_and_again(work_dir, kills, seed, least_ends)
         left, tempfile.tempdir = os.listdir(tempfile.tempdir), None
-        assert left == [] and not [name for name in set(os.listdir('/dev/shm')) - shared if name.startswith('torch_')]
+        segments = [name for name in set(os.listdir('/dev/shm')) - shared if name.startswith('torch_')]
+        assert left == [] and len(segments) <= 1 + kills // 50, segments  # PyTorch names a segment for an instant: a kill may fall into it
         return hit
 
     def _kill_again_and_again(self, work_dir, kills, seed, least_ends):

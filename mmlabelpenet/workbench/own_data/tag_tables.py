@@ -22,6 +22,7 @@ _OTHER = {
     'leadtime', 'date', 'time', 'url', 'source', 'author', 'license', 'comment', 'comments', 'note', 'notes', 'description',
     'truncated', 'difficult', 'occluded', 'isoccluded', 'istruncated', 'isgroupof', 'isdepiction', 'isinside',
 }  # fmt: skip
+_MAYBE_CLASSES = {'x', 'y', 'w', 'h', 'depth', 'set', 'date', 'time', 'source', 'author', 'license', 'note', 'notes', 'description'}
 _YES, _NO = {'1', '1.0', 'true', 'yes', 'x'}, {'0', '0.0', 'false', 'no', '-1'}
 _USES = {'train', 'training', 'validation', 'val', 'valid', 'test', 'unassigned'}
 _MOST = 1 << 28  # bytes that a sheet may unpack to
@@ -95,7 +96,15 @@ def table_entries(rows: Iterable[Row], path: str) -> Iterable[Entry]:
     if tags:
         yield from _by_tags(filled, header, image, tags, others, path)
     elif others and all(header[k].strip() for k in others):
-        yield from _one_hot(filled, header, image, others, path)
+        rows = list(filled)
+        for k in (k for k, name in enumerate(names) if name in _MAYBE_CLASSES and k != image):
+            cells = {row[k].strip().casefold() for _, row in rows if len(row) > k} - {''}
+            if cells and cells <= _YES | _NO:
+                raise ValueError(
+                    f'Column {short(header[k])} of {path!r} holds 0 and 1 like those of the classes, but its name is one of those that '
+                    f'other programs give to something else. Name it "class {header[k].strip()}", or remove it.'
+                )
+        yield from _one_hot(rows, header, image, others, path)
     else:
         raise ValueError(f"Expected a header with the columns 'image' and 'tags' in {path!r}, got {short(header, 120)}.")
 
