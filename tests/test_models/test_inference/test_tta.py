@@ -136,7 +136,7 @@ def slow_candidates(net, name, views):
             width = sample.img_shape[1]
             x1, y1, x2, y2 = proposal[0] * sx, proposal[1] * sy, proposal[2] * sx, proposal[3] * sy
             there = [width - x2, y1, width - x1, y2] if sample.get('flip', False) else [x1, y1, x2, y2]
-            found = read(detector, x, sample, InstanceData(bboxes=torch.tensor([there]))).candidates
+            found = read(detector, x, sample, InstanceData(bboxes=torch.tensor([there])), record=False).candidates
             moved = []
             for bx1, by1, bx2, by2 in found.bboxes[0].tolist():
                 bx1, bx2 = (width - bx2, width - bx1) if sample.get('flip', False) else (bx1, bx2)
@@ -163,7 +163,8 @@ def test_the_first_stage_averages_the_matrices_of_its_scores(net, toy_root):
     views, readings = readings_of(net, 'classification', data)
     with torch.no_grad():
         alone = [
-            read(detector, detector.extract_feat(view.feature), view.sample, view.sample.proposals).candidates.scores for view in views
+            read(detector, detector.extract_feat(view.feature), view.sample, view.sample.proposals, record=False).candidates.scores
+            for view in views
         ]
     merged = merge_candidates(readings)
     assert not torch.allclose(alone[0], alone[1], rtol=1e-2)
