@@ -13,8 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock, Timeout
-
 from mmlabelpenet.processes import is_alive
 
 _END = '.partial'
@@ -197,6 +195,8 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     make_folder(place.parent)
     beside = place.is_file() or os.access(place.parent, os.W_OK)
     path = place.with_name(f'.{_cut(place.name)}.lock') if beside else place / '.lock'
+    from filelock import FileLock, Timeout  # not before a command can name it where it is missing
+
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

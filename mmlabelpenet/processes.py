@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _forked_by_main = False  # whether this process is a fork of its parent's main thread
 
@@ -78,6 +76,8 @@ def keep_temporary_files() -> None:
     It is in ``/tmp`` where the path of the usual place is too long for sockets: PyTorch's data loaders would wait for ever. The folder of a
     process that was killed is removed by the next one that calls this: ``multiprocessing`` leaves what it has there.
     """
+    from filelock import FileLock  # not before a command can name it where it is missing
+
     if _removals:
         return
     root = Path(tempfile.gettempdir())
@@ -110,6 +110,8 @@ def become(command: Sequence[str]) -> None:
 
 def _remove_left(folder: Path) -> None:
     """Remove a folder for temporary files that no process holds."""
+    from filelock import FileLock, Timeout
+
     try:
         if folder.stat().st_uid != os.getuid() or not (folder / _LOCK).exists():  # somebody else's, or one that is being made
             return

@@ -40,11 +40,12 @@ def test_minutes_must_be_positive(minutes, capsys):
     assert f'--minutes must be positive, got {minutes}' in capsys.readouterr().err
 
 
-def test_a_missing_package_is_one_line(tmp_path):
-    (tmp_path / 'msgspec.py').write_text("raise ModuleNotFoundError(\"No module named 'msgspec'\", name='msgspec')")
+@pytest.mark.parametrize('package', ['msgspec', 'filelock'])
+def test_a_missing_package_is_one_line(tmp_path, package):
+    (tmp_path / f'{package}.py').write_text(f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')")
     environment = os.environ | dict(PYTHONPATH=str(tmp_path))
     done = subprocess.run(words(tmp_path / 'out', 1), env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr == "Error: No module named 'msgspec'.\n"
+    assert done.returncode == 1 and done.stderr == f"Error: No module named '{package}'.\n"
 
 
 def test_results_go_to_a_folder_of_their_own(tmp_path):
