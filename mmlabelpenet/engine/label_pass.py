@@ -126,11 +126,17 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
 
     Image files are not among it: a store has the hash of each, and training compares them.
     """
-    detector = {key: value for key, value in model_config['stages'][stage]['detector'].items() if key not in ('train_cfg', 'init_cfg')}
+    trained = ('train_cfg', 'init_cfg')
+    backbone, detector = (
+        {key: value for key, value in part.items() if key not in trained}
+        for part in (model_config['backbone'], model_config['stages'][stage]['detector'])
+    )
     return dict(
         stage=stage,
         weights=weights_hash(model.backbone, model.stages[stage]),
+        backbone=json_hash(backbone),
         detector=json_hash([model_config.get('data_preprocessor'), detector]),
+        rounded_maps=model_config.get('feature_cache') is not None,
         generator=plain_json(model.stages[stage].labels.settings()),
         **dataset.inputs(),
     )

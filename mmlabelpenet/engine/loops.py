@@ -1,6 +1,5 @@
 """The training loop: cascaded pre-training, then recurrent mixed fine-tuning (paper Sec. 3.3 and 4.2). It only says who trains now."""
 
-import logging
 import random
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +16,7 @@ from mmlabelpenet.engine.checks import check_covered, check_hooks, check_loader,
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
+from mmlabelpenet.engine.resuming import compare_run
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
 from mmlabelpenet.workers import Workers
@@ -91,7 +91,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         hub.update_info('phases', {phase.name: phase.iters for phase in self.phases})
         if self._iter >= self._max_iters:
             print_log(f'Nothing is left to train: {self._iter} iterations are done, the phases have {self._max_iters}.', 'current')
-        self._compare_batches()
+        compare_run(self.runner.cfg, self.dataloader, self.batches_per_update)
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         start = 0
@@ -106,19 +106,6 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
-
-    def _compare_batches(self) -> None:
-        """Warn if a run is resumed with another number of images per iteration."""
-        hub, batches = MessageHub.get_current_instance(), (get_world_size(), self.batches_per_update, self.dataloader.batch_size)
-        if (begun := tuple(hub.get_info('batches', batches))) != batches:
-            was, now = ('{} ranks x {} batches x {} images'.format(*each) for each in (begun, batches))
-            print_log(
-                f'An iteration had {was} before and has {now} now. The position in the data is counted in these: some images are repeated '
-                'or skipped in this pass.',
-                'current',
-                level=logging.WARNING,
-            )
-        hub.update_info('batches', batches)
 
     def enter_phase(self, phase: Phase, start: int) -> None:
         """Make or read the pseudo labels of a phase that begins at iteration ``start``, and continue the draws of images."""

@@ -1,18 +1,24 @@
-"""Parameter groups of ``paramwise_cfg``, built without a line of the log for each tensor."""
+"""The optimizer of a config: built without a line of the log for each tensor, and with the config's settings in a resumed run as well."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor as MMEngineConstructor
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.optim import Optimizer
 
 from mmlabelpenet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DefaultOptimWrapperConstructor(MMEngineConstructor):
-    """mmengine's, with one line that counts what it says of each tensor: hundreds, with a frozen backbone."""
+    """mmengine's, with one line that counts what it says of each tensor: hundreds, with a frozen backbone.
+
+    A checkpoint has the settings of its optimizer, such as the weight decay. In a run that continues, those of the config hold.
+    """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer."""
@@ -24,7 +30,46 @@ class DefaultOptimWrapperConstructor(MMEngineConstructor):
             logger.removeFilter(counts)
         if counts.rules:
             logger.info(f'paramwise_cfg: {len(counts.rules)} tensors have rules of their own, {counts.frozen} are frozen and left out.')
+        keep_settings(wrapper.optimizer)
         return wrapper
+
+
+def keep_settings(optimizer: Optimizer) -> None:
+    """Let an optimizer take from a checkpoint what it has learnt and its rates, but no other setting.
+
+    Loading a checkpoint of another kind of optimizer, whose state means something else, raises a ValueError then.
+
+    >>> first, second = (torch.optim.SGD([torch.zeros(1)], lr=1.0, weight_decay=decay) for decay in (0.1, 0.2))
+    >>> keep_settings(second)
+    >>> second.load_state_dict(first.state_dict())
+    >>> second.param_groups[0]['weight_decay']
+    0.2
+    """
+    settings = [{key: value for key, value in group.items() if key != 'params'} for group in optimizer.param_groups]
+
+    def check(optimizer: Optimizer, state: dict) -> None:
+        saved = state['param_groups']
+        if len(saved) != len(settings) or _numbers(saved) != _numbers(settings):
+            raise ValueError(
+                f'The checkpoint was written with another optimizer. It has {len(saved)} groups of parameters with '
+                f'{", ".join(sorted(_numbers(saved)))}, {type(optimizer).__name__} of the config {len(settings)} with '
+                f'{", ".join(sorted(_numbers(settings)))}. Keep optim_wrapper as it was, or begin with the weights alone: set load_from.'
+            )
+
+    def restore(optimizer: Optimizer) -> None:
+        for group, configured in zip(optimizer.param_groups, settings, strict=True):
+            group |= {key: value for key, value in configured.items() if key not in ('lr', 'initial_lr')}
+
+    optimizer.register_load_state_dict_pre_hook(check)
+    optimizer.register_load_state_dict_post_hook(restore)
+
+
+def _numbers(groups: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Names of settings that are numbers or tuples of them: those that tell one kind of optimizer from another."""
+    named = {
+        key for group in groups for key, value in group.items() if isinstance(value, float | int | tuple) and not isinstance(value, bool)
+    }
+    return named - {'initial_lr'}
 
 
 class _Counts(logging.Filter):

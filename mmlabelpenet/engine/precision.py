@@ -37,3 +37,9 @@ class MixedPrecisionWrapper(AmpOptimWrapper):
         """Cast within, and leave out synchronisation where gradients accumulate."""
         with OptimWrapper.optim_context(self, model), torch.autocast(self.device_type, self.cast_dtype):
             yield
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Continue a run of any precision; one in ``'bf16'`` has no loss scale to continue with."""
+        if not state_dict.get('loss_scaler', True):
+            state_dict.pop('loss_scaler')
+        super().load_state_dict(state_dict)

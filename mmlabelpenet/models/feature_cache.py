@@ -1,8 +1,9 @@
 """Feature maps of frozen layers, computed once and kept on disk for training, label passes and testing.
 
-The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. A map's key is the hash of the weights and of
-the network input: it cannot be confused with that of another image, size, flip, normalisation or network. Each image is computed
-without the padding of its batch, and every map is rounded to float16: results do not depend on what is in the cache.
+The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. A map's key is the hash of the weights, of
+the layers that have them (strides, dilations) and of the network input: it cannot be confused with that of another image, size, flip,
+normalisation or network. Each image is computed without the padding of its batch, and every map is rounded to float16: results do not
+depend on what is in the cache.
 
 Shapes: D channels, (H, W) network input of one image, stride s.
 """
@@ -12,7 +13,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from mmlabelpenet.files import remove_partial
 from mmlabelpenet.formats.feature_maps import LAYOUT, read_map, write_map
+from mmlabelpenet.schema import json_hash
 
 _RECENT = 32  # maps kept in memory: stages with one frozen tail ask for the same map one after the other
 
@@ -92,7 +94,7 @@ class FeatureCache:
         begins = float(torch.cat([value.flatten()[:16].double() for value in values]).sum())
         state = ([value.data_ptr() for value in values], sum(value._version for value in values), begins)
         if self._hashes.get(module, (None, ''))[0] != state:
-            self._hashes[module] = (state, weights_hash(*layers))
+            self._hashes[module] = (state, json_hash([structure(layers), weights_hash(*layers)]))
         return hashlib.sha256((LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
@@ -120,6 +122,28 @@ def _pixels_hash(image: Tensor) -> str:
     digest = hashlib.blake2b(str(tuple(image.shape)).encode(), digest_size=16)
     digest.update(image.detach().half().cpu().contiguous().numpy())  # tells all 256 levels apart
     return digest.hexdigest()
+
+
+def structure(layers: Sequence[nn.Module]) -> list[tuple[str, str, dict[str, Any]]]:
+    """What tells layers of the same weights apart: place and class of each module in them, and its settings such as stride and dilation.
+
+    >>> structure([nn.MaxPool2d(3, 1)])
+    [('', 'MaxPool2d', {'kernel_size': 3, 'stride': 1, 'padding': 0, 'dilation': 1, 'return_indices': False, 'ceil_mode': False})]
+    """
+    modules = [pair for layer in layers for pair in layer.named_modules()]
+    return [
+        (
+            name,
+            type(module).__qualname__,
+            {key: value for key, value in vars(module).items() if key != 'training' and _is_setting(key, value)},
+        )
+        for name, module in modules
+    ]
+
+
+def _is_setting(key: str, value: Any) -> bool:
+    values = value if isinstance(value, list | tuple) else [value]
+    return not key.startswith('_') and all(isinstance(each, bool | int | float | str) for each in values)
 
 
 def stack_maps(maps: Sequence[Tensor]) -> Tensor:

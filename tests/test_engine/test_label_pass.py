@@ -17,8 +17,17 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.models.feature_cache import weights_hash
+from mmlabelpenet.registry import MODELS
 
 PHASES = [('classification', 2), ('detection', 1)]
+
+
+@MODELS.register_module(force=True)
+class LouderBackbone(toy.ToyBackbone):
+    """Another map from the same weights."""
+
+    def forward(self, x):
+        return tuple(2 * each for each in super().forward(x))
 
 
 @pytest.fixture
@@ -111,6 +120,8 @@ CHANGES = dict(
     min_proposal_area=_set('label_dataloader.dataset.min_proposal_area', 0.05),
     pipeline=_set('label_dataloader.dataset.pipeline.2.transforms.0.scale', (160, 120)),
     detector=_set('model.stages.classification.detector.test_cfg.score_thr', 0.2),
+    backbone=_set('model.backbone.type', 'LouderBackbone'),
+    rounded_maps=lambda root, config: config.model.update(feature_cache=dict(dir=str(root.parent / 'maps'))),
     generator=_set('model.stages.classification.labels.nms_thr', 0.35),
     images=_drop_an_image,
 )

@@ -13,7 +13,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from training import PHASES, killed, train
 
-from mmlabelpenet.engine import loops
 from mmlabelpenet.registry import HOOKS
 
 
@@ -251,15 +250,3 @@ def test_loops_that_cannot_work_are_refused(toy_root, tmp_path, change, message)
     config.merge_from_dict(change)
     with pytest.raises(ValueError, match=message):
         toy.build_runner(config).train()
-
-
-def test_resuming_with_another_batch_says_that_the_position_in_the_data_moves(toy_root, tmp_path, monkeypatch):
-    phases, said = [('classification', 4)], []
-    assert killed(toy_root, tmp_path, phases=phases, hooks=[dict(type='KillAt', iteration=2)])
-    monkeypatch.setattr(loops, 'print_log', lambda message, *args, **kwargs: said.append(message))
-    config = toy.run_config(toy_root, tmp_path, phases)
-    config.resume, config.train_dataloader.batch_size = True, 3
-    toy.build_runner(config).train()
-    assert [text.split('.')[0] for text in said if 'An iteration had' in text] == [
-        'An iteration had 1 ranks x 1 batches x 2 images before and has 1 ranks x 1 batches x 3 images now'
-    ]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from mmdet.models.backbones import ResNet
 from mmengine.logging import MMLogger
 from training import killed, train
 
 from mmlabelpenet.models import feature_cache
 from mmlabelpenet.models.feature_cache import FeatureCache, MapKey
 from mmlabelpenet.registry import MODELS
-from mmlabelpenet.workbench.variants import EfficientNetLite0Tail, ResNetC5
+from mmlabelpenet.workbench.variants import EfficientNetLite0C4, EfficientNetLite0Tail, ResNetC4, ResNetC5
 
 
 def total(losses):
@@ -67,6 +68,38 @@ def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, chan
     other, found = shared(cache, backbone, image)
     assert other != key
     torch.testing.assert_close(found.float(), backbone(image)[0].detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('first', 'second'),
+    [
+        (lambda: EfficientNetLite0C4(), lambda: EfficientNetLite0C4(out_stride=8)),
+        (lambda: EfficientNetLite0C4(), lambda: EfficientNetLite0C4(padding='same')),
+        (lambda: ResNetC4(out_stride=16), lambda: ResNetC4(out_stride=8)),
+        (lambda: ResNetC4(style='caffe'), lambda: ResNetC4(style='pytorch')),
+        (lambda: ResNet(50, out_indices=(0, 1)), lambda: ResNet(50, out_indices=(0,))),
+    ],
+    ids=['stride', 'padding', 'dilation', 'style', 'layer'],
+)
+def test_other_layers_of_the_same_weights_have_another_map(tmp_path, image, first, second):
+    """Trainings share a cache, and ImageNet's weights fit networks of several strides."""
+    torch.manual_seed(0)
+    one, two = first(), second()
+    for net in (one, two):
+        net.eval()  # mmdet's returns nothing
+    two.load_state_dict(one.state_dict())
+    cache = FeatureCache(tmp_path)
+    shared(cache, one, image)
+    torch.testing.assert_close(shared(cache, two, image)[1].float(), two(image)[-1].detach(), rtol=1e-2, atol=1e-2)
+
+
+def test_other_tails_of_the_same_weights_have_another_map(tmp_path):
+    torch.manual_seed(0)
+    one, two = (EfficientNetLite0Tail(frozen=True, stride=stride).eval() for stride in (1, 2))
+    two.load_state_dict(one.state_dict())
+    feature, key, cache = torch.rand(1, 112, 4, 6).half(), MapKey('weights', 'pixels', store=True), FeatureCache(tmp_path)
+    cache.inner(one, [key], [feature])
+    assert cache.inner(two, [key], [feature])[0].shape[-2:] == (2, 3)
 
 
 @pytest.mark.parametrize('damage', [b'', b'short', None])

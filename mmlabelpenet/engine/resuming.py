@@ -1,0 +1,74 @@
+"""What a resumed run compares with the run that it continues: it goes on, and one line says what is different from there on."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.logging import MessageHub, print_log
+from torch.utils.data import DataLoader
+
+from mmlabelpenet.datasets.label_writer import differences
+from mmlabelpenet.schema import plain_json, short
+
+_FREE = ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume', 'log_level')  # keys that change no result
+_SHOWN = 8  # changes in a warning
+
+
+def compare_run(config: Config, loader: DataLoader, batches_per_update: int) -> None:
+    """Continue the draws of a resumed run, and warn where its batches, its config or its data are others than before.
+
+    What is compared travels in the message hub, and so in every checkpoint.
+
+    Args:
+        config: of the runner.
+        loader: of the training split; its sampler takes the seed that the run began with.
+        batches_per_update: mini-batches of an iteration.
+    """
+    hub = MessageHub.get_current_instance()
+    batches = get_world_size(), batches_per_update, loader.batch_size
+    settings = {key: value for key, value in config.to_dict().items() if key not in _FREE}
+    configured = (settings.pop('randomness', None) or {}).get('seed')
+    now = dict(batches=batches, seed=loader.sampler.seed, config=plain_json(settings), data=loader.dataset.inputs())
+    begun = now | hub.get_info('run', {})
+    if (was := tuple(begun['batches'])) != batches:
+        before, after = ('{} ranks x {} batches x {} images'.format(*each) for each in (was, batches))
+        _warn(
+            f'An iteration had {before} before and has {after} now. The position in the data is counted in these: some images are repeated '
+            'or skipped in this pass.'
+        )
+    if changed := list(changed_keys(begun['config'], now['config'])):
+        more = f' and {len(changed) - _SHOWN} more' if len(changed) > _SHOWN else ''
+        _warn(f'The config has changed since the checkpoint was written, and counts from here on: {", ".join(changed[:_SHOWN])}{more}.')
+    if changed := differences(begun['data'], now['data']):
+        moved = ' Some images are repeated or skipped in this pass.' if 'images' in changed else ''
+        _warn(f'The training set has changed since the checkpoint was written: its {", ".join(changed)}.{moved}')
+    if configured is not None and begun['seed'] != now['seed']:
+        _warn(f'The run goes on with the seed {begun["seed"]} that it began with, not with {now["seed"]}.')
+    loader.sampler.seed = now['seed'] = begun['seed']
+    hub.update_info('run', now)
+
+
+def changed_keys(before: Any, now: Any, key: str = '') -> Iterator[str]:
+    """Dotted keys of two plain values that differ, each with both values.
+
+    >>> list(changed_keys({'a': {'b': 1, 'c': 2}}, {'a': {'b': 3, 'c': 2}, 'd': None}))
+    ['a.b (1 -> 3)', 'd (absent -> None)']
+    """
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in [*before, *(name for name in now if name not in before)]:
+            yield from changed_keys(before.get(name, _Absent), now.get(name, _Absent), f'{key}.{name}' if key else name)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for index, pair in enumerate(zip(before, now, strict=True)):
+            yield from changed_keys(*pair, f'{key}.{index}')
+    elif before != now:
+        yield f'{key} ({" -> ".join("absent" if value is _Absent else short(value) for value in (before, now))})'
+
+
+class _Absent:
+    """A key that one of two dicts lacks."""
+
+
+def _warn(message: str) -> None:
+    print_log(message, 'current', level=logging.WARNING)
