@@ -18,7 +18,7 @@ def _child(name: str, parent: str, *locations: str) -> Registry:
 
 
 MODELS = _child('model', 'MODELS', 'mmlabelpenet.models', 'mmlabelpenet.workbench.variants', 'mmdet.models')
-TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.calibration', 'mmlabelpenet.models', 'mmdet.models')
+TASK_UTILS = _child('task util', 'TASK_UTILS', 'mmlabelpenet.models', 'mmlabelpenet.workbench.variants', 'mmdet.models')
 LABEL_GENERATORS = Registry('label generator', locations=['mmlabelpenet.calibration', 'mmlabelpenet.workbench.variants'])
 DATASETS = _child(
     'dataset',

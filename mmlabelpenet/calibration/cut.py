@@ -1,125 +1,18 @@
-"""Cutting an object out by its colours (GrabCut: Rother, Kolmogorov and Blake, SIGGRAPH 2004), on OpenCV.
+"""Cutting objects out by their colours, after the CRF: not part of the paper, and off unless a config asks for it.
 
-The dense CRF (Fig. 2c) lets neighbours of one colour agree; it does not know which colours the object has. GrabCut fits two mixtures of
-Gaussians to the colours inside and outside a first mask, and cuts between them where the image has an edge.
+The dense CRF (Fig. 2c) lets neighbours of one colour agree; it does not know which colours the object has. A *cut* does. Those there are,
+:class:`~mmlabelpenet.workbench.variants.grab_cut.GrabCut` and :class:`~mmlabelpenet.workbench.variants.colour_cut.ColourCut`, are variants.
 
-Shapes: (h, w) image. Boxes: float xyxy in its pixels.
+Shapes: n objects of one image (h, w). Boxes: float xyxy in its pixels.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
-from mmlabelpenet.calibration.objects import inside_box, mask_bbox
 from mmlabelpenet.registry import TASK_UTILS
-from mmlabelpenet.timing import timed
-
-COMPONENTS = 5  # Gaussians of either mixture in OpenCV; it cannot fit them to fewer pixels
-
-
-@TASK_UTILS.register_module()
-@dataclass(frozen=True)
-class GrabCut:
-    """One object's mask from a first guess of it.
-
-    Args:
-        iterations: of fitting and cutting.
-        margin: how far an object may extend beyond its box, as a share of the box's sides; everything beyond is background.
-        max_size: larger images are reduced to this longer side; None keeps the size.
-        moves_boxes: whether the box of an object becomes that of its cut.
-    """
-
-    iterations: int = 1
-    margin: float = 0.1
-    max_size: int | None = 300
-    moves_boxes: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse values that OpenCV would accept silently."""
-        if self.iterations < 1 or self.margin < 0:
-            raise ValueError(f'GrabCut needs iterations >= 1 and margin >= 0, got {self.iterations} and {self.margin}.')
-
-    def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
-        """The object's mask, bool (h, w): the guess itself, within its bounds, where object or background have too few pixels.
-
-        Args:
-            image: RGB uint8 (h, w, 3).
-            mask: first guess, bool (h, w); an empty one means the whole box.
-            bbox: of the object.
-            others: bool (h, w), pixels that belong to other objects.
-
-        >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
-        >>> guess = np.zeros((20, 30), bool); guess[5:12, 9:17] = True
-        >>> cut = GrabCut()(image, guess, (9, 4, 21, 16))
-        >>> bool(cut[5:15, 10:20].all()), int(cut.sum())
-        (True, 100)
-        """
-        seeds = self._seeds(mask, bbox, others)
-        ratio = min(1.0, (self.max_size or max(mask.shape)) / max(mask.shape))
-        small = tuple(max(1, round(side * ratio)) for side in mask.shape[::-1])
-        if small != mask.shape[::-1]:
-            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-            seeds = cv2.resize(seeds, small, interpolation=cv2.INTER_NEAREST)
-        cut = self._cut(np.ascontiguousarray(image), seeds)
-        return cut if cut.shape == mask.shape else cv2.resize(cut.astype(np.float32), mask.shape[::-1]) > 0.5
-
-    def box_and_mask(
-        self, image: np.ndarray, mask: np.ndarray, bbox: Tensor, others: np.ndarray | None = None
-    ) -> tuple[Tensor, np.ndarray]:
-        """Box (4,) of the largest piece of the cut, and the cut; box and mask as given where it is empty or elsewhere (IoU below 0.1).
-
-        With ``moves_boxes=False``, the box is that which was given.
-
-        >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
-        >>> box, mask = GrabCut().box_and_mask(image, image[..., 0] > 0, torch.tensor([8.0, 3, 21, 16]))
-        >>> box.tolist(), int(mask.sum())
-        ([10.0, 5.0, 20.0, 15.0], 100)
-        """
-        with timed('cut'):
-            tight, found = mask_bbox(self(image, mask, bbox.tolist(), others), bbox)
-        return (tight if self.moves_boxes else bbox, found) if found.any() else (bbox, mask)
-
-    def boxes_and_masks(
-        self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray | None] | None = None
-    ) -> tuple[Tensor, np.ndarray]:
-        """As :meth:`box_and_mask`, for several objects, on all cores.
-
-        Args:
-            image: RGB uint8 (h, w, 3).
-            guesses: soft masks, float (n, h, w) in [0, 1], whose pixels above 0.5 are the first guess.
-            bboxes: float (n, 4), on the CPU.
-            others: bool (n, h, w), pixels that belong to other objects than each.
-        """
-        bboxes, masks = bboxes.clone(), guesses > 0.5
-        others = [None] * len(masks) if others is None else others
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
-            cuts = pool.map(lambda *parts: self.box_and_mask(image, *parts), masks.copy(), bboxes.clone(), others)
-            for index, cut in enumerate(cuts):
-                bboxes[index], masks[index] = cut
-        return bboxes, masks
-
-    def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:
-        """What OpenCV starts from, uint8 (h, w): probably object, probably background, surely background."""
-        guess = mask if mask.any() else inside_box(mask.shape, bbox)
-        seeds = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        if others is not None:
-            seeds[others] = cv2.GC_BGD
-        seeds[~inside_box(mask.shape, bbox, self.margin)] = cv2.GC_BGD
-        return seeds
-
-    def _cut(self, image: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        count = int((seeds == cv2.GC_PR_FGD).sum())
-        if min(count, seeds.size - count) >= COMPONENTS:
-            cv2.setRNGSeed(0)  # the mixtures start from random pixels
-            models = np.zeros((2, 1, 65))
-            cv2.grabCut(image, seeds, None, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
-        return seeds == cv2.GC_PR_FGD
 
 
 def build_cuts(settings: dict | Sequence[dict] | None) -> tuple[Any, ...]:

@@ -53,7 +53,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
         if 'max_iters' in kwargs:
             raise ValueError('The length of a training is the sum of its phases: set train_cfg.phases.<name>.iters instead of max_iters.')
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.phases = make_phases(phases, model.names)
         if runner.param_schedulers is None:
             runner.param_schedulers = [dict(type='PhaseLR', phases=self.phases)]
@@ -73,12 +73,6 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         runner.register_hook(ValidatedStagesHook())
         self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels', runner.cfg.model)
-
-    @property
-    def model(self) -> torch.nn.Module:
-        """The network without wrapper."""
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
 
     def run(self) -> torch.nn.Module:
         """Train all phases that are not done yet."""

@@ -143,7 +143,7 @@ class MILRoIHead(StandardRoIHead):
         else:
             with torch.no_grad():
                 self.bbox_head.learn_norm(self._feats(x, part) for part in rois.split(self.chunk))
-            parts = [checkpoint(self._head, x, part, use_reentrant=False) for part in rois.split(self.chunk)]
+            parts = [checkpoint(lambda p: self.bbox_head(self._feats(x, p)), part, use_reentrant=False) for part in rois.split(self.chunk)]
             outputs = tuple(torch.cat(part) for part in zip(*parts, strict=True))
         sizes = [len(p) for p in proposals]
         return list(zip(*(out.split(sizes) for out in outputs), strict=True))
@@ -157,12 +157,21 @@ class MILRoIHead(StandardRoIHead):
         """Probability of each tag of one image, float (C,), by the tag head."""
         return self.tag_head(self.image_means(x, [sample]))[0].sigmoid()
 
+    def image_evidence(self, x: tuple[Tensor, ...], sample: DetDataSample) -> Tensor:
+        """Class scores (C,) in (0, 1] of the whole image, which weigh the detections of the other stages in testing.
+
+        These learn from the boxes of few images, and score two classes of one look alike; this stage knows classes from every tag. They
+        are the tag head's probabilities or, without one, softmax scores w^{c,1} of the image as one more proposal, divided by the best.
+        """
+        if self.tag_head is not None:
+            return self.tag_probs(x, sample)
+        ((logits, *_),) = self.logits(x, [x[0].new_tensor([[0, 0, *sample.img_shape[1::-1]]])])
+        (probs,) = self.bbox_head.class_probs(logits)
+        return probs / probs.max()
+
     def _feats(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         extract = getattr(self.bbox_roi_extractor, 'means', self.bbox_roi_extractor)  # means alone where scores need no more
         return extract(x[: self.bbox_roi_extractor.num_inputs], rois)
-
-    def _head(self, x: tuple[Tensor, ...], rois: Tensor) -> tuple[Tensor, ...]:
-        return self.bbox_head(self._feats(x, rois))
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
         """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss where a sample has ``gt_instances``.

@@ -6,6 +6,7 @@ only badly.
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
@@ -25,10 +26,11 @@ class Preset(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Weights of an architecture: presets by name, and the names of a state dict with given keys."""
+    """Weights of an architecture: presets by name, the names of a state dict with given keys, and the file where a package brings one."""
 
     presets: dict[str, Preset]
     names: Callable[[Iterable[str]], Names]
+    installed: Callable[[], Path] | None = None
 
 
 TORCHVISION = Preset('rgb', (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -89,9 +91,3 @@ def rename_published(arch: str, preset: str, state: State) -> State:
             f'{len(left_over)} are left over {left_over[:4]}. Give the original file, or correct arch={arch!r}.'
         )
     return {new: state[old].float() if state[old].is_floating_point() else state[old] for old, new in names.items()}
-
-
-def with_norm(part: str, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names in a part, by the published ones, of convolutions and the batch normalisations behind them."""
-    kinds = ('weight', 'bias', 'running_mean', 'running_var')
-    return {key: f'{part}.{key}' for conv, norm in pairs for key in (f'{conv}.weight', *(f'{norm}.{kind}' for kind in kinds))}

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
 from mmlabelpenet.calibration.reading import Reading, inference
 from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps
-from mmlabelpenet.models.inference.image_evidence import image_evidence
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
 from mmlabelpenet.models.log_values import label_statistics
@@ -135,7 +134,8 @@ class Stage(BaseModule):
         """
         with inference(self):
             maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs([view])) for view in views]
-            return torch.stack([image_evidence(self.detector, x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
+            head = self.detector.roi_head
+            return torch.stack([head.image_evidence(x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
 
     def predict(
         self,

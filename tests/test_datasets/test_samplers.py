@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from mmlabelpenet.datasets import samplers
-from mmlabelpenet.datasets.samplers import ResumableSampler, evenly_spread
+from mmlabelpenet.datasets.samplers import ResumableSampler
 
 
 def draws(count, size=7, seed=3, rank=0, world=1, skip=0, monkeypatch=None):
@@ -68,13 +68,3 @@ def test_accumulating_batches_on_one_rank_sees_the_batches_of_several_ranks(monk
 
     alone, shared = batches(4, 0, 1), [batches(2, rank, 2) for rank in range(2)]
     assert [shared[rank][n] for n in range(2) for rank in range(2)] == alone
-
-
-def test_so_many_images_as_asked_for_are_spread_from_the_first_to_the_last():
-    assert evenly_spread(100, 5) == [0, 25, 50, 74, 99] and evenly_spread(0, 3) == [] and evenly_spread(3) == [0, 1, 2]
-    for length in range(1, 40):
-        for count in range(1, 45):
-            chosen = evenly_spread(length, count)
-            assert len(set(chosen)) == len(chosen) == min(length, count) and chosen == sorted(chosen)
-    with pytest.raises(ValueError, match='at least one of 9 images, got 0'):
-        evenly_spread(9, 0)

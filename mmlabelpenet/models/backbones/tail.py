@@ -8,18 +8,7 @@ from torch import Tensor, nn
 from ..aspp import LabelPEASPP
 
 
-class FixedNorms(nn.Module):
-    """First base of a network whose batch normalisation always uses the stored statistics, those of ImageNet."""
-
-    def train(self, mode: bool = True) -> FixedNorms:
-        """Set the mode; batch normalisation stays in eval mode."""
-        super().train(mode)
-        for norm in norms(self):
-            norm.eval()
-        return self
-
-
-class Tail(FixedNorms, BaseModule):
+class Tail(BaseModule):
     """The last layers of a network, and ASPP where asked for. All outputs but the input map end with a ReLU.
 
     A subclass builds its layers in its constructor, ends that with :meth:`complete`, and runs the layers in :meth:`fixed`.
@@ -28,7 +17,7 @@ class Tail(FixedNorms, BaseModule):
     own_init = ('aspp.',)  # layers without ImageNet weights
 
     def complete(self, in_channels: int, channels: int, aspp: dict | None, with_input: bool, frozen: bool = False) -> None:
-        """Freeze batch normalisation, or all layers, and add the pyramid.
+        """Add the pyramid, after freezing the other layers where they are to be.
 
         Args:
             in_channels: channels of the input map.
@@ -38,13 +27,11 @@ class Tail(FixedNorms, BaseModule):
             frozen: the layers keep their ImageNet weights; only ``aspp`` trains.
         """
         self.with_input, self.frozen = with_input, frozen
-        freeze_norms(self)
         if frozen:
             self.requires_grad_(False)
         self.aspp = None if aspp is None else LabelPEASPP(channels, **aspp)
         last = channels if self.aspp is None else self.aspp.out_channels
         self.out_channels = (in_channels, last) if with_input else (last,)
-        self.train()
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
         """Map (N, in_channels, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``.
@@ -73,19 +60,3 @@ class Tail(FixedNorms, BaseModule):
     def levels(self, x: Tensor) -> list[Tensor]:
         """The map and what each block of :attr:`fixed_layers` makes of it, one after the other, float (N, D, h, w) each."""
         raise NotImplementedError
-
-
-def norms(module: nn.Module) -> list[nn.Module]:
-    """Every batch normalisation of a module."""
-    return [child for child in module.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
-
-
-def freeze_norms(module: nn.Module) -> None:
-    """Keep the weights and biases of every batch normalisation of ``module``."""
-    for norm in norms(module):
-        norm.requires_grad_(False)
-
-
-def default_init() -> list[dict]:
-    """Initialisation of convolutions and batch normalisation."""
-    return [dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer='_BatchNorm')]

@@ -23,7 +23,7 @@ class Inference:
         stages: to predict, the last of which is the result; None for the last of the model.
         with_masks: False predicts boxes alone, as detected, which is faster.
         image_evidence: whether class scores of the whole image, by the stage that learns from tags, weight the detections of all others,
-            see :mod:`~mmlabelpenet.models.inference.image_evidence`.
+            see :meth:`~mmlabelpenet.models.mil_head.MILRoIHead.image_evidence`.
         **refinement: settings of :class:`MaskRefinement`.
     """
 

@@ -10,12 +10,12 @@ from mmengine.runner import Runner
 
 from mmlabelpenet.apis.config import build_dataset, config_devkit, recipe_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
-from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.files import locked
 from mmlabelpenet.workbench.experiments.collect import Result
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
+from mmlabelpenet.workbench.report.training_images import evenly_spread
 
 METRICS = ('precision_50', 'box_iou', 'mask_iou')
 

@@ -21,7 +21,6 @@ from torch import Tensor
 from mmlabelpenet.apis.config import build_dataset, config_devkit, config_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.reading import inference
-from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.functional import box_iou, mean_per_class
 from mmlabelpenet.files import file_hash
@@ -29,6 +28,7 @@ from mmlabelpenet.models import LabelPENet
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
+from mmlabelpenet.workbench.report.training_images import evenly_spread
 
 KEYS = ('chosen_area', 'mass_on_object', 'uniform_on_object', 'entropy', 'chosen_iou', 'CorLoc_50')
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mmlabelpenet.apis.config import build_dataset
-from mmlabelpenet.datasets.samplers import evenly_spread
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.report import report_quality as quality
@@ -17,6 +16,7 @@ from mmlabelpenet.workbench.report.curves import chart, loss_curves, phase_lines
 from mmlabelpenet.workbench.report.page import write_page
 from mmlabelpenet.workbench.report.panels import panel
 from mmlabelpenet.workbench.report.run import Run
+from mmlabelpenet.workbench.report.training_images import evenly_spread
 from mmlabelpenet.workbench.supervision.audit import audit
 
 WIDTH = 420  # of images, in pixels

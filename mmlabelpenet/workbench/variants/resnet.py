@@ -12,9 +12,10 @@ from mmdet.models.backbones import ResNet
 from mmdet.models.layers import ResLayer
 from torch import Tensor
 
-from mmlabelpenet.models.backbones.tail import FixedNorms, Tail, default_init
-from mmlabelpenet.models.published_weights import PUBLISHED, TORCHVISION, Names, Preset, Published, with_norm
+from mmlabelpenet.models.backbones.tail import Tail
+from mmlabelpenet.models.published_weights import PUBLISHED, TORCHVISION, Names, Preset, Published
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants.fixed_norms import FixedNorms, default_init, freeze_norms, with_norm
 
 _STRIDES = {16: ((1, 2, 2), (1, 1, 1)), 8: ((1, 2, 1), (1, 1, 2))}
 
@@ -68,7 +69,7 @@ class ResNetC4(FixedNorms, ResNet):
 
 
 @MODELS.register_module()
-class ResNetC5(Tail):
+class ResNetC5(FixedNorms, Tail):
     """layer4 of one stage, without stride by default, and ASPP where asked for.
 
     Args:
@@ -98,6 +99,7 @@ class ResNetC5(Tail):
         _check_style(style)
         block, blocks = ResNet.arch_settings[depth]
         self.layer4 = ResLayer(block, 1024, 512, blocks[3], stride=stride, dilation=dilation, style=style, norm_cfg=dict(type='BN'))
+        freeze_norms(self)
         self.complete(1024, 2048, aspp, with_input, frozen)
 
     def levels(self, x: Tensor) -> list[Tensor]:

@@ -7,7 +7,6 @@ import torch
 import toy
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.inference.image_evidence import image_evidence
 from mmlabelpenet.models.inference.views import detections, merge_candidates
 
 
@@ -20,7 +19,7 @@ def test_the_evidence_is_the_class_score_of_a_proposal_as_large_as_the_image(toy
         whole = InstanceData(bboxes=torch.tensor([[0.0, 0, width, height]]), scores=torch.ones(1))
         (logits,) = detector.roi_head.logits(x, [whole.bboxes])
         expected = logits[0][0, :-1].softmax(0)
-        torch.testing.assert_close(image_evidence(detector, x, sample), expected / expected.max())
+        torch.testing.assert_close(detector.roi_head.image_evidence(x, sample), expected / expected.max())
 
 
 @pytest.mark.parametrize('names', [toy.STAGES, ('segmentation',)])

@@ -7,9 +7,9 @@ import toy
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.calibration import colour_cut
 from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, resize_masks
 from mmlabelpenet.structures import hand_over
+from mmlabelpenet.workbench.variants.colour_cut import ColourCut
 
 
 def scene():
@@ -81,7 +81,7 @@ def test_only_the_best_boxes_are_cut():
 
 def test_where_the_cut_finds_nothing_box_and_mask_stay(monkeypatch):
     image, found, soft = scene()
-    monkeypatch.setattr(colour_cut.ColourCut, '_assign', lambda self, colours, guess, inside: np.full_like(guess, -1))
+    monkeypatch.setattr(ColourCut, '_assign', lambda self, colours, guess, inside: np.full_like(guess, -1))
     result = MaskRefinement(cut=dict(type='ColourCut'))(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)

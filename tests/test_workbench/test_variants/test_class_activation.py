@@ -8,7 +8,6 @@ import toy
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
-from mmlabelpenet.models.inference.image_evidence import image_evidence
 from mmlabelpenet.workbench.variants import ClassActivation
 from mmlabelpenet.workbench.variants.class_activation import spread
 
@@ -37,7 +36,7 @@ def test_labels_cover_what_reaches_the_threshold_and_weigh_as_probable_as_the_ta
         enlarged = F.interpolate(maps[None, None], scale_factor=8, mode='bilinear')[0, 0, :height, :width]
         expected = enlarged > 0.3 * enlarged.max()
         assert expected.any() and torch.equal(torch.from_numpy(labels.masks.masks[0]).bool(), expected)
-        torch.testing.assert_close(labels.weights, image_evidence(stage.detector, reading.x, sample)[[tag]])
+        torch.testing.assert_close(labels.weights, stage.detector.roi_head.image_evidence(reading.x, sample)[[tag]])
 
 
 def test_a_stage_without_tag_head_is_refused(toy_net, toy_batch):

@@ -7,7 +7,6 @@ import torch
 import toy
 from torch.nn import functional as F
 
-from mmlabelpenet.models.inference.image_evidence import image_evidence
 from mmlabelpenet.workbench.variants import TagHead
 
 
@@ -51,7 +50,7 @@ def test_the_evidence_is_the_probability_of_each_tag(net, toy_batch):
     inputs, samples = toy_batch
     detector, feature = net.eval().stages['classification'].detector, net.extract_feat(inputs)
     x = detector.extract_feat(feature[:1])
-    evidence = image_evidence(detector, x, samples[0])
+    evidence = detector.roi_head.image_evidence(x, samples[0])
     head = detector.roi_head
     torch.testing.assert_close(evidence, head.tag_head(head.image_means(x, samples[:1]))[0].sigmoid())
     assert ((evidence > 0) & (evidence < 1)).all()

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_cut import disc, iou
+from discs import disc, iou
 
-from mmlabelpenet.calibration.colour_cut import (
+from mmlabelpenet.workbench.variants.colour_cut import (
     BINS,
     NEIGHBOURS,
     ColourCut,

@@ -1,6 +1,6 @@
 """Cutting many objects out by their colours at once, on a small grid each: what testing can afford.
 
-As GrabCut does (cut.py), it alternates between the colours of object and background and the pixels that belong to them. Colours are
+As GrabCut does (grab_cut.py), it alternates between the colours of object and background and the pixels that belong to them. Colours are
 histograms instead of mixtures of Gaussians, and mean field smooths the pixels instead of a minimum cut: a field of 8 neighbours in which
 a pixel's log odds are
 

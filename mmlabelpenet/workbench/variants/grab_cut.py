@@ -1,0 +1,115 @@
+"""Cutting an object out by its colours (GrabCut: Rother, Kolmogorov and Blake, SIGGRAPH 2004), on OpenCV.
+
+It fits two mixtures of Gaussians to the colours inside and outside a first mask, and cuts between them where the image has an edge.
+
+Shapes: n objects of one image (h, w). Boxes: float xyxy in its pixels.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmlabelpenet.calibration.objects import inside_box, mask_bbox
+from mmlabelpenet.registry import TASK_UTILS
+from mmlabelpenet.timing import timed
+
+COMPONENTS = 5  # Gaussians of either mixture in OpenCV; it cannot fit them to fewer pixels
+
+
+@TASK_UTILS.register_module()
+@dataclass(frozen=True)
+class GrabCut:
+    """One object's mask from a first guess of it.
+
+    Args:
+        iterations: of fitting and cutting.
+        margin: how far an object may extend beyond its box, as a share of the box's sides; everything beyond is background.
+        max_size: larger images are reduced to this longer side; None keeps the size.
+        moves_boxes: whether the box of an object becomes that of its cut.
+    """
+
+    iterations: int = 1
+    margin: float = 0.1
+    max_size: int | None = 300
+    moves_boxes: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that OpenCV would accept silently."""
+        if self.iterations < 1 or self.margin < 0:
+            raise ValueError(f'GrabCut needs iterations >= 1 and margin >= 0, got {self.iterations} and {self.margin}.')
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
+        """The object's mask, bool (h, w): the guess itself, within its bounds, where object or background have too few pixels.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            mask: first guess, bool (h, w); an empty one means the whole box.
+            bbox: of the object.
+            others: bool (h, w), pixels that belong to other objects.
+
+        >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
+        >>> guess = np.zeros((20, 30), bool); guess[5:12, 9:17] = True
+        >>> cut = GrabCut()(image, guess, (9, 4, 21, 16))
+        >>> bool(cut[5:15, 10:20].all()), int(cut.sum())
+        (True, 100)
+        """
+        seeds = self._seeds(mask, bbox, others)
+        ratio = min(1.0, (self.max_size or max(mask.shape)) / max(mask.shape))
+        small = tuple(max(1, round(side * ratio)) for side in mask.shape[::-1])
+        if small != mask.shape[::-1]:
+            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+            seeds = cv2.resize(seeds, small, interpolation=cv2.INTER_NEAREST)
+        cut = self._cut(np.ascontiguousarray(image), seeds)
+        return cut if cut.shape == mask.shape else cv2.resize(cut.astype(np.float32), mask.shape[::-1]) > 0.5
+
+    def boxes_and_masks(
+        self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray | None] | None = None
+    ) -> tuple[Tensor, np.ndarray]:
+        """Boxes (n, 4) of the largest pieces of several objects' cuts, and the cuts, bool (n, h, w), on all cores.
+
+        Box and mask stay as given where the cut is empty or elsewhere (IoU below 0.1), and every box does with ``moves_boxes=False``.
+
+        Args:
+            image: RGB uint8 (h, w, 3).
+            guesses: soft masks, float (n, h, w) in [0, 1], whose pixels above 0.5 are the first guess.
+            bboxes: float (n, 4), on the CPU.
+            others: bool (n, h, w), pixels that belong to other objects than each.
+
+        >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
+        >>> boxes, masks = GrabCut().boxes_and_masks(image, image[None, ..., 0] / 255, torch.tensor([[8.0, 3, 21, 16]]))
+        >>> boxes.tolist(), int(masks.sum())
+        ([[10.0, 5.0, 20.0, 15.0]], 100)
+        """
+        bboxes, masks = bboxes.clone(), guesses > 0.5
+        others = [None] * len(masks) if others is None else others
+
+        def cut(mask: np.ndarray, bbox: Tensor, belongs: np.ndarray | None) -> tuple[Tensor, np.ndarray]:
+            return mask_bbox(self(image, mask, bbox.tolist(), belongs), bbox)
+
+        with timed('cut'), ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
+            for index, (tight, found) in enumerate(pool.map(cut, masks.copy(), bboxes.clone(), others)):
+                if found.any():
+                    masks[index], bboxes[index] = found, tight if self.moves_boxes else bboxes[index]
+        return bboxes, masks
+
+    def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:
+        """What OpenCV starts from, uint8 (h, w): probably object, probably background, surely background."""
+        guess = mask if mask.any() else inside_box(mask.shape, bbox)
+        seeds = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        if others is not None:
+            seeds[others] = cv2.GC_BGD
+        seeds[~inside_box(mask.shape, bbox, self.margin)] = cv2.GC_BGD
+        return seeds
+
+    def _cut(self, image: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        count = int((seeds == cv2.GC_PR_FGD).sum())
+        if min(count, seeds.size - count) >= COMPONENTS:
+            cv2.setRNGSeed(0)  # the mixtures start from random pixels
+            models = np.zeros((2, 1, 65))
+            cv2.grabCut(image, seeds, None, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
+        return seeds == cv2.GC_PR_FGD
