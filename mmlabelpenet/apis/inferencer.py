@@ -84,6 +84,12 @@ class LabelPENetInferencer:
         self.pipeline = Compose([step for step in dataset.pipeline if step['type'].split('.')[-1] not in _LOADERS])
         self.search, self.search_side = search or SelectiveSearchSettings(), search_side
 
+    @property
+    def settings(self) -> list[Any]:
+        """What predictions depend on beside the weights, for :func:`~mmlabelpenet.schema.json_hash`."""
+        pipeline = self.config.test_dataloader.dataset.pipeline
+        return [self.config.model.to_dict(), [dict(step) for step in pipeline], self.search, self.search_side]
+
     def __call__(self, inputs: ImageInput | Iterable[ImageInput], **kwargs: Any) -> list[Prediction]:
         """Predict everything at once; arguments as for :meth:`stream`."""
         return list(self.stream(inputs, **kwargs))

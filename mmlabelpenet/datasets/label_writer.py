@@ -5,7 +5,7 @@ An interrupted pass continues where it stopped.
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -30,13 +30,15 @@ class PseudoLabelWriter:
         path: of the finished store.
         header: what ties the store to its maker; a partial file with another header is discarded, with a warning that says what differs.
         rank: writes ``<path>.part<rank>``.
+        files: of images by id: a line of a partial file counts only if its image is still the one that was labelled.
     """
 
-    def __init__(self, path: str | Path, header: dict, rank: int = 0) -> None:
+    def __init__(self, path: str | Path, header: dict, rank: int = 0, files: Mapping[str, Path] | None = None) -> None:
         self.path = Path(path)
         self.header = dict(header, version=VERSION)
         self.part = self.path.with_suffix(f'.part{rank}')
         lines = _read_part(self.part, self.header, warn=True)
+        lines = [line for line in lines if files is None or _is_of(line, files.get(line.img_id))]
         self.done = {line.img_id for line in lines}
         with atomic_write(self.part, 'wb') as file:
             file.writelines(map(_as_line, [self.header, *lines]))
@@ -123,6 +125,11 @@ def _coco(header: dict, lines: list[Line], classes: tuple[str, ...]) -> Store:
                 )
             )
     return Store(header, images, annotations, [Category(index, name) for index, name in enumerate(classes, 1)])
+
+
+def _is_of(line: Line, file: Path | None) -> bool:
+    """Whether a file is the one that was labelled."""
+    return file is not None and file.is_file() and file_hash(file) == line.sha256
 
 
 def _as_line(content: dict | Line) -> bytes:

@@ -13,10 +13,12 @@ from mmlabelpenet.apis import checkpoint
 from mmlabelpenet.apis.image_inputs import checked_array, expand, usable_device
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.published import publish
+from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.models.inference.masks import MaskRefinement
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.schema import json_hash
 
 CAT = Path(__file__).resolve().parents[2] / 'demo/cat.jpg'
 
@@ -50,6 +52,19 @@ def test_the_checkpoint_is_read_once(trained, monkeypatch):
     monkeypatch.setattr(checkpoint, 'read_tensors', lambda path: paths.append(path) or read(path))
     LabelPENetInferencer(trained[0] / 'toy.py', trained[0] / 'iter_1.pth', device='cpu')
     assert paths == [trained[0] / 'iter_1.pth']
+
+
+def test_what_predictions_depend_on_changes_with_model_pipeline_and_search(trained, tmp_path):
+    """Labels of an earlier call are taken where none of it has changed."""
+    changes = [{}, {'model.test_cfg.crf': None}, {'test_dataloader.dataset.pipeline.2.transforms.0.scale': (160, 120)}]
+    searches = [{}, dict(search_side=400), dict(search=SelectiveSearchSettings(min_size=30))]
+    found = []
+    for changed, search in [*((change, {}) for change in (*changes, {})), *(({}, each) for each in searches[1:])]:
+        config = trained[1].copy()
+        config.merge_from_dict(changed)
+        config.dump(tmp_path / 'toy.py')
+        found.append(json_hash(LabelPENetInferencer(tmp_path / 'toy.py', trained[0] / 'iter_1.pth', device='cpu', **search).settings))
+    assert found[0] == found[3] and len(set(found)) == 5
 
 
 @pytest.mark.parametrize('stage', toy.STAGES[1:])

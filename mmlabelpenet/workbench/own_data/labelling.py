@@ -16,6 +16,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.rle import EncodedMasks, encoded, enlarged_code
 from mmlabelpenet.progress import ProgressBar
+from mmlabelpenet.schema import json_hash
 from mmlabelpenet.structures import have_area
 
 
@@ -39,15 +40,16 @@ def label_images(
         stage: which predicts; None the last one.
         min_score: detections below are left out.
         batch_size: images per pass.
-        earlier: a store of an earlier call. Its labels are taken where it was made in the same way and the file has not changed.
+        earlier: a store of an earlier call. Its labels are taken where it was made in the same way, by the same weights and config, and
+            the file has not changed.
 
     Returns:
         the store, in which an instance's weight is its score, and the images that cannot be read, with the reason.
     """
     stage, tags = stage or inferencer.stages[-1], dict(tags or {})
-    header = dict(stage=stage, weights=file_hash(inferencer.checkpoint), min_score=min_score)
+    header = dict(stage=stage, weights=file_hash(inferencer.checkpoint), min_score=min_score, settings=json_hash(inferencer.settings))
     header['tags'] = {name: list(map(int, labels)) for name, labels in sorted(tags.items())}
-    writer = PseudoLabelWriter(out, header)
+    writer = PseudoLabelWriter(out, header, files=images)
     if earlier is not None and earlier.header == writer.header and earlier.classes == tuple(inferencer.classes):
         for image_id, path in images.items():
             if image_id not in writer.done and path.is_file() and earlier.file_hashes.get(image_id) == file_hash(path):

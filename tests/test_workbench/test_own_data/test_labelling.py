@@ -41,8 +41,8 @@ class Slow:
 
     stages, classes = ('segmentation',), ('x', 'y', 'z')
 
-    def __init__(self, checkpoint, stop_after=99):
-        self.checkpoint, self.stop_after, self.seen = checkpoint, stop_after, []
+    def __init__(self, checkpoint, stop_after=99, settings=()):
+        self.checkpoint, self.stop_after, self.settings, self.seen = checkpoint, stop_after, settings, []
 
     def stream(self, images, pass_over, **options):
         for path in images:
@@ -71,6 +71,31 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     network = Slow(tmp_path / 'w.pth')
     label_images(network, images, tmp_path / 'labels.json', tags)
     assert network.seen == list('abcd')
+
+
+def test_an_image_that_changes_during_an_interruption_is_labelled_again(tmp_path):
+    (tmp_path / 'w.pth').write_bytes(b'weights')
+    images = {name: tmp_path / f'{name}.jpg' for name in 'abcd'}
+    for path in images.values():
+        path.write_bytes(b'an image')
+    with pytest.raises(KeyboardInterrupt):
+        label_images(Slow(tmp_path / 'w.pth', stop_after=3), images, tmp_path / 'labels.json')
+    images['b'].write_bytes(b'another image')
+    images['c'].unlink()
+    del images['c']
+    network = Slow(tmp_path / 'w.pth')
+    store, _ = label_images(network, images, tmp_path / 'labels.json')
+    assert network.seen == ['b', 'd'] and store.image_ids == ['a', 'b', 'd']
+
+
+def test_labels_of_another_config_are_made_again(tmp_path):
+    (tmp_path / 'w.pth').write_bytes(b'weights')
+    (tmp_path / 'a.jpg').write_bytes(b'an image')
+    images, first = dict(a=tmp_path / 'a.jpg'), None
+    for settings, seen in (([dict(crf=None)], ['a']), ([dict(crf=None)], []), ([dict(crf='deeplab')], ['a'])):
+        network = Slow(tmp_path / 'w.pth', settings=settings)
+        first, _ = label_images(network, images, tmp_path / 'labels.json', earlier=first)
+        assert network.seen == seen
 
 
 def test_an_image_that_cannot_be_read_ends_nothing_and_is_labelled_by_the_next_call(tmp_path):
