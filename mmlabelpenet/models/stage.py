@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
-from mmlabelpenet.calibration.reading import Reading, inference
+from mmlabelpenet.calibration.reading import Reading, inference, read
 from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
@@ -122,6 +122,14 @@ class Stage(BaseModule):
             readings = read_views(self.detector, maps, [view.sample for view in views], record)
             return [replace(reading, shared={1.0: view.feature, **view.zoomed}) for reading, view in zip(readings, views, strict=True)]
 
+    def read_again(self, readings: Sequence[Reading], own: Sequence[Reading]) -> list[Reading]:
+        """What this stage reads in the proposals of another one's ``readings``, one per view, on the maps of its ``own``."""
+        with inference(self):
+            return [
+                read(self.detector, mine.x, mine.sample, InstanceData(bboxes=other.candidates.rois), record=False)
+                for other, mine in zip(readings, own, strict=True)
+            ]
+
     def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
         """What :meth:`LabelGenerator.label` turns into pseudo instances, by a generator (default: the stage's own)."""
         with inference(self):
@@ -144,6 +152,7 @@ class Stage(BaseModule):
         refinement: MaskRefinement | None,
         evidence: Tensor | None = None,
         choose: Choice | None = None,
+        second: Sequence[Reading] = (),
     ) -> InstanceData:
         """Detections of an image, best first, in the frame of its first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
 
@@ -155,9 +164,10 @@ class Stage(BaseModule):
             refinement: of masks; None for boxes alone.
             evidence: class scores (C,) of the whole image, which multiply those of the detections.
             choose: which detections to keep, before they get masks; None keeps all.
+            second: readings of the same proposals by other stages, with which scores and boxes are averaged.
         """
         with inference(self):
-            found = detections(self.detector, readings, evidence)
+            found = detections(self.detector, [*readings, *second], evidence)
             if choose is not None:
                 found = found[choose(found.scores.cpu().numpy())]
             explains = self.detector.with_mask or isinstance(self.labels, AttentionGenerator)

@@ -53,5 +53,5 @@ model = dict(
         segmentation=dict(detector=__mask_rcnn),
     ),
     # Few images teach a detector classes less well than they teach the first stage; in testing too, boxes and masks are those of the cuts.
-    test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, consensus=True, crf=None, cut=__test_cut, min_score=0.02),
 )

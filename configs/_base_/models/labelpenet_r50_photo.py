@@ -36,5 +36,5 @@ model = dict(
         refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
         segmentation=dict(detector=__frozen),
     ),
-    test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, consensus=True, crf=None, cut=__test_cut, min_score=0.02),
 )

@@ -1,0 +1,53 @@
+"""Scores and boxes of a stage's proposals as means over its head and those of the stages before it."""
+
+import copy
+
+import pytest
+import torch
+import toy
+from mmengine.structures import InstanceData
+
+from mmlabelpenet.calibration.reading import read, suppress
+
+LEARNERS = toy.STAGES[1:]
+
+
+def agreeing(state=None, **stages):
+    """The toy model with consensus, with the weights of another one."""
+    config = toy.model_config()
+    config['test_cfg']['consensus'] = True
+    config['stages'].update(stages)
+    net = toy.build(config).eval()
+    if state is not None:
+        net.load_state_dict(state)
+    return net
+
+
+@pytest.mark.parametrize('names', [toy.STAGES, ('segmentation',), ('refinement', 'detection')])
+def test_candidates_are_means_over_the_heads_so_far_each_on_its_own_maps(toy_batch, names):
+    net, (inputs, samples) = agreeing(), toy_batch
+    found = net.predict(inputs, copy.deepcopy(samples), stages=names, with_masks=False, rescale=False)
+    for prediction, view in zip(found, net.views(inputs, samples), strict=True):
+        for name in names:
+            (own,) = net.stages[name].read([view])
+            proposals, heads = InstanceData(bboxes=own.candidates.rois), []
+            for peer in LEARNERS[: LEARNERS.index(name) + 1] if name in LEARNERS else [name]:
+                detector = net.stages[peer].detector
+                heads.append(read(detector, detector.extract_feat(view.feature), view.sample, proposals, record=False).candidates)
+            mean = InstanceData(
+                bboxes=sum(each.bboxes for each in heads) / len(heads), scores=sum(each.scores for each in heads) / len(heads)
+            )
+            expected = suppress(mean, net.stages[name].detector.roi_head.test_cfg)
+            assert len(expected) > 2
+            for field in ('bboxes', 'scores', 'labels'):
+                torch.testing.assert_close(prediction.stage_predictions[name][field], expected[field], rtol=1e-4, atol=1e-4)
+
+
+def test_a_stage_with_none_before_it_is_as_without_consensus(toy_net, toy_batch):
+    inputs, samples = toy_batch
+    net = agreeing(toy_net.state_dict())
+    for name in ('classification', 'detection', 'refinement'):
+        before, after = (each.eval().predict(inputs, copy.deepcopy(samples), stages=[name]) for each in (toy_net, net))
+        same = all(torch.equal(one.pred_instances.scores, two.pred_instances.scores) for one, two in zip(before, after, strict=True))
+        assert same == (name != 'refinement')
+    assert agreeing(**dict.fromkeys(('classification', 'detection'))).inference.peers == dict(refinement=[], segmentation=['refinement'])
