@@ -19,6 +19,15 @@ SUFFIXES = (
 _SYSTEM = {'__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Information', 'lost+found', '__pycache__'}
 
 
+def is_passed_over(name: str) -> bool:
+    """Whether a folder is hidden, or one of those that systems make.
+
+    >>> is_passed_over('.git'), is_passed_over('cat')
+    (True, False)
+    """
+    return name.startswith('.') or name in _SYSTEM
+
+
 def is_image_name(name: str) -> bool:
     """Whether a name ends as those of images do, readable or not.
 
@@ -78,7 +87,7 @@ def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]
         chain = above.pop(path)
         for name in list(folders):
             real = os.path.realpath(os.path.join(path, name))
-            if name.startswith('.') or name in _SYSTEM or real in chain:
+            if is_passed_over(name) or real in chain:
                 folders.remove(name)
             else:
                 above[os.path.join(path, name)] = (*chain, real)

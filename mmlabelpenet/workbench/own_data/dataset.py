@@ -17,6 +17,7 @@ import msgspec
 
 from mmlabelpenet.files import atomic_folder, copy_file, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
+from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, misnamed_images, read_rgb, unusable
 from mmlabelpenet.formats.tag_files import join_tags
 from mmlabelpenet.progress import track
@@ -130,6 +131,10 @@ def make_own_data(
     record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))
     data = _write(root, record, names, {ids[path]: path for path in ids}, max_side)
     left_out = [f'{len(items)} {what}: {listed(items)}' for what, items in problems.items()]
+    seen = set(map(str.casefold, classes))
+    if unseen := [name for name in dict.fromkeys(entries.classes) if name.casefold() not in seen]:
+        count = f'{len(unseen)} {"class has" if len(unseen) == 1 else "classes have"}'
+        left_out.append(f'{count} no image and cannot be learnt: {listed(unseen)}')
     return data, [*left_out, *advice(classes, names)]
 
 
@@ -139,10 +144,12 @@ def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[
     Returns:
         names, and the images that share one even so.
     """
-    short = {path: '_'.join(path.stem.split()) for path in paths}
+    short = {path: '_'.join(path.stem.split()) or '_' for path in paths}  # a name of blanks alone
     often = Counter(short.values())
     long = {p: '_'.join('_'.join(p.relative_to(root).with_suffix('').parts).split()) for p in paths}
     ids = {path: fitted(short[path] if often[short[path]] == 1 else long[path], len('.jpg')) for path in paths}
+    names = set(ids.values())  # one that ends in a suffix, of a.jpg.png, must not look like the file of another one
+    ids = {path: '_'.join(name.rsplit('.', 1)) if without_suffix(name) in names - {name} else name for path, name in ids.items()}
     taken = Counter(ids.values())
     clashes = [path.relative_to(root).as_posix() for path in paths if taken[ids[path]] > 1]
     return {path: name for path, name in ids.items() if taken[name] == 1}, clashes
@@ -201,6 +208,10 @@ def _tags_from(tags: str | Path) -> str:
 def _write(root: Path, record: Mapping, labels: Mapping[str, list[int]], sources: Mapping[str, Path], max_side: int) -> OwnData:
     names, classes = list(labels), record['classes']
     train, test = stratified_split([labels[name] for name in names], record['test_share'], record['seed'])
+    if lacking := sorted(set(range(len(classes))) - {label for k in train for label in labels[names[k]]}):
+        raise ValueError(
+            f'A test share of {record["test_share"]:g} leaves no image of {classes[lacking[0]]!r} to train with. Take a smaller one.'
+        )
     splits = dict(train=[names[k] for k in train], test=[names[k] for k in test], new=[name for name in names if not labels[name]])
     with locked(root), atomic_folder(root) as partial:
         (partial / 'JPEGImages').mkdir()

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mmlabelpenet.formats.tag_files import split_tags
@@ -19,6 +20,14 @@ class Entry(NamedTuple):
     image: str
     tags: tuple[str, ...]
     where: str
+
+
+class Entries(list[Entry]):
+    """Entries of a source, and the ``classes`` that it names whether or not an image shows them."""
+
+    def __init__(self, entries: Iterable[Entry], classes: Iterable[str] = ()) -> None:
+        super().__init__(entries)
+        self.classes = tuple(map(plain, classes))
 
 
 def plain(text: str) -> str:

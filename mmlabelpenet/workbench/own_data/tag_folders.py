@@ -6,10 +6,11 @@ from pathlib import Path, PureWindowsPath
 
 import msgspec
 
+from mmlabelpenet.formats.image_names import is_passed_over
 from mmlabelpenet.formats.tag_files import is_difficult, parse_xml
 from mmlabelpenet.schema import read_json, read_text, short
 from mmlabelpenet.workbench.imports.yolo import yolo_names
-from mmlabelpenet.workbench.own_data.entries import Entry, plain
+from mmlabelpenet.workbench.own_data.entries import Entries, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
 
 FOLDERS = 'folder-per-class'
@@ -27,7 +28,7 @@ class _LabelMeFile(msgspec.Struct):
     flags: dict[str, bool] | None = None
 
 
-def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], list[Path]]:
+def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Path]]:
     """Tags from the folders below ``root``; an image that is in two of them, byte for byte, carries both tags.
 
     Folders such as ``train`` and ``val`` that hold the folders of the classes are not classes.
@@ -64,7 +65,10 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[list[Entry], lis
     for path in images:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         tags.setdefault(first.setdefault(digest, path), []).append(plain(parts[path][level]))
-    return [Entry(path.relative_to(root).as_posix(), tuple(names), f'folder {names[0]!r}') for path, names in tags.items()], list(tags)
+    entries = (Entry(path.relative_to(root).as_posix(), tuple(names), f'folder {names[0]!r}') for path, names in tags.items())
+    holders = [root / name for name in sorted(split)] or [root]
+    folders = {path.name for holder in holders for path in holder.iterdir() if path.is_dir() and not is_passed_over(path.name)}
+    return Entries(entries, sorted(folders)), list(tags)
 
 
 def _refuse_loose(loose: Sequence[str]) -> None:
@@ -74,7 +78,7 @@ def _refuse_loose(loose: Sequence[str]) -> None:
         )
 
 
-def annotation_folder(folder: Path) -> list[Entry]:
+def annotation_folder(folder: Path) -> Entries:
     """Tags from the annotations of another program's data set.
 
     Raises:
@@ -82,24 +86,25 @@ def annotation_folder(folder: Path) -> list[Entry]:
         ValueError: a file is malformed.
     """
     if (folder / 'data.yaml').is_file():
-        return list(_yolo(folder))
+        return Entries(_yolo(folder), yolo_names(folder).values())
     if any((folder / 'Annotations').rglob('*.xml')):
-        return list(_voc(folder / 'Annotations'))
+        return Entries(_voc(folder / 'Annotations'))
     coco = sorted((folder / 'annotations').glob('instances*.json')) or [
         p for p in (folder / 'train.json', folder / 'val.json') if p.is_file()
     ]
     if coco:
-        return [entry for path in coco for entry in read_json_tags(path)]
+        parts = [read_json_tags(path) for path in coco]
+        return Entries((entry for part in parts for entry in part), (name for part in parts for name in part.classes))
     files = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))
     if not files:
         raise FileNotFoundError(
             f'{str(folder)!r} holds no annotations: neither data.yaml, Annotations/*.xml, annotations/instances*.json nor LabelMe files. '
             f'For a folder for each class give {FOLDERS!r}.'
         )
-    return [_labelme(path, folder) for path in files]
+    return Entries(_labelme(path, folder) for path in files)
 
 
-def read_cvat(path: Path) -> list[Entry]:
+def read_cvat(path: Path) -> Entries:
     """Tags of a file "CVAT for images": labels of tags, boxes, polygons and the like.
 
     Raises:
@@ -111,10 +116,10 @@ def read_cvat(path: Path) -> list[Entry]:
         raise ValueError(
             f'{str(path)!r} is not a file of CVAT for images: expected <annotations> with an <image name="..."> for each image.'
         )
-    return [
+    return Entries(
         Entry(image.get('name') or '', tuple(plain(note.get('label') or '') for note in image if note.get('label')), f'image {number}')
         for number, image in enumerate(images, 1)
-    ]
+    )
 
 
 def _labelme(path: Path, folder: Path) -> Entry:

@@ -10,7 +10,7 @@ from mmlabelpenet.datasets.coco import AnnotationFile, Id, read_coco
 from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.formats.tag_files import distinct_names
 from mmlabelpenet.schema import decode_json, short
-from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing, plain
+from mmlabelpenet.workbench.own_data.entries import Entries, Entry, cell_tags, is_missing, plain
 
 _LABELS = (
     'choices', 'rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels', 'keypointlabels', 'labels', 'taxonomy',
@@ -20,7 +20,7 @@ _IMAGE, _TAGS = ('image', 'filename', 'file_name', 'file', 'name', 'path'), ('ta
 _WANTED = 'expected {image: [tag, ...]}, [{"image": ..., "tags": [...]}, ...], or an export of COCO or Label Studio'
 
 
-def read_json_tags(path: Path) -> list[Entry]:
+def read_json_tags(path: Path) -> Entries:
     """Tags of a JSON file; of COCO's and Label Studio's annotations only names are read.
 
     Raises:
@@ -32,10 +32,10 @@ def read_json_tags(path: Path) -> list[Entry]:
     if isinstance(content, dict):
         if {'images', 'annotations', 'categories'} <= set(content):
             return _coco(path)
-        return [_entry(image, tags, f'entry {number}', str(path)) for number, (image, tags) in enumerate(content.items(), 1)]
+        return Entries(_entry(image, tags, f'entry {number}', str(path)) for number, (image, tags) in enumerate(content.items(), 1))
     if not isinstance(content, list):
         raise ValueError(f'{str(path)!r}: {_WANTED}, got {type(content).__name__}.')
-    return list(_list_entries(content, str(path)))
+    return Entries(_list_entries(content, str(path)))
 
 
 def _list_entries(content: list, path: str) -> Iterable[Entry]:
@@ -98,10 +98,11 @@ def _found(value: Any) -> Iterable[str]:
             yield from [plain(named)] if isinstance(named, str) else _found(named)
 
 
-def _coco(path: Path) -> list[Entry]:
+def _coco(path: Path) -> Entries:
     content = read_coco(path, AnnotationFile)
     names = {category.id: plain(category.name) for category in content.categories}
     tags: dict[Id, list[str]] = {image.id: [] for image in content.images}
     for mark in content.annotations:
         tags[mark.image_id].append(names[mark.category_id])
-    return [Entry(image.file_name, tuple(tags[image.id]), f'image {image.id}') for image in content.images]
+    found = (Entry(image.file_name, tuple(tags[image.id]), f'image {image.id}') for image in content.images)
+    return Entries(found, names.values())

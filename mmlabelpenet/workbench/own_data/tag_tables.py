@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.schema import read_text, short
-from mmlabelpenet.workbench.own_data.entries import Entry, cell_tags, is_missing
+from mmlabelpenet.workbench.own_data.entries import Entries, Entry, cell_tags, is_missing
 
 _IMAGE = {
     'image', 'images', 'img', 'file', 'filename', 'filepath', 'path', 'name', 'picture', 'photo',
@@ -30,7 +30,7 @@ _MOST = 1 << 28  # bytes that a sheet may unpack to
 Row = tuple[str, list[str]]  # where it was read, and its cells
 
 
-def read_csv(path: Path) -> list[Entry]:
+def read_csv(path: Path) -> Entries:
     """Tags of a text table; the delimiter is a comma, semicolon or tab.
 
     Raises:
@@ -41,12 +41,12 @@ def read_csv(path: Path) -> list[Entry]:
     delimiter = max(',;\t', key=head.count) if any(sign in head for sign in ',;\t') else ','
     rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     try:
-        return list(table_entries(((f'line {rows.line_num}', row) for row in rows), str(path)))
+        return table_entries(((f'line {rows.line_num}', row) for row in rows), str(path))
     except csv.Error as error:
         raise ValueError(f'Line {rows.line_num} of {str(path)!r} is not readable as CSV: {error}.') from error
 
 
-def read_xlsx(path: Path) -> list[Entry]:
+def read_xlsx(path: Path) -> Entries:
     """Tags of the first sheet of an Excel file.
 
     Raises:
@@ -62,14 +62,14 @@ def read_xlsx(path: Path) -> list[Entry]:
         rows = [(f'row {number}', [_text(cell) for cell in row]) for number, row in enumerate(sheet.iter_rows(values_only=True), 1)]
     except Exception as error:  # noqa: BLE001 - openpyxl lets through whatever its parsers raise
         raise ValueError(f'{str(path)!r} is not a readable Excel file ({str(error)[:80]}). Save it as .xlsx or CSV.') from error
-    return list(table_entries(rows, str(path)))
+    return table_entries(rows, str(path))
 
 
 def _text(cell: object) -> str:
     return '' if cell is None else str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
-def table_entries(rows: Iterable[Row], path: str) -> Iterable[Entry]:
+def table_entries(rows: Iterable[Row], path: str) -> Entries:
     """Entries of a table.
 
     The header names the columns; without one, as AutoML writes, the first column of images is followed by tags.
@@ -89,13 +89,12 @@ def table_entries(rows: Iterable[Row], path: str) -> Iterable[Entry]:
     names = [re.sub(r'[\W_]+', '', cell.casefold()) for cell in header]
     image = next((k for k, name in enumerate(names) if name in _IMAGE), None)
     if image is None:
-        yield from _headless([first, *filled], header, path)
-        return
+        return Entries(_headless([first, *filled], header, path))
     tags = [k for k, name in enumerate(names) if re.sub(r'\d+$', '', name) in _TAGS]
     others = [k for k, name in enumerate(names) if k != image and k not in tags and name not in _OTHER]
     if tags:
-        yield from _by_tags(filled, header, image, tags, others, path)
-    elif others and all(header[k].strip() for k in others):
+        return Entries(_by_tags(filled, header, image, tags, others, path))
+    if others and all(header[k].strip() for k in others):
         rows = list(filled)
         for k in (k for k, name in enumerate(names) if name in _MAYBE_CLASSES and k != image):
             cells = {row[k].strip().casefold() for _, row in rows if len(row) > k} - {''}
@@ -104,9 +103,8 @@ def table_entries(rows: Iterable[Row], path: str) -> Iterable[Entry]:
                     f'Column {short(header[k])} of {path!r} holds 0 and 1 like those of the classes, but its name is one of those that '
                     f'other programs give to something else. Name it "class {header[k].strip()}", or remove it.'
                 )
-        yield from _one_hot(rows, header, image, others, path)
-    else:
-        raise ValueError(f"Expected a header with the columns 'image' and 'tags' in {path!r}, got {short(header, 120)}.")
+        return Entries(_one_hot(rows, header, image, others, path), [header[k] for k in others])
+    raise ValueError(f"Expected a header with the columns 'image' and 'tags' in {path!r}, got {short(header, 120)}.")
 
 
 def _by_tags(
@@ -147,8 +145,10 @@ def _headless(rows: Iterable[Row], header: Sequence[str], path: str) -> Iterable
         raise ValueError(f"Expected a header with the columns 'image' and 'tags' in {path!r}, got {short(header, 120)}.")
     for where, row in rows:
         place = f'{where[0].upper()}{where[1:]} of {path!r}'
-        cells = row[column + 1 :] if len(row) > column else []
-        found = tuple(tag for cell in cells if not _is_number(cell) for tag in cell_tags(cell, place))
+        label, *more = row[column + 1 :] or ['']
+        if strange := [cell for cell in more if _is_number(cell) and not 0 <= float(cell) <= 1]:  # AutoML's boxes are shares of the image
+            raise ValueError(f'{place} holds the number {strange[0].strip()}: is it a tag? Give the table the header image,tags.')
+        found = tuple(tag for cell in (label, *(cell for cell in more if not _is_number(cell))) for tag in cell_tags(cell, place))
         yield Entry(_image(row[column] if len(row) > column else '', place), found, where)
 
 

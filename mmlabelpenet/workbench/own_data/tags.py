@@ -12,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 from mmlabelpenet.files import require_file
 from mmlabelpenet.schema import short
-from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entry, plain
+from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entries, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, annotation_folder, read_cvat
 from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
 from mmlabelpenet.workbench.own_data.tag_tables import read_csv, read_xlsx
 
 _SHOWN = 12  # entries of a list in a note
-_READERS: dict[str, Callable[[Path], list[Entry]]] = {
+_READERS: dict[str, Callable[[Path], Entries]] = {
     '.csv': read_csv, '.tsv': read_csv, '.txt': read_csv, '.xlsx': read_xlsx, '.xlsm': read_xlsx, '.json': read_json_tags,
     '.xml': read_cvat,
 }  # fmt: skip
@@ -26,7 +26,7 @@ _UPLOADED = re.compile(r'[0-9a-f]{8}-(.+)')  # Label Studio
 _ROBOFLOW = re.compile(r'(.+)_([a-z]{3,4})\.rf\.[0-9a-zA-Z]+(?:\.\w+)?')
 
 
-def read_entries(source: str | Path) -> list[Entry]:
+def read_entries(source: str | Path) -> Entries:
     """Read tags of a table, a JSON or XML file, or a folder of annotations.
 
     * CSV, TSV and Excel: a header with a column of images and one or more of tags (``image,tags``), or one for each class with 0 and 1.

@@ -238,3 +238,69 @@ def test_long_names_in_long_folders_are_cut_and_stay_different(folder):
     devkit = VOCDevkit(data.root, data.classes)
     names = [name for name in devkit.image_ids('train') if 'aaa' in name or 'bbb' in name]
     assert len(names) == 2 and all(devkit.image_path(name).is_file() for name in names)
+
+
+def read_back(data):
+    """Tags of all images by id, read split by split as training does."""
+    devkit, tags = VOCDevkit(data.root, data.classes), {}
+    for split, names in data.splits.items():
+        tags |= devkit.tags(split, str(data.root / 'tags.csv')) if names else {}
+    return {name: [data.classes[label] for label in found] for name, found in tags.items()}
+
+
+@pytest.mark.parametrize(
+    ('names', 'ids'),
+    [
+        ([' .jpg', 'b.jpg', '\u2003.png', 'c.jpg'], None),  # names of blanks alone
+        ([' .jpg', 'b.jpg', 'd.png', 'c.jpg'], ['_', 'b', 'c', 'd']),
+        (['a.jpg.jpg', 'a.png', 'c.jpg', 'd.jpg'], ['a', 'a_jpg', 'c', 'd']),
+        (['a.png.JPG', 'a.bmp', 'c.jpg', 'd.jpg'], ['a', 'a_png', 'c', 'd']),
+        (['-a.jpg', '--help.jpg', '%s.jpg', '#1.jpg'], ['#1', '%s', '--help', '-a']),
+    ],
+)
+@pytest.mark.parametrize('share', [0, 0.5])
+def test_a_data_set_of_images_with_any_names_can_be_read_split_by_split(tmp_path, names, ids, share):
+    for name in names:
+        make_image(tmp_path / 'photos' / name)
+    tags = {name: ['cat' if k % 2 else 'dog'] for k, name in enumerate(names)}
+    (tmp_path / 'tags.json').write_text(json.dumps(tags))
+    if ids is None:
+        with pytest.raises(ValueError, match='2 images share a name'):
+            make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.json', share)
+        return
+    data, _ = make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.json', share)
+    assert sorted(read_back(data)) == ids
+    assert {Path(data.sources[name]).name: found for name, found in read_back(data).items()} == tags
+
+
+def test_a_share_that_leaves_nothing_of_a_class_to_train_with_is_refused(folder):
+    with pytest.raises(ValueError, match="A test share of 0.99 leaves no image of 'cat' to train with"):
+        make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', test_share=0.99)
+    assert not (folder / 'set').exists()
+
+
+@pytest.mark.parametrize('kind', ['folders', 'columns', 'coco', 'yolo'])
+def test_classes_of_the_source_that_no_image_shows_are_named(folder, kind):
+    tags, images = folder / 'tags', [f'p{k:02d}.jpg' for k in range(12)]
+    if kind == 'folders':
+        for k, name in enumerate(images):
+            make_image(folder / f'classes/{("cat", "dog")[k % 2]}/{name}', (40 + k, 40))
+        (folder / 'classes/bird').mkdir()
+        (folder / 'classes/.hidden').mkdir()
+    elif kind == 'columns':
+        tags = folder / 'columns.csv'
+        tags.write_text('image,cat,dog,bird\n' + ''.join(f'{name},{k % 2},{1 - k % 2},0\n' for k, name in enumerate(images)))
+    elif kind == 'coco':
+        (tags / 'annotations').mkdir(parents=True)
+        content = dict(images=[dict(id=k, file_name=name) for k, name in enumerate(images)])
+        content |= dict(annotations=[dict(image_id=k, category_id=k % 2) for k in range(12)])
+        content |= dict(categories=[dict(id=k, name=name) for k, name in enumerate(('cat', 'dog', 'bird'))])
+        (tags / 'annotations/instances_all.json').write_text(json.dumps(content))
+    else:
+        (tags / 'labels').mkdir(parents=True)
+        (tags / 'data.yaml').write_text('names: [cat, dog, bird]')
+        for k in range(12):
+            (tags / f'labels/p{k:02d}.txt').write_text(f'{k % 2} 0.5 0.5 0.1 0.1')
+    where = ('classes', 'folder-per-class') if kind == 'folders' else ('photos', tags)
+    data, warnings = make_own_data(folder / 'set', folder / where[0], where[1])
+    assert data.classes == ('cat', 'dog') and '1 class has no image and cannot be learnt: bird' in warnings

@@ -106,3 +106,10 @@ def test_what_pandas_writes_is_read(tmp_path):
     pandas.DataFrame(dict(cat=[1, 0], dog=[True, False]), index=pandas.Index(['a.jpg', 'b.jpg'], name='image')).to_csv(tmp_path / 'hot.csv')
     for path in tmp_path.iterdir():
         assert pairs(read_entries(path)) == [('a.jpg', ['cat', 'dog']), ('b.jpg', [])], path.name
+
+
+def test_a_number_behind_an_image_is_its_tag_and_any_other_must_be_of_a_box(tmp_path):
+    assert pairs(read_entries(write(tmp_path, 'a.jpg,7\nb.jpg,10\n'))) == [('a.jpg', ['7']), ('b.jpg', ['10'])]
+    assert pairs(read_entries(write(tmp_path, 'a.jpg,7,0.25,1.0\nb.jpg\n'))) == [('a.jpg', ['7']), ('b.jpg', [])]
+    with pytest.raises(ValueError, match='Line 2 of .* holds the number 10: is it a tag'):
+        read_entries(write(tmp_path, 'a.jpg,cat\nb.jpg,dog,10\n'))
