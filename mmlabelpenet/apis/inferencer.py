@@ -23,13 +23,13 @@ from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
 from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, input_names, usable_device
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.apis.run_note import run_files
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import shipped
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.formats.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
+from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.registry import MODELS
 
 SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights that come with the package: docs/model_card.md

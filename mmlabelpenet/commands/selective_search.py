@@ -26,13 +26,13 @@ import numpy as np
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, opencv_search, shrunk_search
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.files import atomic_write, file_hash, locked, make_folder
 from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import read_image
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
+from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, opencv_search, shrunk_search
 from mmlabelpenet.options import whole
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar

@@ -1,4 +1,4 @@
-"""Proposals of one image: boxes with scores, checked and in an order of their own.
+"""Proposals of one image: boxes with scores, checked.
 
 Shapes: R proposals. Boxes: float32 xyxy in original pixels, half-open.
 """
@@ -21,25 +21,6 @@ class ProposalRecord:
     bboxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     sha256: str = ''
-
-
-def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """An order, int64 (R,), that depends on the proposals alone, not on how they came.
-
-    By falling score; where scores are equal by a fixed scrambling of the coordinates, so that the first n are spread over the image.
-
-    >>> boxes = np.array([[0, 0, 9, 9], [5, 5, 9, 9], [1, 1, 3, 3]], np.float32)
-    >>> canonical_order(boxes, np.array([0.1, 0.9, 0.5], np.float32)).tolist()
-    [1, 2, 0]
-    """
-    boxes = np.ascontiguousarray(bboxes, np.float32) + np.float32(0)  # -0 becomes 0
-    mixed = np.zeros(len(boxes), np.uint64)
-    for column in boxes.view(np.uint32).astype(np.uint64).T:  # splitmix64
-        mixed = mixed + column + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed = mixed ^ (mixed >> np.uint64(31))
-    return np.lexsort((boxes[:, 3], boxes[:, 2], boxes[:, 1], boxes[:, 0], mixed, -np.asarray(scores)))
 
 
 def check_record(record: ProposalRecord) -> None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..files import atomic_write, make_folder
 from ..formats.mapped_arrays import Streamed, read_back, write_arrays
-from .proposal_records import ProposalRecord, canonical_order, check_record
+from ..ops.selective_search import canonical_order
+from .proposal_records import ProposalRecord, check_record
 from .proposals import HASHES, arrays_checksum, proposals_digest
 
 _FLOAT = np.dtype('<f4')

@@ -3,8 +3,8 @@
 Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
 proposals of each image, ``settings`` JSON text, ``images`` uint64 (N,), the first 16 digits of the SHA-256 of each image's file (0 where it
 is not known; absent if all are), ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1, ``scores`` float32
-(sum R,). Images are sorted by name and the boxes of an image by :func:`canonical_order`, so that the same proposals give
-the same bytes. Files of the first format, compressed and with one checksum of all, are read whole.
+(sum R,). Images are sorted by name and the boxes of an image by :func:`~mmlabelpenet.ops.selective_search.canonical_order`, so that the
+same proposals give the same bytes. Files of the first format, compressed and with one checksum of all, are read whole.
 
 Shapes: N images, R proposals of one image. Boxes: float32 xyxy in original pixels, half-open.
 """
@@ -94,13 +94,13 @@ class ProposalFile:
         """Number of images."""
         return len(self.image_ids)
 
-    def get(self, image_id: str, size: tuple[int, int] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Proposals of an image as fresh arrays, ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,); compares a ``size`` (h, w).
+    def get(self, image_id: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Proposals of an image as fresh arrays, ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,).
 
         Raises:
-            ValueError: the file is for other images, or for an image of another size, or the proposals are damaged.
+            ValueError: the file is for other images, or the proposals are damaged.
         """
-        self.check([image_id], sizes=None if size is None else {image_id: size})
+        self.check([image_id])
         k, arrays = self._index[image_id], self._arrays
         part = slice(*arrays['offsets'][k : k + 2].tolist())
         bboxes = np.array(arrays['bboxes'][part], np.float32)
@@ -142,32 +142,16 @@ class ProposalFile:
         h, w = self._arrays['sizes'][self._index[image_id]].tolist()
         return h, w
 
-    def check(self, image_ids: Iterable[str], hint: str = '', sizes: Mapping[str, tuple[int, int]] | None = None) -> None:
-        """Compare with the images that are to be used.
-
-        Args:
-            image_ids: every one needs proposals; the file may hold more.
-            hint: what to do, ends the error message; the command that makes the file if empty.
-            sizes: (h, w) of some images, compared with those the proposals were made on.
-
-        Raises:
-            ValueError: images have no proposals here (the file is for another split), or a size differs.
-        """
-        todo = hint or f'Make the right ones with\n    {self.command}'
+    def check(self, image_ids: Iterable[str]) -> None:
+        """Raise a ValueError if images that are to be used have no proposals here: the file is for another split."""
         wanted = list(image_ids)
         missing = [image_id for image_id in wanted if image_id not in self._index]
         if missing:
             raise ValueError(
                 f'{str(self.path)!r} has no proposals for {len(missing)} of {len(wanted)} images, the first: {", ".join(missing[:3])}; '
-                f'it holds {len(self)} images of split {self.settings.get("split", "unknown")!r}. {todo}'
+                f'it holds {len(self)} images of split {self.settings.get("split", "unknown")!r}. Make the right ones with\n    '
+                f'{self.command}'
             )
-        for image_id, size in (sizes or {}).items():
-            known = tuple(self._arrays['sizes'][self._index[image_id]].tolist())
-            if known != tuple(size):
-                raise ValueError(
-                    f'Proposals of {image_id!r} in {str(self.path)!r} were made on an image of {known[0]} x {known[1]} (h x w), '
-                    f'but it is {size[0]} x {size[1]} now. {todo}'
-                )
 
     def _open(self) -> dict[str, NDArray]:
         """The index in memory, boxes and scores memory-mapped; all in memory of a file of the first format."""

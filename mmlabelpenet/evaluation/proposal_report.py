@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..datasets.proposals import ProposalFile
-from ..datasets.selective_search import pairwise_iou
+from ..ops.selective_search import pairwise_iou
 from .devkit import Devkit
 from .functional import proposal_quality
 

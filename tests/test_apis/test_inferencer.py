@@ -13,10 +13,10 @@ from mmlabelpenet.apis import checkpoint
 from mmlabelpenet.apis.image_inputs import checked_array, expand, usable_device
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.published import publish
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.models.inference.masks import MaskRefinement
+from mmlabelpenet.ops.selective_search import SelectiveSearchSettings
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.schema import json_hash
 

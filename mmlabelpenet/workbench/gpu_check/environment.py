@@ -20,7 +20,7 @@ def environment(settings: Settings, notes: Notebook) -> None:
 
     from mmlabelpenet import ops
     from mmlabelpenet.apis.receipt import git_commit, package_versions
-    from mmlabelpenet.datasets.selective_search import is_available
+    from mmlabelpenet.ops.selective_search import is_available
 
     kind = torch.cuda.get_device_name(0) if settings.device == 'cuda' else 'CPU'
     notes.result(f'{kind}, PyTorch {torch.__version__}')

@@ -110,7 +110,7 @@ def devkit_splits(root: Path) -> tuple[str, str]:
 def render(root: Path, small: bool) -> str:
     """Write rendered images and their proposals, on all processors; says how the proposals were made."""
     from mmlabelpenet.datasets.proposal_writer import write_proposals
-    from mmlabelpenet.datasets.selective_search import is_available
+    from mmlabelpenet.ops.selective_search import is_available
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
     from mmlabelpenet.workers import Workers
 
@@ -133,8 +133,8 @@ def propose(path: Path) -> Any:
     import cv2
 
     from mmlabelpenet.datasets.proposal_records import ProposalRecord
-    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, is_available, selective_search
     from mmlabelpenet.files import file_hash
+    from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, is_available, selective_search
 
     image = cv2.imread(str(path))
     boxes = selective_search(image, SelectiveSearchSettings(min_size=28))[0] if is_available() else windows(*image.shape[:2])

@@ -22,7 +22,7 @@ from mmlabelpenet.terminal import AGAIN, new_parser, run, say
 from mmlabelpenet.workbench.quickstart.steps import Steps, fingerprint
 
 if TYPE_CHECKING:
-    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
+    from mmlabelpenet.ops.selective_search import SelectiveSearchSettings
 
 NAMES = ('quickstart', 'python -m mmlabelpenet.workbench.quickstart')
 CONFIG = 'configs/labelpenet/labelpenet_lite0_rendered.py'
@@ -109,7 +109,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
         ChildProcessError: a step failed.
     """
     from mmlabelpenet.apis.config import config_hash, load_config, planned_iterations
-    from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
+    from mmlabelpenet.ops.selective_search import SelectiveSearchSettings
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
     work, config_path = plan.work_dir, shipped(CONFIG)
@@ -153,7 +153,7 @@ def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> boo
     import numpy as np
 
     from mmlabelpenet.datasets.proposals import ProposalFile
-    from mmlabelpenet.datasets.selective_search import selective_search
+    from mmlabelpenet.ops.selective_search import selective_search
 
     if not plan.proposals(split).exists():
         return False

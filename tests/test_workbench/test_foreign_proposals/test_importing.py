@@ -106,7 +106,8 @@ def test_objects_written_as_matlab_would_are_found_again_whole(main, devkit, toy
     assert proposals.settings['method'] == 'edge boxes' and proposals.settings['source'] == 'truth.mat'
     for image_id in devkit.image_ids('train'):
         objects = devkit.objects(image_id).bboxes
-        found, _ = proposals.get(image_id, (toy.HEIGHT, toy.WIDTH))
+        found, _ = proposals.get(image_id)
+        assert proposals.size(image_id) == (toy.HEIGHT, toy.WIDTH)
         assert sorted(found.tolist()) == sorted(np.unique(objects, axis=0).tolist())
         assert proposals.image_hash(image_id) == file_hash(devkit.image_path(image_id))[:16]
 

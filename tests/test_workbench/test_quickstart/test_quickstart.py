@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings
+from mmlabelpenet.ops.selective_search import SelectiveSearchSettings
 from mmlabelpenet.workbench.quickstart import __main__ as quickstart
 from mmlabelpenet.workbench.quickstart.__main__ import Plan, check_unchanged, collect_log, is_stale, parse_args, words
 from mmlabelpenet.workbench.quickstart.steps import Steps, fingerprint
@@ -99,7 +99,7 @@ def test_a_training_of_other_settings_is_not_touched(tmp_path):
 def test_proposals_of_other_images_are_stale(tmp_path):
     from mmlabelpenet.datasets.proposal_records import ProposalRecord
     from mmlabelpenet.datasets.proposal_writer import write_proposals
-    from mmlabelpenet.datasets.selective_search import selective_search
+    from mmlabelpenet.ops.selective_search import selective_search
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
     plan = Plan(tmp_path / 'work', 0, tmp_path / 'data', True)

@@ -11,7 +11,7 @@ import torch
 from _scenes import ROOT, rendered_data
 from comparison import Comparison
 
-from mmlabelpenet.datasets.selective_search import opencv_search
+from mmlabelpenet.ops.selective_search import opencv_search
 
 IMAGES, HEIGHT, WIDTH, PROCESSES = 24, 375, 500, 2
 TOOL = ROOT / 'tools/dataset_converters/selective_search.py'

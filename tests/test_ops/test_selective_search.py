@@ -13,9 +13,9 @@ import pytest
 
 from mmlabelpenet.commands import selective_search as command
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.datasets.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import file_hash, locked
+from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, pairwise_iou, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
 
@@ -146,7 +146,7 @@ def test_the_file_fits_the_images(tool, root, tmp_path):
     assert proposals.settings['min_size'] == 15 and proposals.settings['split'] == 'train' and proposals.settings['mode'] == 'fast'
     image = cv2.imread(str(root / 'JPEGImages/train_00002.jpg'))
     expected = selective_search(image, SelectiveSearchSettings(min_size=15))[0]
-    assert np.array_equal(proposals.get('train_00002', image.shape[:2])[0], expected)
+    assert np.array_equal(proposals.get('train_00002')[0], expected) and proposals.size('train_00002') == image.shape[:2]
 
 
 def test_recall_counts_objects_that_a_proposal_covers(tool, root, tmp_path, capsys):
