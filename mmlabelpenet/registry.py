@@ -33,7 +33,9 @@ TRANSFORMS = _child(
     'transform', 'TRANSFORMS', 'mmlabelpenet.datasets.transforms', 'mmlabelpenet.workbench.exports.weighted', 'mmdet.datasets.transforms'
 )
 LOOPS = _child('loop', 'LOOPS', 'mmlabelpenet.engine')
-HOOKS = _child('hook', 'HOOKS', 'mmlabelpenet.engine', 'mmlabelpenet.workbench.report', 'mmdet.engine.hooks')
+HOOKS = _child(
+    'hook', 'HOOKS', 'mmlabelpenet.engine', 'mmlabelpenet.workbench.report', 'mmlabelpenet.workbench.variants', 'mmdet.engine.hooks'
+)
 OPTIM_WRAPPERS = _child('optim_wrapper', 'OPTIM_WRAPPERS', 'mmlabelpenet.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'mmlabelpenet.engine')
 OPTIMIZERS = _child('optimizer', 'OPTIMIZERS', 'mmlabelpenet.engine')

@@ -14,7 +14,6 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import open_devkit
@@ -22,6 +21,7 @@ from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.exports.coco import write_coco
 from mmlabelpenet.workbench.exports.labels import choose_labels
 from mmlabelpenet.workbench.join_voc import join_devkits
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import render_dataset
 from mmlabelpenet.workbench.voc_files import voc_palette
 

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.models.inference.views import crop_views, read_views
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 HEIGHT, WIDTH = 96, 128

@@ -73,9 +73,7 @@ class DenseCRF:
         >>> DenseCRF()(image, guess)[0].tolist()
         [0, 0, 0, 0, 1, 1, 1, 1]
         """
-        if self.cpu_backend == 'torch':
-            return self.batch([torch.from_numpy(np.array(image, order='C'))], [torch.from_numpy(np.array(attention, order='C'))])[0].numpy()
-        return self._by_pydensecrf(image, attention)
+        return self.batch(*([torch.from_numpy(np.array(values, order='C'))] for values in (image, attention)))[0].numpy()
 
     @torch.no_grad()
     def batch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:

@@ -32,7 +32,7 @@ from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import build_cuts, cut_out
 from mmlabelpenet.calibration.excitation import proposal_attention
-from mmlabelpenet.calibration.objects import FoundObject, find_objects, inside_box, mask_bbox
+from mmlabelpenet.calibration.objects import FoundObject, distinct, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.structures import pseudo_instances
@@ -160,8 +160,8 @@ class AttentionGenerator(LabelGenerator):
         raise NotImplementedError
 
     def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
-        """Class score of each object's R^c, float (K,)."""
-        raise NotImplementedError
+        """Class score of each object's R^c, float (K,): that by which it was ranked."""
+        return reading.candidates.scores[[found.best for found in objects], [found.label for found in objects]]
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
         """CRF, the box of each mask, and the cut by colours (Fig. 2c and 2d)."""
@@ -191,20 +191,6 @@ class AttentionGenerator(LabelGenerator):
         if self.weights == 'one' or len(scores) == 0:
             return torch.ones_like(scores)
         return (scores / scores.max().clamp(min=1e-6)).clamp(1e-6, 1)
-
-
-def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Pairs of proposal and class, int64 (M,) each, without repetition, and which of them each pair is, int64 (M,).
-
-    In testing, detections share many of those that they suppress. Pairs without repetition stay as they are.
-
-    >>> distinct(torch.tensor([7, 3, 7]), torch.tensor([1, 1, 1]))
-    ((tensor([3, 7]), tensor([1, 1])), tensor([1, 0, 1]))
-    """
-    pairs, where = torch.stack([members, labels], 1).unique(dim=0, return_inverse=True)
-    if len(pairs) == len(members):
-        return (members, labels), torch.arange(len(members), device=members.device)
-    return tuple(pairs.unbind(1)), where
 
 
 @LABEL_GENERATORS.register_module()
@@ -261,7 +247,3 @@ class MaskAggregation(AttentionGenerator):
         head = detector.roi_head.mask_head
         logits = head(feats)[torch.arange(len(labels), device=labels.device), 0 if head.class_agnostic else labels]
         return logits.sigmoid() * scores[:, None, None], boxes
-
-    def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
-        """Scores by which detections are ranked."""
-        return reading.candidates.scores[[found.best for found in objects], [found.label for found in objects]]

@@ -92,6 +92,20 @@ def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[F
     ]
 
 
+def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Pairs of proposal and class, int64 (M,) each, without repetition, and which of them each pair is, int64 (M,).
+
+    In testing, detections share many of those that they suppress. Pairs without repetition stay as they are.
+
+    >>> distinct(torch.tensor([7, 3, 7]), torch.tensor([1, 1, 1]))
+    ((tensor([3, 7]), tensor([1, 1])), tensor([1, 0, 1]))
+    """
+    pairs, where = torch.stack([members, labels], 1).unique(dim=0, return_inverse=True)
+    if len(pairs) == len(members):
+        return (members, labels), torch.arange(len(members), device=members.device)
+    return tuple(pairs.unbind(1)), where
+
+
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Tight box float32 (4,) of the largest component (8 neighbours) of a mask bool (h, w) (row C13); NaN for an empty mask.
 

@@ -24,7 +24,6 @@ import cv2
 import numpy as np
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
@@ -38,6 +37,7 @@ from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.schema import read_json, reason
 from mmlabelpenet.terminal import new_parser, say
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 NAMES = ('proposals', 'python tools/dataset_converters/selective_search.py')  # as a command of mmlabelpenet, and by its script
 _FORMAT = 1  # raise it when the same settings give other proposals

@@ -1,10 +1,12 @@
 """Draws that can be resumed anywhere: the k-th draw of a run is a function of the seed and k alone."""
 
 import itertools
+import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Dataset, Sampler
 
@@ -16,6 +18,13 @@ class Draw(NamedTuple):
 
     index: int
     seed: int
+
+
+def seed_all(seed: int) -> None:
+    """Set the random generators of Python, NumPy and PyTorch."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 @DATA_SAMPLERS.register_module()

@@ -3,21 +3,19 @@
 Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
 """
 
-import random
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
 from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.datasets.samplers import Draw
+from mmlabelpenet.datasets.samplers import Draw, seed_all
 from mmlabelpenet.datasets.transforms import check_pipeline
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.registry import DATASETS
@@ -150,9 +148,7 @@ class VOCTags(BaseDataset):
 
     def __getitem__(self, key: int | Draw) -> dict:
         """One packed sample. A ``Draw`` seeds the augmentation, so that it does not depend on what was loaded before."""
-        if isinstance(key, Draw):
-            seed_augmentation(key)
-            key = key.index
+        key = seeded(key)
         for _ in range(len(self)):
             try:
                 return super().__getitem__(key)
@@ -193,11 +189,12 @@ def _note_unknown_images(path: Path) -> None:
     MMLogger.get_current_instance().warning(f'{message}: an image that is replaced by another one of its size goes unnoticed.')
 
 
-def seed_augmentation(draw: Draw) -> None:
-    """Set the random generators that steps of a pipeline draw from."""
-    random.seed(draw.seed)
-    np.random.seed(draw.seed)
-    torch.manual_seed(draw.seed)
+def seeded(key: int | Draw) -> int:
+    """The index of a draw, after seeding the random generators that steps of a pipeline draw from; an index as it is."""
+    if not isinstance(key, Draw):
+        return key
+    seed_all(key.seed)
+    return key.index
 
 
 class UnreadableImageError(ValueError):

@@ -7,7 +7,7 @@ from mmengine.dataset import dataset_wrapper as mmengine_wrappers
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
-from mmlabelpenet.datasets.voc_tags import VOCTags, seed_augmentation
+from mmlabelpenet.datasets.voc_tags import VOCTags, seeded
 from mmlabelpenet.registry import DATASETS
 
 
@@ -50,10 +50,7 @@ class _Wrapper:
 
     def __getitem__(self, key: int | Draw) -> Any:
         """One packed sample."""
-        if isinstance(key, Draw):
-            seed_augmentation(key)
-            key = key.index
-        return super().__getitem__(key)  # type: ignore[misc]
+        return super().__getitem__(seeded(key))  # type: ignore[misc]
 
 
 @DATASETS.register_module()

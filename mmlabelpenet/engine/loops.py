@@ -1,6 +1,5 @@
 """The training loop: cascaded pre-training, then recurrent mixed fine-tuning (paper Sec. 3.3 and 4.2). It only says who trains now."""
 
-import random
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.samplers import seed_all
 from mmlabelpenet.engine.checks import check_covered, check_hooks, check_loader, check_tags_teach
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
@@ -194,10 +194,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def _seed(self, number: int, turn: int) -> None:
         """All random numbers of the iteration's mini-batch ``number`` on this rank, in its update number ``turn``."""
         batch = (self._iter * self.batches_per_update + number) * get_world_size() + get_rank()
-        seed = int(np.random.SeedSequence((self.runner.seed or 0, batch, turn)).generate_state(1)[0])
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        seed_all(int(np.random.SeedSequence((self.runner.seed or 0, batch, turn)).generate_state(1)[0]))
 
     def _forget_scalars(self) -> None:
         """Remove the last values of finished phases, which would otherwise be logged for ever."""

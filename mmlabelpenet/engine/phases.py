@@ -151,7 +151,8 @@ class PhaseLR(_ParamScheduler):
         super().__init__(optimizer, 'lr', by_epoch=False)
 
     def _get_value(self) -> list[float]:
-        rate = rate_at(self.phases, self.last_step, self.nominal)
+        phase, number = locate(self.phases, self.last_step)
+        rate = phase.rate(number, self.nominal)
         return [rate * base / self.nominal if self.nominal else rate for base in self.base_values]
 
     def state_dict(self) -> dict[str, int]:
@@ -180,14 +181,3 @@ def locate(phases: Sequence[Phase], iteration: int) -> tuple[Phase, int]:
             return phase, iteration
         iteration -= phase.iters
     return phases[-1], iteration
-
-
-def rate_at(phases: Sequence[Phase], iteration: int, base: float) -> float:
-    """Learning rate of a run's iteration number ``iteration``, from 0 on; after the last phase that of its end.
-
-    >>> phases = [Phase('classification', 2), Phase('detection', 2, lr=0.5, milestones=[1])]
-    >>> [rate_at(phases, iteration, base=1.0) for iteration in range(5)]
-    [1.0, 1.0, 0.5, 0.05, 0.05]
-    """
-    phase, number = locate(phases, iteration)
-    return phase.rate(number, base)

@@ -11,12 +11,12 @@ from pycocotools.coco import COCO
 
 from mmlabelpenet.datasets.coco import read_names
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.evaluation.coco import COCODevkit
 from mmlabelpenet.evaluation.devkit import open_devkit
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.supervision.audit import kind_of
 from mmlabelpenet.workbench.supervision.opened import files_opened
 

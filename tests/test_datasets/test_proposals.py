@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, arrays_checksum, proposal_command, proposals_digest
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.ops.selective_search import canonical_order
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 DATA = Path(__file__).parents[1] / 'data'
 

@@ -15,12 +15,12 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet import datasets
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 

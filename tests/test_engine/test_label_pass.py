@@ -11,13 +11,13 @@ import toy
 from training import count_labelled, killed, train
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 PHASES = [('classification', 2), ('detection', 1)]
 

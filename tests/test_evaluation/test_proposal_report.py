@@ -3,10 +3,10 @@ from random_images import SIZE
 from tiny_devkit import CLASSES, write_devkit
 
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 
 def test_recall_is_that_of_annotated_objects_that_are_not_difficult(tmp_path):

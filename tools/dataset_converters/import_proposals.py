@@ -44,13 +44,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Read, check, write, report."""
     args = parse_args(argv)
-    from mmlabelpenet.datasets.proposal_writer import write_proposals
     from mmlabelpenet.datasets.proposals import ProposalFile
     from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
     from mmlabelpenet.files import file_hash
     from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record, other_orders
     from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
+    from mmlabelpenet.workbench.proposal_writer import write_proposals
 
     if args.out.exists() and not args.overwrite:
         raise ValueError(f'{str(args.out)!r} is there already. Choose another file or add --overwrite.')

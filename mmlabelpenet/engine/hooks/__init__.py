@@ -1,7 +1,6 @@
 """Hooks that a training needs."""
 
 from .atomic_checkpoint import AtomicCheckpointHook
-from .fast_layers import FastLayersHook
 from .health import HealthHook
 from .idle_stages import IdleStagesHook
 from .reused_labels import ReusedLabelsHook

@@ -59,7 +59,7 @@ class MaskRefinement:
             found: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
             soft: float (n, h, w) in [0, 1].
         """
-        count = self.count(found)
+        count = int((found.scores[: self.max_masks] >= self.min_score).sum())
         bboxes, guesses = found.bboxes.cpu(), soft[:count]
         if self.crf is not None:
             guesses = np.stack([self._by_crf(image, *pair) for pair in zip(guesses, bboxes)]) if count else guesses
@@ -70,10 +70,6 @@ class MaskRefinement:
             labels=found.labels,
             masks=np.concatenate([masks, soft[count:] > 0.5]),
         )
-
-    def count(self, found: InstanceData) -> int:
-        """How many detections, best first, get a refined mask."""
-        return int((found.scores[: self.max_masks] >= self.min_score).sum())
 
     def _by_crf(self, image: np.ndarray, soft: np.ndarray, bbox: Tensor) -> np.ndarray:
         """Mask of an object, 0 or 1 as float (h, w), empty outside the surroundings of its box; a soft mask without pixels there stays."""

@@ -32,8 +32,8 @@ def shrink_devkit(root: Path, small: Path, longest: int = LONGEST) -> int:
         FileNotFoundError: the devkit has no known pair of lists, or no proposals.
     """
     from mmlabelpenet.datasets.proposal_records import ProposalRecord
-    from mmlabelpenet.datasets.proposal_writer import write_proposals
     from mmlabelpenet.datasets.proposals import ProposalFile
+    from mmlabelpenet.workbench.proposal_writer import write_proposals
 
     splits = devkit_splits(root)
     files = {split: ProposalFile(root / f'proposals/{split}.npz', root, split) for split in splits}

@@ -109,8 +109,8 @@ def devkit_splits(root: Path) -> tuple[str, str]:
 
 def render(root: Path, small: bool) -> str:
     """Write rendered images and their proposals, on all processors; says how the proposals were made."""
-    from mmlabelpenet.datasets.proposal_writer import write_proposals
     from mmlabelpenet.ops.selective_search import is_available
+    from mmlabelpenet.workbench.proposal_writer import write_proposals
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
     from mmlabelpenet.workers import Workers
 

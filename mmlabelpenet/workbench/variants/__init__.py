@@ -1,5 +1,5 @@
 """Parts of models that Label-PEnet does not have: other backbones, heads and first labels, cuts by
-colour, and baselines of the paper's tables.
+colour, faster layers, and baselines of the paper's tables.
 
 Importing this package registers them; registries know the place.
 """
@@ -8,6 +8,7 @@ from .class_activation import ClassActivation
 from .colour_cut import ColourCut
 from .conv_mil_head import ConvMILBBoxHead
 from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
+from .fast_layers import FastLayersHook
 from .grab_cut import GrabCut
 from .mil_losses import MILSigmoidLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches

@@ -67,7 +67,7 @@ def test_boxes_outside_are_refused_with_the_order_that_would_fit(boxes, layout, 
 
 
 def test_scores_that_are_no_numbers_are_refused_on_writing(tmp_path):
-    from mmlabelpenet.datasets.proposal_writer import write_proposals
+    from mmlabelpenet.workbench.proposal_writer import write_proposals
 
     found, _ = record([[0, 0, 5, 5]], [np.nan])
     with pytest.raises(ValueError, match='need finite boxes and scores'):

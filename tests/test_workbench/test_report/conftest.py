@@ -14,12 +14,12 @@ from page_checks import ATTACK, CLASSES, IMAGE
 
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 from mmlabelpenet.workbench.report.browser import write_browser
 from mmlabelpenet.workbench.report.page import write_page

@@ -18,11 +18,11 @@ import torch
 
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.formats.rle import EncodedMasks, encoded
 from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 PROPOSALS, INSTANCES, HEIGHT, WIDTH = 500, 2, 480, 640
 READ = 1000  # images that are loaded

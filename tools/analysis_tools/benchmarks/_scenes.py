@@ -17,12 +17,12 @@ from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.objects import largest_component
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposal_writer import write_proposals
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.engine import LabelPass
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
+from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,7 +7,7 @@ import torch
 import toy
 from devices import losses, network
 
-from mmlabelpenet.engine.hooks.fast_layers import FastLayersHook, layers
+from mmlabelpenet.workbench.variants.fast_layers import FastLayersHook, layers
 
 
 def changed(**settings):
