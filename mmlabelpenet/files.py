@@ -118,29 +118,6 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a file's content; file systems that can (Btrfs, XFS) share the blocks until one of the two changes.
-
-    Never a hard link: a program that changes the copy in place must not change the original.
-
-    Args:
-        source: the file.
-        target: the copy, which must not exist.
-
-    Raises:
-        OSError: one of the two cannot be read or written.
-    """
-    with open(source, 'rb') as read, open(target, 'xb') as write:
-        try:
-            while os.copy_file_range(read.fileno(), write.fileno(), 1 << 30):
-                pass
-        except (AttributeError, OSError):  # another system, or two file systems
-            read.seek(0)
-            write.seek(0)
-            write.truncate()
-            shutil.copyfileobj(read, write)
-
-
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder that appears, by renaming, only when the block ends without an error.
@@ -204,7 +181,8 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
         holder = path.read_text(encoding='utf-8', errors='replace') or 'another process'
         raise ValueError(f'{str(place)!r} is being written by {holder}. Wait until that has ended, or choose another place.') from None
     try:
-        path.write_text(f'{_this_process()}, since {datetime.now():%Y-%m-%d %H:%M:%S}', encoding='utf-8')
+        program = f'{Path(sys.argv[0]).name or "python"} (process {os.getpid()} on {socket.gethostname()})'
+        path.write_text(f'{program}, since {datetime.now():%Y-%m-%d %H:%M:%S}', encoding='utf-8')
         remove_partial(place)
         _held.append(place)
         yield
@@ -250,10 +228,6 @@ def temporary(path: Path) -> Path:
 def _cut(name: str) -> str:
     """As much of a name as leaves 48 of a file name's 255 bytes for what a temporary file has beside it."""
     return os.fsencode(name)[: 255 - 48].decode(errors='ignore')
-
-
-def _this_process() -> str:
-    return f'{Path(sys.argv[0]).name or "python"} (process {os.getpid()} on {socket.gethostname()})'
 
 
 def shipped(name: str) -> Path:

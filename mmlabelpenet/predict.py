@@ -128,7 +128,7 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     import cv2
 
     from mmlabelpenet.formats.file_names import fitted
-    from mmlabelpenet.formats.images import jpeg_bytes
+    from mmlabelpenet.workbench.exports.images import jpeg_bytes
 
     files, name = {}, fitted(found.image_id, len('_instances.png'))
     if 'drawn' in formats:  # before the maps, which stay: a large image takes gigabytes

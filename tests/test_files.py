@@ -10,7 +10,6 @@ from mmlabelpenet import files
 from mmlabelpenet.files import (
     atomic_folder,
     atomic_write,
-    copy_file,
     locked,
     make_folder,
     remove_partial,
@@ -180,19 +179,6 @@ def test_what_another_process_removes_first_is_passed_over(tmp_path, monkeypatch
     monkeypatch.setattr(files, 'is_alive', lambda process: (tmp_path / f'.run.{process}-0.partial').unlink())
     remove_partial(tmp_path / 'run')
     assert not list(tmp_path.iterdir())
-
-
-def test_a_copy_is_a_file_of_its_own(tmp_path, monkeypatch):
-    (tmp_path / 'a').write_bytes(bytes(range(256)) * 5000)
-    copy_file(tmp_path / 'a', tmp_path / 'b')
-    monkeypatch.delattr(os, 'copy_file_range', raising=False)
-    copy_file(tmp_path / 'a', tmp_path / 'c')
-    for name in 'bc':
-        assert (tmp_path / name).read_bytes() == (tmp_path / 'a').read_bytes()
-        (tmp_path / name).write_bytes(b'changed')
-    assert (tmp_path / 'a').stat().st_size == 256 * 5000 and (tmp_path / 'a').stat().st_nlink == 1
-    with pytest.raises(FileExistsError):
-        copy_file(tmp_path / 'a', tmp_path / 'b')
 
 
 def test_a_shipped_file_is_the_repositorys_own_in_a_checkout():

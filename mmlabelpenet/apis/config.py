@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.config_dicts import not_dicts, refuse
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
-from mmlabelpenet.apis.evaluators import metric_list, stage_metric
+from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.files import require_file, shown
@@ -41,8 +41,7 @@ def unsubstituted(code: str) -> str:
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with its bases and apply overrides. Of what it says only where dicts are is judged: see
-    :func:`~.config_check.check_config`.
+    """Read a config with its bases and apply overrides; :func:`~.config_check.check_config` judges what it says.
 
     Args:
         path: of a file, or ``package::path`` for a config of an installed package, such as
@@ -95,11 +94,7 @@ def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
 
 
 def _read(files: Sequence[Path]) -> Config:
-    """The config that is the first of these files.
-
-    Raises:
-        ValueError: a file cannot be read; names the one whose bases all can.
-    """
+    """The config that is the first of these files; a ValueError names one that cannot be read though its bases can."""
     try:
         # mmengine writes the config out with every checkpoint; formatting the text with yapf takes seconds each time.
         return PlainConfig(Config.fromfile(str(files[0])).to_dict(), filename=str(files[0]), format_python_code=False)
@@ -111,36 +106,6 @@ def _read(files: Sequence[Path]) -> Config:
             for base in reversed(files[1:]):
                 _read(config_files(base))
         raise ValueError(f'{places[-1] if places else shown(files[0])}: {type(error).__name__}: {str(error).splitlines()[0]}') from error
-
-
-def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
-    """Refuse a config that lacks what a training or a test needs.
-
-    >>> check_parts(Config(dict(model=None)), ['model'], 'test')
-    Traceback (most recent call last):
-    ValueError: None is not the config of a test: it has no model.
-    """
-    if lacking := [key for key in keys if not config.get(key)]:
-        raise ValueError(f'{config.filename} is not the config of a {purpose}: it has no {", ".join(lacking)}.')
-
-
-def check_metrics(config: Config, part: str) -> None:
-    """Refuse metrics of mmdet that need the ground truth of a sample, which a data set with tags does not read.
-
-    Args:
-        config: with ``<part>_dataloader`` and ``<part>_evaluator``, or without.
-        part: ``'val'`` or ``'test'``.
-
-    Raises:
-        ValueError: names the metric and what measures the same.
-    """
-    if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
-        return
-    from mmlabelpenet.evaluation.ground_truth import KINDS, refusal  # imports mmdet's metrics
-
-    for metric in metric_list(config[f'{part}_evaluator']):
-        if (kind := str(metric.get('type')).rpartition('.')[2]) in KINDS:
-            raise ValueError(f'{part}_evaluator: {refusal(kind)}')
 
 
 def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:

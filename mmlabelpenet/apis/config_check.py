@@ -8,8 +8,10 @@ from typing import Any
 from mmengine.config import Config
 
 from mmlabelpenet.apis.arguments import arguments
+from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.apis.config_dicts import Fault, KeyPath, dicts_within, not_dicts, own_files, refuse
 from mmlabelpenet.apis.config_files import names_read, place_of_key
+from mmlabelpenet.apis.evaluators import metric_list
 from mmlabelpenet.apis.registered import Registered, hint, nearest
 
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
@@ -57,6 +59,36 @@ def check_config(config: Config) -> None:
     find = Registered(content.get('default_scope') or 'mmlabelpenet')
     refuse(config, not_dicts(content, find))
     refuse(config, [*unread_keys(content, own_files(config)), *wrong_parts(content, find), *wrong_names(content)])
+
+
+def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
+    """Refuse a config that lacks what a training or a test needs.
+
+    >>> check_parts(Config(dict(model=None)), ['model'], 'test')
+    Traceback (most recent call last):
+    ValueError: None is not the config of a test: it has no model.
+    """
+    if lacking := [key for key in keys if not config.get(key)]:
+        raise ValueError(f'{config.filename} is not the config of a {purpose}: it has no {", ".join(lacking)}.')
+
+
+def check_metrics(config: Config, part: str) -> None:
+    """Refuse metrics of mmdet that need the ground truth of a sample, which a data set with tags does not read.
+
+    Args:
+        config: with ``<part>_dataloader`` and ``<part>_evaluator``, or without.
+        part: ``'val'`` or ``'test'``.
+
+    Raises:
+        ValueError: names the metric and what measures the same.
+    """
+    if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
+        return
+    from mmlabelpenet.evaluation.ground_truth import KINDS, refusal  # imports mmdet's metrics
+
+    for metric in metric_list(config[f'{part}_evaluator']):
+        if (kind := str(metric.get('type')).rpartition('.')[2]) in KINDS:
+            raise ValueError(f'{part}_evaluator: {refusal(kind)}')
 
 
 def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:

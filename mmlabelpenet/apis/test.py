@@ -15,8 +15,6 @@ from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import (
-    check_metrics,
-    check_parts,
     config_classes,
     config_hash,
     keep_stages,
@@ -24,7 +22,7 @@ from mmlabelpenet.apis.config import (
     recipe_hash,
     stage_names,
 )  # fmt: skip
-from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured
 from mmlabelpenet.apis.receipt import receipt

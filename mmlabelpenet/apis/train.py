@@ -14,8 +14,8 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import check_classes, check_resumable, checkpoint_stamps, find_checkpoint, read_checkpoint
-from mmlabelpenet.apis.config import check_metrics, check_parts, config_classes, recipe_hash
-from mmlabelpenet.apis.config_check import check_config
+from mmlabelpenet.apis.config import config_classes, recipe_hash
+from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 from mmlabelpenet.apis.overlap import check_overlap

@@ -107,11 +107,10 @@ def main(argv: list[str] | None = None) -> None:
         if not image_ids:
             raise ValueError(f'The list has fewer images than shards: shard {number} of {count} is empty. Take fewer shards.')
     with locked(args.out):
-        if is_complete(args, image_ids, settings):
-            pass
-        elif args.merge:
+        complete = is_complete(args, image_ids, settings)
+        if not complete and args.merge:
             merge_shards(args, image_ids, settings)
-        else:
+        elif not complete:
             opencv_search()  # where it is missing, nothing is written
             parts = open_parts(args, settings)
             make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
@@ -121,11 +120,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> bool:
-    """Whether the wanted file is there.
-
-    Raises:
-        ValueError: the file was made with different settings or for other images, and is not to be overwritten.
-    """
+    """Whether the wanted file is there; a ValueError if one of other settings or images is, and is not to be overwritten."""
     if args.overwrite or not args.out.exists():
         return False
     present = ProposalFile(args.out, args.data_root, args.split)
@@ -184,9 +179,8 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
 
 def make_parts(devkit: Devkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0) -> None:
     """Search every image that has no part yet, with a bar of progress."""
-    todo = [image_id for image_id in image_ids if not part_path(parts, image_id).exists()]
-    jobs = [(image_id, devkit.image_path(image_id), search, parts, max_side) for image_id in todo]
-    with ProgressBar('images', len(image_ids), done=len(image_ids) - len(todo)) as bar:
+    jobs = [(name, devkit.image_path(name), search, parts, max_side) for name in image_ids if not part_path(parts, name).exists()]
+    with ProgressBar('images', len(image_ids), done=len(image_ids) - len(jobs)) as bar:
         for _ in run_jobs(jobs, min(workers, len(jobs))):
             bar.advance()
 

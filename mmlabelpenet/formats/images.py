@@ -183,17 +183,6 @@ def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
 
 
-def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
-    """The image as a JPEG file.
-
-    >>> jpeg_bytes(np.zeros((20, 30, 3), np.uint8))[:2]
-    b'\\xff\\xd8'
-    """
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, 'JPEG', quality=quality)
-    return buffer.getvalue()
-
-
 def unusable(paths: Iterable[Path]) -> dict[Path, str]:
     """Which files cannot be used, and why; every file is decoded, which takes some milliseconds each."""
     problems = {}

@@ -98,7 +98,10 @@ def roi_align_forward(
     Raises:
         NotImplementedError: ``pool_mode`` is 0 ('max'), which torchvision does not have.
     """
-    _check_average(pool_mode)
+    if pool_mode != 1:
+        raise NotImplementedError(
+            "RoIAlign with pool_mode='max' needs mmcv's compiled extension, which is not installed; torchvision has pool_mode='avg' only."
+        )
     dtype = _compute_dtype(input)
     size = (aligned_height, aligned_width)
     output.copy_(torch.ops.torchvision.roi_align(input.to(dtype), rois.to(dtype), spatial_scale, *size, sampling_ratio, aligned))
@@ -225,13 +228,6 @@ get_compiling_cuda_version = get_compiler_version
 
 def _compute_dtype(tensor: Tensor) -> torch.dtype:
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
-
-
-def _check_average(pool_mode: int) -> None:
-    if pool_mode != 1:
-        raise NotImplementedError(
-            "RoIAlign with pool_mode='max' needs mmcv's compiled extension, which is not installed; torchvision has pool_mode='avg' only."
-        )
 
 
 def _decay(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:

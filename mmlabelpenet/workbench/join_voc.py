@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCImages
-from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.files import atomic_folder, locked
+from mmlabelpenet.workbench.voc_files import copy_file
 
 _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.png', 'SegmentationObject': '.png'}
 

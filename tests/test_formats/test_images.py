@@ -7,7 +7,8 @@ from fuzzing import png
 from PIL import Image
 
 from mmlabelpenet.datasets.transforms import LoadImageFromFile
-from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, list_images, read_image, read_rgb, shrink, unusable
+from mmlabelpenet.formats.images import image_size, is_plain, list_images, read_image, read_rgb, shrink, unusable
+from mmlabelpenet.workbench.exports.images import jpeg_bytes
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.apis.config import build_dataset
-    from mmlabelpenet.formats.images import jpeg_bytes
     from mmlabelpenet.progress import track
     from mmlabelpenet.workbench.exports.folder import replace_files
+    from mmlabelpenet.workbench.exports.images import jpeg_bytes
     from mmlabelpenet.workbench.report.training_images import draw_sample, evenly_spread
 
     dataset = build_dataset(load_config(args.config, args.cfg_options), 'train')

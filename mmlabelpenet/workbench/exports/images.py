@@ -4,13 +4,15 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from mmlabelpenet.files import copy_file
 from mmlabelpenet.formats.file_names import below, fitted
-from mmlabelpenet.formats.images import image_size, is_plain, jpeg_bytes, read_rgb
+from mmlabelpenet.formats.images import image_size, is_plain, read_rgb
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.labels import image_name
+from mmlabelpenet.workbench.voc_files import copy_file
 
 _JPEG = ('.jpg', '.jpeg')
 _ENDING = 12  # bytes for a suffix, and for what tells equal stems apart
@@ -73,6 +75,17 @@ def place_images(images: Sequence[Mapping], source: Path | None, target: Path, n
             buffer = io.BytesIO()
             Image.fromarray(read_rgb(original, min_side=1)).save(buffer, 'PNG')
             path.write_bytes(buffer.getvalue())
+
+
+def jpeg_bytes(image: NDArray[np.uint8], quality: int = 95) -> bytes:
+    """The image as a JPEG file.
+
+    >>> jpeg_bytes(np.zeros((20, 30, 3), np.uint8))[:2]
+    b'\\xff\\xd8'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, 'JPEG', quality=quality)
+    return buffer.getvalue()
 
 
 def _suffix(path: Path, image: Mapping, jpeg: bool) -> str:

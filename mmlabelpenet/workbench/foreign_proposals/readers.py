@@ -7,8 +7,6 @@ How boxes are written down cannot be seen from the numbers alone, so it is said
 Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
 """
 
-import math
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
@@ -16,19 +14,18 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.label_schema import Box
 from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.image_names import without_suffix
-from mmlabelpenet.schema import convert, decode_json, reason, short
+from mmlabelpenet.schema import convert, decode_json, short
 from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
+from mmlabelpenet.workbench.foreign_proposals.npz import load_npz
 
 BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # names that programs give them, tried in this order
 IMAGES = ('images', 'image_ids', 'names', 'ids')
-_LARGEST = 1 << 28  # bytes that the boxes of an image may unpack to
 SCORES = ('scores', 'boxScores', 'bboxes_scores')
 
 
@@ -126,38 +123,10 @@ def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
 
 
 def _read_npz(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
-    content = _load_npz(path)
+    content = load_npz(path)
     if {'image_ids', 'offsets', 'checksum'} <= set(content):
         raise ValueError(f'{str(path)!r} is a proposal file of ours already. Name it in the config as it is.')
     return _foreign({_image_id(name): _split(value, None, path) for name, value in content.items()}, PLAIN)
-
-
-def _load_npz(path: Path) -> dict[str, NDArray]:
-    try:
-        with zipfile.ZipFile(path) as packed:
-            for member in packed.infolist():
-                _check_size(packed, member)
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # zipfile: RuntimeError, encrypted or unknown
-        raise ValueError(
-            f'{str(path)!r} cannot be read as arrays without pickle ({reason(error)}). Save one array for each image: '
-            'np.savez(path, **{image: boxes for image, boxes in ...}).'
-        ) from error
-
-
-def _check_size(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuse an array that is large, or claims to be larger than what is stored of it; NumPy would take the memory first."""
-    if member.file_size > _LARGEST:
-        raise ValueError(f'the array of an image has more than {_LARGEST >> 20} MiB')
-    if member.filename.endswith('.npy'):
-        with packed.open(member) as file:
-            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(file))
-            if read is None:
-                raise ValueError(f'{member.filename} is of an unknown version')
-            shape, _, dtype = read(file)
-        if math.prod(shape) * dtype.itemsize > member.file_size:
-            raise ValueError(f'{member.filename} claims the shape {shape}, but {member.file_size} bytes are stored')
 
 
 def _read_json(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
@@ -211,7 +180,7 @@ def _read_folder(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign
             raise FileNotFoundError(
                 f'{str(path)!r} has no {image_id}.mat or {image_id}.npz. One file for each image of the list is needed.'
             )
-        content = load_mat(file) if file.suffix.lower() == '.mat' else _load_npz(file)
+        content = load_mat(file) if file.suffix.lower() == '.mat' else load_npz(file)
         boxes = names.pick(content, names.boxes, BOXES, file)
         if boxes is None:
             raise ValueError(

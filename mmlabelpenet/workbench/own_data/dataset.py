@@ -15,16 +15,18 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.files import atomic_folder, copy_file, locked, require_file
+from mmlabelpenet.files import atomic_folder, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.image_names import without_suffix
-from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, jpeg_bytes, list_images, misnamed_images, read_rgb, unusable
+from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, list_images, misnamed_images, read_rgb, unusable
 from mmlabelpenet.formats.tag_files import join_tags
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
+from mmlabelpenet.workbench.exports.images import jpeg_bytes
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, folder_entries
 from mmlabelpenet.workbench.own_data.tags import listed, match_images, merge_classes, read_entries
+from mmlabelpenet.workbench.voc_files import copy_file
 
 RECORD = 'own_data.json'
 _LINE = 210  # characters of an error for what does not fit

@@ -22,11 +22,11 @@ from PIL import Image
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Objects
 from mmlabelpenet.evaluation.voc import VOCDevkit
-from mmlabelpenet.files import atomic_folder, copy_file, locked
+from mmlabelpenet.files import atomic_folder, locked
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.short_lists.instances import instances_of
-from mmlabelpenet.workbench.voc_files import make_folders, write_annotation, write_label_image, write_lists
+from mmlabelpenet.workbench.voc_files import copy_file, make_folders, write_annotation, write_label_image, write_lists
 
 ANIMALS = ('cat', 'cow', 'dog', 'horse', 'sheep')
 MINI = ('mini_train', 'mini_test')
