@@ -186,9 +186,12 @@ def _parse_word(text: str) -> Any:
         return _CONSTANTS[text.lower()]
     for read in [ast.literal_eval] if text[:1] in ('"', "'") else [int, float]:
         try:
-            return read(text)
+            value = read(text)
         except (ValueError, SyntaxError):
             continue
+        if isinstance(value, float) and math.isinf(value) and 'inf' not in text.lower():
+            raise ValueError(f'{text} is too large for a number.')
+        return value
     return text
 
 

@@ -132,6 +132,7 @@ def test_spaces_are_kept_and_quotes_keep_a_text(text, value):
         ('a=[1,2', r'a=\[1,2 cannot be read: \] is missing'),
         ("a='x", "' is missing"),
         ("a=[dict('Hook')]", 'expected KEY=VALUE in a dict'),
+        ('a=[1,-1e400]', '-1e400 is too large for a number'),
     ],
 )
 def test_what_is_not_an_option_is_one_line(load_tool, capsys, word, error):

@@ -49,6 +49,34 @@ def dict_arguments(target: Callable) -> frozenset[str]:
     return frozenset(name for name, hint in hints.items() if _is_dict(hint))
 
 
+@cache
+def plain_arguments(target: Callable) -> Mapping[str, tuple[type, ...]]:
+    """Types of the arguments that are truth values, numbers, text or None, by annotations of this package, which are exact.
+
+    >>> from mmlabelpenet.models.mil_losses import MILSoftmaxLoss
+    >>> plain_arguments(MILSoftmaxLoss)
+    {'loss_weight': (<class 'float'>,)}
+    """
+    steps = [base for base in (inspect.getmro(target) if inspect.isclass(target) else (target,)) if '__init__' in vars(base)] or [target]
+    found: dict[str, tuple[type, ...]] = {}
+    for step in steps:
+        if not step.__module__.startswith('mmlabelpenet.'):
+            break  # what it takes may be anything
+        for name, hint in get_type_hints(step.__init__ if inspect.isclass(step) else step).items():
+            members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+            found.setdefault(name, members if set(members) <= {bool, int, float, str, type(None)} else ())
+    return {name: kinds for name, kinds in found.items() if kinds and name != 'return'}
+
+
+def fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of one of the types of :func:`plain_arguments`: whole numbers are decimal ones too, truth values are no numbers.
+
+    >>> fits(1, (float,)), fits(True, (int,)), fits('false', (bool,)), fits(float('nan'), (float,))
+    (True, False, False, False)
+    """
+    return value == value and (type(value) in kinds or (type(value) is int and float in kinds))
+
+
 def _is_dict(hint: Any) -> bool:
     """Whether a value of a config must be a dict or None to fit an annotation; objects that are built already are in no config."""
     members = [get_origin(member) or member for member in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))]

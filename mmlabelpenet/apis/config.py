@@ -73,8 +73,10 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
     """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merging it steps into every list and tuple."""
     if not steps:
-        if isinstance(node, bool | int | float) and isinstance(value, str):
+        if isinstance(node, bool | int | float) and not _replaces(value, node):
             raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"}, in place of {node!r}')
+        if isinstance(node, int) and isinstance(value, float) and value.is_integer():
+            return int(value)  # 1e3 is as good as 1000
         dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
         if isinstance(node, Mapping) and not isinstance(value, Mapping | None) and not dicts:
             raise TypeError(f'expected a dict or null, in place of one with {", ".join(map(str, node)) or "no keys"}')
@@ -91,6 +93,13 @@ def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
     if not isinstance(node, Mapping):
         raise TypeError(f'{step!r} would be a key of {node!r}, which is not a dict')
     return {**node, step: _overridden(node.get(step, {} if rest else None), rest, value)}
+
+
+def _replaces(value: Any, node: bool | int | float) -> bool:
+    """Whether a value may stand where a number or a truth value is: no text, no NaN, and neither of these for the other."""
+    if not isinstance(value, str | int | float):
+        return True
+    return not isinstance(value, str) and value == value and isinstance(value, bool) == isinstance(node, bool)
 
 
 def _read(files: Sequence[Path]) -> Config:

@@ -1,18 +1,20 @@
 """Finding what is misspelt in a config before anything is built: keys that nobody reads, names that nobody registered."""
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmlabelpenet.apis.arguments import arguments
+from mmlabelpenet.apis.arguments import arguments, fits, plain_arguments
 from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.apis.config_dicts import Fault, KeyPath, dicts_within, not_dicts, own_files, refuse
 from mmlabelpenet.apis.config_files import names_read, place_of_key
 from mmlabelpenet.apis.evaluators import metric_list
 from mmlabelpenet.apis.registered import Registered, hint, nearest
+from mmlabelpenet.schema import short
 
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
     *('auto_scale_lr', 'custom_imports', 'default_scope', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level'),
@@ -30,6 +32,7 @@ READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below thi
     'init_cfg': {'bias', 'layer', 'name', 'override'},
     'model_wrapper_cfg': {'device_ids', 'output_device', 'static_graph'},
 }
+_NAMES = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text', type(None): 'None'}
 # Not built by a registry alone.
 LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
 TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
@@ -44,7 +47,7 @@ TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
 
 
 def check_config(config: Config) -> None:
-    """Refuse keys that no code reads, arguments that a registered class does not take, and names that are not registered.
+    """Refuse keys that no code reads, arguments and values that a registered class does not take, and names that are not registered.
 
     Nothing is built. Classes that take any argument are followed to their bases; where these do too, every argument passes.
 
@@ -58,7 +61,8 @@ def check_config(config: Config) -> None:
     content = config.to_dict()
     find = Registered(content.get('default_scope') or 'mmlabelpenet')
     refuse(config, not_dicts(content, find))
-    refuse(config, [*unread_keys(content, own_files(config)), *wrong_parts(content, find), *wrong_names(content)])
+    faults = unread_keys(content, own_files(config)), wrong_parts(content, find), wrong_values(content, find), wrong_names(content)
+    refuse(config, itertools.chain(*faults))
 
 
 def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
@@ -132,6 +136,18 @@ def wrong_parts(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]
             yield Fault((*path, key), f'{whose}{hint(nearest(key, allowed - ANYWHERE))}', tuple(node))
 
 
+def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
+    """Values of another type than this package's classes take: text in place of a number or of a truth value, which would be true."""
+    for path, node, scope in dicts_within(content):
+        kind = node.get('type')
+        targets = [find(kind, scope)] if isinstance(kind, str) else built_without_type(path, content)
+        typed = {name: kinds for target in targets if target for name, kinds in plain_arguments(target).items()}
+        for key, value in node.items():
+            if key in typed and isinstance(value, bool | int | float | str | None) and not fits(value, typed[key]):
+                wanted = ' or '.join(_NAMES[each] for each in typed[key])
+                yield Fault((*path, key), f'expected {wanted}, got {short(value)}.', tuple(node))
+
+
 def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
     """Values of the runner's keys that must be one of some names."""
     levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
@@ -155,9 +171,7 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
 
         return {*arguments(DataLoader)[0], 'num_batch_per_epoch'}
     if path and path[-1] == 'crf':
-        from mmlabelpenet.calibration.crf import DenseCRF
-
-        return {'preset', *arguments(DenseCRF)[0]}
+        return {'preset', *(name for target in built_without_type(path, content) for name in arguments(target)[0])}
     if re.fullmatch(r'train_cfg\.phases\.\w+', dotted):
         from mmlabelpenet.engine.phases import Phase
 
@@ -170,12 +184,25 @@ def _allowed_of_model(dotted: str) -> set[str] | None:
     if re.fullmatch(r'model\.stages\.\w+', dotted):
         return {'detector', 'labels', 'learns_from'}
     if dotted == 'model.test_cfg':
-        from mmlabelpenet.models.inference.image import Inference
-        from mmlabelpenet.models.inference.masks import MaskRefinement
-
-        return {*arguments(Inference)[0], *arguments(MaskRefinement)[0]} - {'all_stages'}
+        return {name for target in _inference() for name in arguments(target)[0]} - {'all_stages'}
     stage = re.fullmatch(r'model\.stages\.\w+\.detector\.((?:train|test)_cfg(?:\.\w+)?)', dotted)
     return TWO_STAGE.get(stage[1]) if stage else None
+
+
+def built_without_type(path: KeyPath, content: Mapping[str, Any]) -> list[Callable]:
+    """What a dict without a type becomes the arguments of, where that is of this package."""
+    if path and path[-1] == 'crf':
+        from mmlabelpenet.calibration.crf import DenseCRF
+
+        return [DenseCRF]
+    return _inference() if path == ('model', 'test_cfg') and content['model'].get('type') == 'LabelPENet' else []
+
+
+def _inference() -> list[Callable]:
+    from mmlabelpenet.models.inference.image import Inference
+    from mmlabelpenet.models.inference.masks import MaskRefinement
+
+    return [Inference, MaskRefinement]
 
 
 def read_by_builders(path: KeyPath) -> set[str]:

@@ -4,6 +4,7 @@ Boxes and masks are dropped while a file is read; :mod:`mmlabelpenet.evaluation.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -180,4 +181,7 @@ def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str
     check_distinct(names, str(path))
     image_ids = {name: image_id for image_id, name in identities(names).items()}
     ids = {image.id: image_ids[image.file_name] for image in content.images}
-    return content, ids, {category.id: category.name for category in content.categories}
+    categories = {category.id: category.name for category in content.categories}
+    if twice := [name for name, count in Counter(categories.values()).items() if count > 1]:
+        raise ValueError(f'{str(path)!r} has two categories of the name {twice[0]!r}. Give each its own name.')
+    return content, ids, categories

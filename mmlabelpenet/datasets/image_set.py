@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..schema import short
+
 
 class ImageSet(ABC):
     """Lists of images, their files, and their tags.
@@ -81,6 +83,8 @@ def open_images(data_root: str | os.PathLike[str], classes: Sequence[str] | None
     """
     if isinstance(classes, str):
         raise ValueError(f'Classes are a sequence of names, got the text {classes!r}: write metainfo=dict(classes=({classes!r}, ...)).')
+    if classes is not None and not (isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)):
+        raise ValueError(f'Classes are a list or a tuple of names, whose order numbers them, got {short(classes)}.')
     from .coco import COCOImages  # these derive from the interface above
     from .voc import VOCImages
 

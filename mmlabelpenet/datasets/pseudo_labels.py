@@ -28,7 +28,7 @@ _TODO = 'Delete it; training makes it again.'
 class PseudoLabelStore:
     """Read access by image id; annotations of an image are kept as text until they are needed.
 
-    Annotations without an area within their image are left out, with a warning.
+    Crowds, and annotations without an area within their image, are left out, with a warning.
 
     Args:
         content: parsed JSON.
@@ -60,9 +60,11 @@ class PseudoLabelStore:
             raise ValueError(f'{problem} ({error}). {_TODO}') from error
         self.file_hashes = {image.img_id: image.sha256 for image in store.images if image.sha256}
         numbered = {image.id: image for image in store.images}
-        kept = [annotation for annotation in store.annotations if _has_area(annotation, numbered[annotation.image_id])]
+        kept = [note for note in store.annotations if not note.iscrowd and _has_area(note, numbered[note.image_id])]
         if len(kept) < len(store.annotations):
-            message = f'{len(store.annotations) - len(kept)} of {len(store.annotations)} pseudo labels have no area within their image'
+            message = (
+                f'{len(store.annotations) - len(kept)} of {len(store.annotations)} pseudo labels are crowds or have no area in their image'
+            )
             print_log(f'{message} and are left out.', 'current', level=logging.WARNING)
         self._weights = np.array([annotation.weight for annotation in kept])
         self._used = {annotation.category_id for annotation in kept}
@@ -199,6 +201,8 @@ def _check_numbers(store: Store) -> None:
         numbers = [entry.id for entry in entries]
         if len(set(numbers)) < len(numbers):
             raise ValueError(f'{what} need different ids')
+    if len({category.name for category in store.categories}) < len(store.categories):
+        raise ValueError('categories need different names')
     images, categories = ({entry.id for entry in entries} for entries in (store.images, store.categories))
     for place, annotation in enumerate(store.annotations):
         annotation.id = place + 1 if annotation.id is None else annotation.id

@@ -73,6 +73,11 @@ class VOCTags(BaseDataset):
                 f'VOCTags finds images and tags by data_root and split={split!r}, the name of an image list: leave out ann_file and '
                 'data_prefix.'
             )
+        if (max_proposals is not None and max_proposals < 1) or not 0 <= min_proposal_area <= 1 or max_bad_images < 0:
+            raise ValueError(
+                'max_proposals is at least 1 or None, min_proposal_area a share from 0 to 1, and max_bad_images at least 0, got '
+                f'{max_proposals}, {min_proposal_area} and {max_bad_images}.'
+            )
         self.steps = list(kwargs.get('pipeline') or ())
         check_pipeline(self.steps)
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()
@@ -94,7 +99,18 @@ class VOCTags(BaseDataset):
             self.proposal_file.check(image_ids)
             if not self.proposal_file.knows_images:
                 _note_unknown_images(self.proposal_file.path)
+        self._check_indices(len(image_ids))
         return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
+
+    def _check_indices(self, count: int) -> None:
+        """Refuse a data set of no image, for which mmengine has no message."""
+        chosen = self._indices
+        if count == 0:
+            raise ValueError(f'No image of split {self.split!r} {"is listed" if self.keep_untagged else "has a tag of these classes"}.')
+        if chosen is None or (isinstance(chosen, int) and chosen >= 1):
+            return
+        if isinstance(chosen, int) or len(chosen) == 0 or not -count <= min(chosen) <= max(chosen) < count:
+            raise ValueError(f'indices are a number of images, or a list of places among the {count} of {self.split!r}, got {chosen}.')
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
         """Use this store, or the one at this path, from now on; None for tags alone. Its classes must be those of the data set."""

@@ -55,17 +55,26 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
         ('randomness.seed=abc', 'a number'),
         ('train_dataloader.batch_size=two', 'a number'),
         ('model.stages.detection.detector.backbone.frozen=maybe', 'true or false, in place of True'),
+        ('model.stages.detection.detector.backbone.frozen=7', 'true or false, in place of True'),
+        ('train_dataloader.batch_size=true', 'a number, in place of 2'),
+        ('optim_wrapper.optimizer.lr=nan', 'a number, in place of 0.01'),
     ],
 )
-def test_a_text_does_not_take_the_place_of_a_number_or_a_switch(tmp_path, option, expected):
+def test_nothing_else_takes_the_place_of_a_number_or_a_switch(tmp_path, option, expected):
     (tmp_path / 'a.py').write_text(
         'optim_wrapper = dict(optimizer=dict(lr=0.01))\nrandomness = dict(seed=0)\ntrain_dataloader = dict(batch_size=2)\n'
         'model = dict(stages=dict(detection=dict(detector=dict(backbone=dict(frozen=True)))))'
     )
-    with pytest.raises(ValueError, match=f'The option {option} does not fit the config: expected {expected}'):
+    key, right = option.split('=')[0], False if 'frozen' in option else 7
+    with pytest.raises(ValueError, match=f'The option {key}=.+ does not fit the config: expected {expected}'):
         load_config(tmp_path / 'a.py', parse_options([option]))
-    key, value = option.split('=')
-    assert load_config(tmp_path / 'a.py', {key: None}).to_dict() != load_config(tmp_path / 'a.py', {key: 7}).to_dict()
+    assert load_config(tmp_path / 'a.py', {key: None}).to_dict() != load_config(tmp_path / 'a.py', {key: right}).to_dict()
+
+
+def test_a_whole_number_in_scientific_notation_stays_whole(tmp_path):
+    (tmp_path / 'a.py').write_text('iters = 50\nlr = 1.0\nboth = [1, 2.0]')
+    config = load_config(tmp_path / 'a.py', parse_options(['iters=1e3', 'lr=1e3', 'both.0=2.5', 'both.1=2']))
+    assert [type(value) for value in (config.iters, config.lr, *config.both)] == [int, float, float, int] and config.iters == 1000
 
 
 def test_an_option_that_does_not_fit_is_named():

@@ -1,5 +1,6 @@
 """What is misspelt in a config is found before anything is built."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,40 @@ def sampled(leaves, every=6):
 @pytest.mark.parametrize('leaf', sampled(LEAVES))
 def test_no_config_of_the_project_is_refused(leaf):
     check_config(load_config(ROOT / leaf))
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'wanted'),
+    [
+        ('train_dataloader.dataset.use_difficult_tags', 'false', 'True or False'),
+        ('train_dataloader.dataset.max_proposals', '300', 'a whole number or None'),
+        ('train_dataloader.dataset.max_proposals', 1.5, 'a whole number or None'),
+        ('train_dataloader.dataset.max_proposals', True, 'a whole number or None'),
+        ('train_dataloader.dataset.min_proposal_area', float('nan'), 'a number'),
+        ('train_dataloader.dataset.split', 2007, 'a text'),
+        ('model.share_tail', 'no', 'True or False'),
+        ('model.refresh_interval', 0.5, 'a whole number'),
+        ('model.stages.classification.labels.nms_thr', '0.3', 'a number'),
+        ('model.test_cfg.with_masks', 'yes', 'True or False'),
+        ('model.test_cfg.crf.iterations', 2.5, 'a whole number'),
+        ('default_hooks.checkpoint.minutes', 'ten', 'a number or None'),
+    ],
+)
+def test_a_value_of_another_type_than_an_argument_takes_is_named(toy_root, tmp_path, key, value, wanted):
+    config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
+    node = config
+    for step in key.split('.')[:-1]:
+        node = node[step]
+    node[key.rpartition('.')[2]] = value
+    with pytest.raises(ValueError, match=re.escape(f'{key}: expected {wanted}, got {value!r}.')):
+        check_config(config)
+
+
+def test_a_whole_number_and_none_pass_where_they_fit(toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
+    config.train_dataloader.dataset.update(min_proposal_area=0, max_proposals=None, tags='xml')
+    config.default_hooks.checkpoint.minutes = 5
+    check_config(config)
 
 
 def test_a_fault_of_a_base_names_the_base(tmp_path, monkeypatch):

@@ -230,6 +230,12 @@ def test_maps_of_many_classes_have_16_bits(tmp_path):
     assert devkit.class_mask('b').max() == 65535
 
 
+def test_two_categories_of_one_name_are_refused(tmp_path):
+    """Results could name only one of their numbers."""
+    with pytest.raises(ValueError, match="instances_val.json' has two categories of the name 'cat'"):
+        made(tmp_path, ['a.jpg'], ('cat', 'dog', 'cat'))
+
+
 @pytest.mark.parametrize(
     ('change', 'problem'),
     [

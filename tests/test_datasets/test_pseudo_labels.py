@@ -45,7 +45,7 @@ def test_what_was_written_is_read(tmp_path):
             np.testing.assert_array_equal(coco_mask.decode(instance['mask']), expected.masks.masks[k])
 
 
-def test_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path, monkeypatch):
+def test_crowds_and_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path, monkeypatch):
     said, path = [], tmp_path / 'detection.json'
     monkeypatch.setattr(pseudo_labels, 'print_log', lambda message, *_, **__: said.append(message))
     write(path, 'a')
@@ -53,10 +53,10 @@ def test_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_hold
     content = json.loads(path.read_text())
     (one,) = content['annotations'][:1]
     boxes = ([30, 8.5, 0, 6], [31, 2, 9, 9], [2, -9, 5, 9], [4, 4, 5, 0], [29, 2, 9, 9])
-    content['annotations'] = [dict(one, bbox=box, id=k) for k, box in enumerate(boxes, 1)]
+    content['annotations'] = [dict(one, bbox=box, id=k) for k, box in enumerate(boxes, 1)] + [dict(one, id=9, iscrowd=1)]
     path.write_text(json.dumps(content))
     store = PseudoLabelStore.load(path)
-    assert said == ['4 of 5 pseudo labels have no area within their image and are left out.']
+    assert said == ['5 of 6 pseudo labels are crowds or have no area in their image and are left out.']
     assert [instance['bbox'] for instance in store.instances('a')] == [[29, 2, 38, 11]]
     assert list(choose_labels(store).annotations.values()) == [store.content['annotations']] and len(store.content['annotations']) == 1
 
@@ -241,6 +241,7 @@ def store_with(**changes):
         (dict(annotation__bbox=['1', 2, 3, 4]), r'bbox\[0\]`'),
         (dict(annotation__category_id=0), r'annotations\[0\] has the unknown category_id 0'),
         (dict(annotation__category_id=99), r'annotations\[0\] has the unknown category_id 99'),
+        (dict(categories=[dict(id=1, name='cat'), dict(id=2, name='cat')]), 'categories need different names'),
         (dict(annotation__image_id=7), r'annotations\[0\] has the unknown image_id 7'),
         (dict(annotation__weight=None), r'`\$.annotations\[0\].weight`'),
         (dict(annotation__weight=1.5), 'weight`'),

@@ -93,7 +93,7 @@ def test_the_best_proposals_are_taken_where_only_some_are_wanted(toy_root):
 
 
 def test_small_proposals_are_left_out_unless_all_are_small(toy_root):
-    every, large, none = (build(toy_root, train=False, min_proposal_area=share) for share in (0.0, 0.1, 2.0))
+    every, large, none = (build(toy_root, train=False, min_proposal_area=share) for share in (0.0, 0.1, 1.0))
     left_out = 0
     for i in range(6):
         bboxes = every.get_data_info(i)['proposals']['bboxes']
@@ -329,3 +329,33 @@ def test_tags_and_image_lists_from_a_pipe_are_not_called_missing(toy_root, tmp_p
     os.mkfifo(tmp_path / 'kit/ImageSets/Main/train.txt')
     with pytest.raises(FileNotFoundError, match="train.txt', got a pipe.$"):
         VOCDevkit(tmp_path / 'kit', RENDERED_CLASSES).list_file('train')
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(max_proposals=0), 'max_proposals is at least 1 or None'),
+        (dict(max_proposals=-1), 'max_proposals is at least 1'),
+        (dict(min_proposal_area=-0.1), 'min_proposal_area a share from 0 to 1'),
+        (dict(min_proposal_area=1.1), 'min_proposal_area a share'),
+        (dict(min_proposal_area=float('nan')), 'min_proposal_area a share'),
+        (dict(max_bad_images=-1), 'max_bad_images at least 0'),
+        (dict(indices=0), 'a number of images, or a list of places among the 6'),
+        (dict(indices=-1), 'got -1'),
+        (dict(indices=[]), r'got \[\]'),
+        (dict(indices=[5, 6]), r'got \[5, 6\]'),
+        (dict(indices=[-7]), r'got \[-7\]'),
+        (dict(tags=None), "No image of split 'train' has a tag of these classes"),
+    ],
+)
+def test_numbers_beyond_their_range_and_data_sets_of_no_image_are_refused(toy_root, change, said):
+    with pytest.raises(ValueError, match=said):
+        DATASETS.build(toy.dataset_config(toy_root, **change))
+
+
+def test_images_are_chosen_by_number_or_by_place(toy_root):
+    names = DATASETS.build(toy.dataset_config(toy_root)).image_ids
+    for indices, expected in ((1, names[:1]), (7, names), ([5, 0], [names[5], names[0]]), ([-6], names[:1])):
+        assert DATASETS.build(toy.dataset_config(toy_root, indices=indices)).image_ids == expected
+    whole = DATASETS.build(toy.dataset_config(toy_root, max_proposals=1, min_proposal_area=1.0))
+    assert [len(whole.get_data_info(k)['proposals']['bboxes']) for k in range(6)] == [1] * 6

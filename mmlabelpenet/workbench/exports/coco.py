@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.exports.images import export_names, place_images
-from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask
+from mmlabelpenet.workbench.exports.labels import Labels, decode, divide, has_mask, image_name
 from mmlabelpenet.workbench.exports.polygons import cut_polygons
 
 
@@ -41,8 +41,8 @@ def write_coco(
 
 
 def _image(image: Mapping, name: str) -> dict:
-    """The store's entry under the exported name; the hash of a file that may have been converted is left out."""
-    return {key: value for key, value in image.items() if key != 'sha256'} | dict(file_name=name)
+    """The store's entry under the exported name, and the image's own; the hash of a file that may have been converted is left out."""
+    return {key: value for key, value in image.items() if key != 'sha256'} | dict(file_name=name, image=image_name(image))
 
 
 def _annotation(annotation: Mapping, polygons: bool) -> dict:

@@ -1,7 +1,8 @@
 """Images of an export: copies that every program reads alike, upright, under names that no two of them share."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,8 +23,8 @@ def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = Fa
     """Names of the exported images, by the ids of the entries.
 
     A name is the image's path below its folder. It gets another suffix where the file is converted, and a longer stem where two images
-    would share theirs (``a.jpg`` and ``a.png``), for one file of labels belongs to each stem. A stem that leaves no room for the suffixes
-    of labels is cut.
+    would share theirs (``a.jpg`` and ``a.png``), for one file of labels belongs to each stem; a longer one is never the stem of another
+    image. A stem that leaves no room for the suffixes of labels is cut, and none is that of a hidden file, which programs pass over.
 
     Args:
         images: entries of a store.
@@ -44,14 +45,16 @@ def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = Fa
         if missing:
             raise FileNotFoundError(f'{len(missing)} of {len(images)} images are not in {str(source)!r}, the first: {missing[0]!r}.')
     names: dict[int, str] = {}
+    paths = {key: PurePosixPath(_seen(name.replace('/', '_') if flat else name)) for key, name in wanted.items()}
+    first = {key: fitted(str(path.with_suffix('')), _ENDING) for key, path in paths.items()}
     stems: set[str] = set()
+    own = Counter(map(str.casefold, first.values()))
     for image in images:
-        name = wanted[image['id']]
-        path = PurePosixPath(name.replace('/', '_') if flat else name)
-        suffix = path.suffix if source is None else _suffix(below(source, name), image, jpeg)
-        stem = _free(fitted(str(path.with_suffix('')), _ENDING), path.suffix, stems)
+        key = image['id']
+        suffix = paths[key].suffix if source is None else _suffix(below(source, wanted[key]), image, jpeg)
+        stem = _free(first[key], paths[key].suffix, stems, own)
         stems.add(stem.casefold())
-        names[image['id']] = stem + suffix
+        names[key] = stem + suffix
     if len(set(wanted.values())) < len(wanted):
         raise ValueError('Two images of the store have one name, and the export cannot tell them apart. Name images by their paths.')
     return names
@@ -107,7 +110,12 @@ def _is_jpeg(path: Path) -> bool:
         return file.read(3) == b'\xff\xd8\xff'
 
 
-def _free(stem: str, suffix: str, taken: set[str]) -> str:
-    """The stem, or a longer one that is not taken in any letter case."""
-    tries = [stem, f'{stem}_{suffix[1:].lower()}', *(f'{stem}_{number}' for number in range(2, len(taken) + 3))]
-    return next(name for name in tries if name.casefold() not in taken)
+def _free(stem: str, suffix: str, taken: set[str], own: Collection[str]) -> str:
+    """The stem, or a longer one, that is not taken in any letter case; a longer one is not the ``own`` stem of an image either."""
+    longer = (f'{stem}_{end}' for end in (suffix[1:].lower(), *range(2, len(taken) + len(own) + 3)))
+    return next(name for name in (stem, *longer) if name.casefold() not in taken and (name == stem or name.casefold() not in own))
+
+
+def _seen(name: str) -> str:
+    """A path without hidden folders and files."""
+    return '/'.join(f'_{part}' if part.startswith('.') else part for part in name.split('/'))

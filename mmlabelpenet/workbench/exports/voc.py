@@ -3,6 +3,7 @@
 Shapes: K instances of one image, (h, w) image. Boxes of the store: xywh, 0-based and half-open.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ from mmlabelpenet.workbench.voc_files import voc_palette, write_annotation, writ
 
 _MOST = 254  # values of a label image between background and void
 _BORDER = 2  # pixels around an object that are void, as in VOC's own label images
+_LONGEST = 200  # bytes of a class, which leaves room for the name of a split
 _TAKEN = ('', '.', '..', 'background', 'ignored')
 _HEAD = '# label:color_rgb:parts:actions'
 
@@ -90,13 +92,18 @@ def write_label_map(out: Path, classes: Sequence[str]) -> None:
 def _check(labels: Labels) -> None:
     if len(labels.classes) > _MOST:
         raise ValueError(f'VOC label images tell {_MOST} classes apart, these labels have {len(labels.classes)}. Export COCO or LabelMe.')
-    bad = [name for name in labels.classes if set(name) & set('/:\n\r') or name.startswith('#') or name in _TAKEN]
-    if bad:
+    if bad := [name for name in labels.classes if not _names_files(name)]:
         raise ValueError(f'Class {bad[0][:60]!r} cannot be used in a VOC devkit, which names files by class. Export COCO or LabelMe.')
     for image in labels.images:
         if len(labels.annotations[image['id']]) > _MOST:
             count = len(labels.annotations[image['id']])
             raise ValueError(f'{image["file_name"]!r} has {count} instances, VOC label images hold {_MOST}. Use top_k.')
+
+
+def _names_files(name: str) -> bool:
+    """Whether a class can name the lists of a devkit, and stands in its files without being cut or read as something else."""
+    plain = name == name.strip() and name not in _TAKEN and not name.startswith('#') and not set(name) & set('/:')
+    return plain and len(name.encode()) <= _LONGEST and not any(unicodedata.category(letter) in ('Cc', 'Zl', 'Zp') for letter in name)
 
 
 def _write_lists(split: str, members: Sequence[Mapping], labels: Labels, out: Path, names: Mapping[int, str]) -> Path:

@@ -36,8 +36,9 @@ def write_yolo(labels: Labels, out: Path, images: Path, val_share: float = 0.0, 
             path.write_text(''.join(f'{line}\n' for line in lines if line), encoding='utf-8')
     last = list(splits)[-1]
     content = dict(train='images/train', val=f'images/{last}', names=dict(enumerate(labels.classes)))
+    readable = all(map(str.isprintable, labels.classes))  # YAML takes some other characters for line breaks
     note = '' if last == 'val' else '# Nothing was set aside: val names the training images.\n'
-    (out / 'data.yaml').write_text(note + yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1000), encoding='utf-8')
+    (out / 'data.yaml').write_text(note + yaml.safe_dump(content, allow_unicode=readable, sort_keys=False, width=1000), encoding='utf-8')
     return [out / 'data.yaml']
 
 

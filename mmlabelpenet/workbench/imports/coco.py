@@ -11,19 +11,20 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.datasets.coco import AnnotationFile, Id, Mark
 from mmlabelpenet.datasets.coco import read_coco as read_annotation_file
 from mmlabelpenet.datasets.label_schema import Weight
+from mmlabelpenet.formats.image_names import SUFFIXES
 from mmlabelpenet.formats.rle import checked_rle
 from mmlabelpenet.schema import Size
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 
 
 class ImageEntry(msgspec.Struct):
-    """An image; ``img_id`` is ours."""
+    """An image; ``image`` is ours, the name of the image that was labelled, whose file an export may have renamed."""
 
     id: Id
     file_name: str
     height: Size
     width: Size
-    img_id: str | None = None
+    image: str | None = None
 
 
 class Annotation(Mark):
@@ -48,13 +49,21 @@ def read_coco(source: Path) -> list[ReadImage]:
         FileNotFoundError: there is no such file.
         ValueError: a file is malformed; says where.
     """
-    paths = [source]
-    if source.is_dir():
-        ours = [path for path in (source / 'train.json', source / 'val.json') if path.is_file()]
-        paths = ours or sorted((source / 'annotations').glob('instances*.json'))
+    paths = coco_files(source) if source.is_dir() else [source]
     if not paths:
         raise FileNotFoundError(f'{str(source)!r} holds neither train.json nor annotations/instances*.json. Name the COCO file.')
     return [image for path in paths for image in _read(path)]
+
+
+def coco_files(folder: Path) -> list[Path]:
+    """Annotation files of COCO in a folder: those of an export, else those of COCO's layout.
+
+    LabelMe has a JSON file beside each image, which may be named ``train.jpg``.
+    """
+    ours = [path for path in (folder / 'train.json', folder / 'val.json') if path.is_file()]
+    if any(path.with_suffix(suffix).is_file() for path in ours for suffix in SUFFIXES):
+        ours = []
+    return ours or sorted((folder / 'annotations').glob('instances*.json'))
 
 
 def _read(path: Path) -> list[ReadImage]:
@@ -66,7 +75,7 @@ def _read(path: Path) -> list[ReadImage]:
         where = f'Annotation {number} of {str(path)!r}'
         if not note.iscrowd:
             found[note.image_id].append(_object(note, names[note.category_id], sizes[note.image_id], where))
-    return [ReadImage(image.file_name, sizes[image.id], found[image.id], str(path)) for image in content.images]
+    return [ReadImage(image.image or image.file_name, sizes[image.id], found[image.id], str(path)) for image in content.images]
 
 
 def _object(note: Annotation, name: str, size: tuple[int, int], where: str) -> ReadObject:

@@ -19,7 +19,7 @@ from mmlabelpenet.formats.tag_files import unknown_tag
 from mmlabelpenet.workbench.exports.folder import replace_files
 from mmlabelpenet.workbench.exports.labels import has_mask
 from mmlabelpenet.workbench.exports.voc import write_label_map, write_labels
-from mmlabelpenet.workbench.imports.coco import read_coco
+from mmlabelpenet.workbench.imports.coco import coco_files, read_coco
 from mmlabelpenet.workbench.imports.labelme import read_labelme
 from mmlabelpenet.workbench.imports.objects import ReadImage
 from mmlabelpenet.workbench.imports.voc import read_voc
@@ -97,7 +97,7 @@ def find_kind(source: Path) -> str:
         return 'voc'
     if (source / 'data.yaml').is_file():
         return 'yolo'
-    if (source / 'train.json').is_file() or any((source / 'annotations').glob('instances*.json')):
+    if coco_files(source):
         return 'coco'
     if source.is_dir() and any(source.rglob('*.json')):
         return 'labelme'

@@ -9,6 +9,7 @@ import msgspec
 from mmlabelpenet.formats.image_names import is_passed_over
 from mmlabelpenet.formats.tag_files import is_difficult, parse_xml
 from mmlabelpenet.schema import read_json, read_text, short
+from mmlabelpenet.workbench.imports.coco import coco_files
 from mmlabelpenet.workbench.imports.yolo import yolo_names
 from mmlabelpenet.workbench.own_data.entries import Entries, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
@@ -89,10 +90,7 @@ def annotation_folder(folder: Path) -> Entries:
         return Entries(_yolo(folder), yolo_names(folder).values())
     if any((folder / 'Annotations').rglob('*.xml')):
         return Entries(_voc(folder / 'Annotations'))
-    coco = sorted((folder / 'annotations').glob('instances*.json')) or [
-        p for p in (folder / 'train.json', folder / 'val.json') if p.is_file()
-    ]
-    if coco:
+    if coco := coco_files(folder):
         parts = [read_json_tags(path) for path in coco]
         return Entries((entry for part in parts for entry in part), (name for part in parts for name in part.classes))
     files = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))

@@ -24,6 +24,23 @@ def test_stems_differ_in_more_than_letter_case(tmp_path):
     assert len({name.rsplit('.', 1)[0].casefold() for name in names.values()}) == 5
 
 
+def test_a_longer_stem_is_never_that_of_another_image():
+    """Labels come back by the names of files: those of a.png must not go to a_png.jpg."""
+    for names in (('a.jpg', 'a.png', 'a_png.jpg'), ('a_png.jpg', 'a.png', 'a.jpg'), ('A.jpg', 'a.jpg', 'a_jpg.png', 'a_2.jpg')):
+        entries = [entry(k, name) for k, name in enumerate(names)]
+        written = export_names(entries, None, flat=True)
+        stems = [name.rsplit('.', 1)[0] for name in names]
+        for number, name in written.items():
+            assert name == names[number] or name.rsplit('.', 1)[0] not in stems
+        assert len({name.casefold() for name in written.values()}) == len(names)
+
+
+def test_no_exported_file_is_hidden():
+    entries = [entry(k, name) for k, name in enumerate(('.a.jpg', '.b/c.jpg', 'd/.e.jpg', '_.a.jpg'))]
+    assert list(export_names(entries, None).values()) == ['_.a.jpg', '_.b/c.jpg', 'd/_.e.jpg', '_.a_jpg.jpg']
+    assert list(export_names(entries, None, flat=True).values()) == ['_.a.jpg', '_.b_c.jpg', 'd_.e.jpg', '_.a_jpg.jpg']
+
+
 def test_images_are_written_upright_and_plain_ones_byte_for_byte(labels, images, tmp_path):
     names = export_names(labels.images, images)
     place_images(labels.images, images, tmp_path, names)

@@ -79,7 +79,9 @@ def test_more_classes_than_a_label_image_holds_are_refused(labels, images, tmp_p
         write_voc(replace(labels, classes=tuple(f'class {k}' for k in range(300))), tmp_path, images)
 
 
-@pytest.mark.parametrize('name', ['a/b', 'a:b', 'a\nb', '#a', '..', 'background'])
+@pytest.mark.parametrize(
+    'name', ['a/b', 'a:b', 'a\nb', '#a', '..', 'background', '', ' cat', 'cat ', 'a\tb', 'a\0b', 'a\u2028b', 201 * 'k']
+)
 def test_a_class_whose_name_a_devkit_cannot_hold_is_refused(labels, images, tmp_path, name):
     with pytest.raises(ValueError, match='cannot be used in a VOC devkit'):
         write_voc(replace(labels, classes=(name, *labels.classes[1:])), tmp_path, images)
