@@ -6,7 +6,7 @@ Shapes: R proposals and n detections of one image, C classes, D_l width of layer
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -92,6 +92,14 @@ def read(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSampl
     bboxes = clip_boxes(raw.bboxes.view(len(proposals), raw.bboxes.shape[1] // 4, 4), sample.img_shape).expand(-1, num_classes, 4)
     candidates = InstanceData(rois=proposals.bboxes, bboxes=bboxes, scores=raw.scores[:, :num_classes])
     return Reading(x, sample, candidates, tuple(torch.cat(passes) for passes in found) if found and found[-1] else ())
+
+
+def mean_candidates(opinions: Sequence[InstanceData]) -> InstanceData:
+    """Means of what several heads think of the same proposals: ``rois`` (R, 4), ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
+    if len(opinions) == 1:
+        return opinions[0]
+    bboxes, scores = (torch.stack([each[field] for each in opinions]).mean(0) for field in ('bboxes', 'scores'))
+    return InstanceData(rois=opinions[0].rois, bboxes=bboxes, scores=scores)
 
 
 def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:

@@ -126,16 +126,16 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
 
     Image files are not among it: a store has the hash of each, and training compares them.
     """
-    trained = ('train_cfg', 'init_cfg')
-    backbone, detector = (
+    heads, trained = [model.stages[stage], *model.peers[stage]], ('train_cfg', 'init_cfg')
+    backbone, *detectors = (
         {key: value for key, value in part.items() if key not in trained}
-        for part in (model_config['backbone'], model_config['stages'][stage]['detector'])
+        for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
     )
     return dict(
         stage=stage,
-        weights=weights_hash(model.backbone, model.stages[stage]),
+        weights=weights_hash(model.backbone, *heads),
         backbone=json_hash(backbone),
-        detector=json_hash([model_config.get('data_preprocessor'), detector]),
+        detector=json_hash([model_config.get('data_preprocessor'), *detectors]),
         rounded_maps=model_config.get('feature_cache') is not None,
         generator=plain_json(model.stages[stage].labels.settings()),
         **dataset.inputs(),

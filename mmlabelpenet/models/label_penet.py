@@ -51,6 +51,8 @@ class LabelPENet(BaseDetector):
         refresh_interval: how many visits of an image reuse its labels in recurrent fine-tuning (row L10).
         recompute: activations to recompute in the backward pass instead of keeping them: ``'backbone'``, ``'tail'`` (conv5 of every
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
+        consensus: whether scores and boxes of a stage's proposals are means over its head and those of the stages before it that learn
+            from labels, in labels and in testing, as Cascade R-CNN averages the scores of its heads.
         feature_cache: settings of :class:`FeatureCache`; None computes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
     """
@@ -65,6 +67,7 @@ class LabelPENet(BaseDetector):
         share_tail: bool = False,
         refresh_interval: int = 1,
         recompute: Sequence[str] = (),
+        consensus: bool = False,
         feature_cache: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
@@ -83,7 +86,9 @@ class LabelPENet(BaseDetector):
         if share_tail:
             share_tails(stage.detector for stage in self.stages.values())
         recompute_activations(self, recompute)
-        self.inference = Inference(self.stages, **(test_cfg or {}))
+        learners = [stage for stage in self.stages.values() if consensus and not stage.learns_from_tags]
+        self.peers = {name: learners[: learners.index(stage)] if stage in learners else [] for name, stage in self.stages.items()}
+        self.inference = Inference(self.stages, self.peers, **(test_cfg or {}))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -173,7 +178,7 @@ class LabelPENet(BaseDetector):
         """Image and explanation of each image, of which ``stages[name].labels.label`` makes pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
         views = self.views(batch_inputs, batch_data_samples, explained=[name])
-        explanations = [stage.explain(stage.read([view])[0]) for view in views]
+        explanations = [stage.explain(stage.read([view], peers=self.peers[name])[0]) for view in views]
         return list(zip(images, explanations, strict=True))
 
     @torch.no_grad()

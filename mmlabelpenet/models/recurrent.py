@@ -9,7 +9,7 @@ learns runs once, for its losses and for the labels that it makes.
 Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,11 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
     learning = model.names if direction == FORWARD else model.names[:-1]
     features = {name: model.stages[name].inputs(views) if cached else feature for name in learning}
     maps = {name: model.stages[name].run_tail(features[name]) for name in learning}
-    labels = Labels(model, views, model.data_preprocessor.images(inputs, samples), maps)
+    for name, each in maps.items():
+        if each is not None:
+            for view, *own in zip(views, *(crop_maps(level.detach(), samples) for level in each), strict=True):
+                view.maps[name] = tuple(own)
+    labels = Labels(model, views, model.data_preprocessor.images(inputs, samples))
     if direction == FORWARD:
         made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs beside the losses
         learners = [(name, made.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
@@ -60,35 +64,23 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
 
 
 class Labels:
-    """Labels of a batch, made by stages for their neighbours, from views without gradient and images RGB uint8 (h, w, 3).
+    """Labels of a batch, made by stages for their neighbours, from views without gradient and images RGB uint8 (h, w, 3)."""
 
-    ``maps`` are those of the tails that have run on the batch, by stage, as :meth:`Stage.run_tail` returns them.
-    """
-
-    def __init__(
-        self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray], maps: Mapping[str, tuple[Tensor, ...] | None]
-    ) -> None:
-        self.model, self.images, self.views, self.maps = model, images, views, maps
+    def __init__(self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray]) -> None:
+        self.model, self.images, self.views = model, images, views
 
     def begin(self, teacher: str, direction: str, workers: Workers) -> tuple[str, list[Future[InstanceData]]]:
         """Let a stage make labels for its neighbour in a direction: a key of the cache and a future per image."""
         stage, key, made = self.model.stages[teacher], teacher if direction == FORWARD else f'{teacher} {direction}', []
         generator = stage.labels if direction == FORWARD else self.model.validation
         with timed('labels'):
-            for view, image, maps in zip(self.views, self.images, self._maps_of_images(teacher), strict=True):
+            for view, image in zip(self.views, self.images, strict=True):
                 if (recalled := self.model.label_cache.recall(key, view.sample)) is not None:
                     made.append(Workers().submit(InstanceData.clone, recalled))
                     continue
-                (reading,) = stage.read([view], generator, maps)
+                (reading,) = stage.read([view], generator, self.model.peers[teacher])
                 made.append(workers.submit(generator.label, image, stage.explain(reading, generator)))
         return key, made
-
-    def _maps_of_images(self, teacher: str) -> list[list[tuple[Tensor, ...]] | None]:
-        """What :meth:`Stage.read` takes as the maps of each image; None where the tail is still to run."""
-        if (maps := self.maps.get(teacher)) is None:
-            return [None] * len(self.views)
-        samples = [view.sample for view in self.views]
-        return [[own] for own in zip(*(crop_maps(each.detach(), samples) for each in maps), strict=True)]
 
     def finish(self, begun: tuple[str, list[Future[InstanceData]]] | None) -> list[InstanceData] | None:
         """Wait for the labels that :meth:`begin` returned, on the device of the map."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
-from mmlabelpenet.calibration.reading import Reading, inference, read
+from mmlabelpenet.calibration.reading import Reading, inference, mean_candidates, read
 from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
@@ -82,7 +82,7 @@ class Stage(BaseModule):
         return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
     def run_tail(self, feature: Features) -> Maps | None:
-        """Maps of the tail for the losses of a batch and for :meth:`read`, so that it runs once.
+        """Maps of the tail for the losses of a batch and for its views, so that it runs once.
 
         None where evaluation has others: in mixed precision, and for a tail with dropout or batch normalisation that trains.
         """
@@ -110,40 +110,48 @@ class Stage(BaseModule):
             losses |= label_statistics(pseudo)
         return {f'{self.name}.{key}': value for key, value in losses.items()} | dict(labels={} if pseudo is None else {self.name: pseudo})
 
-    def read(self, views: Sequence[View], generator: LabelGenerator | None = None, maps: Sequence[Maps] | None = None) -> list[Reading]:
-        """One reading per view of an image, all of the same proposals, for a generator (default: the stage's own).
+    def maps(self, view: View) -> Maps:
+        """Maps of the tail for a view, which keeps them; in evaluation mode, without gradients."""
+        if self.name not in view.maps:
+            with inference(self):
+                view.maps[self.name] = self.detector.extract_feat(self.inputs([view]))
+        return view.maps[self.name]
 
-        Tail and head run once per view, or the head alone on the maps of each view.
+    def read(self, views: Sequence[View], generator: LabelGenerator | None = None, peers: Sequence['Stage'] = ()) -> list[Reading]:
+        """One reading per view of an image, all of the same proposals.
+
+        Args:
+            views: on each of which tail and head run once.
+            generator: for which activations are kept (default: the stage's own).
+            peers: stages whose heads score these proposals too; scores and boxes are means over all heads.
         """
         generator = generator or self.labels
+        record = generator is not None and generator.reads_activations
         with inference(self):
-            maps = maps or [self.detector.extract_feat(self.inputs([view])) for view in views]
-            record = generator is not None and generator.reads_activations
-            readings = read_views(self.detector, maps, [view.sample for view in views], record)
-            return [replace(reading, shared={1.0: view.feature, **view.zoomed}) for reading, view in zip(readings, views, strict=True)]
+            readings = read_views(self.detector, [self.maps(view) for view in views], [view.sample for view in views], record)
+        return [
+            replace(
+                reading,
+                candidates=mean_candidates([reading.candidates, *(peer.score(view, reading.candidates.rois) for peer in peers)]),
+                shared={1.0: view.feature, **view.zoomed},
+            )
+            for reading, view in zip(readings, views, strict=True)
+        ]
 
-    def read_again(self, readings: Sequence[Reading], own: Sequence[Reading]) -> list[Reading]:
-        """What this stage reads in the proposals of another one's ``readings``, one per view, on the maps of its ``own``."""
+    def score(self, view: View, proposals: Tensor) -> InstanceData:
+        """What this stage thinks of proposals of another one, float (R, 4), as :attr:`Reading.candidates`."""
         with inference(self):
-            return [
-                read(self.detector, mine.x, mine.sample, InstanceData(bboxes=other.candidates.rois), record=False)
-                for other, mine in zip(readings, own, strict=True)
-            ]
+            return read(self.detector, self.maps(view), view.sample, InstanceData(bboxes=proposals), record=False).candidates
 
     def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
         """What :meth:`LabelGenerator.label` turns into pseudo instances, by a generator (default: the stage's own)."""
         with inference(self):
             return (generator or self.labels).explain(self.detector, reading)
 
-    def evidence(self, views: Sequence[View], readings: Sequence[Reading] | None = None) -> Tensor:
-        """Class scores of the whole image, float (C,), averaged over its views, from readings of the views if there are any.
-
-        Only a stage that learns from tags has them.
-        """
+    def evidence(self, views: Sequence[View]) -> Tensor:
+        """Class scores of the whole image, float (C,), averaged over its views; only a stage that learns from tags has them."""
         with inference(self):
-            maps = [reading.x for reading in readings] if readings else [self.detector.extract_feat(self.inputs([view])) for view in views]
-            head = self.detector.roi_head
-            return torch.stack([head.image_evidence(x, view.sample) for x, view in zip(maps, views, strict=True)]).mean(0)
+            return torch.stack([self.detector.roi_head.image_evidence(self.maps(view), view.sample) for view in views]).mean(0)
 
     def predict(
         self,
@@ -152,7 +160,6 @@ class Stage(BaseModule):
         refinement: MaskRefinement | None,
         evidence: Tensor | None = None,
         choose: Choice | None = None,
-        second: Sequence[Reading] = (),
     ) -> InstanceData:
         """Detections of an image, best first, in the frame of its first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
 
@@ -164,10 +171,9 @@ class Stage(BaseModule):
             refinement: of masks; None for boxes alone.
             evidence: class scores (C,) of the whole image, which multiply those of the detections.
             choose: which detections to keep, before they get masks; None keeps all.
-            second: readings of the same proposals by other stages, with which scores and boxes are averaged.
         """
         with inference(self):
-            found = detections(self.detector, [*readings, *second], evidence)
+            found = detections(self.detector, readings, evidence)
             if choose is not None:
                 found = found[choose(found.scores.cpu().numpy())]
             explains = self.detector.with_mask or isinstance(self.labels, AttentionGenerator)

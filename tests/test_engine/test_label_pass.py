@@ -10,13 +10,14 @@ import torch
 import toy
 from training import count_labelled, killed, train
 
+from mmlabelpenet.datasets.label_writer import differences
 from mmlabelpenet.datasets.proposal_records import ProposalRecord
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
-from mmlabelpenet.engine.label_pass import LabelPass
+from mmlabelpenet.engine.label_pass import LabelPass, fingerprint
 from mmlabelpenet.models.feature_cache import weights_hash
-from mmlabelpenet.registry import MODELS
+from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 PHASES = [('classification', 2), ('detection', 1)]
@@ -154,6 +155,26 @@ def test_other_stages_do_not_make_a_store_old(trained, monkeypatch):
         next(trained.model.stages['segmentation'].parameters())[0] += 1
     run_pass(trained)
     assert labelled == []
+
+
+def test_labels_of_a_consensus_depend_on_the_weights_and_the_settings_of_all_heads_in_it(root, tmp_path):
+    config = toy.run_config(root, tmp_path / 'run', PHASES)
+    config.model.consensus = True
+    net, dataset = toy.build_runner(config).model, DATASETS.build(config.label_dataloader.dataset)
+
+    def made():
+        return {name: fingerprint(config.model, name, net, dataset) for name in ('detection', 'refinement')}
+
+    before = made()
+    with torch.no_grad():
+        next(net.stages['classification'].parameters())[0] += 1
+    assert made() == before
+    with torch.no_grad():
+        next(net.stages['detection'].parameters())[0] += 1
+    after = made()
+    assert [differences(before[name], after[name]) for name in before] == [['weights'], ['weights']]
+    config.merge_from_dict({'model.stages.detection.detector.roi_head.bbox_roi_extractor.roi_layer.sampling_ratio': 3})
+    assert [differences(after[name], each) for name, each in made().items()] == [['detector'], ['detector']]
 
 
 def test_a_partial_pass_goes_on_where_it_stopped(toy_root, tmp_path, monkeypatch):

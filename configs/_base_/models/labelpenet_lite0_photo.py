@@ -19,6 +19,7 @@ __mask_rcnn = dict(
 __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
+    consensus=True,
     frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     backbone=dict(out_stride=16),
     # The first labels are what a classifier of the whole image looks at: it covers more of the object than the best proposals do. What a
@@ -53,5 +54,5 @@ model = dict(
         segmentation=dict(detector=__mask_rcnn),
     ),
     # Few images teach a detector classes less well than they teach the first stage; in testing too, boxes and masks are those of the cuts.
-    test_cfg=dict(image_evidence=True, consensus=True, crf=None, cut=__test_cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
 )

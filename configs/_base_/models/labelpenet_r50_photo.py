@@ -13,6 +13,7 @@ __frozen = dict(backbone=dict(frozen=True))
 __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
+    consensus=True,
     frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     stages=dict(  # labels as for EfficientNet-Lite0
         classification=dict(
@@ -36,5 +37,5 @@ model = dict(
         refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
         segmentation=dict(detector=__frozen),
     ),
-    test_cfg=dict(image_evidence=True, consensus=True, crf=None, cut=__test_cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
 )

@@ -1,3 +1,3 @@
-# docs/findings.md: in testing each stage scores its proposals alone; the training is that of the base.
+# docs/findings.md: each stage scores its proposals alone, in labels and in testing.
 _base_ = '../labelpenet_lite0_animals.py'
-model = dict(test_cfg=dict(consensus=False))
+model = dict(consensus=False)

@@ -20,27 +20,24 @@ class Inference:
 
     Args:
         all_stages: of the model, by name.
+        peers: stages whose heads score the proposals of a stage too, by its name.
         stages: to predict, the last of which is the result; None for the last of the model.
         with_masks: False predicts boxes alone, as detected, which is faster.
         image_evidence: whether class scores of the whole image, by the stage that learns from tags, weight the detections of all others,
             see :meth:`~mmlabelpenet.models.mil_head.MILRoIHead.image_evidence`.
-        consensus: whether scores and boxes of a stage's proposals are means over the heads of this stage and of those before it that learn
-            from labels, as Cascade R-CNN averages the scores of its heads.
         **refinement: settings of :class:`MaskRefinement`.
     """
 
     def __init__(
         self,
         all_stages: Mapping[str, Stage],
+        peers: Mapping[str, Sequence[Stage]],
         stages: Sequence[str] | None = None,
         with_masks: bool = True,
         image_evidence: bool = False,
-        consensus: bool = False,
         **refinement,
     ) -> None:
-        self.all_stages, self.with_masks = all_stages, with_masks
-        learners = [name for name, stage in all_stages.items() if consensus and not stage.learns_from_tags]
-        self.peers = {name: learners[: learners.index(name)] if name in learners else [] for name in all_stages}
+        self.all_stages, self.peers, self.with_masks = all_stages, peers, with_masks
         self.stages = check_names(list(all_stages)[-1:] if stages is None else stages, all_stages)
         tellers = [name for name, stage in all_stages.items() if stage.learns_from_tags]
         if image_evidence and not tellers:
@@ -79,17 +76,10 @@ class Inference:
         """
         names = self.stages if stages is None else check_names(stages, self.all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
-        needed = dict.fromkeys(each for name in names for each in (*self.peers[name], name))
-        readings = {name: self.all_stages[name].read(views) for name in needed}
-        second = {
-            name: [again for peer in self.peers[name] for again in self.all_stages[peer].read_again(readings[name], readings[peer])]
-            for name in names
-        }
-        told = None if self.teller is None else self.all_stages[self.teller].evidence(views, readings.get(self.teller))
+        readings = {name: self.all_stages[name].read(views, peers=self.peers[name]) for name in names}
+        told = None if self.teller is None else self.all_stages[self.teller].evidence(views)
         evidence = {name: None if name == self.teller else told for name in names}
-        found = {
-            name: self.all_stages[name].predict(readings[name], image, refinement, evidence[name], choose, second[name]) for name in names
-        }
+        found = {name: self.all_stages[name].predict(readings[name], image, refinement, evidence[name], choose) for name in names}
         sample = views[0].sample
         if rescale:
             found = {name: rescale_result(each, sample) for name, each in found.items()}

@@ -12,8 +12,7 @@ Boxes: float32 xyxy in pixels of the network input of a view.
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 from mmcv.ops import batched_nms
@@ -22,12 +21,13 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmlabelpenet.calibration.reading import Reading, find_proposals, read, suppress
+from mmlabelpenet.calibration.reading import Reading, find_proposals, mean_candidates, read, suppress
 from mmlabelpenet.models.feature_cache import MapKey
 from mmlabelpenet.structures import upright_boxes
 
 
-class View(NamedTuple):
+@dataclass(frozen=True)
+class View:
     """An image seen in one way.
 
     Attributes:
@@ -35,12 +35,14 @@ class View(NamedTuple):
         sample: of the image.
         key: of the map in a feature cache.
         zoomed: shared maps of the image enlarged by other factors, by factor.
+        maps: of the tails that have run on it, float (1, D, h', w') each, by the name of the stage.
     """
 
     feature: Tensor
     sample: DetDataSample
     key: MapKey | None = None
-    zoomed: Mapping[float, Tensor] = MappingProxyType({})
+    zoomed: Mapping[float, Tensor] = field(default_factory=dict)
+    maps: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
 def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
@@ -119,9 +121,10 @@ def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...
 def merge_candidates(readings: Sequence[Reading]) -> InstanceData:
     """Mean of an image's candidates over its views, in the frame of the first: ``rois``, ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
     first = readings[0]
-    if len(readings) == 1:
-        return first.candidates
-    bboxes = torch.stack([move_boxes(each.candidates.bboxes, each.sample, first.sample) for each in readings]).mean(0)
-    return InstanceData(
-        rois=first.candidates.rois, bboxes=bboxes, scores=torch.stack([each.candidates.scores for each in readings]).mean(0)
+    moved = [move_boxes(each.candidates.bboxes, each.sample, first.sample) for each in readings]
+    return mean_candidates(
+        [
+            InstanceData(rois=first.candidates.rois, bboxes=boxes, scores=each.candidates.scores)
+            for boxes, each in zip(moved, readings, strict=True)
+        ]
     )

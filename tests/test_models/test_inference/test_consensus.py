@@ -15,7 +15,7 @@ LEARNERS = toy.STAGES[1:]
 def agreeing(state=None, **stages):
     """The toy model with consensus, with the weights of another one."""
     config = toy.model_config()
-    config['test_cfg']['consensus'] = True
+    config['consensus'] = True
     config['stages'].update(stages)
     net = toy.build(config).eval()
     if state is not None:
@@ -50,4 +50,45 @@ def test_a_stage_with_none_before_it_is_as_without_consensus(toy_net, toy_batch)
         before, after = (each.eval().predict(inputs, copy.deepcopy(samples), stages=[name]) for each in (toy_net, net))
         same = all(torch.equal(one.pred_instances.scores, two.pred_instances.scores) for one, two in zip(before, after, strict=True))
         assert same == (name != 'refinement')
-    assert agreeing(**dict.fromkeys(('classification', 'detection'))).inference.peers == dict(refinement=[], segmentation=['refinement'])
+
+
+def test_peers_are_the_stages_before_that_learn_from_labels_and_none_without_consensus(toy_net):
+    def names(net):
+        return {name: [stage.name for stage in peers] for name, peers in net.peers.items()}
+
+    assert names(agreeing()) == dict(classification=[], detection=[], refinement=['detection'], segmentation=['detection', 'refinement'])
+    assert names(agreeing(classification=None, detection=None)) == dict(refinement=[], segmentation=['refinement'])
+    assert names(toy_net) == dict.fromkeys(toy.STAGES, [])
+
+
+def test_labels_are_made_of_what_the_heads_think_together(toy_net, toy_batch):
+    inputs, samples = toy_batch
+    net = agreeing(toy_net.eval().state_dict())
+    for (_, alone), (_, together), view in zip(
+        *(each.explain('refinement', inputs, samples) for each in (toy_net, net)), net.views(inputs, samples), strict=True
+    ):
+        (own,) = toy_net.stages['refinement'].read([view])
+        assert torch.equal(alone.reading.candidates.scores, own.candidates.scores)
+        other = toy_net.stages['detection'].score(view, own.candidates.rois)
+        torch.testing.assert_close(together.reading.candidates.scores, (own.candidates.scores + other.scores) / 2)
+        torch.testing.assert_close(together.reading.candidates.bboxes, (own.candidates.bboxes + other.bboxes) / 2)
+
+
+@pytest.mark.parametrize('direction', ['forward', 'backward'])
+def test_recurrent_fine_tuning_makes_its_labels_of_them_too(toy_net, toy_batch, direction):
+    """Labels of the detection stage are as before; those of later ones are not."""
+    net, made = agreeing(toy_net.state_dict()), []
+    for each in (toy_net, net):
+        torch.manual_seed(0)
+        made.append(each.train().loss(*copy.deepcopy(toy_batch), trains=direction)['labels'])
+    alone, together = made
+    same = {
+        name: all(torch.equal(one.weights, two.weights) for one, two in zip(alone[name], together[name], strict=True)) for name in alone
+    }
+    assert (
+        same
+        == dict(
+            forward=dict(detection=True, refinement=True, segmentation=False),
+            backward=dict(refinement=False, detection=False, classification=True),
+        )[direction]
+    )
