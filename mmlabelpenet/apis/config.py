@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.config_dicts import not_dicts, refuse
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
+from mmlabelpenet.apis.config_overrides import overridden
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
@@ -63,43 +64,11 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     for key, value in (overrides or {}).items():
         first, *steps = key.split('.')
         try:
-            config[first] = ConfigDict(value=_overridden(config.get(first, {} if steps else None), steps, value)).value
+            config[first] = ConfigDict(value=overridden(config.get(first, {} if steps else None), steps, value)).value
         except (TypeError, IndexError) as error:
             raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
     refuse(config, not_dicts(config.to_dict()))
     return config
-
-
-def _overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
-    """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merging it steps into every list and tuple."""
-    if not steps:
-        if isinstance(node, bool | int | float) and not _replaces(value, node):
-            raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"}, in place of {node!r}')
-        if isinstance(node, int) and isinstance(value, float) and value.is_integer():
-            return int(value)  # 1e3 is as good as 1000
-        dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
-        if isinstance(node, Mapping) and not isinstance(value, Mapping | None) and not dicts:
-            raise TypeError(f'expected a dict or null, in place of one with {", ".join(map(str, node)) or "no keys"}')
-        if node is None or not isinstance(value, Mapping):
-            return value
-        merged = Config(dict(value=node))
-        merged.merge_from_dict(dict(value=value))
-        return merged.value
-    step, *rest = steps
-    if isinstance(node, list | tuple):
-        if not step.isdigit() or int(step) >= len(node):
-            raise IndexError(f'{step!r} is not an index of a list of {len(node)}')
-        return type(node)(_overridden(item, rest, value) if index == int(step) else item for index, item in enumerate(node))
-    if not isinstance(node, Mapping):
-        raise TypeError(f'{step!r} would be a key of {node!r}, which is not a dict')
-    return {**node, step: _overridden(node.get(step, {} if rest else None), rest, value)}
-
-
-def _replaces(value: Any, node: bool | int | float) -> bool:
-    """Whether a value may stand where a number or a truth value is: no text, no NaN, and neither of these for the other."""
-    if not isinstance(value, str | int | float):
-        return True
-    return not isinstance(value, str) and value == value and isinstance(value, bool) == isinstance(node, bool)
 
 
 def _read(files: Sequence[Path]) -> Config:
