@@ -14,12 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.models.backbones.tail import Tail
-from mmlabelpenet.models.inference.views import crop_views, read_views
+from mmlabelpenet.models.inference.views import View, crop_maps, read_views
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
@@ -362,7 +361,7 @@ def hurry(patch):
 def read_batch(detector, feature, samples, record=False):
     """What a detector reads in each image of a batch."""
     with inference(detector):
-        views = crop_views(feature.detach(), samples)
+        views = map(View, crop_maps(feature.detach(), samples), samples)
         return [read_views(detector, [detector.extract_feat(view.feature.float())], [view.sample], record)[0] for view in views]
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmlabelpenet.models.published_weights import Preset, preset_of
-from mmlabelpenet.models.weights import ImageNetWeights
+from mmlabelpenet.models.weights import ImageNetWeights, Preset, preset_of
 
 _COLOUR = (30, 100, 200)
 

@@ -90,17 +90,11 @@ def test(
     """
     start = time.monotonic()
     make_folder(config.work_dir)
-    check_config(config)
-    check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'test')
-    check_metrics(config, 'test')
-    check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
-    for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):
-        check_measured(config, kind)
+    check_test(config, corloc)
     own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
-    content, planned = read_checkpoint(checkpoint), planned_iterations(config)
-    trained = content['meta']
-    digests = dict(config_sha256=config_hash(config), recipe_sha256=recipe_hash(config))
-    config = keep_stages(config, trained.get('stages'))
+    content = read_checkpoint(checkpoint)
+    meta = origin(config, checkpoint, content['meta'])
+    config = keep_stages(config, content['meta'].get('stages'))
     chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
     if own:
         config.model.setdefault('test_cfg', {})
@@ -115,32 +109,44 @@ def test(
         shown.merge_from_dict({'default_hooks.visualization': hook})
     with locked_by_first_rank(dump):
         table, protocol = run_test(shown, content, chosen, tta, pickled)
-    meta = dict(test=protocol, corloc=None)
+    views = dict(scales=list(config.tta.scales), flip=config.tta.flip) if tta else None
+    meta |= dict(stages=chosen, tta=views, test=protocol, corloc=None)
     if corloc and config.get('corloc_dataloader') is not None:
         second = copy.deepcopy(config)
         second.test_dataloader, second.test_evaluator = config.corloc_dataloader, config.corloc_evaluator
         second.model.test_cfg.with_masks = False  # boxes are enough
         found, meta['corloc'] = run_test(second, content, chosen, tta)
         table = merge_tables(table, found)
-    table = add_missing(table)
-    meta = dict(
+    table, meta = add_missing(table), meta | receipt(start)
+    if out is not None and int(os.environ.get('RANK', 0)) == 0:
+        write_metrics(out, table, meta)
+    return {**table, 'meta': meta}
+
+
+def check_test(config: Config, corloc: bool) -> None:
+    """Refuse a config that cannot be tested, before anything is built; errors as for :func:`test`."""
+    check_config(config)
+    check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'test')
+    check_metrics(config, 'test')
+    check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
+    for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):
+        check_measured(config, kind)
+
+
+def origin(config: Config, checkpoint: str | Path, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """What numbers come from: config, checkpoint, and how far ``trained``, the checkpoint's ``meta``, says that it has trained."""
+    return dict(
         config=config.filename,
-        **digests,
+        config_sha256=config_hash(config),
+        recipe_sha256=recipe_hash(config),
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_hash(checkpoint),
         seed=trained.get('seed', config.get('randomness', {}).get('seed')),
         iterations=trained.get('iter'),
-        planned_iterations=planned,
+        planned_iterations=planned_iterations(config),
         epochs=trained.get('epoch'),
         planned_epochs=(config.get('train_cfg') or {}).get('max_epochs'),
-        stages=chosen,
-        tta=dict(scales=list(config.tta.scales), flip=config.tta.flip) if tta else None,
-        **meta,
-        **receipt(start),
     )
-    if out is not None and int(os.environ.get('RANK', 0)) == 0:
-        write_metrics(out, table, meta)
-    return {**table, 'meta': meta}
 
 
 def run_test(

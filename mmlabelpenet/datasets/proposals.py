@@ -16,6 +16,7 @@ import shlex
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 from ..files import file_hash, require_file
 from ..formats.mapped_arrays import ArrayFile
 from ..schema import decode_json, reason
-from .proposal_records import ProposalRecord, check_record
 
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
 HASHES = 'images'  # an array of the index that files of earlier versions lack
@@ -37,6 +37,34 @@ _MALFORMED = (
 )  # fmt: skip
 _OPTIONS = ('mode', 'min_size', 'max_proposals', 'max_side')  # settings of selective search that are options of its command
 _TOOL = 'tools/dataset_converters/selective_search.py'
+
+
+@dataclass(frozen=True)
+class ProposalRecord:
+    """Proposals of one image: its name, its (h, w), ``bboxes`` float32 (R, 4), ``scores`` float32 (R,).
+
+    ``sha256`` is that of the image's file, hexadecimal, of which the first 16 digits are kept; empty if it is not known.
+    """
+
+    image_id: str
+    size: tuple[int, int]
+    bboxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    sha256: str = ''
+
+
+def check_record(record: ProposalRecord) -> None:
+    """Raise a ValueError for proposals that are not sound boxes of their image; it says what is wrong, and of which image."""
+    h, w = record.size
+    boxes, scores = record.bboxes, record.scores
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != (len(boxes),):
+        raise ValueError(f'Proposals of {record.image_id!r} need bboxes (R, 4) and scores (R,), got {boxes.shape} and {scores.shape}.')
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise ValueError(f'Proposals of {record.image_id!r} need finite boxes and scores.')
+    right = (boxes >= 0).all(1) & (boxes[:, :2] < boxes[:, 2:]).all(1) & (boxes[:, 2] <= w) & (boxes[:, 3] <= h)
+    if not right.all():
+        bad = boxes[~right][0].tolist()
+        raise ValueError(f'Proposals of {record.image_id!r} must lie within its {h} x {w} pixels (h x w) and not be empty, got {bad}.')
 
 
 def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | os.PathLike[str]) -> str:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.proposal_records import ProposalRecord, check_record
-from ..datasets.proposals import HASHES, arrays_checksum, proposals_digest
+from ..datasets.proposals import HASHES, ProposalRecord, arrays_checksum, check_record, proposals_digest
 from ..files import atomic_write, make_folder
 from ..formats.mapped_arrays import Streamed, read_back, write_arrays
 from ..ops.selective_search import canonical_order

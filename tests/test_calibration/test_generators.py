@@ -14,7 +14,7 @@ from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import MaskAggregation, ProposalCalibration
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
 from mmlabelpenet.calibration.reading import Reading, head_masks, inference
-from mmlabelpenet.models.inference.views import crop_views
+from mmlabelpenet.models.inference.views import View, crop_maps
 
 GENERATORS = dict(
     classification=lambda **kwargs: ProposalCalibration(crf=toy.CRF, max_per_tag=1, **kwargs),
@@ -70,7 +70,7 @@ def test_a_generator_leaves_the_training_mode_as_it_was(scene, name, training):
     stage.train(training)
     generator = DetectionLabels() if name == 'validator' else GENERATORS[name]()
     before = {key: module.training for key, module in stage.named_modules()}
-    for view in crop_views(scene[1], scene[2]):
+    for view in map(View, crop_maps(scene[1], scene[2]), scene[2]):
         (reading,) = stage.read([view], generator)
         stage.explain(reading, generator)
     assert {key: module.training for key, module in stage.named_modules()} == before

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from mmlabelpenet.datasets.coco import read_names
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalRecord
 from mmlabelpenet.evaluation.coco import COCODevkit
 from mmlabelpenet.evaluation.devkit import open_devkit
 from mmlabelpenet.evaluation.metrics import StageMetric

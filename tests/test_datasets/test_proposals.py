@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, arrays_checksum, proposal_command, proposals_digest
+from mmlabelpenet.datasets.proposals import _INDEX, ProposalFile, ProposalRecord, arrays_checksum, proposal_command, proposals_digest
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.ops.selective_search import canonical_order

@@ -14,8 +14,7 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet import datasets
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.evaluation.voc import VOCDevkit

@@ -11,8 +11,7 @@ import toy
 from training import count_labelled, killed, train
 
 from mmlabelpenet.datasets.label_writer import differences
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
 from mmlabelpenet.engine.label_pass import LabelPass, fingerprint

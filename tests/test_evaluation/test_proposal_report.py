@@ -2,8 +2,7 @@ import numpy as np
 from random_images import SIZE
 from tiny_devkit import CLASSES, write_devkit
 
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.evaluation.proposal_report import describe_proposals
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.workbench.proposal_writer import write_proposals

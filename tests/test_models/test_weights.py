@@ -13,8 +13,7 @@ from torch import nn
 
 from mmlabelpenet.apis import load_config
 from mmlabelpenet.models.backbones import VGG16C4, VGG16Tail
-from mmlabelpenet.models.published_weights import rename_published
-from mmlabelpenet.models.weights import ImageNetWeights, convert_imagenet, load_imagenet
+from mmlabelpenet.models.weights import ImageNetWeights, convert_imagenet, load_imagenet, rename_published
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.variants import EfficientNetLite0C4, EfficientNetLite0Tail, ResNetC4, ResNetC5
 

@@ -45,11 +45,6 @@ class View:
     maps: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
-def crop_views(feature: Tensor, samples: Sequence[DetDataSample]) -> list[View]:
-    """Views of the images of a batch, cut out of their common map, float (N, D, H/s, W/s), without padding for the batch."""
-    return [View(own, sample) for own, sample in zip(crop_maps(feature, samples), samples, strict=True)]
-
-
 def crop_maps(maps: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
     """The part of each image, float (1, D, h, w), of maps (N, D, H/s, W/s) of a batch that was padded to one size.
 

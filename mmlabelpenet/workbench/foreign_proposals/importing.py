@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalRecord
 from mmlabelpenet.workbench.foreign_proposals.layouts import ORDERS, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.readers import Foreign
 

@@ -31,8 +31,7 @@ def shrink_devkit(root: Path, small: Path, longest: int = LONGEST) -> int:
     Raises:
         FileNotFoundError: the devkit has no known pair of lists, or no proposals.
     """
-    from mmlabelpenet.datasets.proposal_records import ProposalRecord
-    from mmlabelpenet.datasets.proposals import ProposalFile
+    from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
     from mmlabelpenet.workbench.proposal_writer import write_proposals
 
     splits = devkit_splits(root)

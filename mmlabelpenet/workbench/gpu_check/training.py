@@ -132,7 +132,7 @@ def propose(path: Path) -> Any:
     """The :class:`ProposalRecord` of an image: by selective search, or :func:`windows` where OpenCV has none."""
     import cv2
 
-    from mmlabelpenet.datasets.proposal_records import ProposalRecord
+    from mmlabelpenet.datasets.proposals import ProposalRecord
     from mmlabelpenet.files import file_hash
     from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, is_available, selective_search
 

@@ -22,7 +22,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlabelpenet.models.backbones.tail import Tail
-from mmlabelpenet.models.published_weights import PUBLISHED, Names, Preset, Published
+from mmlabelpenet.models.weights import PUBLISHED, Names, Preset, Published
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.variants.fixed_norms import FixedNorms, default_init, freeze_norms, with_norm
 

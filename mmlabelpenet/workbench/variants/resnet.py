@@ -13,7 +13,7 @@ from mmdet.models.layers import ResLayer
 from torch import Tensor
 
 from mmlabelpenet.models.backbones.tail import Tail
-from mmlabelpenet.models.published_weights import PUBLISHED, TORCHVISION, Names, Preset, Published
+from mmlabelpenet.models.weights import PUBLISHED, TORCHVISION, Names, Preset, Published
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.variants.fixed_norms import FixedNorms, default_init, freeze_norms, with_norm
 

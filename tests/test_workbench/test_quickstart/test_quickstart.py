@@ -97,7 +97,7 @@ def test_a_training_of_other_settings_is_not_touched(tmp_path):
 
 
 def test_proposals_of_other_images_are_stale(tmp_path):
-    from mmlabelpenet.datasets.proposal_records import ProposalRecord
+    from mmlabelpenet.datasets.proposals import ProposalRecord
     from mmlabelpenet.ops.selective_search import selective_search
     from mmlabelpenet.workbench.proposal_writer import write_proposals
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset

@@ -13,8 +13,7 @@ from mmengine.registry import init_default_scope
 from page_checks import ATTACK, CLASSES, IMAGE
 
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS

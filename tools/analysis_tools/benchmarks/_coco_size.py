@@ -17,8 +17,7 @@ import numpy as np
 import torch
 
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
-from mmlabelpenet.datasets.proposals import ProposalFile
+from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.formats.rle import EncodedMasks, encoded
 from mmlabelpenet.structures import pseudo_instances

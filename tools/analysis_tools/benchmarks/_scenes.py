@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.calibration.objects import largest_component
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
-from mmlabelpenet.datasets.proposal_records import ProposalRecord
+from mmlabelpenet.datasets.proposals import ProposalRecord
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.engine import LabelPass
 from mmlabelpenet.evaluation.voc import VOCDevkit
