@@ -73,8 +73,11 @@ class ResultsFile:
     def __init__(self, path: str | os.PathLike[str], names: ResultNames, image_size: Callable[[str], tuple[int, int]]) -> None:
         self.path, self.classes, self._names = Path(path), tuple(names.classes), names
         self.num_entries, self.has_masks = 0, None
-        self._images = {given: image_id for image_id, number in names.images.items() for given in (image_id, number)}
-        self._labels = {given: label for label, named in enumerate(names.classes.items()) for given in named}
+        # A number may be text, and the name of another image or class: an id is a number first, a name is a name.
+        self._images = {name: name for name in names.images} | {number: name for name, number in names.images.items()}
+        by_name = {name: label for label, name in enumerate(names.classes)}
+        by_number = {number: label for label, number in enumerate(names.classes.values())}
+        self._labels = {'category_id': by_name | by_number, 'category_name': by_number | by_name}
         self._spans = {image_id: array('q') for image_id in names.images}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._image_size = image_size
@@ -115,16 +118,16 @@ class ResultsFile:
         return self._sizes[image_id]
 
     def _label(self, raw: _Result) -> int:
-        given = [value for value in (raw.category_id, raw.category_name) if value is not None]
+        given = {key: value for key in self._labels if (value := getattr(raw, key)) is not None}
         if not given:
             raise ValueError('it has no category_id')
-        for value in given:
-            if value not in self._labels:
+        for key, value in given.items():
+            if value not in self._labels[key]:
                 known = ', '.join(f'{number} {name}' for name, number in self._names.classes.items())
                 raise ValueError(f'its class {short(value)} is unknown: give the number or the name of one of {known}')
-        labels = {self._labels[value] for value in given}
+        labels = {self._labels[key][value] for key, value in given.items()}
         if len(labels) > 1:
-            raise ValueError(f'its category_id and category_name differ: {given}')
+            raise ValueError(f'its category_id and category_name differ: {list(given.values())}')
         return labels.pop()
 
     @staticmethod

@@ -153,6 +153,17 @@ def test_images_and_classes_may_be_given_by_the_numbers_of_their_data_set(tmp_pa
         results(tmp_path, [{'image_id': 7, 'category_id': 3, 'score': 0.5, 'bbox': [0, 0, 1, 1]}])
 
 
+def test_an_id_is_a_number_before_it_is_the_name_of_another_image_or_class(tmp_path):
+    """Numbers may be text: an image 2.jpg may have the id '1', and 1.jpg the id '2'."""
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps([dict(image_id='1', category_id='1', category_name='two', bbox=[1, 1, 2, 2], score=0.5)]))
+    found = ResultsFile(path, ResultNames({'1': '2', '2': '1'}, {'1': '2', 'two': '1'}), lambda image_id: SIZE)
+    assert found.prediction('2').labels.tolist() == [1] and len(found.prediction('1').labels) == 0
+    path.write_text(json.dumps([dict(image_id='a', category_name='1', bbox=[1, 1, 2, 2], score=0.5)]))
+    found = ResultsFile(path, ResultNames({'a': 7}, {'1': '2', 'two': '1'}), lambda image_id: SIZE)
+    assert found.prediction('a').labels.tolist() == [0]
+
+
 def test_image_without_entries_has_an_empty_prediction(tmp_path):
     prediction = results(tmp_path, [{'image_id': 'b', 'category_id': 10, 'score': 0.5, 'bbox': [0, 0, 1, 1]}]).prediction('a')
     assert prediction.bboxes.shape == (0, 4)
