@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from mmlabelpenet.files import shipped, shown
 from mmlabelpenet.options import Parser
@@ -102,6 +104,10 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
         sys.exit(visible(f'Error: {error}.{MISSING.get(error.name or "", "")}'))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(visible(f'Error: {runnable(str(error))}{_more_space(error)}'))
+    except (TypeError, KeyError) as error:
+        if not _is_told(error):
+            raise
+        sys.exit(visible(f'Error: {runnable(str(error.args[0] if error.args else error))}'))
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -111,6 +117,15 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # it runs first: nothing is left to be interrupted
     if status:
         sys.exit(status)
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether this package has raised an error on purpose, with a message about the input; the others are its own faults."""
+    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+        if Path(frame.filename).is_relative_to(Path(__file__).parent) and (frame.line or '').startswith('raise '):
+            return True
+    inner = error.__context__  # MMEngine raises errors of what it builds once more
+    return inner is not None and str(inner) in str(error) and _is_told(inner)
 
 
 def _more_space(error: Exception) -> str:

@@ -72,7 +72,32 @@ def test_an_interrupted_command_may_say_how_to_continue():
         run(fail(KeyboardInterrupt()), AGAIN)
 
 
-@pytest.mark.parametrize('error', [ZeroDivisionError(), RuntimeError('a tensor of another shape')])
+def test_types_and_keys_that_this_package_refuses_on_purpose_end_a_command_with_one_line():
+    """Also where MMEngine builds what refuses them, and raises the error once more."""
+    from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+    from mmlabelpenet.engine.phases import make_phases
+
+    def rebuilt():
+        try:
+            make_phases([], [])
+        except TypeError as error:
+            raise TypeError(f'class `Loop` in loops.py: {error}') from None
+
+    empty = PseudoLabelStore(dict(info={}, images=[], annotations=[], categories=[]))
+    for main, line in (
+        (lambda: make_phases([], []), 'train_cfg.phases is a dict by name'),
+        (rebuilt, 'class `Loop` in loops.py: train_cfg.phases is a dict by name'),
+        (lambda: empty.instances('a'), "The pseudo-label store holds no image 'a'"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            run(main)
+        assert end.value.code.startswith(f'Error: {line}') and '\n' not in end.value.code
+
+
+BUGS = [ZeroDivisionError(), RuntimeError('a tensor of another shape'), TypeError('not subscriptable'), KeyError('absent')]
+
+
+@pytest.mark.parametrize('error', BUGS)
 def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         run(fail(error))
