@@ -33,7 +33,7 @@ from mmlabelpenet.workers import Workers
 def check_maker(store: PseudoLabelStore, model: nn.Module) -> None:
     """Raise a ValueError for a store whose maker had other weights; a store without this information is accepted."""
     stage, weights = store.header.get('stage'), store.header.get('weights')
-    if weights is None or (stage in model.stages and weights == weights_hash(model.backbone, model.stages[stage])):
+    if weights is None or (stage in model.stages and weights == makers_hash(model, stage)):
         return
     raise ValueError(
         f'The store that the phase names in pseudo_labels was made by the {stage} stage of another checkpoint. Give that checkpoint as '
@@ -133,13 +133,18 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
     )
     return dict(
         stage=stage,
-        weights=weights_hash(model.backbone, *heads),
+        weights=makers_hash(model, stage),
         backbone=json_hash(backbone),
         detector=json_hash([model_config.get('data_preprocessor'), *detectors]),
         rounded_maps=model_config.get('feature_cache') is not None,
         generator=plain_json(model.stages[stage].labels.settings()),
         **dataset.inputs(),
     )
+
+
+def makers_hash(model: nn.Module, stage: str) -> str:
+    """Hash of all weights that make the labels of a stage: those of the backbone, of the stage, and of those that score with it."""
+    return weights_hash(model.backbone, model.stages[stage], *model.peers[stage])
 
 
 def label(explained: tuple[LabelGenerator, np.ndarray, Any, DetDataSample]) -> tuple[DetDataSample, InstanceData]:

@@ -14,7 +14,7 @@ from mmlabelpenet.datasets.label_writer import differences
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
-from mmlabelpenet.engine.label_pass import LabelPass, fingerprint
+from mmlabelpenet.engine.label_pass import LabelPass, check_maker, fingerprint, makers_hash
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.workbench.proposal_writer import write_proposals
@@ -213,6 +213,21 @@ def _without_instances(pseudo):
     from mmlabelpenet.structures import pseudo_instances
 
     return pseudo_instances(pseudo.bboxes[:0], pseudo.labels[:0], pseudo.masks.masks[:0], pseudo.weights[:0])
+
+
+@pytest.mark.parametrize('consensus', [False, True])
+def test_a_store_is_taken_where_the_weights_of_all_its_makers_are_those_of_the_run(consensus):
+    model = toy.build(toy.model_config(consensus=consensus))
+    header = dict(stage='refinement', weights=makers_hash(model, 'refinement'))
+    store = PseudoLabelStore(dict(info=header, images=[], annotations=[], categories=[]))
+    check_maker(store, model)
+    with torch.no_grad():
+        next(model.stages['detection'].parameters())[0] += 1
+    if not consensus:
+        check_maker(store, model)
+        next(model.stages['refinement'].parameters()).data[0] += 1
+    with pytest.raises(ValueError, match='made by the refinement stage of another checkpoint'):
+        check_maker(store, model)
 
 
 def test_a_hash_changes_with_any_weight_and_with_nothing_else():
