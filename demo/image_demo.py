@@ -14,7 +14,9 @@ from mmlabelpenet.terminal import run, say
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = Parser(description=__doc__)
+    parser = Parser(
+        description=__doc__, instead={'--palette': 'nothing: each class has its colour', '--show': '--out-dir DIR, and open DIR/vis'}
+    )
     parser.add_argument('inputs', help='image, folder or pattern')
     parser.add_argument('model', help='config or work dir')
     parser.add_argument('--weights', help='checkpoint; default: the last one of the work dir')

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 _CONSTANTS = {'true': True, 'false': False, 'none': None, 'null': None}
 _BRACKETS = {'(': ')', '[': ']', '{': '}'}
@@ -63,10 +63,20 @@ class Parser(argparse.ArgumentParser):
     >>> _ = parser.add_argument('--out')
     >>> parser.parse_args(['--out', 'a']).out
     'a'
+
+    Args:
+        instead: what to give in place of an option that other programs have, by its name.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, instead: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{'formatter_class': argparse.RawDescriptionHelpFormatter, **kwargs})
+        self.instead = instead or {}
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's; ends with exit status 2."""
+        unknown = [word.partition('=')[0] for word in message.split()] if message.startswith('unrecognized') else []
+        advice = [f'In place of {word}, give {self.instead[word]}.' for word in unknown if word in self.instead]
+        super().error(' '.join([f'{message}.' if advice else message, *advice]))
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; ends with exit status 2 for an empty text."""

@@ -23,7 +23,7 @@ LAUNCHER = 'MMLABELPENET_LAUNCHER'  # environment: the process that started this
 
 
 def end_children() -> None:
-    """Have every process that is forked from now on end with its parent: workers of data loaders may otherwise wait for ever."""
+    """Have every process that is forked from now on end with its parent: workers of data loaders may otherwise wait forever."""
     parent = os.getpid()
 
     def watch() -> None:
@@ -73,7 +73,7 @@ os.register_at_fork(before=_note_thread)
 def keep_temporary_files() -> None:
     """Keep temporary files of this process, and of those that it forks, in a folder that goes with it.
 
-    It is in ``/tmp`` where the path of the usual place is too long for sockets: PyTorch's data loaders would wait for ever. The folder of a
+    It is in ``/tmp`` where the path of the usual place is too long for sockets: PyTorch's data loaders would wait forever. The folder of a
     process that was killed is removed by the next one that calls this: ``multiprocessing`` leaves what it has there.
     """
     from filelock import FileLock  # not before a command can name it where it is missing

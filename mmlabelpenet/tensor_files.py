@@ -31,7 +31,7 @@ from mmlabelpenet.schema import short
 def _statistic(owner: object, name: str) -> Any:
     """Replaces ``getattr``, with which a log buffer gets its methods."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
-        raise ValueError(f'it asks for the attribute {name!r}, which is not data')
+        raise ValueError(f'it refers to the attribute {name!r}, which is not data')
     return getattr(owner, name)
 
 
@@ -54,7 +54,7 @@ def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, asks for anything but data, would take more memory than its size, or holds weights that are not
+        ValueError: the file is damaged, refers to anything but data, would take more memory than its size, or holds weights that are not
             real numbers.
     """
     path = _local(str(source))
@@ -168,7 +168,7 @@ def _check_archive(path: Path) -> None:
 def _reason(error: BaseException) -> str:
     """What is wrong, in one line; torch's own messages are pages that tell how to run the file's code."""
     if found := re.search(r'(?:GLOBAL|global):? (?:GLOBAL )?([\w.]+)', str(error)):
-        return f'it asks for {found.group(1)}, which is not data'
+        return f'it refers to {found.group(1)}, which is not data'
     text = str(error).replace('Weights only load failed', 'it is not data alone')
     return re.split(r'\. |\n', text)[0][:300] or type(error).__name__
 

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmlabelpenet.files import shipped, shown
@@ -42,17 +42,18 @@ def runnable(text: str) -> str:
     return re.sub(r'\b(python|bash) (tools/[\w/]+\.(?:py|sh))', lambda found: f'{found[1]} {shown(shipped(found[2]))}', text)
 
 
-def new_parser(doc: str | None, name: str, script: str) -> Parser:
+def new_parser(doc: str | None, name: str, script: str, instead: Mapping[str, str] | None = None) -> Parser:
     """A parser whose help shows the command in the way it was called.
 
     Args:
         doc: the docstring of the command's module, with calls of ``script``.
         name: see :func:`command`.
         script: see :func:`command`.
+        instead: see :class:`~.options.Parser`.
     """
     prog = command(name, script)
     description = (doc or '').replace(script, prog)
-    return Parser(prog=prog, description=description)
+    return Parser(prog=prog, description=description, instead=instead)
 
 
 def visible(text: str) -> str:

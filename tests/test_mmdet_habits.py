@@ -337,7 +337,7 @@ def test_boxes_that_move_without_their_proposals_are_refused():
         check_pipeline([dict(type='LoadImageFromFile'), dict(type='LoadProposals'), dict(type='mmdet.RandomFlip', prob=0.5)])
     with pytest.raises(ValueError, match='The pipeline is empty'):
         check_pipeline([])
-    check_pipeline([dict(type='LoadImageFromFile'), dict(type='Resize', scale=(8, 8))])  # without proposals
+    check_pipeline([dict(type='LoadImageFromFile'), dict(type='Resize', scale=(8, 8)), dict(type='PackTagInputs')])  # without proposals
 
 
 @pytest.mark.parametrize(
@@ -634,3 +634,114 @@ def test_training_may_be_validated_under_exponential_moving_averages(toy_root, t
     config.custom_hooks = [dict(type='EMAHook')]
     trained(config)
     assert 'ema_state_dict' in torch.load(tmp_path / 'iter_2.pth', weights_only=False)
+
+
+# ------------------------------------------------------------------------------------------- parts that tags cannot follow
+
+
+@pytest.mark.parametrize(
+    ('hook', 'said'),
+    [
+        (dict(type='PipelineSwitchHook', switch_epoch=1, switch_pipeline=[]), 'PipelineSwitchHook counts epochs.*leave it out'),
+        (dict(type='YOLOXModeSwitchHook', num_last_epochs=1), 'YOLOXModeSwitchHook counts epochs.*leave it out'),
+        (dict(type='EMAHook', begin_epoch=1), 'EMAHook counts epochs.*begin_iter'),
+        (dict(type='ProfilerHook', by_epoch=True, profile_times=1), 'ProfilerHook counts epochs.*by_epoch=False'),
+        (dict(type='MeanTeacherHook'), 'semi-supervised detector: use EMAHook'),
+    ],
+)
+def test_hooks_that_would_never_act_are_refused(toy_root, tmp_path, hook, said):
+    config = training(toy_root, tmp_path)
+    config.custom_hooks = [hook]
+    with pytest.raises(ValueError, match=said):
+        trained(config)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_rates_that_fall_on_a_plateau_are_refused_with_what_to_write(toy_root, tmp_path, by_epoch):
+    config = training(toy_root, tmp_path)
+    config.param_scheduler = [dict(type='ReduceOnPlateauLR', monitor='loss', by_epoch=by_epoch)]
+    with pytest.raises(ValueError, match='ReduceOnPlateauLR counts epochs.*lr and milestones'):
+        trained(config)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'said'),
+    [
+        ('type', 'DetDataPreprocessor', "DetDataPreprocessor keeps no tags: write .*'InvertibleDataPreprocessor'"),
+        ('batch_augments', [dict(type='BatchSyncRandomResize', random_size_range=(64, 96))], 'BatchSyncRandomResize changes boxes'),
+        (
+            'batch_augments',
+            [dict(type='BatchFixedSizePad', size=(160, 160), pad_mask=True)],
+            'BatchFixedSizePad changes .* without pad_mask',
+        ),
+    ],
+)
+def test_preprocessors_that_lose_tags_or_proposals_are_refused(key, value, said):
+    config = toy.model_config()
+    config['data_preprocessor'][key] = value
+    with pytest.raises(ValueError, match=said):
+        toy.build(config)
+
+
+def test_a_batch_may_be_padded_to_one_size(toy_root, tmp_path):
+    config = training(toy_root, tmp_path)
+    config.model.data_preprocessor.batch_augments = [dict(type='BatchFixedSizePad', size=(160, 160))]
+    assert trained(config).iter == 4
+
+
+@pytest.mark.parametrize('kind', ['GIoULoss', 'IoULoss', 'CIoULoss'])
+def test_losses_that_compare_boxes_are_refused_where_a_head_regresses_offsets(kind):
+    config = toy.model_config(stages=('classification', 'detection'))
+    detector = config['stages']['detection']['detector']
+    for head in (detector['roi_head']['bbox_head'], detector['rpn_head']):
+        head['loss_bbox'] = dict(type=kind)
+        with pytest.raises(ValueError, match=f'{kind} compares boxes.*set reg_decoded_bbox=True'):
+            toy.build(config)
+        head['reg_decoded_bbox'] = True
+    toy.build(config)
+
+
+def test_a_classification_loss_of_two_parts_is_refused():
+    config = toy.model_config(stages=('classification', 'detection'))
+    config['stages']['detection']['detector']['roi_head']['bbox_head']['loss_cls'] = dict(type='SeesawLoss', num_classes=4)
+    with pytest.raises(ValueError, match='SeesawLoss has two parts.*CrossEntropyLoss or FocalLoss'):
+        toy.build(config)
+
+
+def test_losses_of_decoded_boxes_follow_the_weights(toy_root, tmp_path):
+    config = training(toy_root, tmp_path)
+    head = config.model.stages.detection.detector.roi_head.bbox_head
+    head.reg_decoded_bbox, head.loss_bbox, head.loss_cls = True, dict(type='GIoULoss', loss_weight=10.0), dict(type='FocalLoss')
+    assert trained(config).iter == 4
+
+
+@pytest.mark.parametrize(
+    ('pipeline', 'said'),
+    [
+        ([dict(type='LoadImageFromFile')], "packs nothing: end it with dict.type='PackTagInputs'"),
+        ([dict(type='RandomChoiceResize', scales=[[8, 8]])], r'takes tuples, which JSON cannot express: write scales=\[\(width, height\)'),
+    ],
+)
+def test_pipelines_that_make_no_sample_are_refused(pipeline, said):
+    with pytest.raises(ValueError, match=said):
+        check_pipeline(pipeline)
+
+
+def test_names_of_classes_in_capitals_are_refused(toy_root):
+    with pytest.raises(ValueError, match='metainfo.CLASSES is read by no code: write metainfo.classes.'):
+        DATASETS.build(toy.dataset_config(toy_root, metainfo=dict(CLASSES=('cone',))))
+
+
+@pytest.mark.parametrize('missing', ['val_dataloader', 'val_evaluator', 'val_cfg'])
+def test_a_validation_without_one_of_its_parts_is_refused_in_one_line(toy_root, tmp_path, missing):
+    config = validated(training(toy_root, tmp_path), toy_root)
+    config[missing] = None
+    with pytest.raises(ValueError, match='give all of val_dataloader, val_evaluator, val_cfg .* or none'):
+        check_training(config)
+
+
+@pytest.mark.parametrize('name', ['.', 'last_checkpoint'])
+def test_a_folder_in_place_of_a_checkpoint_names_the_last_one_in_it(tmp_path, name):
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_4.pth')
+    with pytest.raises(FileNotFoundError, match='is not a checkpoint. Name one in .*, the last is .*iter_4.pth'):
+        read_checkpoint(tmp_path / name)

@@ -89,7 +89,7 @@ def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_h
     predict.main(words)
     assert path.read_text() == corrected and 'corrected by hand: 1 files' in capsys.readouterr().out
     (tmp_path / 'out/labels.json').write_text('mine')
-    with pytest.raises(FileExistsError, match='labels.json. was changed since it was written'):
+    with pytest.raises(FileExistsError, match='labels.json. has been changed since it was written'):
         predict.main(words)
     assert (tmp_path / 'out/labels.json').read_text() == 'mine'
 
@@ -149,7 +149,7 @@ def test_labels_changed_by_hand_are_refused_before_any_image_is_predicted(model,
     text = (tmp_path / 'out/labels.json').read_text() + ' '
     (tmp_path / 'out/labels.json').write_text(text)
     monkeypatch.setattr(LabelPENetInferencer, 'prepare', lambda *_: pytest.fail('hours of work'))
-    with pytest.raises(FileExistsError, match="labels.json' was changed since it was written"):
+    with pytest.raises(FileExistsError, match="labels.json' has been changed since it was written"):
         predict.main(words)
     assert (tmp_path / 'out/labels.json').read_text() == text
 

@@ -1,4 +1,4 @@
-"""Files of tensors are data: none of these containers runs what it asks for, through none of the readers."""
+"""Files of tensors are data: none of these containers runs what it refers to, through none of the readers."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from mmlabelpenet.tensor_files import SAFE, read_tensors, save_tensors
 
 
 class Attribute:
-    """Unpickling it asks for an attribute of a class."""
+    """Unpickling it looks up an attribute of a class."""
 
     def __init__(self, owner, name):
         self.arguments = owner, name

@@ -102,6 +102,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def read_state(path: str | Path) -> dict[str, Any]:
     """As :func:`read_checkpoint`, of any version."""
+    folder = Path(path).parent if Path(path).name == 'last_checkpoint' else Path(path)
+    if folder.is_dir():
+        last = noted_checkpoint(folder)
+        raise FileNotFoundError(f'{path} is not a checkpoint. Name one in {folder}{f", the last is {last}" if last else ""}.')
     content = read_tensors(path)
     state = content.get('state_dict', content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(key, str) and is_plain(value) for key, value in state.items()):

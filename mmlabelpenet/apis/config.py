@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.config_dicts import not_dicts, refuse
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
-from mmlabelpenet.apis.config_overrides import overridden
+from mmlabelpenet.apis.config_overrides import in_order, overridden
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
@@ -61,7 +61,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     require_file(path, f'Config {path} does not exist. {hint}')
     files = config_files(path)
     config = _read(files)
-    for key, value in (overrides or {}).items():
+    for key, value in in_order(overrides or {}):
         first, *steps = key.split('.')
         try:
             config[first] = ConfigDict(value=overridden(config.get(first, {} if steps else None), steps, value)).value
@@ -83,7 +83,16 @@ def _read(files: Sequence[Path]) -> Config:
         if not places:  # no line of a config is at fault, but how it meets its bases
             for base in reversed(files[1:]):
                 _read(config_files(base))
-        raise ValueError(f'{places[-1] if places else shown(files[0])}: {type(error).__name__}: {str(error).splitlines()[0]}') from error
+        raise ValueError(f'{places[-1] if places else shown(files[0])}: {_reason(error)}') from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a config cannot be read, in one line."""
+    if isinstance(error, ImportError) and error.__cause__:  # mmengine's own message is the whole sys.path
+        return f'{error.__cause__}. The folder of the module must be in the variable PYTHONPATH.'
+    if 'read_base' in str(error):  # mmengine advises to rewrite the base
+        return 'with read_base() and _base_ cannot be mixed in a config and its bases. Configs of this package use _base_: use it, too.'
+    return f'{type(error).__name__}: {str(error).splitlines()[0]}'
 
 
 def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:

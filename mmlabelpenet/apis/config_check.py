@@ -10,13 +10,15 @@ from mmengine.config import Config
 
 from mmlabelpenet.apis.arguments import arguments, fits, plain_arguments
 from mmlabelpenet.apis.config import inner_datasets
-from mmlabelpenet.apis.config_dicts import Fault, KeyPath, dicts_within, not_dicts, own_files, refuse
-from mmlabelpenet.apis.config_files import names_read, place_of_key
+from mmlabelpenet.apis.config_dicts import Fault, KeyPath, all_files, dicts_within, not_dicts, own_files, refuse
+from mmlabelpenet.apis.config_files import names_read, place_of_key, place_of_text
 from mmlabelpenet.apis.evaluators import metric_list
 from mmlabelpenet.apis.registered import Registered, hint, nearest
+from mmlabelpenet.mmdet_words import instead
 from mmlabelpenet.schema import short
 
 READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
+    *('activation_checkpointing', 'efficient_conv_bn_eval', 'sync_bn'),
     *('auto_scale_lr', 'custom_imports', 'default_scope', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level'),
     *('log_processor', 'model_wrapper_cfg', 'randomness', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'visualizer', 'work_dir'),
     *('allow_test_overlap', 'corloc_dataloader', 'corloc_evaluator', 'data_sources', 'label_dataloader', 'tta'),
@@ -33,8 +35,16 @@ READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below thi
     'model_wrapper_cfg': {'device_ids', 'output_device', 'static_graph'},
 }
 _NAMES = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text', type(None): 'None'}
+HOOKS = (  # usual keys of default_hooks
+    *('checkpoint', 'collapse', 'health', 'label_samples', 'logger', 'param_scheduler', 'part_times', 'progress', 'reused_labels'),
+    *('runtime_info', 'sample_panels', 'sampler_seed', 'timer', 'visualization'),
+)
 # Not built by a registry alone.
 LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
+PARAMWISE = {  # what mmengine's DefaultOptimWrapperConstructor reads
+    *('bias_decay_mult', 'bias_lr_mult', 'bypass_duplicate', 'custom_keys', 'dcn_offset_lr_mult', 'dwconv_decay_mult', 'flat_decay_mult'),
+    'norm_decay_mult',
+}
 TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
     'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
     'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
@@ -61,8 +71,8 @@ def check_config(config: Config) -> None:
     content = config.to_dict()
     find = Registered(content.get('default_scope') or 'mmlabelpenet')
     refuse(config, not_dicts(content, find))
-    faults = unread_keys(content, own_files(config)), wrong_parts(content, find), wrong_values(content, find), wrong_names(content)
-    refuse(config, itertools.chain(*faults))
+    faults = unread_keys(content, own_files(config)), wrong_parts(content, find, all_files(config)), wrong_values(content, find)
+    refuse(config, itertools.chain(*faults, wrong_names(content)))
 
 
 def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
@@ -77,15 +87,19 @@ def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
 
 
 def check_metrics(config: Config, part: str) -> None:
-    """Refuse metrics of mmdet that need the ground truth of a sample, which a data set with tags does not read.
+    """Refuse parts of an evaluation without the others, and metrics of mmdet that need the ground truth of a sample, which a data set with
+    tags does not read.
 
     Args:
         config: with ``<part>_dataloader`` and ``<part>_evaluator``, or without.
         part: ``'val'`` or ``'test'``.
 
     Raises:
-        ValueError: names the metric and what measures the same.
+        ValueError: names the parts, or the metric and what measures the same.
     """
+    keys = [f'{part}_{name}' for name in ('dataloader', 'evaluator', 'cfg')]
+    if 0 < len(given := [key for key in keys if config.get(key) is not None]) < len(keys):
+        raise ValueError(f'The config has {" and ".join(given)}: give all of {", ".join(keys)} (dict() is enough for the last), or none.')
     if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
         return
     from mmlabelpenet.evaluation.ground_truth import KINDS, refusal  # imports mmdet's metrics
@@ -111,14 +125,14 @@ def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[F
             continue
         near = nearest(key, known, cutoff=0.8)
         if near or not (written_out or place_of_key(files[1:], key)):
-            yield Fault((key,), f'no code reads this key.{hint(near or nearest(key, known))}')
+            yield Fault((key,), f'no code reads this key.{instead((key,)) or hint(near or nearest(key, known))}')
 
 
-def wrong_parts(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
+def wrong_parts(content: Mapping[str, Any], find: Registered, files: Sequence[Path] = ()) -> Iterator[Fault]:
     """Unregistered types, arguments that a type does not take, and keys that no code reads of dicts without a type."""
     for path, node, scope in dicts_within(content):
         kind = node.get('type')
-        if set(path) & {'metainfo', 'paramwise_cfg', 'dist_cfg'} or (path and path[-1] in LAYERS):
+        if set(path) & {'metainfo', 'dist_cfg'} or (path and path[-1] in LAYERS):
             continue
         if isinstance(kind, str):
             target = find(kind, scope)
@@ -128,12 +142,25 @@ def wrong_parts(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]
             names, anything = arguments(target)
             allowed = None if anything else {*names, *ANYWHERE, *read_by_builders(path)}
             whose = f'{kind} takes no such argument.'
+        elif len(path) == 2 and path[0] in ('default_hooks', 'custom_hooks'):
+            yield Fault(path, f'a hook needs a type.{hint(nearest(str(path[-1]), HOOKS))}')
+            continue
         else:
             allowed, whose = allowed_keys(path, content), 'no code reads this key.'
         if allowed is None:
             continue
         for key in (key for key in node if key not in allowed):
-            yield Fault((*path, key), f'{whose}{hint(nearest(key, allowed - ANYWHERE))}', tuple(node))
+            advice = instead((*path, key)) or _left_over(kind, key, node, files) or hint(nearest(key, allowed - ANYWHERE))
+            yield Fault((*path, key), f'{whose}{advice}', tuple(node))
+
+
+def _left_over(kind: Any, key: str, node: Mapping[str, Any], files: Sequence[Path]) -> str:
+    """What to write where a base gives the key to a part whose type is replaced; empty elsewhere."""
+    given = next((number for number, file in enumerate(files) if place_of_key([file], key, node)), -1)
+    named = next((number for number, file in enumerate(files) if isinstance(kind, str) and place_of_text([file], kind)), -1)
+    if not isinstance(kind, str) or given <= named:
+        return ''
+    return ' A base gives it: write _delete_=True beside type, which leaves out what the base says of this part.'
 
 
 def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
@@ -151,10 +178,13 @@ def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault
 def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
     """Values of the runner's keys that must be one of some names."""
     levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
-    for key, names in (('log_level', levels), ('default_scope', Registered('mmlabelpenet').scopes)):
+    known = dict(log_level=levels, default_scope=Registered('mmlabelpenet').scopes, runner_type=('Runner',))
+    for key, names in known.items():
         value = content.get(key)
         if isinstance(value, str) and value not in names:
             yield Fault((key,), f'{value!r} is not one of {", ".join(names)}.{hint(nearest(value, names))}')
+    if (content.get('model') or {}).get('type') == 'LabelPENet' and content.get('default_scope') in ('mmdet', 'mmengine'):
+        yield Fault(('default_scope',), "LabelPENet and its parts are registered in the scope 'mmlabelpenet'.")
 
 
 def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
@@ -166,6 +196,8 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
             'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
             'auto_scale_lr': {'enable', 'base_batch_size'},
         }[dotted]
+    if path[:2] == ('optim_wrapper', 'paramwise_cfg') and not content['optim_wrapper'].get('constructor'):
+        return {2: PARAMWISE, 4: {'lr_mult', 'decay_mult'}}.get(len(path))
     if len(path) == 1 and dotted.endswith('_dataloader'):
         from torch.utils.data import DataLoader
 

@@ -43,7 +43,7 @@ def refuse(config: Config, faults: Iterable[Fault]) -> None:
     lines = []
     for fault in faults:
         own, name = fault.place(own_files(config)), shown(Path(config.filename)) if config.filename else ''
-        if own or not fault.place(_files(config)):  # what another package says is its own business
+        if own or not fault.place(all_files(config)):  # what another package says is its own business
             lines.append(f'{own or name}{": " if own or name else ""}{".".join(map(str, fault.path))}: {fault.what}')
     if lines:
         raise ValueError('\n'.join(lines))
@@ -51,10 +51,11 @@ def refuse(config: Config, faults: Iterable[Fault]) -> None:
 
 def own_files(config: Config) -> list[Path]:
     """The files that a config was read from, without those of other packages."""
-    return [file for file in _files(config) if '.mim' not in file.parts]
+    return [file for file in all_files(config) if '.mim' not in file.parts]
 
 
-def _files(config: Config) -> list[Path]:
+def all_files(config: Config) -> list[Path]:
+    """The files that a config was read from, itself first; empty if it was not read from one."""
     return config_files(config.filename) if config.filename and Path(config.filename).is_file() else []
 
 

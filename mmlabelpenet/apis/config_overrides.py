@@ -6,6 +6,17 @@ from typing import Any
 from mmengine.config import Config
 
 
+def in_order(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Options in the order in which they apply: those that empty a dict (``_delete_``) before those that fill it again.
+
+    >>> in_order({'a.type': 'B', 'a._delete_': True})
+    [('a', {'_delete_': True}), ('a.type', 'B')]
+    """
+    deletes = [key for key, value in overrides.items() if value is True and key.endswith('._delete_')]
+    emptied = [(key.removesuffix('._delete_'), dict(_delete_=True)) for key in deletes]
+    return [*emptied, *((key, value) for key, value in overrides.items() if key not in deletes)]
+
+
 def overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
     """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merging it steps into every list and tuple.
 

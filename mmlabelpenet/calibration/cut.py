@@ -1,4 +1,4 @@
-"""Cutting objects out by their colours, after the CRF: not part of the paper, and off unless a config asks for it.
+"""Cutting objects out by their colours, after the CRF: not part of the paper, and off unless a config sets it.
 
 The dense CRF (Fig. 2c) lets neighbours of one colour agree; it does not know which colours the object has. A *cut* does. Those there are,
 :class:`~mmlabelpenet.workbench.variants.grab_cut.GrabCut` and :class:`~mmlabelpenet.workbench.variants.colour_cut.ColourCut`, are variants.

@@ -40,7 +40,7 @@ from mmlabelpenet.timing import timed
 
 
 class LabelGenerator:
-    """From what a stage reads in an image to pseudo instances for its neighbour."""
+    """Turns what a stage reads in an image into pseudo instances for the stage that learns from it."""
 
     reads_activations = False  # whether :meth:`explain` needs the activations of the box head
     zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for further shared maps that :meth:`explain` looks at

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from mmlabelpenet.mmdet_words import FLAGS
 from mmlabelpenet.options import ConfigOptions, decimal
 from mmlabelpenet.terminal import new_parser, say
 
@@ -11,7 +12,7 @@ NAMES = ('test', 'python tools/test.py')  # as a command of mmlabelpenet, and by
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = new_parser(__doc__, *NAMES)
+    parser = new_parser(__doc__, *NAMES, instead=FLAGS)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the training, <work dir>/iter_<n>.pth')
     parser.add_argument('--stage', default='all', help="one of the config's model.stages (default: all)")

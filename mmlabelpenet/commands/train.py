@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from mmlabelpenet.mmdet_words import FLAGS
 from mmlabelpenet.options import ConfigOptions, before_config
 from mmlabelpenet.terminal import new_parser
 
@@ -12,7 +13,7 @@ NAMES = ('train', 'python tools/train.py')  # as a command of mmlabelpenet, and 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; ``--amp`` and ``--resume`` may precede the config."""
-    parser = new_parser(__doc__, *NAMES)
+    parser = new_parser(__doc__, *NAMES, instead=FLAGS)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and pseudo labels (default: work_dirs/<config name>)')
     parser.add_argument('--resume', nargs='?', const='auto', help='resume from the last complete checkpoint, or from this one')

@@ -177,7 +177,7 @@ class PseudoLabelStore:
         if img_id in self.file_hashes and file_hash(path) != self.file_hashes[img_id]:
             raise ValueError(
                 f'{path} has changed since its pseudo labels were made. Put the old image back, or delete the store and resume from a '
-                'checkpoint from before the phase: the labels are made again.'
+                'checkpoint from before the phase: the labels are regenerated.'
             )
 
     def summary(self) -> str:

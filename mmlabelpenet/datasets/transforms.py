@@ -39,7 +39,7 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
     """Refuse steps that tags, proposals or pseudo instances cannot follow.
 
     Args:
-        pipeline: config of a data set with tags; steps that are no dicts pass.
+        pipeline: config of a data set with tags; steps that are not dicts pass.
 
     Raises:
         ValueError: a step that mixes images or crops by boxes, one that moves boxes but not proposals, a crop that fails without labels,
@@ -74,6 +74,10 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
             )
         if name == 'RandomCrop' and not step.get('allow_negative_crop'):
             raise ValueError('RandomCrop fails on images without pseudo instances, as in the first phase: set allow_negative_crop=True.')
+        if name == 'RandomChoiceResize' and any(isinstance(scale, list) for scale in step.get('scales') or ()):
+            raise ValueError('RandomChoiceResize takes tuples, which JSON cannot express: write scales=[(width, height), ...].')
+    if _foreign(pipeline[-1]) and not any(_name(step).startswith('Pack') for step, _ in _steps(pipeline)):
+        raise ValueError("The pipeline packs nothing: end it with dict(type='PackTagInputs').")
 
 
 def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapping[str, Any], bool]]:
@@ -84,6 +88,11 @@ def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapp
             yield from _steps(step.get('transforms') or (), inside or _name(step) == 'ProposalBroadcaster')
         elif isinstance(step, list | tuple):
             yield from _steps(step, inside)
+
+
+def _foreign(step: Any) -> bool:
+    """Whether a step is one of mmdet's or mmcv's, or derived from one."""
+    return any(hasattr(module, _name(step)) for module in (mmcv_transforms, mmdet_transforms))
 
 
 def _name(step: Any) -> str:

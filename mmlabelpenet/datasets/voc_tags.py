@@ -78,6 +78,8 @@ class VOCTags(BaseDataset):
                 'max_proposals is at least 1 or None, min_proposal_area a share from 0 to 1, and max_bad_images at least 0, got '
                 f'{max_proposals}, {min_proposal_area} and {max_bad_images}.'
             )
+        if wrong := [key for key in kwargs.get('metainfo') or {} if key.lower() in ('classes', 'palette') and not key.islower()]:
+            raise ValueError(f'metainfo.{wrong[0]} is read by no code: write metainfo.{wrong[0].lower()}.')
         self.steps = list(kwargs.get('pipeline') or ())
         check_pipeline(self.steps)
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()

@@ -37,12 +37,26 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
         )
 
 
-def check_hooks(hooks: Iterable[Hook], log_processor: LogProcessor) -> None:
-    """Refuse checkpoints and logs by epoch: a training in phases has one, which ends with the last iteration."""
+BY_EPOCH = {  # attributes of hooks that count epochs, and what to write
+    'by_epoch': 'set its by_epoch=False',
+    'enabled_by_epoch': 'set its begin_iter instead of begin_epoch',
+    'switch_epoch': 'leave it out; all phases have one pipeline',
+    'num_last_epochs': 'leave it out; all phases have one pipeline',
+}
+
+
+def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor) -> None:
+    """Refuse what counts epochs: a training in phases has one, which ends with the last iteration. Also a teacher of semi-supervision."""
     counts = [(hook, 'default_hooks.checkpoint') for hook in hooks if isinstance(hook, CheckpointHook)] + [(log_processor, 'log_processor')]
     for part, key in counts:
         if part.by_epoch:
             raise ValueError(f'{type(part).__name__} counts epochs, and this training has iterations alone: set {key}.by_epoch=False.')
+    for hook in hooks:
+        for name, advice in BY_EPOCH.items():
+            if getattr(hook, name, False):
+                raise ValueError(f'{type(hook).__name__} counts epochs, and this training has iterations alone: {advice}.')
+        if type(hook).__name__ == 'MeanTeacherHook':
+            raise ValueError('MeanTeacherHook averages weights into the teacher of a semi-supervised detector: use EMAHook.')
 
 
 def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:

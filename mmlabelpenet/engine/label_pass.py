@@ -122,7 +122,7 @@ class LabelPass:
 
 
 def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTags) -> dict[str, Any]:
-    """All that the labels of a stage depend on, by name, long values as a hash: a store of which one part differs is made again.
+    """All that the labels of a stage depend on, by name, long values as a hash: a store of which one part differs is regenerated.
 
     Image files are not among it: a store has the hash of each, and training compares them.
     """

@@ -197,7 +197,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         seed_all(int(np.random.SeedSequence((self.runner.seed or 0, batch, turn)).generate_state(1)[0]))
 
     def _forget_scalars(self) -> None:
-        """Remove the last values of finished phases, which would otherwise be logged for ever."""
+        """Remove the last values of finished phases, which would otherwise be logged forever."""
         scalars, finished = MessageHub.get_current_instance().log_scalars, (*self.model.names, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)

@@ -17,11 +17,17 @@ from mmlabelpenet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 class DefaultOptimWrapperConstructor(MMEngineConstructor):
     """mmengine's, with one line that counts what it says of each tensor: hundreds, with a frozen backbone.
 
+    Of ``custom_keys`` those that are part of no parameter's name are named in a warning; mmengine ignores them silently.
     A checkpoint has the settings of its optimizer, such as the weight decay. In a run that continues, those of the config hold.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer."""
+        names = [name for name, _ in model.named_parameters()]
+        for key in self.paramwise_cfg.get('custom_keys', {}):
+            if not any(key in name for name in names):
+                message = f'optim_wrapper.paramwise_cfg.custom_keys: no parameter has {key!r} in its name.'
+                MMLogger.get_current_instance().warning(message)
         logger, counts = MMLogger.get_current_instance(), _Counts()
         logger.addFilter(counts)
         try:
@@ -51,7 +57,7 @@ def keep_settings(optimizer: Optimizer) -> None:
         saved = state['param_groups']
         if len(saved) != len(settings) or _numbers(saved) != _numbers(settings):
             raise ValueError(
-                f'The checkpoint was written with another optimizer. It has {len(saved)} groups of parameters with '
+                f'The checkpoint was written with another optimizer. It has {len(saved)} parameter groups with '
                 f'{", ".join(sorted(_numbers(saved)))}, {type(optimizer).__name__} of the config {len(settings)} with '
                 f'{", ".join(sorted(_numbers(settings)))}. Keep optim_wrapper as it was, or begin with the weights alone: set load_from.'
             )

@@ -127,6 +127,10 @@ def _begins(lengths: Mapping[str, int]) -> dict[str, int]:
 def check_schedulers(schedulers: Any) -> None:
     """Raise a ValueError for schedulers, or their configs, that count epochs: training has none, and their rates would never change."""
     for scheduler in schedulers if isinstance(schedulers, list | tuple) else [schedulers]:
+        if str(isinstance(scheduler, Mapping) and scheduler.get('type')).endswith('ReduceOnPlateauLR'):
+            raise ValueError(
+                'ReduceOnPlateauLR counts epochs, of which this training has none: give train_cfg.phases.<name> its lr and milestones.'
+            )
         by_epoch = scheduler.get('by_epoch', True) if isinstance(scheduler, Mapping) else getattr(scheduler, 'by_epoch', False)
         if by_epoch and not (isinstance(scheduler, Mapping) and (scheduler.get('convert_to_iter_based') or 'type' not in scheduler)):
             kind = scheduler['type'] if isinstance(scheduler, Mapping) else type(scheduler).__name__

@@ -200,7 +200,7 @@ def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
         settings: what is measured.
 
     Returns:
-        The ground truth; masks are None if the image has none or they are not needed, boxes are none if nothing is measured.
+        The ground truth; masks are None if the image has none or they are not needed, boxes are empty if nothing is measured.
     """
     nothing = Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     objects = devkit.objects(image_id) if settings.groups else nothing

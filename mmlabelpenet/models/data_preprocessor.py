@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.data_preprocessors import BatchFixedSizePad, DetDataPreprocessor
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
@@ -18,11 +18,17 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
         mean: per channel, in the order that the network takes.
         std: per channel.
         bgr_to_rgb: whether the network takes RGB; images are read as BGR.
-        **kwargs: of mmdet's ``DetDataPreprocessor``.
+        **kwargs: of mmdet's ``DetDataPreprocessor``; of its ``batch_augments`` those that only pad the image.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], bgr_to_rgb: bool = False, **kwargs) -> None:
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, **kwargs)
+        for augment in self.batch_augments or ():
+            if not (isinstance(augment, BatchFixedSizePad) and not augment.pad_mask):
+                raise ValueError(
+                    f'batch_augments: {type(augment).__name__} changes boxes or masks, but not the proposals and labels. Use '
+                    'RandomChoiceResize in the pipeline, or BatchFixedSizePad without pad_mask.'
+                )
         self.takes_rgb = bgr_to_rgb
 
     def forward(self, data: dict, training: bool = False) -> dict:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
@@ -74,6 +75,8 @@ class LabelPENet(BaseDetector):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if type(self.data_preprocessor) is DetDataPreprocessor:
+            raise ValueError("DetDataPreprocessor keeps no tags: write data_preprocessor=dict(type='InvertibleDataPreprocessor', ...).")
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)

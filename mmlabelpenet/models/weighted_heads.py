@@ -32,6 +32,13 @@ def check_weighted(results: Iterable[SamplingResult]) -> None:
             )
 
 
+def check_box_loss(head: RPNHead | ConvFCBBoxHead) -> None:
+    """Raise a ValueError where a loss that compares boxes would be given offsets."""
+    kind = type(head.loss_bbox).__name__
+    if kind.endswith('IoULoss') and not head.reg_decoded_bbox:
+        raise ValueError(f'{kind} compares boxes, and {type(head).__name__} regresses offsets: set reg_decoded_bbox=True.')
+
+
 def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
     """Weight of negatives (row L2), float (S,): that of the pseudo instance they overlap most, without any overlap the image's mean weight.
 
@@ -120,6 +127,7 @@ class WeightedRPNHead(RPNHead):
                 "WeightedRPNHead has objectness targets: write loss_cls=dict(_delete_=True, type='mmlabelpenet.ObjectnessLoss'), got "
                 f'{type(self.loss_cls).__name__}.'
             )
+        check_box_loss(self)
         self.objectness = objectness
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
@@ -158,7 +166,19 @@ class WeightedRPNHead(RPNHead):
 
 @MODELS.register_module()
 class WeightedBBoxHead(ConvFCBBoxHead):
-    """Box head with instance weights (Eq. 4): w* multiplies classification and regression losses of every sample."""
+    """Box head with instance weights (Eq. 4): w* multiplies classification and regression losses of every sample.
+
+    Args:
+        **kwargs: of mmdet's ``ConvFCBBoxHead``; ``loss_cls`` is one number, as that of ``CrossEntropyLoss`` or ``FocalLoss``.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.custom_cls_channels:
+            raise ValueError(
+                f'{type(self.loss_cls).__name__} has two parts, and instance weights multiply one: use CrossEntropyLoss or FocalLoss.'
+            )
+        check_box_loss(self)
 
     @staticmethod
     def first_input(roi_feats: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class SparseMatrix:
         return F.embedding_bag(self.columns, dense, self.offsets, mode='sum', per_sample_weights=self.weights, include_last_offset=True)
 
     def in_runs(self, longest: int = 64) -> tuple['SparseMatrix', 'SparseMatrix']:
-        """Two matrices, without long rows, whose product is this one: sums of rows' runs, of sums over runs of rows' entries.
+        """Factor into two matrices without long rows: the second sums runs of a row's entries, the first sums these runs.
 
         On CUDA one thread sums a row, so that a few very long rows would keep all others waiting.
 

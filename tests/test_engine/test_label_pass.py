@@ -189,7 +189,7 @@ def test_a_partial_pass_goes_on_where_it_stopped(toy_root, tmp_path, monkeypatch
 
 def test_the_pass_leaves_training_mode_and_weights_as_they_were(trained):
     before = toy.weights(trained.model)
-    trained.model.stages['classification'].labels.weights = 'one'  # other settings: the store is made again
+    trained.model.stages['classification'].labels.weights = 'one'  # other settings: the store is regenerated
     for training in (True, False):
         trained.model.train(training)
         (Path(trained.work_dir) / 'pseudo_labels/classification.json').unlink()
@@ -201,7 +201,7 @@ def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):
     said = []
     monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append((level, message)))
     generator = trained.model.stages['classification'].labels
-    generator.weights = 'one'  # other settings: the store is made again
+    generator.weights = 'one'  # other settings: the store is regenerated
     real = generator.label
     generator.__class__ = type('Nothing', (type(generator),), dict(label=lambda self, *told: _without_instances(real(*told))))
     run_pass(trained)

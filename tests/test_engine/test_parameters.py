@@ -41,3 +41,10 @@ def test_rules_of_single_tensors_are_one_line_of_the_log_and_frozen_tensors_are_
 def test_without_rules_nothing_is_said(logged):
     build_optim_wrapper(nn.Linear(2, 3), dict(optimizer=dict(type='SGD', lr=0.1)))
     assert logged == []
+
+
+def test_a_rule_that_no_parameter_follows_is_named(logged):
+    rules = dict(custom_keys={'backbones': dict(lr_mult=10), 'weight': dict(lr_mult=2)})
+    build_optim_wrapper(nn.Linear(2, 3), dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=rules))
+    assert "optim_wrapper.paramwise_cfg.custom_keys: no parameter has 'backbones' in its name." in logged
+    assert not any("'weight'" in line for line in logged)

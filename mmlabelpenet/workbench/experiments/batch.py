@@ -149,7 +149,7 @@ def _launches(launch: Launch, count: int) -> list[Launch]:
 
 
 def agree(verdicts: list[Outcome | None], jobs: Sequence[Job], port: int, node: int, nodes: int) -> list[Outcome | None]:
-    """Take together what all nodes found, so that they start the same jobs; with one node nothing changes.
+    """Merge what all nodes found, so that they start the same jobs; one node keeps its own.
 
     Args:
         port: of ``MASTER_ADDR``, on which the first node listens.

@@ -113,7 +113,7 @@ def _check_free(out: Path, names: Sequence[str], ours: set[str], changed: set[st
     taken += [name for name in names if any(os.path.lexists(folder) and not folder.is_dir() for folder in _folders(out, name))]
     if taken:
         first = taken[0]
-        why = 'was changed since it was written' if first in changed else 'is not of an earlier run'
+        why = 'has been changed since it was written' if first in changed else 'is not of an earlier run'
         more = f', like {len(taken) - 1} other files' if len(taken) > 1 else ''
         raise FileExistsError(f'{str(out / first)!r} {why}{more}, so it is not replaced. Choose another folder.')
 

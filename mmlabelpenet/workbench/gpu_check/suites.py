@@ -53,7 +53,7 @@ def tests(settings: Settings, notes: Notebook) -> None:
     import pytest
 
     os.chdir(folder.parent)
-    chosen = ['-m', 'not gpu' if settings.small else 'gpu', '-W', 'default']  # a warning of another release is no failure here
+    chosen = ['-m', 'not gpu' if settings.small else 'gpu', '-W', 'default']  # a warning of another release is not a failure here
     status = pytest.main(['-v', '-p', 'no:cacheprovider', *chosen, *map(str, files)], [_Results(notes)])
     if status:
         raise ChildProcessError(f'pytest ended with exit status {int(status)}.')

@@ -148,7 +148,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
 
 
 def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> bool:
-    """Whether the proposals that are there were made of other images or settings; the first image's are made again to see."""
+    """Whether the proposals that are there were made of other images or settings; those of the first image are regenerated to compare."""
     import cv2
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which tags an image has: logistic regression on the mean of its map, and the places that speak for each class.
+"""Which tags an image has: logistic regression on the mean of its map, and the class-discriminative places.
 
 Multiple-instance learning (Eq. 1, 2) settles on the part of an object that tells its class best. A classifier of the whole image has
 nothing to choose, and its class activation map (Zhou et al., CVPR 2016) covers more of the object.

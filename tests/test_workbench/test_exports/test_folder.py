@@ -58,7 +58,7 @@ def test_a_file_changed_by_hand_is_refused_or_kept_as_asked(tmp_path):
     out = tmp_path / 'out'
     replace_files(out, writer(a='1', b='1', c='1'))
     (out / 'a').write_text('corrected')
-    with pytest.raises(FileExistsError, match="a' was changed since it was written, so it is not replaced"):
+    with pytest.raises(FileExistsError, match="a' has been changed since it was written, so it is not replaced"):
         replace_files(out, writer(a='2', b='2'))
     assert content(out) == dict(a='corrected', b='1', c='1')
     for _ in range(2):  # it is known as changed after the first time too

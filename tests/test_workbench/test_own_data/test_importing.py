@@ -95,7 +95,7 @@ def test_a_second_import_replaces_the_first_and_nothing_of_others(data, store):
     import_labels(data.root, folder)
     assert not (data.root / 'Annotations/p_0.xml').exists() and (data.root / 'tags.csv').is_file()
     (data.root / 'Annotations/p_1.xml').write_text('mine')
-    with pytest.raises(FileExistsError, match='was changed since it was written'):
+    with pytest.raises(FileExistsError, match='has been changed since it was written'):
         import_labels(data.root, folder)
     assert (data.root / 'Annotations/p_1.xml').read_text() == 'mine'
 
