@@ -112,6 +112,10 @@ def test_original_pixels_undo_the_scale_of_each_axis():
     original = to_original(pseudo, dict(scale_factor=(0.5, 2.0), ori_shape=(5, 24, 3)))
     assert original.bboxes[1].tolist() == [4, 1, 12, 4]
     assert original.masks.masks.shape == (3, 5, 24)
+    left = pseudo_instances(torch.tensor([[0.0, 0, 6, 10]]), torch.tensor([1]), np.arange(12) < np.full((1, 10, 1), 6), torch.ones(1))
+    for flip in (dict(), dict(flip=False)):  # a pipeline without RandomFlip does not say that nothing is mirrored
+        same = to_original(left, dict(scale_factor=(1.0, 1.0), ori_shape=(10, 12), **flip))
+        assert same.bboxes.tolist() == left.bboxes.tolist() and (same.masks.masks == left.masks.masks).all()
     assert pseudo.bboxes[1].tolist() == [2, 2, 6, 8] and pseudo.masks.masks.shape == (3, 10, 12)
     none = pseudo_instances(torch.zeros(0, 4), torch.zeros(0), np.zeros((0, 10, 12)), torch.zeros(0))
     assert to_original(none, dict(scale_factor=(0.5, 2.0), ori_shape=(5, 24))).masks.masks.shape == (0, 5, 24)

@@ -118,6 +118,16 @@ def test_an_overlap_of_just_a_tenth_is_enough():
     assert not mask_bbox(square(0, 0, 13, 3), proposal)[1].any()
 
 
+def test_a_score_and_an_overlap_at_their_limits_keep_an_object():
+    boxes = [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]
+    candidates = candidates_of(boxes, [[0.75, 0], [0.5, 0], [0.25, 0]])
+    assert [item.best for item in find_objects(candidates, [0], min_score=0.5)] == [0, 1]
+    candidates = candidates_of([[0, 0, 10, 10], [0, 0, 10, 5]], [[0.75, 0], [0, 0.5]])
+    assert [[item.label for item in find_objects(candidates, [0, 1], max_overlap=limit)] for limit in (0.5, 0.49)] == [[0, 1], [0]]
+    equal = candidates_of([[0, 0, 10, 10], [0, 0, 10, 10]], [[0.5, 0], [0, 0.5]])
+    assert [item.label for item in find_objects(equal, [0, 1], max_overlap=0.5)] == [0, 1]
+
+
 def test_of_two_classes_on_one_object_the_better_stays():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 1, 10, 10], [40, 40, 60, 60]])
     scores = torch.tensor([[0.9, 0.1], [0.2, 0.6], [0.1, 0.5]])

@@ -48,6 +48,7 @@ def test_tiny_proposals_are_dropped_with_their_scores():
     proposals = PackTagInputs()(results())['data_samples'].proposals
     assert proposals.scores.tolist() == pytest.approx([0.9, 0.7])
     assert len(PackTagInputs(min_size=0.5)(results())['data_samples'].proposals) == 3
+    assert len(PackTagInputs(min_size=4)(results())['data_samples'].proposals) == 1  # the side of the largest
     assert len(PackTagInputs(min_size=9)(results())['data_samples'].proposals) == 0
 
 

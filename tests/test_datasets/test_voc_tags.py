@@ -352,6 +352,15 @@ def test_numbers_beyond_their_range_and_data_sets_of_no_image_are_refused(toy_ro
         DATASETS.build(toy.dataset_config(toy_root, **change))
 
 
+def test_a_proposal_of_just_the_least_area_stays(toy_root):
+    every = DATASETS.build(toy.dataset_config(toy_root)).get_data_info(0)
+    (height, width), boxes = every['proposal_image_size'], every['proposals']['bboxes']
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    share = float(np.median(areas[1:] if len(areas) % 2 == 0 else areas)) / (height * width)
+    kept = DATASETS.build(toy.dataset_config(toy_root, min_proposal_area=share)).get_data_info(0)['proposals']['bboxes']
+    assert len(kept) == (areas >= share * height * width).sum() > (areas > share * height * width).sum()
+
+
 def test_images_are_chosen_by_number_or_by_place(toy_root):
     names = DATASETS.build(toy.dataset_config(toy_root)).image_ids
     for indices, expected in ((1, names[:1]), (7, names), ([5, 0], [names[5], names[0]]), ([-6], names[:1])):

@@ -3,8 +3,9 @@
 import logging
 
 import pytest
+import torch
 from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OPTIMIZERS, build_optim_wrapper
 from torch import nn
 
 
@@ -48,3 +49,14 @@ def test_a_rule_that_no_parameter_follows_is_named(logged):
     build_optim_wrapper(nn.Linear(2, 3), dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=rules))
     assert "optim_wrapper.paramwise_cfg.custom_keys: no parameter has 'backbones' in its name." in logged
     assert not any("'weight'" in line for line in logged)
+
+
+def test_other_lines_that_are_said_meanwhile_stay_in_the_log(logged):
+    @OPTIMIZERS.register_module(name='Talking', force=True)
+    class Talking(torch.optim.SGD):
+        def __init__(self, params, **kwargs):
+            MMLogger.get_current_instance().info('a line of another part')
+            super().__init__(params, **kwargs)
+
+    build_optim_wrapper(nn.Linear(2, 3), dict(optimizer=dict(type='Talking', lr=0.1)))
+    assert logged == ['a line of another part']

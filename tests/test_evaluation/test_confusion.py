@@ -34,3 +34,11 @@ def test_counts_equal_a_slow_loop_over_ranked_detections(thresholds):
         truth = Truth(image['gt_bboxes'], image['gt_labels'], image['gt_difficult'])
         expected = slow_confusion(image, *(thresholds or (0.3, 0.5)))
         assert np.array_equal(confusion(prediction, truth, CLASSES, *thresholds), expected)
+
+
+def test_a_score_and_an_overlap_at_their_thresholds_count():
+    found = Prediction(np.array([[0.0, 0, 4, 2]]), np.array([0.25]), np.array([1]))
+    there = Truth(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([False]))
+    assert confusion(found, there, 2, 0.25, 0.5).tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert confusion(found, there, 2, 0.25, 0.51).tolist() == [[0, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert confusion(found, there, 2, 0.26, 0.5).tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]

@@ -114,3 +114,10 @@ def test_proposals_without_objects_have_no_quality():
 def test_weighted_mean_of_a_class_without_weight_is_not_measured():
     result = mean_per_class(np.array([0.2, 0.8, 0.5]), np.array([0, 0, 1]), 2, np.array([1.0, 3.0, 0.0]))
     np.testing.assert_allclose(result, [0.65, np.nan])
+
+
+def test_an_overlap_at_the_threshold_locates():
+    one, zero = np.ones(1), np.zeros(1, int)
+    for thr, correct in ((0.5, 1), (0.51, 0)):
+        counted, _ = corloc_counts(zero, zero, one, 0.5 * one, zero, zero, np.zeros(1, bool), 1, thr)
+        assert counted.tolist() == [correct]

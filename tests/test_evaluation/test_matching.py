@@ -19,6 +19,7 @@ from mmlabelpenet.evaluation.functional import (
     match_coco,
     match_voc,
 )
+from mmlabelpenet.evaluation.overlaps import BestOverlap
 
 CLASSES = 3
 THRESHOLDS = (0.25, 0.5, 0.7, 0.75)
@@ -131,3 +132,11 @@ def test_coco_gives_the_last_of_equally_overlapping_objects():
     iou = np.array([[0.6, 0.6], [0.7, 0.0]])
     assert match_coco(iou, [0, 0], [0.9, 0.8], [0, 0], [0.5]).tolist() == [[True, True]]
     assert match_coco(iou[:, ::-1], [0, 0], [0.9, 0.8], [0, 0], [0.5]).tolist() == [[True, False]]
+
+
+def test_an_overlap_at_the_threshold_is_a_match():
+    best = BestOverlap(np.array([0.5, 0.25]), np.array([0, 1]))
+    assert match_voc(best, np.array([0.9, 0.8]), np.array([False, False]), 0.5).right.tolist() == [True, False]
+    assert match_voc(best, np.array([0.9, 0.8]), np.array([True, True]), 0.25).ignored.tolist() == [True, True]
+    zeros = np.zeros(1, int)
+    assert [match_coco(np.array([[0.5]]), zeros, np.ones(1), zeros, [thr]).tolist() for thr in (0.5, 0.51)] == [[[True]], [[False]]]

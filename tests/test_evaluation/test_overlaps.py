@@ -21,6 +21,12 @@ def test_half_open_boxes_have_the_devkits_iou_of_inclusive_ones():
     np.testing.assert_allclose(box_iou(half_open, half_open), box_iou(inclusive, inclusive, legacy=True), atol=1e-12)
 
 
+def test_boxes_thinner_than_a_pixel_have_the_area_that_they_have():
+    thin = np.array([[1, 2, 1.5, 2.25], [1, 2, 1.25, 2.25], [1, 2, 1.5, 12]], dtype=np.float32)
+    assert box_iou(thin, thin).tolist() == [[1, 0.5, 0.025], [0.5, 1, 0.0125], [0.025, 0.0125, 1]]
+    assert box_iou(thin[:1], np.array([[0, 0, 4, 4]])).tolist() == [[0.0078125]]
+
+
 def test_boxes_without_area_overlap_nothing():
     empty = np.array([[3, 3, 3, 3], [5, 5, 2, 2]], dtype=np.float32)
     assert not box_iou(empty, np.concatenate([empty, [[0, 0, 9, 9]]])).any()

@@ -103,6 +103,12 @@ def test_few_proposals_are_left_alone():
     assert thin_proposals(bboxes[:0], 5).shape == (0, 4)
 
 
+def test_boxes_that_overlap_by_just_a_threshold_are_no_repetitions_yet():
+    """0.96 goes at 0.95, at which 0.95 stays."""
+    bboxes = np.array([[200, 0, 300, 100], [200, 0, 300, 96], [0, 0, 100, 100], [0, 0, 100, 95]], np.float32)
+    assert thin_proposals(bboxes, 3).tolist() == bboxes[[0, 2, 3]].tolist()
+
+
 def test_bad_arguments_are_refused(image):
     for settings, message in (({'mode': 'slow'}, 'slow'), ({'min_size': 0}, 'min_size'), ({'max_proposals': -1}, '-1')):
         with pytest.raises(ValueError, match=message):

@@ -62,7 +62,12 @@ def test_what_a_killed_run_had_half_written_is_removed(toy_root, tmp_path):
 def test_one_checkpoint_to_fall_back_on_is_kept():
     with pytest.raises(ValueError, match='at least two checkpoints'):
         AtomicCheckpointHook(interval=1, max_keep_ckpts=1)
-    AtomicCheckpointHook(interval=1, max_keep_ckpts=-1)
+    with pytest.raises(ValueError, match='at least two checkpoints'):
+        AtomicCheckpointHook(interval=1, max_keep_ckpts=0)
+    for number in (-1, 2):
+        AtomicCheckpointHook(interval=1, max_keep_ckpts=number)
+    with pytest.raises(ValueError, match='minutes between checkpoints must be above 0, got 0'):
+        AtomicCheckpointHook(interval=1, minutes=0)
 
 
 @pytest.mark.parametrize(('minutes', 'expected'), [(None, {3, 7}), (2, {3, 5, 7})])

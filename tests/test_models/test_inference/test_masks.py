@@ -44,6 +44,13 @@ def test_beyond_the_limits_masks_are_only_cut(limit):
     assert torch.equal(result.bboxes, found.bboxes)
 
 
+def test_a_score_at_the_limit_is_refined():
+    image, found, soft = scene()
+    found.scores = torch.tensor([0.75])
+    refined, cut = (MaskRefinement(crf=dict(bilateral_xy=30), min_score=limit)(image, found, soft).masks for limit in (0.75, 0.76))
+    assert (cut == (soft > 0.5)).all() and (refined != cut).any()
+
+
 @pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
 @pytest.mark.parametrize('cut', [dict(type='ColourCut'), dict(type='ColourCut', size=52), dict(type='GrabCut', iterations=2)])
 def test_masks_are_cut_by_their_colours_after_the_crf(crf, cut):
