@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ..files import require_file
-from ..formats.file_names import below
+from ..formats.file_names import below, checked_name
 from ..formats.image_names import check_distinct, identities
 from ..formats.tag_files import tags_from_file
 from ..schema import read_json
@@ -177,6 +177,8 @@ def read_coco(path: Path, kind: type[_File]) -> _File:
 def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str], dict[Id, str]]:
     """As :func:`read_coco`, whose images must have distinct names: the content, and the ids of images and names of categories by number."""
     content = read_coco(path, kind)
+    for image in content.images:
+        image.file_name = checked_name(image.file_name, f'image {image.id!r} of {str(path)!r}')
     names = [image.file_name for image in content.images]
     check_distinct(names, str(path))
     image_ids = {name: image_id for image_id, name in identities(names).items()}

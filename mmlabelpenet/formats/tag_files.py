@@ -41,19 +41,26 @@ def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueErro
     return ValueError(f'{short(name)} in {where} is not a class.{hint} Classes: {known}.')
 
 
-def parse_xml(path: Path) -> ElementTree.Element:
+def parse_xml(path: Path, root: str | None = 'annotation') -> ElementTree.Element:
     """The root of a VOC annotation file.
+
+    Args:
+        path: the file.
+        root: name of its outermost element; None allows any.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not XML, is too large or nested too deeply, or declares a document type, which could load other files or
-            expand without limit.
+        ValueError: the file is not XML or another kind of it, is too large or nested too deeply, or declares a document type, which could
+            load other files or expand without limit.
     """
     require_file(path, f'Expected the annotation file {str(path)!r}, but it is missing.')
     try:
         if path.stat().st_size > _LARGEST_XML:
             raise ValueError(f'it has {path.stat().st_size} bytes, more than {_LARGEST_XML}')
-        return _bounded_tree(path)
+        found = _bounded_tree(path)
+        if root is not None and found.tag != root:
+            raise ValueError(f'expected <{root}> around it, got <{found.tag[:60]}>')
+        return found
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise ValueError(f'Annotation file {str(path)!r} is not readable as XML: {error}. Restore it from the data set.') from error
 
@@ -68,8 +75,8 @@ def _bounded_tree(path: Path) -> ElementTree.Element:
 
 
 def is_difficult(element: ElementTree.Element) -> bool:
-    """Whether an ``object`` element carries the mark ``difficult``."""
-    return (element.findtext('difficult') or '0').strip() == '1'
+    """Whether an ``object`` element carries the mark ``difficult``, which some programs write as a word."""
+    return (element.findtext('difficult') or '0').strip().lower() in ('1', 'true', 'yes')
 
 
 def tags_from_lists(

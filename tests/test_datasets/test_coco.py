@@ -230,6 +230,11 @@ def test_maps_of_many_classes_have_16_bits(tmp_path):
     assert devkit.class_mask('b').max() == 65535
 
 
+def test_one_file_under_two_spellings_is_one_image(tmp_path):
+    with pytest.raises(ValueError, match="1 images appear twice in .*instances_val.json', the first: x/a.jpg"):
+        made(tmp_path, ['x/a.jpg', './x//a.jpg'])
+
+
 def test_two_categories_of_one_name_are_refused(tmp_path):
     """Results could name only one of their numbers."""
     with pytest.raises(ValueError, match="instances_val.json' has two categories of the name 'cat'"):

@@ -108,7 +108,7 @@ def read_cvat(path: Path) -> Entries:
     Raises:
         ValueError: malformed, or another XML file.
     """
-    root = parse_xml(path)
+    root = parse_xml(path, root=None)
     images = list(root.iter('image'))
     if root.tag != 'annotations' or not all(image.get('name') for image in images):
         raise ValueError(
