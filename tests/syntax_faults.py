@@ -28,7 +28,7 @@ def _not_behaviour(node: ast.AST) -> list[ast.AST]:
         parts += node.decorator_list
     if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom) or _is_type(node):
         parts.append(node)
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') in ('print_log', 'timed'):
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') in ('print_log', 'timed', 'warn', 'warn_once'):
         parts.append(node)
     return [part for part in parts if part is not None]
 

@@ -1,6 +1,5 @@
 """Checkpoints: the last whole one of a training, and weights that are loaded completely or not at all."""
 
-import logging
 import re
 import shlex
 import zipfile
@@ -10,10 +9,10 @@ from typing import Annotated, Any
 
 import msgspec
 import torch
-from mmengine.logging import print_log
 from torch import nn
 
 from mmlabelpenet.apis.run_note import read_note
+from mmlabelpenet.log import warn
 from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import described, differs, read_tensors
 
@@ -146,12 +145,12 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     stamps, others = checkpoint_stamps(work_dir), read_note(work_dir).earlier
     paths = [work_dir / name for name, stamp in stamps.items() if others.get(name) != stamp]
     if stamps and not paths:
-        print_log(f'The checkpoints of {work_dir} are of an earlier training, which another followed.', 'current', logging.WARNING)
+        warn(f'The checkpoints of {work_dir} are of an earlier training, which another followed.')
     found = sorted(paths, key=lambda path: (path == last, path.stat().st_mtime), reverse=True)
     for path in found:
         if is_whole(path):
             return path
-        print_log(f'{path} is damaged and skipped; the previous checkpoint is used.', 'current', level=logging.WARNING)
+        warn(f'{path} is damaged and skipped; the previous checkpoint is used.')
     if found:
         raise ValueError(
             f'All checkpoints of {work_dir} are damaged: {", ".join(path.name for path in found)}. Start again without --resume.'

@@ -3,7 +3,6 @@
 Shapes: n instances, R proposals, (h, w) image. Images: RGB uint8 (h, w, 3).
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
@@ -27,6 +25,7 @@ from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import shipped
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.formats.rle import EncodedMasks, enlarged_code
+from mmlabelpenet.log import warn
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, shrunk_search
@@ -78,8 +77,7 @@ class LabelPENetInferencer:
         if len(self.classes) != len(configured):
             check_classes(self.checkpoint, meta, configured)
         if self.classes != configured:
-            message = f'Classes are named as in {self.checkpoint}; the config has {", ".join(configured)}.'
-            print_log(message, 'current', level=logging.WARNING)
+            warn(f'Classes are named as in {self.checkpoint}; the config has {", ".join(configured)}.')
         self.stages = self.model.names
         self.pipeline = Compose([step for step in dataset.pipeline if step['type'].split('.')[-1] not in _LOADERS])
         self.search, self.search_side = search or SelectiveSearchSettings(), search_side

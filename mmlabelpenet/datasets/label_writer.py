@@ -4,12 +4,10 @@ An interrupted pass continues where it stopped.
 """
 
 import hashlib
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
-from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
@@ -17,6 +15,7 @@ from mmlabelpenet.datasets.label_schema import Annotation, Category, Code, Image
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.files import atomic_write, file_hash
 from mmlabelpenet.formats.rle import EncodedMasks, encoded
+from mmlabelpenet.log import warn
 
 VERSION = 2
 
@@ -37,7 +36,7 @@ class PseudoLabelWriter:
         self.path = Path(path)
         self.header = dict(header, version=VERSION)
         self.part = self.path.with_suffix(f'.part{rank}')
-        lines = _read_part(self.part, self.header, warn=True)
+        lines = _read_part(self.part, self.header, compared=True)
         lines = [line for line in lines if files is None or _is_of(line, files.get(line.img_id))]
         self.done = {line.img_id for line in lines}
         with atomic_write(self.part, 'wb') as file:
@@ -137,21 +136,17 @@ def _as_line(content: dict | Line) -> bytes:
     return hashlib.sha256(text).hexdigest()[:16].encode() + b' ' + text + b'\n'
 
 
-def _read_part(path: Path, header: dict, warn: bool = False) -> list[Line]:
+def _read_part(path: Path, header: dict, compared: bool = False) -> list[Line]:
     """Whole lines of a file that may end in the middle of one; none of a file that another maker wrote."""
     if not path.is_file():
         return []
     texts = path.read_bytes().split(b'\n')[:-1]
     whole = [text[17:] for text in texts if hashlib.sha256(text[17:]).hexdigest()[:16].encode() == text[:16]]
     if not whole or whole[0] != msgspec.json.encode(header):
-        if whole and warn:
+        if whole and compared:
             begun = msgspec.json.decode(whole[0], type=dict)
-            print_log(
-                f'{path} was started with different {", ".join(differences(begun, header))} and is restarted.', 'current', logging.WARNING
-            )
+            warn(f'{path} was started with different {", ".join(differences(begun, header))} and is restarted.')
         return []
     if len(whole) < len(texts):
-        print_log(
-            f'{len(texts) - len(whole)} damaged lines of {path} are left out; their images are labelled again.', 'current', logging.WARNING
-        )
+        warn(f'{len(texts) - len(whole)} damaged lines of {path} are left out; their images are labelled again.')
     return [msgspec.json.decode(text, type=Line) for text in whole[1:]]

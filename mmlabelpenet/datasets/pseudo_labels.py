@@ -5,7 +5,6 @@ header that ties the store to the weights and the generator that made it. :mod:`
 """
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from mmengine.logging import print_log
 
 from mmlabelpenet.datasets.label_schema import Annotation, Image, Line, LineInstance, Store
 from mmlabelpenet.files import file_hash, require_file
 from mmlabelpenet.formats.file_names import checked_name
 from mmlabelpenet.formats.image_names import check_distinct
 from mmlabelpenet.formats.rle import checked_segmentation
+from mmlabelpenet.log import warn
 from mmlabelpenet.schema import convert, read_json
 
 _TODO = 'Delete it; training makes it again.'
@@ -62,10 +61,8 @@ class PseudoLabelStore:
         numbered = {image.id: image for image in store.images}
         kept = [note for note in store.annotations if not note.iscrowd and _has_area(note, numbered[note.image_id])]
         if len(kept) < len(store.annotations):
-            message = (
-                f'{len(store.annotations) - len(kept)} of {len(store.annotations)} pseudo labels are crowds or have no area in their image'
-            )
-            print_log(f'{message} and are left out.', 'current', level=logging.WARNING)
+            count, total = len(store.annotations) - len(kept), len(store.annotations)
+            warn(f'{count} of {total} pseudo labels are crowds or have no area in their image and are left out.')
         self._weights = np.array([annotation.weight for annotation in kept])
         self._used = {annotation.category_id for annotation in kept}
         found: dict[int, list[Annotation]] = {image.id: [] for image in store.images}

@@ -3,14 +3,11 @@
 Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
 """
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
-from mmengine.logging import MMLogger
 
 from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import ProposalFile
@@ -18,6 +15,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw, seed_all
 from mmlabelpenet.datasets.transforms import check_pipeline
 from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.log import warn, warn_once
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.schema import json_hash
 
@@ -95,12 +93,15 @@ class VOCTags(BaseDataset):
         image_ids = [i for i in images.image_ids(self.split) if self.keep_untagged or tags.get(i)]
         skipped = len(images.image_ids(self.split)) - len(image_ids)
         if skipped:
-            MMLogger.get_current_instance().warning(f'{skipped} images of {self.split!r} have no tag and are skipped.')
+            warn(f'{skipped} images of {self.split!r} have no tag and are skipped.')
         self.proposal_file = None if self.proposal_path is None else ProposalFile(self.proposal_path, self.data_root, self.split)
         if self.proposal_file is not None:
             self.proposal_file.check(image_ids)
             if not self.proposal_file.knows_images:
-                _note_unknown_images(self.proposal_file.path)
+                warn_once(
+                    f'{self.proposal_path!r} was made by an earlier version or another program and does not know its image files: an image '
+                    'that is replaced by another one of its size goes unnoticed.'
+                )
         self._check_indices(len(image_ids))
         return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
 
@@ -181,8 +182,7 @@ class VOCTags(BaseDataset):
             raise error
         if idx not in self.bad_images:
             self.bad_images.add(idx)
-            message = f'{len(self.bad_images)} of at most {self.max_bad_images} unreadable images passed over: {error}'
-            MMLogger.get_current_instance().warning(message)
+            warn(f'{len(self.bad_images)} of at most {self.max_bad_images} unreadable images passed over: {error}')
 
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline; an image that cannot be read, or has changed since its labels or proposals were made, is named."""
@@ -199,12 +199,6 @@ class VOCTags(BaseDataset):
                 raise
             message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'
             raise UnreadableImageError(message) from error
-
-
-@cache
-def _note_unknown_images(path: Path) -> None:
-    message = f'{str(path)!r} was made by an earlier version or another program and does not know its image files'
-    MMLogger.get_current_instance().warning(f'{message}: an image that is replaced by another one of its size goes unnoticed.')
 
 
 def seeded(key: int | Draw) -> int:

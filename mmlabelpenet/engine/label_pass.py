@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter, differences
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc_tags import VOCTags
+from mmlabelpenet.log import warn
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.registry import DATASETS
@@ -71,7 +71,7 @@ class LabelPass:
         header, path = fingerprint(self.model_config, stage, model, dataset), self.folder / f'{stage}.json'
         store = PseudoLabelStore.load(path) if path.exists() else None
         if store is not None and (changed := differences(store.header, header)):
-            print_log(f'{path} was made with different {", ".join(changed)} and is regenerated.', 'current', level=logging.WARNING)
+            warn(f'{path} was made with different {", ".join(changed)} and is regenerated.')
             store = None
         if store is None:
             try:
@@ -87,8 +87,10 @@ class LabelPass:
             store = PseudoLabelStore.load(path)
         print_log(f'{stage}: {store.summary()}, in {path}', 'current')
         if not store.num_instances:
-            message = f'{stage} gives no pseudo instance in any of {len(store)} images: the next phase has a loss of zero.'
-            print_log(f'{message} Look at the tags, the proposals and what this stage has learnt.', 'current', level=logging.WARNING)
+            warn(
+                f'{stage} gives no pseudo instance in any of {len(store)} images: the next phase has a loss of zero. Look at the tags, the '
+                'proposals and what this stage has learnt.'
+            )
         return store
 
     def _make(self, runner: Runner, stage: str, model: nn.Module, dataset: VOCTags, writer: PseudoLabelWriter) -> None:

@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from mmlabelpenet.log import warn
 from mmlabelpenet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -26,16 +27,26 @@ class DefaultOptimWrapperConstructor(MMEngineConstructor):
         names = [name for name, _ in model.named_parameters()]
         for key in self.paramwise_cfg.get('custom_keys', {}):
             if not any(key in name for name in names):
-                message = f'optim_wrapper.paramwise_cfg.custom_keys: no parameter has {key!r} in its name.'
-                MMLogger.get_current_instance().warning(message)
-        logger, counts = MMLogger.get_current_instance(), _Counts()
-        logger.addFilter(counts)
+                warn(f'optim_wrapper.paramwise_cfg.custom_keys: no parameter has {key!r} in its name.')
+        logger, rules, frozen = MMLogger.get_current_instance(), set[str](), []
+
+        def is_general(record: logging.LogRecord) -> bool:
+            text = record.getMessage()
+            if text.startswith('paramwise_options -- '):
+                rules.add(text.removeprefix('paramwise_options -- ').partition(':')[0])
+            elif text.endswith('is skipped since its requires_grad=False'):
+                frozen.append(text)
+            else:
+                return True
+            return False
+
+        logger.addFilter(is_general)
         try:
             wrapper = super().__call__(model)
         finally:
-            logger.removeFilter(counts)
-        if counts.rules:
-            logger.info(f'paramwise_cfg: {len(counts.rules)} tensors have rules of their own, {counts.frozen} are frozen and left out.')
+            logger.removeFilter(is_general)
+        if rules:
+            logger.info(f'paramwise_cfg: {len(rules)} tensors have rules of their own, {len(frozen)} are frozen and left out.')
         keep_settings(wrapper.optimizer)
         return wrapper
 
@@ -76,21 +87,3 @@ def _numbers(groups: Sequence[Mapping[str, Any]]) -> set[str]:
         key for group in groups for key, value in group.items() if isinstance(value, float | int | tuple) and not isinstance(value, bool)
     }
     return named - {'initial_lr'}
-
-
-class _Counts(logging.Filter):
-    """Takes mmengine's lines on single tensors out of the log and counts the tensors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rules, self.frozen = set[str](), 0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if text.startswith('paramwise_options -- '):
-            self.rules.add(text.removeprefix('paramwise_options -- ').partition(':')[0])
-        elif text.endswith('is skipped since its requires_grad=False'):
-            self.frozen += 1
-        else:
-            return True
-        return False

@@ -1,15 +1,15 @@
 """What a resumed run compares with the run that it continues: it goes on, and one line says what is different from there on."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmengine.logging import MessageHub, print_log
+from mmengine.logging import MessageHub
 from torch.utils.data import DataLoader
 
 from mmlabelpenet.datasets.label_writer import differences
+from mmlabelpenet.log import warn
 from mmlabelpenet.schema import plain_json, short
 
 _FREE = ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume', 'log_level')  # keys that change no result
@@ -34,18 +34,18 @@ def compare_run(config: Config, loader: DataLoader, batches_per_update: int) -> 
     begun = now | hub.get_info('run', {})
     if (was := tuple(begun['batches'])) != batches:
         before, after = ('{} ranks x {} batches x {} images'.format(*each) for each in (was, batches))
-        _warn(
+        warn(
             f'An iteration had {before} before and has {after} now. The position in the data is counted in these: some images are repeated '
             'or skipped in this pass.'
         )
     if changed := list(changed_keys(begun['config'], now['config'])):
         more = f' and {len(changed) - _SHOWN} more' if len(changed) > _SHOWN else ''
-        _warn(f'The config has changed since the checkpoint was written, and counts from here on: {", ".join(changed[:_SHOWN])}{more}.')
+        warn(f'The config has changed since the checkpoint was written, and counts from here on: {", ".join(changed[:_SHOWN])}{more}.')
     if changed := differences(begun['data'], now['data']):
         moved = ' Some images are repeated or skipped in this pass.' if 'images' in changed else ''
-        _warn(f'The training set has changed since the checkpoint was written: its {", ".join(changed)}.{moved}')
+        warn(f'The training set has changed since the checkpoint was written: its {", ".join(changed)}.{moved}')
     if configured is not None and begun['seed'] != now['seed']:
-        _warn(f'The run goes on with the seed {begun["seed"]} that it began with, not with {now["seed"]}.')
+        warn(f'The run goes on with the seed {begun["seed"]} that it began with, not with {now["seed"]}.')
     loader.sampler.seed = now['seed'] = begun['seed']
     hub.update_info('run', now)
 
@@ -68,7 +68,3 @@ def changed_keys(before: Any, now: Any, key: str = '') -> Iterator[str]:
 
 class _Absent:
     """A key that one of two dicts lacks."""
-
-
-def _warn(message: str) -> None:
-    print_log(message, 'current', level=logging.WARNING)

@@ -4,7 +4,6 @@ Predictions come in pixels of the original image, boxes 0-based and half-open.
 """
 
 import itertools
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
+from ..log import warn
 from ..registry import METRICS
 from .devkit import Devkit, Objects, ResultNames, open_devkit
 from .dump import Dump
@@ -160,9 +160,7 @@ class StageMetric(BaseMetric):
         if twice:
             raise ValueError(f'Each image is scored once, got {twice[:5]} twice.')
         if len(ids) < len(self._order):
-            print_log(
-                f'Only {len(ids)} of {len(self._order)} images of {self.split!r} were predicted and scored.', 'current', logging.WARNING
-            )
+            warn(f'Only {len(ids)} of {len(self._order)} images of {self.split!r} were predicted and scored.')
         self.table = {stage: self._row(stage, results) for stage in self.stages}
         self.meta = {
             'protocol': self.protocol,

@@ -9,7 +9,6 @@ Shapes: D channels, (H, W) network input of one image, stride s.
 """
 
 import hashlib
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +17,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmlabelpenet.files import remove_partial
 from mmlabelpenet.formats.feature_maps import LAYOUT, read_map, write_map
+from mmlabelpenet.log import warn
 from mmlabelpenet.schema import json_hash
 
 _RECENT = 32  # maps kept in memory: stages with one frozen tail ask for the same map one after the other
@@ -114,7 +113,7 @@ class FeatureCache:
 
     def _stop(self, why: str) -> None:
         if self._room:  # said once
-            print_log(f'The feature cache {self.folder} {why}: maps that are not in it are computed each time.', 'current', logging.WARNING)
+            warn(f'The feature cache {self.folder} {why}: maps that are not in it are computed each time.')
         self._room = 0.0
 
 

@@ -47,7 +47,7 @@ def test_what_was_written_is_read(tmp_path):
 
 def test_crowds_and_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path, monkeypatch):
     said, path = [], tmp_path / 'detection.json'
-    monkeypatch.setattr(pseudo_labels, 'print_log', lambda message, *_, **__: said.append(message))
+    monkeypatch.setattr(pseudo_labels, 'warn', said.append)
     write(path, 'a')
     assert not said
     content = json.loads(path.read_text())
@@ -307,7 +307,7 @@ def test_a_code_of_ten_gigapixels_takes_no_memory():
 
 def test_a_half_written_store_that_was_begun_with_other_inputs_is_begun_again_and_one_line_says_which(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(label_writer, 'print_log', lambda message, *args, **kwargs: said.append(message))
+    monkeypatch.setattr(label_writer, 'warn', said.append)
     write(tmp_path / 'd.json', 'ab', finish=False)
     assert write(tmp_path / 'd.json', '', HEADER | dict(split='val', weights='def'), finish=False).done == set()
     assert len(said) == 1 and said[0].endswith('d.part0 was started with different weights, split and is restarted.')

@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet import datasets
+from mmlabelpenet.datasets import voc_tags
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
@@ -209,7 +210,7 @@ def test_images_without_a_tag_are_skipped_with_a_count(root, monkeypatch):
     names = [line.split()[0] for line in (root / 'ImageSets/Main/train.txt').read_text().splitlines()]
     tags = write_tags(root, [f'{name},kite' for name in names[:4]] + [f'{name},' for name in names[4:]])
     said = []
-    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+    monkeypatch.setattr(voc_tags, 'warn', said.append)
     assert len(build(root, tags=tags)) == 4
     assert len(said) == 1 and "2 images of 'train' have no tag and are skipped" in said[0]
     assert len(build(root, tags=tags, keep_untagged=True, test_mode=True)) == 6
@@ -255,7 +256,7 @@ def test_proposals_of_an_earlier_version_are_used_with_a_warning_once(root, monk
     records = [ProposalRecord(name, file.size(name), *file.get(name)) for name in file.image_ids]
     write_proposals(root.parent / 'train.npz', records, file.settings)
     said: list[str] = []
-    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, message: said.append(message) if level >= 30 else None)
     dataset = build(root)
     build(root)
     path = dataset.get_data_info(0)['img_path']
@@ -285,7 +286,7 @@ def test_so_many_bad_images_are_passed_over_with_a_count_and_no_more(root, caplo
         Path(dataset.get_data_info(index)['img_path']).write_bytes(b'')
     said = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MMLogger.get_current_instance(), 'warning', said.append)
+        patch.setattr(voc_tags, 'warn', said.append)
         got = [dataset[Draw(index, 7)] for index in (3, 2, 3, 4)]
     assert [item['data_samples'].img_id for item in got] == [dataset.get_data_info(4)['img_id']] * 4
     assert all(torch.equal(item['inputs'], got[-1]['inputs']) for item in got)  # as if the next one had been drawn

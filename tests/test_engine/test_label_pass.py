@@ -130,7 +130,7 @@ CHANGES = dict(
 @pytest.mark.parametrize('part', CHANGES)
 def test_a_store_of_which_one_input_has_changed_is_made_again_and_one_line_says_which(root, tmp_path, monkeypatch, part):
     said = []
-    monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append(message) if level >= 30 else None)
+    monkeypatch.setattr(label_pass, 'warn', said.append)
     labelled, config = count_labelled(monkeypatch), toy.run_config(root, tmp_path / 'run', PHASES)
     run_pass(toy.build_runner(config))
     CHANGES[part](root, config)
@@ -199,13 +199,13 @@ def test_the_pass_leaves_training_mode_and_weights_as_they_were(trained):
 
 def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):
     said = []
-    monkeypatch.setattr(label_pass, 'print_log', lambda message, *args, level=20, **kwargs: said.append((level, message)))
+    monkeypatch.setattr(label_pass, 'warn', said.append)
     generator = trained.model.stages['classification'].labels
     generator.weights = 'one'  # other settings: the store is regenerated
     real = generator.label
     generator.__class__ = type('Nothing', (type(generator),), dict(label=lambda self, *told: _without_instances(real(*told))))
     run_pass(trained)
-    warned = [message for level, message in said if level >= 30 and 'gives no pseudo instance' in message]
+    warned = [message for message in said if 'gives no pseudo instance' in message]
     assert len(warned) == 1 and 'classification' in warned[0] and 'a loss of zero' in warned[0]
 
 

@@ -26,7 +26,7 @@ def begun(toy_root, tmp_path_factory):
         second = config(toy_root, folder, 4)
         change(second)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(resuming, 'print_log', lambda message, *args, **kwargs: said.append(message))
+            patch.setattr(resuming, 'warn', said.append)
             return train(second, resume='auto', amp=amp[1]), said
 
     return go_on

@@ -76,7 +76,7 @@ def test_options_of_mmengines_metrics_are_passed_on(tmp_path):
 
 def test_images_that_were_not_predicted_are_counted(tmp_path, monkeypatch):
     said, images = [], devkit_images(0, 3)
-    monkeypatch.setattr(metrics, 'print_log', lambda message, *_: said.append(message))
+    monkeypatch.setattr(metrics, 'warn', said.append)
     root = write_devkit(tmp_path, images)
     run(root, samples_of(images))
     assert not any(message.startswith('Only') for message in said)

@@ -1,15 +1,14 @@
 """Labels that wait to be reused belong to the state of a training."""
 
-import logging
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.log import warn
 from mmlabelpenet.registry import HOOKS
 
 KEY = 'reused_labels'
@@ -30,10 +29,7 @@ class ReusedLabelsHook(Hook):
         if not runner._resume or cache.refresh_interval == 1 or ranks is None:
             return
         if len(ranks) != get_world_size():
-            message = (
-                f'Labels that were to be reused are of {len(ranks)} ranks, and now there are {get_world_size()}: they are regenerated.'
-            )
-            print_log(message, 'current', level=logging.WARNING)
+            warn(f'Labels that were to be reused are of {len(ranks)} ranks, and now there are {get_world_size()}: they are regenerated.')
             return
         cache.load_state_dict(ranks[get_rank()], next(runner.model.parameters()).device)
 

@@ -115,11 +115,8 @@ def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...
 
 def merge_candidates(readings: Sequence[Reading]) -> InstanceData:
     """Mean of an image's candidates over its views, in the frame of the first: ``rois``, ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
-    first = readings[0]
-    moved = [move_boxes(each.candidates.bboxes, each.sample, first.sample) for each in readings]
-    return mean_candidates(
-        [
-            InstanceData(rois=first.candidates.rois, bboxes=boxes, scores=each.candidates.scores)
-            for boxes, each in zip(moved, readings, strict=True)
-        ]
-    )
+    first, moved = readings[0], []
+    for each in readings:
+        bboxes = move_boxes(each.candidates.bboxes, each.sample, first.sample)
+        moved.append(InstanceData(rois=first.candidates.rois, bboxes=bboxes, scores=each.candidates.scores))
+    return mean_candidates(moved)

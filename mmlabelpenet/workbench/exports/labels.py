@@ -3,18 +3,17 @@
 Shapes: (h, w) image. Boxes: xywh in pixels of the original image, as in the store.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
-from mmengine.logging import print_log
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.formats.file_names import checked_name
+from mmlabelpenet.log import warn
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 
 
@@ -91,7 +90,7 @@ def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]
     if not val:
         if val_share:
             message = f'A validation share of {val_share} sets none of {len(labels.images)} images aside: all are for training.'
-            print_log(message, 'current', level=logging.WARNING)
+            warn(message)
         return dict(train=labels.images)
     parts = ([k for k in range(len(labels.images)) if (k in val) == chosen] for chosen in (False, True))
     return {split: [labels.images[k] for k in part] for split, part in zip(('train', 'val'), parts, strict=True)}

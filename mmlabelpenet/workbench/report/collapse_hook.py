@@ -1,13 +1,12 @@
 """Warn when multiple-instance learning selects ever smaller boxes."""
 
-import logging
 from collections import deque
 from statistics import median
 
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmlabelpenet.log import warn
 from mmlabelpenet.registry import HOOKS
 
 
@@ -45,10 +44,8 @@ class CollapseHook(Hook):
         middle = median(self.areas)
         if middle < self.threshold:
             self.next_warning = batch_idx + self.interval
-            print_log(
+            warn(
                 f'The median selected box covers {100 * middle:.2g} % of the image: multiple-instance learning has collapsed to parts or '
-                'background; see docs/findings.md',
-                'current',
-                logging.WARNING,
+                'background; see docs/findings.md'
             )
         self.areas.clear()

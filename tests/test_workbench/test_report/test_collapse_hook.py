@@ -9,7 +9,7 @@ from mmlabelpenet.workbench.report import CollapseHook
 @pytest.fixture
 def said(monkeypatch):
     messages = []
-    monkeypatch.setattr('mmlabelpenet.workbench.report.collapse_hook.print_log', lambda message, *args: messages.append(message))
+    monkeypatch.setattr('mmlabelpenet.workbench.report.collapse_hook.warn', messages.append)
     return messages
 
 
