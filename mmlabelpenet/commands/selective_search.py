@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         if not image_ids:
             raise ValueError(f'The list has fewer images than shards: shard {number} of {count} is empty. Take fewer shards.')
     with locked(args.out):
-        complete = is_complete(args, image_ids, settings)
+        complete = is_complete(args, devkit, image_ids, settings)
         if not complete and args.merge:
             merge_shards(args, image_ids, settings)
         elif not complete:
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     say('\n'.join(describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))))
 
 
-def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> bool:
+def is_complete(args: argparse.Namespace, devkit: Devkit, image_ids: list[str], settings: dict[str, object]) -> bool:
     """Whether the wanted file is there; a ValueError if one of other settings or images is, and is not to be overwritten."""
     if args.overwrite or not args.out.exists():
         return False
@@ -128,6 +128,8 @@ def is_complete(args: argparse.Namespace, image_ids: list[str], settings: dict[s
             f'{str(args.out)!r} holds other proposals: {present.settings}, {len(present)} images; asked for {settings}, '
             f'{len(image_ids)} images. Choose another file or add --overwrite.'
         )
+    for name in image_ids:
+        present.check_image(name, devkit.image_path(name))
     return True
 
 
@@ -177,9 +179,11 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
 
 
 def make_parts(devkit: Devkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0) -> None:
-    """Search every image that has no part yet, with a bar of progress."""
-    jobs = [(name, devkit.image_path(name), search, parts, max_side) for name in image_ids if not part_path(parts, name).exists()]
-    with ProgressBar('images', len(image_ids), done=len(image_ids) - len(jobs)) as bar:
+    """Search every image that has no part yet, or has changed since, with a bar of progress."""
+    found = [name for name in image_ids if part_path(parts, name).exists()]
+    done = {name for name in found if read_part(parts, name).sha256 in ('', file_hash(devkit.image_path(name)))}
+    jobs = [(name, devkit.image_path(name), search, parts, max_side) for name in image_ids if name not in done]
+    with ProgressBar('images', len(image_ids), done=len(done)) as bar:
         for _ in run_jobs(jobs, min(workers, len(jobs))):
             bar.advance()
 

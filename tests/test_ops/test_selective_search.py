@@ -279,6 +279,43 @@ def test_a_complete_file_is_left_alone_and_other_settings_need_overwrite(tool, r
     assert ProposalFile(out).settings['min_size'] == 30
 
 
+def change(root, name):
+    path = next((root / 'JPEGImages').glob(f'{name}.*'))
+    cv2.imwrite(str(path), cv2.imread(str(path))[:, ::-1].copy())
+
+
+def test_an_image_that_changes_during_an_interruption_is_searched_again(tool, root, tmp_path, monkeypatch):
+    root = shutil.copytree(root, tmp_path / 'root')
+    names, searched, search_one = sorted(path.stem for path in (root / 'JPEGImages').glob('train_*')), [], tool.search_one
+
+    def interrupted(job):
+        if len(searched) == 3:
+            raise KeyboardInterrupt
+        searched.append(job[0])
+        return search_one(job)
+
+    with monkeypatch.context() as breaks:
+        breaks.setattr(tool, 'search_one', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_tool(tool, root, tmp_path / 'p.npz', '--workers', '1')
+    done = list(searched)
+    change(root, done[1])
+    searched.clear()
+    monkeypatch.setattr(tool, 'search_one', lambda job: (searched.append(job[0]), search_one(job))[1])
+    run_tool(tool, root, tmp_path / 'p.npz', '--workers', '1')
+    assert sorted(searched) == sorted({*names, done[1]} - {done[0], done[2]})
+
+
+def test_a_complete_file_of_images_that_have_changed_is_not_called_complete(tool, root, tmp_path):
+    root = shutil.copytree(root, tmp_path / 'root')
+    run_tool(tool, root, tmp_path / 'p.npz')
+    change(root, sorted(path.stem for path in (root / 'JPEGImages').glob('train_*'))[2])
+    with pytest.raises(ValueError, match='has changed since its proposals .* were made.*\n.*--overwrite'):
+        run_tool(tool, root, tmp_path / 'p.npz')
+    run_tool(tool, root, tmp_path / 'p.npz', '--overwrite')
+    run_tool(tool, root, tmp_path / 'p.npz')
+
+
 def test_parts_of_other_settings_are_not_mixed_in(tool, root, tmp_path):
     parts = tmp_path / 'p.npz.parts'
     parts.mkdir()
