@@ -17,8 +17,8 @@ from mmengine.registry import init_default_scope
 from mmlabelpenet.apis.checkpoint import read_checkpoint
 from mmlabelpenet.apis.test import test as run_test
 from mmlabelpenet.apis.train import check_training
-from mmlabelpenet.datasets.transforms import check_pipeline
 from mmlabelpenet.engine.phases import Phase, check_place
+from mmlabelpenet.mmdet_steps import check_pipeline
 from mmlabelpenet.registry import DATASETS
 
 TWO = dict(stages=('classification', 'detection'))

@@ -13,9 +13,9 @@ from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw, seed_all
-from mmlabelpenet.datasets.transforms import check_pipeline
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.log import warn, warn_once
+from mmlabelpenet.mmdet_steps import check_pipeline
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.schema import json_hash
 
