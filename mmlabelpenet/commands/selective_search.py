@@ -236,11 +236,7 @@ def part_path(parts: Path, image_id: str) -> Path:
 
 
 def read_part(parts: Path, image_id: str) -> ProposalRecord:
-    """The proposals that :func:`search_one` left.
-
-    Raises:
-        ValueError: they are damaged.
-    """
+    """The proposals that :func:`search_one` left; a ValueError if they are damaged."""
     path = part_path(parts, image_id)
     try:
         part = ArrayFile(path)
