@@ -38,7 +38,7 @@ def main() -> None:
 
     from mmlabelpenet.apis import LabelPENetInferencer
     from mmlabelpenet.files import atomic_write
-    from mmlabelpenet.formats.images import jpeg_bytes
+    from mmlabelpenet.workbench.exports.images import jpeg_bytes
 
     inferencer = LabelPENetInferencer(args.model, args.weights, args.device)
     for found in inferencer.stream(args.inputs, stage=args.stage, min_score=args.pred_score_thr, batch_size=args.batch_size):

@@ -63,6 +63,13 @@ def test_the_image_demo_writes_nothing_where_nothing_is_wanted(model, toy_root, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('option', ['--palette', '--show'])
+def test_options_of_mmdetections_demo_that_are_not_here_say_what_to_give(monkeypatch, capsys, option):
+    with pytest.raises(SystemExit):
+        run_demo(monkeypatch, 'a.jpg', 'config.py', option)
+    assert f'In place of {option}, give ' in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_tutorial_runs_and_ends_with_masks_that_are_right(tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / 'demo/tutorial.ipynb', as_version=4)
