@@ -1,12 +1,15 @@
 """What a public project has around its code: licence, citation, workflow, hooks, templates, the model zoo's pages and the site."""
 
+import ast
 import hashlib
+import importlib
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -99,3 +102,28 @@ def test_the_page_on_security_names_every_command_that_opens_a_config_of_the_use
     found = {names.get(file.name, file.name) for file in files if opens.search(file.read_text()) and file.name not in own}
     page = (ROOT / 'SECURITY.md').read_text()
     assert len(found) > 15 and [name for name in sorted(found) if name not in page] == []
+
+
+def imported_from_the_package(path):
+    """Modules of the package and names that a script or a notebook imports from them, be it only when it runs."""
+    text = path.read_text()
+    if path.suffix == '.ipynb':
+        text = '\n'.join(cell.source for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == 'code')
+        text = re.sub('(?m)^[!%].*', '', text)  # commands
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or '').split('.')[0] == 'mmlabelpenet':
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_what_scripts_import_from_the_package_exists():
+    paths = [
+        path
+        for folder in ('demo', 'docs', 'mmlabelpenet', 'tools')
+        for path in (ROOT / folder).rglob('*')
+        if path.suffix in ('.py', '.ipynb')
+    ]
+    named = {found for path in paths for found in imported_from_the_package(path)}
+    assert len(named) > 500
+    for module, name in sorted(named):
+        if not hasattr(importlib.import_module(module), name):
+            importlib.import_module(f'{module}.{name}')  # a module of a package

@@ -11,20 +11,23 @@ from pathlib import Path
 from mmlabelpenet.apis import LabelPENetInferencer
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.formats.images import read_rgb
-from mmlabelpenet.visualization.drawing import class_colours, enlarge, webp
-from mmlabelpenet.workbench.report.panels import Tile, label_tiles, stack
+from mmlabelpenet.visualization.drawing import enlarge, webp
+from mmlabelpenet.workbench.report.tiles import Painter, Tile, stack
 
 
 def row(image_path: Path, inferencer: LabelPENetInferencer, stores: dict[str, PseudoLabelStore], scale: float) -> list[Tile]:
     """The tiles of one image."""
-    image, image_id, classes = read_rgb(image_path), image_path.stem, inferencer.classes
-    labels = {instance['bbox_label'] for store in stores.values() for instance in store.instances(image_id)}
-    tags = ', '.join(classes[label] for label in sorted(labels))
-    tiles = [Tile('input', f'tags: {tags}', enlarge(image, scale))]
-    for tile in label_tiles(image, image_id, classes, class_colours(len(classes)), stores, scale):
-        tiles.append(Tile(tile.kind, tile.title, tile.image))
+    image, painter = read_rgb(image_path), Painter(read_rgb(image_path), inferencer.classes, scale)
+    handed_on = {name: store.instances(image_path.stem) for name, store in stores.items()}
+    labels = {instance['bbox_label'] for instances in handed_on.values() for instance in instances}
+    tags = ', '.join(inferencer.classes[label] for label in sorted(labels))
+    tiles = [painter.stored_labels(name, instances) for name, instances in handed_on.items()]
     (found,) = inferencer(image_path)
-    return [*tiles, Tile('prediction', f'result of {found.stage}', found.draw(image, scale))]
+    return [
+        Tile('input', f'tags: {tags}', enlarge(image, scale)),
+        *(Tile(tile.kind, tile.title, tile.image) for tile in tiles),
+        Tile('prediction', f'result of {found.stage}', found.draw(image, scale)),
+    ]
 
 
 def main() -> None:

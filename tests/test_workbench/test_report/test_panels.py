@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,3 +88,14 @@ def test_joined_images_keep_their_pixels_and_order():
 def test_joining_nothing_is_an_error():
     with pytest.raises(ValueError, match='at least one'):
         join([])
+
+
+def test_the_image_of_the_readme_has_tags_labels_of_each_stage_and_the_result_in_a_row(toy_root, load_tool):
+    path = min((toy_root / 'JPEGImages').glob('train_*'))
+    found = SimpleNamespace(stage='segmentation', draw=lambda image, scale: image)
+    inferencer = type('Inferencer', (), dict(classes=RENDERED_CLASSES, __call__=lambda self, path: [found]))()
+    stores = {name: store_of(path.stem) for name in ('classification', 'detection')}
+    tiles = load_tool('../docs/images/stages.py').row(path, inferencer, stores, 1.0)
+    titles = [f'tags: {RENDERED_CLASSES[1]}', 'labels of classification', 'labels of detection', 'result of segmentation']
+    assert [tile.title for tile in tiles] == titles
+    assert {tile.image.shape for tile in tiles} == {(toy.HEIGHT, toy.WIDTH, 3)}
