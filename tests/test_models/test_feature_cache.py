@@ -136,6 +136,15 @@ def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path)
         FeatureCache(tmp_path, max_gib=-1)
 
 
+@pytest.mark.parametrize(('ranks', 'maps'), [(1, 4), (2, 2)])
+def test_ranks_share_the_room(toy_net, image, tmp_path, monkeypatch, ranks, maps):
+    FeatureCache(tmp_path / 'one').shared(toy_net.backbone, [image])
+    size = sum(path.stat().st_size for path in (tmp_path / 'one').rglob('*.map'))
+    monkeypatch.setattr(feature_cache, 'get_world_size', lambda: ranks)
+    FeatureCache(tmp_path / 'all', max_gib=4.5 * size / 2**30).shared(toy_net.backbone, [image + number for number in range(9)])
+    assert len(list((tmp_path / 'all').rglob('*.map'))) == maps
+
+
 @pytest.mark.parametrize(
     'tail', [lambda: EfficientNetLite0Tail(frozen=True, aspp=dict(channels=4, out_channels=8)), lambda: ResNetC5(frozen=True)]
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from mmlabelpenet.workbench.variants import ResNetC4, ResNetC5
+from mmlabelpenet.workbench.variants import EfficientNetLite0Tail, ResNetC4, ResNetC5
 
 
 def randomise_norms(module):
@@ -64,3 +64,17 @@ def test_unknown_options_are_refused():
         ResNetC4(out_stride=4)
     with pytest.raises(ValueError, match='style'):
         ResNetC5(style='detectron')
+
+
+@pytest.mark.parametrize('make', [ResNetC5, EfficientNetLite0Tail])
+def test_without_weights_from_files_convolutions_are_random_and_norms_change_nothing(make):
+    torch.manual_seed(0)
+    tail = make()
+    for parameter in tail.parameters():
+        parameter.data.fill_(3)
+    tail.init_weights()
+    for module in tail.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+        elif isinstance(module, torch.nn.Conv2d):
+            assert module.weight.std() > 0
