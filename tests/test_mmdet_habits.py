@@ -94,6 +94,24 @@ def test_validation_scores_the_stages_that_have_trained_and_the_best_checkpoint_
     assert best.name.startswith('best_detection_bbox_mAP_50_area_iter_') and best.stem.endswith(('_3', '_4'))
 
 
+@pytest.mark.parametrize(
+    ('settings', 'after'),
+    [
+        (dict(val_interval=3), [3, 4]),
+        (dict(val_interval=1, val_begin=3), [3, 4]),
+        (dict(val_interval=9, dynamic_intervals=[(2, 1)]), [1, 2, 3, 4]),
+        (dict(val_interval=9, dynamic_intervals=[(4, 1)]), [3, 4]),
+        (dict(val_interval=9), [4]),
+    ],
+)
+def test_validation_comes_when_mmengine_would_validate_and_at_the_end(toy_root, tmp_path, monkeypatch, settings, after):
+    config, seen = validated(training(toy_root, tmp_path), toy_root), []
+    config.train_cfg.update(settings)
+    monkeypatch.setattr('mmengine.runner.ValLoop.run', lambda self: seen.append(self.runner.iter))
+    trained(config)
+    assert seen == after
+
+
 def test_the_best_checkpoint_is_by_default_that_of_the_last_stage(toy_root, tmp_path):
     config = validated(training(toy_root, tmp_path), toy_root, 2)
     config.default_hooks.checkpoint.update(save_best='auto')

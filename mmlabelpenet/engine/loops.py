@@ -157,7 +157,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             except FloatingPointError as error:
                 raise FloatingPointError(f'Iteration {self._iter} of phase {phase.name}: {error}') from error
             self._decide_current_val_interval()
-            if self.runner.val_loop is not None and self._iter >= self.val_begin and self._iter % self.val_interval == 0:
+            due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+            if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
                 self.runner.val_loop.run()
 
     def leave_phase(self, phase: Phase, end: int) -> None:
