@@ -51,7 +51,12 @@ def overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
 
 
 def _replaces(value: Any, node: bool | int | float) -> bool:
-    """Whether a value may stand where a number or a truth value is: no text, no NaN, and neither of these for the other."""
+    """Whether a value may stand where a number or a truth value is: no text, no NaN, and neither of these for the other.
+
+    A list may be in place of a whole number, as sizes are, but not of a decimal one: ``0,01`` is no number.
+    """
+    if isinstance(value, list | tuple):
+        return not isinstance(node, float)
     if not isinstance(value, str | int | float):
         return True
     return not isinstance(value, str) and value == value and isinstance(value, bool) == isinstance(node, bool)

@@ -61,6 +61,7 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
         ('model.stages.detection.detector.backbone.frozen=7', 'true or false, in place of True'),
         ('train_dataloader.batch_size=true', 'a number, in place of 2'),
         ('optim_wrapper.optimizer.lr=nan', 'a number, in place of 0.01'),
+        ('optim_wrapper.optimizer.lr=0,001', 'a number, in place of 0.01'),
     ],
 )
 def test_nothing_else_takes_the_place_of_a_number_or_a_switch(tmp_path, option, expected):
