@@ -213,3 +213,8 @@ def test_weights_at_an_address_are_downloaded_once(tmp_path, monkeypatch):
     for _ in range(2):
         assert torch.equal(read_tensors(f'https://example.org/models/{name}')['weight'], weights['weight'])
     assert asked == [(f'https://example.org/models/{name}', '0123abcd')] and (tmp_path / 'hub/checkpoints' / name).is_file()
+
+
+def test_tensors_are_read_onto_the_device_that_is_asked_for(tmp_path):
+    torch.save(dict(a=torch.ones(2)), tmp_path / 'a.pth')
+    assert [read_tensors(tmp_path / 'a.pth', *where)['a'].device.type for where in ((), ('meta',))] == ['cpu', 'meta']
