@@ -1,6 +1,7 @@
 """Phases and their learning rates."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import toy
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from mmlabelpenet.engine.phases import Phase, PhaseLR, locate, make_phases
+from mmlabelpenet.engine.phases import Phase, PhaseLR, check_schedulers, locate, make_phases
 from mmlabelpenet.registry import HOOKS
 
 
@@ -125,3 +126,9 @@ def test_a_resumed_run_follows_the_rates_of_its_own_config(whole, toy_root, tmp_
     phases = [('classification', 5, dict(lr=0.03, milestones=[4])), ('detection', 1)]
     _, after = train(toy_root, tmp_path / 'moved', phases, load_from=str(folder / 'iter_2.pth'))
     assert list(after.values()) == pytest.approx([0.03, 0.03, 0.003, 0.01])
+
+
+def test_schedulers_that_are_built_already_are_asked_whether_they_count_epochs():
+    check_schedulers([SimpleNamespace(by_epoch=False), SimpleNamespace()])
+    with pytest.raises(ValueError, match='SimpleNamespace in param_scheduler counts epochs'):
+        check_schedulers([SimpleNamespace(by_epoch=False), SimpleNamespace(by_epoch=True)])

@@ -8,7 +8,7 @@ import toy
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.stage import Stage
+from mmlabelpenet.models.stage import Stage, check_stages
 from mmlabelpenet.registry import MODELS
 
 
@@ -313,3 +313,11 @@ def test_activations_that_are_computed_again_are_not_kept(toy_batch):
 def test_other_parts_than_backbone_tail_and_roi_head_cannot_be_computed_again():
     with pytest.raises(ValueError, match=r"got \['neck'\]"):
         toy.build(toy.model_config(recompute=['neck']))
+
+
+@pytest.mark.parametrize('lacking', ['first', 'second'])
+def test_every_stage_but_the_last_needs_a_label_generator(lacking):
+    stages = dict(first=dict(labels=dict()), second=dict(labels=dict()), third=dict())
+    assert check_stages(stages) == stages
+    with pytest.raises(ValueError, match=f"Stages .'{lacking}'. hand labels on to the next"):
+        check_stages(stages | {lacking: dict()})
