@@ -185,7 +185,9 @@ def _problems(
         'images have no entry': missing,
         'images share a name but for the suffix': clashes,
         'images have an unknown suffix': misnamed,
-        'images cannot be used': [message.replace(str(path), path.name).rstrip('.') for path, message in broken.items()],
+        'images cannot be used': [
+            message.replace(repr(str(path)), repr(path.name)).replace(str(path), path.name).rstrip('.') for path, message in broken.items()
+        ],
     }
     readable = {what: [item if item.isprintable() else repr(item)[1:-1] for item in items] for what, items in kinds.items()}
     return {what: items for what, items in readable.items() if items}
