@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/setup_env.sh
+unset PYTHON # scripts that the tests run use the environment, not the interpreter that made it
 ruff check .
 ruff format --check .
 lint-imports
