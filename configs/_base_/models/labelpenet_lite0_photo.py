@@ -19,7 +19,7 @@ __mask_rcnn = dict(
 __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    consensus=True,
+    consensus=True,  # the heads of the stages so far score proposals together
     frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     backbone=dict(out_stride=16),
     # The first labels are what a classifier of the whole image looks at: it covers more of the object than the best proposals do. What a

@@ -13,7 +13,7 @@ __frozen = dict(backbone=dict(frozen=True))
 __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    consensus=True,
+    consensus=True,  # the heads of the stages so far score proposals together
     frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
     stages=dict(  # labels as for EfficientNet-Lite0
         classification=dict(
