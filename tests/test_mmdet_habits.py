@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmlabelpenet.apis.checkpoint import read_checkpoint
 from mmlabelpenet.apis.test import test as run_test
 from mmlabelpenet.apis.train import check_training
+from mmlabelpenet.engine import loops
 from mmlabelpenet.engine.phases import Phase, check_place
 from mmlabelpenet.mmdet_steps import check_pipeline
 from mmlabelpenet.registry import DATASETS
@@ -127,13 +128,17 @@ def test_a_metric_that_no_validation_gives_is_named(toy_root, tmp_path):
         trained(config)
 
 
-def test_early_stopping_ends_the_phase_and_the_next_one_begins(toy_root, tmp_path):
+def test_early_stopping_ends_the_phase_and_the_next_one_begins(toy_root, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(loops, 'print_log', lambda text, *_, **__: said.append(text))
     config = validated(training(toy_root, tmp_path, [('classification', 9), ('detection', 1)], interval=100), toy_root)
     stop = dict(type='EarlyStoppingHook', monitor='classification/bbox_mAP_50_area', patience=1, min_delta=200)
     config.custom_hooks = [stop, dict(type='mmlabelpenet_CountIterations')]
     runner = trained(config)
     counter = next(hook for hook in runner.hooks if type(hook).__name__ == 'CountIterations')
     assert counter.done[-1] == 9 and len(counter.done) < 9 and runner.iter == 10
+    end = len(counter.done) - 1  # one iteration is of the next phase
+    assert f'Phase classification is stopped at iteration {end}; counting continues from its planned end, 9.' in said
     meta = read_checkpoint(tmp_path / 'iter_9.pth')['meta']
     assert meta['iter'] == 9
 

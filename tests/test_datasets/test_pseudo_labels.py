@@ -202,14 +202,18 @@ def test_names_keep_their_folders(tmp_path):
     assert store.image_ids == ['day/0001', 'night/0001']
 
 
-def test_a_line_in_which_a_digit_changed_is_written_again(tmp_path):
+def test_a_line_in_which_a_digit_changed_is_written_again_with_a_warning(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(label_writer, 'warn', said.append)
     write(tmp_path / 'd.json', 'abc', finish=False)
     part = tmp_path / 'd.part0'
     lines = part.read_bytes().split(b'\n')
     lines[2] = lines[2].replace(b'"weight":0.', b'"weight":0.1', 1)
     part.write_bytes(b'\n'.join(lines))
     assert PseudoLabelWriter(tmp_path / 'd.json', HEADER).done == {'a', 'c'}
+    assert said == [f'1 damaged lines of {part} are left out; their images are labelled again.']
     write(tmp_path / 'd.json', 'abc')
+    assert len(said) == 1
     write(tmp_path / 'whole/d.json', 'abc')
     assert (tmp_path / 'd.json').read_bytes() == (tmp_path / 'whole/d.json').read_bytes()
 

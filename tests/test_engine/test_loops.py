@@ -13,6 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from training import PHASES, killed, train
 
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.engine import label_pass, loops
 from mmlabelpenet.registry import HOOKS
 
 
@@ -50,7 +52,13 @@ def snapshots(runner):
 @pytest.fixture(scope='module')
 def whole(toy_root, tmp_path_factory):
     """The uninterrupted run of all phases."""
-    return train(toy_root, tmp_path_factory.mktemp('whole'), hooks=[dict(type='Snapshots')])
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (label_pass, loops):
+            patch.setattr(module, 'print_log', lambda text, *_, **__: said.append(text))
+        runner = train(toy_root, tmp_path_factory.mktemp('whole'), hooks=[dict(type='Snapshots')])
+    runner.said = said
+    return runner
 
 
 def test_no_loader_process_starts_before_its_phase(toy_root, tmp_path):
@@ -75,6 +83,16 @@ def test_hooks_are_called_around_all_phases_and_before_each(whole):
     phases = [(f'before {name}', 3 * number) for number, (name, _) in enumerate(PHASES)]
     assert snapshots(whole).calls == [('before_train_epoch', 0), *phases, ('after_train_epoch', 15), ('after_train', 15)]
     assert snapshots(whole).updates == [name for name, _ in PHASES[:4] for _ in range(3)] + ['forward', 'backward'] * 3
+
+
+def test_the_log_says_where_phases_begin_with_which_rate_and_what_was_labelled_before(whole):
+    begins = [f'Phase {name}: 3 of 15 iterations, now at {3 * k}, learning rate 0.01' for k, (name, _) in enumerate(PHASES)]
+    labelled = [f'{stage}: {PseudoLabelStore.load(path).summary()}, in {path}' for stage, path in stores(whole)]
+    assert whole.said == [begins[0], begins[1], labelled[0], begins[2], labelled[1], begins[3], labelled[2], begins[4]]
+
+
+def stores(runner):
+    return [(stage, Path(runner.work_dir) / f'pseudo_labels/{stage}.json') for stage in toy.STAGES[:3]]
 
 
 def test_each_phase_logs_its_own_losses_only(whole):
@@ -179,7 +197,9 @@ def test_a_phase_may_stand_alone_on_the_labels_of_the_weights_it_starts_from(toy
     assert not (tmp_path / 'alone/pseudo_labels').exists()
 
 
-def test_a_warm_start_begins_with_the_weights_of_the_stage_before(toy_root, tmp_path):
+def test_a_warm_start_begins_with_the_weights_of_the_stage_before_and_says_of_how_many_tensors(toy_root, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(loops, 'print_log', lambda text, *_, **__: said.append(text))
     phases = [('classification', 1), ('detection', 2), ('refinement', 1, dict(warm_start=True))]
     config = toy.run_config(toy_root, tmp_path, phases)
     config.optim_wrapper.optimizer.lr = 0.0
@@ -188,6 +208,7 @@ def test_a_warm_start_begins_with_the_weights_of_the_stage_before(toy_root, tmp_
     alike = {name for name, value in detection.items() if name in refinement and value.shape == refinement[name].shape}
     assert {'rpn_head.rpn_conv.weight', 'roi_head.bbox_head.fc_cls.weight'} < alike < set(refinement)
     assert toy.different({n: detection[n] for n in alike}, {n: refinement[n] for n in alike}) == []
+    assert f'{len(alike)} of {len(refinement)} tensors begin with the values of the stage before.' in said
 
 
 @pytest.mark.parametrize('iteration', [3, 5])  # the last checkpoint is of before the phase, or of its middle

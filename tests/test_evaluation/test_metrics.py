@@ -107,6 +107,14 @@ def test_without_metrics_predictions_are_written_and_no_annotation_is_read(tmp_p
     assert len(written) == sum(len(image['labels']) for image in images.values())
 
 
+def test_the_log_shows_the_columns_that_some_stage_has(tmp_path, monkeypatch):
+    said, images = [], devkit_images(0)
+    monkeypatch.setattr(metrics, 'print_log', lambda text, *_, **__: said.append(text))
+    metric, _ = run(write_devkit(tmp_path, images), samples_of(images), metric=['abo', 'bbox'])
+    columns = ['bbox_mAP_50_11point', 'bbox_mAP_50_area', 'ABO_class', 'ABO_agnostic']
+    assert said == [f'test on val, percent:\n{evaluation.text_table(metric.table, columns)}']
+
+
 def test_one_group_of_metrics_may_be_given_by_its_name(tmp_path):
     images = devkit_images(0)
     metric, flat = run(write_devkit(tmp_path, images), samples_of(images), metric='bbox')

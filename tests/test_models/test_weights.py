@@ -12,6 +12,7 @@ import torchvision
 from torch import nn
 
 from mmlabelpenet.apis import load_config
+from mmlabelpenet.models import weights
 from mmlabelpenet.models.backbones import VGG16C4, VGG16Tail
 from mmlabelpenet.models.weights import ImageNetWeights, convert_imagenet, load_imagenet, rename_published
 from mmlabelpenet.registry import MODELS
@@ -86,6 +87,19 @@ def test_the_converter_writes_a_file_that_a_config_can_use(tmp_path):
     c4 = MODELS.build(dict(type='VGG16C4', init_cfg=init_cfg))
     c4.init_weights()
     assert torch.equal(c4.conv3_2.weight, layers[5].weight)
+
+
+def test_the_log_says_where_weights_come_from_and_so_does_what_mmengine_writes_of_each_parameter(tmp_path, monkeypatch):
+    torch.save(vgg_state('caffe')[0], tmp_path / 'vgg.pth')
+    said, notes = [], {}
+    monkeypatch.setattr(weights, 'print_log', lambda text, **_: said.append(text))
+    init_cfg = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='backbone', checkpoint=str(tmp_path / 'vgg.pth'))
+    monkeypatch.setattr(VGG16C4, '_dump_init_info', lambda self: notes.update(self._params_init_info))
+    model = MODELS.build(dict(type='VGG16C4', init_cfg=init_cfg))
+    model.init_weights()
+    assert said == [f'VGG16C4: backbone of vgg16 (caffe) from {tmp_path}/vgg.pth']
+    told = {notes[parameter]['init_info'] for parameter in model.parameters()}
+    assert told == {f'ImageNetWeights: backbone of vgg16 from {tmp_path}/vgg.pth'}
 
 
 def test_a_left_over_key_fails():
