@@ -56,7 +56,7 @@ def paint(
     >>> paint(lambda number: np.array([[True, number == 1]]), np.array([0.5, 0.4]), np.array([0, 1]), (1, 2), 0.3).tolist()
     [[1, 2]]
     """
-    scores = np.asarray(scores)
+    scores, labels = np.asarray(scores), np.asarray(labels, dtype=np.int64)
     result = np.zeros(size, void_of(int(np.max(labels, initial=-1)) + 1).dtype)
     for index in np.argsort(-scores, kind='stable')[::-1]:
         if scores[index] >= score_thr:
