@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..datasets.proposals import ProposalFile
-from ..ops.selective_search import pairwise_iou
 from .devkit import Devkit
 from .functional import proposal_quality
+from .overlaps import box_iou
 
 
 def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: ProposalFile) -> list[str]:
@@ -27,7 +27,7 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
     for image_id in image_ids:
         if devkit.is_annotated(image_id):
             objects = devkit.all_boxes(image_id)
-            best.append(pairwise_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
+            best.append(box_iou(objects.bboxes[~objects.difficult], proposals.get(image_id)[0]).max(1, initial=0))
     overlaps = np.concatenate(best) if best else np.zeros(0)
     if len(overlaps):
         quality = proposal_quality(overlaps, np.zeros(len(overlaps), int), num_classes=1, iou_thrs=(0.5, 0.7))

@@ -154,20 +154,8 @@ def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float3
 
 
 def _without_repetitions(bboxes: NDArray[np.float32], left: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    kept = []
-    while len(left):
-        kept.append(left[0])
-        left = left[1:][pairwise_iou(bboxes[left[:1]], bboxes[left[1:]])[0] <= threshold]
-    return np.array(kept, np.int64)
+    import torch  # not needed by a command that only prints its help
+    from torchvision.ops import nms
 
-
-def pairwise_iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Intersection over union of boxes (G, 4) and (R, 4), float64 (G, R).
-
-    >>> pairwise_iou(np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 1], [5, 5, 6, 6]])).tolist()
-    [[0.5, 0.0]]
-    """
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    shared = sides.clip(0).prod(2)
-    return shared / ((a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1)[None] - shared)
+    order = torch.arange(len(left), 0, -1, dtype=torch.float64)
+    return left[nms(torch.from_numpy(bboxes[left]).double(), order, threshold).numpy()]
