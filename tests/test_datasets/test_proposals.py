@@ -5,6 +5,7 @@ import zipfile
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -223,7 +224,9 @@ def test_the_stored_file_is_what_is_written_today(tmp_path):
     proposals = ProposalFile(DATA / 'proposals_format1.npz')
     records = [ProposalRecord(name, proposals.size(name), *proposals.get(name)) for name in proposals.image_ids]
     write_proposals(tmp_path / 'p.npz', records, proposals.settings)
-    assert (tmp_path / 'p.npz').read_bytes() == (DATA / 'proposals_format2.npz').read_bytes()
+    written, stored = (ZipFile(path) for path in (tmp_path / 'p.npz', DATA / 'proposals_format2.npz'))
+    assert written.namelist() == stored.namelist()  # headers differ between versions of Python
+    assert all(written.read(name) == stored.read(name) for name in stored.namelist())
 
 
 def test_scores_of_one_are_not_stored_and_read_as_one(tmp_path):
