@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import mmlabelpenet  # noqa: F401  it serves mmcv.ops, which mmdet looks for when it is imported, whichever test is the first
+
 sys.path.insert(0, str(Path(__file__).parent))  # toy
 sys.path.insert(0, str(Path(__file__).parent / 'test_evaluation'))  # slow_references, random_images, tiny_devkit
 sys.path.insert(0, str(Path(__file__).parent / 'test_calibration'))  # test_cut

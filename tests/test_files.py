@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,8 @@ def holder(tmp_path):
     process.wait()
 
 
-def test_the_second_process_is_told_who_holds_the_place_and_since_when(tmp_path, holder):
+def test_the_second_process_is_told_at_once_who_holds_the_place_and_since_when(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(time, 'sleep', lambda seconds: pytest.fail('It waits.'))
     message = rf'run. is being written by .*process {holder.pid} on .*, since 20\d\d-.*\. Wait'
     with pytest.raises(ValueError, match=message), locked(tmp_path / 'run'):
         pass

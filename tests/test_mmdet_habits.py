@@ -134,10 +134,12 @@ def test_early_stopping_ends_the_phase_and_the_next_one_begins(toy_root, tmp_pat
     config = validated(training(toy_root, tmp_path, [('classification', 9), ('detection', 1)], interval=100), toy_root)
     stop = dict(type='EarlyStoppingHook', monitor='classification/bbox_mAP_50_area', patience=1, min_delta=200)
     config.custom_hooks = [stop, dict(type='mmlabelpenet_CountIterations')]
+    config.train_cfg.phases.detection.lr = 0.007
     runner = trained(config)
     counter = next(hook for hook in runner.hooks if type(hook).__name__ == 'CountIterations')
     assert counter.done[-1] == 9 and len(counter.done) < 9 and runner.iter == 10
     end = len(counter.done) - 1  # one iteration is of the next phase
+    assert counter.rates == pytest.approx([0.01] * end + [0.007])
     assert f'Phase classification is stopped at iteration {end}; counting continues from its planned end, 9.' in said
     meta = read_checkpoint(tmp_path / 'iter_9.pth')['meta']
     assert meta['iter'] == 9
@@ -151,10 +153,11 @@ def _count_iterations():
 
     class CountIterations(Hook):
         def before_train(self, runner):
-            self.done = []
+            self.done, self.rates = [], []
 
         def after_train_iter(self, runner, batch_idx, **kwargs):
             self.done.append(runner.iter)
+            self.rates.append(runner.optim_wrapper.optimizer.param_groups[0]['lr'])
 
     HOOKS.register_module(name='mmlabelpenet_CountIterations', module=CountIterations, force=True)
 

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from mmlabelpenet.processes import LAUNCHER, end_with
+from mmlabelpenet.processes import LAUNCHER, _remove_left, end_with, is_alive
 
 
 def test_a_helper_ends_with_its_killed_parent():
@@ -130,3 +131,24 @@ def test_data_loaders_work_where_the_path_for_temporary_files_is_long(tmp_path):
     done = subprocess.run([sys.executable, '-c', LOADING], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == '[0, 1, 2, 3]', done.stderr
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize(('error', 'alive'), [(ProcessLookupError, False), (OverflowError, False), (PermissionError, True)])
+def test_a_process_of_somebody_else_is_alive_and_one_that_nobody_has_is_not(monkeypatch, error, alive):
+    def kill(process, number):
+        assert (process, number) == (7, 0)  # 0 only asks
+        raise error
+
+    monkeypatch.setattr(os, 'kill', kill)
+    assert is_alive(7) is alive
+
+
+def test_a_folder_of_a_process_that_lives_stays_without_waiting_and_that_of_one_that_has_ended_goes(tmp_path, monkeypatch):
+    folder = tmp_path / 'mmlpn-a'
+    folder.mkdir()
+    monkeypatch.setattr(time, 'sleep', lambda seconds: pytest.fail('It waits.'))
+    with FileLock(folder / 'lock'):
+        _remove_left(folder)
+        assert folder.is_dir()
+    _remove_left(folder)
+    assert not folder.exists()

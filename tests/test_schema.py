@@ -1,10 +1,11 @@
 """Files of text that somebody else may have written."""
 
+import hashlib
 from typing import Any
 
 import pytest
 
-from mmlabelpenet.schema import read_json, short
+from mmlabelpenet.schema import json_hash, read_json, reason, short
 
 
 @pytest.mark.parametrize('content', ['{"a": 1, "a": 2}', '[{"b": {}}, {"b": {"c": 1, "d": 2, "c": 3}}]'])
@@ -23,3 +24,8 @@ def test_one_key_in_several_objects_is_fine(tmp_path):
 
 def test_a_value_is_cut_from_one_character_beyond_the_limit_on():
     assert short('a' * 18, 20) == f"'{'a' * 18}'" and short('a' * 19, 20) == f"'{'a' * 16}..."
+    assert reason(ValueError('a' * 300)) == 'a' * 300 and reason(ValueError('a' * 301)) == f'{"a" * 297}...'
+
+
+def test_a_hash_is_16_digits_of_the_sha256_of_sorted_json():
+    assert json_hash({'b': (2,), 'a': None}) == hashlib.sha256(b'{"a": null, "b": [2]}').hexdigest()[:16]

@@ -22,7 +22,7 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
             f"Draws must be resumable, got {sampler}: set train_dataloader.sampler=dict(type='ResumableSampler'), which shuffles and "
             f'never ends{batches}.'
         )
-    if getattr(loader, 'persistent_workers', False):
+    if loader.persistent_workers:
         raise ValueError('Workers must not outlive a phase, they keep its pseudo labels: set persistent_workers=False.')
     if not hasattr(loader.dataset, 'use_pseudo_labels'):
         raise ValueError(

@@ -157,8 +157,8 @@ class ResultsFile:
                 file.seek(first)
                 entries.append(self._read(decode_json(file.read(last - first), _Result, f'{str(self.path)!r} has changed')))
         return Prediction(
-            bboxes=np.array([entry.bbox for entry in entries], dtype=np.float64).reshape(-1, 4),
-            scores=np.array([entry.score for entry in entries], dtype=np.float64),
+            bboxes=np.array([entry.bbox for entry in entries]).reshape(-1, 4),
+            scores=np.array([entry.score for entry in entries]),
             labels=np.array([entry.label for entry in entries], dtype=np.int64),
             masks=[entry.mask for entry in entries] if self.has_masks else None,
         )

@@ -47,8 +47,8 @@ def corloc_counts(
     correct = predicted[np.asarray(best_iou)[order[first]] >= iou_thr]
     correct = correct[np.isin(correct, shown, assume_unique=True)]
     return (
-        np.bincount((correct % num_classes).astype(np.int64), minlength=num_classes),
-        np.bincount((shown % num_classes).astype(np.int64), minlength=num_classes),
+        np.bincount(correct % num_classes, minlength=num_classes),
+        np.bincount(shown % num_classes, minlength=num_classes),
     )
 
 

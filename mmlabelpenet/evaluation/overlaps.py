@@ -47,7 +47,7 @@ def paired_box_iou(first: NDArray, second: NDArray, legacy: bool = False) -> NDA
     height = np.minimum(first[..., 3], second[..., 3]) - np.maximum(first[..., 1], second[..., 1]) + extra
     shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
     union = _area(first, extra) + _area(second, extra) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared, dtype=np.float64), where=union > 0)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def _area(boxes: NDArray[np.float64], extra: float) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ def mask_iou(first: Sequence[RLE], second: Sequence[RLE]) -> NDArray[np.float64]
     sizes = {tuple(code['size']) for code in (*first, *second)}
     if len(sizes) > 1:
         raise ValueError(f'Masks of one image need one size (h, w), got {sorted(sizes)}. Bring predictions to the original image size.')
-    return np.asarray(coco_mask.iou(list(first), list(second), [0] * len(second)), dtype=np.float64)
+    return coco_mask.iou(list(first), list(second), [0] * len(second))
 
 
 def best_in_matrix(iou: NDArray, labels: NDArray, object_labels: NDArray) -> BestOverlap:

@@ -94,8 +94,7 @@ def confusion(predicted: NDArray, truth: NDArray, num_classes: int) -> Confusion
     highest = max(rows.max(initial=0), columns.max(initial=0))
     if highest > num_classes:
         raise ValueError(f'Class maps need values 0..{num_classes} (or {void}, void, in the truth), got {highest}.')
-    pairs, counts = np.unique(rows * (num_classes + 1) + columns, return_counts=True)
-    return pairs, counts.astype(np.int64)
+    return np.unique(rows * (num_classes + 1) + columns, return_counts=True)
 
 
 def add_confusions(confusions: Iterable[Confusion], num_classes: int) -> NDArray[np.int64]:

@@ -138,12 +138,23 @@ def test_in_the_class_map_the_smaller_object_is_seen_and_crowds_are_void(root):
     assert painted[5, 5] == 1 and painted[3, 3] == 2 and painted[0, 0] == 0 and painted[0, 25] == 255
 
 
+def test_an_object_in_front_of_a_crowd_is_seen(root):
+    write(root, 'val2017', (8,), [(8, 17, [18, 2, 10, 8], square(18, 2, 28, 10), 0), (8, 18, [20, 0, 10, 20], crowd_code(), 1)])
+    painted = COCODevkit(root, CLASSES).class_mask('000000000008')
+    assert painted[5, 19] == painted[5, 25] == 1 and painted[15, 25] == 255
+
+
 def test_images_without_objects_and_boxes_without_width_are_empty(root):
     devkit = COCODevkit(root, CLASSES)
     devkit.image_ids('val2017')
     for image_id in ('000000000005', '000000000003'):
         assert len(devkit.objects(image_id).bboxes) == 0 and devkit.instance_masks(image_id).masks.shape == (0, *SIZE)
         assert not devkit.class_mask(image_id).any()
+
+
+def test_a_box_thinner_than_a_pixel_is_an_object(tmp_path):
+    devkit, _ = made(tmp_path, ['a.jpg'], bbox=[5, 5, 0.5, 1])
+    assert devkit.objects('a').bboxes.tolist() == [[5, 5, 5.5, 6]]
 
 
 def test_perfect_predictions_score_100(root):

@@ -1,5 +1,6 @@
 """Stores of pseudo labels: written, read, and completed after an interruption."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -200,6 +201,11 @@ def test_names_keep_their_folders(tmp_path):
         ('night/0001', 'night/0001.jpg'),
     ]
     assert store.image_ids == ['day/0001', 'night/0001']
+
+
+def test_a_line_of_a_half_written_store_begins_with_16_digits_of_its_sha256(tmp_path):
+    lines = write(tmp_path / 'd.json', 'ab', finish=False).part.read_bytes().splitlines()
+    assert len(lines) == 3 and all(line[:17] == hashlib.sha256(line[17:]).hexdigest()[:16].encode() + b' ' for line in lines)
 
 
 def test_a_line_in_which_a_digit_changed_is_written_again_with_a_warning(tmp_path, monkeypatch):

@@ -346,7 +346,7 @@ def test_an_image_without_wanted_objects_has_empty_fields_of_the_right_shape(roo
     assert objects.bboxes.shape == (0, 4) and objects.labels.shape == (0,) and objects.difficult.shape == (0,)
 
 
-@pytest.mark.parametrize('box', [(5, 1, 4, 9), (1, 1, 'inf', 5), (1, 1, 'x', 5)])
+@pytest.mark.parametrize('box', [(5, 1, 4, 9), (1, 5, 9, 4), (1, 1, 'inf', 5), (1, 1, 'x', 5)])
 def test_a_box_that_is_none_is_refused(root, box):
     write_xml(root / 'Annotations/a.xml', [('dog', 0, box)])
     with pytest.raises(ValueError, match=r"'dog' in .*a\.xml"):
@@ -382,6 +382,11 @@ def test_an_object_is_of_the_class_that_most_of_its_pixels_name(root):
     save_indices(root / 'SegmentationClass/a.png', [[0, 0, 0, 255, 255, 255, 1, 1, 0, 0, 255]])
     masks = VOCDevkit(root, VOC_CLASSES).instance_masks('a')
     assert masks.labels.tolist() == [VOC_CLASSES.index('aeroplane')] and masks.masks.tolist() == [[[True] * 8 + [False] * 3]]
+
+
+def test_the_highest_value_of_8_bits_is_void_however_many_classes_there_are(root):
+    save_indices(root / 'SegmentationClass/a.png', [[0, 1, 254, 255]])
+    assert VOCDevkit(root, [f'c{k}' for k in range(257)]).class_mask('a').tolist() == [[0, 1, 254, 65535]]
 
 
 def test_images_without_masks_say_so(root):

@@ -18,6 +18,8 @@ from mmlabelpenet.datasets import voc_tags
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import Draw
+from mmlabelpenet.datasets.voc import VOC_CLASSES
+from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.proposal_writer import write_proposals
@@ -360,6 +362,13 @@ def test_a_proposal_of_just_the_least_area_stays(toy_root):
     share = float(np.median(areas[1:] if len(areas) % 2 == 0 else areas)) / (height * width)
     kept = DATASETS.build(toy.dataset_config(toy_root, min_proposal_area=share)).get_data_info(0)['proposals']['bboxes']
     assert len(kept) == (areas >= share * height * width).sum() > (areas > share * height * width).sum()
+
+
+def test_a_data_set_whose_classes_are_not_named_has_those_of_voc(toy_root, tmp_path):
+    shutil.copytree(toy_root, tmp_path / 'devkit')
+    (tmp_path / 'devkit/labelmap.txt').unlink(missing_ok=True)
+    dataset = VOCTags(str(tmp_path / 'devkit'), 'train', tags=None, keep_untagged=True, pipeline=toy.pipelines()[1])
+    assert dataset.metainfo['classes'] == VOC_CLASSES and len(dataset) == 6
 
 
 def test_images_are_chosen_by_number_or_by_place(toy_root):

@@ -239,6 +239,7 @@ def test_a_hash_changes_with_any_weight_and_with_nothing_else():
     with torch.no_grad():
         net[0].bias[2] += 1e-7
     assert len({first, second, weights_hash(net)}) == 3
+    assert weights_hash(torch.nn.ModuleDict(dict(a=net))) != weights_hash(torch.nn.ModuleDict(dict(b=net)))  # tensors have names
 
 
 @pytest.fixture

@@ -80,6 +80,14 @@ def test_files_of_a_test_that_fails_are_gone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_test_left_does_not_come_in(tmp_path):
+    (tmp_path / '.results.json.rank0').write_text('a\t{"image_id": "a"}\n')
+    dump = Dump(tmp_path / 'results.json', ['detection'])
+    dump.add('detection', 'b', prediction(np.random.default_rng(2), 1), NAMES)
+    (path,) = dump.finish('ab')
+    assert [entry['image_id'] for entry in json.loads(path.read_text())] == ['b']
+
+
 def test_no_prediction_at_all_is_an_empty_list(tmp_path):
     dump = Dump(tmp_path / 'results.json', ['detection'])
     for image_id in 'ab':
