@@ -106,6 +106,18 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / 'set/a.txt').read_text() == 'a'
 
 
+def test_a_folder_takes_the_place_of_an_empty_one_and_of_nothing_else(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with atomic_folder(tmp_path / 'empty') as folder:
+        (folder / 'a.txt').touch()
+    (tmp_path / 'file').touch()
+    (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+    for name in ('empty', 'file', 'link'):  # the first is filled now
+        with pytest.raises(FileExistsError, match=f'{name}. is there already'), atomic_folder(tmp_path / name):
+            pytest.fail('It begins.')
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['a.txt', 'empty', 'file', 'link']
+
+
 HOLD = 'import sys, time; from mmlabelpenet.files import locked\nwith locked(sys.argv[1]): print("held", flush=True); time.sleep(600)'
 
 

@@ -1,0 +1,63 @@
+"""The least and the largest value of an option are taken, and what lies beyond is refused in one line that names it."""
+
+import numpy as np
+import pytest
+import toy
+
+from mmlabelpenet.calibration import MaskAggregation, ProposalCalibration
+from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from mmlabelpenet.engine.phases import Phase
+from mmlabelpenet.evaluation.scoring import Settings
+from mmlabelpenet.models.backbones import VGG16C4
+from mmlabelpenet.models.feature_cache import FeatureCache
+from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, thin_proposals
+from mmlabelpenet.registry import MODELS
+
+
+def roi_head(chunk):
+    return MODELS.build(dict(toy.stage_config('classification')['roi_head'], chunk=chunk))
+
+
+RANGES = {  # what makes it, what it takes, what it refuses, and what the refusal says
+    'peak': (lambda v: MaskAggregation(peak=v), [1e-6, 1.0], [0, 1.001], 'peak'),
+    'refresh_interval': (LabelCache, [1], [0], 'refresh_interval'),
+    'minutes': (lambda v: AtomicCheckpointHook(minutes=v), [None, 0.1], [0, -1], 'minutes'),
+    'max_keep_ckpts': (lambda v: AtomicCheckpointHook(max_keep_ckpts=v), [-1, 2], [0, 1], 'at least two checkpoints'),
+    'iters': (lambda v: Phase('detection', v), [1], [0], 'at least one iteration'),
+    'milestones': (lambda v: Phase('detection', 9, milestones=[v]), [1e-6, 0.999, 1, 2], [0, -1, 1.5], 'milestones'),
+    'iou_thrs': (lambda v: Settings(1, mask_iou_thrs=(0.5, v)), [1e-6, 1], [0, 1.001], 'IoU thresholds'),
+    'frozen_stages': (VGG16C4, [0, 4], [-1, 5], 'frozen_stages'),
+    'max_gib': (lambda v: FeatureCache('unused', v), [0], [-0.1], 'max_gib'),
+    'chunk': (roi_head, [None, 1], [0], 'chunk'),
+    'min_size': (lambda v: SelectiveSearchSettings(min_size=v), [1], [0], 'min_size'),
+    'max_proposals': (lambda v: SelectiveSearchSettings(max_proposals=v), [0], [-1], 'max_proposals'),
+    'limit': (lambda v: thin_proposals(np.array([[0, 0, 4, 4]], np.float32), v), [1], [0], 'At least 1 proposal'),
+}
+
+
+@pytest.mark.parametrize('name', RANGES)
+def test_the_ends_of_a_range_belong_to_it_and_nothing_beyond(name):
+    make, taken, refused, message = RANGES[name]
+    for value in taken:
+        assert make(value) is not None
+    for value in refused:
+        with pytest.raises(ValueError, match=message):
+            make(value)
+
+
+@pytest.mark.parametrize(
+    ('made', 'options'),
+    [
+        (lambda v: ProposalCalibration(start=v), ('tag', 'argmax', 'argmax_all')),
+        (lambda v: MaskAggregation(weights=v), ('class', 'score', 'one')),
+        (lambda v: MaskAggregation(box=v), ('mask', 'proposal')),
+        (lambda v: SelectiveSearchSettings(mode=v), ('fast', 'quality', 'single')),
+        (lambda v: MODELS.build(dict(toy.stage_config('classification')['roi_head'], rank=v)), ('product', 'class')),
+    ],
+)
+def test_each_of_the_named_options_is_taken_and_another_is_refused_with_their_names(made, options):
+    for option in options:
+        assert made(option) is not None
+    with pytest.raises(ValueError, match='.*'.join(options)):
+        made('other')
