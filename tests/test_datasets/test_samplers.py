@@ -9,11 +9,11 @@ from mmlabelpenet.datasets import samplers
 from mmlabelpenet.datasets.samplers import ResumableSampler
 
 
-def draws(count, size=7, seed=3, rank=0, world=1, skip=0, monkeypatch=None):
+def draws(count, size=7, seed=3, rank=0, world=1, skip=0, batch_size=1, monkeypatch=None):
     if monkeypatch:
         monkeypatch.setattr(samplers, 'get_dist_info', lambda: (rank, world))
     sampler = ResumableSampler(range(size), seed=seed)
-    sampler.begin(skip, batch_size=1)
+    sampler.begin(skip, batch_size)
     return list(islice(sampler, count))
 
 
@@ -44,6 +44,20 @@ def test_all_ranks_together_draw_what_one_rank_draws(world, monkeypatch):
     shared = [draws(12 // world, rank=rank, world=world, monkeypatch=monkeypatch) for rank in range(world)]
     assert [shared[k % world][k // world] for k in range(12)] == alone
     assert Counter(d.index for part in shared for d in part) == Counter(d.index for d in alone)
+
+
+@pytest.mark.parametrize('world', [1, 2])
+def test_ranks_take_turns_by_batches_and_resume_behind_those_of_all(world, monkeypatch):
+    alone, size = draws(36), 3
+    batches = [alone[k : k + size] for k in range(0, len(alone), size)]
+    for rank in range(world):
+        of_rank = draws(2 * size, rank=rank, world=world, skip=4, batch_size=size, monkeypatch=monkeypatch)
+        assert of_rank == batches[4 * world + rank] + batches[5 * world + rank]
+
+
+def test_ranks_agree_on_a_seed_where_none_is_given(monkeypatch):
+    monkeypatch.setattr(samplers, 'sync_random_seed', lambda: 5)
+    assert [ResumableSampler(range(3), seed).seed for seed in (None, 0)] == [5, 0]
 
 
 def test_a_rank_resumes_its_own_draws(monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -195,6 +196,28 @@ def test_the_pass_leaves_training_mode_and_weights_as_they_were(trained):
         (Path(trained.work_dir) / 'pseudo_labels/classification.json').unlink()
         run_pass(trained)
         assert trained.model.training is training and toy.different(before, toy.weights(trained.model)) == []
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_all_ranks_read_what_is_there_before_one_writes_and_the_first_merges_when_all_have_ended(tmp_path, monkeypatch, first):
+    done = []
+
+    class Writer:
+        def labelled(self):
+            done.append('read')
+            return {'a'}
+
+        def finish(self, image_ids, classes):
+            done.append(('merged', image_ids, classes))
+
+    monkeypatch.setattr(label_pass, 'barrier', lambda: done.append('all'))
+    monkeypatch.setattr(label_pass, 'is_main_process', lambda: first)
+    monkeypatch.setattr(label_pass, 'add_unreadable', lambda writer, dataset, image_ids: done.append('unreadable'))
+    monkeypatch.setattr(LabelPass, '_label', lambda self, runner, stage, model, dataset, remaining, writer: done.append(remaining))
+    dataset = SimpleNamespace(image_ids=['a', 'b'], metainfo=dict(classes=('x',)))
+    LabelPass({}, tmp_path, {})._make(None, 'detection', None, dataset, Writer())
+    merged = ['unreadable', ('merged', ['a', 'b'], ('x',))] if first else []
+    assert done == ['all', 'read', 'all', [1], 'all', *merged, 'all']
 
 
 def test_no_pseudo_instance_anywhere_warns(trained, monkeypatch):

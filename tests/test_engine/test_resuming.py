@@ -1,9 +1,12 @@
 """Runs that go on under other conditions than those they began with: what changes is said, and what must not change does not."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import toy
+from mmengine.config import Config
+from mmengine.logging import MessageHub
 
 from mmlabelpenet.apis import train
 from mmlabelpenet.engine import resuming
@@ -48,6 +51,34 @@ def test_other_ranks_or_batches_move_the_position_in_the_data(begun):
     assert said[0].startswith(
         'An iteration had 1 ranks x 1 batches x 2 images before and has 1 ranks x 1 batches x 3 images now. The position'
     )
+
+
+@pytest.mark.parametrize(('number', 'end'), [(8, 'k7 (0 -> 1).'), (9, 'k7 (0 -> 1) and 1 more.')])
+def test_eight_changes_are_named_and_the_others_counted(begun_with, number, end):
+    said = begun_with({f'k{k}': 0 for k in range(number)}, {f'k{k}': 1 for k in range(number)})
+    assert len(said) == 1 and said[0].endswith(end)
+
+
+def test_another_number_of_ranks_is_said(begun_with, monkeypatch):
+    (text,) = begun_with({}, {}, ranks=(2, 4))
+    assert 'had 2 ranks x 1 batches x 3 images before and has 4 ranks x 1 batches x 3 images now' in text
+
+
+@pytest.fixture
+def begun_with(monkeypatch):
+    """A function that compares a run of one config with a checkpoint of another: what it says."""
+
+    def compare(before, now, ranks=(1, 1)):
+        hub, said = MessageHub('compared'), []
+        monkeypatch.setattr(resuming.MessageHub, 'get_current_instance', lambda: hub)
+        monkeypatch.setattr(resuming, 'warn', said.append)
+        loader = SimpleNamespace(batch_size=3, sampler=SimpleNamespace(seed=1), dataset=SimpleNamespace(inputs=dict))
+        for settings, count in zip((before, now), ranks, strict=True):
+            monkeypatch.setattr(resuming, 'get_world_size', lambda count=count: count)
+            resuming.compare_run(Config(settings), loader, 1)
+        return said
+
+    return compare
 
 
 def test_a_setting_of_the_optimizer_counts_from_the_checkpoint_on_and_is_said(begun):

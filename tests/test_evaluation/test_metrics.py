@@ -107,6 +107,21 @@ def test_without_metrics_predictions_are_written_and_no_annotation_is_read(tmp_p
     assert len(written) == sum(len(image['labels']) for image in images.values())
 
 
+def test_ranks_dump_their_images_and_the_first_joins_those_of_all(tmp_path, monkeypatch):
+    images, found = devkit_images(0, 4), []
+    root = write_devkit(tmp_path / 'devkit', images)
+    for rank in (1, 0):
+        monkeypatch.setattr(metrics, 'get_rank', lambda rank=rank: rank)
+        metric = StageMetric(str(root), 'val', ['detection'], metric='bbox', dump=str(tmp_path / 'out.json'))
+        metric.dataset_meta = {'classes': CLASSES}
+        metric.process(None, samples_of(images)[rank::2])
+        found.append(metric)
+    monkeypatch.setattr(metrics, 'get_world_size', lambda: 2)
+    metric.compute_metrics([result for each in found for result in each.results])
+    dumped = [entry['image_id'] for entry in json.loads((tmp_path / 'out.json').read_text())]
+    assert list(dict.fromkeys(dumped)) == [image_id for image_id, image in images.items() if len(image['labels'])] and len(dumped) > 4
+
+
 def test_the_log_shows_the_columns_that_some_stage_has(tmp_path, monkeypatch):
     said, images = [], devkit_images(0)
     monkeypatch.setattr(metrics, 'print_log', lambda text, *_, **__: said.append(text))

@@ -52,11 +52,13 @@ def test_a_training_that_cannot_write_says_where_and_what_to_do(toy_root, tmp_pa
     assert error.value.errno == errno.ENOSPC and [p.name for p in tmp_path.glob('*.pth')] == ['iter_2.pth']
 
 
-def test_what_a_killed_run_had_half_written_is_removed(toy_root, tmp_path):
+@pytest.mark.parametrize('first', [True, False])
+def test_what_a_killed_run_had_half_written_is_removed_by_the_first_rank(toy_root, tmp_path, monkeypatch, first):
     stale = tmp_path / '.iter_4.pth.0123.partial'
     stale.write_bytes(b'half')
+    monkeypatch.setattr(atomic_checkpoint, 'is_main_process', lambda: first)
     toy.build_runner(toy.run_config(toy_root, tmp_path, [('classification', 2)])).train()
-    assert not stale.exists() and (tmp_path / 'iter_2.pth').exists()
+    assert stale.exists() != first and (tmp_path / 'iter_2.pth').exists()
 
 
 def test_one_checkpoint_to_fall_back_on_is_kept():
