@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from devices import elsewhere
 
 from mmlabelpenet.calibration import crf as crf_module
 from mmlabelpenet.calibration.crf import DenseCRF, build_crf
@@ -212,15 +213,14 @@ def test_an_image_of_a_batch_gets_the_labels_that_it_gets_alone(crf):
     assert crf().batch([], []) == []
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
-def test_on_a_gpu_masks_are_those_of_the_cpu_in_every_run_and_batch():
+@elsewhere
+def test_on_a_gpu_masks_are_those_of_the_cpu_in_every_run_and_batch(device):
     images, attention = scenes()
-    on_gpu = [[tensor.cuda() for tensor in tensors] for tensors in (images, attention)]
+    on_gpu = [[tensor.to(device) for tensor in tensors] for tensors in (images, attention)]
     cpu, first, second = DenseCRF(backend='torch').batch(images, attention), DenseCRF().batch(*on_gpu), DenseCRF().batch(*on_gpu)
     for index, (ours, labels, again) in enumerate(zip(cpu, first, second, strict=True)):
-        assert labels.is_cuda and torch.equal(labels, again)
-        assert torch.equal(DenseCRF().batch([on_gpu[0][index]], [on_gpu[1][index]])[0], labels)
+        assert labels.device.type == device and torch.equal(labels.cpu(), again.cpu())
+        assert torch.equal(DenseCRF().batch([on_gpu[0][index]], [on_gpu[1][index]])[0].cpu(), labels.cpu())
         assert worst_iou(labels.cpu().numpy(), ours.numpy()) >= 0.99
     with pytest.raises(ValueError, match='pydensecrf runs on the CPU'):
         build_crf(dict(backend='pydensecrf')).batch(*on_gpu)

@@ -8,6 +8,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 
+from mmlabelpenet.calibration import generators
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.backward import DetectionLabels
 from mmlabelpenet.calibration.excitation import proposal_attention
@@ -103,6 +104,13 @@ def test_the_classification_stage_gives_one_object_per_tag_and_others_several(sc
         assert sorted(pseudo.labels.tolist()) == sample.gt_image_labels.onehot.nonzero().flatten().tolist()
     several = labels_of(scene, 'detection', min_score=0.0)
     assert max(len(p) for p in several) > max(int(s.gt_image_labels.onehot.sum()) for s in scene[2])
+
+
+def test_every_option_of_the_selection_reaches_the_search(scene, monkeypatch):
+    options, asked = dict(nms_thr=0.11, max_candidates=12, min_score=0.13, max_overlap=0.14), []
+    monkeypatch.setattr(generators, 'find_objects', lambda candidates, tags, **given: asked.append(given) or [])
+    labels_of(scene, 'detection', max_per_tag=15, **options)
+    assert asked == [options | dict(max_per_label=15)] * len(scene[2])
 
 
 @pytest.mark.parametrize('name', ['classification', 'detection'])
