@@ -1,5 +1,6 @@
 """Detections as labels for the stage before."""
 
+import numpy as np
 import torch
 import toy
 from mmengine.config import ConfigDict
@@ -72,6 +73,12 @@ def test_masks_of_detections_go_along(scene):
     (pseudo,) = toy.labels_of(detected([0.5], [0], masks=masks), DetectionLabels(), scene[1], scene[2][:1], scene[3][:1])
     assert pseudo.masks.masks.shape == (1, 96, 128)
     assert pseudo.masks.masks.sum() == 100 and pseudo.masks.masks[0, 15, 15] == 1
+
+
+def test_a_pixel_that_is_as_much_background_as_object_is_background():
+    soft = np.array([[[0.5, 0.502]]], np.float32)
+    found = DetectionLabels().label(np.zeros((1, 2, 3), np.uint8), dict(bboxes=np.array([[0, 0, 2, 1]]), labels=np.array([3]), masks=soft))
+    assert found.masks.masks.tolist() == [[[0, 1]]] and found.labels.tolist() == [3]
 
 
 def test_only_detections_that_become_labels_get_a_mask(scene):

@@ -1,5 +1,7 @@
 """Label generators."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,16 @@ def test_arguments_stay_as_they_were(scene, name):
     labels_of(scene, name)
     assert torch.equal(scene[2][0].proposals.bboxes, boxes) and set(scene[2][0].keys()) == fields
     assert np.array_equal(scene[3][0], image) and torch.equal(scene[1], feature)
+
+
+def test_an_explanation_goes_to_another_process_without_what_the_stage_has_read(scene):
+    net, name = scene[0], 'classification'
+    reading = readings_of(scene, name)[0]
+    with inference(net.stages[name]):
+        told = GENERATORS[name]().explain(net.stages[name].detector, reading)
+    sent = pickle.loads(pickle.dumps(told))
+    assert told.reading is reading and sent.reading is None
+    assert np.array_equal(sent.maps, told.maps) and np.array_equal(sent.members, told.members) and len(told.maps)
 
 
 def test_the_classification_stage_gives_one_object_per_tag_and_others_several(scene):

@@ -116,6 +116,7 @@ def test_an_overlap_of_just_a_tenth_is_enough():
     proposal = torch.tensor([0.0, 0, 20, 20])
     assert mask_bbox(square(0, 0, 8, 5), proposal)[1].any()
     assert not mask_bbox(square(0, 0, 13, 3), proposal)[1].any()
+    assert mask_bbox(square(0, 0, 10, 10), proposal, min_iou=0.25)[1].any()  # numbers that floats hold
 
 
 def test_a_score_and_an_overlap_at_their_limits_keep_an_object():

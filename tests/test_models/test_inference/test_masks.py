@@ -39,6 +39,7 @@ def test_without_a_crf_masks_are_cut_at_one_half():
 @pytest.mark.parametrize('limit', [dict(max_masks=0), dict(min_score=0.95)])
 def test_beyond_the_limits_masks_are_only_cut(limit):
     image, found, soft = scene()
+    soft[0, 0, 0] = 0.5
     result = MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)
