@@ -6,6 +6,7 @@ import toy
 
 from mmlabelpenet.calibration import MaskAggregation, ProposalCalibration
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.datasets.label_schema import LineInstance, Side, Weight
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from mmlabelpenet.engine.phases import Phase
 from mmlabelpenet.evaluation.scoring import Settings
@@ -13,10 +14,15 @@ from mmlabelpenet.models.backbones import VGG16C4
 from mmlabelpenet.models.feature_cache import FeatureCache
 from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, thin_proposals
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import Size, convert
 
 
 def roi_head(chunk):
     return MODELS.build(dict(toy.stage_config('classification')['roi_head'], chunk=chunk))
+
+
+def instance(label):
+    return dict(bbox=[0, 0, 1, 1], label=label, weight=1, rle=dict(size=[1, 1], counts='01'))
 
 
 RANGES = {  # what makes it, what it takes, what it refuses, and what the refusal says
@@ -32,6 +38,10 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'chunk': (roi_head, [None, 1], [0], 'chunk'),
     'min_size': (lambda v: SelectiveSearchSettings(min_size=v), [1], [0], 'min_size'),
     'max_proposals': (lambda v: SelectiveSearchSettings(max_proposals=v), [0], [-1], 'max_proposals'),
+    'weight': (lambda v: convert(v, Weight, 'malformed'), [1e-6, 1], [0, 1.001], 'malformed'),
+    'side': (lambda v: convert(v, Side, 'malformed'), [0, 1_000_000], [-1, 1_000_001], 'malformed'),
+    'size': (lambda v: convert(v, Size, 'malformed'), [1, 1_000_000], [0, 1_000_001], 'malformed'),
+    'label': (lambda v: convert(instance(v), LineInstance, 'malformed'), [0], [-1], 'malformed'),
     'limit': (lambda v: thin_proposals(np.array([[0, 0, 4, 4]], np.float32), v), [1], [0], 'At least 1 proposal'),
 }
 
