@@ -93,6 +93,20 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ['d.json']
 
 
+def test_of_lines_that_are_there_those_whose_files_are_the_same_are_kept(tmp_path):
+    files = {name: tmp_path / f'{name}.jpg' for name in 'abcd'}
+    for name in 'abc':
+        files[name].write_text(name)
+    writer = PseudoLabelWriter(tmp_path / 'd.json', HEADER)
+    for name in 'abc':
+        writer.add(name, f'{name}.jpg', (20, 30), pseudo(1), files[name])
+    writer.add('d', 'd.jpg', (20, 30), pseudo(1))
+    files['b'].write_text('another')
+    files['c'].unlink()
+    assert PseudoLabelWriter(tmp_path / 'd.json', HEADER).done == {*'abcd'}
+    assert PseudoLabelWriter(tmp_path / 'd.json', HEADER, files=files).done == {'a'}
+
+
 def test_lines_of_another_maker_are_thrown_away(tmp_path):
     write(tmp_path / 'd.json', 'ab', finish=False)
     assert PseudoLabelWriter(tmp_path / 'd.json', HEADER | dict(weights='other')).done == set()

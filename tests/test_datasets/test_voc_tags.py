@@ -364,6 +364,11 @@ def test_a_proposal_of_just_the_least_area_stays(toy_root):
     assert len(kept) == (areas >= share * height * width).sum() > (areas > share * height * width).sum()
 
 
+def test_a_wrapper_that_balances_classes_is_told_the_tags(toy_root):
+    dataset = build(toy_root)
+    assert [dataset.get_cat_ids(index) for index in range(3)] == [dataset.get_data_info(index)['tags'] for index in range(3)]
+
+
 def test_a_data_set_whose_classes_are_not_named_has_those_of_voc(toy_root, tmp_path):
     shutil.copytree(toy_root, tmp_path / 'devkit')
     (tmp_path / 'devkit/labelmap.txt').unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from fuzzing import png
 from PIL import Image
 
 from mmlabelpenet.datasets.transforms import LoadImageFromFile
-from mmlabelpenet.formats.images import image_size, is_plain, list_images, read_image, read_rgb, shrink, unusable
+from mmlabelpenet.formats.images import image_size, is_plain, list_images, misnamed_images, read_image, read_rgb, shrink, unusable
 from mmlabelpenet.workbench.exports.images import jpeg_bytes
 
 
@@ -168,6 +168,14 @@ def test_a_folder_is_listed_with_its_subfolders_and_without_hidden_files(tmp_pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(scene).save(tmp_path / name, 'PNG')
     assert list_images(tmp_path) == [tmp_path / 'b.JPG', tmp_path / 'sub/a.png']
+
+
+def test_images_under_other_names_are_found(tmp_path, scene):
+    for name in ('a.dat', 'in/b', 'c.png'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(scene).save(tmp_path / name, 'PNG')
+    (tmp_path / 'd.txt').write_text('no image')
+    assert misnamed_images(tmp_path) == [tmp_path / 'a.dat', tmp_path / 'in/b']
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

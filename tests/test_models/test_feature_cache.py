@@ -51,6 +51,14 @@ def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy
     torch.testing.assert_close(first.float(), toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
 
 
+def test_only_the_latest_maps_stay_in_memory(toy_net, image, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, '_RECENT', 2)
+    calls, cache = counted(toy_net.backbone), FeatureCache(tmp_path, max_gib=0)
+    for number, computed in ((0, 1), (1, 2), (0, 2), (2, 3), (1, 3), (0, 4)):
+        shared(cache, toy_net.backbone, image + number)
+        assert len(calls) == computed
+
+
 @pytest.mark.parametrize('change', ['weights', 'weights behind the counter', 'buffers', 'pixels', 'flip', 'size'])
 def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, change):
     backbone = torch.nn.Sequential(toy_net.backbone.first, torch.nn.BatchNorm2d(toy_net.backbone.first.out_channels)).eval()

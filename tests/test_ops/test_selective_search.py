@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.evaluation.overlaps import box_iou
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import file_hash, locked
+from mmlabelpenet.ops import selective_search as selective
 from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, selective_search, shrunk_search, thin_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
 
@@ -47,6 +49,18 @@ def test_every_run_returns_the_same_proposals_in_the_same_order(image):
     assert len(runs[0]) > 20
     for other in runs[1:]:
         assert np.array_equal(runs[0], other)
+
+
+@pytest.mark.parametrize(
+    ('mode', 'switch'),
+    [('fast', 'switchToSelectiveSearchFast'), ('quality', 'switchToSelectiveSearchQuality'), ('single', 'switchToSingleStrategy')],
+)
+def test_each_mode_is_one_of_opencvs_and_an_image_of_small_regions_is_a_proposal_itself(monkeypatch, mode, switch):
+    search = Mock(**{'process.return_value': [[0, 0, 30, 19]]})
+    monkeypatch.setattr(selective, 'opencv_search', lambda: search)
+    bboxes, scores = selective_search(np.zeros((40, 60, 3), np.uint8), SelectiveSearchSettings(mode))
+    assert [name for name, *_ in search.method_calls] == ['setBaseImage', switch, 'process']
+    assert bboxes.tolist() == [[0, 0, 60, 40]] and scores.tolist() == [1]
 
 
 def test_proposals_are_distinct_lie_in_the_image_and_are_large_enough(image):
