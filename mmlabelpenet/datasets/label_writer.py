@@ -144,7 +144,7 @@ def _read_part(path: Path, header: dict, compared: bool = False) -> list[Line]:
     whole = [text[17:] for text in texts if hashlib.sha256(text[17:]).hexdigest()[:16].encode() == text[:16]]
     if not whole or whole[0] != msgspec.json.encode(header):
         if whole and compared:
-            begun = msgspec.json.decode(whole[0], type=dict)
+            begun = msgspec.json.decode(whole[0])
             warn(f'{path} was started with different {", ".join(differences(begun, header))} and is restarted.')
         return []
     if len(whole) < len(texts):

@@ -59,6 +59,15 @@ def test_proposals_may_come_as_boxes_of_mmdet_and_may_be_absent():
     assert packed['data_samples'].proposals.bboxes.shape == (0, 4)
 
 
+def test_fields_have_the_types_of_the_contract_whatever_the_steps_before_gave():
+    wide = dict(proposals=results()['proposals'].astype(np.float64), proposals_scores=results()['proposals_scores'].astype(np.float64))
+    sample = PackTagInputs()(results(**LABELLED, **wide))['data_samples']
+    assert {field.dtype for field in (*sample.proposals.values(), sample.gt_image_labels.onehot)} == {torch.float32}
+    pseudo = sample.pseudo_instances
+    assert [pseudo[name].dtype for name in ('bboxes', 'labels', 'weights')] == [torch.float32, torch.int64, torch.float32]
+    assert pseudo.masks.masks.dtype == np.uint8
+
+
 def test_an_image_without_classes_or_tags_packs():
     given = {key: value for key, value in results().items() if key not in ('tags', 'num_classes')}
     assert PackTagInputs()(given)['data_samples'].gt_image_labels.onehot.shape == (0,)
