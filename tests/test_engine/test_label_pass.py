@@ -66,6 +66,14 @@ def test_a_finished_store_of_these_weights_is_read(trained, monkeypatch):
     assert labelled == []
 
 
+def test_labels_are_made_of_images_that_no_augmentation_of_batches_changes(trained, monkeypatch):
+    kind, modes = type(trained.model.data_preprocessor), []
+    monkeypatch.setattr(kind, 'forward', lambda self, data, training=False, real=kind.forward: modes.append(training) or real(self, data))
+    (Path(trained.work_dir) / 'pseudo_labels/classification.json').unlink()
+    run_pass(trained)
+    assert modes == [False] * 3
+
+
 @pytest.mark.parametrize('stage', ['classification', 'refinement'])
 def test_processes_beside_the_network_do_not_change_a_byte(trained, stage):
     path = Path(trained.work_dir) / f'pseudo_labels/{stage}.json'

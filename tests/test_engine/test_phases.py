@@ -9,7 +9,7 @@ import toy
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from mmlabelpenet.engine.phases import Phase, PhaseLR, check_schedulers, locate, make_phases
+from mmlabelpenet.engine.phases import Phase, PhaseLR, check_place, check_schedulers, locate, make_phases
 from mmlabelpenet.registry import HOOKS
 
 
@@ -50,6 +50,13 @@ def test_an_iteration_lies_in_its_phase(iteration, expected):
 def test_phases_that_cannot_be_are_refused(phases, error, message):
     with pytest.raises(error, match=message):
         make_phases(phases, toy.STAGES)
+
+
+def test_a_phase_that_is_about_to_begin_may_be_another_one():
+    done = dict(classification=9, detection=2)
+    check_place([Phase('classification', 9), Phase('refinement', 2)], done, 9)
+    with pytest.raises(ValueError, match='has done 10 iterations .* detection would begin elsewhere'):
+        check_place([Phase('classification', 9), Phase('refinement', 2)], done, 10)
 
 
 def test_groups_keep_their_multiples_of_the_rate():

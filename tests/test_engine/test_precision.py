@@ -124,6 +124,12 @@ def test_float16_leaves_an_update_out_whose_gradient_overflows_and_lowers_its_sc
     assert again.loss_scaler.get_scale() == scale / 2
 
 
+def test_gradients_are_scaled_in_float16_alone():
+    layer = torch.nn.Linear(2, 1)
+    wrappers = [MixedPrecisionWrapper(dtype, optimizer=torch.optim.SGD(layer.parameters(), lr=1.0)) for dtype in ('bf16', 'fp16')]
+    assert [wrapper.loss_scaler.is_enabled() for wrapper in wrappers] == [False, True]
+
+
 def test_other_types_are_refused():
     with pytest.raises(ValueError, match="'bf16' or 'fp16', got 'int8'"):
         MixedPrecisionWrapper('int8', optimizer=None)

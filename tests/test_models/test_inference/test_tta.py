@@ -250,6 +250,13 @@ def test_an_image_without_proposals_has_no_detections(net, toy_root):
     assert len(suppress(none, net.stages['detection'].detector.roi_head.test_cfg)) == 0
 
 
+def test_no_augmentation_of_batches_changes_a_view(net, toy_root, monkeypatch):
+    kind, modes = type(net.data_preprocessor), []
+    monkeypatch.setattr(kind, 'forward', lambda self, data, training=False, real=kind.forward: modes.append(training) or real(self, data))
+    augmented(net, views_of(toy_root, [1.0], True), stages=['detection'])
+    assert modes == [False] * 2
+
+
 def test_without_masks_boxes_are_the_same(net, toy_root):
     data = views_of(toy_root, [1.0, 1.25], True)
     full = augmented(net, data)
