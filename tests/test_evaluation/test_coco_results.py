@@ -164,6 +164,11 @@ def test_an_id_is_a_number_before_it_is_the_name_of_another_image_or_class(tmp_p
     assert found.prediction('a').labels.tolist() == [0]
 
 
+def test_a_box_without_width_is_an_entry(tmp_path):
+    (box,) = results(tmp_path, [{'image_id': 'a', 'category_id': 10, 'bbox': [3, 4, 0, 0], 'score': 1}]).prediction('a').bboxes
+    assert box.tolist() == [3, 4, 3, 4]
+
+
 def test_image_without_entries_has_an_empty_prediction(tmp_path):
     prediction = results(tmp_path, [{'image_id': 'b', 'category_id': 10, 'score': 0.5, 'bbox': [0, 0, 1, 1]}]).prediction('a')
     assert prediction.bboxes.shape == (0, 4)

@@ -28,6 +28,7 @@ def test_uncompressed_counts_are_compressed():
     mask = np.zeros((3, 4), bool)
     mask[1:, 2] = True
     assert checked_rle({'size': [3, 4], 'counts': [7, 2, 3]}, (3, 4)) == encode_masks(mask[None])[0]
+    assert checked_rle({'size': [3, 4], 'counts': [0, 12]}, (3, 4)) == encode_masks(np.ones((1, 3, 4), bool))[0]
 
 
 @pytest.mark.parametrize(

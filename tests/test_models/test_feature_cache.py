@@ -51,6 +51,13 @@ def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy
     torch.testing.assert_close(first.float(), toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(('lacking', 'stored'), [(0, 1), (1, 0)])
+def test_a_map_that_fills_the_room_is_stored(toy_net, image, tmp_path, lacking, stored):
+    size = 2 * toy_net.backbone(image)[-1].numel()  # bytes
+    shared(FeatureCache(tmp_path, max_gib=(size - lacking) / 2**30), toy_net.backbone, image)
+    assert len(list(tmp_path.rglob('*.map'))) == stored
+
+
 def test_only_the_latest_maps_stay_in_memory(toy_net, image, tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cache, '_RECENT', 2)
     calls, cache = counted(toy_net.backbone), FeatureCache(tmp_path, max_gib=0)

@@ -181,6 +181,15 @@ def test_soft_nms_equals_a_slow_one(method, offset):
     assert len(indices) < 40
 
 
+@pytest.mark.parametrize(('method', 'score'), [('naive', None), ('linear', 0.25)])
+def test_an_overlap_of_just_the_threshold_lowers_a_score(method, score):
+    from mmcv.ops import soft_nms
+
+    boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 2]])
+    dets, _ = soft_nms(boxes, torch.tensor([1.0, 0.5]), 0.5, min_score=0.001, method=method)
+    assert dets[:, 4].tolist() == ([1.0] if score is None else [1.0, score])
+
+
 @pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('aligned', [True, False])
 @pytest.mark.parametrize('sampling_ratio', [0, 2])

@@ -80,7 +80,7 @@ def detections(detector: TwoStageDetector, readings: Sequence[Reading], evidence
     """
     candidates = merge_candidates(readings)
     if evidence is not None:
-        candidates = InstanceData(rois=candidates.rois, bboxes=candidates.bboxes, scores=candidates.scores * evidence)
+        candidates = InstanceData(bboxes=candidates.bboxes, scores=candidates.scores * evidence)
     return suppress(candidates, detector.roi_head.test_cfg)
 
 

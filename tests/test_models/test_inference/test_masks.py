@@ -7,7 +7,8 @@ import toy
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, resize_masks
+from mmlabelpenet.calibration import ProposalCalibration
+from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, resize_masks, supported_objects
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.workbench.variants.colour_cut import ColourCut
 
@@ -138,6 +139,18 @@ def test_detections_are_those_of_mmdets_own_detector(toy_net, toy_batch, name):
     for one, other in zip(found, expected, strict=True):
         for field in ('bboxes', 'scores', 'labels'):
             torch.testing.assert_close(one[field], other.pred_instances[field], atol=1e-3, rtol=1e-4)
+
+
+def test_a_detection_is_supported_by_the_best_of_those_that_it_would_suppress():
+    boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 7], [0, 0, 8, 6], [0, 0, 8, 4], [20, 0, 28, 8]])
+    candidates = InstanceData(
+        bboxes=boxes[:, None].expand(-1, 2, 4), scores=torch.tensor([[0.0, 0.1], [0, 0.3], [0, 0.2], [0, 0.9], [0, 1]])
+    )
+    found = InstanceData(bboxes=boxes[:1], scores=torch.tensor([0.5]), labels=torch.tensor([1]))
+    for limit, members in ((9, [0, 1, 2]), (1, [0, 1]), (2, [0, 1, 2])):  # an overlap of just the threshold is none; the nearest is one
+        generator = ProposalCalibration(nms_thr=0.5, max_candidates=limit)
+        (one,) = supported_objects(generator, candidates, found)
+        assert one.members.tolist() == members and (one.label, one.best, one.score, one.rivals) == (1, 0, 0.5, (1,))
 
 
 def test_a_stage_without_mask_head_and_generator_has_no_masks(toy_batch):
