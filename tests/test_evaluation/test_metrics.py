@@ -2,6 +2,7 @@ import json
 import math
 import pickle
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from tiny_devkit import CLASSES, STAGES, devkit_images, write_devkit
 
 from mmlabelpenet import evaluation
 from mmlabelpenet.evaluation import metrics
+from mmlabelpenet.evaluation.devkit import Masks, Objects
 from mmlabelpenet.evaluation.functional import encode_masks
-from mmlabelpenet.evaluation.metrics import StageMetric
+from mmlabelpenet.evaluation.metrics import StageMetric, read_truth
+from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.registry import METRICS
 
 
@@ -105,6 +108,28 @@ def test_without_metrics_predictions_are_written_and_no_annotation_is_read(tmp_p
     assert flat == {} and all(value is None for row in metric.table.values() for key, value in row.items() if key != 'per_class')
     written = json.loads((tmp_path / 'results.segmentation.json').read_text())
     assert len(written) == sum(len(image['labels']) for image in images.values())
+
+
+@pytest.mark.parametrize(
+    ('groups', 'read'),
+    [
+        ((), set()),
+        (('bbox',), {'objects'}),
+        (('corloc',), {'objects'}),
+        (('segm',), {'objects', 'instance_masks'}),
+        (('abo',), {'objects', 'instance_masks'}),
+        (('miou',), {'objects', 'class_mask'}),
+        (('bbox', 'segm', 'miou'), {'objects', 'instance_masks', 'class_mask'}),
+    ],
+)
+def test_annotations_are_read_that_the_metrics_need_and_no_others(groups, read):
+    objects = Objects(np.zeros((1, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, bool))
+    devkit = Mock(
+        **{'objects.return_value': objects, 'instance_masks.return_value': Masks(np.zeros(1, np.int64), np.ones((1, 2, 3), bool))}
+    )
+    truth = read_truth(devkit, 'a', Settings(1, groups))
+    assert {name for name, *_ in devkit.method_calls} == read and len(truth.labels) == len(groups[:1])
+    assert (truth.masks is not None) == ('instance_masks' in read) and (truth.class_mask is not None) == ('class_mask' in read)
 
 
 def test_ranks_dump_their_images_and_the_first_joins_those_of_all(tmp_path, monkeypatch):
