@@ -1,6 +1,7 @@
 """The command ``mmlabelpenet``: one page of help, and every other command by its name.
 
 first steps:
+  mmlabelpenet predict photos
   mmlabelpenet quickstart --quick-check
   mmlabelpenet own-data init data/mine --images photos --tags tags.csv
   mmlabelpenet predict photos --model data/mine/work_dir
@@ -29,7 +30,9 @@ mmlabelpenet {__version__}: Label-PEnet on MMDetection, instance segmentation fr
 
 commands:
 {chr(10).join(f'  {name:<12}{text}' for name, (_, text) in COMMANDS.items())}
-{(__doc__ or '').partition('name.')[2]}
+
+{(__doc__ or '').partition('name.')[2].strip()}
+
 mmlabelpenet COMMAND --help lists the options of a command."""
 
 
