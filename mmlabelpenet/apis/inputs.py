@@ -56,7 +56,7 @@ def check_measured(config: Config, kind: str) -> None:
         kind: ``'test'`` or ``'corloc'``, what the keys of dataloader and evaluator begin with.
 
     Raises:
-        ValueError: it does not know some; names the first and both lists.
+        ValueError: the metric lacks some images; the message names the first of them and both lists.
     """
     metric = stage_metric(config[f'{kind}_evaluator'])
     for dataset in inner_datasets(config[f'{kind}_dataloader'].dataset):

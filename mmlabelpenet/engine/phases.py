@@ -172,7 +172,7 @@ class PhaseLR(_ParamScheduler):
 
 
 def locate(phases: Sequence[Phase], iteration: int) -> tuple[Phase, int]:
-    """The phase of a run's iteration number ``iteration``, and the iteration's number in the phase, both from 0 on.
+    """The phase to which an iteration of the run belongs, and the number of that iteration within the phase. Both numbers begin at 0.
 
     The last phase does not end.
 

@@ -20,7 +20,7 @@ def refusal(kind: str) -> str:
 
 @METRICS.register_module()
 class VOCMetric(mmdet_metrics.VOCMetric):
-    """mmdet's; a ValueError says what to use where samples have no ground truth."""
+    """mmdet's metric. Where samples have no ground truth, a ValueError says what to use instead."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Take a batch of predictions."""
@@ -31,7 +31,7 @@ class VOCMetric(mmdet_metrics.VOCMetric):
 
 @METRICS.register_module()
 class CocoMetric(mmdet_metrics.CocoMetric):
-    """mmdet's; a ValueError says what to use where samples have no ground truth and there is no ``ann_file``."""
+    """mmdet's metric. Where samples have no ground truth and there is no ``ann_file``, a ValueError says what to use instead."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Take a batch of predictions."""

@@ -56,8 +56,8 @@ def read_foreign(
             ``.npz`` for each image. Arrays are (R, 4), or (R, 5) with the score last.
         image_ids: the image list; where the file does not name its images they are taken in this order. Images beside it are left out.
         boxes: name of the boxes in a ``.mat``; None tries those of ``BOXES``.
-        images: name of the image names; None tries those of ``IMAGES``.
-        scores: name of the scores; None tries those of ``SCORES``.
+        images: name of the list of image names in a ``.mat``; None tries those of ``IMAGES``.
+        scores: name of the scores in a ``.mat``; None tries those of ``SCORES``.
 
     Raises:
         FileNotFoundError: no such file, or a folder without a file for some images.

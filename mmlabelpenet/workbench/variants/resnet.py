@@ -103,7 +103,7 @@ class ResNetC5(FixedNorms, Tail):
         self.complete(1024, 2048, aspp, with_input, frozen)
 
     def levels(self, x: Tensor) -> list[Tensor]:
-        """C4 (N, 1024, h, w) and the map behind each block of C5 (N, 2048, h, w), of C4."""
+        """C4 itself (N, 1024, h, w), then the output of each block of C5 (N, 2048, h, w)."""
         maps = [x]
         for block in self.layer4:
             maps.append(block(maps[-1]))
