@@ -97,3 +97,11 @@ def test_a_cache_goes_on_from_its_state(tmp_path):
 def test_an_interval_below_one_is_refused():
     with pytest.raises(ValueError, match='at least 1, got 0'):
         LabelCache(0)
+
+
+def test_masks_come_back_whose_pixels_do_not_fill_whole_bytes():
+    first, second, size = LabelCache(3), LabelCache(3), (21, 31)
+    first.keep('detection', sample(size=size), labels(size))
+    second.load_state_dict(first.state_dict())
+    found = second.recall('detection', sample(size=size))
+    assert np.array_equal(found.masks.masks, labels(size).masks.masks) and torch.equal(found.bboxes, labels(size).bboxes)

@@ -226,6 +226,19 @@ def test_the_area_is_that_of_the_box_where_it_is_missing(tmp_path):
     assert devkit.class_mask('a').max() == 1 and len(devkit.instance_masks('a').masks) == 1
 
 
+def test_of_objects_without_an_area_the_one_of_the_smaller_box_is_seen(tmp_path):
+    made(tmp_path, ['a.jpg', 'b.jpg'])
+    path = tmp_path / 'annotations/instances_val.json'
+    content = json.loads(path.read_text())
+    boxes = ([0, 0, 10, 4], [0, 0, 5, 6])  # of 40 and 30 pixels
+    for note, (x, y, w, h) in zip(content['annotations'], boxes, strict=True):
+        note |= dict(image_id=0, bbox=[x, y, w, h], segmentation=square(x, y, x + w, y + h))
+    for notes in (content['annotations'], content['annotations'][::-1]):
+        path.write_text(json.dumps(content | dict(annotations=notes)))
+        painted = COCODevkit(tmp_path, ('cat', 'dog')).class_mask('a')
+        assert painted[2, 2] == 2 and painted[2, 8] == 1
+
+
 @pytest.mark.parametrize('segmentation', [None, []])
 def test_an_image_with_a_box_alone_has_no_masks_to_score(tmp_path, segmentation):
     devkit, _ = made(tmp_path, ['a.jpg'], segmentation=segmentation)

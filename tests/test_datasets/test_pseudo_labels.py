@@ -44,6 +44,7 @@ def test_what_was_written_is_read(tmp_path):
             assert instance['bbox'] == pytest.approx(expected.bboxes[k].tolist(), abs=1e-5)
             assert instance['bbox_label'] == expected.labels[k] and instance['weight'] == pytest.approx(expected.weights[k].item())
             np.testing.assert_array_equal(coco_mask.decode(instance['mask']), expected.masks.masks[k])
+            assert instance['ignore_flag'] == 0  # mmdet's steps ask for it
 
 
 def test_crowds_and_labels_without_an_area_in_their_image_are_left_out_of_a_store_that_holds_some(tmp_path, monkeypatch):
