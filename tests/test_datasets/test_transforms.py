@@ -6,7 +6,7 @@ import torch
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 
-from mmlabelpenet.datasets.transforms import PackTagInputs
+from mmlabelpenet.datasets.transforms import PackTagInputs, ProposalBroadcaster
 
 
 def results(**kwargs):
@@ -66,6 +66,14 @@ def test_fields_have_the_types_of_the_contract_whatever_the_steps_before_gave():
     pseudo = sample.pseudo_instances
     assert [pseudo[name].dtype for name in ('bboxes', 'labels', 'weights')] == [torch.float32, torch.int64, torch.float32]
     assert pseudo.masks.masks.dtype == np.uint8
+
+
+def test_steps_move_proposals_apart_from_the_labels_of_the_image():
+    data = dict(results(**LABELLED), proposals=HorizontalBoxes(torch.tensor([[0.0, 0, 4, 4], [1, 1, 5, 5]])))
+    labelled, proposed = ProposalBroadcaster(transforms=[])._process_input(data)
+    assert labelled is data and proposed['gt_bboxes_labels'].tolist() == [0, 1] and proposed['img_id'] == 'a'
+    assert {key for key in proposed if key.startswith('gt_')} == {'gt_bboxes', 'gt_bboxes_labels'}
+    assert proposed['img'] is not data['img'] and torch.equal(proposed['gt_bboxes'].tensor, data['proposals'].tensor)
 
 
 def test_an_image_without_classes_or_tags_packs():

@@ -105,6 +105,8 @@ def test_an_op_that_is_not_served_names_itself_when_called():
 
     with pytest.raises(NotImplementedError, match='deform_conv_forward'):
         deform_conv2d(torch.ones(1, 1, 5, 5), torch.zeros(1, 18, 3, 3), torch.ones(1, 1, 3, 3))
+    extension = importlib.import_module(ops.EXTENSION)
+    assert extension.__name__ == ops.EXTENSION and not hasattr(extension, '__path__')
 
 
 @pytest.mark.skipif(compiled_extension() is not None, reason='mmcv has its compiled extension')
