@@ -1,6 +1,7 @@
 """Test Label-PEnet: python tools/test.py CONFIG CHECKPOINT [--stage STAGE] [--corloc] [--tta] [--out FILE] [--dump FILE.json]."""
 
 import argparse
+import gc
 import os
 
 from mmlabelpenet.mmdet_words import FLAGS
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis.config import default_work_dir
     from mmlabelpenet.evaluation import text_table
 
+    gc.freeze()  # mmengine has the garbage collector visit all objects for each data set: what was imported is no garbage
     config = load_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or f'{default_work_dir(config)}/test'
     config.launcher = args.launcher

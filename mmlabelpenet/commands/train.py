@@ -1,6 +1,7 @@
 """Train Label-PEnet: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--cfg-options KEY=VALUE ...]."""
 
 import argparse
+import gc
 import os
 import sys
 
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis import load_config, train
     from mmlabelpenet.apis.config import default_work_dir
 
+    gc.freeze()  # mmengine has the garbage collector visit all objects for each data set: what was imported is no garbage
     config = load_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or default_work_dir(config)
     config.launcher = args.launcher
