@@ -7,6 +7,7 @@ import toy
 from mmlabelpenet.calibration import MaskAggregation, ProposalCalibration
 from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.datasets.label_schema import LineInstance, Side, Weight
+from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from mmlabelpenet.engine.phases import Phase
 from mmlabelpenet.evaluation.scoring import Settings
@@ -19,6 +20,10 @@ from mmlabelpenet.schema import Size, convert
 
 def roi_head(chunk):
     return MODELS.build(dict(toy.stage_config('classification')['roi_head'], chunk=chunk))
+
+
+def images(**option):
+    return VOCTags('unused', 'unused', pipeline=toy.pipelines()[0], lazy_init=True, **option)
 
 
 def instance(label):
@@ -42,6 +47,9 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'side': (lambda v: convert(v, Side, 'malformed'), [0, 1_000_000], [-1, 1_000_001], 'malformed'),
     'size': (lambda v: convert(v, Size, 'malformed'), [1, 1_000_000], [0, 1_000_001], 'malformed'),
     'label': (lambda v: convert(instance(v), LineInstance, 'malformed'), [0], [-1], 'malformed'),
+    'max_proposals of images': (lambda v: images(max_proposals=v), [None, 1], [0], 'max_proposals is at least 1'),
+    'min_proposal_area': (lambda v: images(min_proposal_area=v), [0, 1], [-0.1, 1.1], 'a share from 0 to 1'),
+    'max_bad_images': (lambda v: images(max_bad_images=v), [0], [-1], 'max_bad_images at least 0'),
     'limit': (lambda v: thin_proposals(np.array([[0, 0, 4, 4]], np.float32), v), [1], [0], 'At least 1 proposal'),
 }
 

@@ -190,7 +190,7 @@ class AttentionGenerator(LabelGenerator):
         scores = class_scores.new_tensor([found.score for found in objects])
         if self.weights == 'one' or len(scores) == 0:
             return torch.ones_like(scores)
-        return (scores / scores.max().clamp(min=1e-6)).clamp(1e-6, 1)
+        return (scores / scores.max().clamp(min=1e-6)).clamp(min=1e-6)
 
 
 @LABEL_GENERATORS.register_module()

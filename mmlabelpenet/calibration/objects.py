@@ -81,7 +81,7 @@ def _owners(overlaps: Tensor, kept: Tensor, nms_thr: float) -> Tensor:
 
 def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[FoundObject]:
     """Leave out objects that a better-scored one of another class overlaps by more than ``max_overlap``."""
-    if not found or max_overlap >= 1:
+    if not found:
         return found
     bboxes = torch.stack([item.bbox for item in found])
     overlap = bbox_overlaps(bboxes, bboxes)

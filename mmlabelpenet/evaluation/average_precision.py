@@ -68,7 +68,7 @@ def average_precision(right: NDArray, num_objects: int, mode: str = 'area') -> f
     if mode == 'area':
         return float(np.sum(envelope) / num_objects)
     points = _ELEVEN if mode == '11point' else _HUNDRED_ONE
-    reached = np.searchsorted(recall, points, side='left')
+    reached = np.searchsorted(recall, points)
     return float(np.sum(envelope[reached[reached < len(envelope)]]) / len(points))
 
 

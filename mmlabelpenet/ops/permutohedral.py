@@ -161,10 +161,10 @@ def _vertex_keys(corner: Tensor, order: Tensor, groups: Tensor | None) -> tuple[
 def _sort(keys: Tensor) -> tuple[Tensor, Tensor]:
     """Each row in ascending order, and where its values were, int64; equal values keep their order."""
     if keys.device.type != 'cpu':
-        return torch.sort(keys, dim=1, stable=True)
+        return torch.sort(keys, stable=True)
     bits = keys.shape[1].bit_length()
     packed = (keys << bits) | torch.arange(keys.shape[1])
-    packed = torch.from_numpy(np.sort(packed.numpy(), axis=1))  # vectorised, six times as fast as torch's sort with indices
+    packed = torch.from_numpy(np.sort(packed.numpy()))  # vectorised, six times as fast as torch's sort with indices
     return packed >> bits, packed & ((1 << bits) - 1)
 
 

@@ -127,7 +127,7 @@ def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) ->
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
-    return np.lexsort((boxes[:, 3], boxes[:, 2], boxes[:, 1], boxes[:, 0], mixed, -np.asarray(scores)))
+    return np.lexsort((mixed, -np.asarray(scores)))
 
 
 def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float32]:

@@ -35,6 +35,11 @@ def test_pasting_equals_a_slow_loop_over_boxes(seed):
     torch.testing.assert_close(paste_attention(maps, bboxes, (20, 31)), slow_paste(maps, bboxes, (20, 31)), atol=1e-5, rtol=1e-5)
 
 
+def test_a_box_of_one_pixel_takes_the_middle_of_its_map():
+    grid = torch.tensor([[[1.0, 2], [3, 8]]])
+    assert paste_attention(grid, torch.tensor([[1.0, 1, 2, 2]]), (3, 3)).tolist() == [[0, 0, 0], [0, 3.5, 0], [0, 0, 0]]
+
+
 def test_pasting_equals_opencvs_resize():
     torch.manual_seed(0)
     grid = torch.rand(7, 7)

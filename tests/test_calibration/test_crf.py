@@ -134,6 +134,21 @@ def test_the_field_is_never_larger_than_max_size_and_its_kernels_shrink_with_it(
     assert (small[:, :49] == 0).all() and (small[:, 52:] == 1).all()
 
 
+@pytest.mark.parametrize(
+    ('size', 'max_size', 'small'), [((1, 60), 3, (1, 3)), ((60, 1), 3, (3, 1)), ((30, 20), 30, (30, 20)), ((9, 6), 3, (3, 2))]
+)
+def test_a_thin_image_keeps_a_row_and_a_column_in_the_field(size, max_size, small):
+    assert DenseCRF(max_size=max_size)._field_size((*size, 3), (2, *size)) == (size, small, min(1, max_size / max(size)))
+
+
+@pytest.mark.parametrize('size', [(30, 20), (20, 30), (30, 60), (60, 90)])
+@pytest.mark.parametrize('shape', [(40, 60, 3), (60, 40)])
+def test_arrays_shrink_by_means_over_areas_and_grow_linearly(shape, size):
+    array = np.random.default_rng(0).random(shape, np.float32)
+    way = cv2.INTER_AREA if size[0] < shape[1] else cv2.INTER_LINEAR
+    np.testing.assert_array_equal(crf_module._resize(array, size), cv2.resize(array, size, interpolation=way))
+
+
 @pytest.mark.parametrize('labels', [1, 2, 3, 8])
 @pytest.mark.parametrize('settings', ['deeplab', 'small', dict(max_size=100), dict(max_size=100, bilateral_rgb=4, bilateral_xy=20)])
 def test_both_backends_give_the_same_masks(labels, settings):

@@ -1,6 +1,7 @@
 """Label generators."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -233,6 +234,20 @@ def test_weights_are_class_scores_relative_scores_or_one(scene):
         objects = find_objects(candidates[i], sample.gt_image_labels.onehot.nonzero().flatten().tolist())
         scores = torch.tensor([found.score for found in objects])
         torch.testing.assert_close(relative[i].weights, (scores / scores.max()).clamp(min=1e-6))
+
+
+@pytest.mark.parametrize(
+    ('scores', 'weights'), [([], []), ([0.2], [1]), ([0.5, 0.25, -1], [1, 0.5, 1e-6]), ([-2, -1], [1e-6, 1e-6]), ([1e-7, 2e-7], [0.1, 0.2])]
+)
+def test_relative_scores_are_weights_above_zero_whatever_the_scores(scores, weights):
+    objects = [SimpleNamespace(score=score) for score in scores]
+    found = ProposalCalibration(weights='score')._weigh(objects, torch.ones(len(scores)))
+    torch.testing.assert_close(found, torch.tensor(weights, dtype=torch.float32))
+
+
+def test_class_scores_are_weights_in_their_range():
+    found = ProposalCalibration()._weigh([], torch.tensor([0.0, 1e-6, 0.5, 1.0, 1.5]))
+    torch.testing.assert_close(found, torch.tensor([1e-6, 1e-6, 0.5, 1, 1]))
 
 
 def test_without_a_crf_the_strongest_map_wins(scene):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.calibration.objects import find_objects, largest_component, mask_bbox
+from mmlabelpenet.calibration.objects import find_objects, inside_box, largest_component, mask_bbox, window
 
 
 def candidates_of(bboxes, scores):
@@ -65,6 +65,8 @@ def test_the_best_object_of_a_tag_is_kept_however_low_its_score():
 def test_equal_scores_keep_the_order_of_the_proposals():
     found = find_objects(candidates_of([[0, 0, 9, 9], [0, 0, 9, 8], [20, 20, 30, 30]], [[0.5]] * 3), [0])
     assert [o.best for o in found] == [0, 2]
+    many = torch.arange(500.0)[:, None] * 10 + torch.tensor([0.0, 0, 9, 9])
+    assert [o.best for o in find_objects(candidates_of(many, torch.full((500, 1), 0.5)), [0], max_candidates=400)] == [*range(400)]
 
 
 def test_without_proposals_or_tags_nothing_is_found():
@@ -137,3 +139,22 @@ def test_of_two_classes_on_one_object_the_better_stays():
     assert [(item.label, item.best) for item in both] == [(0, 0), (1, 1), (1, 2)]
     assert [(item.label, item.best) for item in single] == [(0, 0), (1, 2)]
     assert [item.label for item in find_objects(candidates[:2], [0, 1], max_overlap=0.5)] == [0]
+
+
+@pytest.mark.parametrize(
+    ('box', 'rows', 'columns'),
+    [
+        ((-9, -8, -2, -1), (0, 0), (0, 0)),
+        ((40, 50, 60, 70), (50, 20), (40, 30)),
+        ((-1.5, -2.5, 90, 99), (0, 20), (0, 30)),
+        ((3, 4, 5, 8), (4, 8), (3, 5)),
+    ],
+)
+def test_a_window_ends_at_the_border_also_for_a_box_beyond_it(box, rows, columns):
+    assert window((20, 30), box) == (slice(*rows), slice(*columns))
+    assert inside_box((20, 30), box).sum() == max(0, rows[1] - rows[0]) * max(0, columns[1] - columns[0])
+
+
+def test_a_margin_is_a_share_of_each_side():
+    assert window((100, 100), (20, 40, 30, 80), 0.5) == (slice(20, 100), slice(15, 35))
+    assert inside_box((100, 100), (20, 40, 30, 80), 0.5).sum() == 80 * 20

@@ -10,7 +10,23 @@ import pytest
 from mmlabelpenet.formats import file_names
 from mmlabelpenet.formats.file_names import below, checked_name
 
-REFUSED = ['/etc/passwd', '../a.jpg', 'a/../../b.jpg', '..', '.', '', 'a\0.jpg', 'a\nb', 'a ', '\ud800.jpg', 7, None, ['a']]
+REFUSED = [
+    '/etc/passwd',
+    '../a.jpg',
+    'a/../../b.jpg',
+    '..',
+    '.',
+    '',
+    'a\0.jpg',
+    'a\nb',
+    'a\x1fb',
+    'a\x7f',
+    'a ',
+    '\ud800.jpg',
+    7,
+    None,
+    ['a'],
+]
 KEPT = ['a.jpg', 'day/a b.jpg', '...', 'a..b.jpg', ' a', '{{$HOME}}', 'a;b', 'C:\\x', '\udce4.jpg']  # the last is not UTF-8
 
 

@@ -7,7 +7,18 @@ from fuzzing import png
 from PIL import Image
 
 from mmlabelpenet.datasets.transforms import LoadImageFromFile
-from mmlabelpenet.formats.images import image_size, is_plain, list_images, misnamed_images, read_image, read_rgb, shrink, unusable
+from mmlabelpenet.formats.images import (
+    image_size,
+    is_plain,
+    is_transparent,
+    list_images,
+    misnamed_images,
+    read_image,
+    read_indices,
+    read_rgb,
+    shrink,
+    unusable,
+)
 from mmlabelpenet.workbench.exports.images import jpeg_bytes
 
 
@@ -37,7 +48,7 @@ def test_plain_files_give_the_pixels_that_training_reads(tmp_path, scene):
 
 
 @pytest.mark.parametrize('name', ['a.jpg', 'a.png', 'a.tif', 'a.webp'])
-@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('orientation', range(9))
 def test_images_are_turned_upright(tmp_path, scene, orientation, name):
     turns = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM}
     turns |= {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270}
@@ -48,7 +59,7 @@ def test_images_are_turned_upright(tmp_path, scene, orientation, name):
     stored.save(tmp_path / name, exif=exif, quality=95)
     assert near(read_rgb(tmp_path / name), scene) and near(read_image(tmp_path / name)[..., ::-1], scene)
     assert image_size(tmp_path / name) == scene.shape[:2]
-    assert is_plain(tmp_path / name) == (orientation == 1 and name in ('a.jpg', 'a.png'))
+    assert is_plain(tmp_path / name) == (orientation < 2 and name in ('a.jpg', 'a.png'))
 
 
 def test_grey_images_have_three_equal_channels(tmp_path, scene):
@@ -112,6 +123,14 @@ def test_one_pixel_is_an_error_that_tells_the_least_size(tmp_path):
     Image.new('RGB', (1, 1)).save(tmp_path / 'dot.png')
     with pytest.raises(ValueError, match=r"dot.png' has 1 x 1 pixels .* at least 16"):
         read_rgb(tmp_path / 'dot.png')
+
+
+def test_readers_that_need_no_least_size_read_one_pixel(tmp_path):
+    Image.new('RGBA', (1, 1), (7, 8, 9, 255)).save(tmp_path / 'a', 'PNG')
+    Image.new('L', (1, 1), 5).save(tmp_path / 'b.png')
+    assert read_image(tmp_path / 'a').tolist() == [[[9, 8, 7]]] and is_transparent(tmp_path / 'a')
+    assert misnamed_images(tmp_path) == [tmp_path / 'a']
+    assert read_indices(tmp_path / 'b.png').tolist() == [[5]] and read_image(tmp_path / 'b.png').tolist() == [[[5, 5, 5]]]
 
 
 def test_an_image_of_108_megapixels_is_read_and_reduced(tmp_path):

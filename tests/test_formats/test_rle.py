@@ -115,6 +115,19 @@ def test_numbers_of_counts_end_where_their_longest_ends(counts, message):
         assert len(decode_counts(counts)) == 1
 
 
+@pytest.mark.parametrize('numbers', [0, 4, 5, 7])
+def test_a_polygon_is_three_or_more_pairs(numbers):
+    assert len(checked_segmentation([[1] * 6, [1] * 8], (4, 5))) == 2
+    with pytest.raises(ValueError, match='three or more pairs'):
+        checked_segmentation([[1] * 6, [1] * numbers], (4, 5))
+
+
+def test_a_mask_may_have_as_many_pixels_as_an_image():
+    assert checked_rle({'size': [10_000, 17_800], 'counts': [178_000_000]}, (10_000, 17_800))['size'] == [10_000, 17_800]
+    with pytest.raises(ValueError, match='178000001 pixels .* has more than 178 megapixels'):
+        checked_rle({'size': [1, 178_000_001], 'counts': [178_000_001]}, (1, 178_000_001))
+
+
 def test_corners_may_lie_as_far_off_as_twice_the_image():
     assert checked_segmentation([[0, 0, 60, 0, 60, -60]], (20, 30)) == [[0, 0, 60, 0, 60, -60]]
     with pytest.raises(ValueError, match='a corner far from its image'):

@@ -192,6 +192,13 @@ def test_an_overlap_of_just_the_threshold_lowers_a_score(method, score):
     assert dets[:, 4].tolist() == ([1.0] if score is None else [1.0, score])
 
 
+def test_a_score_of_just_the_least_one_stays():
+    from mmcv.ops import soft_nms
+
+    boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 2]])
+    assert [len(soft_nms(boxes, torch.tensor([1.0, 0.5]), 0.3, min_score=least, method='linear')[1]) for least in (0.25, 0.26)] == [2, 1]
+
+
 @pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('aligned', [True, False])
 @pytest.mark.parametrize('sampling_ratio', [0, 2])

@@ -31,6 +31,12 @@ def test_weights_are_made_where_the_rois_are():
     assert bin_weights(*ends, bins=2, samples=2, size=5).shape == (3, 2, 5)
 
 
+def test_samples_on_the_border_are_inside():
+    low, high = torch.tensor([-1.5, 4.5, -2.5, 5.5]), torch.tensor([-0.5, 5.5, -1.5, 6.5])
+    found = bin_weights(low, high, bins=1, samples=1, size=5)  # at -1, 5, -2 and 6
+    assert found[:, 0].tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0] * 5, [0] * 5]
+
+
 def test_products_take_the_kernels_place_for_small_maps_alone(rois, monkeypatch):
     calls = []
     monkeypatch.setattr(torchvision_kernels, 'roi_align_gradient', lambda *args: calls.append(1) or roi_align_gradient(*args))
