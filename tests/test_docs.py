@@ -233,7 +233,8 @@ def test_the_choices_tell_the_numbers_of_the_cpu_size_models():
     grid = model.stages.classification.detector.roi_head.bbox_roi_extractor.roi_layer
     for fact in (
         f'{", ".join(str(scale * anchors.strides[0]) for scale in anchors.scales)} pixels',
-        f'{train.rcnn.sampler.num} of {train.rpn_proposal.max_per_img} in training, {test.rpn.max_per_img} to {test.rcnn.max_per_img} at test time',
+        f'{train.rcnn.sampler.num} of {train.rpn_proposal.max_per_img} in training, '
+        f'{test.rpn.max_per_img} to {test.rcnn.max_per_img} at test time',
         f'two layers of {roi_head.bbox_head.fc_out_channels}, two mask convolutions of {roi_head.mask_head.conv_out_channels}',
         f'{grid.type}, {grid.output_size}×{grid.output_size}, with',
         f'a score of at least {model.test_cfg.min_score}',
