@@ -36,7 +36,7 @@ PARTS = (
     'files', 'processes', 'registry', 'schema', 'structures', 'tensor_files', 'timing', 'utils', 'workers',
 )  # fmt: skip
 PRELOADED = (
-    'torch', 'torchvision', 'cv2', 'mmengine.runner', 'mmcv', 'mmcv.ops', 'mmdet.models', 'mmdet.datasets', 'scipy.io', 'pandas',
+    'torch', 'torchvision', 'cv2', 'mmengine.runner', 'mmcv', 'mmcv.ops', 'mmdet.models', 'mmdet.datasets', 'scipy.io',
 )  # fmt: skip
 QUIET = ('-q', '-p', 'no:cacheprovider')
 WAITING = 120  # seconds without work: a deadlock

@@ -56,6 +56,7 @@ class Loaded:
 
     def __init__(self) -> None:
         self.functions, self.caches = defaultdict(list), []
+        gc.unfreeze()  # what conftest.py has frozen is not among the objects
         for each in gc.get_objects():
             if isinstance(each, FunctionType):
                 self.functions[each.__code__.co_filename, each.__code__.co_qualname].append(each)
