@@ -127,3 +127,24 @@ def test_what_scripts_import_from_the_package_exists():
     for module, name in sorted(named):
         if not hasattr(importlib.import_module(module), name):
             importlib.import_module(f'{module}.{name}')  # a module of a package
+
+
+def opens_text(node):
+    """Whether a call reads or writes text with the encoding of the locale."""
+    if not isinstance(node, ast.Call) or any(keyword.arg == 'encoding' for keyword in node.keywords):
+        return False
+    own, name = isinstance(node.func, ast.Name), getattr(node.func, 'attr', getattr(node.func, 'id', ''))
+    modes = node.args[1:] if own else node.args
+    text = all(isinstance(mode, ast.Constant) and re.fullmatch('[rwax][+]?', str(mode.value)) for mode in modes)
+    return name in ('read_text', 'write_text') and not own or name == 'open' and text and (own or bool(modes))
+
+
+@pytest.mark.parametrize('folder', ['mmlabelpenet', 'tools'])
+def test_texts_are_utf_8_whatever_the_locale(folder):
+    calls = [
+        f'{path}:{node.lineno}: {ast.unparse(node)}'
+        for path in (ROOT / folder).rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if opens_text(node)
+    ]
+    assert calls == []

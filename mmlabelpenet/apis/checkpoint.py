@@ -125,7 +125,7 @@ def is_plain(value: object) -> bool:
 def noted_checkpoint(work_dir: str | Path) -> Path | None:
     """The checkpoint of a work dir that its file ``last_checkpoint`` names, be it there or not; None where it names none."""
     note = Path(work_dir, 'last_checkpoint')
-    lines = note.read_text(errors='replace').split('\n') if note.is_file() else ['']
+    lines = note.read_text(encoding='utf-8', errors='replace').split('\n') if note.is_file() else ['']
     name = Path(lines[0].strip()).name
     return Path(work_dir, name) if name else None
 

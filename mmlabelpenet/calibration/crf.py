@@ -73,7 +73,7 @@ class DenseCRF:
         >>> DenseCRF()(image, guess)[0].tolist()
         [0, 0, 0, 0, 1, 1, 1, 1]
         """
-        return self.batch(*([torch.from_numpy(np.array(values, order='C'))] for values in (image, attention)))[0].numpy()
+        return self.batch(*([torch.from_numpy(np.array(values))] for values in (image, attention)))[0].numpy()
 
     @torch.no_grad()
     def batch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:

@@ -98,7 +98,7 @@ def mean_per_class(values: NDArray, labels: NDArray, num_classes: int, weights: 
     >>> mean_per_class(np.array([0.2, 0.6]), np.array([0, 0]), num_classes=2).tolist()
     [0.4, nan]
     """
-    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights)
     labels = np.asarray(labels, dtype=np.int64)
     totals = np.bincount(labels, weights=np.asarray(values) * weights, minlength=num_classes)
     return shares(totals, np.bincount(labels, weights=weights, minlength=num_classes))

@@ -54,8 +54,10 @@ def _copy(devkit: VOCImages, ids: Sequence[str], out: Path) -> None:
 
 
 def _write_lists(folder: Path, split: str, parts: Sequence[tuple[VOCImages, Sequence[str]]]) -> None:
-    (folder / f'{split}.txt').write_text(''.join(f'{image_id}\n' for _, ids in parts for image_id in ids))
+    (folder / f'{split}.txt').write_text(''.join(f'{image_id}\n' for _, ids in parts for image_id in ids), encoding='utf-8')
     for name in VOC_CLASSES:
         sources = [devkit.data_root / 'ImageSets/Main' / f'{name}_{split}.txt' for devkit, _ in parts]
         if all(source.is_file() for source in sources):
-            (folder / f'{name}_{split}.txt').write_text(''.join(source.read_text().rstrip('\n') + '\n' for source in sources))
+            (folder / f'{name}_{split}.txt').write_text(
+                ''.join(source.read_text(encoding='utf-8').rstrip('\n') + '\n' for source in sources), encoding='utf-8'
+            )

@@ -192,11 +192,11 @@ def test_one_label_or_one_pixel_is_enough(crf):
     assert crf(max_size=3)(image[:1], attention[:, :1]).shape == (1, 60)
 
 
-@pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize('dtype', [np.uint8, np.float16, np.float32, np.float64])
 def test_attention_may_have_any_precision_and_arrays_any_layout(crf, dtype):
     image, attention = two_halves()
     expected = crf(max_size=30)(image, attention)
-    image, attention = np.asfortranarray(image[:, ::-1]), attention[:, :, ::-1].astype(dtype)
+    image, attention = np.asfortranarray(image[:, ::-1]), (100 * attention[:, :, ::-1]).astype(dtype)
     image.flags.writeable = attention.flags.writeable = False
     np.testing.assert_array_equal(crf(max_size=30)(image, attention)[:, ::-1], expected)
 

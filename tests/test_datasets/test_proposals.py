@@ -227,6 +227,8 @@ def test_the_stored_file_is_what_is_written_today(tmp_path):
     written, stored = (ZipFile(path) for path in (tmp_path / 'p.npz', DATA / 'proposals_format2.npz'))
     assert written.namelist() == stored.namelist()  # headers differ between versions of Python
     assert all(written.read(name) == stored.read(name) for name in stored.namelist())
+    first, second = (ProposalFile(DATA / f'proposals_format{number}.npz') for number in (1, 2))
+    assert [*map(first.digest, first.image_ids)] == [*map(second.digest, first.image_ids)]
 
 
 def test_scores_of_one_are_not_stored_and_read_as_one(tmp_path):

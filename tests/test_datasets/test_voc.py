@@ -389,6 +389,11 @@ def test_the_highest_value_of_8_bits_is_void_however_many_classes_there_are(root
     assert VOCDevkit(root, [f'c{k}' for k in range(257)]).class_mask('a').tolist() == [[0, 1, 254, 65535]]
 
 
+def test_the_index_of_the_last_class_is_not_beyond_them(root):
+    save_indices(root / 'SegmentationClass/a.png', [[len(VOC_CLASSES), 0]])
+    assert VOCDevkit(root, VOC_CLASSES[-1:]).class_mask('a').tolist() == [[1, 0]]
+
+
 def test_images_without_masks_say_so(root):
     devkit = VOCDevkit(root, CLASSES)
     assert devkit.instance_masks('b') is None

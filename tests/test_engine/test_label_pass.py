@@ -11,7 +11,7 @@ import torch
 import toy
 from training import count_labelled, killed, train
 
-from mmlabelpenet.datasets.label_writer import differences
+from mmlabelpenet.datasets.label_writer import PseudoLabelWriter, differences
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.engine import label_pass
@@ -292,6 +292,20 @@ def test_an_unreadable_image_gets_no_label_where_it_may_be_passed_over_and_stops
     assert len(store) == 6 and store.instances(images(root)[2].stem) == [] and len(store.content['annotations']) >= 5
     with pytest.raises(ValueError, match=f'(?s){images(root)[2]} cannot be read.*max_bad_images'):
         train(root, tmp_path / 'again', phases=[('classification', 6)])
+
+
+@pytest.mark.parametrize('allowed', [1, 2])
+def test_what_could_not_be_read_has_the_size_of_its_proposals_where_that_is_known_and_no_label(tmp_path, allowed):
+    infos = [dict(img_id='a', img_path='in/a.jpg', proposal_image_size=(3, 4)), dict(img_id='b', img_path='in/b.jpg')]
+    writer = PseudoLabelWriter(tmp_path / 'a.json', {})
+    label_pass.add_unreadable(writer, SimpleNamespace(max_bad_images=allowed, get_data_info=infos.__getitem__), ['a', 'b'])
+    if allowed == 1:
+        with pytest.raises(ValueError, match="2 images have no pseudo labels, the first is 'a'"):
+            writer.finish(['a', 'b'], ('cat',))
+    else:
+        store = writer.finish(['a', 'b'], ('cat',))
+        assert [store.size(name) for name in 'ab'] == [(3, 4), (0, 0)] and store.num_instances == 0
+        assert [image['file_name'] for image in store.content['images']] == ['a.jpg', 'b.jpg'] and not store.file_hashes
 
 
 def test_training_on_labels_of_images_that_have_changed_is_refused(root, tmp_path):

@@ -51,6 +51,12 @@ def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy
     torch.testing.assert_close(first.float(), toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
 
 
+def test_maps_have_the_precision_of_the_cache_also_in_mixed_precision(toy_net, image, tmp_path):
+    with torch.autocast('cpu'):
+        _, found = shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    assert torch.equal(found, toy_net.backbone(image)[-1].half())
+
+
 @pytest.mark.parametrize(('lacking', 'stored'), [(0, 1), (1, 0)])
 def test_a_map_that_fills_the_room_is_stored(toy_net, image, tmp_path, lacking, stored):
     size = 2 * toy_net.backbone(image)[-1].numel()  # bytes

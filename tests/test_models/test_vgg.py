@@ -33,6 +33,11 @@ def test_relu5_3_has_stride_eight_and_is_not_negative():
     assert relu5_3.min() >= 0 and relu5_3.max() > 0
 
 
+def test_the_shared_part_says_the_channels_and_the_stride_of_its_map():
+    (found,) = VGG16C4()(torch.rand(1, 3, 64, 48))
+    assert VGG16C4.out_channels == (found.shape[1],) and (VGG16C4.out_stride * found.shape[2], 6) == (64, found.shape[3])
+
+
 def test_conv5_is_dilated():
     tail = VGG16Tail()
     assert [getattr(tail, f'conv5_{i}').dilation for i in (1, 2, 3)] == [(2, 2)] * 3

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import torchvision.ops as tv
+from devices import elsewhere
 
 import mmlabelpenet
 from mmlabelpenet import ops
@@ -190,6 +191,19 @@ def test_an_overlap_of_just_the_threshold_lowers_a_score(method, score):
     boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 2]])
     dets, _ = soft_nms(boxes, torch.tensor([1.0, 0.5]), 0.5, min_score=0.001, method=method)
     assert dets[:, 4].tolist() == ([1.0] if score is None else [1.0, score])
+
+
+@elsewhere
+@pytest.mark.parametrize('count', [0, 8])
+def test_soft_nms_stays_on_the_device(device, count):
+    boxes, scores = random_boxes(count, 5), torch.rand(count, generator=torch.Generator().manual_seed(5))
+    found = []
+    for place in ('cpu', device):
+        dets = torch.zeros(count, 5, device=place)
+        kept = torchvision_kernels.softnms(boxes.to(place), scores.to(place), dets, 0.3, 0.5, 0.05, 1, 0)
+        assert kept.device.type == place
+        found.append((kept.tolist(), dets.tolist()))
+    assert found[0] == found[1]
 
 
 def test_a_score_of_just_the_least_one_stays():

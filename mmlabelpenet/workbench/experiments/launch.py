@@ -104,7 +104,7 @@ def last_error(log: Path) -> str:
 
     Errors of the processes come before what torchrun says of how they ended.
     """
-    text = log.read_text(errors='replace') if log.is_file() else ''
+    text = log.read_text(encoding='utf-8', errors='replace') if log.is_file() else ''
     output = re.split(r'^\$ .*$', text, flags=re.MULTILINE)[-1]
     lines = [line for line in output.splitlines() if line.strip()]
     for pattern in (_ERROR, _ENDED):

@@ -137,5 +137,5 @@ def peak_memory() -> int:
         return torch.cuda.max_memory_allocated()
     status = Path('/proc/self/status')
     if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith('VmHWM'))
+        return next(int(line.split()[1]) * 1024 for line in status.read_text(encoding='utf-8').splitlines() if line.startswith('VmHWM'))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -59,7 +59,7 @@ def _process() -> ProcessPoolExecutor:
 
 def _start(parent: int) -> None:
     end_with(parent)
-    used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+    used = int(Path('/proc/self/statm').read_text(encoding='utf-8').split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 

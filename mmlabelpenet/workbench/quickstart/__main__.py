@@ -144,7 +144,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     steps.run('test', tested, [metrics], [*action, *words({'default_hooks.logger.interval': 50} | plan.data_options)])
     report = work / 'report.html'
     steps.run('report', [file_hash(metrics), file_hash(checkpoint)], [report], [*tool('analysis_tools/report.py'), str(work)])
-    return json.loads(metrics.read_text())
+    return json.loads(metrics.read_text(encoding='utf-8'))
 
 
 def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> bool:
@@ -184,7 +184,7 @@ def collect_log(work_dir: Path) -> None:
 
     logs = [path for path in run_files(work_dir, '*.log') if path.stem == path.parent.name]
     with atomic_write(work_dir / 'train.log') as file:
-        file.writelines(path.read_text(errors='replace') for path in logs)
+        file.writelines(path.read_text(encoding='utf-8', errors='replace') for path in logs)
 
 
 def parse_args(argv: list[str] | None = None) -> Plan:

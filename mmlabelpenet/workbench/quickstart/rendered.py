@@ -44,7 +44,7 @@ def render_dataset(root: str | os.PathLike[str], settings: RenderSettings | None
     with locked(root), atomic_folder(root) as partial:
         make_folders(partial)
         _write_all(partial, settings)
-        (partial / _MARKER).write_text(json.dumps(_marker(settings), indent=1) + '\n')
+        (partial / _MARKER).write_text(json.dumps(_marker(settings), indent=1) + '\n', encoding='utf-8')
 
 
 def _marker(settings: RenderSettings) -> dict:

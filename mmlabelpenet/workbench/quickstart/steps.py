@@ -88,7 +88,7 @@ def run_command(command: list[str], log: Path) -> None:
     root = str(shipped('tools').parent)  # of a checkout that is not installed
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')])), PYTHONUNBUFFERED='1')
     last: list[str] = []
-    with log.open('a') as file, child(command, env) as process:
+    with log.open('a', encoding='utf-8') as file, child(command, env) as process:
         for line in process.stdout:  # type: ignore[union-attr]
             file.write(line)
             last = [*last[-29:], line]

@@ -24,7 +24,7 @@ def read_scalars(work_dir: str | Path) -> list[dict]:
     """
     lines: dict[int, dict] = {}
     for path in run_files(work_dir, 'vis_data/scalars.json'):
-        for text in path.read_text(errors='replace').splitlines():
+        for text in path.read_text(encoding='utf-8', errors='replace').splitlines():
             try:
                 line = json.loads(text)
             except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ import toy
 from mmengine.hooks import Hook
 from training import train
 
-from mmlabelpenet.engine.hooks.health import parameters_by_part
+from mmlabelpenet.engine.hooks.health import HealthHook, parameters_by_part
 from mmlabelpenet.registry import HOOKS
 
 
@@ -29,6 +29,14 @@ def test_a_bad_gradient_stops_before_the_update_and_names_iteration_phase_stage_
     with pytest.raises(FloatingPointError, match=message):
         train(toy_root, tmp_path, phases=[('classification', 3), ('detection', 3)], hooks=[hook])
     assert len(kept) == 4 and (tmp_path / 'last_checkpoint').read_text().endswith('iter_4.pth')
+
+
+def test_the_message_counts_what_is_not_finite_alone():
+    hook, parameters = HealthHook(), {name: torch.nn.Parameter(torch.zeros(2)) for name in 'abcd'}
+    hook.batch, parameters['a'].grad = None, torch.ones(2)
+    assert r'images [] or those of the other ranks (0 parameters, first none alone)' in hook._message('x', parameters)
+    parameters['c'].grad, parameters['d'].grad = torch.tensor([0.0, float('nan')]), torch.full((2,), float('inf'))
+    assert '(2 parameters, first c)' in hook._message('x', parameters)
 
 
 def test_norms_of_what_trains_are_logged_and_those_of_finished_stages_are_not(toy_root, tmp_path):

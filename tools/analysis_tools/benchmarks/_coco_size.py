@@ -49,7 +49,7 @@ def measure(folder: Path, images: int, step: str) -> dict[str, float]:
 
 def resident() -> int:
     """Memory of this process, in bytes."""
-    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+    return int(Path('/proc/self/statm').read_text(encoding='utf-8').split()[1]) * resource.getpagesize()
 
 
 def records(names: list[str]) -> Iterator[ProposalRecord]:
