@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all, by one process at a time."""
+"""Atomic writing of files and folders, by one process at a time."""
 
 import hashlib
 import os
@@ -17,18 +17,18 @@ from mmlabelpenet.processes import is_alive
 
 _END = '.partial'
 _HERE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]  # process numbers mean something on one machine
-_held: list[Path] = []  # places that this process has locked: what was left there is removed already
+_held: list[Path] = []  # places that this process has locked; leftovers there have been removed
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
-    """Open a file for writing that appears, by renaming, only when the block ends without an error.
+    """Open a file for writing that is renamed to its path only when the block ends without an error.
 
-    What stood at the path stays until then. After an error (a full disk, an interruption) it is as before, and the temporary file
-    beside it is gone; that of a process that was killed goes with the next one that writes the file.
+    An existing file is kept until then. After an error (a full disk, an interruption) it is unchanged, and the temporary file is removed;
+    the temporary file of a killed process is removed by the next process that writes the file.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         mode: 'w' (text, UTF-8) or 'wb'.
 
     Yields:
@@ -56,7 +56,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
         with open(partial, mode, encoding='utf-8' if mode == 'w' else None) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # a disk that is full may say so only now
+            os.fsync(file.fileno())  # a full disk may be reported only now
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -64,13 +64,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
 
 
 def require_file(path: str | os.PathLike[str], otherwise: str = '') -> None:
-    """Refuse a path where no regular file is.
+    """Raise an error unless a path is a regular file.
 
     Args:
-        otherwise: the message where nothing is there; default: that a file is expected.
+        otherwise: the message if nothing is there; default: that a file is expected.
 
     Raises:
-        FileNotFoundError: nothing is there, or something else, such as a folder or the pipe of a shell's ``<(...)``: files are read twice.
+        FileNotFoundError: nothing is there, or something else, such as a folder or a shell's pipe ``<(...)``: files are read twice.
 
     >>> require_file('/dev/null')
     Traceback (most recent call last):
@@ -84,11 +84,11 @@ def require_file(path: str | os.PathLike[str], otherwise: str = '') -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
-    """Make a folder and those that it lies in.
+    """Create a folder and its parents.
 
     Raises:
-        NotADirectoryError: one of them is something else.
-        OSError: it cannot be made.
+        NotADirectoryError: one of them is not a folder.
+        OSError: it cannot be created.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def make_folder(path: str | os.PathLike[str]) -> None:
 
 
 def _what_is_there(path: str | os.PathLike[str]) -> str:
-    """What a path leads to, with an article; empty if nothing is there."""
+    """The kind of file at a path, with an article; empty if nothing is there."""
     if not os.path.exists(path):
         return 'a broken link' if os.path.islink(path) else ''
     mode = os.stat(path).st_mode
@@ -120,13 +120,13 @@ def file_hash(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new folder that appears, by renaming, only when the block ends without an error.
+    """Create a folder that is renamed to its path only when the block ends without an error.
 
     Args:
         path: the folder; it must not exist, or be empty.
 
     Yields:
-        The folder to be filled, beside it.
+        A temporary folder next to it, to be filled.
 
     Raises:
         FileExistsError: the path exists.
@@ -140,7 +140,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['set', 'a.txt']
     """
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-        raise FileExistsError(f'{os.fspath(path)!r} is there already. Remove it or choose another folder.')
+        raise FileExistsError(f'{os.fspath(path)!r} already exists. Remove it or choose another folder.')
     partial = temporary(Path(path))
     try:
         partial.mkdir()
@@ -152,15 +152,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def locked(place: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep every other process from writing a place, and remove what killed processes left half written there.
+    """Lock a place for writing by this process, and remove partial files left there by killed processes.
 
-    The lock is a hidden file beside the place, or in it where the folder around cannot be written. It ends with the process.
+    The lock is a hidden file next to the place, or inside it if the parent folder is not writable. It is released when the process ends.
 
     Args:
         place: a file or a folder, which need not exist yet.
 
     Raises:
-        ValueError: another process holds the place; says which one and since when.
+        ValueError: another process holds the lock; names it and its start time.
         OSError: the lock cannot be written.
 
     >>> from tempfile import TemporaryDirectory
@@ -172,14 +172,14 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     make_folder(place.parent)
     beside = place.is_file() or os.access(place.parent, os.W_OK)
     path = place.with_name(f'.{_cut(place.name)}.lock') if beside else place / '.lock'
-    from filelock import FileLock, Timeout  # not before a command can name it where it is missing
+    from filelock import FileLock, Timeout  # imported late, so that a command can report it if it is missing
 
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         holder = path.read_text(encoding='utf-8', errors='replace') or 'another process'
-        raise ValueError(f'{str(place)!r} is being written by {holder}. Wait until that has ended, or choose another place.') from None
+        raise ValueError(f'{str(place)!r} is being written by {holder}. Wait until it has finished, or choose another place.') from None
     try:
         program = f'{Path(sys.argv[0]).name or "python"} (process {os.getpid()} on {socket.gethostname()})'
         path.write_text(f'{program}, since {datetime.now():%Y-%m-%d %H:%M:%S}', encoding='utf-8')
@@ -189,20 +189,20 @@ def locked(place: str | os.PathLike[str]) -> Iterator[None]:
     finally:
         if place in _held:
             _held.remove(place)
-        path.unlink(missing_ok=True)  # before the release: a process that has opened it meanwhile sees that it is gone
+        path.unlink(missing_ok=True)  # before the release: a process that has opened it in the meantime detects the removal
         lock.release()
 
 
 def locked_by_first_rank(place: str | os.PathLike[str] | None) -> AbstractContextManager[None]:
-    """:func:`locked`, for what several processes of one training or test write together; None locks nothing."""
+    """:func:`locked`, for files that several processes of one training or test write together; None locks nothing."""
     return locked(place) if place is not None and int(os.environ.get('RANK', 0)) == 0 else nullcontext()
 
 
 def remove_partial(place: Path) -> None:
-    """Remove temporary files and folders of :func:`atomic_write` and :func:`atomic_folder` whose process was killed.
+    """Remove temporary files and folders left by killed processes in :func:`atomic_write` and :func:`atomic_folder`.
 
     Args:
-        place: a file or a folder; files beside it with its name, and those in the folder, are looked at.
+        place: a file or a folder; temporary files of its name next to it, and temporary files in the folder, are checked.
     """
     beside = (path for path in place.parent.iterdir() if path.name.startswith(f'.{_cut(place.name)}.'))
     inside = (Path(folder) / name for folder, folders, files in os.walk(place) for name in (*folders, *files))
@@ -214,24 +214,24 @@ def remove_partial(place: Path) -> None:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether a path of :func:`temporary` is that of a process that has ended."""
+    """Whether the process of a path of :func:`temporary` has ended."""
     process = path.name.removesuffix(_END).rpartition('.')[2].partition('-')[0]
     return process.isdigit() and not is_alive(int(process))
 
 
 def temporary(path: Path) -> Path:
-    """A path beside another one, for what is to take its place; :func:`remove_partial` knows it. The folder of both is made."""
+    """A temporary path next to another one, recognised by :func:`remove_partial`; creates the folder."""
     make_folder(path.parent)
     return path.with_name(f'.{_cut(path.name)}.{os.getpid()}-{_HERE}{uuid.uuid4().hex[:8]}{_END}')
 
 
 def _cut(name: str) -> str:
-    """As much of a name as leaves 48 of a file name's 255 bytes for what a temporary file has beside it."""
+    """A name shortened so that 48 of the 255 bytes of a file name remain for the additions of a temporary file."""
     return os.fsencode(name)[: 255 - 48].decode(errors='ignore')
 
 
 def shipped(name: str) -> Path:
-    """A config, a tool or another file that travels with the package: the repository's own in a checkout, else the copy in the wheel.
+    """A config, a tool or another file that is part of the package: from the repository in a checkout, else the copy in the wheel.
 
     Args:
         name: such as ``configs/labelpenet/labelpenet_lite0_rendered.py``, ``tools/train.py`` or ``model-index.yml``.
@@ -243,6 +243,6 @@ def shipped(name: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as people write it: relative to the working folder if it is inside."""
+    """A path for display: relative to the working directory if it is inside."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith('..') else relative

@@ -1,4 +1,4 @@
-"""Steps of MMDetection's pipelines that tags, proposals and pseudo instances cannot follow: what to write instead."""
+"""MMDetection pipeline steps that do not support tags, proposals and pseudo instances, and their replacements."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,57 +6,59 @@ from typing import Any
 from mmcv import transforms as mmcv_transforms
 from mmdet.datasets import transforms as mmdet_transforms
 
-# Steps of mmdet and mmcv that move boxes: proposals follow them inside a ProposalBroadcaster only.
+# Steps of mmdet and mmcv that transform boxes: they transform proposals only inside a ProposalBroadcaster.
 MOVING = (
     'CenterCrop', 'Expand', 'FixScaleResize', 'FixShapeResize', 'RandomAffine', 'RandomChoiceResize', 'RandomCrop', 'RandomFlip',
     'RandomResize', 'RandomShift', 'RandomTranslate', 'Resize', 'ResizeShortestEdge', 'Rotate', 'ShearX', 'ShearY', 'TranslateX',
     'TranslateY',
 )  # fmt: skip
-# Steps that mix images, choose where to crop by the boxes, of which proposals and pseudo instances have different ones, or may do either.
+# Steps that mix images, or crop depending on boxes, which differ between proposals and pseudo instances.
 UNFIT = ('Albu', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'MinIoURandomCrop', 'MixUp', 'Mosaic', 'RandomCenterCropPad')
 
 INSTEAD = {
-    'Normalize': 'Normalize would come twice: leave it out, model.data_preprocessor has mean and std.',
-    'PackDetInputs': "PackDetInputs leaves tags out and lets annotations pass: write dict(type='PackTagInputs').",
+    'Normalize': 'Normalize would be applied twice: remove it, model.data_preprocessor has mean and std.',
+    'PackDetInputs': "PackDetInputs drops tags and passes on annotations: use dict(type='PackTagInputs').",
 }
 
 
 def check_pipeline(pipeline: Sequence[Any]) -> None:
-    """Refuse steps that tags, proposals or pseudo instances cannot follow.
+    """Reject steps that cannot transform tags, proposals or pseudo instances.
 
     Args:
         pipeline: config of a data set with tags; steps that are not dicts pass.
 
     Raises:
-        ValueError: a step that mixes images or crops by boxes, one that moves boxes but not proposals, a crop that fails without labels,
-            views that are not ours, a step that normalizes a second time, or one that is missing.
+        ValueError: a step that mixes images or crops depending on boxes, one that transforms boxes but not proposals, a crop that fails
+            without labels, mmdet's test-time augmentation, a second normalization, or a missing step.
 
     >>> check_pipeline([dict(type='LoadProposals'), dict(type='Resize', scale=(8, 8)), dict(type='PackTagInputs')])
     Traceback (most recent call last):
-    ValueError: Resize moves boxes, but not the proposals: write dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', ...)]).
+    ValueError: Resize transforms boxes, but not the proposals: use dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', ...)]).
     """
     if not pipeline:
-        raise ValueError("The pipeline is empty: it begins with dict(type='LoadImageFromFile') and ends with dict(type='PackTagInputs').")
+        raise ValueError("The pipeline is empty: start it with dict(type='LoadImageFromFile') and end it with dict(type='PackTagInputs').")
     with_proposals = any(_name(step) == 'LoadProposals' for step in pipeline)
     for step, inside in _steps(pipeline):
         name = _name(step)
         if name in UNFIT:
             raise ValueError(
-                f'{name} mixes images or moves boxes in its own way, which tags and proposals cannot follow. Use RandomChoiceResize, '
+                f'{name} mixes images or transforms boxes in a way that does not support tags and proposals. Use RandomChoiceResize, '
                 'RandomFlip, RandomCrop with allow_negative_crop=True or PhotoMetricDistortion instead.'
             )
         if name == 'TestTimeAug' and not any(_name(inner) == 'ProposalBroadcaster' for inner, _ in _steps(step['transforms'])):
             raise ValueError(
-                'TestTimeAug moves boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta of mmlabelpenet, '
-                'which makes the views that the key tta of the config describes.'
+                'TestTimeAug transforms boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta of '
+                'mmlabelpenet, '
+                'which creates the views defined by the key tta of the config.'
             )
         if name == 'ProposalBroadcaster' and not with_proposals:
-            raise ValueError("ProposalBroadcaster moves proposals, but none are loaded: put dict(type='LoadProposals') before it.")
+            raise ValueError("ProposalBroadcaster transforms proposals, but none are loaded: put dict(type='LoadProposals') before it.")
         if name in INSTEAD:
             raise ValueError(INSTEAD[name])
         if with_proposals and not inside and name in MOVING:
             raise ValueError(
-                f"{name} moves boxes, but not the proposals: write dict(type='ProposalBroadcaster', transforms=[dict(type={name!r}, ...)])."
+                f"{name} transforms boxes, but not the proposals: use dict(type='ProposalBroadcaster', transforms=[dict(type={name!r}, "
+                '...)]).'
             )
         if name == 'RandomCrop' and not step.get('allow_negative_crop'):
             raise ValueError('RandomCrop fails on images without pseudo instances, as in the first phase: set allow_negative_crop=True.')
@@ -67,7 +69,7 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
 
 
 def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapping[str, Any], bool]]:
-    """All steps that are dicts, those of others too, and whether they are inside a ``ProposalBroadcaster``."""
+    """All steps that are dicts, including nested ones, and whether they are inside a ``ProposalBroadcaster``."""
     for step in pipeline:
         if isinstance(step, Mapping):
             yield step, inside

@@ -1,4 +1,4 @@
-"""Keys and options of MMDetection that have another place or another name here: what to write instead. Imports no framework."""
+"""Replacements for keys and options of MMDetection that are named or placed differently here. Imports no framework."""
 
 import re
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ INSTEAD = (  # a pattern of the key's path, and the advice, in which {key} is it
     (r'model\.(bbox_head|mask_head|neck|roi_head|rpn_head|train_cfg)', 'Each stage has its own: model.stages.<name>.detector.{key}.'),
     (r'model\.test_cfg\.(rcnn|rpn)', 'Each stage has its own: model.stages.<name>.detector.test_cfg.{key}.'),
     (r'model\.pretrained', "Write model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...)."),
-    (r'train_cfg\.(max_epochs|max_iters)', 'The length of a training is the sum of its phases: set train_cfg.phases.<name>.iters.'),
-    (r'train_cfg\.by_epoch', 'Leave it out: training counts iterations.'),
+    (r'train_cfg\.(max_epochs|max_iters)', 'The training length is the sum of the phases: set train_cfg.phases.<name>.iters.'),
+    (r'train_cfg\.by_epoch', 'Remove it: training counts iterations.'),
     (r'\w+_dataloader\.samples_per_gpu', 'Write batch_size.'),
     (r'\w+_dataloader\.workers_per_gpu', 'Write num_workers.'),
-    (r'\w+_evaluator\.(.+\.)?classwise', 'Values per class are in the table of tools/test.py --out FILE.json.'),
+    (r'\w+_evaluator\.(.+\.)?classwise', 'Values per class are in the table written by tools/test.py --out FILE.json.'),
     (r'\w+_evaluator\.(.+\.)?(format_only|outfile_prefix)', 'Predictions are written by tools/test.py --dump FILE.json.'),
-    (r'\w+_evaluator\.(.+\.)?(ann_file|backend_args)', 'Annotations are found by data_root and split.'),
+    (r'\w+_evaluator\.(.+\.)?(ann_file|backend_args)', 'Set data_root and split instead.'),
     (r'compile', "Write custom_hooks=[dict(type='FastLayersHook', compile=True)]."),
     (r'find_unused_parameters', 'Write model_wrapper_cfg.{key}, which is already true.'),
     (r'strategy', "Training uses mmengine's Runner, which has no strategies."),
@@ -32,12 +32,15 @@ INSTEAD = (  # a pattern of the key's path, and the advice, in which {key} is it
     (r'cudnn_benchmark', 'Write env_cfg.{key}.'),
     (r'dist_params', 'Write env_cfg.dist_cfg.'),
     (r'mp_start_method|opencv_num_threads', 'Write env_cfg.mp_cfg.{key}.'),
-    (r'device|gpu_ids', 'Choose GPUs by the variable CUDA_VISIBLE_DEVICES, and several by tools/dist_train.sh CONFIG GPUS.'),
+    (
+        r'device|gpu_ids',
+        'Select GPUs with the environment variable CUDA_VISIBLE_DEVICES; use several with tools/dist_train.sh CONFIG GPUS.',
+    ),
 )
-FLAGS = {  # of MMDetection's commands, those of version 2 too
+FLAGS = {  # options of MMDetection's commands, including version 2
     '--auto-resume': '--resume',
     '--deterministic': '--cfg-options randomness.deterministic=true',
-    '--device': 'the variable CUDA_VISIBLE_DEVICES, empty for the CPU',
+    '--device': 'the environment variable CUDA_VISIBLE_DEVICES, empty for the CPU',
     '--eval': '--cfg-options test_evaluator.metric=[bbox,segm]',
     '--eval-options': '--cfg-options test_evaluator.KEY=VALUE',
     '--format-only': '--dump FILE.json',
@@ -54,7 +57,7 @@ FLAGS = {  # of MMDetection's commands, those of version 2 too
 
 
 def instead(path: Sequence[str | int]) -> str:
-    """What to write in place of a key that no code reads; empty where MMDetection has no such key either.
+    """What to write instead of an unknown key; empty if MMDetection does not have the key either.
 
     >>> instead(('model', 'roi_head'))
     ' Each stage has its own: model.stages.<name>.detector.roi_head.'

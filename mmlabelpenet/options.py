@@ -1,4 +1,4 @@
-"""Options of the command line: numbers of a range, ``KEY=VALUE`` words, switches that may precede a config. Imports no framework."""
+"""Command-line options: numbers with a range, ``KEY=VALUE`` words, options that may precede a config. Imports no framework."""
 
 import argparse
 import ast
@@ -13,7 +13,7 @@ _BRACKETS = {'(': ')', '[': ']', '{': '}'}
 
 
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
-    """A type of ``argparse``: a whole number.
+    """An ``argparse`` type: an integer.
 
     >>> whole(1)('2')
     2
@@ -30,7 +30,7 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
 
 
 def decimal(least: float, most: float = math.inf) -> Callable[[str], float]:
-    """A type of ``argparse``: a finite number.
+    """An ``argparse`` type: a finite number.
 
     >>> decimal(0, 1)('0.3')
     0.3
@@ -55,9 +55,9 @@ def _read(text: str, kind: Callable[[str], float], least: float, most: float, ex
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of every command: its description is shown as it is written, and an argument that is an empty text is refused.
+    """The parser of every command: it shows its description without reformatting and rejects empty arguments.
 
-    An empty name of a file or a folder would mean the working folder, which a shell's unset variable gives unnoticed.
+    An empty name of a file or a folder, for example from an unset shell variable, would silently mean the working directory.
 
     >>> parser = Parser(exit_on_error=False)
     >>> _ = parser.add_argument('--out')
@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
     'a'
 
     Args:
-        instead: what to give in place of an option that other programs have, by its name.
+        instead: replacements for options of other programs, by option name.
     """
 
     def __init__(self, *args: Any, instead: Mapping[str, str] | None = None, **kwargs: Any) -> None:
@@ -75,7 +75,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """As argparse's; ends with exit status 2."""
         unknown = [word.partition('=')[0] for word in message.split()] if message.startswith('unrecognized') else []
-        advice = [f'In place of {word}, give {self.instead[word]}.' for word in unknown if word in self.instead]
+        advice = [f'Use {self.instead[word]} instead of {word}.' for word in unknown if word in self.instead]
         super().error(' '.join([f'{message}.' if advice else message, *advice]))
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
@@ -89,9 +89,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class ConfigOptions(argparse.Action):
-    """What ``--cfg-options KEY=VALUE ...`` does: ``args.cfg_options`` becomes the dict of :func:`parse_options`.
-
-    Given twice, both count, as with mmengine's ``DictAction``.
+    """The action of ``--cfg-options KEY=VALUE ...``: ``args.cfg_options`` becomes the dict of :func:`parse_options`. If the option is given
+    twice, both apply, as with mmengine's ``DictAction``.
 
     >>> parser = Parser()
     >>> _ = parser.add_argument('--cfg-options', action=ConfigOptions)
@@ -113,10 +112,10 @@ class ConfigOptions(argparse.Action):
 
 
 def before_config(words: Sequence[str], switches: Mapping[str, str]) -> list[str]:
-    """Let options whose value may be left out precede a config, which argparse would take for the value.
+    """Let options with an optional value precede a config, which argparse would take as the value.
 
     Args:
-        switches: value of each such option where none is given.
+        switches: default value of each such option.
 
     >>> before_config(['--amp', 'config.py', '--amp', 'fp16'], {'--amp': 'bf16'})
     ['--amp=bf16', 'config.py', '--amp', 'fp16']
@@ -147,7 +146,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 
 def option_words(options: Mapping[str, Any]) -> list[str]:
-    """Config overrides as the words that :func:`parse_options` reads; text is quoted where it would be read as something else.
+    """Config overrides as words for :func:`parse_options`; text is quoted if it would be parsed as another type.
 
     >>> option_words({'a.b': 1, 'c': 'x', 'd': 'x,y'})
     ['a.b=1', 'c=x', "d='x,y'"]
@@ -164,10 +163,10 @@ def _reads_as(text: str, value: Any) -> bool:
 
 
 def parse_value(text: str) -> Any:
-    """Read a value of the command line, as mmengine's ``DictAction`` does and with dicts.
+    """Parse a command-line value like mmengine's ``DictAction``, with dicts in addition.
 
     Numbers are numbers; ``true``, ``false``, ``none`` and ``null`` are constants in upper and lower case; ``a,b`` and ``[a,b]`` are lists,
-    ``(a,b)`` is a tuple, ``dict(a=b)`` and ``{a: b}`` are dicts; the rest is text. Quotes keep a text as it is.
+    ``(a,b)`` is a tuple, ``dict(a=b)`` and ``{a: b}`` are dicts; the rest is text. Quoted text is not parsed.
 
     Raises:
         ValueError: brackets or quotes do not match.
@@ -222,7 +221,7 @@ def _pairs(text: str, sign: str) -> Iterator[tuple[str, str]]:
 
 
 def _split(text: str, sign: str = ',') -> Iterator[str]:
-    """Pieces of a text between signs outside of brackets and quotes; an empty rest is left out."""
+    """Parts of a text between separators outside brackets and quotes; an empty last part is dropped."""
     closing: list[str] = []
     quote, start = '', 0
     for index, char in enumerate(text):
@@ -238,6 +237,6 @@ def _split(text: str, sign: str = ',') -> Iterator[str]:
             yield text[start:index]
             start = index + 1
     if closing or quote:
-        raise ValueError(f'{quote or closing[-1]} is missing. Put text with brackets, commas or quotes into quotes of its own.')
+        raise ValueError(f'{quote or closing[-1]} is missing. Quote text that contains brackets, commas or quotes.')
     if text[start:].strip():
         yield text[start:]

@@ -3,9 +3,9 @@
     python -m mmlabelpenet.predict IMAGES... --out predictions
     python -m mmlabelpenet.predict IMAGES... --model work_dirs/quickstart --out predictions
 
-IMAGES are files, folders or patterns. MODEL is a work dir, or a config with --checkpoint; without it, the network that comes with the
-package finds the 20 classes of VOC (docs/model_card.md). As --format says, it writes labels.json (COCO
-format, read by tools/export_pseudo_labels.py too), masks as PNG files, LabelMe files, drawn images.
+IMAGES are files, folders or glob patterns. MODEL is a work dir, or a config with --checkpoint; by default, the network included in the
+package detects the 20 classes of VOC (docs/model_card.md). Depending on --format, the command writes labels.json (COCO format, which
+tools/export_pseudo_labels.py can read), masks as PNG files, LabelMe files or drawn images.
 """
 
 import argparse
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from mmlabelpenet.apis import LabelPENetInferencer, Prediction
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 
-NAMES = ('predict', 'python -m mmlabelpenet.predict')  # as a command of mmlabelpenet, and by its module
+NAMES = ('predict', 'python -m mmlabelpenet.predict')  # as a command of mmlabelpenet, and as a module
 FORMATS = ('coco', 'png', 'labelme', 'drawn')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
-    parser.add_argument('images', nargs='+', help='files, folders or patterns such as "photos/*.jpg"')
-    parser.add_argument('--model', help='work dir of a training, or a config (default: the network that comes with the package)')
-    parser.add_argument('--checkpoint', help='default: the last one of the work dir')
+    parser.add_argument('images', nargs='+', help='files, folders or glob patterns such as "photos/*.jpg"')
+    parser.add_argument('--model', help='work dir of a training, or a config (default: the network included in the package)')
+    parser.add_argument('--checkpoint', help='weights (default: the last checkpoint of the work dir)')
     parser.add_argument('--out', type=Path, default=Path('predictions'), help='folder (default: predictions)')
     parser.add_argument('--format', nargs='+', choices=FORMATS, default=['coco', 'png'], help='default: coco png')
-    parser.add_argument('--stage', help='of the network (default: the last)')
-    parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='leave out detections below (default: 0.3)')
-    parser.add_argument('--batch-size', type=whole(1), default=1, help='images per pass (default: 1)')
+    parser.add_argument('--stage', help='stage that predicts (default: the last)')
+    parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='minimum score of a detection (default: 0.3)')
+    parser.add_argument('--batch-size', type=whole(1), default=1, help='images per batch (default: 1)')
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     return parser.parse_args(argv)
 
 
 def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str], list[str]]:
-    """Predict every image and write what was asked for; files of an earlier call are replaced when all is done.
+    """Predict all images and write the requested formats; files of an earlier call are replaced at the end.
 
     Returns:
-        the labels, images that cannot be read, with the reason, and names of LabelMe files that were corrected by hand and are kept.
+        the labels, the unreadable images with reasons, and the names of LabelMe files that were kept because they were corrected by hand.
 
     Raises:
-        FileExistsError: something from elsewhere is where a file is to be written.
+        FileExistsError: a file that this command did not write is in the way.
         FileNotFoundError: no such image or model.
         ValueError: no image can be read, a checkpoint of another model.
     """
@@ -71,10 +71,10 @@ def predict(args: argparse.Namespace) -> tuple['PseudoLabelStore', dict[str, str
 def write_all(
     args: argparse.Namespace, inferencer: 'LabelPENetInferencer', root: Path, names: dict[str, str], out: Path
 ) -> tuple['PseudoLabelStore', dict[str, str]]:
-    """Predict into an empty folder; what an earlier call or an interrupted one has labelled in the same way is taken from there.
+    """Predict into an empty folder; labels of an earlier or interrupted call with the same settings are reused.
 
     Returns:
-        the labels, and the images that cannot be read.
+        the labels, and the unreadable images.
     """
     from mmlabelpenet.files import atomic_write
     from mmlabelpenet.progress import track
@@ -99,7 +99,7 @@ def write_all(
 
 
 def earlier_labels(out: Path) -> 'PseudoLabelStore | None':
-    """The labels of an earlier call, unless somebody has changed them."""
+    """The labels of an earlier call, unless they have been edited."""
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.workbench.exports.folder import is_unchanged, written_files
 
@@ -108,10 +108,10 @@ def earlier_labels(out: Path) -> 'PseudoLabelStore | None':
 
 
 def list_inputs(images: list[str], out: Path) -> list[Path]:
-    """The images of files, folders and patterns, without those that an earlier call has written.
+    """The images of files, folders and patterns, except those written by an earlier call.
 
     Raises:
-        FileNotFoundError: there are no others.
+        FileNotFoundError: no image is left.
     """
     from mmlabelpenet.apis.image_inputs import expand
     from mmlabelpenet.workbench.exports.folder import written_files
@@ -119,7 +119,7 @@ def list_inputs(images: list[str], out: Path) -> list[Path]:
     written = {os.path.abspath(out / name) for name in written_files(out)}
     found = [path for path in dict.fromkeys(expand(images)) if os.path.abspath(path) not in written]
     if not found:
-        raise FileNotFoundError(f'All images in {", ".join(images)} are results of an earlier call. Name the folder of your images.')
+        raise FileNotFoundError(f'All images in {", ".join(images)} are results of an earlier call. Pass the folder of your images.')
     return found
 
 
@@ -131,7 +131,7 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
     from mmlabelpenet.workbench.exports.images import jpeg_bytes
 
     files, name = {}, fitted(found.image_id, len('_instances.png'))
-    if 'drawn' in formats:  # before the maps, which stay: a large image takes gigabytes
+    if 'drawn' in formats:  # drawn first to save memory: a large image takes gigabytes
         files[f'drawn/{name}.jpg'] = jpeg_bytes(found.draw(), quality=90)
     if 'png' in formats:
         files[f'masks/{name}_instances.png'] = cv2.imencode('.png', found.numbered)[1].tobytes()
@@ -142,19 +142,19 @@ def write_drawings(found: 'Prediction', out: Path, formats: list[str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Predict, and say where the results are."""
+    """Predict, and print where the results are."""
     args = parse_args(argv)
     from mmlabelpenet.formats.images import misnamed_images
     from mmlabelpenet.workbench.own_data.labelling import refuse_unreadable
 
     store, unreadable, kept = predict(args)
-    hint = '' if store.num_instances else f'; none has a score of {args.min_score:g}: lower --min-score, or train longer'
+    hint = '' if store.num_instances else f'; none has a score of at least {args.min_score:g}: lower --min-score, or train longer'
     say(f'{store.num_instances} instance{"" if store.num_instances == 1 else "s"}, in {args.out}{hint}')
     if kept:
         say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
     misnamed = [path for name in args.images if os.path.isdir(name) for path in misnamed_images(name)]
     if misnamed:
-        say(f'passed over because their suffix is unknown: {len(misnamed)} images, the first is {misnamed[0]}')
+        say(f'skipped because of an unknown file extension: {len(misnamed)} images, the first is {misnamed[0]}')
     for reason in unreadable.values():
         say(f'not labelled: {reason}')
     refuse_unreadable(unreadable, len(store))

@@ -1,4 +1,4 @@
-"""Processes that help another end with it, however it ends."""
+"""Helper processes that end with their main process, however it ends."""
 
 import atexit
 import ctypes
@@ -17,13 +17,13 @@ _forked_by_main = False  # whether this process is a fork of its parent's main t
 
 _FOLDER, _LOCK = 'mmlpn-', 'lock'
 _LONGEST = 60  # bytes of the path of such a folder's parent: multiprocessing's sockets, 47 bytes below it, have paths of at most 107
-_removals: list[Callable[[], None]] = []  # what is to be done before this process becomes another
+_removals: list[Callable[[], None]] = []  # callbacks to run before this process is replaced by another program
 
-LAUNCHER = 'MMLABELPENET_LAUNCHER'  # environment: the process that started this one, maybe by way of torchrun
+LAUNCHER = 'MMLABELPENET_LAUNCHER'  # environment variable: the process that started this one, possibly through torchrun
 
 
 def end_children() -> None:
-    """Have every process that is forked from now on end with its parent: workers of data loaders may otherwise wait forever."""
+    """Make every process forked from now on end with its parent: data-loader workers may otherwise wait forever."""
     parent = os.getpid()
 
     def watch() -> None:
@@ -35,7 +35,7 @@ def end_children() -> None:
 
 
 def end_with_launcher() -> None:
-    """End this process within a second or two of torchrun, and of whatever started that."""
+    """End this process within a second or two after torchrun, or the process that started torchrun, has ended."""
     if 'TORCHELASTIC_RUN_ID' in os.environ:
         end_with(os.getppid())
     if (launcher := os.environ.get(LAUNCHER, '')).isdigit():
@@ -43,15 +43,15 @@ def end_with_launcher() -> None:
 
 
 def end_with(other: int) -> None:
-    """End this process with another, even where that was killed: at once with the parent, else within a second or two.
+    """End this process when another one ends, even if that was killed: at once for the parent, else within a second or two.
 
-    The kernel ends the child of a parent's main thread: code that holds the GIL, or waits for a processor, does not delay it.
+    For a child of the parent's main thread, the kernel does this, so code that holds the GIL or waits for a CPU does not delay it.
 
     Args:
         other: process id, such as the parent's.
     """
-    is_parent = os.getppid() == other  # a killed parent that nobody waits for keeps its number, but not its children
-    if is_parent and _forked_by_main and sys.platform == 'linux':  # the kernel's signal comes when the *thread* that forked ends
+    is_parent = os.getppid() == other  # a killed parent that has become a zombie keeps its pid, but not its children
+    if is_parent and _forked_by_main and sys.platform == 'linux':  # the kernel sends the signal when the *thread* that forked ends
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
@@ -71,12 +71,12 @@ os.register_at_fork(before=_note_thread)
 
 
 def keep_temporary_files() -> None:
-    """Keep temporary files of this process, and of those that it forks, in a folder that goes with it.
+    """Keep temporary files of this process and its forks in a folder that is removed when it ends.
 
-    It is in ``/tmp`` where the path of the usual place is too long for sockets: PyTorch's data loaders would wait forever. The folder of a
-    process that was killed is removed by the next one that calls this: ``multiprocessing`` leaves what it has there.
+    The folder is in ``/tmp`` if the path of the usual place is too long for sockets: PyTorch's data loaders would wait forever. The folder
+    of a killed process is removed by the next call: ``multiprocessing`` does not clean up.
     """
-    from filelock import FileLock  # not before a command can name it where it is missing
+    from filelock import FileLock  # imported late, so that a command can report it if it is missing
 
     if _removals:
         return
@@ -102,18 +102,18 @@ def keep_temporary_files() -> None:
 
 
 def become(command: Sequence[str]) -> None:
-    """Run a command in place of this process, of which nothing is left."""
+    """Replace this process by a command."""
     for remove in _removals:
         remove()
     os.execvp(command[0], [*command])
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove a folder for temporary files that no process holds."""
+    """Remove a temporary folder that no process uses."""
     from filelock import FileLock, Timeout
 
     try:
-        if folder.stat().st_uid != os.getuid() or not (folder / _LOCK).exists():  # somebody else's, or one that is being made
+        if folder.stat().st_uid != os.getuid() or not (folder / _LOCK).exists():  # belongs to another user, or is being created
             return
         with FileLock(folder / _LOCK, timeout=0):
             shutil.rmtree(folder, ignore_errors=True)
@@ -122,7 +122,7 @@ def _remove_left(folder: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether there is a process of this number.
+    """Whether a process with this pid exists.
 
     >>> is_alive(os.getpid())
     True

@@ -1,6 +1,5 @@
-"""Progress of work that takes a while, on standard error: a bar on a terminal, elsewhere a line every 20 seconds.
-
-Only the first rank shows anything. Nothing runs in the background, so that processes can be forked meanwhile.
+"""Progress display on standard error: a bar on a terminal, otherwise a line every 20 seconds. Only the first rank shows anything. No
+background thread is used, so processes can be forked in the meantime.
 """
 
 import time
@@ -22,11 +21,11 @@ T = TypeVar('T')
 
 
 class ProgressBar:
-    """Shows how much of something is done, while its ``with`` block runs.
+    """Shows the progress while its ``with`` block runs.
 
     Args:
-        done: how many of them were done before.
-        console: where to show it; None is standard error.
+        done: number of items already done.
+        console: output; None is standard error.
 
     >>> with ProgressBar('images', total=2) as bar:
     ...     for _ in range(2):
@@ -57,7 +56,7 @@ class ProgressBar:
         self.bar.stop()
 
     def advance(self, count: int = 1) -> None:
-        """Count items that have been done."""
+        """Add completed items."""
         self.bar.advance(self.task.id, count)
         now = time.monotonic()
         if self.shown and now - self.updated > (LINES if self.bar.disable else REFRESH):
@@ -77,7 +76,7 @@ def track(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T
     """Iterate with a progress bar.
 
     Args:
-        total: number of items; None is their length.
+        total: number of items; None takes their length.
 
     >>> list(track([1, 2], 'images'))
     [1, 2]
@@ -91,7 +90,7 @@ def track(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T
 
 
 class LiveLine:
-    """One line at the end of a terminal that is written over and over; nothing where there is no terminal."""
+    """A status line on a terminal that is overwritten repeatedly; does nothing without a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -102,13 +101,13 @@ class LiveLine:
         return self.console.is_terminal and is_main_process()
 
     def show(self, text: str) -> None:
-        """Replace the line; what does not fit is cut off."""
+        """Replace the line, truncated to the terminal's width."""
         self.clear()
         if self.shown:
             self.console.print(Text(text), end='', no_wrap=True, overflow='ellipsis')
 
     def clear(self) -> None:
-        """Leave an empty line, for others to write on."""
+        """Clear the line so that others can write."""
         if self.shown:
             self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
 

@@ -1,8 +1,8 @@
-"""Registries of mmlabelpenet: children of mmdet's, so that both families build from one config.
+"""Registries of mmlabelpenet: children of mmdet's, so that a config can use classes of both packages.
 
 Set ``default_scope = 'mmlabelpenet'`` in a config; a type that is not found here is looked up in mmdet and then in mmengine.
 
-From the import of this module on, mmengine too finds configs that are named ``mmlabelpenet::path``, as bases and in ``mmengine.hub``.
+Importing this module also lets mmengine find configs named ``mmlabelpenet::path``, as bases and in ``mmengine.hub``.
 """
 
 from mmdet import registry as mmdet_registry
@@ -10,7 +10,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-MODULE2PACKAGE['mmlabelpenet'] = 'mmlabelpenet'  # of each package with configs in .mim, how pip names it
+MODULE2PACKAGE['mmlabelpenet'] = 'mmlabelpenet'  # module name -> pip name of each package with configs in .mim
 
 
 def _child(name: str, parent: str, *locations: str) -> Registry:

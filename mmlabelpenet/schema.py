@@ -1,6 +1,5 @@
-"""Files of text that somebody else may have written: read as UTF-8, compared with a declared schema, and named where they do not fit.
-
-The schema of a format is a ``msgspec.Struct`` beside its reader. Fields that no schema names are skipped, not built.
+"""Reading untrusted text files: decoded as UTF-8 and validated against a declared schema, with errors that name the location. The schema of
+a format is a ``msgspec.Struct`` next to its reader. Fields that are not in the schema are skipped.
 """
 
 import dataclasses
@@ -14,11 +13,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 T = TypeVar('T')
-_SEARCHED = 32 << 20  # bytes of a file in which repeated keys are looked for: a second at most
+_SEARCHED = 32 << 20  # maximum size in bytes up to which files are checked for duplicate keys: takes at most a second
 
 
 def plain_json(value: Any) -> Any:
-    """A value as JSON would give it back: dataclasses as their fields; classes and functions, which configs may hold, by name.
+    """A value as it would be after a round trip through JSON: dataclasses as dicts of fields; classes and functions, which configs may
+    contain, by name.
 
     >>> plain_json({'size': (1, 2), 'kind': int})
     {'kind': "<class 'int'>", 'size': [1, 2]}
@@ -27,7 +27,7 @@ def plain_json(value: Any) -> Any:
 
 
 def json_hash(value: Any) -> str:
-    """SHA-256 of a value as JSON writes it, the first 16 digits.
+    """SHA-256 of a value serialised as JSON, the first 16 hexadecimal digits.
 
     >>> json_hash({'a': 1, 'b': (2,)}) == json_hash({'b': [2], 'a': 1})
     True
@@ -40,7 +40,7 @@ def _json(value: Any) -> str:
 
 
 def short(value: object, limit: int = 60) -> str:
-    """A value for a message, cut to a few characters.
+    """A value for a message, truncated to a few characters.
 
     >>> short('a' * 100, 20)
     "'aaaaaaaaaaaaaaaa..."
@@ -50,7 +50,7 @@ def short(value: object, limit: int = 60) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What a library says of a damaged file, for a message: the first line, cut where it repeats the file's content.
+    """A library's error for a damaged file, for a message: the first line, truncated where it repeats the file's content.
 
     >>> reason(OSError('broken' * 100 + chr(10) + 'here'))[-10:]
     'okenbro...'
@@ -88,13 +88,13 @@ def read_json(path: str | os.PathLike[str], kind: type[T], what: str, todo: str 
     Args:
         path: the file.
         kind: its schema, as for ``msgspec.json.decode``.
-        what: the format, for messages: ``'a pseudo-label store'``.
-        todo: what to do about a file that is another one, a sentence.
+        what: the format, for messages: ``'a label store'``.
+        todo: a sentence that says what to do if it is another file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not of this kind, or (up to 32 MB, above which programs write them) an object has a key twice; the message
-            names file and place.
+        ValueError: the file does not match the schema, or an object has a duplicate key (checked up to 32 MB; larger files are written by
+            programs); the message names file and location.
     """
     content, problem = Path(path).read_bytes(), f'{str(path)!r} is not {what}'
     value = decode_json(content, kind, problem, todo)
@@ -104,7 +104,7 @@ def read_json(path: str | os.PathLike[str], kind: type[T], what: str, todo: str 
 
 
 def _check_keys(content: bytes, problem: str, todo: str) -> None:
-    """Refuse an object that has a key twice: JSON readers keep the last one silently."""
+    """Reject an object with a duplicate key: JSON readers silently keep the last one."""
 
     def check(pairs: list[tuple[str, object]]) -> None:
         if len({key for key, _ in pairs}) < len(pairs):
@@ -118,16 +118,15 @@ def _check_keys(content: bytes, problem: str, todo: str) -> None:
 
 
 def decode_json(content: bytes, kind: type[T], problem: str, todo: str = '') -> T:
-    """A JSON text of a declared schema.
+    """Parse JSON text according to a declared schema.
 
     Args:
         content: UTF-8, with or without a byte-order mark.
         kind: its schema.
-        problem: begins the error message.
-        todo: ends it.
+        problem: start of the error message. todo: its end.
 
     Raises:
-        ValueError: the content does not fit; the message names the place.
+        ValueError: the content does not match; the message names the location.
 
     >>> decode_json(b'{"a": [1, 2]}', dict[str, list[int]], "'a.json' is not a list of numbers")
     {'a': [1, 2]}
@@ -143,7 +142,7 @@ def decode_json(content: bytes, kind: type[T], problem: str, todo: str = '') -> 
 
 
 def convert(content: Any, kind: type[T], problem: str, todo: str = '') -> T:
-    """As :func:`decode_json`, of what is parsed already.
+    """Like :func:`decode_json`, for data that are already parsed.
 
     >>> convert({'a': 1}, dict[str, str], 'The header is malformed')
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""What travels between the stages: pseudo instances, and samples that hold nothing else (paper Sec. 3.2, Fig. 1a).
+"""Data passed between stages: pseudo instances, and samples that hold nothing else (paper Sec. 3.2, Fig. 1a).
 
 Shapes: N images, R proposals of one image, C classes, K pseudo instances, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input unless said otherwise. Image sizes are (h, w), scale factors (w, h).
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights: Tensor) -> InstanceData:
-    """Pack labels that we made, after checking them; every field exists also when K is 0.
+    """Check generated labels and pack them; every field exists even if K is 0.
 
     Args:
         bboxes: float (K, 4).
@@ -33,7 +33,7 @@ def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights:
     if len(set(lengths)) != 1:
         raise ValueError(f'Pseudo instances need as many boxes as labels, masks and weights, got {lengths}.')
     if not torch.isfinite(bboxes).all():
-        raise ValueError('Pseudo instances need finite boxes, got NaN or infinity. The stage that made them has diverged.')
+        raise ValueError('Pseudo instances need finite boxes, got NaN or infinity. The stage that generated them has diverged.')
     _refuse_empty(bboxes.reshape(-1, 4))
     if len(weights) and not (weights.min() > 0 and weights.max() <= 1):
         raise ValueError(
@@ -49,7 +49,7 @@ def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights:
 
 
 def clip_boxes(bboxes: Tensor, size: Sequence[int]) -> Tensor:
-    """Boxes float (..., 4) cut off at the border of an image of a size (h, w).
+    """Boxes float (..., 4) clipped to an image of size (h, w).
 
     >>> clip_boxes(torch.tensor([[-2.0, 1, 4, 9], [12, 0, 15, 5]]), (8, 10)).tolist()
     [[0.0, 1.0, 4.0, 8.0], [10.0, 0.0, 10.0, 5.0]]
@@ -59,7 +59,8 @@ def clip_boxes(bboxes: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def have_area(bboxes: Tensor) -> Tensor:
-    """Which boxes float (..., 4) have a width and a height, bool (...); NaN counts as some, for checks of finite numbers to find it.
+    """Which boxes float (..., 4) have a positive width and height, bool (...); NaN counts as positive, so that checks for finite values can
+    find it.
 
     >>> have_area(torch.tensor([[0.0, 1, 4, 8], [160, 28.5, 160, 42.1]])).tolist()
     [True, False]
@@ -68,30 +69,29 @@ def have_area(bboxes: Tensor) -> Tensor:
 
 
 def _refuse_empty(bboxes: Tensor) -> None:
-    """Raise a ValueError for boxes (K, 4) without an area: the loss of a regressed box would be infinite."""
+    """Raise a ValueError for boxes (K, 4) without area: their regression loss would be infinite."""
     empty = bboxes[~have_area(bboxes)]
     if len(empty):
         raise ValueError(
-            f'Pseudo instances need boxes with a width and a height, got {len(empty)} without, the first {empty[0].tolist()}. '
-            'Leave out those for which mmlabelpenet.structures.have_area is False.'
+            f'Pseudo instances need boxes with a positive width and height, got {len(empty)} without, the first {empty[0].tolist()}. '
+            'Remove those for which mmlabelpenet.structures.have_area is False.'
         )
 
 
 def hand_over(
     samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None = None, keep: Sequence[str] = ()
 ) -> list[DetDataSample]:
-    """Fresh samples with metainfo and pseudo instances; nothing else of the data set reaches the next stage.
-
-    Selective-search proposals that stayed on a sample would silently switch the next stage's RPN off.
+    """New samples with metainfo and pseudo instances only; nothing else of the data set reaches the next stage. Selective-search proposals
+    left on a sample would silently disable the RPN of the next stage.
 
     Args:
         samples: one per image.
         pseudo: pseudo instances per image, in the frame of the network input; they become ``gt_instances``, the name
             under which mmdet's detectors look for their targets.
-        keep: names of fields that the receiver does need (the classification stage: proposals and tags).
+        keep: names of further fields that the receiver needs (the classification stage: proposals and tags).
 
     Raises:
-        ValueError: not one entry of pseudo instances per image, or a box without an area.
+        ValueError: the number of entries differs from the number of images, or a box has no area.
     """
     if pseudo is not None and len(pseudo) != len(samples):
         raise ValueError(f'Expected pseudo instances for {len(samples)} images, got {len(pseudo)}.')
@@ -108,7 +108,7 @@ def hand_over(
 
 
 def to_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
-    """Pseudo instances in pixels of the original image, flip undone; boxes of which nothing is left within its border are dropped."""
+    """Pseudo instances in pixels of the original image, without flip; boxes outside the image are dropped."""
     scale = pseudo.bboxes.new_tensor(metainfo['scale_factor']).repeat(2)
     return _resize(_flip(pseudo, metainfo), 1 / scale, metainfo['ori_shape'])
 
@@ -121,7 +121,7 @@ def from_original(pseudo: InstanceData, metainfo: dict) -> InstanceData:
 
 def _resize(pseudo: InstanceData, scale: Tensor, size: Sequence[int]) -> InstanceData:
     bboxes = clip_boxes(pseudo.bboxes * scale, size)
-    kept = have_area(bboxes)  # rounding may take the last of a thin box
+    kept = have_area(bboxes)  # rounding may remove a thin box entirely
     return InstanceData(
         bboxes=bboxes[kept],
         labels=pseudo.labels[kept],
@@ -131,7 +131,7 @@ def _resize(pseudo: InstanceData, scale: Tensor, size: Sequence[int]) -> Instanc
 
 
 def _flip(pseudo: InstanceData, metainfo: dict) -> InstanceData:
-    """Mirror left and right where the sample is mirrored."""
+    """Flip horizontally if the sample is flipped."""
     if not metainfo.get('flip', False):
         return pseudo
     return InstanceData(
@@ -143,10 +143,10 @@ def _flip(pseudo: InstanceData, metainfo: dict) -> InstanceData:
 
 
 def upright_boxes(bboxes: Tensor, metainfo: dict) -> Tensor:
-    """Mirror boxes (..., 4) left and right where the sample is mirrored; its own inverse.
+    """Flip boxes (..., 4) horizontally if the sample is flipped; its own inverse.
 
     Raises:
-        ValueError: the sample is flipped another way.
+        ValueError: the sample is flipped in another direction.
 
     >>> upright_boxes(torch.tensor([[1.0, 2, 4, 5]]), dict(img_shape=(6, 10), flip=True, flip_direction='horizontal')).tolist()
     [[6.0, 2.0, 9.0, 5.0]]
@@ -154,7 +154,7 @@ def upright_boxes(bboxes: Tensor, metainfo: dict) -> Tensor:
     if not metainfo.get('flip', False):
         return bboxes
     if metainfo['flip_direction'] != 'horizontal':
-        raise ValueError(f'Boxes can follow a horizontal flip only, got {metainfo["flip_direction"]!r}.')
+        raise ValueError(f'Only horizontal flips are supported, got {metainfo["flip_direction"]!r}.')
     x1, y1, x2, y2 = bboxes.unbind(-1)
     width = metainfo['img_shape'][1]
     return torch.stack([width - x2, y1, width - x1, y2], -1)

@@ -1,9 +1,8 @@
-"""Checkpoints and weights are data: nothing that a file requests is run, whatever kind of archive it is.
-
-``torch.load(weights_only=True)`` takes tensors and plain containers; beside them mmengine stores its log buffers, which hold NumPy arrays.
-Importing this module also makes every reader of mmengine (``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``) read that way.
-Its own differ by release: 0.10.7 leaves ``weights_only`` to PyTorch, whose releases from 2.6 on then refuse the log buffers;
-onedl-mmengine falls back to a plain ``torch.load``, which runs code, where the safe one refuses a file.
+"""Safe reading of checkpoints and weights: no code of a file is executed, whatever its archive type. ``torch.load(weights_only=True)``
+accepts tensors and plain containers; mmengine also stores its log buffers, which hold NumPy arrays. Importing this module also makes every
+reader of mmengine (``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``) read in this way. mmengine's own behaviour depends on
+the release: 0.10.7 leaves ``weights_only`` to PyTorch, which rejects the log buffers from 2.6 on; if the safe reader rejects a file,
+onedl-mmengine falls back to a plain ``torch.load``, which executes code.
 """
 
 import errno
@@ -46,16 +45,16 @@ _MALFORMED = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupE
 
 
 def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
-    """What a file of tensors holds: tensors, plain containers, text, numbers, and mmengine's log buffers.
+    """Read a file of tensors: tensors, plain containers, text, numbers, and mmengine's log buffers.
 
     Args:
-        source: a file, or an address: ``https://...``, ``torchvision://resnet50``, ``open-mmlab://...``.
-        map_location: where the tensors go, as for ``torch.load``.
+        source: a file, or a URL: ``https://...``, ``torchvision://resnet50``, ``open-mmlab://...``.
+        map_location: device of the tensors, as for ``torch.load``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, refers to anything but data, would take more memory than its size, or holds weights that are not
-            real numbers.
+        ValueError: the file is damaged, contains anything but data, would need more memory than its size, or has weights that are not real
+            numbers.
     """
     path = _local(str(source))
     require_file(path, f'Checkpoint {source} does not exist. Training writes them as <work dir>/iter_<n>.pth.')
@@ -63,25 +62,25 @@ def read_tensors(source: str | Path, map_location: Any = 'cpu') -> Any:
         if zipfile.is_zipfile(path):
             _check_archive(path)
         with torch.serialization.safe_globals(SAFE), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of what is refused anyway
+            warnings.simplefilter('ignore')  # for files that are rejected anyway
             content = torch.load(path, map_location=map_location, weights_only=True)
     except (*_MALFORMED, pickle.PickleError, struct.error, zipfile.BadZipFile, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # else an archive whose members would begin before the file
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # otherwise, the members of the archive would start before the file
             raise
         raise ValueError(f'{source} cannot be read as a checkpoint ({_reason(error)}). Expected a file that training wrote.') from error
     if isinstance(content, dict):
         state = content.get('state_dict', content)
         check_real(state if isinstance(state, dict) else {}, source)
     if isinstance(content, dict) and isinstance(content.get('meta'), dict):
-        content['meta'].pop('config', None)  # mmengine runs this text, of formats before its own, when it resumes
+        content['meta'].pop('config', None)  # mmengine executes this text of older formats when it resumes
     return content
 
 
 def save_tensors(content: Any, path: str | Path) -> None:
-    """Write what :func:`read_tensors` reads; it appears whole.
+    """Write a file for :func:`read_tensors` atomically.
 
     Raises:
-        OSError: the file cannot be written, such as on a full disk, which PyTorch tells as a ``RuntimeError`` where it writes by itself.
+        OSError: the file cannot be written, for example on a full disk, for which PyTorch's own writer raises ``RuntimeError``.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -90,7 +89,7 @@ def save_tensors(content: Any, path: str | Path) -> None:
 
 
 def check_real(state: Mapping[str, Any], source: str | Path) -> None:
-    """Refuse weights that are complex, boolean or quantized: PyTorch would copy what is left of them without a word.
+    """Reject complex, boolean and quantized weights: PyTorch would silently convert them.
 
     Raises:
         ValueError: names the tensor.
@@ -105,10 +104,10 @@ def check_real(state: Mapping[str, Any], source: str | Path) -> None:
 
 
 def check_like(given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], what: str) -> None:
-    """Refuse tensors that differ in shape, or are whole numbers where others are not, from those of a model with the same names.
+    """Reject tensors whose shape or kind (integer or not) differs from the model's tensor of the same name.
 
     Raises:
-        ValueError: says for ``what`` which one does not fit.
+        ValueError: names the tensor that does not match; ``what`` starts the message.
     """
     for name, value in wanted.items():
         if differs(given[name], value):
@@ -116,7 +115,7 @@ def check_like(given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Ten
 
 
 def differs(given: torch.Tensor, wanted: torch.Tensor) -> bool:
-    """Whether a stored tensor cannot be copied into one of a model as it is, by shape or kind of number."""
+    """Whether the shape or kind of a stored tensor differs from a model's."""
     return given.shape != wanted.shape or given.is_floating_point() != wanted.is_floating_point()
 
 
@@ -134,7 +133,7 @@ def _kind(value: torch.Tensor) -> str:
 
 
 def _local(source: str) -> Path:
-    """The file of an address, downloaded once."""
+    """The file of a URL, downloaded once."""
     for scheme, models in (('torchvision://', get_torchvision_models), ('open-mmlab://', get_external_models)):
         if source.startswith(scheme):
             name, known = source.removeprefix(scheme), models()
@@ -152,9 +151,8 @@ def _local(source: str) -> Path:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive whose members are damaged; torch does not look at their checksums.
-
-    Torch stores what it writes as it is; a compressed member can be a thousand times the file's size.
+    """Reject an archive with damaged members, whose checksums torch does not verify. Torch does not compress members; a compressed member
+    could unpack to a thousand times the file's size.
     """
     with zipfile.ZipFile(path) as archive:
         packed = [member.filename for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
@@ -166,15 +164,15 @@ def _check_archive(path: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What is wrong, in one line; torch's own messages are pages that tell how to run the file's code."""
+    """The reason in one line; torch's own messages are long and explain how to execute the file's code."""
     if found := re.search(r'(?:GLOBAL|global):? (?:GLOBAL )?([\w.]+)', str(error)):
         return f'it refers to {found.group(1)}, which is not data'
-    text = str(error).replace('Weights only load failed', 'it is not data alone')
+    text = str(error).replace('Weights only load failed', 'it does not contain only data')
     return re.split(r'\. |\n', text)[0][:300] or type(error).__name__
 
 
 def load_from_data(filename: str, map_location: Any = None) -> Any:
-    """mmengine's reader of every address."""
+    """mmengine's reader for each kind of URL."""
     return read_tensors(filename, map_location)
 
 

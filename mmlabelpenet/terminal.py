@@ -1,4 +1,4 @@
-"""Commands on the terminal: how they were called, lines for people, errors that end them with one line. Imports no framework."""
+"""Running commands on a terminal: how they were called, output, and one-line errors. Imports no framework."""
 
 import atexit
 import errno
@@ -14,18 +14,18 @@ from mmlabelpenet.files import shipped, shown
 from mmlabelpenet.options import Parser
 from mmlabelpenet.processes import end_children, end_with_launcher, keep_temporary_files
 
-MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, as its site tells for your CUDA.')
+MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, following pytorch.org for your CUDA version.')
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
 _STEERING = re.compile('[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')  # also directions of script
-AGAIN = 'Interrupted. Give the same command again to continue.'
+AGAIN = 'Interrupted. Run the same command again to continue.'
 
 
 def command(name: str, script: str) -> str:
-    """A command in the way that the running one was called.
+    """A command, written in the same style as the running one was called.
 
     Args:
         name: of the command ``mmlabelpenet NAME``.
-        script: the same by its script, such as ``python tools/train.py``.
+        script: the same command as a script, such as ``python tools/train.py``.
 
     >>> command('train', 'python tools/train.py')
     'python tools/train.py'
@@ -34,7 +34,7 @@ def command(name: str, script: str) -> str:
 
 
 def runnable(text: str) -> str:
-    """A message whose commands can be copied: scripts of ``tools`` are named as they are found from the working folder.
+    """A message whose commands can be copied: paths of ``tools`` scripts are relative to the working directory.
 
     >>> runnable('It is written by python tools/train.py CONFIG.')
     'It is written by python tools/train.py CONFIG.'
@@ -43,7 +43,7 @@ def runnable(text: str) -> str:
 
 
 def new_parser(doc: str | None, name: str, script: str, instead: Mapping[str, str] | None = None) -> Parser:
-    """A parser whose help shows the command in the way it was called.
+    """A parser whose help shows the command as it was called.
 
     Args:
         doc: the docstring of the command's module, with calls of ``script``.
@@ -57,7 +57,7 @@ def new_parser(doc: str | None, name: str, script: str, instead: Mapping[str, st
 
 
 def visible(text: str) -> str:
-    """A text in which nothing steers the terminal: names of people's files and classes may hold any character.
+    """A text without terminal control characters: file and class names may contain any character.
 
     >>> visible('a' + chr(27) + '[31m.jpg') == 'a' + chr(92) + 'x1b[31m.jpg'
     True
@@ -66,10 +66,8 @@ def visible(text: str) -> str:
 
 
 def say(text: str, error: bool = False) -> None:
-    """Write a line to standard output, or to standard error, at once.
-
-    Characters that the terminal's encoding lacks are written as escapes. Where the output is closed, or its reader has ended (``| head``),
-    the line is dropped: the work goes on.
+    """Write a line to standard output or standard error and flush it. Characters that the terminal's encoding lacks are escaped. If the
+    output is closed, or its reader has ended (``| head``), the line is dropped and the work continues.
     """
     stream = sys.stderr if error else sys.stdout
     if stream is None:
@@ -81,19 +79,18 @@ def say(text: str, error: bool = False) -> None:
         if problem.errno not in (errno.EPIPE, errno.EBADF):
             raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())  # else Python tries once more when it ends
+        os.dup2(nowhere, stream.fileno())  # otherwise Python tries again at exit
         os.close(nowhere)
 
 
 def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> None:
-    """Run a command. What the user can correct, bad input and files, ends it with one line on standard error and exit status 1.
-
-    Processes that it forks end with it, and it ends with the launcher that started it.
+    """Run a command. Errors that the user can correct, such as invalid input and files, end it with one line on standard error and exit
+    status 1. Forked processes end with it, and it ends with the launcher that started it.
 
     Args:
-        interrupted: shown when the user stops it.
+        interrupted: message shown when the user interrupts it.
     """
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: threads that wait leave the processor to other processes
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before importing torch: waiting threads then leave the CPU to other processes
     try:
         end_children()
         end_with_launcher()
@@ -113,28 +110,32 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
         if not _is_out_of_memory(error):
             raise
         reason = str(error).strip().partition('\n')[0][:200]
-        sys.exit(f'Error: Memory ran out{f" ({reason})" if reason else ""}. Take smaller images or batches, or fewer workers.')
+        sys.exit(f'Error: Out of memory{f" ({reason})" if reason else ""}. Use smaller images or batches, or fewer workers.')
     finally:
-        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # it runs first: nothing is left to be interrupted
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # it runs first, so that nothing can be interrupted afterwards
     if status:
         sys.exit(status)
 
 
 def _is_told(error: BaseException) -> bool:
-    """Whether this package has raised an error on purpose, with a message about the input; the others are its own faults."""
+    """Whether this package raised an error deliberately, about invalid input; any other error is a bug."""
     for frame in traceback.extract_tb(error.__traceback__)[-1:]:
         if Path(frame.filename).is_relative_to(Path(__file__).parent) and (frame.line or '').startswith('raise '):
             return True
-    inner = error.__context__  # MMEngine raises errors of what it builds once more
+    inner = error.__context__  # MMEngine re-raises errors of the objects that it builds
     return inner is not None and str(inner) in str(error) and _is_told(inner)
 
 
 def _more_space(error: Exception) -> str:
-    """What to do about a full disk, where the error does not say it."""
+    """What to do about a full disk, if the error does not say it."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return '. What is written stays: make space, then give the same command again.' if full and 'make space' not in str(error) else ''
+    return (
+        '. Files written so far are kept: free some space, then run the same command again.'
+        if full and 'make space' not in str(error)
+        else ''
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, or PyTorch on a GPU or the CPU, found no memory; this module does not import PyTorch."""
+    """Whether Python, or PyTorch on a GPU or the CPU, ran out of memory; this module does not import PyTorch."""
     return isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError' or 'DefaultCPUAllocator' in str(error)

@@ -1,4 +1,4 @@
-"""How long the parts of an iteration take."""
+"""Timing of the parts of an iteration."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import torch
 
 
 class Stopwatch:
-    """Seconds by part, while it runs; a part inside another counts for itself alone.
+    """Seconds per part, while it runs; the time of a nested part is not counted in the outer one.
 
     >>> watch = Stopwatch()
     >>> watch.start()
@@ -25,11 +25,11 @@ class Stopwatch:
         self._inner = [0.0]
 
     def start(self, synchronize: bool = False) -> None:
-        """Forget what was measured and measure from now on; with ``synchronize`` a part ends when the GPU is done with it."""
+        """Reset and start measuring; with ``synchronize`` a part ends when the GPU has finished it."""
         self._running, self._synchronize, self._seconds, self._inner = True, synchronize, {}, [0.0]
 
     def stop(self) -> dict[str, float]:
-        """Measure no more; returns the seconds of each part."""
+        """Stop measuring; returns the seconds of each part."""
         self._running = False
         return self._seconds
 

@@ -1,4 +1,4 @@
-"""What MMDetection's users look for in ``mmdet.utils``."""
+"""The counterpart of ``mmdet.utils``."""
 
 import importlib
 
@@ -8,10 +8,10 @@ from mmlabelpenet.registry import DATA_SAMPLERS, DATASETS, HOOKS, LABEL_GENERATO
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Register everything of mmlabelpenet and of mmdet, for scripts that build parts without a config.
+    """Register all modules of mmlabelpenet and mmdet, for scripts that build objects without a config.
 
     Args:
-        init_default_scope: whether names without a scope are looked for in mmlabelpenet from now on.
+        init_default_scope: whether to make mmlabelpenet the default scope.
 
     >>> register_all_modules()
     >>> MODELS.get('LabelPENet').__name__

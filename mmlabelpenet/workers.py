@@ -1,4 +1,4 @@
-"""Processes that run beside the network: the CRF holds the GIL, so threads would not help."""
+"""Worker processes that run in parallel with the network: the CRF holds the GIL, so threads would not help."""
 
 import multiprocessing
 import os
@@ -16,10 +16,10 @@ Job, Result = TypeVar('Job'), TypeVar('Result')
 
 
 class Workers:
-    """A pool of forked processes with one thread each; none are started before they are needed.
+    """A pool of forked processes with one thread each, started when they are first needed.
 
     Args:
-        processes: how many; 0 does everything in this process.
+        processes: number of processes; 0 runs everything in this process.
 
     >>> with Workers(2) as workers:
     ...     list(workers.map(abs, range(-3, 0)))
@@ -31,7 +31,7 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
-        """Have a call made beside what follows; without processes it is made at once.
+        """Start a call in a worker; without workers, run it immediately.
 
         Args:
             function: and the arguments must be picklable.
@@ -44,14 +44,13 @@ class Workers:
         future: Future[Result] = Future()
         try:
             future.set_result(function(*args))
-        except Exception as error:  # noqa: BLE001  raised where the result is read, as from a process
+        except Exception as error:  # noqa: BLE001  raised when the result is read, as from a process
             future.set_exception(error)
         return future
 
     def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-        """Results in the order of the jobs.
-
-        A job is taken as soon as fewer than four per process are waiting, so that their producer is not held up.
+        """Results in the order of the jobs. A job is taken as soon as fewer than four per process are waiting, so the producer is not
+        blocked.
 
         Args:
             function: and the jobs must be picklable.
@@ -77,14 +76,14 @@ class Workers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the processes."""
+        """Terminate the processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
 
 def start_worker(parent: int) -> None:
-    """Use one thread, and end with the parent even if that is killed."""
+    """Use one thread, and end with the parent even if it is killed."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     end_with(parent)

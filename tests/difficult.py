@@ -1,4 +1,4 @@
-"""Sixteen images and their labels that other programs get wrong easily: 28 instances in a pseudo-label store.
+"""Sixteen images and their labels that other programs get wrong easily: 28 instances in a label store.
 
 Objects of several parts, with holes, of single pixels, on borders, with boxes alone, overlapping; images turned by EXIF, PNG, ``.JPG``,
 with a palette, with spaces and umlauts in their names, with equal names in two folders and with names that differ in their suffix alone.

@@ -81,7 +81,7 @@ def test_configs_are_trained_tested_skipped_and_compared(tool, configs, tmp_path
     out, err = capsys.readouterr()
     assert 'base seed 0: done' in out and 'wsddn seed 0: done' in out
     (line,) = [line for line in err.splitlines() if line.startswith('broken seed 0: left out')]
-    assert "model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'?" in line
+    assert "model.num_clases: LabelPENet has no such argument. Did you mean 'num_classes'?" in line
     comparison = json.loads((tmp_path / 'ablations.json').read_text())
     assert [entry['name'] for entry in comparison['configs']] == ['base', 'wsddn']
     for entry in comparison['configs']:

@@ -67,7 +67,7 @@ def test_the_image_demo_writes_nothing_where_nothing_is_wanted(model, toy_root, 
 def test_options_of_mmdetections_demo_that_are_not_here_say_what_to_give(monkeypatch, capsys, option):
     with pytest.raises(SystemExit):
         run_demo(monkeypatch, 'a.jpg', 'config.py', option)
-    assert f'In place of {option}, give ' in capsys.readouterr().err
+    assert f' instead of {option}.' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def test_a_folder_takes_the_place_of_an_empty_one_and_of_nothing_else(tmp_path):
     (tmp_path / 'file').touch()
     (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
     for name in ('empty', 'file', 'link'):  # the first is filled now
-        with pytest.raises(FileExistsError, match=f'{name}. is there already'), atomic_folder(tmp_path / name):
+        with pytest.raises(FileExistsError, match=f'{name}. already exists'), atomic_folder(tmp_path / name):
             pytest.fail('It begins.')
     assert sorted(path.name for path in tmp_path.rglob('*')) == ['a.txt', 'empty', 'file', 'link']
 

@@ -206,7 +206,7 @@ def test_what_is_wrong_with_one_of_many_is_a_line_of_the_table(started, capsys):
     found = table(capsys.readouterr().out)
     assert {name for name, row in found.items() if row[0] == 'left_out'} == set(found) - {'A.py'} and names(started) == ['A.py']
     assert found['none.py'][1].startswith('Config none.py does not exist.') and found['*.yml'][1].startswith('Config *.yml does not')
-    assert "typo.py:2: model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'?" == found['typo.py'][1]
+    assert "typo.py:2: model.num_clases: LabelPENet has no such argument. Did you mean 'num_classes'?" == found['typo.py'][1]
     for name in ('thief.py', 'sub/A.py'):
         assert found[name][1] == 'its folder work_dirs/A is that of A.py too. Rename one, or give it a work_dir.'
 

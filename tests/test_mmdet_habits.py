@@ -348,7 +348,10 @@ def test_a_random_crop_keeps_proposals_scores_labels_and_weights_together(toy_ro
 def test_steps_that_tags_cannot_follow_are_refused_in_one_line(toy_root, name):
     pipeline = toy.pipelines()[0]
     pipeline.insert(3, dict(type=name))
-    with pytest.raises(ValueError, match=f'{name} mixes images or moves boxes in its own way.*RandomCrop with allow_negative_crop=True'):
+    with pytest.raises(
+        ValueError,
+        match=f'{name} mixes images or transforms boxes in a way that does not support tags.*RandomCrop with allow_negative_crop=True',
+    ):
         DATASETS.build(toy.dataset_config(toy_root, pipeline=pipeline))
 
 
@@ -359,7 +362,7 @@ def test_a_crop_that_would_fail_without_labels_is_refused():
 
 
 def test_boxes_that_move_without_their_proposals_are_refused():
-    with pytest.raises(ValueError, match=r"RandomFlip moves boxes, but not the proposals: write dict\(type='ProposalBroadcaster'"):
+    with pytest.raises(ValueError, match=r"RandomFlip transforms boxes, but not the proposals: use dict\(type='ProposalBroadcaster'"):
         check_pipeline([dict(type='LoadImageFromFile'), dict(type='LoadProposals'), dict(type='mmdet.RandomFlip', prob=0.5)])
     with pytest.raises(ValueError, match='The pipeline is empty'):
         check_pipeline([])
@@ -369,12 +372,15 @@ def test_boxes_that_move_without_their_proposals_are_refused():
 @pytest.mark.parametrize(
     ('step', 'said'),
     [
-        (dict(type='Normalize', mean=[0, 0, 0], std=[1, 1, 1]), 'Normalize would come twice: leave it out'),
-        (dict(type='PackDetInputs'), r"PackDetInputs leaves tags out.*write dict\(type='PackTagInputs'\)"),
-        (dict(type='Albu', transforms=[dict(type='HorizontalFlip')]), 'Albu mixes images or moves boxes in its own way'),
+        (dict(type='Normalize', mean=[0, 0, 0], std=[1, 1, 1]), 'Normalize would be applied twice: remove it'),
+        (dict(type='PackDetInputs'), r"PackDetInputs drops tags.*use dict\(type='PackTagInputs'\)"),
+        (
+            dict(type='Albu', transforms=[dict(type='HorizontalFlip')]),
+            'Albu mixes images or transforms boxes in a way that does not support tags',
+        ),
         (
             dict(type='TestTimeAug', transforms=[[dict(type='RandomFlip', prob=1.0)], [dict(type='PackDetInputs')]]),
-            'TestTimeAug moves boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta',
+            'TestTimeAug transforms boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta',
         ),
     ],
     ids=lambda value: value['type'] if isinstance(value, dict) else '',
@@ -442,7 +448,7 @@ def test_loops_of_mmdet_name_the_one_that_trains_stages(toy_root, tmp_path):
 def test_mixed_precision_for_gpus_is_refused_on_the_cpu_with_what_runs_there(toy_root, tmp_path):
     config = training(toy_root, tmp_path)
     config.optim_wrapper.type = 'AmpOptimWrapper'
-    with pytest.raises(ValueError, match="AmpOptimWrapper runs on GPUs alone: train with --amp, or .*'MixedPrecisionWrapper'"):
+    with pytest.raises(ValueError, match="AmpOptimWrapper runs on GPUs only: train with --amp, or .*'MixedPrecisionWrapper'"):
         check_training(config)
 
 

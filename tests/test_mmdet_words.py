@@ -65,7 +65,7 @@ def test_what_a_base_leaves_in_a_part_of_another_type_is_told_with_the_key_that_
     leaf = tmp_path / 'leaf.py'
     leaf.write_text("_base_ = './base.py'\noptim_wrapper = dict(optimizer=dict(type='AdamW'))\n")
     with pytest.raises(
-        ValueError, match='optimizer.momentum: AdamW takes no such argument. A base gives it: write _delete_=True beside type'
+        ValueError, match='optimizer.momentum: AdamW has no such argument. It comes from a base: set _delete_=True next to type'
     ):
         check_config(load_config(leaf))
     leaf.write_text(leaf.read_text().replace("type='AdamW'", "_delete_=True, type='AdamW', lr=0.1"))
@@ -85,7 +85,7 @@ def test_an_option_deletes_what_a_base_says_of_a_part_in_whatever_order_it_is_gi
 def test_an_option_of_mmdetections_commands_is_refused_with_what_to_give(capsys, command, flag):
     with pytest.raises(SystemExit) as raised:
         command.parse_args(['config.py', *(['iter_1.pth'] if command is test_command else []), f'{flag}=1'])
-    assert raised.value.code == 2 and f'In place of {flag}, give {FLAGS[flag]}.' in capsys.readouterr().err
+    assert raised.value.code == 2 and f'Use {FLAGS[flag]} instead of {flag}.' in capsys.readouterr().err
 
 
 def test_what_stands_in_place_of_a_flag_is_an_option_of_its_command():
@@ -99,8 +99,8 @@ def test_what_stands_in_place_of_a_flag_is_an_option_of_its_command():
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ("custom_imports = dict(imports=['hooks_of_mine'])\n", 'Failed to import hooks_of_mine. The folder .* PYTHONPATH'),
-        ('from mmengine.config import read_base\nwith read_base():\n    from .base import *\n', 'cannot be mixed .* use _base_: use it'),
+        ("custom_imports = dict(imports=['hooks_of_mine'])\n", 'Failed to import hooks_of_mine. Add the folder .* PYTHONPATH'),
+        ('from mmengine.config import read_base\nwith read_base():\n    from .base import *\n', 'cannot be mixed .* use _base_, so use it'),
     ],
 )
 def test_a_config_that_cannot_be_read_says_in_one_line_what_to_change(tmp_path, text, said):

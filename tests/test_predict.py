@@ -119,7 +119,7 @@ def test_images_that_are_not_named_like_one_are_counted(model, photos, tmp_path,
     (photos / 'ü 0.jpg').rename(photos / 'ü 0.jpg_large')
     (photos / 'notes').write_text('not an image')
     predict.main([str(photos), *model, '--out', str(tmp_path / 'out')])
-    assert f'their suffix is unknown: 1 images, the first is {photos / "ü 0.jpg_large"}' in capsys.readouterr().out
+    assert f'of an unknown file extension: 1 images, the first is {photos / "ü 0.jpg_large"}' in capsys.readouterr().out
 
 
 def test_what_is_not_an_image_but_named_like_one_is_passed_over_in_every_call(model, photos, tmp_path):

@@ -51,7 +51,7 @@ BORDER = [160, 28.5, 160, 42.1]
 
 def test_boxes_without_width_or_height_are_refused_and_named():
     for box in (BORDER, [3, 9, 7, 9], [5, 2, 4, 8]):
-        with pytest.raises(ValueError, match=r'width and a height, got 1 without, the first \[.*have_area'):
+        with pytest.raises(ValueError, match=r'positive width and height, got 1 without, the first \[.*have_area'):
             pseudo_instances(torch.tensor([[0, 0, 4, 4], box]), torch.zeros(2), np.zeros((2, 9, 9)), torch.ones(2))
 
 

@@ -32,12 +32,12 @@ def fail(error):
         (OSError(errno.ENOSPC, 'No space left on device'), 'Error: [Errno 28] No space left on device'),
         (
             OSError(errno.ENOSPC, 'No space left on device', 'a.json'),
-            "Error: [Errno 28] No space left on device: 'a.json'. What is written",
+            "Error: [Errno 28] No space left on device: 'a.json'. Files written so far",
         ),
         (OSError(errno.EDQUOT, 'Over quota: make space'), 'Error: [Errno 122] Over quota: make space'),
-        (MemoryError(), 'Error: Memory ran out. Take smaller images'),
-        (type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory\nof GPU 0'), 'Error: Memory ran out (CUDA out of memory). Take'),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 'Error: Memory ran out ([enforce fail] DefaultCPU'),
+        (MemoryError(), 'Error: Out of memory. Use smaller images'),
+        (type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory\nof GPU 0'), 'Error: Out of memory (CUDA out of memory). Use'),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 'Error: Out of memory ([enforce fail] DefaultCPU'),
         (ModuleNotFoundError("No module named 'mmdet'", name='mmdet'), "Error: No module named 'mmdet'. Install MMDetection"),
         (ValueError("'a\x1b[31m.jpg' is not readable"), r"Error: 'a\x1b[31m.jpg' is not readable"),
         (FileNotFoundError('photos/\u202egpj.\udcff'), r'Error: photos/\u202egpj.\udcff'),
@@ -87,7 +87,7 @@ def test_types_and_keys_that_this_package_refuses_on_purpose_end_a_command_with_
     for main, line in (
         (lambda: make_phases([], []), 'train_cfg.phases is a dict by name'),
         (rebuilt, 'class `Loop` in loops.py: train_cfg.phases is a dict by name'),
-        (lambda: empty.instances('a'), "The pseudo-label store holds no image 'a'"),
+        (lambda: empty.instances('a'), "The label store holds no image 'a'"),
     ):
         with pytest.raises(SystemExit) as end:
             run(main)

@@ -95,6 +95,6 @@ def test_the_second_of_two_is_refused_in_one_line_and_changes_nothing(sound, tmp
     command, place = COMMANDS[name]
     with locked(root / place):
         before = sorted(root.rglob('*'))
-        with pytest.raises(ValueError, match=r'is being written by .*, since .*\. Wait until that has ended, or choose another place\.$'):
+        with pytest.raises(ValueError, match=r'is being written by .*, since .*\. Wait until it has finished, or choose another place\.$'):
             command(root, root / place)
         assert sorted(root.rglob('*')) == before

@@ -1,6 +1,6 @@
-"""What the tools call."""
+"""The functions behind the command-line tools."""
 
-from mmlabelpenet.ops import quiet  # before all that imports mmdet's data sets
+from mmlabelpenet.ops import quiet  # must precede every import of mmdet's data sets
 from mmlabelpenet.options import parse_options
 
 from .config import load_config

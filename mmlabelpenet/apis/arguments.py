@@ -1,4 +1,4 @@
-"""Which arguments a class or function takes, those included that it passes on."""
+"""Find the arguments that a class or function accepts, including those that it passes on."""
 
 import ast
 import inspect
@@ -11,11 +11,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 @cache
 def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
-    """Names of the arguments, and whether any other is taken too.
+    """Names of the arguments, and whether any other argument is accepted too.
 
-    ``**kwargs`` are followed to where they go: to the constructor of the next base, to another class or function, to
-    ``kwargs.get('name')``, or nowhere. Where they are kept or go elsewhere, any argument is taken. Where they go nowhere, those of the
-    bases are taken and ignored, as configs of MMDetection's Mask2Former have it.
+    ``**kwargs`` are followed to their destination: the constructor of the next base, another class or function, ``kwargs.get('name')``, or
+    nowhere. If they are kept or go elsewhere, any argument is accepted. If they go nowhere, the arguments of the bases are accepted and
+    ignored, as configs of MMDetection's Mask2Former require.
 
     >>> class First:
     ...     def __init__(self, a, b=1): ...
@@ -32,7 +32,7 @@ def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
 
 @cache
 def dict_arguments(target: Callable) -> frozenset[str]:
-    """Names of the arguments that are a dict, by their annotations, or None; each by the constructor that is nearest.
+    """Names of the arguments annotated as a dict or None; the nearest constructor in the MRO decides.
 
     >>> class First:
     ...     def __init__(self, a: dict, b: dict | list, c: dict | None = None, d: int = 1): ...
@@ -44,14 +44,14 @@ def dict_arguments(target: Callable) -> frozenset[str]:
     for step in (vars(base).get('__init__') if inspect.isclass(base) else base for base in steps):
         try:
             hints = get_type_hints(step) | hints if step else hints
-        except (NameError, TypeError, AttributeError):  # names that are imported for type checkers alone
+        except (NameError, TypeError, AttributeError):  # names imported only for type checkers
             continue
     return frozenset(name for name, hint in hints.items() if _is_dict(hint))
 
 
 @cache
 def plain_arguments(target: Callable) -> Mapping[str, tuple[type, ...]]:
-    """Types of the arguments that are truth values, numbers, text or None, by annotations of this package, which are exact.
+    """Types of the arguments annotated as bool, number, str or None in this package, whose annotations are exact.
 
     >>> from mmlabelpenet.models.mil_losses import MILSoftmaxLoss
     >>> plain_arguments(MILSoftmaxLoss)
@@ -61,7 +61,7 @@ def plain_arguments(target: Callable) -> Mapping[str, tuple[type, ...]]:
     found: dict[str, tuple[type, ...]] = {}
     for step in steps:
         if not step.__module__.startswith('mmlabelpenet.'):
-            break  # what it takes may be anything
+            break  # it may accept anything
         for name, hint in get_type_hints(step.__init__ if inspect.isclass(step) else step).items():
             members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
             found.setdefault(name, members if set(members) <= {bool, int, float, str, type(None)} else ())
@@ -69,7 +69,7 @@ def plain_arguments(target: Callable) -> Mapping[str, tuple[type, ...]]:
 
 
 def fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether a value is of one of the types of :func:`plain_arguments`: whole numbers are decimal ones too, truth values are no numbers.
+    """Whether a value has one of the types of :func:`plain_arguments`: an int is also a float, a bool is not a number.
 
     >>> fits(1, (float,)), fits(True, (int,)), fits('false', (bool,)), fits(float('nan'), (float,))
     (True, False, False, False)
@@ -78,7 +78,7 @@ def fits(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _is_dict(hint: Any) -> bool:
-    """Whether a value of a config must be a dict or None to fit an annotation; objects that are built already are in no config."""
+    """Whether a config value must be a dict or None to match an annotation; configs contain no built objects."""
     members = [get_origin(member) or member for member in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))]
     dicts = [member for member in members if inspect.isclass(member) and issubclass(member, Mapping)]
     plain = (str, int, float, bool, Sequence, Set, Callable, type, object)
@@ -88,7 +88,7 @@ def _is_dict(hint: Any) -> bool:
 
 
 def _kept(target: type) -> Callable | None:
-    """What a class that keeps further arguments hands them to later."""
+    """The class or function to which a class later passes the arguments that it keeps."""
     from mmcv.transforms import RandomChoiceResize
     from mmdet.datasets.transforms import Resize
     from mmengine.hooks import CheckpointHook
@@ -101,12 +101,12 @@ def _kept(target: type) -> Callable | None:
 
 
 def _arguments(steps: list[Callable]) -> tuple[tuple[str, ...], bool]:
-    """Arguments of the first step; the others are the bases' constructors, in turn."""
+    """Arguments of the first step; the following steps are the constructors of the bases, in turn."""
     if not steps:
         return (), False
     try:
         parameters = list(inspect.signature(steps[0]).parameters.values())
-    except ValueError:  # written in C
+    except ValueError:  # implemented in C
         return (), True
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != 'self']
     extra = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
@@ -125,10 +125,10 @@ def _arguments(steps: list[Callable]) -> tuple[tuple[str, ...], bool]:
 
 
 def _uses(step: Callable, extra: str) -> Iterator[Callable | str]:
-    """Where a function's ``**extra`` go.
+    """The destinations of a function's ``**extra``.
 
     Yields:
-        ``'super'`` (the next base), a class or function, ``'kept'`` for what cannot be followed, or the name of a single argument.
+        ``'super'`` (the next base), a class or function, ``'kept'`` if it cannot be followed, or the name of a single argument.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(step)))

@@ -1,4 +1,4 @@
-"""Switching a config's test over to test-time augmentation (row L11)."""
+"""Convert a config to test-time augmentation (row L11)."""
 
 import copy
 from typing import Any
@@ -7,17 +7,17 @@ from mmengine.config import Config, ConfigDict
 
 
 def augment_test(config: Config) -> Config:
-    """A copy of a config whose test data loaders give the views of ``tta`` and whose model merges them.
+    """A copy of a config whose test data loaders yield the views of ``tta`` and whose model merges them.
 
     Args:
-        config: with ``tta``: ``model``, the type that merges, ``scales``, relative to the test pipeline's ``Resize``, and ``flip``,
-            whether each scale is also seen mirrored. The first scale, upright, is the frame in which views are merged.
+        config: with ``tta``: ``model``, the type that merges views, ``scales``, relative to the test pipeline's ``Resize``, and ``flip``,
+            whether each scale is also flipped. Views are merged in the frame of the first scale without flip.
 
     Raises:
-        ValueError: the config has no ``tta``, or a test pipeline without ``Resize``.
+        ValueError: the config has no ``tta``, or its test pipeline has no ``Resize``.
     """
     if config.get('tta') is None:
-        raise ValueError("The config has no key 'tta', which says how test images are augmented. Add _base_/tta.py to its _base_.")
+        raise ValueError("The config has no key 'tta', which defines test-time augmentation. Add _base_/tta.py to its _base_.")
     config = copy.deepcopy(config)
     for name in ('test_dataloader', 'corloc_dataloader'):
         if config.get(name) is not None:
@@ -27,7 +27,7 @@ def augment_test(config: Config) -> Config:
 
 
 def view_pipeline(pipeline: list[dict], scales: list[float], flip: bool) -> list[dict]:
-    """A test pipeline that gives every image once for each scale and, with ``flip``, once more mirrored.
+    """A test pipeline that yields every image at each scale and, with ``flip``, also flipped.
 
     >>> resize = dict(type='ProposalBroadcaster', transforms=[dict(type='Resize', scale=(400, 300), keep_ratio=True)])
     >>> steps = view_pipeline([dict(type='LoadImageFromFile'), resize, dict(type='PackTagInputs')], [1.0, 1.5], True)
@@ -39,7 +39,7 @@ def view_pipeline(pipeline: list[dict], scales: list[float], flip: bool) -> list
     places = [place for place, step in enumerate(pipeline) if any(inner['type'] == 'Resize' for inner in step.get('transforms', ()))]
     if not places:
         raise ValueError(
-            f'Test-time augmentation scales what the test pipeline resizes: a ProposalBroadcaster with a Resize. '
+            f'Test-time augmentation needs a test pipeline with a Resize inside a ProposalBroadcaster. '
             f'Got {[step["type"] for step in pipeline]}.'
         )
     place = places[0]
@@ -54,7 +54,7 @@ def view_pipeline(pipeline: list[dict], scales: list[float], flip: bool) -> list
 
 
 def _scaled(step: dict[str, Any], scale: float) -> dict[str, Any]:
-    """A ``Resize`` to so much more; any other step as it is."""
+    """A ``Resize`` multiplied by a scale; any other step unchanged."""
     if step['type'] != 'Resize':
         return step
     if step.get('scale') is None:

@@ -1,4 +1,4 @@
-"""Reading configs: one error that names file and key."""
+"""Read configs, with one-line errors that name file and key."""
 
 import copy
 import hashlib
@@ -24,7 +24,7 @@ from mmlabelpenet.registry import DATASETS, MODELS
 
 
 class PlainConfig(Config):
-    """A config whose text says the same when it is read again: names that come from data are not substituted there."""
+    """A config that is unchanged after being written and read again: text from data is not substituted."""
 
     @property
     def pretty_text(self) -> str:
@@ -33,7 +33,7 @@ class PlainConfig(Config):
 
 
 def unsubstituted(code: str) -> str:
-    """Python code in which MMEngine finds nothing to substitute, such as ``{{$NAME:default}}``, in what texts hold.
+    """Python code in whose strings MMEngine finds nothing to substitute, such as ``{{$NAME:default}}``.
 
     >>> unsubstituted("classes = ('{{$HOME:a}}',)")
     "classes = ('{\\\\x7b$HOME:a}}',)"
@@ -42,7 +42,7 @@ def unsubstituted(code: str) -> str:
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a config with its bases and apply overrides; :func:`~.config_check.check_config` judges what it says.
+    """Read a config with its bases and apply overrides; :func:`~.config_check.check_config` validates it.
 
     Args:
         path: of a file, or ``package::path`` for a config of an installed package, such as
@@ -51,13 +51,13 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
     Raises:
         FileNotFoundError: there is no such file, or a base is missing.
-        ValueError: a file is not a config, an override does not fit, or something else is where a dict belongs.
+        ValueError: a file is not a config, an override does not match, or a value is not a dict where one is required.
     """
     path = config_path(path)
     if path.is_dir():
         raise ValueError(f'{path} is a folder, not a config. Name a file in it.')
     near = None if path.exists() else nearest_file(path.absolute())
-    hint = f'Did you mean {shown(near)}?' if near else 'They are in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
+    hint = f'Did you mean {shown(near)}?' if near else 'Configs are in configs/, or use mmlabelpenet::labelpenet/NAME.py.'
     require_file(path, f'Config {path} does not exist. {hint}')
     files = config_files(path)
     config = _read(files)
@@ -72,31 +72,31 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
 
 def _read(files: Sequence[Path]) -> Config:
-    """The config that is the first of these files; a ValueError names one that cannot be read though its bases can."""
+    """The config in the first of these files; raises ValueError if it cannot be read although its bases can."""
     try:
-        # mmengine writes the config out with every checkpoint; formatting the text with yapf takes seconds each time.
+        # mmengine writes the config with every checkpoint; formatting the text with yapf would take seconds each time.
         return PlainConfig(Config.fromfile(str(files[0])).to_dict(), filename=str(files[0]), format_python_code=False)
     except (ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
         frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         known = {file.resolve(): file for file in files}
         places = [f'{shown(known[file.resolve()])}:{line}' for file, line in frames if file.resolve() in known]
-        if not places:  # no line of a config is at fault, but how it meets its bases
+        if not places:  # the error is not in a single line, but in the combination with the bases
             for base in reversed(files[1:]):
                 _read(config_files(base))
         raise ValueError(f'{places[-1] if places else shown(files[0])}: {_reason(error)}') from error
 
 
 def _reason(error: Exception) -> str:
-    """Why a config cannot be read, in one line."""
-    if isinstance(error, ImportError) and error.__cause__:  # mmengine's own message is the whole sys.path
-        return f'{error.__cause__}. The folder of the module must be in the variable PYTHONPATH.'
-    if 'read_base' in str(error):  # mmengine advises to rewrite the base
-        return 'with read_base() and _base_ cannot be mixed in a config and its bases. Configs of this package use _base_: use it, too.'
+    """The reason why a config cannot be read, in one line."""
+    if isinstance(error, ImportError) and error.__cause__:  # mmengine's own message contains the whole sys.path
+        return f'{error.__cause__}. Add the folder of the module to the environment variable PYTHONPATH.'
+    if 'read_base' in str(error):  # mmengine would advise rewriting the base
+        return 'with read_base() and _base_ cannot be mixed in a config and its bases. Configs of this package use _base_, so use it too.'
     return f'{type(error).__name__}: {str(error).splitlines()[0]}'
 
 
 def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The data sets inside the wrappers of a data set's config; the data set itself where there is none.
+    """The data sets inside the wrappers of a data set's config; the data set itself if it is not wrapped.
 
     >>> inner_datasets(dict(type='ConcatDataset', datasets=[dict(split='a'), dict(type='RepeatDataset', dataset=dict(split='b'))]))
     [{'split': 'a'}, {'split': 'b'}]
@@ -106,7 +106,7 @@ def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def config_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Names of the classes of a data set's config, in label order; None for one of mmdet's that does not list them.
+    """Names of the classes of a data set's config, in label order; None for an mmdet data set that does not list them.
 
     >>> config_classes(dict(type='VOCTags', split='train', metainfo=dict(classes=['cat', 'dog'])))
     ('cat', 'dog')
@@ -120,17 +120,17 @@ def config_devkit(config: Config, loader: str = 'train') -> Devkit:
     """The images and annotations of a data loader, for tools that measure or show them.
 
     Args:
-        config: with the data loader, whose data set is a ``VOCTags``, and perhaps evaluators, which know the classes of masks.
+        config: with the data loader, whose data set is a ``VOCTags``, and optionally evaluators, which define the classes of masks.
         loader: ``'train'``, ``'label'``, ``'test'`` or ``'corloc'``.
 
     Raises:
-        FileNotFoundError: the data are not there.
-        ValueError: the loader has another data set.
+        FileNotFoundError: the data do not exist.
+        ValueError: the loader has another kind of data set.
     """
     whole = config[f'{loader}_dataloader'].dataset
     dataset, *others = inner_datasets(whole)
     if others or 'data_root' not in dataset or 'split' not in dataset:
-        raise ValueError(f'{loader}_dataloader.dataset is a {whole.get("type")}; boxes and masks are found for a single VOCTags alone.')
+        raise ValueError(f'{loader}_dataloader.dataset is a {whole.get("type")}; boxes and masks can be read only for a single VOCTags.')
     metrics = [stage_metric(config[key]) for key in ('test_evaluator', 'corloc_evaluator') if config.get(key) is not None]
     mask_classes = next((metric['mask_classes'] for metric in metrics if metric.get('mask_classes')), None)
     return open_devkit(dataset.data_root, config_classes(dataset), mask_classes)
@@ -143,7 +143,7 @@ def build_dataset(config: Config, loader: str) -> Dataset:
 
 
 def build_model(config: Config) -> nn.Module:
-    """The network of a config, without weights from files."""
+    """Build the network of a config, without weights from files."""
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     return MODELS.build(copy.deepcopy(config.model))
 
@@ -158,7 +158,7 @@ def config_hash(config: Config) -> str:
 
 
 def recipe_hash(config: Config) -> str:
-    """SHA-256 of what runs of one experiment have in common: the config without seed, folder, launcher and start.
+    """SHA-256 of the config without seed, folder, launcher and resume settings; the same for all runs of an experiment.
 
     >>> first, second = (Config(dict(a=1, work_dir=f'run{seed}', randomness=dict(seed=seed))) for seed in (0, 1))
     >>> recipe_hash(first) == recipe_hash(second) != config_hash(first)
@@ -172,7 +172,7 @@ def recipe_hash(config: Config) -> str:
 
 
 def stage_names(config: Config) -> tuple[str, ...]:
-    """Stages of a config's model in order; empty for a model of mmdet's.
+    """Stages of a config's model in order; empty for an mmdet model.
 
     >>> stage_names(Config(dict(model=dict(stages=dict(classification=dict(), detection=None)))))
     ('classification',)
@@ -181,7 +181,7 @@ def stage_names(config: Config) -> tuple[str, ...]:
 
 
 def keep_stages(config: Config, names: Collection[str] | None) -> Config:
-    """A copy of a config whose model has these stages alone, as a published checkpoint may; None keeps all.
+    """A copy of a config whose model has only these stages, as a published checkpoint may; None keeps all.
 
     >>> stages = dict(classification=dict(), detection=dict())
     >>> stage_names(keep_stages(Config(dict(model=dict(stages=stages))), ['detection']))
@@ -195,7 +195,7 @@ def keep_stages(config: Config, names: Collection[str] | None) -> Config:
 
 
 def phase_lengths(config: Config) -> dict[str, int]:
-    """Iterations of each phase of a config, in the order in which they train; empty where there are no phases.
+    """Iterations of each phase of a config, in training order; empty if there are no phases.
 
     >>> phases = dict(recurrent=dict(iters=2), classification=dict(iters=3), detection=None)
     >>> phase_lengths(Config(dict(model=dict(stages=dict(classification=dict())), train_cfg=dict(phases=phases))))
@@ -206,15 +206,15 @@ def phase_lengths(config: Config) -> dict[str, int]:
 
 
 def planned_iterations(config: Config) -> int | None:
-    """How many iterations a training of the config has; a checkpoint with fewer is not its last. None if the config does not say."""
+    """Total number of iterations of the config, at which its last checkpoint is written; None if the config does not define it."""
     return sum(phase_lengths(config).values()) or (config.get('train_cfg') or {}).get('max_iters')
 
 
 def last_checkpoint(config: Config) -> Path:
-    """The checkpoint that a training of the config ends with.
+    """The last checkpoint of a complete training of the config.
 
     Raises:
-        ValueError: the config does not say how long it trains.
+        ValueError: the config does not define the training length.
 
     >>> last_checkpoint(Config(dict(work_dir='out', train_cfg=dict(max_epochs=24)))).as_posix()
     'out/epoch_24.pth'
@@ -223,11 +223,11 @@ def last_checkpoint(config: Config) -> Path:
         return Path(config.work_dir, f'iter_{iterations}.pth')
     if epochs := (config.get('train_cfg') or {}).get('max_epochs'):
         return Path(config.work_dir, f'epoch_{epochs}.pth')
-    raise ValueError(f'{config.filename} does not say how long it trains: train_cfg has no phases, max_iters or max_epochs.')
+    raise ValueError(f'{config.filename} does not define the training length: train_cfg has no phases, max_iters or max_epochs.')
 
 
 def default_work_dir(config: Config) -> str:
-    """Where the config's training writes unless it is told otherwise: its ``work_dir``, or ``work_dirs/<config name>``.
+    """Default work dir of the config: its ``work_dir``, or ``work_dirs/<config name>``.
 
     >>> default_work_dir(Config(dict(work_dir='out')))
     'out'

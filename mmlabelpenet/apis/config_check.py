@@ -1,4 +1,4 @@
-"""Finding what is misspelt in a config before anything is built: keys that nobody reads, names that nobody registered."""
+"""Find misspelt keys and unregistered names in a config before anything is built."""
 
 import itertools
 import re
@@ -17,17 +17,17 @@ from mmlabelpenet.apis.registered import Registered, hint, nearest
 from mmlabelpenet.mmdet_words import instead
 from mmlabelpenet.schema import short
 
-READ = {  # keys at the top, beside the arguments of mmengine's runner: those of its launchers and ours
+READ = {  # top-level keys besides the arguments of mmengine's runner: those of its launchers and ours
     *('activation_checkpointing', 'efficient_conv_bn_eval', 'sync_bn'),
     *('auto_scale_lr', 'custom_imports', 'default_scope', 'env_cfg', 'experiment_name', 'launcher', 'load_from', 'log_level'),
     *('log_processor', 'model_wrapper_cfg', 'randomness', 'resume', 'runner_type', 'tta_model', 'tta_pipeline', 'visualizer', 'work_dir'),
     *('allow_test_overlap', 'corloc_dataloader', 'corloc_evaluator', 'data_sources', 'label_dataloader', 'tta'),
 }
-USUAL = {  # shorthands that configs written out keep although nobody uses them any more
+USUAL = {  # shorthand variables that written configs keep although they are no longer used
     *('backend_args', 'classes', 'data_root', 'dataset_type', 'metainfo', 'train_pipeline', 'val_pipeline', 'test_pipeline'),
 }
 ANYWHERE = {'type', '_scope_', '_delete_'}
-READ_BY_BUILDERS = {  # keys that are read by the builder of the parts below this key
+READ_BY_BUILDERS = {  # keys that the builder of the parts below this key reads
     'hooks': {'priority'},
     'param_scheduler': {'begin', 'by_epoch', 'convert_to_iter_based', 'end', 'epoch_length', 'last_step', 'verbose'},
     'optim_wrapper': {'constructor', 'paramwise_cfg'},
@@ -39,13 +39,13 @@ HOOKS = (  # usual keys of default_hooks
     *('checkpoint', 'collapse', 'health', 'label_samples', 'logger', 'param_scheduler', 'part_times', 'progress', 'reused_labels'),
     *('runtime_info', 'sample_panels', 'sampler_seed', 'timer', 'visualization'),
 )
-# Not built by a registry alone.
+# Not built by a registry only.
 LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
-PARAMWISE = {  # what mmengine's DefaultOptimWrapperConstructor reads
+PARAMWISE = {  # keys read by mmengine's DefaultOptimWrapperConstructor
     *('bias_decay_mult', 'bias_lr_mult', 'bypass_duplicate', 'custom_keys', 'dcn_offset_lr_mult', 'dwconv_decay_mult', 'flat_decay_mult'),
     'norm_decay_mult',
 }
-TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
+TWO_STAGE = {  # keys of train_cfg and test_cfg read by mmdet's two-stage detectors
     'train_cfg': {'rpn', 'rpn_proposal', 'rcnn'},
     'train_cfg.rpn': {'allowed_border', 'assigner', 'debug', 'pos_weight', 'sampler'},
     'train_cfg.rpn_proposal': {'max_per_img', 'min_bbox_size', 'nms', 'nms_pre'},
@@ -57,12 +57,12 @@ TWO_STAGE = {  # what mmdet's two-stage detectors read of train_cfg and test_cfg
 
 
 def check_config(config: Config) -> None:
-    """Refuse keys that no code reads, arguments and values that a registered class does not take, and names that are not registered.
+    """Reject unknown keys, arguments and values that a registered class does not accept, and unregistered names.
 
-    Nothing is built. Classes that take any argument are followed to their bases; where these do too, every argument passes.
+    Nothing is built. For classes that accept any argument, the bases are checked; if these do too, every argument passes.
 
     Raises:
-        ValueError: one line for each fault, with file and line, path of the key, and the nearest right name.
+        ValueError: one line per error, with file and line, path of the key, and the most similar valid name.
 
     >>> check_config(Config(dict(randomness=dict(seeed=1))))
     Traceback (most recent call last):
@@ -76,30 +76,32 @@ def check_config(config: Config) -> None:
 
 
 def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
-    """Refuse a config that lacks what a training or a test needs.
+    """Reject a config without the keys that training or testing needs.
 
     >>> check_parts(Config(dict(model=None)), ['model'], 'test')
     Traceback (most recent call last):
     ValueError: None is not the config of a test: it has no model.
     """
     if lacking := [key for key in keys if not config.get(key)]:
-        raise ValueError(f'{config.filename} is not the config of a {purpose}: it has no {", ".join(lacking)}.')
+        raise ValueError(f'{config.filename} is not a config for {purpose}: it has no {", ".join(lacking)}.')
 
 
 def check_metrics(config: Config, part: str) -> None:
-    """Refuse parts of an evaluation without the others, and metrics of mmdet that need the ground truth of a sample, which a data set with
-    tags does not read.
+    """Reject an incomplete evaluation config, and mmdet metrics that need ground truth in samples, which a data set with tags does not
+    provide.
 
     Args:
-        config: with ``<part>_dataloader`` and ``<part>_evaluator``, or without.
+        config: with or without ``<part>_dataloader`` and ``<part>_evaluator``.
         part: ``'val'`` or ``'test'``.
 
     Raises:
-        ValueError: names the parts, or the metric and what measures the same.
+        ValueError: names the parts, or the metric and its replacement.
     """
     keys = [f'{part}_{name}' for name in ('dataloader', 'evaluator', 'cfg')]
     if 0 < len(given := [key for key in keys if config.get(key) is not None]) < len(keys):
-        raise ValueError(f'The config has {" and ".join(given)}: give all of {", ".join(keys)} (dict() is enough for the last), or none.')
+        raise ValueError(
+            f'The config has only {" and ".join(given)}: set all of {", ".join(keys)} (dict() is enough for the last), or none.'
+        )
     if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
         return
     from mmlabelpenet.evaluation.ground_truth import KINDS, refusal  # imports mmdet's metrics
@@ -110,10 +112,10 @@ def check_metrics(config: Config, part: str) -> None:
 
 
 def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Fault]:
-    """Keys at the top that neither the runner nor a tool reads and that are not shorthand of the files either.
+    """Top-level keys that neither the runner nor a tool reads and that the config files do not use as variables.
 
-    A name that a base has for its children passes, and one in a file that uses no name at all, such as a config that was written out,
-    unless it is nearly one that is read.
+    A variable that a base defines for its children passes, and so does any key in a file that uses no variables, such as a written config,
+    unless it is similar to a known key.
     """
     from mmengine.runner import Runner
 
@@ -129,7 +131,7 @@ def unread_keys(content: Mapping[str, Any], files: Sequence[Path]) -> Iterator[F
 
 
 def wrong_parts(content: Mapping[str, Any], find: Registered, files: Sequence[Path] = ()) -> Iterator[Fault]:
-    """Unregistered types, arguments that a type does not take, and keys that no code reads of dicts without a type."""
+    """Unregistered types, arguments that a type does not accept, and unknown keys in dicts without a type."""
     for path, node, scope in dicts_within(content):
         kind = node.get('type')
         if set(path) & {'metainfo', 'dist_cfg'} or (path and path[-1] in LAYERS):
@@ -141,7 +143,7 @@ def wrong_parts(content: Mapping[str, Any], find: Registered, files: Sequence[Pa
                 continue
             names, anything = arguments(target)
             allowed = None if anything else {*names, *ANYWHERE, *read_by_builders(path)}
-            whose = f'{kind} takes no such argument.'
+            whose = f'{kind} has no such argument.'
         elif len(path) == 2 and path[0] in ('default_hooks', 'custom_hooks'):
             yield Fault(path, f'a hook needs a type.{hint(nearest(str(path[-1]), HOOKS))}')
             continue
@@ -155,16 +157,16 @@ def wrong_parts(content: Mapping[str, Any], find: Registered, files: Sequence[Pa
 
 
 def _left_over(kind: Any, key: str, node: Mapping[str, Any], files: Sequence[Path]) -> str:
-    """What to write where a base gives the key to a part whose type is replaced; empty elsewhere."""
+    """Advice for a key that a base sets on a part whose type is replaced; empty otherwise."""
     given = next((number for number, file in enumerate(files) if place_of_key([file], key, node)), -1)
     named = next((number for number, file in enumerate(files) if isinstance(kind, str) and place_of_text([file], kind)), -1)
     if not isinstance(kind, str) or given <= named:
         return ''
-    return ' A base gives it: write _delete_=True beside type, which leaves out what the base says of this part.'
+    return ' It comes from a base: set _delete_=True next to type to discard the values of the base.'
 
 
 def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
-    """Values of another type than this package's classes take: text in place of a number or of a truth value, which would be true."""
+    """Values of the wrong type for this package's classes: text instead of a number, or instead of a bool, which would be true."""
     for path, node, scope in dicts_within(content):
         kind = node.get('type')
         targets = [find(kind, scope)] if isinstance(kind, str) else built_without_type(path, content)
@@ -176,7 +178,7 @@ def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault
 
 
 def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
-    """Values of the runner's keys that must be one of some names."""
+    """Values of the runner's keys that are not among the allowed names."""
     levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
     known = dict(log_level=levels, default_scope=Registered('mmlabelpenet').scopes, runner_type=('Runner',))
     for key, names in known.items():
@@ -188,7 +190,7 @@ def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
-    """Keys that are read of a dict without a type; None where that is not known."""
+    """Known keys of a dict without a type; None if they are not known."""
     dotted = '.'.join(map(str, path))
     if dotted in ('randomness', 'env_cfg', 'auto_scale_lr'):
         return {
@@ -212,7 +214,7 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
 
 
 def _allowed_of_model(dotted: str) -> set[str] | None:
-    """As :func:`allowed_keys`, for the dicts without a type in a ``LabelPENet``."""
+    """Like :func:`allowed_keys`, for the dicts without a type in a ``LabelPENet``."""
     if re.fullmatch(r'model\.stages\.\w+', dotted):
         return {'detector', 'labels', 'learns_from'}
     if dotted == 'model.test_cfg':
@@ -222,7 +224,7 @@ def _allowed_of_model(dotted: str) -> set[str] | None:
 
 
 def built_without_type(path: KeyPath, content: Mapping[str, Any]) -> list[Callable]:
-    """What a dict without a type becomes the arguments of, where that is of this package."""
+    """The class or function of this package that receives a dict without a type as arguments."""
     if path and path[-1] == 'crf':
         from mmlabelpenet.calibration.crf import DenseCRF
 
@@ -238,5 +240,5 @@ def _inference() -> list[Callable]:
 
 
 def read_by_builders(path: KeyPath) -> set[str]:
-    """Keys of a part that are read before its class sees the others."""
+    """Keys of a part that are read before its class receives the others."""
     return {key for name, keys in READ_BY_BUILDERS.items() for key in keys if any(str(step).endswith(name) for step in path[-2:])}

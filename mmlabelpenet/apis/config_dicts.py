@@ -1,4 +1,4 @@
-"""Where configs have dicts, and what is said where they have something else."""
+"""Places where configs need dicts, and errors for other values there."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from mmlabelpenet.files import shown
 from mmlabelpenet.schema import short
 
 KeyPath = tuple[str | int, ...]
-DICTS = re.compile(  # where a dict belongs, beside the arguments that are annotated so
+DICTS = re.compile(  # where a dict is required, besides the arguments annotated as dict
     r'\w+_(dataloader|cfg)(\.(dataset|sampler|batch_sampler|collate_fn))?|.*\.dataset\.metainfo|env_cfg\.\w+_cfg'
     r'|auto_scale_lr|custom_imports|data_sources|log_processor|model|randomness|visualizer|default_hooks(\.\w+)?|tta(\.model)?'
     r'|optim_wrapper(\.(clip_grad|optimizer))?|train_cfg\.phases(\.\w+)?|model\.stages(\.\w+(\.(detector|labels))?)?'
@@ -26,7 +26,7 @@ LISTS = re.compile(r'(.*\.)?(init_cfg|pipeline|vis_backends)|custom_hooks|param_
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong in a config: ``path`` of the key, ``what``, and how to find it: ``beside`` which keys, or by which ``text``."""
+    """An error in a config: ``path`` of the key, ``what`` is wrong, how to find its line: ``beside`` which keys, or by ``text``."""
 
     path: KeyPath
     what: str
@@ -34,16 +34,16 @@ class Fault:
     text: str = ''
 
     def place(self, files: Sequence[Path]) -> str:
-        """``file:line`` of the fault in the first of the files that has it; empty if none has (an option of the command line)."""
+        """``file:line`` of the error in the first file that contains it; empty if none does (a command-line option)."""
         return place_of_text(files, self.text) if self.text else place_of_key(files, str(self.path[-1]), self.beside)
 
 
 def refuse(config: Config, faults: Iterable[Fault]) -> None:
-    """Raise a ValueError with a line for each fault of a config, with file and line where a file of ours has it."""
+    """Raise a ValueError with one line per config error, with file and line if the error is in one of our files."""
     lines = []
     for fault in faults:
         own, name = fault.place(own_files(config)), shown(Path(config.filename)) if config.filename else ''
-        if own or not fault.place(all_files(config)):  # what another package says is its own business
+        if own or not fault.place(all_files(config)):  # configs of other packages are not checked
             lines.append(f'{own or name}{": " if own or name else ""}{".".join(map(str, fault.path))}: {fault.what}')
     if lines:
         raise ValueError('\n'.join(lines))
@@ -60,12 +60,13 @@ def all_files(config: Config) -> list[Path]:
 
 
 def not_dicts(content: Mapping[str, Any], find: Callable[[str, str | None], Callable | None] | None = None) -> Iterator[Fault]:
-    """Other values where a dict or a list of dicts belongs: at the places of ``DICTS`` and ``LISTS``, and where what is built says so.
+    """Other values where a dict or a list of dicts is required: at the places of ``DICTS`` and ``LISTS``, and where annotations require
+    one.
 
-    A list of dicts passes where another package's annotation says that it is a dict: theirs are not exact.
+    A list of dicts passes if another package's annotation requires a dict, because such annotations are not exact.
 
     Args:
-        find: the class or function of a ``type`` in a scope; None leaves annotations out, for which everything has to be imported.
+        find: the class or function of a ``type`` in a scope; None ignores annotations, which would require importing everything.
     """
     for path, node, scope in dicts_within(content):
         kind = node.get('type')
@@ -86,12 +87,12 @@ def not_dicts(content: Mapping[str, Any], find: Callable[[str, str | None], Call
 
 
 def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> Iterator[tuple[KeyPath, Mapping[str, Any], str | None]]:
-    """All dicts in a value with the way to them and the scope that a base of another package gives them."""
+    """All dicts in a value with their paths and the scope that a base of another package gives them."""
     if isinstance(value, Mapping):
         scope = value.get('_scope_', scope)
         yield path, value, scope
         for key, inner in value.items():
-            if str(value.get('type')).rpartition('.')[2] != 'Albu':  # its steps are those of another package
+            if str(value.get('type')).rpartition('.')[2] != 'Albu':  # its steps belong to another package
                 yield from dicts_within(inner, (*path, key), scope)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):

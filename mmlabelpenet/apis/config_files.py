@@ -1,4 +1,4 @@
-"""The files that a config is made of: which there are, and where in them a name is set."""
+"""The files of a config, and the lines in which its names are set."""
 
 import ast
 import difflib
@@ -15,14 +15,14 @@ from mmlabelpenet.files import shown
 from mmlabelpenet.schema import read_text
 
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')
-_MOST_COMPARED = 2000  # files that a missing base is compared with
+_MOST_COMPARED = 2000  # files among which alternatives to a missing base are suggested
 
 
 def config_files(path: str | os.PathLike[str]) -> list[Path]:
-    """A config and all its bases, each once, what overrides before what is overridden.
+    """A config and all its bases, each once, overriding files before overridden ones.
 
     Raises:
-        FileNotFoundError: a base is missing; names the file that needs it and the nearest one that exists.
+        FileNotFoundError: a base is missing; names the file that needs it and the most similar existing one.
         ValueError: a file is not Python, or a config is among its own bases; names file and line.
     """
     found: dict[Path, None] = {}
@@ -39,7 +39,7 @@ def _visit(path: Path, found: dict[Path, None], above: tuple[Path, ...]) -> None
 
 
 def _bases(path: Path) -> list[str]:
-    tree = parsed(path)  # says where a syntax error is
+    tree = parsed(path)  # reports syntax errors
     try:
         bases = Config._get_base_files(str(path))
     except (NameError, TypeError, ValueError, KeyError) as error:
@@ -66,20 +66,20 @@ def _base_path(base: str, path: Path) -> Path:
     if not target.is_file():
         near = nearest_file(target)
         hint = f' Did you mean {package + external + os.path.relpath(near, folder)!r}?' if near else ''
-        raise FileNotFoundError(f'{shown(path)}:{line_of(parsed(path), "_base_")}: _base_: {base!r} is not there.{hint}')
+        raise FileNotFoundError(f'{shown(path)}:{line_of(parsed(path), "_base_")}: _base_: {base!r} does not exist.{hint}')
     return target
 
 
 def _configs_of(package: str) -> Path:
-    """Where an installed package has its configs; a folder that is not there if it has none."""
+    """The config folder of an installed package; it does not exist if the package has no configs."""
     found = importlib.util.find_spec(package)
     return Path(found.origin or '').parent / '.mim' / 'configs' if found else Path(package)
 
 
 def nearest_file(missing: Path) -> Path | None:
-    """The Python file whose path is most like that of a missing one, below the folders of the missing one that exist."""
+    """The Python file whose path is most similar to a missing one's, below the existing parent folders of that path."""
     folder = next(parent for parent in missing.parents if parent.is_dir())
-    if len(missing.relative_to(folder).parts) > 3:  # nothing of it is there
+    if len(missing.relative_to(folder).parts) > 3:  # no part of the path exists
         return None
     files = {str(file.relative_to(folder)): file for file in itertools.islice(folder.rglob('*.py'), _MOST_COMPARED)}
     near = difflib.get_close_matches(str(missing.relative_to(folder)), files, n=1, cutoff=0.6)
@@ -87,17 +87,17 @@ def nearest_file(missing: Path) -> Path | None:
 
 
 def parsed(path: Path) -> ast.Module:
-    """Syntax tree of a file; empty if it is not a Python file.
+    """Parse a file into a syntax tree; empty if it is not a Python file.
 
     Raises:
-        ValueError: a syntax error, which is told with file and line, or a file of another kind, or YAML with tags that call functions.
+        ValueError: a syntax error, reported with file and line, a file of another kind, or YAML with tags that call functions.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f'{shown(path)} is not a config: their names end in {", ".join(SUFFIXES)}.')
     text = read_text(path)
     try:
         if path.suffix in ('.yaml', '.yml'):
-            yaml.safe_load(text)  # mmengine's reader would call what a tag names
+            yaml.safe_load(text)  # mmengine's reader would call the function that a tag names
         return ast.parse(text if path.suffix == '.py' else '')
     except SyntaxError as error:
         raise ValueError(f'{shown(path)}:{error.lineno}: {error.msg}: {(error.text or "").strip()!r}') from error
@@ -106,10 +106,10 @@ def parsed(path: Path) -> ast.Module:
 
 
 def line_of(tree: ast.Module, key: str, beside: Iterable[str] = ()) -> int:
-    """Line in which a key is given a value; 0 if there is none.
+    """Line in which a key is set; 0 if there is none.
 
     Args:
-        beside: keys of the dict that the key is in; of several such dicts the most similar one counts. Empty: a variable of the file.
+        beside: keys of the dict that contains the key; the most similar dict is taken. Empty: a variable of the file.
 
     >>> tree = ast.parse(chr(10).join(['a = 1', 'b = dict(c=dict(d=1), **dict(e=2))', 'f = dict(d=1, g=1)']))
     >>> line_of(tree, 'f'), line_of(tree, 'd', ['d', 'e']), line_of(tree, 'd', ['d', 'g']), line_of(tree, 'd')
@@ -122,7 +122,7 @@ def line_of(tree: ast.Module, key: str, beside: Iterable[str] = ()) -> int:
 
 
 def _dicts(tree: ast.Module) -> Iterator[dict[str, int]]:
-    """Keys of each dict that a file writes down, with their lines; the file's own variables are the first."""
+    """Keys of each dict literal in a file, with their lines; the file's variables come first."""
     yield {node.id: node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -132,12 +132,12 @@ def _dicts(tree: ast.Module) -> Iterator[dict[str, int]]:
 
 
 def place_of_key(files: Sequence[Path], key: str, beside: Iterable[str] = ()) -> str:
-    """``file:line`` where a key gets its value, in the first file that gives it one; empty if none does."""
+    """``file:line`` where a key is set, in the first file that sets it; empty if none does."""
     return next((f'{shown(file)}:{line}' for file in files if (line := line_of(parsed(file), key, beside))), '')
 
 
 def place_of_text(files: Sequence[Path], text: str) -> str:
-    """``file:line`` of a string in the first file that has it; empty if none has."""
+    """``file:line`` of a string in the first file that contains it; empty if none does."""
     for file in files:
         for node in ast.walk(parsed(file)):
             if isinstance(node, ast.Constant) and node.value == text:

@@ -1,4 +1,4 @@
-"""Values of a config that options of the command line replace."""
+"""Apply command-line overrides to a config."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 
 def in_order(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Options in the order in which they apply: those that empty a dict (``_delete_``) before those that fill it again.
+    """Options in the order in which they are applied: those that empty a dict (``_delete_``) before those that fill it.
 
     >>> in_order({'a.type': 'B', 'a._delete_': True})
     [('a', {'_delete_': True}), ('a.type', 'B')]
@@ -18,23 +18,23 @@ def in_order(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
-    """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merging it steps into every list and tuple.
+    """A part of a config with one value replaced; dicts are merged. Unlike mmengine's merge, it also descends into lists and tuples.
 
     Raises:
         IndexError: a step is not an index of its list.
-        TypeError: the value is of another kind than the one it replaces, or a step leads into something else than a dict or a list.
+        TypeError: the value is of another kind than the one it replaces, or a step leads into something other than a dict or a list.
 
     >>> overridden(dict(a=[1, dict(b=2)]), ['a', '1', 'b'], 3)
     {'a': [1, {'b': 3}]}
     """
     if not steps:
         if isinstance(node, bool | int | float) and not _replaces(value, node):
-            raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"}, in place of {node!r}')
+            raise TypeError(f'expected {"true or false" if isinstance(node, bool) else "a number"} instead of {node!r}')
         if isinstance(node, int) and isinstance(value, float) and value.is_integer():
             return int(value)  # 1e3 is as good as 1000
         dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
         if isinstance(node, Mapping) and not isinstance(value, Mapping | None) and not dicts:
-            raise TypeError(f'expected a dict or null, in place of one with {", ".join(map(str, node)) or "no keys"}')
+            raise TypeError(f'expected a dict or null instead of a dict with {", ".join(map(str, node)) or "no keys"}')
         if node is None or not isinstance(value, Mapping):
             return value
         merged = Config(dict(value=node))
@@ -51,9 +51,9 @@ def overridden(node: Any, steps: Sequence[str], value: Any) -> Any:
 
 
 def _replaces(value: Any, node: bool | int | float) -> bool:
-    """Whether a value may stand where a number or a truth value is: no text, no NaN, and neither of these for the other.
+    """Whether a value may replace a number or a bool: not text or NaN, nor one for the other.
 
-    A list may be in place of a whole number, as sizes are, but not of a decimal one: ``0,01`` is no number.
+    A list may replace an integer, as for sizes, but not a float: ``0,01`` is not a number.
     """
     if isinstance(value, list | tuple):
         return not isinstance(node, float)

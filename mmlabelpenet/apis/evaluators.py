@@ -1,4 +1,4 @@
-"""Metrics in the config of an evaluator, which is a metric, a list of metrics, or an ``Evaluator`` with ``metrics``."""
+"""Access the metrics in an evaluator config, which is a metric, a list of metrics, or an ``Evaluator`` with ``metrics``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ def stage_metric(evaluator: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> 
     """The ``StageMetric`` of an evaluator.
 
     Args:
-        evaluator: a metric, a list of metrics, or an ``Evaluator`` with ``metrics``, as mmengine's runner takes them.
+        evaluator: a metric, a list of metrics, or an ``Evaluator`` with ``metrics``, as accepted by mmengine's runner.
 
     Returns:
-        The dict of the metric itself; what is written into it reaches the evaluator.
+        The dict of the metric itself; changing it changes the evaluator.
 
     Raises:
         ValueError: no ``StageMetric``, or more than one.

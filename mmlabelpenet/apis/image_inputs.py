@@ -1,4 +1,4 @@
-"""What the inferencer is given: images in any form, and a device."""
+"""Inputs of the inferencer: images in any form, and a device."""
 
 import glob
 import os
@@ -16,10 +16,10 @@ ImageInput = str | Path | NDArray[np.uint8]
 
 
 def usable_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of a name; without one a GPU if there is one.
+    """The device of a name; the default is a GPU if there is one.
 
     Raises:
-        ValueError: nothing can be computed there.
+        ValueError: the device cannot be used.
 
     >>> usable_device('cpu')
     device(type='cpu')
@@ -30,16 +30,16 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         reason = str(error).strip().partition('\n')[0]
-        raise ValueError(f'Device {str(name)!r} cannot be used here ({reason}). Choose cpu, or cuda:0 where there is a GPU.') from error
+        raise ValueError(f'Device {str(name)!r} cannot be used here ({reason}). Choose cpu, or cuda:0 if there is a GPU.') from error
     return device
 
 
 def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
-    """Files and arrays of files, arrays, folders and patterns; a folder's images are sorted.
+    """Expand files, arrays, folders and glob patterns into files and arrays; images of a folder are sorted.
 
     Raises:
-        FileNotFoundError: no such file or folder, or nothing fits the pattern.
-        ValueError: an address on the network.
+        FileNotFoundError: no such file or folder, or nothing matches the pattern.
+        ValueError: a URL.
     """
     if isinstance(inputs, np.ndarray):
         return [inputs]
@@ -47,20 +47,20 @@ def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
         return [source for item in inputs for source in expand(item)]
     text = str(inputs)
     if '://' in text:
-        raise ValueError(f'Images are read from files, got the address {text!r}. Download it first.')
+        raise ValueError(f'Images are read from files, got the URL {text!r}. Download it first.')
     path = Path(inputs)
     if path.is_dir():
         return list(list_images(path))
-    if os.path.lexists(path):  # what is not a file is told when it is its turn
+    if os.path.lexists(path):  # inputs that are not files are reported when it is their turn
         return [path]
     found = sorted(Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file())
     if not found:
-        raise FileNotFoundError(f'{text!r} is neither a file nor a folder, and no file fits it as a pattern.')
+        raise FileNotFoundError(f'{text!r} is neither a file nor a folder, and as a pattern it matches no file.')
     return list(found)
 
 
 def names_below(images: Iterable[Path]) -> tuple[Path, dict[str, str]]:
-    """The folder that holds all images, and their paths below it by id; an id is a path without suffix where no two images share it.
+    """The common folder of all images, and their paths below it by id; an id is the path, without file extension if that is unique.
 
     >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
     {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
@@ -71,7 +71,7 @@ def names_below(images: Iterable[Path]) -> tuple[Path, dict[str, str]]:
 
 
 def input_names(sources: Sequence[ImageInput]) -> list[str]:
-    """The id of each file as :func:`names_below` gives it, and ``array_<k>`` of an array at place k.
+    """The id of each file as given by :func:`names_below`, and ``array_<k>`` for an array at index k.
 
     >>> input_names(['in/a.jpg', np.zeros((20, 30), np.uint8)])
     ['a', 'array_1']
@@ -82,15 +82,15 @@ def input_names(sources: Sequence[ImageInput]) -> list[str]:
 
 
 def checked_array(image: NDArray) -> NDArray[np.uint8]:
-    """An RGB array, or a grey one made RGB.
+    """An RGB array, converted from greyscale if necessary.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: another shape or dtype.
 
     >>> checked_array(np.zeros((20, 30), np.uint8)).shape
     (20, 30, 3)
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
-        raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a grey one uint8 (h, w), got {image.dtype} {image.shape}.')
+        raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a greyscale array uint8 (h, w), got {image.dtype} {image.shape}.')
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image

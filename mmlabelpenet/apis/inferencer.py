@@ -1,4 +1,4 @@
-"""Boxes and masks of images, from files, arrays, folders or patterns.
+"""Predict boxes and masks for files, arrays, folders or glob patterns.
 
 Shapes: n instances, R proposals, (h, w) image. Images: RGB uint8 (h, w, 3).
 """
@@ -31,28 +31,28 @@ from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.registry import MODELS
 
-SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights that come with the package: docs/model_card.md
+SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights included in the package: docs/model_card.md
 _LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
 
 
 class LabelPENetInferencer:
-    """A trained network, ready for images.
+    """A trained network for prediction.
 
     Args:
-        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both; None is the network that
-            comes with the package. Of a published checkpoint, the network has the stages that it holds.
+        config_or_dir: a config with its checkpoint, or the work dir of a training, which has both; None is the network included in the
+            package. With a published checkpoint, the network has only the stages in it.
         checkpoint: None takes the last one of the work dir.
-        device: ``'cpu'``, ``'cuda:0'``, ...; None takes a GPU if there is one.
-        search: how proposals are made, for the stage that needs them.
-        search_side: images are searched at most this large; the boxes are those of the whole image.
+        device: ``'cpu'``, ``'cuda:0'``, ...; None uses a GPU if there is one.
+        search: method of computing proposals, for the stage that needs them.
+        search_side: images are downscaled to this size for selective search; boxes refer to the original image.
 
     Attributes:
-        classes: names in label order, those of the checkpoint where it names them.
-        stages: those of the network.
+        classes: names in label order, those of the checkpoint if it names them.
+        stages: names of the network's stages.
 
     Raises:
         FileNotFoundError: no such config, work dir or checkpoint.
-        ValueError: the checkpoint is of another model.
+        ValueError: the checkpoint belongs to another model.
     """
 
     def __init__(
@@ -77,19 +77,19 @@ class LabelPENetInferencer:
         if len(self.classes) != len(configured):
             check_classes(self.checkpoint, meta, configured)
         if self.classes != configured:
-            warn(f'Classes are named as in {self.checkpoint}; the config has {", ".join(configured)}.')
+            warn(f'Class names are taken from {self.checkpoint}; the config has {", ".join(configured)}.')
         self.stages = self.model.names
         self.pipeline = Compose([step for step in dataset.pipeline if step['type'].split('.')[-1] not in _LOADERS])
         self.search, self.search_side = search or SelectiveSearchSettings(), search_side
 
     @property
     def settings(self) -> list[Any]:
-        """What predictions depend on beside the weights, for :func:`~mmlabelpenet.schema.json_hash`."""
+        """Everything besides the weights that predictions depend on, for :func:`~mmlabelpenet.schema.json_hash`."""
         pipeline = self.config.test_dataloader.dataset.pipeline
         return [self.config.model.to_dict(), [dict(step) for step in pipeline], self.search, self.search_side]
 
     def __call__(self, inputs: ImageInput | Iterable[ImageInput], **kwargs: Any) -> list[Prediction]:
-        """Predict everything at once; arguments as for :meth:`stream`."""
+        """Predict all images and return a list; arguments as for :meth:`stream`."""
         return list(self.stream(inputs, **kwargs))
 
     def stream(
@@ -102,22 +102,22 @@ class LabelPENetInferencer:
         batch_size: int = 1,
         pass_over: Callable[[ImageInput, Exception], None] | None = None,
     ) -> Iterator[Prediction]:
-        """Predict one batch after the other, so that a folder of any size fits in memory.
+        """Predict batch by batch, so that a folder of any size fits in memory.
 
         Args:
-            inputs: a file, an RGB array, a folder, a pattern such as ``'photos/*.jpg'``, or several of these.
-            stage: which predicts; None the last one.
-            min_score: detections below are left out; of a stage that learns from tags, those below this share of the image's best.
-            max_instances: of an image at most.
-            with_masks: False for boxes alone, as they are detected, which is faster.
-            batch_size: images per pass.
-            pass_over: called with an image that cannot be read, and why; None ends with that error.
+            inputs: a file, an RGB array, a folder, a glob pattern such as ``'photos/*.jpg'``, or several of these.
+            stage: the stage that predicts; None is the last one.
+            min_score: minimum score of a detection; for a stage that learns from tags, as a fraction of the best score in the image.
+            max_instances: maximum number per image.
+            with_masks: False predicts only boxes, as detected, which is faster.
+            batch_size: images per batch.
+            pass_over: called with each unreadable image and the reason; None raises the error.
 
         Yields:
-            one prediction for each image that can be read, in order.
+            one prediction for each readable image, in order.
 
         Raises:
-            FileNotFoundError: no such file or folder, or nothing fits the pattern.
+            FileNotFoundError: no such file or folder, or nothing matches the pattern.
             ValueError: an image cannot be read, the network has no such stage, the batch size is below 1, or the score not in [0, 1].
         """
         (stage,) = check_names([stage or self.stages[-1]], self.stages)
@@ -140,16 +140,16 @@ class LabelPENetInferencer:
                 yield from self._predict(batch, stage, min_score, max_instances, with_masks)
 
     def prepare(self, source: ImageInput, name: str | None = None, stage: str | None = None, tags: Sequence[int] = ()) -> dict:
-        """One packed sample, as a data set of the config gives it.
+        """One packed sample, as a data set of the config would return it.
 
         Args:
             source: file or RGB array.
-            name: of the image; None takes that of the file without suffix.
-            stage: that is to predict; None for all. Proposals are made only where they are needed.
-            tags: labels, where the image is to be labelled.
+            name: of the image; None takes the file name without extension.
+            stage: the stage that will predict; None for all. Proposals are computed only if they are needed.
+            tags: labels, if the image is to be labelled.
         """
         image = read_rgb(source) if isinstance(source, str | Path) else checked_array(source)
-        image = np.ascontiguousarray(image[..., ::-1])  # BGR from here on; a large image should not be there twice
+        image = np.ascontiguousarray(image[..., ::-1])  # BGR from here on; avoids a second copy of a large image
         path = Path(source) if isinstance(source, str | Path) else None
         h, w = image.shape[:2]
         bboxes = np.array([[0, 0, w, h]], np.float32)
@@ -196,10 +196,10 @@ class LabelPENetInferencer:
 
 
 def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | None = None) -> tuple[Config, Path]:
-    """Config and checkpoint of a training.
+    """Find config and checkpoint of a training.
 
     Args:
-        config_or_dir: a config file, or a work dir; None is the training whose weights come with the package.
+        config_or_dir: a config file, or a work dir; None is the training whose weights are included in the package.
         checkpoint: None takes the last one of the work dir.
 
     Raises:
@@ -208,16 +208,16 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
     """
     if config_or_dir is None:
         if checkpoint is not None:
-            raise ValueError(f'{str(checkpoint)!r} needs the config that it was trained with: give that too.')
+            raise ValueError(f'{str(checkpoint)!r} needs the config that it was trained with: pass that too.')
         return load_config(shipped(f'configs/labelpenet/{SHIPPED}.py')), Path(__file__).parents[1] / f'weights/{SHIPPED}.pth'
     path = Path(config_or_dir)
     if not path.is_dir():
         config = load_config(path)
         if checkpoint is None:
-            raise ValueError(f'{str(path)!r} is a config: give the checkpoint too, or the work dir of a training, which has both.')
+            raise ValueError(f'{str(path)!r} is a config: pass the checkpoint too, or the work dir of a training, which has both.')
         return config, Path(checkpoint)
     configs, last = run_files(path), noted_checkpoint(path)
     found = Path(checkpoint) if checkpoint else last
     if not configs or found is None:
-        raise FileNotFoundError(f'{str(path)!r} holds no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
+        raise FileNotFoundError(f'{str(path)!r} contains no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
     return load_config(configs[-1]), found

@@ -1,4 +1,4 @@
-"""Compare the input that ImageNet weights were trained on with the input that a model gets."""
+"""Check that the preprocessing of a model matches its ImageNet weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,12 @@ _COLOUR = (30, 100, 200)
 
 
 def check_input(model: nn.Module, data_preprocessor: nn.Module | None = None) -> None:
-    """Check that the preprocessor makes the input that the ImageNet weights of ``model`` were trained on.
-
-    The preprocessor is run on a small image of known colour, so that any of its classes can be checked.
+    """Check that the preprocessor produces the input that the ImageNet weights of ``model`` were trained on. The preprocessor is run on a
+    small image of known colour, so that any preprocessor class can be checked.
 
     Args:
-        model: its modules' ``init_cfg`` name the presets; modules without ImageNet weights do not matter.
-        data_preprocessor: ``model.data_preprocessor`` if None.
+        model: the ``init_cfg`` of its modules names the presets; modules without ImageNet weights are ignored.
+        data_preprocessor: None uses ``model.data_preprocessor``.
 
     Raises:
         ValueError: channel order, mean or std differ.
@@ -32,8 +31,8 @@ def check_input(model: nn.Module, data_preprocessor: nn.Module | None = None) ->
         wanted = _expected(preset)
         if not torch.allclose(made * torch.tensor(preset.std), wanted * torch.tensor(preset.std), rtol=0, atol=0.05):
             raise ValueError(
-                f'The ImageNet weights of {name!r} ({cfg["arch"]}, preset {cfg["preset"]!r}) want {preset.order.upper()} images, mean '
-                f'{preset.mean}, std {preset.std}: BGR {_COLOUR} should become {_rounded(wanted)}, but the data preprocessor makes '
+                f'The ImageNet weights of {name!r} ({cfg["arch"]}, preset {cfg["preset"]!r}) expect {preset.order.upper()} images, mean '
+                f'{preset.mean}, std {preset.std}: BGR {_COLOUR} should become {_rounded(wanted)}, but the data preprocessor returns '
                 f'{_rounded(made)}. Set data_preprocessor=dict(mean={list(preset.mean)}, std={list(preset.std)}, '
                 f'bgr_to_rgb={preset.order == "rgb"}), or choose the preset of your weights.'
             )
@@ -45,7 +44,7 @@ def _expected(preset: Preset) -> Tensor:
 
 
 def _probe(data_preprocessor: nn.Module) -> Tensor:
-    """What the preprocessor makes of a pixel of our colour, float (3,)."""
+    """The preprocessor's output for a pixel of the test colour, float (3,)."""
     image = torch.tensor(_COLOUR, dtype=torch.uint8).view(3, 1, 1).expand(3, 32, 32).contiguous()
     with torch.no_grad():
         return data_preprocessor({'inputs': [image], 'data_samples': None}, False)['inputs'][0][:, 0, 0].float().cpu()

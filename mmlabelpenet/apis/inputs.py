@@ -1,4 +1,4 @@
-"""What a training or a test reads: found missing before anything is built, each with the command that makes it."""
+"""Check the input files of training and testing before anything is built, naming the command that creates each missing one."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,22 +23,22 @@ CORLOC_ON = ('corloc_dataloader', 'corloc_evaluator')
 
 
 class Missing(NamedTuple):
-    """Something that is read and is not there: where it should be, and one or two lines that say so and how to get it."""
+    """A missing input: its path, and one or two lines that say how to get it."""
 
     path: Path
     message: str
 
 
 def check_inputs(config: Config, parts: Sequence[str], promised: Collection[Path] = ()) -> None:
-    """Check that the files exist that a training or a test reads. The large ones are not opened.
+    """Check that the input files of training or testing exist. Large files are not opened.
 
     Args:
-        config: its ``data_sources`` say of folders which command makes them or which page has them.
-        parts: keys of the config, such as :data:`TRAINED_ON`; with the first of these, pre-trained weights and labels are looked for too.
-        promised: files that will be there in time; resolved paths.
+        config: its ``data_sources`` name the command or web page for each folder.
+        parts: keys of the config, such as :data:`TRAINED_ON`; with the first of these, pre-trained weights and labels are checked too.
+        promised: resolved paths of files that will exist in time.
 
     Raises:
-        FileNotFoundError: some do not; says all of them, each with what makes it.
+        FileNotFoundError: lists all missing files, each with its source.
         ValueError: tags or image lists cannot be read.
     """
     found = list(_missing_data(config, parts))
@@ -49,14 +49,15 @@ def check_inputs(config: Config, parts: Sequence[str], promised: Collection[Path
 
 
 def check_measured(config: Config, kind: str) -> None:
-    """Check that a metric knows every image of the data that it scores. Data sets without image lists, such as mmdet's, are not compared.
+    """Check that a metric has annotations for every image that it evaluates. Data sets without image lists, such as mmdet's, are not
+    compared.
 
     Args:
         config: its data set, metric and image lists exist.
-        kind: ``'test'`` or ``'corloc'``, what the keys of dataloader and evaluator begin with.
+        kind: ``'test'`` or ``'corloc'``, the prefix of the keys of dataloader and evaluator.
 
     Raises:
-        ValueError: the metric lacks some images; the message names the first of them and both lists.
+        ValueError: the metric lacks some images; the message names the first one and both lists.
     """
     metric = stage_metric(config[f'{kind}_evaluator'])
     for dataset in inner_datasets(config[f'{kind}_dataloader'].dataset):
@@ -72,7 +73,7 @@ def check_measured(config: Config, kind: str) -> None:
 
 
 def _missing_data(config: Config, parts: Sequence[str]) -> Iterator[Missing]:
-    """Data sets of ours, those of mmdet by their annotation files, and what metrics compare with."""
+    """Inputs of our data sets, mmdet data sets (their annotation files) and metrics."""
     sources = config.get('data_sources') or {}
     for _, node, _ in dicts_within({part: config.get(part) for part in parts}):
         try:
@@ -90,8 +91,8 @@ def _missing_data(config: Config, parts: Sequence[str]) -> Iterator[Missing]:
 
 
 def _check_devkit(node: Mapping[str, Any]) -> None:
-    """The image list of a data set, and the files that its tags come from."""
-    # A metric learns its classes from the data set
+    """The image list of a data set, and its tag files."""
+    # a metric takes its classes from the data set
     classes = (node.get('metainfo') or {}).get('classes') or (VOC_CLASSES if 'pipeline' in node else ())
     source = node.get('tags', 'lists')
     devkit = open_images(node['data_root'], classes)
@@ -106,14 +107,14 @@ def _check_devkit(node: Mapping[str, Any]) -> None:
 
 
 def _missing_weights(config: Config) -> Iterator[Missing]:
-    """ImageNet weights of each part, and the checkpoint that a training begins with; addresses are downloaded when they are needed."""
+    """ImageNet weights of each part, and the checkpoint from which training starts; URLs are downloaded when needed."""
     for _, node, _ in dicts_within(config.get('model')):
         place = node.get('checkpoint')
         if node.get('type') == 'ImageNetWeights':
             yield from _found_missing(place, find_imagenet, node['arch'], node['preset'], place)
         elif node.get('type') == 'Pretrained' and not _there(place):
             yield Missing(
-                Path(place), f'Weights {place!r} of the model do not exist. Put them there, or change checkpoint in its init_cfg.'
+                Path(place), f'Weights {place!r} of the model do not exist. Copy them there, or change checkpoint in the init_cfg.'
             )
     if (start := config.get('load_from')) and not _there(start):
         leaf = Path(config.filename or 'config.py').with_name(f'{Path(start).parent.name}.py')
@@ -126,11 +127,11 @@ def _missing_weights(config: Config) -> Iterator[Missing]:
 
 
 def _missing_labels(config: Config) -> Iterator[Missing]:
-    """Stores of pseudo labels that phases name."""
+    """Label stores named by phases."""
     for _, node, _ in dicts_within(config.get('train_cfg')):
         store = node.get('pseudo_labels')
         if store and not _there(store):
-            yield Missing(Path(store), f'Pseudo-label store {store} of a phase does not exist. A training writes it into pseudo_labels/.')
+            yield Missing(Path(store), f'Label store {store} of a phase does not exist. Training writes it to pseudo_labels/.')
 
 
 def _found_missing(path: Any, find: Any, *arguments: Any) -> Iterator[Missing]:

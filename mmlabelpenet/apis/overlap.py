@@ -1,4 +1,4 @@
-"""Images that training and testing share, in the same place or as a copy of any name."""
+"""Find images shared by training and testing, as the same file or as a copy with any name."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,10 +24,10 @@ class _Listed(msgspec.Struct):
 
 
 def check_overlap(config: Config) -> None:
-    """Refuse to train on images, be it on their tags, that the config tests on (row T1), unless ``allow_test_overlap`` is set.
+    """Reject training on images, even only on their tags, that the config tests on (row T1), unless ``allow_test_overlap`` is set.
 
     Raises:
-        ValueError: a training and the test split share images; says how many.
+        ValueError: the training and test splits share images; the message says how many.
     """
     if config.get('allow_test_overlap', False) or config.get('test_dataloader') is None:
         return
@@ -35,22 +35,23 @@ def check_overlap(config: Config) -> None:
     loaders = [key for key in ('train_dataloader', 'label_dataloader') if config.get(key) is not None]
     for name, train in [(key, dataset) for key in loaders for dataset in inner_datasets(config[key].dataset)]:
         shared = shared_images(_present(train), _present(test))
-        if not shared and 'split' not in train:  # exported images, which may be converted
+        if not shared and 'split' not in train:  # exported images, which may have been converted
             known = {without_suffix(path.name): path for path in _present(test)}
             shared = [(str(path), str(known[stem])) for path in _present(train) if (stem := without_suffix(path.name)) in known]
         if shared:
             raise ValueError(
                 f'{len(shared)} images are in the training split {_list_of(train)!r} ({name}) and in the test split {_list_of(test)!r}, '
-                f'for example {" = ".join(dict.fromkeys(shared[0]))}. Choose other splits, or set allow_test_overlap=True and call no '
-                'number of it a test result.'
+                f'for example {" = ".join(dict.fromkeys(shared[0]))}. Choose other splits, or set allow_test_overlap=True and do not '
+                'report '
+                'the numbers as test results.'
             )
 
 
 def image_files(dataset: Mapping[str, Any]) -> list[Path]:
-    """Images of a data set's config, ours or one of mmdet's with a list or a COCO file.
+    """Images of a data set config, ours or mmdet's with an image list or a COCO file.
 
     Raises:
-        FileNotFoundError: the list or, of ours, an image is missing.
+        FileNotFoundError: the list, or an image of our data set, is missing.
         ValueError: the list is damaged.
     """
     root, folders = Path(dataset.get('data_root') or ''), dataset.get('data_prefix') or {}
@@ -65,10 +66,10 @@ def image_files(dataset: Mapping[str, Any]) -> list[Path]:
 
 
 def shared_images(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[str, str]]:
-    """Images of one list that are in the other one too. Of files that have one size the content is compared.
+    """Images of one list that are also in the other. For files of the same size, the content is compared.
 
     Returns:
-        Path in the first and path in the second list, sorted.
+        Pairs of paths in the first and second list, sorted.
 
     Raises:
         FileNotFoundError: an image is missing.
@@ -92,7 +93,7 @@ def shared_images(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[s
 
 
 def _present(dataset: Mapping[str, Any]) -> list[Path]:
-    """Images that are there; none where their list, or one of them, is still missing, which the data set reports."""
+    """Images of a data set; none if its list or any image is missing, which the data set itself reports."""
     try:
         return [path for path in image_files(dataset) if path.is_file()]
     except FileNotFoundError:

@@ -1,6 +1,5 @@
-"""Checkpoints to give away: what one holds, stripped of what only resuming needs, and as a plain state dict and back.
-
-Every file written here holds tensors and plain Python values alone, so that ``torch.load(file, weights_only=True)`` reads it.
+"""Publish, inspect and convert checkpoints. Every file written here contains only tensors and plain Python values, so ``torch.load(file,
+weights_only=True)`` can read it.
 """
 
 import ast
@@ -27,16 +26,16 @@ NEEDED_TO_RESUME = ('optimizer', 'param_schedulers', 'message_hub', 'ema_state_d
 
 
 def publish(source: str | Path, folder: str | Path, stages: Sequence[str] | None = None, half: bool = False) -> Path:
-    """Write a checkpoint without what only resuming needs: weights, config, and what both rest on.
+    """Write a checkpoint for publication: weights, config and provenance, without the state needed for resuming.
 
     Args:
-        source: what a training wrote.
-        folder: where the file goes, as ``<stem of source>-<first 8 digits of its SHA-256>.pth``.
-        stages: whose weights to keep beside the backbone's; None keeps all.
-        half: keep weights of layers in float16; norms stay as they are, since their variances may overflow.
+        source: a checkpoint written by training.
+        folder: output folder; the file is named ``<stem of source>-<first 8 digits of its SHA-256>.pth``.
+        stages: stages whose weights are kept, in addition to the backbone's; None keeps all.
+        half: store layer weights in float16; normalisation layers are unchanged, since their variances may overflow.
 
     Returns:
-        the file. The same checkpoint gives the same file.
+        the path of the file. The same checkpoint gives an identical file.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
@@ -60,7 +59,7 @@ def publish(source: str | Path, folder: str | Path, stages: Sequence[str] | None
 
 
 def to_state_dict(source: str | Path, target: str | Path) -> dict[str, Tensor]:
-    """Write the tensors of a checkpoint, by name, and nothing else.
+    """Write only the tensors of a checkpoint, by name.
 
     Returns:
         what was written.
@@ -69,17 +68,17 @@ def to_state_dict(source: str | Path, target: str | Path) -> dict[str, Tensor]:
 
 
 def from_state_dict(source: str | Path, config: Config, target: str | Path) -> Path:
-    """Write a checkpoint of a plain state dict, after trying it on the model.
+    """Convert a plain state dict to a checkpoint, after checking it against the model.
 
     Args:
         source: tensors by name.
-        config: of the model that they belong to.
+        config: config of the model.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the tensors are not exactly those of the model; says what differs.
+        ValueError: the tensors are not exactly those of the model; the message says what differs.
     """
-    with torch.device('meta'):  # shapes are enough
+    with torch.device('meta'):  # only shapes are needed
         model = build_model(config)
     checkpoint = read_checkpoint(source)
     load_strictly(model, checkpoint, assign=True)
@@ -90,7 +89,7 @@ def from_state_dict(source: str | Path, config: Config, target: str | Path) -> P
 
 
 def upgrade(source: str | Path, target: str | Path) -> dict[str, Tensor]:
-    """Write the tensors of a checkpoint of version 0.1 under their present names.
+    """Write the tensors of a checkpoint of version 0.1 under their current names.
 
     Returns:
         what was written.
@@ -99,12 +98,12 @@ def upgrade(source: str | Path, target: str | Path) -> dict[str, Tensor]:
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds.
+    """Summarise the content of a checkpoint.
 
     Returns:
-        ``file``, ``bytes`` and ``sha256``; ``parts``: parameters and bytes of the backbone and of every stage; ``other_bytes``: of what
-        only resuming needs; ``iteration``, ``phase`` (of that iteration), ``seed``, ``classes``, ``experiment`` and ``config``
-        (its text) where the file says so; ``receipt``: commit and versions of a published file.
+        ``file``, ``bytes`` and ``sha256``; ``parts``: parameters and bytes of the backbone and of every stage; ``other_bytes``: size of the
+        state needed only for resuming; ``iteration``, ``phase`` (of that iteration), ``seed``, ``classes``, ``experiment`` and ``config``
+        (its text), if present; ``receipt``: commit and versions of a published file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -138,12 +137,11 @@ def _phase_of(config_text: str, iteration: int, path: str | Path) -> str | None:
 
 
 def phase_of(config_text: str, iteration: int) -> str | None:
-    """The phase of an iteration, ``'finished'`` after the last; None where the config has no phases.
-
-    The text is read as literals and calls of ``dict``; nothing of it is run.
+    """The phase of an iteration, ``'finished'`` after the last; None if the config has no phases. The text is parsed as literals and calls
+    of ``dict``; nothing is executed.
 
     Raises:
-        ValueError: the text is another program.
+        ValueError: the text contains other code.
 
     >>> text = "train_cfg=dict(phases=dict(classification=dict(iters=3), recurrent=dict(iters=2)))"
     >>> phase_of(text, 2), phase_of(text, 3), phase_of(text, 5)
@@ -158,7 +156,7 @@ def phase_of(config_text: str, iteration: int) -> str | None:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f'The config text of the checkpoint is malformed: {" ".join(str(error).split())[:200]}.') from error
     named = [(name, phase) for name, phase in phases.items() if phase is not None]
-    for name, phase in sorted(named, key=lambda item: item[0] == 'recurrent'):  # the last, wherever it is named
+    for name, phase in sorted(named, key=lambda item: item[0] == 'recurrent'):  # the last definition, wherever it is
         iteration -= phase.iters
         if iteration < 0:
             return name
@@ -178,7 +176,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _parts(state: Mapping[str, Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
-    """Tensors of the backbone, of each stage, and of what else there is, in their order."""
+    """Tensors of the backbone, of each stage, and the remaining ones, in their order."""
     found: dict[str, list[Tensor]] = {}
     for key, value in state.items():
         names = key.split('.')
@@ -187,7 +185,7 @@ def _parts(state: Mapping[str, Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
 
 
 def _bytes(value: Any) -> int:
-    """Of all tensors inside."""
+    """Total bytes of all tensors inside."""
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -195,7 +193,7 @@ def _bytes(value: Any) -> int:
 
 
 def _compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors with storages of their own, no larger than they are."""
+    """Copy tensors so that each has its own storage of exactly its size."""
     return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a number rests on beside config and checkpoint: code, packages, time."""
+"""Provenance of results besides config and checkpoint: code, packages, time."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ PACKAGES = ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet', 'numpy', 'pycoc
 
 
 def receipt(start: float) -> dict[str, Any]:
-    """Fields that end the ``meta`` of every file of results.
+    """The last fields of ``meta`` in every results file.
 
     Args:
         start: ``time.monotonic()`` when the work began.
@@ -28,7 +28,7 @@ def receipt(start: float) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python, of the package and of what its numbers depend on."""
+    """Versions of Python, of this package and of the packages that affect results."""
     found = {'python': platform.python_version(), 'mmlabelpenet': mmlabelpenet.__version__}
     for name in PACKAGES:
         module = __import__(name)
@@ -37,7 +37,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that the package runs from, marked ``+`` if files differ from it; None outside of one."""
+    """The commit of the checkout that the package runs from, marked ``+`` if files differ from it; None outside a checkout."""
     root = Path(mmlabelpenet.__file__).parents[1]
     if not (root / '.git').exists():
         return None

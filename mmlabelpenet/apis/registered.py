@@ -1,4 +1,4 @@
-"""What is registered, and the registered name that is most like an unknown one."""
+"""Look up registered names, and suggest the most similar one for an unknown name."""
 
 import difflib
 import importlib
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 
 class Registered:
-    """What is registered, by name, in every registry that a config can reach.
+    """Lookup of names in every registry that a config can reach.
 
     Args:
-        default_scope: of the config; names without a scope are looked for there first.
+        default_scope: of the config; names without a scope are looked up there first.
     """
 
     def __init__(self, default_scope: str) -> None:
@@ -25,7 +25,7 @@ class Registered:
         return found
 
     def nearest(self, kind: str) -> str:
-        """The registered name that is most like an unknown one, empty if none is."""
+        """The registered name most similar to an unknown one, empty if none is."""
         scope, dot, name = kind.rpartition('.')
         scopes = [nearest(scope, self.scopes), *self.scopes]
         homes = {known: home for home in reversed(scopes) for known in self.tables.get(home, {})}
@@ -36,7 +36,7 @@ class Registered:
         first, dot, name = kind.partition('.')
         if dot and (found := self.tables.get(first, {}).get(name)):
             return found
-        if dot:  # maybe a class by its place
+        if dot:  # possibly a class by its import path
             from mmengine.utils import get_object_from_string
 
             return get_object_from_string(kind)
@@ -44,7 +44,7 @@ class Registered:
 
     @staticmethod
     def _tables(*imported: str) -> dict[str, dict[str, Callable]]:
-        """``scope -> name -> class`` of all registries; what the modules' registries register is imported first."""
+        """``scope -> name -> class`` of all registries; their modules are imported first."""
         from mmengine.registry import Registry
 
         tables: dict[str, dict[str, Callable]] = {}
@@ -58,7 +58,7 @@ class Registered:
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """The name most like another one, letter case aside; empty if none is.
+    """The name most similar to another one, ignoring letter case; empty if none is.
 
     >>> nearest('voctags', ['VOCTags', 'VOCDataset'])
     'VOCTags'
@@ -68,7 +68,7 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def hint(near: str) -> str:
-    """How an error ends.
+    """The suggestion at the end of an error message.
 
     >>> hint('seed'), hint('')
     (" Did you mean 'seed'?", '')

@@ -1,4 +1,4 @@
-"""What the inferencer returns: detections of one stage in one image.
+"""Results of the inferencer: detections of one stage in one image.
 
 Shapes: n instances, C classes, (h, w) image. Boxes: float32 xyxy in pixels of the image, half-open. Images: RGB uint8 (h, w, 3).
 """
@@ -18,20 +18,20 @@ RANKED_SHOWN = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """Detections, best first.
+    """Detections, sorted by descending score.
 
     Attributes:
-        image_id: path of the file below the folder that holds all files of the call, without suffix where no two share it; ``array_<k>`` of
-            the k-th input where that is an array.
+        image_id: path of the file below the common folder of all files of the call, without extension if that is unique; ``array_<k>`` if
+            the k-th input is an array.
         path: the file; None for an array.
         size: (h, w).
-        stage: which made it.
+        stage: the stage that predicted it.
         classes: names in label order.
         bboxes: float32 (n, 4).
         scores: float32 (n,).
         labels: int64 (n,).
-        masks: each bool (h, w); ``np.asarray`` makes them one array (n, h, w), which of a large image takes gigabytes. None if boxes alone
-            were asked for.
+        masks: sequence of bool (h, w); ``np.asarray`` converts it to one array (n, h, w), which takes gigabytes for a large image. None if
+            only boxes were requested.
     """
 
     image_id: str
@@ -50,12 +50,13 @@ class Prediction:
 
     @property
     def names(self) -> list[str]:
-        """Class of each instance by name."""
+        """Class name of each instance."""
         return [self.classes[label] for label in self.labels]
 
     @property
     def semantic(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """uint8 (h, w), uint16 for more than 254 classes: 0 background, 1 + k class k; of several instances the best decides.
+        """Semantic map, uint8 (h, w), or uint16 for more than 254 classes: 0 is background, 1 + k is class k; where instances overlap, the
+        highest score wins.
 
         Raises:
             ValueError: there are no masks.
@@ -65,7 +66,8 @@ class Prediction:
 
     @cached_property
     def numbered(self) -> NDArray[np.uint16]:
-        """uint16 (h, w): 0 background, k the k-th instance, counted from 1; of several the best decides.
+        """Instance map, uint16 (h, w): 0 is background, k the k-th instance, counted from 1; where instances overlap, the highest score
+        wins.
 
         Raises:
             ValueError: there are no masks.
@@ -78,19 +80,19 @@ class Prediction:
 
         Args:
             image: RGB; None reads the file.
-            scale: of the result.
+            scale: scale factor of the result.
 
         Raises:
-            ValueError: the image is an array and was not given, or has another size.
+            ValueError: the input was an array and is not given, or the image has another size.
         """
         from mmlabelpenet.formats.images import read_rgb
         from mmlabelpenet.visualization.drawing import class_colours, draw_instances
 
         if image is None and self.path is None:
-            raise ValueError('This prediction is of an array, so draw() needs it: draw(image).')
+            raise ValueError('The input of this prediction was an array, so pass it to draw(image).')
         image = read_rgb(self.path) if image is None else image
         if image.shape[:2] != self.size:
-            raise ValueError(f'The prediction is of an image of {self.size} (h, w), got one of {image.shape[:2]}.')
+            raise ValueError(f'The prediction is for an image of size {self.size} (h, w), got {image.shape[:2]}.')
         captions = [f'{name} {score:.2f}' for name, score in zip(self.names, self.scores, strict=True)]
         return draw_instances(image, self.bboxes, class_colours(len(self.classes))[self.labels], captions, self.masks, scale)
 
@@ -101,13 +103,12 @@ class Prediction:
 
 
 def worth_showing(scores: NDArray, min_score: float, ranks: bool = False) -> NDArray[np.int64]:
-    """Indices of the detections from ``min_score`` on.
-
-    Scores of a stage that learns from tags rank the proposals of an image and are not probabilities: there those count that reach
-    ``min_score`` times the image's best, at most five.
+    """Indices of the detections with a score of at least ``min_score``. Scores of a stage that learns from tags rank the proposals of an
+    image and are not probabilities: for these, the threshold is ``min_score`` times the best score of the image, and at most five
+    detections are kept.
 
     Args:
-        scores: float (n,), best first.
+        scores: float (n,), in descending order.
         min_score: in [0, 1].
         ranks: whether the scores rank proposals.
 

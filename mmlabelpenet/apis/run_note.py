@@ -1,4 +1,4 @@
-"""``run.json`` of a work dir: what is trained there, and the order in which its trainings began."""
+"""``run.json`` of a work dir: what is trained there, and the order in which its trainings were started."""
 
 import json
 from pathlib import Path
@@ -15,11 +15,11 @@ class RunNote(msgspec.Struct):
     """Content of ``run.json``.
 
     Attributes:
-        config: file of the config; None where there is no note.
-        recipe_sha256: the hash that runs of one recipe share.
+        config: file of the config; None if there is no note.
+        recipe_sha256: hash of the config, shared by runs that differ only in the seed.
         seed: of the training.
-        earlier: size and time of change of the checkpoints that were there when the training began, by name.
-        runs: names of the log folders, oldest first. A name is the time of its start, by a clock that may be set back.
+        earlier: size and modification time, by name, of the checkpoints that existed when the training started.
+        runs: names of the log folders, oldest first. A name is the start time, from a clock that may be set back.
     """
 
     config: str | None = None
@@ -30,7 +30,7 @@ class RunNote(msgspec.Struct):
 
 
 def read_note(work_dir: str | Path) -> RunNote:
-    """The note of a work dir, an empty one where there is none.
+    """The note of a work dir, an empty one if there is none.
 
     Raises:
         ValueError: it is malformed.
@@ -40,18 +40,16 @@ def read_note(work_dir: str | Path) -> RunNote:
 
 
 def write_note(work_dir: str | Path, note: RunNote) -> None:
-    """Write the note of a work dir, whole or not at all."""
+    """Write the note of a work dir atomically."""
     with atomic_write(Path(work_dir, RUN_FILE)) as file:
         file.write(json.dumps(msgspec.to_builtins(note), indent=1) + '\n')
 
 
 def run_files(work_dir: str | Path, pattern: str = 'vis_data/config.py') -> list[Path]:
-    """Files in the log folders of a work dir, those of the last training last.
+    """Files in the log folders of a work dir, those of the last training at the end.
 
     Args:
-        pattern: of a file below a log folder; that of the config which was trained.
-
-    Folders that the note does not name come first, by their names.
+        pattern: of files below a log folder; by default the trained config. Folders that are not in the note come first, sorted by name.
     """
     place = {name: number for number, name in enumerate(read_note(work_dir).runs)}
     folders = sorted((path for path in Path(work_dir).glob('*/')), key=lambda path: (place.get(path.name, -1), path.name))

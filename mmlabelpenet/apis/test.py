@@ -1,4 +1,4 @@
-"""Testing a checkpoint: every stage's boxes and masks on the test split, CorLoc on the training split, one table."""
+"""Test a checkpoint: boxes and masks of every stage on the test split, CorLoc on the training split, in one table."""
 
 import copy
 import os
@@ -38,7 +38,7 @@ def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list
     """The stages to test, in their order.
 
     Raises:
-        ValueError: the model has no stage of a name.
+        ValueError: the model does not have a stage.
 
     >>> choose_stages('all', ['classification', 'detection'])
     ['classification', 'detection']
@@ -63,35 +63,35 @@ def test(
     show_dir: str | None = None,
     wait_time: float = 2,
 ) -> Table:
-    """Score a checkpoint.
+    """Evaluate a checkpoint.
 
     Args:
-        config: with ``test_dataloader`` and ``test_evaluator``, which holds a ``StageMetric``, alone or in a list, and ``work_dir`` for the
+        config: with ``test_dataloader`` and ``test_evaluator``, which is a ``StageMetric`` or a list with one, and ``work_dir`` for the
             log.
-        checkpoint: of the config's model.
-        stages: ``'all'``, or one name or several.
-        out: JSON file for the table, with ``meta``. A name that ends in ``.pkl`` gets the predictions of the last of the stages as mmdet
-            dumps them, and the table goes to the same name with ``.json``.
+        checkpoint: weights of the config's model.
+        stages: ``'all'``, or one or several names.
+        out: JSON file for the table, with ``meta``. With a name ending in ``.pkl``, predictions of the last stage are written to it in
+            mmdet's format, and the table to the same name with ``.json``.
         corloc: also run the config's ``corloc_dataloader`` and ``corloc_evaluator``, if it has them.
-        dump: JSON file for the predictions on the test split, COCO-format results; of several stages each gets its own, named by
+        dump: JSON file for the predictions on the test split, COCO-format results; with several stages, one file each, named by
             :func:`~mmlabelpenet.evaluation.dump.dump_path`.
-        tta: test-time augmentation, as the config's ``tta`` says.
-        show: show the detections of the last of the stages, drawn by mmdet's ``DetVisualizationHook``.
-        show_dir: write these drawings here, a folder below ``<work_dir>/<time>`` or an absolute one.
-        wait_time: seconds for which each is shown.
+        tta: use test-time augmentation as defined by the config's ``tta``.
+        show: show the detections of the last stage, drawn by mmdet's ``DetVisualizationHook``.
+        show_dir: folder for these drawings, absolute or relative to ``<work_dir>/<time>``.
+        wait_time: seconds to show each drawing.
 
     Returns:
-        ``{stage: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``; on other ranks than the first all is None.
+        ``{stage: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``; on ranks other than the first, all values are None.
 
     Raises:
         FileNotFoundError: no checkpoint, data or proposals.
-        ValueError: a stage that the model lacks, a checkpoint of another model, a config with misspelt keys or names, a metric that
-            compares with other images, or another process writes the same dump.
+        ValueError: the model lacks a stage, the checkpoint belongs to another model, the config has misspelt keys or names, the metric has
+            other images, or another process writes the same dump.
     """
     start = time.monotonic()
     make_folder(config.work_dir)
     check_test(config, corloc)
-    own = 'stages' in config.model  # else one of mmdet's models, retrained on pseudo labels
+    own = 'stages' in config.model  # otherwise an mmdet model, retrained on pseudo labels
     content = read_checkpoint(checkpoint)
     meta = origin(config, checkpoint, content['meta'])
     config = keep_stages(config, content['meta'].get('stages'))
@@ -124,7 +124,7 @@ def test(
 
 
 def check_test(config: Config, corloc: bool) -> None:
-    """Refuse a config that cannot be tested, before anything is built; errors as for :func:`test`."""
+    """Reject a config that cannot be tested before anything is built; errors as for :func:`test`."""
     check_config(config)
     check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'test')
     check_metrics(config, 'test')
@@ -134,7 +134,7 @@ def check_test(config: Config, corloc: bool) -> None:
 
 
 def origin(config: Config, checkpoint: str | Path, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """What numbers come from: config, checkpoint, and how far ``trained``, the checkpoint's ``meta``, says that it has trained."""
+    """Provenance of the results: config, checkpoint, and training progress according to ``trained``, the checkpoint's ``meta``."""
     return dict(
         config=config.filename,
         config_sha256=config_hash(config),
@@ -156,10 +156,10 @@ def run_test(
 
     Args:
         checkpoint: as for :func:`~mmlabelpenet.apis.checkpoint.load_strictly`.
-        pickled: file for predictions as mmdet dumps them.
+        pickled: file for predictions in mmdet's format.
 
     Returns:
-        the table, and what it rests on: split, protocol, number of images.
+        the table, and its provenance: split, protocol, number of images.
     """
     config = augment_test(config) if tta else copy.deepcopy(config)
     config.load_from, config.resume = None, False
@@ -177,7 +177,7 @@ def run_test(
 
 
 def add_missing(table: Table) -> Table:
-    """Give every row the metrics of all protocols: null says "not measured", and no key is absent.
+    """Add the metrics of all protocols to every row: null means "not measured", and no key is missing.
 
     >>> add_missing({'detection': {'mIoU': 1.0, 'per_class': {}}})['detection']['CorLoc_50'] is None
     True

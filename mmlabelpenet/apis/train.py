@@ -1,4 +1,4 @@
-"""Training from a config."""
+"""Train from a config."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -31,17 +31,17 @@ def train(
 
     Args:
         config: with ``work_dir``.
-        resume: ``'auto'`` for the last whole checkpoint of the work dir, or the path of one; None starts from the beginning.
-        amp: mixed precision, ``'bf16'`` or ``'fp16'``; None computes in float32.
-        auto_scale_lr: scale the learning rate to the batch of all ranks and accumulated batches.
-        tensorboard: also write TensorBoard's event files.
+        resume: ``'auto'`` for the last complete checkpoint of the work dir, or the path of a checkpoint; None starts from the beginning.
+        amp: mixed precision, ``'bf16'`` or ``'fp16'``; None uses float32.
+        auto_scale_lr: scale the learning rate to the total batch size over ranks and accumulated batches.
+        tensorboard: also write TensorBoard event files.
 
     Returns:
         the runner, after training.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`check_training`; also for a checkpoint of another model, or where another training
-            is at work in the work dir.
+        FileNotFoundError, ValueError: see :func:`check_training`; also for a checkpoint of another model, or if another training is running
+            in the work dir.
     """
     with locked_by_first_rank(config.work_dir):
         return _train(config, resume, amp, auto_scale_lr, tensorboard)
@@ -74,11 +74,11 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
 
 
 def start_from(config: Config, resume: str | None) -> None:
-    """Set where a training begins: ``resume`` and ``load_from`` of the config.
+    """Set ``resume`` and ``load_from`` of the config.
 
     Args:
         config: with ``work_dir``; changed.
-        resume: as for :func:`train`. ``'auto'`` without any checkpoint begins as the config says, be it with its ``load_from``.
+        resume: as for :func:`train`. ``'auto'`` without any checkpoint starts as defined by the config, including its ``load_from``.
 
     Raises:
         ValueError: all checkpoints of the work dir are damaged.
@@ -92,29 +92,29 @@ def start_from(config: Config, resume: str | None) -> None:
 
 
 def check_training(config: Config, promised: Collection[Path] = ()) -> None:
-    """All that is checked of a training before anything is built; the data itself is not read.
+    """Run all checks of a training before anything is built; the data are not read.
 
     Args:
-        config: with ``work_dir``, and ``load_from`` of where it begins.
-        promised: files that will be there when it begins; resolved paths.
+        config: with ``work_dir``, and ``load_from`` if training starts from a checkpoint.
+        promised: resolved paths of files that will exist when training starts.
 
     Raises:
-        FileNotFoundError: data, proposals, weights or labels are missing; names all, with the commands that make them.
-        ValueError: the config has a key that no code reads, a name that is not registered, no training or one for GPUs only, or an image
-            is in the training and in the test split.
+        FileNotFoundError: data, proposals, weights or labels are missing; lists all, with the commands that create them.
+        ValueError: the config has an unknown key or an unregistered name, defines no training, or one for GPUs only, or an image is in both
+            the training and the test split.
     """
     check_config(config)
     check_parts(config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
     check_metrics(config, 'val')
     if str(config.optim_wrapper.get('type')).endswith('AmpOptimWrapper') and get_device() == 'cpu':
-        raise ValueError("AmpOptimWrapper runs on GPUs alone: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")
+        raise ValueError("AmpOptimWrapper runs on GPUs only: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")
     check_inputs(config, TRAINED_ON, promised)
     check_overlap(config)
 
 
 def note_run(config: Config) -> None:
-    """Write down in ``run.json`` of the work dir what it is for: config, seed, and the hash that runs of one recipe share; also which
-    checkpoints are of earlier trainings, from which this one does not go on.
+    """Record the training in ``run.json`` of the work dir: config, seed, the hash shared by runs with other seeds, and the checkpoints of
+    earlier trainings, from which this one does not resume.
     """
     if int(os.environ.get('RANK', 0)) == 0:
         known, seed = read_note(config.work_dir), config.get('randomness', {}).get('seed')
@@ -122,15 +122,15 @@ def note_run(config: Config) -> None:
         write_note(config.work_dir, RunNote(config.filename, recipe_hash(config), seed, earlier, known.runs))
         written = ['last_checkpoint', *([Path(config.filename).name] if config.filename else [])]
         for path in (Path(config.work_dir, name) for name in written):
-            if path.is_symlink():  # mmengine would write the file that it leads to, such as the config itself
+            if path.is_symlink():  # mmengine would overwrite the target of the link, such as the config itself
                 path.unlink()
 
 
 def scale_learning_rate(config: Config) -> None:
-    """Have mmengine scale the learning rate linearly with the images of an update: those of all ranks, accumulated ones too.
+    """Make mmengine scale the learning rate linearly with the images per update, over all ranks and accumulated batches.
 
     Raises:
-        ValueError: the config does not say for how many images its rate is.
+        ValueError: the config does not define the batch size of its learning rate.
 
     >>> config = Config(dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(base_batch_size=2)))
     >>> scale_learning_rate(config)
@@ -140,15 +140,16 @@ def scale_learning_rate(config: Config) -> None:
     base = config.get('auto_scale_lr', {}).get('base_batch_size')
     if base is None:
         raise ValueError('The config has no auto_scale_lr.base_batch_size: set it to the images per update that its learning rate is for.')
-    # mmengine divides ranks x batch size by this number and knows nothing of accumulation
+    # mmengine divides ranks x batch size by this number, ignoring accumulation
     config.auto_scale_lr = dict(base_batch_size=base / config.optim_wrapper.get('accumulative_counts', 1), enable=True)
 
 
 def allow_cpu_ranks(config: Config) -> None:
-    """Let several processes without CUDA talk over gloo; mmengine's own start needs a GPU. Does nothing with CUDA or one process.
+    """Initialise distributed training over gloo without CUDA; mmengine's own initialisation needs a GPU. Does nothing with CUDA or one
+    process.
 
     Args:
-        config: to be run; its model wrapper is told that the model has no device of its own.
+        config: changed so that the model wrapper does not expect a GPU.
     """
     if config.get('launcher', 'none') != 'pytorch' or torch.cuda.is_available():
         return
@@ -158,10 +159,10 @@ def allow_cpu_ranks(config: Config) -> None:
 
 
 def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: Sequence[str] | None = None) -> None:
-    """Compare a checkpoint with the model before it is loaded: mmengine loads what fits and ignores the rest silently.
+    """Compare a checkpoint with the model before it is loaded: mmengine silently ignores tensors that do not match.
 
     Args:
-        whole: whether every tensor must be there (a run is resumed). Else stages may be absent, as whole stages only, on either side.
+        whole: whether every tensor must be present (when resuming). Otherwise, whole stages may be missing on either side.
         classes: names in label order, which must be those of the checkpoint, if it names some; None compares nothing.
 
     Raises:
@@ -180,10 +181,12 @@ def check_checkpoint(model: nn.Module, path: str | Path, whole: bool, classes: S
     }
     found = [f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if keys[3:] else ""})' for what, keys in differences.items() if keys]
     if found:
-        raise ValueError(f'Checkpoint {path} is of another model than the config: {"; ".join(found)}. Give a checkpoint of this model.')
+        raise ValueError(
+            f'Checkpoint {path} belongs to another model than the config: {"; ".join(found)}. Give a checkpoint of this model.'
+        )
 
 
 def _part(key: str) -> str:
-    """Backbone or stage that a tensor belongs to."""
+    """The backbone or stage to which a tensor belongs."""
     names = key.split('.')
     return '.'.join(names[:2]) if names[0] == 'stages' else names[0]

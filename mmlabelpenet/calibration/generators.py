@@ -46,14 +46,14 @@ class LabelGenerator:
     zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for further shared maps that :meth:`explain` looks at
 
     def settings(self) -> dict[str, Any]:
-        """All that labels depend on beside the network, class and attributes: a pseudo-label store that other settings made is stale.
+        """All that labels depend on beside the network, class and attributes: a label store that other settings made is stale.
 
         A generator whose attributes are not all plain values or dataclasses overrides this; a TypeError says so.
         """
         for name, value in vars(self).items():
             if not isinstance(value, str | int | float | None | dict | list | tuple) and not is_dataclass(value):
                 raise TypeError(
-                    f'{type(self).__name__}.{name} is a {type(value).__name__}, which a pseudo-label store cannot record. Override '
+                    f'{type(self).__name__}.{name} is a {type(value).__name__}, which a label store cannot record. Override '
                     'settings() to return plain values that identify it.'
                 )
         return dict(vars(self), type=type(self).__name__)

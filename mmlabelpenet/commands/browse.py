@@ -1,6 +1,6 @@
 """Make a page to look through pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
 
-STORE is a pseudo-label store or a folder of stores. In a work dir, images, tags and annotations are found through its config.
+STORE is a label store or a folder of stores. In a work dir, images, tags and annotations are found through its config.
 The page is a single file. Sort it by lowest weight, disagreement of the stages or worst IoU; filter it by class, stage and weight.
 """
 

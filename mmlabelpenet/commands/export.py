@@ -17,7 +17,7 @@ _POLYGONS = ('coco', 'labelme')
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
-    parser.add_argument('store', type=Path, help='pseudo-label store')
+    parser.add_argument('store', type=Path, help='label store')
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', type=Path, required=True, help='folder to write; unchanged files of an earlier export are replaced')
     parser.add_argument('--images', type=Path, help='folder of the images, such as data/VOCdevkit/VOC2012/JPEGImages (coco: may be absent)')

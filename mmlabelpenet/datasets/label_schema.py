@@ -1,4 +1,4 @@
-"""The schema of pseudo-label stores, finished and half written.
+"""The schema of label stores, finished and half written.
 
 There are hundreds of thousands of these objects, and no cycle among them: the garbage collector does not visit them.
 """

@@ -1,4 +1,4 @@
-"""Writes a pseudo-label store: one text file per rank with one line per image, merged when the pass is complete.
+"""Writes a label store: one text file per rank with one line per image, merged when the pass is complete.
 
 An interrupted pass continues where it stopped.
 """

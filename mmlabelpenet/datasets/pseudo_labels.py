@@ -1,4 +1,4 @@
-"""The pseudo-label store: the labels that a finished stage has made for every training image (Sec. 3.3, cascaded pre-training).
+"""The label store: the labels that a finished stage has made for every training image (Sec. 3.3, cascaded pre-training).
 
 A COCO-format JSON file in pixels of the original image. Each annotation also carries ``weight`` and ``stage``; ``info`` carries a
 header that ties the store to the weights and the generator that made it. :mod:`~mmlabelpenet.datasets.label_writer` writes it.
@@ -43,7 +43,7 @@ class PseudoLabelStore:
     """
 
     def __init__(self, content: dict | Store, source: str | Path = 'content') -> None:
-        problem = f'{str(source)!r} is not a pseudo-label store'
+        problem = f'{str(source)!r} is not a label store'
         store = content if isinstance(content, Store) else convert(content, Store, problem, _TODO)
         self.header, self._source = store.info, source
         self._images = {image.img_id: image for image in store.images}
@@ -75,8 +75,8 @@ class PseudoLabelStore:
     @classmethod
     def load(cls, path: str | Path) -> 'PseudoLabelStore':
         """Read a store; a FileNotFoundError or ValueError if there is none."""
-        require_file(path, f'Pseudo-label store {path} does not exist. It is written when the phase before it ends.')
-        return cls(read_json(path, Store, 'a pseudo-label store', _TODO), path)
+        require_file(path, f'Label store {path} does not exist. It is written when the phase before it ends.')
+        return cls(read_json(path, Store, 'a label store', _TODO), path)
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -112,7 +112,7 @@ class PseudoLabelStore:
         unknown = sorted(self._categories[key] for key in self._used if self._categories[key] not in classes)
         if unknown:
             raise ValueError(
-                f'Pseudo-label store {self._source} has labels of classes that the data set lacks: {", ".join(unknown)}. '
+                f'Label store {self._source} has labels of classes that the data set lacks: {", ".join(unknown)}. '
                 f'Classes of the data set: {", ".join(classes)}.'
             )
 
@@ -126,7 +126,7 @@ class PseudoLabelStore:
             ValueError: a segmentation cannot be drawn, or belongs to another size.
         """
         if img_id not in self._texts:
-            raise KeyError(f'The pseudo-label store holds no image {img_id!r}. It was made from another split.')
+            raise KeyError(f'The label store holds no image {img_id!r}. It was made from another split.')
         classes = self.classes if classes is None else classes
         return [
             dict(

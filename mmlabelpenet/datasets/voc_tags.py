@@ -32,7 +32,7 @@ class VOCTags(BaseDataset):
         proposals: proposal file of the split; None if no stage needs one.
         max_proposals: only the best so many proposals of an image are used; None for all.
         min_proposal_area: proposals below this share of the image's area are left out, unless all are.
-        pseudo_labels: path of a pseudo-label store; the loop changes it from phase to phase.
+        pseudo_labels: path of a label store; the loop changes it from phase to phase.
         keep_untagged: keep images without tags, for testing; training skips and counts them.
         max_bad_images: number of unreadable images that training may replace by the next image of the split, with a count in the log.
         filter_cfg: only mmdet's ``dict(filter_empty_gt=True)``, which is what training does anyway.

@@ -42,7 +42,7 @@ def check_maker(store: PseudoLabelStore, model: nn.Module) -> None:
 
 
 class LabelPass:
-    """Runs one stage's label generator over the training set and writes the pseudo-label store.
+    """Runs one stage's label generator over the training set and writes the label store.
 
     Args:
         dataloader: config; its data set is the training split at test scale, without augmentation. ``num_workers`` processes load images,

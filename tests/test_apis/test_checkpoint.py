@@ -55,7 +55,7 @@ def test_reading_a_checkpoint_without_weights_is_an_error(tmp_path):
 
 def test_a_tensor_that_claims_more_numbers_than_it_stores_is_refused(tmp_path):
     torch.save({'state_dict': {'a': torch.ones(1).expand(10**9, 10**9)}}, tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='a.pth holds no state dict'):
+    with pytest.raises(ValueError, match='a.pth contains no state dict'):
         read_checkpoint(tmp_path / 'a.pth')
 
 

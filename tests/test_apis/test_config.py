@@ -25,7 +25,7 @@ def test_a_config_that_is_not_there_is_named_with_the_nearest_one(tmp_path):
         FileNotFoundError, match=r'labelpenet_lite0_rendred.py does not exist. Did you mean .*labelpenet_lite0_rendered.py\?'
     ):
         load_config(CONFIGS / 'labelpenet_lite0_rendred.py')
-    with pytest.raises(FileNotFoundError, match='They are in configs/'):
+    with pytest.raises(FileNotFoundError, match='Configs are in configs/'):
         load_config(tmp_path / 'a.py')
 
 
@@ -54,14 +54,14 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
 @pytest.mark.parametrize(
     ('option', 'expected'),
     [
-        ('optim_wrapper.optimizer.lr=abc', 'a number, in place of 0.01'),
+        ('optim_wrapper.optimizer.lr=abc', 'a number instead of 0.01'),
         ('randomness.seed=abc', 'a number'),
         ('train_dataloader.batch_size=two', 'a number'),
-        ('model.stages.detection.detector.backbone.frozen=maybe', 'true or false, in place of True'),
-        ('model.stages.detection.detector.backbone.frozen=7', 'true or false, in place of True'),
-        ('train_dataloader.batch_size=true', 'a number, in place of 2'),
-        ('optim_wrapper.optimizer.lr=nan', 'a number, in place of 0.01'),
-        ('optim_wrapper.optimizer.lr=0,001', 'a number, in place of 0.01'),
+        ('model.stages.detection.detector.backbone.frozen=maybe', 'true or false instead of True'),
+        ('model.stages.detection.detector.backbone.frozen=7', 'true or false instead of True'),
+        ('train_dataloader.batch_size=true', 'a number instead of 2'),
+        ('optim_wrapper.optimizer.lr=nan', 'a number instead of 0.01'),
+        ('optim_wrapper.optimizer.lr=0,001', 'a number instead of 0.01'),
     ],
 )
 def test_nothing_else_takes_the_place_of_a_number_or_a_switch(tmp_path, option, expected):
@@ -90,7 +90,7 @@ def test_an_option_that_does_not_fit_is_named():
 def test_a_number_or_text_does_not_take_the_place_of_a_dict(tmp_path, value):
     (tmp_path / 'a.py').write_text('hooks = [dict(timer=dict(type="Timer", interval=1))]')
     with pytest.raises(
-        ValueError, match='hooks.0.timer=.* does not fit the config: expected a dict or null, in place of one with type, int'
+        ValueError, match='hooks.0.timer=.* does not fit the config: expected a dict or null instead of a dict with type, int'
     ):
         load_config(tmp_path / 'a.py', {'hooks.0.timer': value})
     assert load_config(tmp_path / 'a.py', {'hooks.0.timer': None}).hooks == [dict(timer=None)]

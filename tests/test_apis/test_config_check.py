@@ -24,7 +24,7 @@ FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the 
     ('randomness = dict(seeed=1)', 'randomness.seeed', 'no code reads this key', 'seed'),
     ('train_dataloader = dict(batch_sise=2)', 'train_dataloader.batch_sise', 'no code reads this key', 'batch_size'),
     ("model = dict(type='LabelPENett')", 'model.type', "nothing is registered as 'LabelPENett'", 'LabelPENet'),
-    ('model = dict(frozen_backbon=True)', 'model.frozen_backbon', 'LabelPENet takes no such argument', 'frozen_backbone'),
+    ('model = dict(frozen_backbon=True)', 'model.frozen_backbon', 'LabelPENet has no such argument', 'frozen_backbone'),
     ('model = dict(test_cfg=dict(max_mask=1))', 'model.test_cfg.max_mask', 'no code reads this key', 'max_masks'),
     ('model = dict(stages=dict(detection=dict(label={})))', 'model.stages.detection.label', 'no code reads this key', 'labels'),
     (
@@ -54,7 +54,7 @@ FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the 
     (
         'model = dict(stages=dict(detection=dict(detector=dict(rpn_head=dict(feat_chanels=1)))))',
         'model.stages.detection.detector.rpn_head.feat_chanels',
-        'WeightedRPNHead takes no such argument',
+        'WeightedRPNHead has no such argument',
         'feat_channels',
     ),
     (
@@ -70,11 +70,11 @@ FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the 
         'iterations',
     ),
     ('train_cfg = dict(phases=dict(detection=dict(iter=5)))', 'train_cfg.phases.detection.iter', 'no code reads this key', 'iters'),
-    ('train_cfg = dict(val_intervall=5)', 'train_cfg.val_intervall', 'LabelPropagationLoop takes no such argument', 'val_interval'),
+    ('train_cfg = dict(val_intervall=5)', 'train_cfg.val_intervall', 'LabelPropagationLoop has no such argument', 'val_interval'),
     (
         'default_hooks = dict(checkpoint=dict(intervall=5))',
         'default_hooks.checkpoint.intervall',
-        'AtomicCheckpointHook takes no such argument',
+        'AtomicCheckpointHook has no such argument',
         'interval',
     ),
     (
@@ -86,13 +86,13 @@ FAULTS = [  # what a leaf adds, the path of the key, what is said about it, the 
     (
         "label_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomChoiceResize', scale_list=[(1, 1)])]))",
         'label_dataloader.dataset.pipeline.0.scale_list',
-        'RandomChoiceResize takes no such argument',
+        'RandomChoiceResize has no such argument',
         'scales',
     ),
     (
         'optim_wrapper = dict(optimizer=dict(learning_rate=1))',
         'optim_wrapper.optimizer.learning_rate',
-        'AdamW takes no such argument',
+        'AdamW has no such argument',
         '',
     ),
 ]
@@ -167,7 +167,7 @@ def test_a_fault_of_a_base_names_the_base(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'base.py').write_text(f'_base_ = {str(ROOT / RENDERED)!r}\n\nmodel = dict(num_clases=3)\n')
     (tmp_path / 'leaf.py').write_text("_base_ = 'base.py'\nmodel = dict(num_classes=3)\n")
-    with pytest.raises(ValueError, match=r"^base.py:3: model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'\?$"):
+    with pytest.raises(ValueError, match=r"^base.py:3: model.num_clases: LabelPENet has no such argument. Did you mean 'num_classes'\?$"):
         check_config(load_config('leaf.py'))
 
 
@@ -254,14 +254,14 @@ def test_the_configs_of_the_toy_network_pass(toy_root, tmp_path):
 @pytest.mark.parametrize('key', ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
 def test_a_part_that_is_none_is_missing(toy_root, tmp_path, key):
     toy.write_config(tmp_path / 'toy.py', toy_root)
-    with pytest.raises(ValueError, match=f'toy.py is not the config of a training: it has no {key}'):
+    with pytest.raises(ValueError, match=f'toy.py is not a config for training: it has no {key}'):
         train(load_config(tmp_path / 'toy.py', {key: None, 'work_dir': str(tmp_path)}))
 
 
 def test_training_refuses_before_it_builds(toy_root, tmp_path):
     config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
     config.model.frozen_backbones = True
-    with pytest.raises(ValueError, match="model.frozen_backbones: LabelPENet takes no such argument. Did you mean 'frozen_backbone'"):
+    with pytest.raises(ValueError, match="model.frozen_backbones: LabelPENet has no such argument. Did you mean 'frozen_backbone'"):
         train(config)
     assert not list(tmp_path.iterdir())
 
@@ -273,7 +273,7 @@ def test_tools_end_with_the_one_line(tool):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
-        f"Error: {RENDERED}: model.num_clases: LabelPENet takes no such argument. Did you mean 'num_classes'?"
+        f"Error: {RENDERED}: model.num_clases: LabelPENet has no such argument. Did you mean 'num_classes'?"
     )
     assert 'Traceback' not in result.stderr
 

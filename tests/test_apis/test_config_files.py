@@ -44,13 +44,13 @@ def test_a_missing_base_is_named_with_file_line_and_the_nearest_one(write, base,
     paths = write(leaf="_base_ = 'middle.py'", middle=f'# a comment\n_base_ = {base!r}', root='c = 1')
     with pytest.raises(FileNotFoundError) as raised:
         config_files(paths['leaf'])
-    assert str(raised.value) == f'middle.py:2: _base_: {base!r} is not there. Did you mean {guess!r}?'
+    assert str(raised.value) == f'middle.py:2: _base_: {base!r} does not exist. Did you mean {guess!r}?'
 
 
 def test_a_base_of_a_package_that_is_not_there_and_one_like_nothing_are_named(write):
     for base in ('nopackage::a.py', '/nowhere/at/all/x.py', './qqqqqqqqqqqqqqqq.py'):
         paths = write(leaf=f'_base_ = {base!r}')
-        with pytest.raises(FileNotFoundError, match='leaf.py:1: _base_: .* is not there.$'):
+        with pytest.raises(FileNotFoundError, match='leaf.py:1: _base_: .* does not exist.$'):
             config_files(paths['leaf'])
 
 

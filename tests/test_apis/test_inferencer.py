@@ -209,7 +209,7 @@ def test_wrong_options_are_an_error(inferencer, images, options, message):
 
 
 def test_a_config_without_checkpoint_is_an_error(trained):
-    with pytest.raises(ValueError, match='give the checkpoint too'):
+    with pytest.raises(ValueError, match='pass the checkpoint too'):
         LabelPENetInferencer(trained[0] / 'toy.py')
 
 

@@ -26,7 +26,7 @@ def test_only_the_input_the_weights_were_trained_on_is_accepted(preset, right, m
     if made == right:
         check_input(model)
     else:
-        with pytest.raises(ValueError, match="'backbone'.*data preprocessor makes"):
+        with pytest.raises(ValueError, match="'backbone'.*data preprocessor returns"):
             check_input(model)
 
 

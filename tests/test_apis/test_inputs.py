@@ -114,7 +114,7 @@ def test_weights_stores_and_checkpoints_that_are_named_must_exist(config):
     config.load_from = 'work_dirs/labelpenet_vgg16_voc07_cascade/iter_200000.pth'
     config = Config(config.to_dict(), filename=str(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py'))
     weights, checkpoint, command, store = missing(config).splitlines()
-    assert weights.startswith("Weights 'none.pth'") and store.startswith('Pseudo-label store labels.json')
+    assert weights.startswith("Weights 'none.pth'") and store.startswith('Label store labels.json')
     assert checkpoint.startswith(f'Checkpoint {config.load_from} does not exist. It is written by')
     assert command == f'    python tools/train.py {ROOT}/configs/labelpenet/labelpenet_vgg16_voc07_cascade.py'
     assert 'Checkpoint' not in missing(config, promised={Path(config.load_from).resolve()})
@@ -124,7 +124,7 @@ def test_weights_stores_and_checkpoints_that_are_named_must_exist(config):
 
 def test_a_config_of_no_training_is_refused(config):
     config.train_dataloader = None
-    with pytest.raises(ValueError, match='is not the config of a training: it has no train_dataloader'):
+    with pytest.raises(ValueError, match='is not a config for training: it has no train_dataloader'):
         check_training(config)
 
 

@@ -27,9 +27,9 @@ def test_a_prediction_draws_itself(found):
     image = np.zeros((20, 30, 3), np.uint8)
     assert found.draw(image, scale=4).shape == (80, 120, 3)
     assert found.draw(image).any() and not image.any()
-    with pytest.raises(ValueError, match='needs it'):
+    with pytest.raises(ValueError, match='pass it to draw'):
         found.draw()
-    with pytest.raises(ValueError, match='got one of'):
+    with pytest.raises(ValueError, match='for an image of size'):
         found.draw(image[:5])
 
 

@@ -53,7 +53,7 @@ def test_the_note_of_the_last_checkpoint_names_a_file_of_the_folder_or_none(work
     (work_dir / 'last_checkpoint').write_bytes(content)
     assert noted_checkpoint(work_dir) == (name and work_dir / name)
     if name is None:
-        with pytest.raises(FileNotFoundError, match='holds no finished training'):
+        with pytest.raises(FileNotFoundError, match='contains no finished training'):
             find_run(work_dir)
     else:
         assert find_run(work_dir)[1] == work_dir / name

@@ -139,7 +139,7 @@ def test_a_training_continues_from_whole_checkpoints_alone(first, tmp_path, dama
     check_resumable(tmp_path / 'sound.pth')
     damage(content)
     torch.save(content, tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=f'A training cannot continue from .*a.pth .*{place}.*load_from'):
+    with pytest.raises(ValueError, match=f'Training cannot be resumed from .*a.pth .*{place}.*load_from'):
         check_resumable(tmp_path / 'a.pth')
 
 
@@ -157,7 +157,7 @@ def test_a_checkpoint_of_another_model_is_refused_and_nothing_trains(toy_root, t
     torch.save(dict(meta={}, state_dict=torch.nn.Linear(3, 2).state_dict()), tmp_path / 'other.pth')
     cfg = config(toy_root, tmp_path / 'run')
     cfg.load_from = None if resume else str(tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match='other.pth is of another model'):
+    with pytest.raises(ValueError, match='other.pth belongs to another model'):
         train(cfg, resume=str(tmp_path / 'other.pth') if resume else None)
     assert not list((tmp_path / 'run').glob('*.pth'))
 
@@ -175,7 +175,7 @@ def write(path, **model):
 def test_weights_of_a_shorter_cascade_start_a_longer_one_but_do_not_resume_it(tmp_path):
     path, net = write(tmp_path / 'short.pth', stages=('classification', 'detection')), toy.build(toy.model_config())
     check_checkpoint(net, path, whole=False)
-    with pytest.raises(ValueError, match=r'short.pth is of another model.*missing \(stages.refinement'):
+    with pytest.raises(ValueError, match=r'short.pth belongs to another model.*missing \(stages.refinement'):
         check_checkpoint(net, path, whole=True)
 
 

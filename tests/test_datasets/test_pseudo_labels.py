@@ -160,7 +160,7 @@ def test_an_unknown_image_is_named(tmp_path):
 def test_a_file_that_is_no_store_is_named(tmp_path, text):
     path = tmp_path / 'd.json'
     path.write_text(text)
-    with pytest.raises(ValueError, match='d.json. is not a pseudo-label store'):
+    with pytest.raises(ValueError, match='d.json. is not a label store'):
         PseudoLabelStore.load(path)
 
 
@@ -290,7 +290,7 @@ def store_with(**changes):
 )
 def test_a_malformed_store_is_refused_with_its_file_and_the_place_in_it(tmp_path, changes, place):
     (tmp_path / 'd.json').write_text(json.dumps(store_with(**changes)))
-    with pytest.raises(ValueError, match=f'd.json. is not a pseudo-label store .*(?:{place})') as error:
+    with pytest.raises(ValueError, match=f'd.json. is not a label store .*(?:{place})') as error:
         PseudoLabelStore.load(tmp_path / 'd.json')
     assert '\n' not in str(error.value)
 
@@ -303,7 +303,7 @@ def test_a_store_in_another_encoding_or_nested_too_deep_is_refused_but_a_byte_or
         assert len(PseudoLabelStore.load(path)) == 1
         return
     path.write_bytes(text.encode('utf-16') if change == 'utf-16' else text.replace('0.5', change).encode())
-    with pytest.raises(ValueError, match='d.json. is not a pseudo-label store'):
+    with pytest.raises(ValueError, match='d.json. is not a label store'):
         PseudoLabelStore.load(path)
 
 

@@ -16,7 +16,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', type=Path, default=Path('browse_dataset'), help='folder (default: browse_dataset)')
-    parser.add_argument('--labels', type=Path, help='pseudo-label store to draw')
+    parser.add_argument('--labels', type=Path, help='label store to draw')
     parser.add_argument('--images', type=whole(1), default=20, help='how many, evenly spread (default: 20)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)

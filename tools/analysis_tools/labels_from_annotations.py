@@ -1,4 +1,4 @@
-"""Write annotated boxes and masks as a pseudo-label store, to measure what perfect labels would be worth.
+"""Write annotated boxes and masks as a label store, to measure what perfect labels would be worth.
 
     python tools/analysis_tools/labels_from_annotations.py CONFIG work_dirs/perfect.json
     python tools/train.py CONFIG --cfg-options train_cfg.phases.detection.pseudo_labels=work_dirs/perfect.json

@@ -18,7 +18,7 @@ from mmlabelpenet.terminal import run, say
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
-    parser.add_argument('stores', nargs='+', help='pseudo-label stores (.json), or folders of them; the last argument is the devkit')
+    parser.add_argument('stores', nargs='+', help='label stores (.json), or folders of them; the last argument is the devkit')
     parser.add_argument('devkit', help='folder of the annotated data set, such as data/VOCdevkit/VOC2012 or data/coco')
     parser.add_argument(
         '--mask-classes', nargs='+', help="classes behind the indices of SegmentationClass (default: VOC's, or the store's)"

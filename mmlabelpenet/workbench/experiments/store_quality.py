@@ -1,4 +1,4 @@
-"""How good the labels in a pseudo-label store are, measured against the annotations of the images it labels.
+"""How good the labels in a label store are, measured against the annotations of the images it labels.
 
 Training never reads those annotations; this is for people.
 """

@@ -1,6 +1,6 @@
 """What a file of labels says of an image, whichever program wrote it.
 
-Shapes: (h, w) image. Boxes: xywh in pixels, 0-based and half-open, as in a pseudo-label store.
+Shapes: (h, w) image. Boxes: xywh in pixels, 0-based and half-open, as in a label store.
 """
 
 from collections.abc import Sequence

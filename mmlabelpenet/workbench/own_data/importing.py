@@ -1,6 +1,6 @@
 """Labels that people have corrected or drawn, taken back into a data set of own images: to train a stage with, and to score by.
 
-DIR/corrected.json         a pseudo-label store, which a phase names in ``pseudo_labels``
+DIR/corrected.json         a label store, which a phase names in ``pseudo_labels``
 DIR/Annotations/, DIR/SegmentationObject/, DIR/SegmentationClass/      what ``tools/test.py`` scores by, of the images that were imported
 """
 

@@ -1,4 +1,4 @@
-"""Labels of images from a trained network, as a pseudo-label store that every exporter reads."""
+"""Labels of images from a trained network, as a label store that every exporter reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -111,7 +111,7 @@ def _known(store: PseudoLabelStore, name: str) -> list[dict]:
 
 def _classes(stores: Mapping[str, PseudoLabelStore]) -> list[str]:
     if not stores:
-        raise ValueError('There is nothing to show: give at least one pseudo-label store.')
+        raise ValueError('There is nothing to show: give at least one label store.')
     lists = {stage: list(store.classes) for stage, store in stores.items()}
     first = next(iter(lists.values()))
     if other := [stage for stage, names in lists.items() if names != first]:

@@ -95,7 +95,7 @@ def last_config(folder: str | Path) -> Config | None:
 
 
 def find_stores(place: str | Path) -> dict[str, Path]:
-    """Pseudo-label stores by the stage that made them.
+    """Label stores by the stage that made them.
 
     Args:
         place: a store, or a folder of them. In a work dir its config says which and in which order; elsewhere these are all that are
@@ -114,7 +114,7 @@ def find_stores(place: str | Path) -> dict[str, Path]:
         files = sorted(filter(_is_store, place.glob('*.json')), key=lambda path: path.stat().st_mtime)
     found = {path.stem: path for path in files if path.is_file()}
     if not found:
-        raise FileNotFoundError(f'{str(place)!r} is neither a pseudo-label store nor a folder of them.')
+        raise FileNotFoundError(f'{str(place)!r} is neither a label store nor a folder of them.')
     return found
 
 

@@ -20,7 +20,7 @@ SUPERVISION = 'annotated boxes and masks'
 
 
 def labels_from_annotations(devkit: Devkit, split: str, path: str | Path, min_iou: float = 0.5) -> PseudoLabelStore:
-    """Write a pseudo-label store of the annotated objects of a split, all with weight 1; difficult objects are left out.
+    """Write a label store of the annotated objects of a split, all with weight 1; difficult objects are left out.
 
     An object has the mask of its class whose box overlaps its own most. Where that box IoU is below ``min_iou``, and in images without
     instance masks, the mask is empty, which says that only the box is known.

@@ -11,7 +11,7 @@ from mmlabelpenet.workbench.experiments import batch
 from mmlabelpenet.workbench.experiments.ablation import Run, make_runs
 from mmlabelpenet.workbench.experiments.launch import Launch
 
-HINT = 'They are in configs/, or name one mmlabelpenet::labelpenet/NAME.py.'
+HINT = 'Configs are in configs/, or use mmlabelpenet::labelpenet/NAME.py.'
 ABOUT = dict(protocol='test', data='toy', split='test', images=2, images_in_split=2)
 
 

@@ -62,7 +62,7 @@ def test_a_training_in_epochs_ends_with_the_last_one(path):
 
 def test_a_training_without_an_end_is_refused(path):
     path.write_text('train_cfg = dict()\n')
-    with pytest.raises(ValueError, match='leaf.py does not say how long it trains'):
+    with pytest.raises(ValueError, match='leaf.py does not define the training length'):
         TrainingJob(path).commands(Launch())
 
 

@@ -131,5 +131,5 @@ def test_the_command_gives_a_row_for_each_store_of_a_folder_in_the_order_of_writ
 
 def test_the_command_names_a_file_that_is_no_store(tmp_path):
     (tmp_path / 'a.json').write_text('{}')
-    with pytest.raises(ValueError, match=r"a\.json' is not a pseudo-label store"):
+    with pytest.raises(ValueError, match=r"a\.json' is not a label store"):
         load_tool().main([str(tmp_path / 'a.json'), str(write_devkit(tmp_path / 'devkit', devkit_images(1)))])

@@ -108,7 +108,7 @@ def test_a_report_without_metrics_says_so(work_dir, monkeypatch):
 
 
 def test_a_folder_without_training_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds no finished training'):
+    with pytest.raises(FileNotFoundError, match='contains no finished training'):
         write_report(tmp_path)
 
 

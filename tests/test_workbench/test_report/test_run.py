@@ -34,5 +34,5 @@ def test_stores_elsewhere_come_in_the_order_of_writing(tmp_path):
 def test_a_place_without_store_is_an_error(tmp_path):
     (tmp_path / 'other.json').write_text('{}')
     for place in (tmp_path, tmp_path / 'missing.json'):
-        with pytest.raises(FileNotFoundError, match='neither a pseudo-label store nor a folder'):
+        with pytest.raises(FileNotFoundError, match='neither a label store nor a folder'):
             find_stores(place)

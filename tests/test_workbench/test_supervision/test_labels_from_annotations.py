@@ -1,4 +1,4 @@
-"""Annotated boxes and masks as a pseudo-label store, which no result from tags may rest on."""
+"""Annotated boxes and masks as a label store, which no result from tags may rest on."""
 
 import numpy as np
 import toy
