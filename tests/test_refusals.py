@@ -96,7 +96,7 @@ def imagenet_without_a_part(folder):
 
 CASES = {
     'settings': (generator_with_a_tensor, TypeError, 'LabelGenerator.centre is a Tensor, which a label store cannot record'),
-    'proposals': (stage_without_proposals, ValueError, 'needs proposals, and this image came without any'),
+    'proposals': (stage_without_proposals, ValueError, 'needs proposals, but this image has none'),
     'images': (lambda f: coco(f, images=2 * [dict(id=1, file_name='a.jpg')]), ValueError, 'two entries of one id among its images'),
     'categories': (lambda f: coco(f, categories=2 * [dict(id=3, name='3')]), ValueError, 'two entries of one id among its categories'),
     'weights': (lost_weights, ValueError, '1 of 2 pseudo instances are left by a step that loses track of their weights'),

@@ -1,4 +1,4 @@
-"""From the proposals' maps to one map per object in the image (paper Sec. 3.2, Fig. 2a and 2c).
+"""Combine the maps of proposals into one map per object in the image (paper Sec. 3.2, Fig. 2a and 2c).
 
 Shapes: R proposals, (p, p) RoI grid, K objects, (h, w) image.
 Boxes: float xyxy in pixels of the (h, w) image.
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode: str = 'bilinear') -> Tensor:
-    """One axis of pasting: how much each of ``bins`` cells adds to each of ``size`` pixels, float (R, size, bins).
+    """Interpolation weights along one axis: how much each of ``bins`` cells adds to each of ``size`` pixels, float (R, size, bins).
 
-    Intervals from ``low`` to ``high``, float (R,) in pixels, are widened to whole pixels. Inside, a pixel centre lies between two cell
-    centres (bilinear; beyond the outer centres the outer cell counts in full) or in one cell (nearest): rows sum to 1, outside to 0.
+    Intervals from ``low`` to ``high``, float (R,) in pixels, are extended to whole pixels. Inside, a pixel is interpolated between two cell
+    centres (bilinear; beyond the outer centres the outer cell has weight 1) or takes one cell (nearest): rows sum to 1, and to 0 outside.
 
     >>> interpolation_weights(torch.tensor([1.0]), torch.tensor([3.0]), bins=2, size=4)[0].tolist()
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
@@ -31,10 +31,8 @@ def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode:
 
 
 def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Tensor:
-    """Add every proposal's map to its place in the image (row C10).
-
-    Pasting is separable, A = sum_r Y_r M_r X_r^T, so that all proposals take one matrix product: maps (R, p, p) at boxes (R, 4) in an
-    image of a size (h, w) give float (h, w).
+    """Add every proposal's map at its box in the image (row C10). Pasting is separable, A = sum_r Y_r M_r X_r^T, so all proposals need only
+    one matrix product: maps (R, p, p) at boxes (R, 4) in an image of size (h, w) give float (h, w).
 
     >>> paste_attention(torch.ones(2, 7, 7), torch.tensor([[0., 0, 2, 2], [1, 1, 3, 2]]), (3, 3)).tolist()
     [[1.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 0.0, 0.0]]
@@ -46,10 +44,10 @@ def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: s
 
 
 def class_attention(maps: Tensor, peak: float = 1.0) -> Tensor:
-    """Scale maps (K, h, w) >= 0 to a peak of 1 (row C11), the background A_0 = max(0, 1 - sum_l A_l) in front: (K + 1, h, w) in [0, 1].
+    """Scale maps (K, h, w) >= 0 to a peak of 1 (row C11) and prepend the background A_0 = max(0, 1 - sum_l A_l): (K + 1, h, w) in [0, 1].
 
-    The peak is a quantile of the positive attention, and what exceeds it is cut to 1. Below 1, the maximum, a few bright cells no longer
-    turn the rest of the object into background.
+    The peak is a quantile of the positive attention (1 is the maximum); larger values are clipped to 1. Below 1, a few large values no
+    longer turn the rest of the object into background.
 
     >>> class_attention(torch.tensor([[[2.0, 1.0, 0.0]]])).tolist()
     [[[0.0, 0.5, 1.0]], [[1.0, 0.5, 0.0]]]

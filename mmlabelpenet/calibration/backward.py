@@ -1,4 +1,4 @@
-"""Labels for the stage before: what a stage detects, in backward validation (paper Sec. 3.3).
+"""Labels for the previous stage in backward validation: the detections of a stage (paper Sec. 3.3).
 
     classification ◀── DetectionLabels ── detection ◀── DetectionLabels ── refinement ◀── DetectionLabels ── segmentation
 
@@ -19,17 +19,17 @@ from mmlabelpenet.structures import have_area, pseudo_instances
 
 @LABEL_GENERATORS.register_module()
 class DetectionLabels(LabelGenerator):
-    """A stage's detections as labels for the stage before it (backward validation, Sec. 3.3).
+    """Turns the detections of a stage into labels for the previous stage (backward validation, Sec. 3.3).
 
     Args:
-        min_score: the best detection of a tag is always kept, further ones from this score on (row L5).
+        min_score: minimum score of further detections of a tag; the best one is always kept (row L5).
     """
 
     def __init__(self, min_score: float = 0.3) -> None:
         self.min_score = min_score
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> dict[str, NDArray]:
-        """Detections of the image's tags: ``bboxes`` (K, 4), ``labels`` (K,) and, of a mask head, soft ``masks`` (K, h, w)."""
+        """Detections of the image's tags: ``bboxes`` (K, 4), ``labels`` (K,) and, with a mask head, soft ``masks`` (K, h, w)."""
         found = suppress(reading.candidates, detector.roi_head.test_cfg)
         tagged = reading.sample.gt_image_labels.onehot.bool()[found.labels] & have_area(found.bboxes)
         found = found[tagged][found.scores[tagged].argsort(descending=True, stable=True)]
@@ -37,7 +37,7 @@ class DetectionLabels(LabelGenerator):
         first = torch.tensor([label not in seen[:index] for index, label in enumerate(seen)], dtype=torch.bool, device=found.scores.device)
         found = found[first | (found.scores >= self.min_score)]
         chosen = dict(bboxes=found.bboxes.cpu().numpy(), labels=found.labels.cpu().numpy())
-        if detector.with_mask:  # of those alone that become labels: masks take most of the time
+        if detector.with_mask:  # only for detections that become labels: masks take most of the time
             (found,) = detector.roi_head.predict_mask(reading.x, [reading.sample.metainfo], [found], rescale=False)
             chosen['masks'] = head_masks(found, reading.size)
         return chosen

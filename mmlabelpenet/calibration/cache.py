@@ -1,4 +1,4 @@
-"""Reuse an image's labels for a while in recurrent fine-tuning (row L10): the CRF is the slow part of making them."""
+"""Reuse the labels of an image for several visits in recurrent fine-tuning (row L10), because the CRF is slow."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ class LabelCache:
     """Labels by stage and image, in pixels of the original image.
 
     Args:
-        refresh_interval: number of visits of an image for which its labels are used; 1 makes them every time.
+        refresh_interval: number of visits for which the labels of an image are used; 1 generates them every time.
     """
 
     def __init__(self, refresh_interval: int = 1) -> None:
@@ -25,12 +25,14 @@ class LabelCache:
         self._labels: dict[tuple[str, str], tuple[InstanceData, int]] = {}
 
     def recall(self, stage: str, sample: DetDataSample) -> InstanceData | None:
-        """Labels of an image in the frame of the network input, if they are to be used again; ``stage`` names maker and direction."""
+        """Labels of an image in the frame of the network input, if they are to be reused; ``stage`` names the generating stage and the
+        direction.
+        """
         labels, left = self._labels.get((stage, sample.img_id), (None, 0))
         return from_original(labels, sample.metainfo) if left > 0 else None
 
     def keep(self, stage: str, sample: DetDataSample, pseudo: InstanceData) -> None:
-        """Count a visit: of labels that were recalled, or of ``pseudo``, which have just been made."""
+        """Count a visit, with reused labels, or with ``pseudo``, the labels just generated."""
         key = (stage, sample.img_id)
         labels, left = self._labels.get(key, (None, 0))
         if left > 0:
@@ -39,7 +41,7 @@ class LabelCache:
             self._labels[key] = (to_original(pseudo, sample.metainfo), self.refresh_interval - 1)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """All that is kept, as numbers, strings and tensors; for a checkpoint."""
+        """The content as numbers, strings and tensors, for a checkpoint."""
         return [
             dict(
                 key=key,
@@ -52,7 +54,7 @@ class LabelCache:
         ]
 
     def load_state_dict(self, state: Sequence[dict[str, Any]], device: torch.device | str = 'cpu') -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Restore the content from :meth:`state_dict`."""
         self._labels = {}
         for item in state:
             masks = np.unpackbits(item['masks'].numpy(), count=int(np.prod(item['shape']))).reshape(item['shape'])

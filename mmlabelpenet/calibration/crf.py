@@ -2,7 +2,7 @@
 
 Two backends give the same masks: pydensecrf, compiled code for one CPU core, and PyTorch operations for any device.
 
-Shapes: L labels with the background first, (h, w) image, (h', w') the image as the field sees it.
+Shapes: L labels with the background first, (h, w) image, (h', w') image size inside the CRF.
 """
 
 import functools
@@ -28,17 +28,17 @@ class DenseCRF:
 
     Args:
         bilateral_xy, bilateral_rgb: standard deviations of the colour kernel, in pixels of the given image and levels of 0..255.
-        gaussian_xy: that of the smoothness kernel.
-        bilateral_compat, gaussian_compat: their weights.
-        iterations: of mean field.
-        max_size: larger images, and the kernels with them, are reduced to this longer side; None keeps the size.
+        gaussian_xy: standard deviation of the smoothness kernel.
+        bilateral_compat, gaussian_compat: weights of the two kernels.
+        iterations: number of mean-field iterations.
+        max_size: larger images and the kernels are downscaled to this longer side; None keeps the size.
         confidence: probabilities are clipped to [1 - confidence, confidence] before the logarithm.
-        backend: ``'pydensecrf'``, ``'torch'``, or ``'auto'``: pydensecrf on the CPU where it is installed, otherwise PyTorch. The choice
-            for the CPU is the attribute ``cpu_backend``, which label stores record with the other settings.
+        backend: ``'pydensecrf'``, ``'torch'``, or ``'auto'``: pydensecrf on the CPU if it is installed, otherwise PyTorch. The backend used
+            on the CPU is the attribute ``cpu_backend``, which label stores record with the other settings.
 
     Raises:
         ValueError: unknown backend.
-        ImportError: pydensecrf is asked for and not installed.
+        ImportError: pydensecrf is requested but not installed.
     """
 
     bilateral_xy: float = 80
@@ -61,12 +61,12 @@ class DenseCRF:
             _import_pydensecrf()
 
     def __call__(self, image: np.ndarray, attention: np.ndarray) -> np.ndarray:
-        """The most probable label of every pixel, int64 (h, w), on the CPU.
+        """Compute the most probable label of every pixel, int64 (h, w), on the CPU.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            attention: float (L, h, w) >= 0; normalised per pixel. Pixels whose attention is 0 or NaN are undecided.
-                Sizes that differ, and images without pixels or labels, raise a ValueError.
+            attention: float (L, h, w) >= 0; normalised per pixel. Pixels whose attention is 0 or NaN get equal probabilities. Different
+                sizes, and images without pixels or labels, raise a ValueError.
 
         >>> image = np.zeros((8, 8, 3), np.uint8); image[:, 4:] = 255
         >>> guess = np.full((2, 8, 8), 0.5); guess[1, 4, 6], guess[0, 4, 1] = 0.9, 0.9
@@ -77,13 +77,13 @@ class DenseCRF:
 
     @torch.no_grad()
     def batch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
-        """Label every pixel of several images as a call does, on the device of their attention. No image depends on the others.
+        """Label every pixel of several images, like :meth:`__call__`, on the device of their attention.
 
-        Sizes and numbers of labels may differ from image to image. ``backend='pydensecrf'`` takes attention on the CPU only.
+        Images are processed independently and may differ in size and number of labels. ``backend='pydensecrf'`` needs attention on the CPU.
 
-        >>> image = torch.zeros(1, 4, 3, dtype=torch.uint8)
-        >>> [labels.tolist() for labels in DenseCRF().batch([image, image], [torch.eye(2)[:, [0, 1, 1, 1]][:, None], torch.ones(1, 1, 4)])]
-        [[[1, 1, 1, 1]], [[0, 0, 0, 0]]]
+            >>> image = torch.zeros(1, 4, 3, dtype=torch.uint8)
+            >>> [labels.tolist() for labels in DenseCRF().batch([image, image], [torch.eye(2)[:, [0, 1, 1, 1]][:, None], torch.ones(1, 1,
+            4)])] [[[1, 1, 1, 1]], [[0, 0, 0, 0]]]
         """
         on_cpu = all(maps.device.type == 'cpu' for maps in attention)
         if self.backend == 'pydensecrf' and not on_cpu:
@@ -114,11 +114,11 @@ class DenseCRF:
         return np.stack([_resize(p, (w, h)) for p in posterior]).argmax(0)
 
     def _by_torch(self, images: Sequence[Tensor], attention: Sequence[Tensor]) -> list[Tensor]:
-        """As :meth:`batch`, for images with one number of labels."""
+        """Like :meth:`batch`, for images with the same number of labels."""
         unary, smoothness, colour, sizes = [], [], [], []
         for image, maps in zip(images, attention, strict=True):
             size, small, ratio = self._field_size(image.shape, maps.shape)
-            image = resize(image.to(maps.device).float(), small).round()  # whole levels, as in an image
+            image = resize(image.to(maps.device).float(), small).round()  # integer levels, as in an image
             maps = resize(maps.float().permute(1, 2, 0), small).flatten(0, 1)
             total = maps.sum(1, keepdim=True)
             probs = torch.where(total > 0, maps / total, 1 / maps.shape[1])
@@ -133,9 +133,9 @@ class DenseCRF:
         return [resize(p.view(*small, -1), size).argmax(2) for p, (size, small) in zip(posterior, sizes, strict=True)]
 
     def _field_size(self, image: Sequence[int], attention: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], float]:
-        """Sizes (h, w) and (h', w'), and by how much the image is reduced, from shapes."""
+        """Sizes (h, w) and (h', w') and the downscaling factor, from shapes."""
         if tuple(image[:2]) != tuple(attention[1:]):
-            raise ValueError(f'Image {tuple(image[:2])} and attention {tuple(attention[1:])} need one size (h, w).')
+            raise ValueError(f'Image {tuple(image[:2])} and attention {tuple(attention[1:])} must have the same size (h, w).')
         if 0 in attention:
             raise ValueError(f'A CRF needs at least one label and one pixel, got attention of shape {tuple(attention)}.')
         h, w = image[:2]
@@ -150,9 +150,8 @@ PRESETS: dict[str, dict] = {
 
 
 def build_crf(settings: dict | str | None) -> DenseCRF | None:
-    """A CRF from a config: the name of a preset, a dict of settings, which may change those of a ``preset``, or None.
-
-    Unknown presets raise a ValueError.
+    """Build a CRF from a config: the name of a preset, a dict of settings, optionally based on a ``preset``, or None. Unknown presets raise
+    a ValueError.
 
     >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
     (5, 3, None)
@@ -164,7 +163,7 @@ def build_crf(settings: dict | str | None) -> DenseCRF | None:
     changes = dict(preset=settings) if isinstance(settings, str) else dict(settings)
     preset = changes.pop('preset', 'deeplab')
     if preset not in PRESETS:
-        raise ValueError(f'There is no CRF preset {preset!r}. Choose one of {", ".join(PRESETS)}, or give the settings.')
+        raise ValueError(f'There is no CRF preset {preset!r}. Choose one of {", ".join(PRESETS)}, or pass the settings.')
     return DenseCRF(**(PRESETS[preset] | changes))
 
 

@@ -1,7 +1,6 @@
-"""Cutting objects out by their colours, after the CRF: not part of the paper, and off unless a config sets it.
-
-The dense CRF (Fig. 2c) lets neighbours of one colour agree; it does not know which colours the object has. A *cut* does. Those there are,
-:class:`~mmlabelpenet.workbench.variants.grab_cut.GrabCut` and :class:`~mmlabelpenet.workbench.variants.colour_cut.ColourCut`, are variants.
+"""Refinement of objects by colour ("cuts") after the CRF: not part of the paper, and off unless a config sets it. The dense CRF (Fig. 2c)
+makes neighbouring pixels of the same colour agree, but it has no model of the object's colours. A *cut* has one. The available cuts are
+:class:`~mmlabelpenet.workbench.variants.grab_cut.GrabCut` and :class:`~mmlabelpenet.workbench.variants.colour_cut.ColourCut`.
 
 Shapes: n objects of one image (h, w). Boxes: float xyxy in its pixels.
 """
@@ -16,9 +15,9 @@ from mmlabelpenet.registry import TASK_UTILS
 
 
 def build_cuts(settings: dict | Sequence[dict] | None) -> tuple[Any, ...]:
-    """Cuts from a config, a dict for each: of :class:`GrabCut` or, with a ``type``, of another of TASK_UTILS, such as :class:`ColourCut`.
-
-    :class:`ColourCut` takes a fifteenth of the time and gives better boxes; :class:`GrabCut` follows borders more closely.
+    """Build cuts from a config with one dict per cut: arguments of :class:`GrabCut` or, with a ``type``, of another class in TASK_UTILS,
+    such as :class:`ColourCut`. :class:`ColourCut` takes a fifteenth of the time and gives better boxes; :class:`GrabCut` follows borders
+    more closely.
 
     >>> build_cuts([dict(type='ColourCut', size=96), dict(iterations=1)])[1].iterations, build_cuts(None)
     (1, ())
@@ -30,11 +29,11 @@ def build_cuts(settings: dict | Sequence[dict] | None) -> tuple[Any, ...]:
 def cut_out(
     cuts: Sequence[Any], image: np.ndarray, guesses: np.ndarray, bboxes: Tensor, others: np.ndarray | None = None
 ) -> tuple[Tensor, np.ndarray]:
-    """Boxes (n, 4) and masks bool (n, h, w) of objects after cuts in turn, each of which starts from what the one before found.
+    """Apply cuts one after the other, each starting from the result of the previous one; returns boxes (n, 4) and masks bool (n, h, w).
 
     Args:
-        cuts: none of them leaves the boxes, and thresholds the masks at 0.5.
-        image, guesses, bboxes, others: of ``boxes_and_masks``.
+        cuts: without any, boxes are unchanged and masks are thresholded at 0.5.
+        image, guesses, bboxes, others: as for ``boxes_and_masks``.
     """
     masks = guesses > 0.5
     for cut in cuts:

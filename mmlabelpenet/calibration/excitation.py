@@ -1,13 +1,13 @@
 """Excitation backprop through a stack of fully connected layers (paper Sec. 3.2, Fig. 2b; Zhang et al., ECCV 2016).
 
-For one layer with inputs a_j >= 0 and weights w_ij, a winner neuron i passes its probability on to its inputs in proportion to what
-they contributed through positive weights:
+For one layer with inputs a_j >= 0 and weights w_ij, a winner neuron i distributes its probability over its inputs in proportion to their
+contributions through positive weights:
 
     P(a_j) = sum_i P(a_j | a_i) P(a_i),      P(a_j | a_i) = a_j w+_ij / sum_j' a_j' w+_ij'        with w+ = max(w, 0)
 
-Written for all neurons at once, with z = W+ a, that is ``a * (W+^T (P / z))``: one product forward, one transposed, per layer. So
-the maps of all proposals come from 2 L matrix products, without autograd, in a forward pass. Each step keeps the total probability,
-except for neurons that no input excites (z = 0), whose share is dropped.
+Written for all neurons at once, with z = W+ a, that is ``a * (W+^T (P / z))``: one product forward, one transposed, per layer. So the maps
+of all proposals need 2 L matrix products in a forward pass, without autograd. Each step preserves the total probability, except for neurons
+without excited inputs (z = 0), whose share is dropped.
 
 Shapes: R proposals, D_l width of layer l (D_0 = channels × p × p of the RoI grid), C classes.
 """
@@ -19,19 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_ROWS = 256  # of a weight matrix whose positive part is made at a time: the whole of fc6's takes 0.4 GB, and a seventh of the time
+_ROWS = 256  # bytes of a weight matrix whose positive part is computed at a time: all of fc6 would take 0.4 GB, and a seventh of the time
 
 
 def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], start: Tensor) -> Tensor:
     """Propagate probabilities from the last layer to the first layer's input.
 
     Args:
-        inputs: input of each layer, float (R, D_{l-1}), first layer first. Negative entries excite nothing.
+        inputs: input of each layer, float (R, D_{l-1}), first layer first. Negative entries are ignored.
         weights: of each layer, float (D_l, D_{l-1}).
         start: probability of the last layer's outputs, float (R, D_L) >= 0.
 
     Returns:
-        float32 (R, D_0) >= 0; its sum over D_0 is that of ``start``.
+        float32 (R, D_0) >= 0; its sum over D_0 equals that of ``start``.
 
     >>> x, w = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0], [2.0, -1.0]])
     >>> excitation_backprop([x], [w], start=torch.tensor([[0.8, 0.0]])).tolist()
@@ -53,7 +53,7 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
 
 
 def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
-    """Run fc6, fc7 and the class layer, with a ReLU between each two: the input (R, D_{l-1}) of each, and the logits (R, D_L)."""
+    """Run fc6, fc7 and the class layer, with ReLU in between; returns the input (R, D_{l-1}) of each layer, and the logits (R, D_L)."""
     inputs = [x]
     for layer in layers[:-1]:
         inputs.append(F.relu(layer(inputs[-1])))
@@ -62,9 +62,8 @@ def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], 
 
 @contextmanager
 def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
-    """Record the forward passes inside, in one list per layer: what enters each but the first, and last what leaves the last.
-
-    RoI features, which enter the first, are large and quickly pooled again.
+    """Record the forward passes inside the block, in one list per layer: the inputs of all layers but the first, then the output of the
+    last. The inputs of the first layer, RoI features, are not recorded: they are large and quickly pooled again.
 
     >>> layers = [nn.Linear(4, 3), nn.Linear(3, 2)]
     >>> with recorded(layers) as record:
@@ -92,8 +91,8 @@ def proposal_attention(
     Args:
         roi_feats: float (R, D, p, p).
         bbox_head: with ``first_input``, ``linear_layers``, ``class_probs``, and ``grid_mass`` to get from the first input to the RoI grid.
-        labels: class at which each proposal's excitation starts, int64 (R,).
-        hidden: what :func:`recorded` found for these proposals; None runs the layers.
+        labels: start class of each proposal's excitation, int64 (R,).
+        hidden: activations recorded by :func:`recorded` for these proposals; None runs the layers.
     """
     layers = bbox_head.linear_layers()
     first = bbox_head.first_input(roi_feats)

@@ -1,4 +1,4 @@
-"""Labels for the next stage: from what a stage reads in an image to pseudo instances (paper Sec. 3.2, Fig. 1a, Fig. 2).
+"""Label generators: convert the outputs of a stage for an image into pseudo instances for the next stage (paper Sec. 3.2, Fig. 1a, Fig. 2).
 
     classification ── ProposalCalibration ──▶ detection ── ProposalCalibration ──▶ refinement ── MaskAggregation ──▶ segmentation
 
@@ -40,15 +40,14 @@ from mmlabelpenet.timing import timed
 
 
 class LabelGenerator:
-    """Turns what a stage reads in an image into pseudo instances for the stage that learns from it."""
+    """Converts the outputs of a stage for an image into pseudo instances for the stage that learns from it."""
 
     reads_activations = False  # whether :meth:`explain` needs the activations of the box head
-    zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for further shared maps that :meth:`explain` looks at
+    zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for additional shared maps that :meth:`explain` reads
 
     def settings(self) -> dict[str, Any]:
-        """All that labels depend on beside the network, class and attributes: a label store that other settings made is stale.
-
-        A generator whose attributes are not all plain values or dataclasses overrides this; a TypeError says so.
+        """Everything besides the network that labels depend on: class and attributes. A label store made with other settings is stale. A
+        generator whose attributes are not all plain values or dataclasses must override this; otherwise a TypeError is raised.
         """
         for name, value in vars(self).items():
             if not isinstance(value, str | int | float | None | dict | list | tuple) and not is_dataclass(value):
@@ -59,42 +58,42 @@ class LabelGenerator:
         return dict(vars(self), type=type(self).__name__)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Any:
-        """The part that needs the network, in evaluation mode and without gradients; returns what :meth:`label` needs, picklable."""
+        """The step that needs the network, in evaluation mode and without gradients; returns a picklable input of :meth:`label`."""
         raise NotImplementedError
 
     def label(self, image: NDArray[np.uint8], explanation: Any) -> InstanceData:
-        """The part without the network: pseudo instances, on the CPU, for an image RGB uint8 (h, w, 3) of the network input."""
+        """The step without the network: pseudo instances, on the CPU, for an RGB image uint8 (h, w, 3) in the network frame."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The objects of an image before the CRF, and the reading in which they were found; None in other processes."""
+    """The objects of an image before the CRF, and the reading from which they come; None in other processes."""
 
-    maps: NDArray[np.float32]  # (K, h, w), A^c, not scaled
+    maps: NDArray[np.float32]  # (K, h, w), A^c, unscaled
     bboxes: NDArray[np.float32]  # (K, 4), R^c
     labels: NDArray[np.int64]  # (K,)
     weights: NDArray[np.float32]  # (K,), W
-    members: NDArray[np.int64]  # (K,), how many proposals each map sums
+    members: NDArray[np.int64]  # (K,), number of proposals summed in each map
     reading: Reading | None = None
 
     def __getstate__(self) -> dict:
-        """Leave the reading behind: it is large, and may be on a GPU."""
+        """Drop the reading when pickling: it is large, and may be on a GPU."""
         return vars(replace(self, reading=None))
 
 
 class AttentionGenerator(LabelGenerator):
-    """Find objects, sum the maps of their proposals, and segment them; a subclass says what the maps are.
+    """Finds objects, sums the maps of their proposals, and segments them; subclasses define the maps.
 
     Args:
-        max_per_tag, nms_thr, max_candidates, min_score, max_overlap: of :func:`find_objects`.
-        weights: W is ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by the best of the
+        max_per_tag, nms_thr, max_candidates, min_score, max_overlap: as for :func:`find_objects`.
+        weights: W is ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by the best one in the
             image; or ``'one'`` (row L7).
-        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps as they are.
-        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
-        cut: how each object is then segmented by its colours, starting from that box and mask, see :func:`build_cuts`; one after
-            the other for several.
-        min_iou: of the mask's box with R^c; below it the object is R^c without a mask (row C13).
+        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps directly.
+        box: box of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the
+            mask.
+        cut: refinement by colour, starting from that box and mask, see :func:`build_cuts`; several are applied one after the other.
+        min_iou: minimum IoU of the mask's box with R^c; below it, the object is R^c without a mask (row C13).
         peak: divisor of a map, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
     """
@@ -156,15 +155,15 @@ class AttentionGenerator(LabelGenerator):
         return torch.full_like(found.members, found.label)
 
     def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (M, p, p) of proposals, given by index (M,) and class (M,), and the boxes (M, 4) that the maps fill."""
+        """Maps (M, p, p) of proposals, given by index (M,) and class (M,), and the boxes (M, 4) that they cover."""
         raise NotImplementedError
 
     def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
-        """Class score of each object's R^c, float (K,): that by which it was ranked."""
+        """Class score of each object's R^c, float (K,): the score by which it was ranked."""
         return reading.candidates.scores[[found.best for found in objects], [found.label for found in objects]]
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
-        """CRF, the box of each mask, and the cut by colours (Fig. 2c and 2d)."""
+        """Apply the CRF, take the box of each mask, and refine by colour (Fig. 2c and 2d)."""
         masks, bboxes = self.segment(image, explanation.maps), torch.from_numpy(explanation.bboxes)
         others = masks.any(0) & ~masks
         for index, proposal in enumerate(bboxes.clone()):
@@ -176,7 +175,7 @@ class AttentionGenerator(LabelGenerator):
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
 
     def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Disjoint masks of the objects, bool (K, h, w), jointly from all attention maps (K, h, w) and the background map."""
+        """Disjoint masks of the objects, bool (K, h, w), computed jointly from all attention maps (K, h, w) and the background map."""
         if len(maps) == 0:
             return np.zeros(maps.shape, bool)
         attention = class_attention(torch.from_numpy(maps), self.peak).numpy()
@@ -198,9 +197,9 @@ class ProposalCalibration(AttentionGenerator):
     """Proposal calibration (Fig. 2): excitation backprop from the class layer to the RoI grid, summed over suppressed proposals.
 
     Args:
-        start: class at which each map of A^c starts: ``'tag'``, c; ``'argmax'``, the proposal's best among the tags; ``'argmax_all'``,
-            its best of all classes (rows C4, C5).
-        **kwargs: of :class:`AttentionGenerator`.
+        start: start class of each map of A^c: ``'tag'``, c; ``'argmax'``, the proposal's best class among the tags; ``'argmax_all'``, its
+            best class overall (rows C4, C5).
+        **kwargs: as for :class:`AttentionGenerator`.
     """
 
     reads_activations = True
@@ -224,7 +223,7 @@ class ProposalCalibration(AttentionGenerator):
         return detector.roi_head.bbox_head.class_probs(reading.activations[-1][best])[range(len(objects)), classes]
 
     def member_labels(self, reading: Reading, found: FoundObject) -> Tensor:
-        """Class from which the excitation of each member starts."""
+        """Start class of the excitation of each member."""
         if self.start == 'tag':
             return super().member_labels(reading, found)
         scores = reading.candidates.scores[found.members]

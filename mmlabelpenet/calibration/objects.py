@@ -1,4 +1,4 @@
-"""Which proposals are objects, which belong to them, and the box of a mask (paper Sec. 3.2, rows C6-C8, C13, L5).
+"""Select objects among proposals, assign members to them, and compute the box of a mask (paper Sec. 3.2, rows C6-C8, C13, L5).
 
 Shapes: R proposals of one image, C classes, (h, w) image.
 """
@@ -23,10 +23,10 @@ class FoundObject(NamedTuple):
 
     label: int
     bbox: Tensor  # float (4,)
-    score: float  # what ranked it
+    score: float  # the ranking score
     best: int  # index of R^c among the proposals
     members: Tensor  # int64 (M,), indices of R^c and of the proposals that it suppresses
-    rivals: tuple[int, ...]  # all classes that were searched for in the image
+    rivals: tuple[int, ...]  # all classes searched for in the image
 
 
 def find_objects(
@@ -38,19 +38,19 @@ def find_objects(
     min_score: float = 0.3,
     max_overlap: float = 1.0,
 ) -> list[FoundObject]:
-    """Non-maximum suppression per class; each suppressed proposal joins the best object that suppresses it.
+    """Non-maximum suppression per class; each suppressed proposal becomes a member of the best object that suppresses it.
 
     Args:
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         labels: classes to search for (the tags).
-        nms_thr: overlap above which a better box suppresses (row C8).
-        max_candidates: only the best so many proposals per class take part.
-        max_per_label: at most so many objects per class; 1 in the classification stage (row C7).
-        min_score: the best object of a class is always kept, others only with this score (row L5).
-        max_overlap: of two objects of different classes that overlap more than this, only the better one stays; 1 keeps both.
+        nms_thr: IoU above which a higher-scoring box suppresses (row C8).
+        max_candidates: number of highest-scoring proposals per class that are considered.
+        max_per_label: maximum number of objects per class; 1 in the classification stage (row C7).
+        min_score: minimum score of further objects of a class; the best one is always kept (row L5).
+        max_overlap: if two objects of different classes overlap more than this, only the higher-scoring one is kept; 1 keeps both.
 
     Returns:
-        objects, class by class, best first; an empty list for an image without proposals. Boxes without an area are ignored.
+        objects, by class and descending score; an empty list for an image without proposals. Boxes without area are ignored.
     """
     found = []
     for label in labels:
@@ -72,15 +72,15 @@ def find_objects(
 
 
 def _owners(overlaps: Tensor, kept: Tensor, nms_thr: float) -> Tensor:
-    """Which object each box belongs to, int64 (R,), from overlaps (R, K) with the boxes that were kept."""
-    overlaps[kept, torch.arange(len(kept), device=kept.device)] = 2  # a tiny box has little overlap even with itself
+    """The object to which each box belongs, int64 (R,), from overlaps (R, K) with the kept boxes."""
+    overlaps[kept, torch.arange(len(kept), device=kept.device)] = 2  # the overlap of a tiny box even with itself may be small
     first = (overlaps > nms_thr).float().argmax(1)
-    # NMS and this overlap may round differently at the threshold; a box without owner joins its nearest.
+    # NMS and this overlap may round differently at the threshold; a box without an owner joins the object of largest overlap.
     return torch.where(overlaps.amax(1) > nms_thr, first, overlaps.argmax(1))
 
 
 def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[FoundObject]:
-    """Leave out objects that a better-scored one of another class overlaps by more than ``max_overlap``."""
+    """Remove objects that a higher-scoring one of another class overlaps by more than ``max_overlap``."""
     if not found:
         return found
     bboxes = torch.stack([item.bbox for item in found])
@@ -93,9 +93,8 @@ def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[F
 
 
 def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Pairs of proposal and class, int64 (M,) each, without repetition, and which of them each pair is, int64 (M,).
-
-    In testing, detections share many of those that they suppress. Pairs without repetition stay as they are.
+    """Unique pairs of proposal and class, int64 (M,) each, and the index of each input pair among them, int64 (M,). At test time,
+    detections share many suppressed proposals. Pairs that are already unique are returned unchanged.
 
     >>> distinct(torch.tensor([7, 3, 7]), torch.tensor([1, 1, 1]))
     ((tensor([3, 7]), tensor([1, 1])), tensor([1, 0, 1]))
@@ -121,9 +120,8 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple[Tensor, np.ndarray]:
-    """Box (4,) and mask bool (h, w) of an object after the CRF.
-
-    Where the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``, R^c and an all-zero mask: "box only" (row C13).
+    """Box (4,) and mask bool (h, w) of an object after the CRF. If the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``,
+    returns R^c and an all-zero mask: "box only" (row C13).
     """
     bbox = torch.as_tensor(largest_component(mask), device=proposal.device)
     if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:
@@ -132,7 +130,7 @@ def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple
 
 
 def window(size: tuple[int, int], bbox: Sequence[float], margin: float = 0.0) -> tuple[slice, slice]:
-    """Rows and columns of an image (h, w) that lie in a box, widened by a share of its sides and then to whole pixels.
+    """Rows and columns of an image (h, w) inside a box, enlarged by a fraction of its sides and then to whole pixels.
 
     >>> window((2, 4), (0.5, 0.0, 2.2, 1.0))
     (slice(0, 1, None), slice(0, 3, None))

@@ -1,6 +1,5 @@
-"""What a stage reads in an image: the maps of its tail, its proposals with their scores, its detections.
-
-A reading is made once per image and stage, with one run of tail and head; labels, detections, masks and figures are all made of it.
+"""Readings: the outputs of a stage for an image, that is the feature maps of its tail, its scored proposals and its detections. A reading
+is computed once per image and stage, with one pass through tail and head; labels, detections, masks and figures are all derived from it.
 
 Shapes: R proposals and n detections of one image, C classes, D_l width of layer l of the box head, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input.
@@ -26,14 +25,13 @@ from mmlabelpenet.structures import clip_boxes, hand_over
 
 @dataclass(frozen=True)
 class Reading:
-    """What a stage has computed for one image.
+    """The outputs of a stage for one image.
 
     Attributes:
-        x: maps of the stage's tail, float (1, D, h', w') each.
-        sample: of the image.
-        candidates: all proposals before suppression: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
-        activations: as :func:`recorded` gives them, float (R, D_l) each; empty if not recorded or without proposals.
-        shared: maps that the tail reads, float (1, D, h'', w''), by the factor by which the image was enlarged; 1 is the image itself.
+        x: maps of the stage's tail, float (1, D, h', w') each. sample: of the image. candidates: all proposals before NMS: ``rois`` float
+            (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
+        activations: as returned by :func:`recorded`, float (R, D_l) each; empty if not recorded or without proposals.
+        shared: maps that the tail reads, float (1, D, h'', w''), by image scale factor; 1 is the image itself.
     """
 
     x: tuple[Tensor, ...]
@@ -55,7 +53,7 @@ class Reading:
 
 @contextmanager
 def inference(stage: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients (row N9: labels carry none) and without mixed precision, then as before."""
+    """Switch to evaluation mode without gradients (row N9: none flow through labels) and without mixed precision, then restore."""
     training = stage.training
     stage.eval()
     try:
@@ -66,24 +64,22 @@ def inference(stage: torch.nn.Module) -> Iterator[None]:
 
 
 def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
-    """Proposals of a stage: those of its RPN, or those of the sample where it does not have an RPN; ``bboxes`` and ``scores``.
-
-    An image without proposals raises a ValueError if the stage has no RPN.
+    """Proposals of a stage: those of its RPN, or those of the sample if it has no RPN; ``bboxes`` and ``scores``. An image without
+    proposals raises a ValueError if the stage has no RPN.
     """
     if detector.with_rpn:
         return detector.rpn_head.predict(x, hand_over([sample]), rescale=False)[0]
     if 'proposals' not in sample:
         raise ValueError(
-            'A stage without RPN, such as classification, needs proposals, and this image came without any. '
-            'Use mmlabelpenet.apis.LabelPENetInferencer, which makes them, or a data set with proposals.'
+            'A stage without RPN, such as classification, needs proposals, but this image has none. '
+            'Use mmlabelpenet.apis.LabelPENetInferencer, which computes them, or a data set with proposals.'
         )
     return sample.proposals
 
 
 def read(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample, proposals: InstanceData, record: bool) -> Reading:
-    """Score the proposals of one image, as :func:`find_proposals` gives them, with a detector in evaluation mode.
-
-    ``x`` are maps of its tail, float (1, D, h', w') each; ``record`` keeps the activations of the box head.
+    """Score the proposals of one image, as returned by :func:`find_proposals`, with a detector in evaluation mode. ``x`` are maps of its
+    tail, float (1, D, h', w') each; ``record`` keeps the activations of the box head.
     """
     head = detector.roi_head
     with recorded(head.bbox_head.linear_layers()) if record else nullcontext() as found:
@@ -95,7 +91,7 @@ def read(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSampl
 
 
 def mean_candidates(opinions: Sequence[InstanceData]) -> InstanceData:
-    """Means of what several heads think of the same proposals: ``rois`` (R, 4), ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
+    """Average the outputs of several heads for the same proposals: ``rois`` (R, 4), ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
     if len(opinions) == 1:
         return opinions[0]
     bboxes, scores = (torch.stack([each[field] for each in opinions]).mean(0) for field in ('bboxes', 'scores'))
@@ -103,7 +99,7 @@ def mean_candidates(opinions: Sequence[InstanceData]) -> InstanceData:
 
 
 def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:
-    """Detections, best first (``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,)): suppression per class, as mmdet's box heads do it.
+    """Detections, sorted by descending score (``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,)): NMS per class, as in mmdet's box heads.
 
     Args:
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
@@ -117,6 +113,6 @@ def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:
 
 
 def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:
-    """Soft masks of a mask head, float32 (n, h, w); mmdet returns them as uint8 0..255 for ``mask_thr_binary=-1``."""
+    """Soft masks of a mask head, float32 (n, h, w); with ``mask_thr_binary=-1``, mmdet returns them as uint8 0..255."""
     masks = found.masks.cpu().numpy()[:, : size[0], : size[1]]
     return masks.astype(np.float32) / (255 if masks.dtype == np.uint8 else 1)
