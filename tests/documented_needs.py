@@ -243,7 +243,7 @@ NEEDS = (  # page, line, what makes it ready
     ('', 'BASE=vgg16_voc07', configs('labelpenet_vgg16_voc07', 'ablations/vgg16_voc07_one_scale')),
     ('', 'collect_results.py work_dirs', tested),
     ('docs/records', '--collect', compared),
-    ('', 'own(_data.py|-data) init|predict ~/', photographs),
+    ('', 'own(_data.py|-data) init|predict (~|home)/', photographs),
     ('', 'predict .*--model data/mine', own_training),
     ('', 'own_data.py train', own_config),
     ('', '--model work_dirs/quickstart', trained('work_dirs/quickstart')),
