@@ -189,10 +189,12 @@ def test_a_lock_removes_what_killed_processes_left_and_nothing_else(tmp_path):
 
 
 def test_what_another_process_removes_first_is_passed_over(tmp_path, monkeypatch):
-    (tmp_path / '.run.1-0.partial').touch()
-    monkeypatch.setattr(files, 'is_alive', lambda process: (tmp_path / f'.run.{process}-0.partial').unlink())
-    remove_partial(tmp_path / 'run')
-    assert not list(tmp_path.iterdir())
+    left = tmp_path / f'.run.1-{files._HERE}.partial'
+    monkeypatch.setattr(files, 'is_alive', lambda process: left.unlink())
+    for remove in (lambda: remove_partial(tmp_path / 'run'), lambda: atomic_write(tmp_path / 'run').__enter__().close()):
+        left.touch()
+        remove()
+        assert not left.exists()
 
 
 def test_a_shipped_file_is_the_repositorys_own_in_a_checkout():
@@ -242,3 +244,24 @@ def test_what_a_killed_process_left_of_a_file_goes_with_the_next_one_that_writes
     with atomic_write(tmp_path / 'a.txt') as file:
         file.write('new')
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / 'a.txt'])
+
+
+def refuse(*args, **kwargs):
+    raise PermissionError('Not yours')
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, 'open', refuse, raising=False)
+    with pytest.raises(PermissionError, match='Not yours'), atomic_write(tmp_path / 'a.txt'):
+        pass
+
+
+def test_what_cannot_be_removed_stays_without_an_error(tmp_path, monkeypatch):
+    (tmp_path / '.set.1-0.partial').mkdir()
+    (tmp_path / '.set.1-0.partial/a').touch()
+    monkeypatch.setattr(files, 'is_alive', lambda process: False)
+    monkeypatch.setattr(os, 'unlink', refuse)
+    remove_partial(tmp_path / 'set')
+    with pytest.raises(KeyError), atomic_folder(tmp_path / 'set') as folder:
+        (folder / 'a').touch()
+        raise KeyError

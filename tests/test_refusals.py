@@ -73,7 +73,7 @@ def array(folder, change):
 
 def tags(folder, name, content=None):
     if content is not None:
-        (folder / name).write_text(content)
+        (folder / name).write_bytes(content.encode())
     return tags_from_file(folder / name, ['a'], ['cat'])
 
 
@@ -132,7 +132,8 @@ def test_what_cannot_be_is_refused_with_what_was_expected(tmp_path, name):
 
 def test_what_is_sound_is_not_refused(tmp_path):
     assert len(coco(tmp_path)) == 2 and array(tmp_path, None).tolist() == [0, 0, 0]
-    assert tags(tmp_path, 'a.csv', 'image,tags\n\na,cat\n\n') == {'a': [0]}
+    for end in ('\n', '\r', '\r\n'):
+        assert tags(tmp_path, 'a.csv', f'image,tags{end}{end}a,cat{end}{end}') == {'a': [0]}
     assert rpn(loss_bbox=dict(type='GIoULoss'), reg_decoded_bbox=True).reg_decoded_bbox
     check_weighted([SimpleNamespace(pos_weights=0)])
 

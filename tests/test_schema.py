@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mmlabelpenet import schema
 from mmlabelpenet.schema import json_hash, read_json, reason, short
 
 
@@ -29,3 +30,13 @@ def test_a_value_is_cut_from_one_character_beyond_the_limit_on():
 
 def test_a_hash_is_16_digits_of_the_sha256_of_sorted_json():
     assert json_hash({'b': (2,), 'a': None}) == hashlib.sha256(b'{"a": null, "b": [2]}').hexdigest()[:16]
+
+
+def test_repeated_keys_are_looked_for_up_to_a_size(tmp_path, monkeypatch):
+    path = tmp_path / 'a.json'
+    path.write_text('{"a": 1, "a": 2}')
+    monkeypatch.setattr(schema, '_SEARCHED', 15)
+    assert read_json(path, Any, 'a table') == {'a': 2}
+    monkeypatch.setattr(schema, '_SEARCHED', 16)
+    with pytest.raises(ValueError, match="the key 'a' appears twice"):
+        read_json(path, Any, 'a table')

@@ -99,3 +99,15 @@ def is_running(pid):
             return file.read().rsplit(')', 1)[1].split()[0] != 'Z'
     except FileNotFoundError:
         return False
+
+
+def test_jobs_that_have_not_begun_are_left_out_at_the_end(tmp_path):
+    with Workers(1) as workers:
+        for number in range(20):
+            workers.submit(touch_slowly, tmp_path / str(number))
+    assert len(list(tmp_path.iterdir())) < 10
+
+
+def touch_slowly(path):
+    time.sleep(0.05)
+    path.touch()

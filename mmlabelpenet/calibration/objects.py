@@ -123,7 +123,7 @@ def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple
     """Box (4,) and mask bool (h, w) of an object after the CRF. If the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``,
     returns R^c and an all-zero mask: "box only" (row C13).
     """
-    bbox = torch.as_tensor(largest_component(mask), device=proposal.device)
+    bbox = torch.from_numpy(largest_component(mask))
     if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:
         return proposal, np.zeros_like(mask)
     return bbox, mask

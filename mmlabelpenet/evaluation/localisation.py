@@ -58,7 +58,7 @@ def shares(counts: NDArray, totals: NDArray) -> NDArray[np.float64]:
     >>> shares(np.array([1, 0]), np.array([2, 0])).tolist()
     [0.5, nan]
     """
-    counts, totals = np.asarray(counts, dtype=np.float64), np.asarray(totals)
+    counts, totals = np.asarray(counts), np.asarray(totals)
     return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
 
 

@@ -53,7 +53,7 @@ def positions(image: Tensor, deviation: float) -> Tensor:
     >>> positions(torch.zeros(1, 3), 2).tolist()
     [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]]
     """
-    rows, columns = (torch.arange(length, dtype=torch.float32, device=image.device) / deviation for length in image.shape[:2])
+    rows, columns = (torch.arange(length, device=image.device) / deviation for length in image.shape[:2])
     return torch.stack(torch.meshgrid(columns, rows, indexing='xy')).flatten(1)
 
 

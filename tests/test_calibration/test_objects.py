@@ -131,6 +131,12 @@ def test_a_score_and_an_overlap_at_their_limits_keep_an_object():
     assert [item.label for item in find_objects(equal, [0, 1], max_overlap=0.5)] == [0, 1]
 
 
+def test_a_box_that_overlaps_an_object_by_just_the_threshold_does_not_belong_to_it():
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 4], [0, 0, 10, 5]]  # the last has an overlap of 0.5 with the first, of 0.8 with the second
+    found = find_objects(candidates_of(boxes, [[0.9], [0.8], [0.7]]), [0], nms_thr=0.5)
+    assert [(item.best, item.members.tolist()) for item in found] == [(0, [0]), (1, [1, 2])]
+
+
 def test_of_two_classes_on_one_object_the_better_stays():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 1, 10, 10], [40, 40, 60, 60]])
     scores = torch.tensor([[0.9, 0.1], [0.2, 0.6], [0.1, 0.5]])

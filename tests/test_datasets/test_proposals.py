@@ -231,6 +231,12 @@ def test_the_stored_file_is_what_is_written_today(tmp_path):
     assert [*map(first.digest, first.image_ids)] == [*map(second.digest, first.image_ids)]
 
 
+def test_an_image_may_have_one_pixel(tmp_path):
+    record = ProposalRecord('a', (1, 1), np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32))
+    write_proposals(tmp_path / 'p.npz', [record], {})
+    assert ProposalFile(tmp_path / 'p.npz').size('a') == (1, 1)
+
+
 def test_scores_of_one_are_not_stored_and_read_as_one(tmp_path):
     records = [ProposalRecord(r.image_id, r.size, r.bboxes, np.ones(len(r.scores), np.float32)) for r in random_records()]
     write_proposals(tmp_path / 'p.npz', records, {})

@@ -152,6 +152,16 @@ def test_no_predictions_at_all_give_zero_for_classes_with_objects():
     assert single([], [], [False]) == 0.0
 
 
+@pytest.mark.parametrize(('found', 'there', 'expected'), [(0, 1, 0), (1, 0, np.nan), (0, 0, np.nan)])
+def test_detections_and_objects_may_be_lists_that_are_empty(found, there, expected):
+    box = np.array([[0, 0, 4, 4]])
+    detections, objects = (
+        Detections([0] * found, [0] * found, [0.5] * found, box[:found]),
+        Objects([0] * there, [0] * there, box[:there], [0] * there),
+    )
+    np.testing.assert_equal(box_average_precisions(detections, objects, num_classes=1)['area'], [[expected]])
+
+
 def test_only_the_best_overlapping_object_counts_for_voc():
     detections = Detections(np.zeros(2, int), np.zeros(2, int), np.array([0.9, 0.8]), np.array([[0, 0, 10, 10], [0, 0, 10, 10]]))
     objects = Objects(np.zeros(2, int), np.zeros(2, int), np.array([[0, 0, 10, 10], [0, 0, 10, 8]]), np.zeros(2, bool))

@@ -121,3 +121,11 @@ def test_an_overlap_at_the_threshold_locates():
     for thr, correct in ((0.5, 1), (0.51, 0)):
         counted, _ = corloc_counts(zero, zero, one, 0.5 * one, zero, zero, np.zeros(1, bool), 1, thr)
         assert counted.tolist() == [correct]
+
+
+def test_what_is_difficult_may_be_told_by_0_and_1():
+    zeros = np.zeros(2, int)
+    correct, shown = corloc_counts(
+        zeros[:1], zeros[:1], np.ones(1), np.ones(1), np.array([0, 1]), zeros, np.array([1, 0]), num_classes=1, skip_difficult_only=True
+    )
+    assert (correct.tolist(), shown.tolist()) == ([0], [1])

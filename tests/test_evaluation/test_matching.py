@@ -125,7 +125,7 @@ def test_predictions_without_objects_are_wrong_and_not_ignored():
 def test_coco_match_at_iou_one_survives_rounding():
     iou = np.array([[1 - 1e-12]])
     assert match_coco(iou, [0], [0.5], [0], [1.0]).tolist() == [[True]]
-    assert match_coco(iou - 1e-9, [0], [0.5], [0], [1.0]).tolist() == [[False]]
+    assert match_coco(iou - 1e-9, [0], [0.5], [0], [1.0]).tolist() == [[False]] and match_coco(iou, [0], [0.5], [0], [1.0]).dtype == bool
 
 
 def test_coco_gives_the_last_of_equally_overlapping_objects():

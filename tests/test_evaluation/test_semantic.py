@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from random_images import SIZE, random_dataset
 
 from mmlabelpenet.evaluation.functional import class_ious, confusion_matrix, paint, semantic_map
+from mmlabelpenet.evaluation.semantic import confusion
 
 CLASSES = 3
 
@@ -72,3 +73,8 @@ def test_maps_of_more_than_254_classes_have_another_void(label):
     assert found.tolist() == [[label + 1] * 2]
     table = confusion_matrix(found, np.array([[label + 1, 65535]]), 300)
     assert table.sum() == table[label + 1, label + 1] == 1
+
+
+def test_an_image_that_is_void_alone_counts_nothing():
+    pairs, counts = confusion(np.zeros((2, 3), np.uint8), np.full((2, 3), 255, np.uint8), num_classes=1)
+    assert pairs.tolist() == counts.tolist() == []

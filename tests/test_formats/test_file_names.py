@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import PurePosixPath
 
 import pytest
 
 from mmlabelpenet.formats import file_names
-from mmlabelpenet.formats.file_names import below, checked_name
+from mmlabelpenet.formats.file_names import below, checked_name, fitted
 
 REFUSED = [
     '/etc/passwd',
@@ -74,3 +75,10 @@ def test_plain_names_which_are_looked_at_briefly_are_judged_as_all_others(monkey
     brief = outcome(name)
     monkeypatch.setattr(file_names, '_PLAIN', re.compile('(?!)'))  # fits nothing
     assert outcome(name) == brief
+
+
+@pytest.mark.parametrize('name', ['ä' * 125, f'x{"ä" * 125}', f'day/{"ä" * 126}'])
+def test_a_name_is_cut_between_letters_and_keeps_its_folder(name):
+    short, other = fitted(name, 7), fitted(f'{name}b', 7)
+    assert 243 < len(os.fsencode(PurePosixPath(short).name)) <= 248 and short != other
+    assert PurePosixPath(short).parent == PurePosixPath(name).parent

@@ -42,6 +42,7 @@ def test_uncompressed_counts_are_compressed():
         ({'size': [2, 3], 'counts': [3.0, 3]}, 'neither a string nor a list'),
         ({'size': [2, 3], 'counts': 6}, 'neither a string nor a list'),
         ({'size': [2, 3], 'counts': ''}, 'cover 0 pixels'),
+        ({'size': [2, 3], 'counts': []}, 'cover 0 pixels'),
         ({'size': [2, 3], 'counts': '5'}, 'cover 5 pixels'),
         ({'size': [2, 3], 'counts': '6\n'}, 'outside of 0..o'),
         ({'size': [2, 3], 'counts': '6ä'}, 'outside of 0..o'),

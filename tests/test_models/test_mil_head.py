@@ -180,7 +180,7 @@ def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, featur
 
 
 @pytest.mark.parametrize('norm', [False, True])
-@pytest.mark.parametrize('chunk', [1, 7, 10_000])
+@pytest.mark.parametrize('chunk', [1, 7, 10_000, 'all'])
 def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_in_memory(toy_net, toy_batch, chunk, norm):
     stage, samples, sizes = toy_net.stages['classification'].detector, hand_over(toy_batch[1], keep=KEEP), []
     width = stage.roi_head.bbox_head.linear_layers()[0].in_features
@@ -198,6 +198,7 @@ def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_
 
     whole = gradients(None)
     total, sizes[:] = max(sizes), []
+    chunk = total if chunk == 'all' else chunk
     for one, other in zip(gradients(chunk), whole, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     assert max(sizes) == min(chunk, total)

@@ -73,3 +73,8 @@ def test_unknown_options_are_refused():
         VGG16C4(frozen_stages=5)
     with pytest.raises(ValueError, match='pool4_stride'):
         VGG16Tail(pool4_stride=3)
+
+
+def test_relus_keep_no_copy_of_what_enters_them():
+    layers = [layer for part in (VGG16C4(), VGG16Tail()) for layer in part.modules() if isinstance(layer, torch.nn.ReLU)]
+    assert len(layers) == 2 and all(layer.inplace for layer in layers)

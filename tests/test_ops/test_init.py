@@ -206,6 +206,21 @@ def test_soft_nms_stays_on_the_device(device, count):
     assert found[0] == found[1]
 
 
+@elsewhere
+def test_gradients_are_added_on_the_device(device):
+    rois, places = torch.tensor([[1.0, 0, 0, 4, 4], [0, 0, 0, 4, 4]]), torch.tensor([[[[1]], [[-1]]], [[[3]], [[0]]]], dtype=torch.int)
+    gradient = torch.tensor([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]])
+    found = torchvision_kernels._add_at(gradient.to(device), rois.to(device), places.to(device), torch.Size((2, 2, 2, 2)))
+    assert found.device.type == device and found.tolist() == [[[[0, 0], [0, 3]], [[4, 0], [0, 0]]], [[[0, 1], [0, 0]], [[0, 0], [0, 0]]]]
+
+
+def test_soft_nms_leaves_the_scores_that_it_is_given():
+    boxes, scores = random_boxes(8, 5), torch.linspace(0.5, 1, 8)
+    before = scores.clone()
+    torchvision_kernels.softnms(boxes, scores, torch.zeros(8, 5), 0.1, 0.5, 0.0, 2, 0)
+    assert torch.equal(scores, before)
+
+
 def test_a_score_of_just_the_least_one_stays():
     from mmcv.ops import soft_nms
 

@@ -108,7 +108,7 @@ def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...
     found, cfg = [find_proposals(detector, *pair) for pair in zip(maps, samples, strict=True)], detector.rpn_head.test_cfg
     bboxes = torch.cat([move_boxes(each.bboxes, sample, samples[0]) for each, sample in zip(found, samples, strict=True)])
     scores = torch.cat([each.scores for each in found])
-    best, kept = batched_nms(bboxes, scores, torch.zeros_like(scores, dtype=torch.long), cfg.nms)
+    best, kept = batched_nms(bboxes, scores, torch.zeros_like(scores), cfg.nms)
     kept = kept[: cfg.max_per_img]
     return InstanceData(bboxes=bboxes[kept], scores=best[: len(kept), 4])
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -52,11 +53,19 @@ def test_a_training_that_cannot_write_says_where_and_what_to_do(toy_root, tmp_pa
     assert error.value.errno == errno.ENOSPC and [p.name for p in tmp_path.glob('*.pth')] == ['iter_2.pth']
 
 
+class FolderThatChanges(type(Path())):
+    """A folder of which another process removes files that it lists."""
+
+    def glob(self, pattern):
+        return [self / '.iter_9.pth.4567.partial', *super().glob(pattern)]
+
+
 @pytest.mark.parametrize('first', [True, False])
 def test_what_a_killed_run_had_half_written_is_removed_by_the_first_rank(toy_root, tmp_path, monkeypatch, first):
     stale = tmp_path / '.iter_4.pth.0123.partial'
     stale.write_bytes(b'half')
     monkeypatch.setattr(atomic_checkpoint, 'is_main_process', lambda: first)
+    monkeypatch.setattr(atomic_checkpoint, 'Path', FolderThatChanges)
     toy.build_runner(toy.run_config(toy_root, tmp_path, [('classification', 2)])).train()
     assert stale.exists() != first and (tmp_path / 'iter_2.pth').exists()
 
