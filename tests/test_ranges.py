@@ -47,8 +47,8 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'side': (lambda v: convert(v, Side, 'malformed'), [0, 1_000_000], [-1, 1_000_001], 'malformed'),
     'size': (lambda v: convert(v, Size, 'malformed'), [1, 1_000_000], [0, 1_000_001], 'malformed'),
     'label': (lambda v: convert(instance(v), LineInstance, 'malformed'), [0], [-1], 'malformed'),
-    'max_proposals of images': (lambda v: images(max_proposals=v), [None, 1], [0], 'max_proposals is at least 1'),
-    'min_proposal_area': (lambda v: images(min_proposal_area=v), [0, 1], [-0.1, 1.1], 'a share from 0 to 1'),
+    'max_proposals of images': (lambda v: images(max_proposals=v), [None, 1], [0], 'max_proposals must be at least 1'),
+    'min_proposal_area': (lambda v: images(min_proposal_area=v), [0, 1], [-0.1, 1.1], 'min_proposal_area in '),
     'max_bad_images': (lambda v: images(max_bad_images=v), [0], [-1], 'max_bad_images at least 0'),
     'limit': (lambda v: thin_proposals(np.array([[0, 0, 4, 4]], np.float32), v), [1], [0], 'At least 1 proposal'),
 }

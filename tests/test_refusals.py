@@ -97,15 +97,15 @@ def imagenet_without_a_part(folder):
 CASES = {
     'settings': (generator_with_a_tensor, TypeError, 'LabelGenerator.centre is a Tensor, which a label store cannot record'),
     'proposals': (stage_without_proposals, ValueError, 'needs proposals, but this image has none'),
-    'images': (lambda f: coco(f, images=2 * [dict(id=1, file_name='a.jpg')]), ValueError, 'two entries of one id among its images'),
-    'categories': (lambda f: coco(f, categories=2 * [dict(id=3, name='3')]), ValueError, 'two entries of one id among its categories'),
-    'weights': (lost_weights, ValueError, '1 of 2 pseudo instances are left by a step that loses track of their weights'),
+    'images': (lambda f: coco(f, images=2 * [dict(id=1, file_name='a.jpg')]), ValueError, 'duplicate ids among its images'),
+    'categories': (lambda f: coco(f, categories=2 * [dict(id=3, name='3')]), ValueError, 'duplicate ids among its categories'),
+    'weights': (lost_weights, ValueError, '1 of 2 pseudo instances are left after a transform that does not update their weights'),
     'prediction': (lambda f: read_prediction(dict(bboxes=[], labels=[])), ValueError, r"bboxes, scores and labels, \['scores'\] are miss"),
     'groups': (lambda f: Settings(1, ('bbox', 'box')), ValueError, r"Groups of metrics are .*, got \['box'\]"),
-    'decimals': (decimal_image, ValueError, 'decimal numbers, 8 or 16 bits were expected'),
+    'decimals': (decimal_image, ValueError, 'floating-point values, but 8 or 16 bits were expected'),
     'compressed': (lambda f: array(f, 'compressed'), ValueError, 'a is compressed'),
     'version': (lambda f: array(f, 'version'), ValueError, r'its arrays have the version \(2, 0\)'),
-    'place': (lambda f: array(f, 'place'), ValueError, 'a is not where the archive says'),
+    'place': (lambda f: array(f, 'place'), ValueError, 'a is not at the offset recorded in the archive'),
     'no such tags': (lambda f: tags(f, 'list'), ValueError, r"Tags come from 'lists', 'xml' or a .csv or .json file, got '.*list'"),
     'tags of a kind': (lambda f: tags(f, 'a.txt', 'cat'), ValueError, r"Tags come from .*, got '.*txt'"),
     'missing tags': (lambda f: tags(f, 'a.csv'), FileNotFoundError, 'Expected image tags in .*a.csv., but it is missing'),
@@ -145,5 +145,5 @@ def test_a_split_of_which_no_image_can_be_read_is_refused_though_any_may_be_pass
         path.write_bytes(b'')
     with pytest.raises(ValueError, match='No image of the split can be read'):
         dataset[Draw(0, 1)]
-    with pytest.raises(ValueError, match='nothing else is filtered, got filter_cfg=.*False'):
+    with pytest.raises(ValueError, match='other filters are not supported, got filter_cfg=.*False'):
         DATASETS.build(toy.dataset_config(toy_root, filter_cfg=dict(filter_empty_gt=False)))

@@ -85,9 +85,9 @@ def test_types_and_keys_that_this_package_refuses_on_purpose_end_a_command_with_
 
     empty = PseudoLabelStore(dict(info={}, images=[], annotations=[], categories=[]))
     for main, line in (
-        (lambda: make_phases([], []), 'train_cfg.phases is a dict by name'),
-        (rebuilt, 'class `Loop` in loops.py: train_cfg.phases is a dict by name'),
-        (lambda: empty.instances('a'), "The label store holds no image 'a'"),
+        (lambda: make_phases([], []), 'train_cfg.phases must be a dict by name'),
+        (rebuilt, 'class `Loop` in loops.py: train_cfg.phases must be a dict by name'),
+        (lambda: empty.instances('a'), "The label store has no image 'a'"),
     ):
         with pytest.raises(SystemExit) as end:
             run(main)

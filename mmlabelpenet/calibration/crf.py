@@ -81,9 +81,9 @@ class DenseCRF:
 
         Images are processed independently and may differ in size and number of labels. ``backend='pydensecrf'`` needs attention on the CPU.
 
-            >>> image = torch.zeros(1, 4, 3, dtype=torch.uint8)
-            >>> [labels.tolist() for labels in DenseCRF().batch([image, image], [torch.eye(2)[:, [0, 1, 1, 1]][:, None], torch.ones(1, 1,
-            4)])] [[[1, 1, 1, 1]], [[0, 0, 0, 0]]]
+        >>> image = torch.zeros(1, 4, 3, dtype=torch.uint8)
+        >>> [labels.tolist() for labels in DenseCRF().batch([image, image], [torch.eye(2)[:, [0, 1, 1, 1]][:, None], torch.ones(1, 1, 4)])]
+        [[[1, 1, 1, 1]], [[0, 0, 0, 0]]]
         """
         on_cpu = all(maps.device.type == 'cpu' for maps in attention)
         if self.backend == 'pydensecrf' and not on_cpu:

@@ -1,6 +1,5 @@
-"""All that training reads: images with tags, proposals, pseudo labels.
-
-Data sets and transforms are imported when they are asked for: the converters need no PyTorch.
+"""Everything that training reads: images with tags, proposals, pseudo labels. Data sets and transforms are imported lazily, because the
+converters do not need PyTorch.
 """
 
 import importlib
@@ -17,7 +16,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """A data set, transform or sampler, imported when it is asked for."""
+    """Import a data set, transform or sampler lazily."""
     if name in _LATER:
         return getattr(importlib.import_module(f'.{_LATER[name]}', __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

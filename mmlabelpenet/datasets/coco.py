@@ -1,4 +1,4 @@
-"""Image lists and tags of COCO as it is published: ``ROOT/annotations/instances_SPLIT.json`` and ``ROOT/SPLIT/IMAGE.jpg``.
+"""Image lists and tags of COCO in its published layout: ``ROOT/annotations/instances_SPLIT.json`` and ``ROOT/SPLIT/IMAGE.jpg``.
 
 Boxes and masks are dropped while a file is read; :mod:`mmlabelpenet.evaluation.coco` reads them for metrics and tools.
 """
@@ -33,7 +33,7 @@ class _Category(msgspec.Struct):
 
 
 class Mark(msgspec.Struct):
-    """What training may know of an annotation."""
+    """The fields of an annotation that training may read."""
 
     image_id: Id
     category_id: Id
@@ -41,7 +41,7 @@ class Mark(msgspec.Struct):
 
 
 class AnnotationFile(msgspec.Struct):
-    """What is read of a file."""
+    """The fields that are read from a file."""
 
     images: list[_Image]
     categories: list[_Category]
@@ -49,14 +49,12 @@ class AnnotationFile(msgspec.Struct):
 
 
 class Names(NamedTuple):
-    """What training may know of an annotation file.
+    """The content of an annotation file that training may read.
 
     Attributes:
         images: file name by image id, in the order of the file.
-        numbers: number in the file by image id.
-        categories: number of each category by its name.
-        present: image id -> names of categories that it shows; ``crowds`` those of which it shows crowds only.
-        crowds: see above.
+        numbers: index in the file by image id. categories: id of each category by name. present: image id -> names of categories that it
+            shows. crowds: image id -> names of categories of which it shows only crowds.
     """
 
     images: dict[str, str]
@@ -68,7 +66,7 @@ class Names(NamedTuple):
 
 @lru_cache(maxsize=2)
 def read_names(path: Path) -> Names:
-    """Read image names and categories of a COCO file, as :func:`read_annotations`; the parser passes over boxes and masks."""
+    """Read image names and categories of a COCO file, like :func:`read_annotations`; the parser skips boxes and masks."""
     content, ids, names = read_annotations(path, AnnotationFile)
     single: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
     crowds: dict[str, set[str]] = {image_id: set() for image_id in ids.values()}
@@ -80,18 +78,19 @@ def read_names(path: Path) -> Names:
 
 
 class COCOImages(ImageSet):
-    """Images of COCO as it is published. A split is the name of a folder of images, such as ``train2017``; crowds are difficult objects.
+    """Images of COCO in its published layout. A split is the name of an image folder, such as ``train2017``; crowds are treated as
+    difficult objects.
 
     Args:
-        data_root: the folder that holds ``annotations`` and those of the images.
-        classes: names of categories in label order; objects of other categories are left out. None for all, by their number.
+        data_root: the folder that contains ``annotations`` and the image folders.
+        classes: names of categories in label order; objects of other categories are ignored. None for all, ordered by id.
     """
 
     def __init__(self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
         self.data_root = Path(data_root)
         if not self._splits():
             raise FileNotFoundError(f"Expected COCO at {str(data_root)!r}, but it has no 'annotations/instances_SPLIT.json'.")
-        self._places: dict[str, tuple[str, Path]] = {}  # split and file of each image that is known so far
+        self._places: dict[str, tuple[str, Path]] = {}  # split and file of each image found so far
         if classes is None:
             numbers = read_names(self.list_file(self._splits()[0])).categories
             classes = sorted(numbers, key=numbers.__getitem__)
@@ -104,12 +103,12 @@ class COCOImages(ImageSet):
         """The annotation file of a split."""
         path = self.data_root / 'annotations' / f'instances_{split}.json'
         if not path.exists():
-            raise FileNotFoundError(f'No split {split!r}: {str(path)!r} is missing. Splits there: {", ".join(self._splits())}.')
+            raise FileNotFoundError(f'No split {split!r}: {str(path)!r} is missing. Available splits: {", ".join(self._splits())}.')
         require_file(path)
         return path
 
     def _names(self, split: str) -> Names:
-        """What :func:`read_names` knows of a split; a ValueError where a class is not a category there."""
+        """The result of :func:`read_names` for a split; raises ValueError if a class is not a category there."""
         names = read_names(self.list_file(split))
         if unknown := [name for name in self.classes if name not in names.categories]:
             known = ', '.join(sorted(names.categories))
@@ -117,7 +116,7 @@ class COCOImages(ImageSet):
         return names
 
     def image_ids(self, split: str) -> list[str]:
-        """Images of the annotation file, in its order; a ValueError where another split has an image of the same name."""
+        """Images of the annotation file, in its order; raises ValueError if another split has an image of the same name."""
         path = self.list_file(split)
         for image_id, name in read_names(path).images.items():
             place = (split, below(self.data_root / split, name, f'image {image_id!r} of {str(path)!r}'))
@@ -135,10 +134,10 @@ class COCOImages(ImageSet):
         return self._places.get(image_id)
 
     def image_path(self, image_id: str) -> Path:
-        """The image file; of an image that is not in a list asked for before, all lists are searched."""
+        """The image file; all lists are searched for an image that has not been listed before."""
         place = self._place(image_id)
         if place is None or not place[1].is_file():
-            raise FileNotFoundError(f'Image {image_id!r} is missing: no {str(place[1]) if place else "annotation file knows it"}.')
+            raise FileNotFoundError(f'Image {image_id!r} is missing: {f"no {place[1]}" if place else "no annotation file contains it"}.')
         return place[1]
 
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
@@ -157,17 +156,17 @@ _File = TypeVar('_File', bound=AnnotationFile)
 
 
 def read_coco(path: Path, kind: type[_File]) -> _File:
-    """Read what ``kind`` names of a COCO file.
+    """Read the fields defined by ``kind`` from a COCO file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a COCO file, or an annotation has an unknown image or category; the message names the place.
+        ValueError: it is not a COCO file, or an annotation has an unknown image or category; the message names the location.
     """
     content = read_json(path, kind, "a COCO file with 'images', 'annotations' and 'categories'")
     for what, entries in (('image', content.images), ('category', content.categories)):
         known = {entry.id for entry in entries}
         if len(known) < len(entries):
-            raise ValueError(f'{str(path)!r} has two entries of one id among its {"images" if what == "image" else "categories"}.')
+            raise ValueError(f'{str(path)!r} has duplicate ids among its {"images" if what == "image" else "categories"}.')
         for number, note in enumerate(content.annotations):
             if (found := getattr(note, f'{what}_id')) not in known:
                 raise ValueError(f'annotations[{number}] of {str(path)!r} has the unknown {what}_id {found!r}.')
@@ -175,7 +174,7 @@ def read_coco(path: Path, kind: type[_File]) -> _File:
 
 
 def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str], dict[Id, str]]:
-    """As :func:`read_coco`, whose images must have distinct names: the content, and the ids of images and names of categories by number."""
+    """Like :func:`read_coco`, with distinct image names required: returns the content, image names by id and category names by id."""
     content = read_coco(path, kind)
     for image in content.images:
         image.file_name = checked_name(image.file_name, f'image {image.id!r} of {str(path)!r}')
@@ -185,5 +184,5 @@ def read_annotations(path: Path, kind: type[_File]) -> tuple[_File, dict[Id, str
     ids = {image.id: image_ids[image.file_name] for image in content.images}
     categories = {category.id: category.name for category in content.categories}
     if twice := [name for name, count in Counter(categories.values()).items() if count > 1]:
-        raise ValueError(f'{str(path)!r} has two categories of the name {twice[0]!r}. Give each its own name.')
+        raise ValueError(f'{str(path)!r} has two categories with the name {twice[0]!r}. Category names must be unique.')
     return content, ids, categories

@@ -1,4 +1,4 @@
-"""One interface to data sets of all layouts, for training: lists of images, files and tags.
+"""Common interface to data sets of all layouts, for training: image lists, files and tags.
 
 Boxes and masks are read by :mod:`mmlabelpenet.evaluation.devkit`, which training never imports.
 """
@@ -12,11 +12,10 @@ from ..schema import short
 
 
 class ImageSet(ABC):
-    """Lists of images, their files, and their tags.
+    """Image lists, image files and tags.
 
     Attributes:
-        data_root: its folder.
-        classes: names in label order.
+        data_root: folder of the data set. classes: names in label order.
     """
 
     data_root: Path
@@ -24,7 +23,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def list_file(self, split: str) -> Path:
-        """The file that lists the images of a split; a FileNotFoundError where there is no such split."""
+        """The image list of a split; raises FileNotFoundError if there is no such split."""
 
     @abstractmethod
     def image_ids(self, split: str) -> list[str]:
@@ -37,7 +36,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def image_path(self, image_id: str) -> Path:
-        """The image file; a FileNotFoundError where there is none."""
+        """The image file; raises FileNotFoundError if it does not exist."""
 
     @abstractmethod
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
@@ -46,7 +45,7 @@ class ImageSet(ABC):
         Args:
             split: name of the split.
             source: ``'lists'`` or ``'xml'``, as the data set provides them, or the path of a .csv or .json file.
-            use_difficult: also tag classes of which the image has difficult objects only.
+            use_difficult: also tag classes of which the image has only difficult objects.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -54,13 +53,13 @@ class ImageSet(ABC):
         """
 
     def image_size(self, image_id: str) -> tuple[int, int]:
-        """(h, w) of the image as a reader that heeds the EXIF orientation sees it; only the header is read.
+        """(h, w) of the image after applying its EXIF orientation; only the header is read.
 
         Raises:
             FileNotFoundError: the image is missing.
             ValueError: the file is not an image.
         """
-        from ..formats.images import image_size  # OpenCV is not needed for measures
+        from ..formats.images import image_size  # metrics do not need OpenCV
 
         return image_size(self.image_path(image_id), min_side=1)
 
@@ -71,21 +70,21 @@ def is_coco(data_root: str | os.PathLike[str]) -> bool:
 
 
 def open_images(data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> ImageSet:
-    """The images in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
+    """Open the images in a folder: COCO if it contains ``annotations``, else VOC layout.
 
     Args:
         data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
-        classes: names in label order; None for those that the layout is published with.
+        classes: names in label order; None for the published classes of the layout.
 
     Raises:
-        FileNotFoundError: it has neither layout.
-        ValueError: ``classes`` is one text, not a sequence of names.
+        FileNotFoundError: the folder has neither layout.
+        ValueError: ``classes`` is a single string, not a sequence of names.
     """
     if isinstance(classes, str):
-        raise ValueError(f'Classes are a sequence of names, got the text {classes!r}: write metainfo=dict(classes=({classes!r}, ...)).')
+        raise ValueError(f'Classes must be a sequence of names, got the string {classes!r}: use metainfo=dict(classes=({classes!r}, ...)).')
     if classes is not None and not (isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)):
-        raise ValueError(f'Classes are a list or a tuple of names, whose order numbers them, got {short(classes)}.')
-    from .coco import COCOImages  # these derive from the interface above
+        raise ValueError(f'Classes must be a list or a tuple of names, whose order defines the labels, got {short(classes)}.')
+    from .coco import COCOImages  # subclasses of the interface above
     from .voc import VOCImages
 
     return (COCOImages if is_coco(data_root) else VOCImages)(data_root, classes)

@@ -1,6 +1,5 @@
-"""The schema of label stores, finished and half written.
-
-There are hundreds of thousands of these objects, and no cycle among them: the garbage collector does not visit them.
+"""The schema of complete and partial label stores. There are hundreds of thousands of these objects without reference cycles, so the
+garbage collector skips them.
 """
 
 from typing import Annotated, Any
@@ -23,7 +22,7 @@ class Code(msgspec.Struct, gc=False):
 
 
 class Category(msgspec.Struct, gc=False):
-    """A class; its number in the store is its own."""
+    """A class; its id is specific to the store."""
 
     id: int
     name: str
@@ -55,7 +54,7 @@ class Annotation(msgspec.Struct, gc=False):
 
 
 class Store(msgspec.Struct):
-    """A finished store."""
+    """A complete store."""
 
     info: dict[str, Any]
     images: list[Image]
@@ -64,7 +63,7 @@ class Store(msgspec.Struct):
 
 
 class LineInstance(msgspec.Struct, gc=False):
-    """A pseudo instance of a line; ``bbox`` is xywh, ``label`` counts from 0."""
+    """A pseudo instance in a line; ``bbox`` is xywh, ``label`` counts from 0."""
 
     bbox: Box
     label: Annotated[int, msgspec.Meta(ge=0)]
@@ -73,7 +72,7 @@ class LineInstance(msgspec.Struct, gc=False):
 
 
 class Line(msgspec.Struct, gc=False):
-    """An image in a store that is being written."""
+    """An image in a partial store."""
 
     img_id: str
     file_name: str

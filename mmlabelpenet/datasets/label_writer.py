@@ -21,15 +21,15 @@ VERSION = 2
 
 
 class PseudoLabelWriter:
-    """Collects one line per image, resumes, and merges the ranks' lines into a store.
-
-    A line begins with a checksum; one that was damaged is left out, and its image is labelled again.
+    """Collects one line per image, resumes, and merges the lines of all ranks into a store. Each line starts with a checksum; damaged lines
+    are dropped, and their images are labelled again.
 
     Args:
-        path: of the finished store.
-        header: what ties the store to its maker; a partial file with another header is discarded, with a warning that says what differs.
+        path: path of the complete store.
+        header: identifies the weights and settings that generated the labels; a partial file with another header is discarded, with a
+            warning that names the difference.
         rank: writes ``<path>.part<rank>``.
-        files: of images by id: a line of a partial file counts only if its image is still the one that was labelled.
+        files: image files by id: a line of a partial file is used only if its image file has not changed.
     """
 
     def __init__(self, path: str | Path, header: dict, rank: int = 0, files: Mapping[str, Path] | None = None) -> None:
@@ -43,14 +43,14 @@ class PseudoLabelWriter:
             file.writelines(map(_as_line, [self.header, *lines]))
 
     def add(self, img_id: str, file_name: str, ori_shape: tuple[int, int], pseudo: InstanceData, file: str | Path | None = None) -> None:
-        """Append one image of a size (h, w).
+        """Append one image of size (h, w).
 
         Args:
-            img_id: of the data set.
-            file_name: as read, for other programs; its folder is that of ``img_id``.
+            img_id: id in the data set.
+            file_name: name of the image file, for other programs; its folder is that of ``img_id``.
             ori_shape: (h, w).
             pseudo: pseudo instances in pixels of the original image; their masks may be :class:`~mmlabelpenet.formats.rle.EncodedMasks`.
-            file: the image's file, so that readers notice when it changes.
+            file: the image file, so that readers notice if it changes.
         """
         codes = pseudo.masks.codes if isinstance(pseudo.masks, EncodedMasks) else map(encoded, pseudo.masks.masks)
         fields = zip(pseudo.bboxes.tolist(), pseudo.labels.tolist(), pseudo.weights.tolist(), codes, strict=True)
@@ -65,13 +65,13 @@ class PseudoLabelWriter:
         self.append(line)
 
     def append(self, line: Line) -> None:
-        """Append one image, such as :meth:`PseudoLabelStore.line` of another store."""
+        """Append one image, for example from :meth:`PseudoLabelStore.line` of another store."""
         with self.part.open('ab') as file:
             file.write(_as_line(line))
         self.done.add(line.img_id)
 
     def finish(self, image_ids: Iterable[str], classes: tuple[str, ...]) -> PseudoLabelStore:
-        """Merge all ranks' lines, in the order of ``image_ids``, into a store; a ValueError if an image has no line."""
+        """Merge the lines of all ranks, in the order of ``image_ids``, into a store; raises ValueError if an image has no line."""
         lines, image_ids = self._lines(), list(image_ids)
         missing = [i for i in image_ids if i not in lines]
         if missing:
@@ -85,19 +85,19 @@ class PseudoLabelWriter:
         return PseudoLabelStore(content, self.path)
 
     def labelled(self) -> set[str]:
-        """Images that any rank has written; the same for all ranks while none of them writes."""
+        """Images that any rank has written; the same on all ranks while none is writing."""
         return set(self._lines())
 
     def _parts(self) -> list[Path]:
         return [path for path in sorted(self.path.parent.iterdir()) if path.name.startswith(f'{self.path.stem}.part')]
 
     def _lines(self) -> dict[str, Line]:
-        """Lines of all ranks by image; a file with another header is what a larger run with other weights left behind."""
+        """Lines of all ranks by image; files with another header, left by an earlier run with more ranks, are ignored."""
         return {line.img_id: line for part in self._parts() for line in _read_part(part, self.header)}
 
 
 def differences(given: dict, wanted: dict) -> list[str]:
-    """Names of the entries in which a header differs from another.
+    """Names of the entries in which two headers differ.
 
     >>> differences(dict(stage='detection', tags='a', version=2), dict(stage='detection', tags='b'))
     ['tags']
@@ -127,7 +127,7 @@ def _coco(header: dict, lines: list[Line], classes: tuple[str, ...]) -> Store:
 
 
 def _is_of(line: Line, file: Path | None) -> bool:
-    """Whether a file is the one that was labelled."""
+    """Whether a file is unchanged since it was labelled."""
     return file is not None and file.is_file() and file_hash(file) == line.sha256
 
 
@@ -137,7 +137,7 @@ def _as_line(content: dict | Line) -> bytes:
 
 
 def _read_part(path: Path, header: dict, compared: bool = False) -> list[Line]:
-    """Whole lines of a file that may end in the middle of one; none of a file that another maker wrote."""
+    """Complete lines of a possibly truncated file; none if its header differs."""
     if not path.is_file():
         return []
     texts = path.read_bytes().split(b'\n')[:-1]
@@ -148,5 +148,5 @@ def _read_part(path: Path, header: dict, compared: bool = False) -> list[Line]:
             warn(f'{path} was started with different {", ".join(differences(begun, header))} and is restarted.')
         return []
     if len(whole) < len(texts):
-        warn(f'{len(texts) - len(whole)} damaged lines of {path} are left out; their images are labelled again.')
+        warn(f'{len(texts) - len(whole)} damaged lines of {path} are ignored; their images are labelled again.')
     return [msgspec.json.decode(text, type=Line) for text in whole[1:]]

@@ -1,10 +1,9 @@
-"""The proposal file: boxes of every image of a split in one ``.npz`` without pickles, memory-mapped.
-
-Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
-proposals of each image, ``settings`` JSON text, ``images`` uint64 (N,), the first 16 digits of the SHA-256 of each image's file (0 where it
-is not known; absent if all are), ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1, ``scores`` float32
-(sum R,). Images are sorted by name and the boxes of an image by :func:`~mmlabelpenet.ops.selective_search.canonical_order`, so that the
-same proposals give the same bytes. Files of the first format, compressed and with one checksum of all, are read whole.
+"""The proposal file: boxes of every image of a split in one memory-mapped ``.npz`` without pickles. Arrays of the file: ``image_ids`` str
+(N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
+proposals of each image, ``settings`` JSON text, ``images`` uint64 (N,), the first 16 digits of the SHA-256 of each image file (0 if
+unknown; the array is absent if all are), ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1, ``scores``
+float32 (sum R,). Images are sorted by name and the boxes of an image by :func:`~mmlabelpenet.ops.selective_search.canonical_order`, so that
+the same proposals give an identical file. Files of the first format, compressed and with a single checksum, are read into memory.
 
 Shapes: N images, R proposals of one image. Boxes: float32 xyxy in original pixels, half-open.
 """
@@ -30,12 +29,12 @@ from ..schema import decode_json, reason
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
 HASHES = 'images'  # an array of the index that files of earlier versions lack
 _FIRST = ('image_ids', 'sizes', 'offsets', 'bboxes', 'scores', 'settings')  # arrays of the first format
-_MOST = 100  # times its length that a file of the first format may unpack to
+_MOST = 100  # maximum compression ratio of a file of the first format
 _MALFORMED = (
     OSError, ValueError, KeyError, EOFError, OverflowError, NotImplementedError, RuntimeError, TypeError, MemoryError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-_OPTIONS = ('mode', 'min_size', 'max_proposals', 'max_side')  # settings of selective search that are options of its command
+_OPTIONS = ('mode', 'min_size', 'max_proposals', 'max_side')  # settings of selective search that are command-line options
 _TOOL = 'tools/dataset_converters/selective_search.py'
 
 
@@ -43,7 +42,7 @@ _TOOL = 'tools/dataset_converters/selective_search.py'
 class ProposalRecord:
     """Proposals of one image: its name, its (h, w), ``bboxes`` float32 (R, 4), ``scores`` float32 (R,).
 
-    ``sha256`` is that of the image's file, hexadecimal, of which the first 16 digits are kept; empty if it is not known.
+    ``sha256`` is the hexadecimal hash of the image file, of which the first 16 digits are stored; empty if unknown.
     """
 
     image_id: str
@@ -54,7 +53,7 @@ class ProposalRecord:
 
 
 def check_record(record: ProposalRecord) -> None:
-    """Raise a ValueError for proposals that are not sound boxes of their image; it says what is wrong, and of which image."""
+    """Raise a ValueError for invalid proposals, naming the image and the problem."""
     h, w = record.size
     boxes, scores = record.bboxes, record.scores
     if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != (len(boxes),):
@@ -68,7 +67,7 @@ def check_record(record: ProposalRecord) -> None:
 
 
 def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | os.PathLike[str]) -> str:
-    """The command that makes the proposal file of a split.
+    """The command that creates the proposal file of a split.
 
     >>> proposal_command('data/VOCdevkit/VOC2007', 'trainval', 'data/proposals/voc07_trainval.npz')
     'python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz'
@@ -77,9 +76,9 @@ def proposal_command(data_root: str | os.PathLike[str], split: str, path: str | 
 
 
 def find_proposals(path: str | os.PathLike[str], data_root: str | os.PathLike[str], split: str) -> Path:
-    """The proposal file of a split, without reading it; a FileNotFoundError carries the command that makes it."""
+    """The proposal file of a split, without reading it; raises FileNotFoundError with the command that creates it."""
     command = proposal_command(data_root, split, path)
-    require_file(path, f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Make it with\n    {command}')
+    require_file(path, f'Expected proposals in {os.fspath(path)!r}, but the file is missing. Create it with\n    {command}')
     return Path(path)
 
 
@@ -88,23 +87,22 @@ class ProposalFile:
 
     Args:
         path: the ``.npz``.
-        data_root: where its images are; with ``split`` it makes the command in error messages exact.
-        split: the image list it is for.
+        data_root: folder of the data set; with ``split``, it completes the command in error messages.
+        split: name of the image list.
 
     Attributes:
         image_ids: images with proposals, sorted.
-        settings: how the proposals were made.
-        knows_images: whether the file has hashes of image files, so that :meth:`check_image` compares something.
+        settings: how the proposals were computed. knows_images: whether the file has hashes of image files for :meth:`check_image`.
 
     Raises:
-        FileNotFoundError: no such file; the message carries the command that makes it.
+        FileNotFoundError: no such file; the message has the command that creates it.
         ValueError: the file is not one of ours, or its index is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], data_root: str | os.PathLike[str] = 'DATA_ROOT', split: str = 'SPLIT') -> None:
         self.path = find_proposals(path, data_root, split)
         self.command = proposal_command(data_root, split, path)
-        self._todo = f'Make it again with\n    {self.command}'
+        self._todo = f'Create it again with\n    {self.command}'
         try:
             arrays = self._open()
             self.settings = decode_json(str(arrays['settings']).encode(), dict[str, Any], 'its settings are malformed')
@@ -115,7 +113,7 @@ class ProposalFile:
         self.knows_images = HASHES in arrays
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
-        """A process that gets the file opens it by itself."""
+        """Pickle the path only: a receiving process opens the file itself."""
         return type(self), (self.path,)
 
     def __len__(self) -> int:
@@ -123,7 +121,7 @@ class ProposalFile:
         return len(self.image_ids)
 
     def get(self, image_id: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Proposals of an image as fresh arrays, ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,).
+        """Proposals of an image as new arrays, ``bboxes`` float32 (R, 4) and ``scores`` float32 (R,).
 
         Raises:
             ValueError: the file is for other images, or the proposals are damaged.
@@ -134,7 +132,7 @@ class ProposalFile:
         bboxes = np.array(arrays['bboxes'][part], np.float32)
         scores = np.array(arrays['scores'][part], np.float32) if 'scores' in arrays else np.ones(len(bboxes), np.float32)
         if 'digests' in arrays and proposals_digest(bboxes, scores) != int(arrays['digests'][k]):
-            raise ValueError(f'Proposals of {image_id!r} in {str(self.path)!r} are damaged: their checksum does not fit. {self._todo}')
+            raise ValueError(f'Proposals of {image_id!r} in {str(self.path)!r} are damaged: their checksum does not match. {self._todo}')
         try:
             check_record(ProposalRecord(image_id, self.size(image_id), bboxes, scores))
         except ValueError as error:
@@ -142,47 +140,47 @@ class ProposalFile:
         return bboxes, scores
 
     def digest(self, image_id: str) -> str:
-        """What changes with any number of an image's proposals; those of a file of the second format are not read for it."""
+        """A digest of an image's proposals; for files of the second format, the proposals need not be read."""
         self.check([image_id])
         known = self._arrays.get('digests')
         number = proposals_digest(*self.get(image_id)) if known is None else int(known[self._index[image_id]])
         return f'{number:016x} {self.size(image_id)}'
 
     def image_hash(self, image_id: str) -> str:
-        """The first 16 digits of the SHA-256 of an image's file; empty where it is not known."""
+        """The first 16 digits of the SHA-256 of an image file; empty if unknown."""
         self.check([image_id])
         number = int(self._arrays[HASHES][self._index[image_id]]) if self.knows_images else 0
         return f'{number:016x}' if number else ''
 
     def check_image(self, image_id: str, path: str | os.PathLike[str]) -> None:
-        """Raise a ValueError if an image's file is not the one that the proposals were made on, where that is known."""
+        """Raise a ValueError if an image file has changed since its proposals were computed, if its hash is known."""
         known = self.image_hash(image_id)
         if known and file_hash(path)[:16] != known:
             made = [f'--{key.replace("_", "-")} {shlex.quote(str(self.settings[key]))}' for key in _OPTIONS if key in self.settings]
             raise ValueError(
-                f'{os.fspath(path)} has changed since its proposals in {str(self.path)!r} were made. Put the old image back, or make the '
+                f'{os.fspath(path)} has changed since its proposals in {str(self.path)!r} were computed. Restore the image, or compute the '
                 f'proposals again with\n    {" ".join([self.command, *made, "--overwrite"])}'
             )
 
     def size(self, image_id: str) -> tuple[int, int]:
-        """(h, w) of the image the proposals were made on."""
+        """(h, w) of the image for which the proposals were computed."""
         self.check([image_id])
         h, w = self._arrays['sizes'][self._index[image_id]].tolist()
         return h, w
 
     def check(self, image_ids: Iterable[str]) -> None:
-        """Raise a ValueError if images that are to be used have no proposals here: the file is for another split."""
+        """Raise a ValueError if some images have no proposals in the file: it is for another split."""
         wanted = list(image_ids)
         missing = [image_id for image_id in wanted if image_id not in self._index]
         if missing:
             raise ValueError(
                 f'{str(self.path)!r} has no proposals for {len(missing)} of {len(wanted)} images, the first: {", ".join(missing[:3])}; '
-                f'it holds {len(self)} images of split {self.settings.get("split", "unknown")!r}. Make the right ones with\n    '
+                f'it contains {len(self)} images of split {self.settings.get("split", "unknown")!r}. Create the right file with\n    '
                 f'{self.command}'
             )
 
     def _open(self) -> dict[str, NDArray]:
-        """The index in memory, boxes and scores memory-mapped; all in memory of a file of the first format."""
+        """The index in memory, boxes and scores memory-mapped; for a file of the first format, everything in memory."""
         file = ArrayFile(self.path)
         first = 'digests' not in file
         if first and file.claimed() > _MOST * self.path.stat().st_size:
@@ -190,7 +188,7 @@ class ProposalFile:
         index = _FIRST if first else (*_INDEX, HASHES) if HASHES in file else _INDEX
         arrays = {name: file.load(name) for name in index}
         if arrays_checksum(arrays, index) != str(file.load('checksum')):
-            raise ValueError('its checksum does not fit')
+            raise ValueError('its checksum does not match')
         if not first:
             arrays |= {name: file.map(name) for name in ('bboxes', 'scores') if name in file}
         _check_arrays(arrays)
@@ -206,19 +204,19 @@ def _check_arrays(arrays: Mapping[str, NDArray]) -> None:
     kinds = dict(sizes='i', offsets='i', digests='u', bboxes='f', scores='f', settings='U', image_ids='U', images='u')
     for name, values in arrays.items():
         if values.shape != shapes[name] or values.dtype.kind != kinds[name]:
-            raise ValueError(f'{name} has the shape {values.shape} and the type {values.dtype}')
+            raise ValueError(f'{name} has the shape {values.shape} and the dtype {values.dtype}')
     offsets = arrays['offsets']
     if offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any() or (arrays['sizes'] < 1).any():
-        raise ValueError('its offsets or sizes do not fit its boxes')
+        raise ValueError('its offsets or sizes do not match its boxes')
 
 
 def proposals_digest(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> int:
-    """64 bits that change with any number of an image's proposals, boxes (R, 4) and scores (R,)."""
+    """A 64-bit digest of an image's proposals, boxes (R, 4) and scores (R,)."""
     return int.from_bytes(hashlib.blake2b(bboxes.tobytes() + scores.tobytes(), digest_size=8).digest(), 'little')
 
 
 def arrays_checksum(arrays: Mapping[str, NDArray], names: Iterable[str]) -> str:
-    """SHA-256 of these arrays with their names, shapes and types, hexadecimal."""
+    """Hexadecimal SHA-256 of these arrays with their names, shapes and dtypes."""
     digest = hashlib.sha256()
     for name in names:
         values = arrays[name]

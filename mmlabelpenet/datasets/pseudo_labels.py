@@ -1,7 +1,7 @@
-"""The label store: the labels that a finished stage has made for every training image (Sec. 3.3, cascaded pre-training).
+"""The label store: the labels that a trained stage has generated for every training image (Sec. 3.3, cascaded pre-training).
 
-A COCO-format JSON file in pixels of the original image. Each annotation also carries ``weight`` and ``stage``; ``info`` carries a
-header that ties the store to the weights and the generator that made it. :mod:`~mmlabelpenet.datasets.label_writer` writes it.
+It is a COCO-format JSON file in pixels of the original image. Each annotation also has ``weight`` and ``stage``; ``info`` has a header that
+identifies the weights and the generator. :mod:`~mmlabelpenet.datasets.label_writer` writes it.
 """
 
 import hashlib
@@ -21,25 +21,24 @@ from mmlabelpenet.formats.rle import checked_segmentation
 from mmlabelpenet.log import warn
 from mmlabelpenet.schema import convert, read_json
 
-_TODO = 'Delete it; training makes it again.'
+_TODO = 'Delete it; training will regenerate it.'
 
 
 class PseudoLabelStore:
-    """Read access by image id; annotations of an image are kept as text until they are needed.
-
-    Crowds, and annotations without an area within their image, are left out, with a warning.
+    """Read access by image id; annotations are kept as text until they are needed. Crowds, and annotations without area inside their image,
+    are ignored with a warning.
 
     Args:
         content: parsed JSON.
-        source: its file, for messages.
+        source: the file, for messages.
 
     Attributes:
-        header: what ties the store to its maker.
-        image_ids, classes: images and names of categories, in the order of the file.
+        header: identifies the weights and settings that generated the labels.
+        image_ids, classes: image ids and category names, in the order of the file.
         file_hashes: SHA-256 of image files, where known.
 
     Raises:
-        ValueError: the content is not a store; the message names the place.
+        ValueError: the content is not a label store; the message names the location.
     """
 
     def __init__(self, content: dict | Store, source: str | Path = 'content') -> None:
@@ -62,20 +61,20 @@ class PseudoLabelStore:
         kept = [note for note in store.annotations if not note.iscrowd and _has_area(note, numbered[note.image_id])]
         if len(kept) < len(store.annotations):
             count, total = len(store.annotations) - len(kept), len(store.annotations)
-            warn(f'{count} of {total} pseudo labels are crowds or have no area in their image and are left out.')
+            warn(f'{count} of {total} pseudo labels are crowds or have no area in their image and are ignored.')
         self._weights = np.array([annotation.weight for annotation in kept])
         self._used = {annotation.category_id for annotation in kept}
         found: dict[int, list[Annotation]] = {image.id: [] for image in store.images}
         for annotation in kept:
             found[annotation.image_id].append(annotation)
-        store.annotations.clear()  # at COCO's size they take more memory than all texts: let go of them one by one
+        store.annotations.clear()  # at COCO's size they take more memory than the texts, so they are freed one by one
         del kept
         self._texts = {numbered[key].img_id: msgspec.json.encode(found.pop(key)) for key in list(found)}
 
     @classmethod
     def load(cls, path: str | Path) -> 'PseudoLabelStore':
-        """Read a store; a FileNotFoundError or ValueError if there is none."""
-        require_file(path, f'Label store {path} does not exist. It is written when the phase before it ends.')
+        """Read a store; raises FileNotFoundError or ValueError if there is none."""
+        require_file(path, f'Label store {path} does not exist. It is written at the end of the previous phase.')
         return cls(read_json(path, Store, 'a label store', _TODO), path)
 
     def __len__(self) -> int:
@@ -88,7 +87,9 @@ class PseudoLabelStore:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """All of the store as parsed JSON, segmentations checked, images without a ``file_name`` named by their id; takes much memory."""
+        """The complete store as parsed JSON with checked segmentations; images without ``file_name`` get their id as name. Takes much
+        memory.
+        """
         images = [{**msgspec.to_builtins(image), 'file_name': image.file_name or image.img_id} for image in self._images.values()]
         annotations = [annotation for image_id in self.image_ids for annotation in self._annotations(image_id)]
         return dict(
@@ -108,25 +109,25 @@ class PseudoLabelStore:
         return digest.hexdigest()
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Raise a ValueError if labels are of a class that a data set lacks; the order of classes may differ."""
+        """Raise a ValueError if labels have a class that the data set lacks; the order of classes may differ."""
         unknown = sorted(self._categories[key] for key in self._used if self._categories[key] not in classes)
         if unknown:
             raise ValueError(
-                f'Label store {self._source} has labels of classes that the data set lacks: {", ".join(unknown)}. '
+                f'Label store {self._source} has labels with classes that the data set lacks: {", ".join(unknown)}. '
                 f'Classes of the data set: {", ".join(classes)}.'
             )
 
     def instances(self, img_id: str, classes: Sequence[str] | None = None) -> list[dict]:
         """Pseudo instances of one image as mmdet's ``instances``, with a ``weight`` each.
 
-        Labels are indices of ``classes``, or of the store's own.
+        Labels are indices into ``classes``, or into the store's own classes.
 
         Raises:
-            KeyError: the store does not know the image.
-            ValueError: a segmentation cannot be drawn, or belongs to another size.
+            KeyError: the image is not in the store.
+            ValueError: a segmentation is invalid or has another size.
         """
         if img_id not in self._texts:
-            raise KeyError(f'The label store holds no image {img_id!r}. It was made from another split.')
+            raise KeyError(f'The label store has no image {img_id!r}. It belongs to another split.')
         classes = self.classes if classes is None else classes
         return [
             dict(
@@ -140,14 +141,14 @@ class PseudoLabelStore:
         ]
 
     def _annotations(self, img_id: str) -> list[dict]:
-        """Annotations of an image, their segmentations checked."""
+        """Annotations of an image, with checked segmentations."""
         found = msgspec.json.decode(self._texts[img_id])
         for annotation in found:
             segmentation, image = annotation.setdefault('segmentation', None), self._images[img_id]
             try:
                 if segmentation:
                     size = (image.height, image.width)
-                    if not all(size):  # unknown: that of a run-length code itself; for polygons, one that allows any corner
+                    if not all(size):  # unknown size: that of the RLE itself; for polygons, one that allows any corner
                         size = tuple(segmentation['size']) if isinstance(segmentation, dict) else (1_000_000, 1_000_000)
                     checked_segmentation(segmentation, size)
             except ValueError as error:
@@ -156,12 +157,12 @@ class PseudoLabelStore:
         return found
 
     def size(self, img_id: str) -> tuple[int, int]:
-        """(h, w) of an image; zeros where the store does not know it."""
+        """(h, w) of an image; zeros if unknown."""
         image = self._images[img_id]
         return image.height or 0, image.width or 0
 
     def line(self, img_id: str) -> Line:
-        """An image as a store that is being written has it."""
+        """An image in the form of a partial store."""
         image = self._images[img_id]
         instances = [
             LineInstance(a.bbox, self.classes.index(self._categories[a.category_id]), a.weight, a.segmentation)
@@ -170,15 +171,15 @@ class PseudoLabelStore:
         return Line(img_id, image.file_name or img_id, *self.size(img_id), instances, image.sha256)
 
     def check_image(self, img_id: str, path: str | Path) -> None:
-        """Raise a ValueError if an image's file is not the one that was labelled; stores from elsewhere may not know."""
+        """Raise a ValueError if an image file has changed since it was labelled; stores of other programs may not have hashes."""
         if img_id in self.file_hashes and file_hash(path) != self.file_hashes[img_id]:
             raise ValueError(
-                f'{path} has changed since its pseudo labels were made. Put the old image back, or delete the store and resume from a '
-                'checkpoint from before the phase: the labels are regenerated.'
+                f'{path} has changed since its pseudo labels were generated. Restore the image, or delete the store and resume from a '
+                'checkpoint from before the phase to regenerate the labels.'
             )
 
     def summary(self) -> str:
-        """One line for the log: how many instances, how heavy.
+        """One line for the log: number and mean weight of instances.
 
         >>> PseudoLabelStore(dict(info={}, images=[], annotations=[], categories=[])).summary()
         'no pseudo instance in 0 images'
@@ -193,7 +194,7 @@ class PseudoLabelStore:
 
 
 def _check_numbers(store: Store) -> None:
-    """Refuse numbers of images or categories that appear twice or nowhere; number annotations that have none."""
+    """Reject duplicate or unknown image and category ids; assign ids to annotations without one."""
     for what, entries in (('images', store.images), ('categories', store.categories)):
         numbers = [entry.id for entry in entries]
         if len(set(numbers)) < len(numbers):
@@ -209,7 +210,7 @@ def _check_numbers(store: Store) -> None:
 
 
 def _has_area(annotation: Annotation, image: Image) -> bool:
-    """Whether a box has a width and a height within its image."""
+    """Whether a box has a positive width and height within its image."""
     x, y, width, height = annotation.bbox
     right, bottom = (side if side is not None else np.inf for side in (image.width, image.height))
     return min(x + width, right) > max(x, 0) and min(y + height, bottom) > max(y, 0)

@@ -1,4 +1,4 @@
-"""Draws that can be resumed anywhere: the k-th draw of a run is a function of the seed and k alone."""
+"""Resumable sampling: the k-th draw of a run depends only on the seed and k."""
 
 import itertools
 import random
@@ -14,14 +14,14 @@ from mmlabelpenet.registry import DATA_SAMPLERS
 
 
 class Draw(NamedTuple):
-    """One draw: which image, and the seed of its augmentation."""
+    """One draw: the image index and the seed of its augmentation."""
 
     index: int
     seed: int
 
 
 def seed_all(seed: int) -> None:
-    """Set the random generators of Python, NumPy and PyTorch."""
+    """Seed the random generators of Python, NumPy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -29,15 +29,15 @@ def seed_all(seed: int) -> None:
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Endless shuffled draws, distributed over the ranks batch by batch.
+    """Infinite shuffled sampling, distributed over the ranks batch by batch.
 
-    Every pass over the data is one permutation. Batch n of rank r of W is batch n·W + r of a single rank, so that one rank which
-    accumulates W batches sees the same batches as W ranks. :meth:`begin` jumps without loading anything.
+    Every pass over the data is one permutation. Batch n of rank r of W is batch n·W + r of a single rank, so one rank that accumulates W
+    batches sees the same batches as W ranks. :meth:`begin` skips ahead without loading anything.
 
     Args:
         dataset: anything with a length above 0.
-        seed: of permutations and augmentations; None uses one that all ranks agree on.
-        batch_size: of one rank, until :meth:`begin` is told the data loader's.
+        seed: seed of permutations and augmentations; None uses a random one shared by all ranks.
+        batch_size: batch size of one rank, until :meth:`begin` sets the data loader's.
 
     >>> full, resumed = ResumableSampler(range(5), seed=1), ResumableSampler(range(5), seed=1)
     >>> resumed.begin(7, batch_size=1)
@@ -48,7 +48,7 @@ class ResumableSampler(Sampler):
 
     def __init__(self, dataset: Dataset, seed: int | None = None, batch_size: int = 1) -> None:
         if len(dataset) == 0:
-            raise ValueError('There is nothing to draw from: the data set has no image with a tag.')
+            raise ValueError('Nothing to sample: the data set has no image with a tag.')
         self.size = len(dataset)
         self.seed = sync_random_seed() if seed is None else seed
         self.batch_size = batch_size
@@ -56,7 +56,7 @@ class ResumableSampler(Sampler):
         self.start = 0
 
     def begin(self, batch: int, batch_size: int) -> None:
-        """Let the next iteration begin at a batch of this rank, counted from 0, of a data loader with this batch size."""
+        """Make the next iteration start at a batch of this rank, counted from 0, for a data loader with this batch size."""
         self.batch_size, self.start = batch_size, batch * batch_size
 
     def __iter__(self) -> Iterator[Draw]:

@@ -1,4 +1,4 @@
-"""Steps of a pipeline: proposals and weights that follow their boxes, and what a sample may hold.
+"""Pipeline transforms: proposals and weights are transformed with their boxes, and samples hold only permitted fields.
 
 Shapes: R proposals, K pseudo instances, C classes, (h, w) network input. Boxes: float32 xyxy in pixels of the image at this step.
 """
@@ -21,7 +21,7 @@ from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
 
 @TRANSFORMS.register_module()
 class LoadImageFromFile(mmcv_transforms.LoadImageFromFile):
-    """mmcv's, in which transparent places are white, as for proposals and predictions, whatever colour is below them."""
+    """Like mmcv's, but transparent pixels are white, as for proposals and predictions, whatever their hidden colour."""
 
     def transform(self, results: dict) -> dict | None:
         """Put ``img`` (h, w, 3), BGR, and its size into one result dict."""
@@ -34,9 +34,8 @@ class LoadImageFromFile(mmcv_transforms.LoadImageFromFile):
 
 @TRANSFORMS.register_module()
 class LoadProposals(mmdet_transforms.LoadProposals):
-    """mmdet's, which also lets an image pass that comes without proposals, as from mmdet's ``inference_detector``.
-
-    ``proposals_missing`` then says so, and a stage that needs them refuses the image.
+    """Like mmdet's, but also accepts an image without proposals, as from mmdet's ``inference_detector``. ``proposals_missing`` is then set,
+    and a stage that needs proposals raises an error.
     """
 
     def transform(self, results: dict) -> dict:
@@ -48,7 +47,7 @@ class LoadProposals(mmdet_transforms.LoadProposals):
 
 @TRANSFORMS.register_module()
 class LoadAnnotations(mmdet_transforms.LoadAnnotations):
-    """mmdet's, which also numbers the instances in ``gt_instances_ids``, so that weights follow the boxes that a crop leaves."""
+    """Like mmdet's, but also numbers the instances in ``gt_instances_ids``, so that weights can be assigned to the boxes left by a crop."""
 
     def transform(self, results: dict) -> dict:
         """Load boxes, labels and masks of one result dict."""
@@ -58,7 +57,7 @@ class LoadAnnotations(mmdet_transforms.LoadAnnotations):
 
 @TRANSFORMS.register_module()
 class ProposalBroadcaster(mmdet_transforms.ProposalBroadcaster):
-    """mmdet's, in which proposals that a crop drops take their scores along."""
+    """Like mmdet's, but also drops the scores of proposals removed by a crop."""
 
     def _process_input(self, data: dict) -> list[dict]:
         rest = {key: value for key, value in data.items() if not key.startswith('gt_')}
@@ -75,17 +74,17 @@ class ProposalBroadcaster(mmdet_transforms.ProposalBroadcaster):
 
 @TRANSFORMS.register_module()
 class PackTagInputs(BaseTransform):
-    """Pack image, tags, proposals and pseudo instances; nothing else passes.
+    """Pack image, tags, proposals and pseudo instances, and nothing else.
 
-    Reads ``img``, ``tags``, ``num_classes``, ``proposals``, ``proposals_scores``, ``instances`` and, where pseudo labels were loaded,
+    Reads ``img``, ``tags``, ``num_classes``, ``proposals``, ``proposals_scores``, ``instances`` and, if pseudo labels were loaded,
     ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_masks``.
 
     Args:
-        min_size: proposals with a side below this many pixels of the network input are dropped.
+        min_size: minimum side of a proposal in pixels of the network input; smaller ones are dropped.
 
     Returns:
         ``inputs`` uint8 (3, h, w) and ``data_samples`` with ``gt_image_labels.onehot`` float32 (C,), ``proposals`` (``bboxes``
-        float32 (R, 4), ``scores`` float32 (R,)), unless the image came without any, and ``pseudo_instances``; boxes in pixels of the
+        float32 (R, 4), ``scores`` float32 (R,)), unless the image has none, and ``pseudo_instances``; boxes in pixels of the
         network input.
     """
 
@@ -110,8 +109,8 @@ class PackTagInputs(BaseTransform):
         size, expected = tuple(results['ori_shape'][:2]), results.get('proposal_image_size')
         if expected is not None and tuple(expected) != size:
             raise ValueError(
-                f'Proposals of {results["img_id"]!r} were made for an image of size {tuple(expected)} (h, w), the image is {size}. '
-                'Make the proposals of this data set again.'
+                f'Proposals of {results["img_id"]!r} were computed for an image of size {tuple(expected)} (h, w), but the image is {size}. '
+                'Compute the proposals of this data set again.'
             )
         bboxes = torch.as_tensor(getattr(results['proposals'], 'tensor', results['proposals']), dtype=torch.float32).reshape(-1, 4)
         scores = torch.as_tensor(np.asarray(results['proposals_scores']), dtype=torch.float32)
@@ -124,13 +123,13 @@ class PackTagInputs(BaseTransform):
         if 'gt_bboxes' not in results:
             return pseudo_instances(torch.zeros(0, 4), torch.zeros(0).long(), np.zeros((0, *size)), torch.zeros(0))
         bboxes = clip_boxes(results['gt_bboxes'].tensor, size)
-        kept = have_area(bboxes)  # resizing may have taken the last of a thin box
+        kept = have_area(bboxes)  # resizing may have removed a thin box entirely
         weights = np.array([instance['weight'] for instance in results['instances']], np.float32)
         weights = weights[results['gt_instances_ids']] if 'gt_instances_ids' in results else weights
         if len(weights) != len(bboxes):
             raise ValueError(
-                f'{len(bboxes)} of {len(weights)} pseudo instances are left by a step that loses track of their weights. '
-                "Leave out steps that drop boxes; RandomCrop keeps the weights after LoadAnnotations of mmlabelpenet (without 'mmdet.')."
+                f'{len(bboxes)} of {len(weights)} pseudo instances are left after a transform that does not update their weights. '
+                "Remove transforms that drop boxes; RandomCrop keeps the weights after LoadAnnotations of mmlabelpenet (without 'mmdet.')."
             )
         return pseudo_instances(
             bboxes[kept],

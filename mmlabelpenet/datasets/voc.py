@@ -1,4 +1,4 @@
-"""Image lists and tags of a VOC devkit. Its boxes and masks are :mod:`mmlabelpenet.evaluation.voc`'s."""
+"""Image lists and tags of a VOC devkit; boxes and masks are read by :mod:`mmlabelpenet.evaluation.voc`."""
 
 import os
 import re
@@ -21,16 +21,16 @@ _FLAGGED = re.compile(r'\S\s+(-1|0|1)$')
 
 
 class VOCImages(ImageSet):
-    """Images of one year of a VOC devkit, or another data set in its layout.
+    """Images of one year of a VOC devkit, or of another data set in its layout.
 
     Args:
-        data_root: the folder that holds ``Annotations``, ``JPEGImages`` and ``ImageSets``, such as ``VOCdevkit/VOC2012``.
-        classes: names in label order; objects of other classes are left out. None for VOC's 20.
+        data_root: the folder that contains ``Annotations``, ``JPEGImages`` and ``ImageSets``, such as ``VOCdevkit/VOC2012``.
+        classes: names in label order; objects of other classes are ignored. None for VOC's 20.
         mask_classes: classes behind the indices 1, 2, ... of ``SegmentationClass``; these names may also occur in annotations without being
-            wanted. None: those of ``labelmap.txt``; without that file VOC's 20 where ``classes`` are among them, else ``classes``.
+            in ``classes``. None: those of ``labelmap.txt``; without that file VOC's 20 if they include ``classes``, else ``classes``.
 
     Raises:
-        FileNotFoundError: no devkit there.
+        FileNotFoundError: there is no devkit.
         ValueError: a class appears twice or is not in ``mask_classes``.
     """
 
@@ -47,10 +47,10 @@ class VOCImages(ImageSet):
             if not (self.data_root / folder).is_dir():
                 raise FileNotFoundError(
                     f'Expected a VOC devkit at {str(self.data_root)!r}, but it has no folder {folder!r}. '
-                    'Give the folder that holds Annotations, ImageSets and JPEGImages, such as VOCdevkit/VOC2012.'
+                    'Use the folder that contains Annotations, ImageSets and JPEGImages, such as VOCdevkit/VOC2012.'
                 )
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f'Classes must differ from each other, got {", ".join(self.classes)}.')
+            raise ValueError(f'Class names must be unique, got {", ".join(self.classes)}.')
         if not set(self.classes) <= set(self.mask_classes):
             extra = sorted(set(self.classes) - set(self.mask_classes))
             raise ValueError(f'Every class must be in mask_classes, but {", ".join(extra)} are not.')
@@ -59,28 +59,28 @@ class VOCImages(ImageSet):
     def list_file(self, split: str) -> Path:
         """The file that lists the images of a split, in ``ImageSets/Main`` or else in ``ImageSets/Segmentation``.
 
-        Both folders have a ``val`` and a ``test`` in VOC 2012; ``'Segmentation/val'`` names the folder too.
+        In VOC 2012, both folders have a ``val`` and a ``test``; ``'Segmentation/val'`` selects the folder.
         """
         paths = [self.data_root / 'ImageSets' / folder / f'{split}.txt' for folder in ('Main', 'Segmentation', '')]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             raise FileNotFoundError(
                 f'No split {split!r} in {str(self.data_root / "ImageSets")!r}: neither Main nor Segmentation has {split}.txt. '
-                f'Splits there: {", ".join(self._splits()) or "none"}.'
+                f'Available splits: {", ".join(self._splits()) or "none"}.'
             )
         require_file(path)
         return path
 
     def image_ids(self, split: str) -> list[str]:
-        """Images of a list, in its order; a ValueError where it is empty, names an image twice, or is that of one class."""
+        """Images of a list, in its order; raises ValueError if it is empty, names an image twice, or is the list of a class."""
         path = self.list_file(split)
         names = read_image_list(path)
         if all(_FLAGGED.search(name) for name in names) and not self._knows(names[0]):
-            raise ValueError(f'{str(path)!r} is the list of one class: its lines end in 1, 0 or -1. Give the list of a split.')
+            raise ValueError(f'{str(path)!r} is the list of one class: its lines end in 1, 0 or -1. Use the list of a split.')
         return names
 
     def image_path(self, image_id: str) -> Path:
-        """The image file, known by its path below ``JPEGImages`` without suffix, or with it where files differ in that alone."""
+        """The image file, identified by its path below ``JPEGImages`` without extension, or with it if names would clash."""
         folder = self.data_root / 'JPEGImages'
         if not self._knows(checked_name(image_id)):
             raise FileNotFoundError(f'Image {image_id!r} is missing: no {image_id}.jpg, .jpeg or .png in {str(folder)!r}.')
@@ -112,7 +112,7 @@ class VOCImages(ImageSet):
 
 
 def read_label_map(path: Path) -> tuple[str, ...]:
-    """Classes behind the indices 1, 2, ... of ``SegmentationClass``; none without such a file, or where background is not index 0."""
+    """Classes of the indices 1, 2, ... of ``SegmentationClass``; none without such a file, or if background is not index 0."""
     lines = read_text(path).splitlines() if path.is_file() else []
     names = [line.split(':')[0].strip() for line in lines if line.strip() and not line.startswith('#')]
     if any(line.count(':') != 3 for line in lines if line.strip() and not line.startswith('#')):

@@ -1,6 +1,5 @@
-"""A VOC devkit, or COCO, of which only the tags are known: the data set of training, and of testing.
-
-Ground-truth boxes and masks are not read here at all. Metrics read them themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
+"""The data set for training and testing: a VOC devkit, or COCO, of which only the tags are read. Metrics read ground-truth boxes and masks
+themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
 """
 
 from typing import Any
@@ -22,26 +21,27 @@ from mmlabelpenet.schema import json_hash
 
 @DATASETS.register_module()
 class VOCTags(BaseDataset):
-    """Images, their tags, and what was made from them: proposals and pseudo labels.
+    """Images with their tags, proposals and pseudo labels.
 
     Args:
         data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``), or with COCO's ``annotations``.
-        split: list of images, ``ImageSets/Main/<split>.txt``, or COCO's ``train2017``.
+        split: image list, ``ImageSets/Main/<split>.txt``, or COCO's ``train2017``.
         tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file; None for test images without tags.
-        use_difficult_tags: whether tags count whose objects are all difficult (row C15).
+        use_difficult_tags: whether to use tags whose objects are all difficult (row C15).
         proposals: proposal file of the split; None if no stage needs one.
-        max_proposals: only the best so many proposals of an image are used; None for all.
-        min_proposal_area: proposals below this share of the image's area are left out, unless all are.
-        pseudo_labels: path of a label store; the loop changes it from phase to phase.
-        keep_untagged: keep images without tags, for testing; training skips and counts them.
+        max_proposals: number of highest-scoring proposals per image that are used; None for all.
+        min_proposal_area: minimum area of a proposal as a fraction of the image's; smaller ones are dropped, unless all are.
+        pseudo_labels: path of a label store; the training loop sets it for each phase.
+        keep_untagged: keep images without tags, for testing; training skips them and reports their number.
         max_bad_images: number of unreadable images that training may replace by the next image of the split, with a count in the log.
         filter_cfg: only mmdet's ``dict(filter_empty_gt=True)``, which is what training does anyway.
-        **kwargs: of mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
+        **kwargs: as for mmengine's ``BaseDataset`` (``pipeline``, ``metainfo``, ``indices``, ``test_mode``).
 
     Raises:
         FileNotFoundError: devkit, split, proposals or store are missing.
-        ValueError: a tag is not a class, proposals are of another split, an image cannot be read or has changed since its labels or
-            proposals were made, another filter, ``ann_file`` or ``data_prefix``, or a pipeline that tags and proposals cannot follow.
+        ValueError: a tag is not a class, proposals belong to another split, an image cannot be read or has changed since its labels or
+            proposals were generated, another filter, ``ann_file`` or ``data_prefix`` is given, or the pipeline does not support tags and
+            proposals.
     """
 
     METAINFO = dict(classes=VOC_CLASSES)
@@ -63,21 +63,22 @@ class VOCTags(BaseDataset):
     ) -> None:
         if filter_cfg and filter_cfg != dict(filter_empty_gt=True):
             raise ValueError(
-                f'Training skips images without tags, testing keeps all; nothing else is filtered, got filter_cfg={dict(filter_cfg)}. '
-                'Leave it out, and other images out of the list of the split.'
+                'Training skips images without tags, testing keeps all; other filters are not supported, got '
+                f'filter_cfg={dict(filter_cfg)}. '
+                'Remove it, and remove unwanted images from the image list.'
             )
         if kwargs.get('ann_file') or kwargs.get('data_prefix'):
             raise ValueError(
-                f'VOCTags finds images and tags by data_root and split={split!r}, the name of an image list: leave out ann_file and '
+                f'VOCTags finds images and tags through data_root and split={split!r}, the name of an image list: remove ann_file and '
                 'data_prefix.'
             )
         if (max_proposals is not None and max_proposals < 1) or not 0 <= min_proposal_area <= 1 or max_bad_images < 0:
             raise ValueError(
-                'max_proposals is at least 1 or None, min_proposal_area a share from 0 to 1, and max_bad_images at least 0, got '
+                'max_proposals must be at least 1 or None, min_proposal_area in [0, 1], and max_bad_images at least 0, got '
                 f'{max_proposals}, {min_proposal_area} and {max_bad_images}.'
             )
         if wrong := [key for key in kwargs.get('metainfo') or {} if key.lower() in ('classes', 'palette') and not key.islower()]:
-            raise ValueError(f'metainfo.{wrong[0]} is read by no code: write metainfo.{wrong[0].lower()}.')
+            raise ValueError(f'metainfo.{wrong[0]} is not supported: use metainfo.{wrong[0].lower()}.')
         self.steps = list(kwargs.get('pipeline') or ())
         check_pipeline(self.steps)
         self.max_bad_images, self.bad_images = max_bad_images, set[int]()
@@ -99,24 +100,27 @@ class VOCTags(BaseDataset):
             self.proposal_file.check(image_ids)
             if not self.proposal_file.knows_images:
                 warn_once(
-                    f'{self.proposal_path!r} was made by an earlier version or another program and does not know its image files: an image '
-                    'that is replaced by another one of its size goes unnoticed.'
+                    f'{self.proposal_path!r} was written by an earlier version or another program and has no hashes of its image files: '
+                    'an image '
+                    'replaced by another one of the same size is not detected.'
                 )
         self._check_indices(len(image_ids))
         return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]
 
     def _check_indices(self, count: int) -> None:
-        """Refuse a data set of no image, for which mmengine has no message."""
+        """Reject an empty data set, for which mmengine has no message."""
         chosen = self._indices
         if count == 0:
             raise ValueError(f'No image of split {self.split!r} {"is listed" if self.keep_untagged else "has a tag of these classes"}.')
         if chosen is None or (isinstance(chosen, int) and chosen >= 1):
             return
         if isinstance(chosen, int) or len(chosen) == 0 or not -count <= min(chosen) <= max(chosen) < count:
-            raise ValueError(f'indices are a number of images, or a list of places among the {count} of {self.split!r}, got {chosen}.')
+            raise ValueError(
+                f'indices must be a number of images, or a list of indices of the {count} images of {self.split!r}, got {chosen}.'
+            )
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
-        """Use this store, or the one at this path, from now on; None for tags alone. Its classes must be those of the data set."""
+        """Use this label store, or the one at this path, from now on; None for tags only. Its classes must be those of the data set."""
         self.store = PseudoLabelStore.load(store) if isinstance(store, str) else store
         if self.store is not None:
             self.store.check_classes(self.metainfo['classes'])
@@ -137,11 +141,11 @@ class VOCTags(BaseDataset):
         return [super(VOCTags, self).get_data_info(index)['img_id'] for index in range(len(self))]
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels of an image's tags, as mmengine's ``ClassBalancedDataset`` needs them."""
+        """Labels of an image's tags, as required by mmengine's ``ClassBalancedDataset``."""
         return super().get_data_info(idx)['tags']
 
     def inputs(self) -> dict[str, Any]:
-        """What labels of the images depend on, by name; of long values a hash. Proposals are not read for it."""
+        """Inputs on which the labels of the images depend, by name; long values as a hash. Proposals are not read."""
         infos = [super(VOCTags, self).get_data_info(index) for index in range(len(self))]
         file, names = self.proposal_file, [info['img_id'] for info in infos]
         return dict(
@@ -156,7 +160,7 @@ class VOCTags(BaseDataset):
         )
 
     def _proposals(self, image_id: str) -> dict[str, np.ndarray]:
-        """``bboxes`` (R, 4) and ``scores`` (R,) of an image, best first."""
+        """``bboxes`` (R, 4) and ``scores`` (R,) of an image, by descending score."""
         if self.proposal_file is None:
             return dict(bboxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
         bboxes, scores = self.proposal_file.get(image_id)
@@ -166,7 +170,7 @@ class VOCTags(BaseDataset):
         return dict(bboxes=bboxes[taken], scores=scores[taken])
 
     def __getitem__(self, key: int | Draw) -> dict:
-        """One packed sample. A ``Draw`` seeds the augmentation, so that it does not depend on what was loaded before."""
+        """One packed sample. A ``Draw`` seeds the augmentation, so that it does not depend on previously loaded samples."""
         key = seeded(key)
         for _ in range(len(self)):
             try:
@@ -177,32 +181,32 @@ class VOCTags(BaseDataset):
         raise ValueError('No image of the split can be read.')
 
     def _pass_over(self, idx: int, error: 'UnreadableImageError') -> None:
-        """Count a bad image, per process that loads data."""
+        """Count a bad image, per data-loading process."""
         if self.test_mode or len(self.bad_images | {idx}) > self.max_bad_images:
             raise error
         if idx not in self.bad_images:
             self.bad_images.add(idx)
-            warn(f'{len(self.bad_images)} of at most {self.max_bad_images} unreadable images passed over: {error}')
+            warn(f'{len(self.bad_images)} of at most {self.max_bad_images} unreadable images skipped: {error}')
 
     def prepare_data(self, idx: int) -> dict:
-        """Run the pipeline; an image that cannot be read, or has changed since its labels or proposals were made, is named."""
+        """Run the pipeline; errors name an image that cannot be read or has changed since its labels or proposals were generated."""
         info = self.get_data_info(idx)
         try:
             if self.store is not None:
                 self.store.check_image(info['img_id'], info['img_path'])
             sample = self.pipeline(info)
-            if self.proposal_file is not None:  # not before: an image that has been damaged since may be passed over
+            if self.proposal_file is not None:  # checked late, because an image damaged in the meantime may be skipped
                 self.proposal_file.check_image(info['img_id'], info['img_path'])
             return sample
         except (AssertionError, OSError, cv2.error) as error:
             if cv2.imread(info['img_path']) is not None:  # a step of the pipeline has failed
                 raise
-            message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, take it out of the split, or set max_bad_images.'
+            message = f'Image {info["img_path"]} cannot be read ({error}). Replace it, remove it from the split, or set max_bad_images.'
             raise UnreadableImageError(message) from error
 
 
 def seeded(key: int | Draw) -> int:
-    """The index of a draw, after seeding the random generators that steps of a pipeline draw from; an index as it is."""
+    """The index of a draw, after seeding the random generators used by the pipeline; an index is returned unchanged."""
     if not isinstance(key, Draw):
         return key
     seed_all(key.seed)

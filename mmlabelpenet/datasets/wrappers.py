@@ -1,4 +1,4 @@
-"""mmengine's wrappers around data sets with tags: they pass pseudo labels on, and a draw seeds the augmentation of what it leads to."""
+"""mmengine's wrappers for data sets with tags: they pass on pseudo labels, and a draw seeds the augmentation of its sample."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from mmlabelpenet.registry import DATASETS
 
 
 class _Wrapper:
-    """What all wrappers share; mmengine's class comes after it."""
+    """Mixin for all wrappers, used before mmengine's class."""
 
     @property
     def parts(self) -> Sequence[VOCTags]:
-        """The data sets inside."""
+        """The wrapped data sets."""
         return getattr(self, 'datasets', None) or [self.dataset]  # type: ignore[attr-defined]
 
     @property
@@ -26,21 +26,21 @@ class _Wrapper:
 
     @property
     def split(self) -> str:
-        """Lists of all parts."""
+        """Image lists of all parts."""
         return '+'.join(part.split for part in self.parts)
 
     @property
     def max_bad_images(self) -> int:
-        """How many images of all parts may be unreadable."""
+        """Total number of unreadable images allowed in all parts."""
         return sum(part.max_bad_images for part in self.parts)
 
     def inputs(self) -> dict[str, Any]:
-        """As :meth:`VOCTags.inputs`, with a list of all parts' values for each name."""
+        """Like :meth:`VOCTags.inputs`, with a list of the values of all parts for each name."""
         found = [part.inputs() for part in self.parts]
         return {name: [each[name] for each in found] for name in found[0]}
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
-        """As :meth:`VOCTags.use_pseudo_labels`, for each part."""
+        """Like :meth:`VOCTags.use_pseudo_labels`, for each part."""
         for part in self.parts:
             part.use_pseudo_labels(store)
 
@@ -55,14 +55,14 @@ class _Wrapper:
 
 @DATASETS.register_module()
 class ConcatDataset(_Wrapper, mmengine_wrappers.ConcatDataset):
-    """Several data sets with tags as one. Their image ids must differ: pseudo labels go by them."""
+    """Concatenation of data sets with tags. Image ids must be unique, because pseudo labels are stored by image id."""
 
 
 @DATASETS.register_module()
 class RepeatDataset(_Wrapper, mmengine_wrappers.RepeatDataset):
-    """A data set with tags several times over, for training; label passes take the data set itself."""
+    """A repeated data set with tags, for training; label passes use the data set itself."""
 
 
 @DATASETS.register_module()
 class ClassBalancedDataset(_Wrapper, mmengine_wrappers.ClassBalancedDataset):
-    """Images with rare tags more often, for training; label passes take the data set itself."""
+    """Repeats images with rare tags, for training; label passes use the data set itself."""

@@ -1,4 +1,4 @@
-"""The training loop: cascaded pre-training, then recurrent mixed fine-tuning (paper Sec. 3.3 and 4.2). It only says who trains now."""
+"""The training loop: cascaded pre-training, then recurrent mixed fine-tuning (paper Sec. 3.3 and 4.2). It only decides what trains when."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,47 +24,43 @@ from mmlabelpenet.workers import Workers
 
 @LOOPS.register_module()
 class LabelPropagationLoop(IterBasedTrainLoop):
-    """Phase after phase in one run, with one line of checkpoints, resumable anywhere.
+    """Runs all phases in one resumable training with a single sequence of checkpoints.
 
-    Between phases, the stage that has just finished labels the training set, using the config's ``label_dataloader``.
-
-    An iteration is one optimizer update (in recurrent fine-tuning one per direction) of ``optim_wrapper.accumulative_counts``
-    mini-batches; phases, schedules and checkpoints count iterations. Random numbers depend on the seed and the number of the mini-batch
-    alone: a resumed run equals an uninterrupted one, and W ranks equal one rank that accumulates W batches.
-
-    Beside mmengine's methods, hooks may have ``before_label_pass(runner, stage)``, ``before_phase(runner, phase)`` and
-    ``before_update(runner, trains)``. After an iteration, ``data_batch['labels']`` holds the pseudo instances that each stage learnt from,
-    by stage, with the direction in front in recurrent fine-tuning.
-
-    Validation evaluates the stages that have trained so far, and early stopping ends a phase.
+    Between phases, the stage that has just been trained labels the training set, using the config's ``label_dataloader``. An iteration is
+    one optimizer update (in recurrent fine-tuning one per direction) of ``optim_wrapper.accumulative_counts`` mini-batches; phases,
+    schedules and checkpoints count iterations. Random numbers depend only on the seed and the index of the mini-batch: a resumed run equals
+    an uninterrupted one, and W ranks equal one rank that accumulates W batches. Besides mmengine's methods, hooks may implement
+    ``before_label_pass(runner, stage)``, ``before_phase(runner, phase)`` and ``before_update(runner, trains)``. After an iteration,
+    ``data_batch['labels']`` holds the pseudo instances that each stage learnt from, by stage, prefixed with the direction in recurrent
+    fine-tuning. Validation evaluates the stages trained so far, and early stopping ends a phase.
 
     Args:
         runner: mmengine's runner.
-        dataloader: of the training split; its sampler must be a ``ResumableSampler``.
-        phases: arguments of each :class:`~.phases.Phase` by name. A phase may stand alone if the earlier stages are loaded.
-        **kwargs: of mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
+        dataloader: data loader of the training split; its sampler must be a ``ResumableSampler``.
+        phases: arguments of each :class:`~.phases.Phase` by name. Earlier phases may be omitted if their stages are loaded.
+        **kwargs: as for mmengine's ``IterBasedTrainLoop`` (``val_interval``, ...).
 
     Raises:
-        ValueError: no phase, or a phase without a stage; a sampler that cannot be resumed, persistent workers; learning rates both in
-            phases and in ``param_scheduler``; rates, checkpoints or logs by epoch; a data set that takes no pseudo labels or
+        ValueError: no phase, or a phase without a stage; a sampler that cannot be resumed; persistent workers; learning rates both in
+            phases and in ``param_scheduler``; schedulers, checkpoints or logs by epoch; a data set that does not support pseudo labels or
             has other classes than the model.
     """
 
     def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
         if 'max_iters' in kwargs:
-            raise ValueError('The length of a training is the sum of its phases: set train_cfg.phases.<name>.iters instead of max_iters.')
+            raise ValueError('The training length is the sum of the phases: set train_cfg.phases.<name>.iters instead of max_iters.')
         self.model = model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.phases = make_phases(phases, model.names)
         if runner.param_schedulers is None:
             runner.param_schedulers = [dict(type='PhaseLR', phases=self.phases)]
         elif any(phase.lr or phase.milestones or phase.warmup for phase in self.phases):
             raise ValueError(
-                'Learning rates are given twice: in train_cfg.phases (lr, milestones, warmup) and in param_scheduler. Leave one out.'
+                'Learning rates are set twice: in train_cfg.phases (lr, milestones, warmup) and in param_scheduler. Remove one of them.'
             )
         else:
             check_schedulers(runner.param_schedulers)
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
-        del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here, which live as long as the run
+        del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here that live until the end of the run
         check_loader(self.dataloader, model.num_classes)
         check_hooks(runner.hooks, runner.log_processor)
         check_tags_teach(
@@ -75,16 +71,16 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels', runner.cfg.model)
 
     def run(self) -> torch.nn.Module:
-        """Train all phases that are not done yet."""
-        # mmengine counts mini-batches; here an iteration has all of its own, so that none is left over at the end or on resuming.
+        """Train all remaining phases."""
+        # mmengine counts mini-batches; here an iteration consists of whole updates, so none is left over at the end or when resuming.
         self.runner.optim_wrapper.initialize_count_status(self.runner.model, 0, -1)
         if self._iter % self.batches_per_update:
-            print_log("No gradient is lost, whatever mmengine's warning says: an iteration here ends with an update.", 'current')
+            print_log("Ignore mmengine's warning about lost gradients: here every iteration ends with an update.", 'current')
         hub = MessageHub.get_current_instance()
         check_place(self.phases, hub.get_info('phases', {}), self._iter)
         hub.update_info('phases', {phase.name: phase.iters for phase in self.phases})
         if self._iter >= self._max_iters:
-            print_log(f'Nothing is left to train: {self._iter} iterations are done, the phases have {self._max_iters}.', 'current')
+            print_log(f'Nothing left to train: {self._iter} of {self._max_iters} iterations are done.', 'current')
         compare_run(self.runner.cfg, self.dataloader, self.batches_per_update)
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
@@ -102,7 +98,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         return self.runner.model
 
     def enter_phase(self, phase: Phase, start: int) -> None:
-        """Make or read the pseudo labels of a phase that begins at iteration ``start``, and continue the draws of images."""
+        """Generate or read the pseudo labels of a phase that starts at iteration ``start``, and continue sampling images."""
         rate = phase.rate(self._iter - start, self.runner.optim_wrapper.defaults['lr'])
         print_log(
             f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}, learning rate {rate:g}', 'current'
@@ -119,10 +115,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self.batches = iter(self.dataloader)
 
     def _labels_for(self, phase: Phase, resumed: bool) -> PseudoLabelStore | None:
-        """The store that a phase learns from.
+        """The label store from which a phase learns.
 
         Raises:
-            ValueError: a phase that is resumed began with other labels, or the store that a phase names is of other weights.
+            ValueError: a resumed phase was started with other labels, or the store named by a phase was generated by other weights.
         """
         hub = MessageHub.get_current_instance()
         teacher = self.stage_before(phase)
@@ -136,19 +132,19 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         digest = store.digest() if store else None
         if resumed and hub.get_info('pseudo_labels', digest) != digest:
             raise ValueError(
-                f'Phase {phase.name} began with other pseudo labels than those in its store now. Restore the store that it began '
-                'with, or resume from a checkpoint from before the phase.'
+                f'Phase {phase.name} was started with other pseudo labels than those now in its store. Restore the original store, '
+                'or resume from a checkpoint from before the phase.'
             )
         hub.update_info('pseudo_labels', digest)
         return store
 
     def stage_before(self, phase: Phase) -> str | None:
-        """The stage before the one that trains in a phase; None for the first and for recurrent fine-tuning."""
+        """The stage before the one trained in a phase; None for the first stage and for recurrent fine-tuning."""
         names = self.model.names
         return names[names.index(phase.name) - 1] if phase.name in names[1:] else None
 
     def run_phase(self, phase: Phase, start: int, workers: Workers) -> None:
-        """Iterate to the end of the phase, which began at iteration ``start``."""
+        """Iterate to the end of the phase that started at iteration ``start``."""
         while self._iter < start + phase.iters and not self.stop_training:
             self.runner.model.train()
             try:
@@ -162,20 +158,20 @@ class LabelPropagationLoop(IterBasedTrainLoop):
                 self.runner.val_loop.run()
 
     def leave_phase(self, phase: Phase, end: int) -> None:
-        """End a phase early, as a hook has requested, write a checkpoint, and continue with the phase that begins at ``end``."""
+        """End a phase early on request of a hook, write a checkpoint, and continue with the phase that starts at ``end``."""
         print_log(f'Phase {phase.name} is stopped at iteration {self._iter}; counting continues from its planned end, {end}.', 'current')
         self.stop_training = False
         for scheduler in self.runner.param_schedulers:
             if isinstance(scheduler, PhaseLR):
                 scheduler.load_state_dict(dict(last_step=end))
-        self._iter = end - 1  # of the iteration after which hooks write a checkpoint
+        self._iter = end - 1  # the iteration after which hooks write a checkpoint
         for hook in self.runner.hooks:
             if isinstance(hook, CheckpointHook):
                 hook._save_checkpoint(self.runner)
         self._iter = end
 
     def run_iter(self, batches: Sequence[dict], trains: Sequence[str], workers: Workers | None = None) -> None:
-        """One optimizer update for each of what trains, with the gradients of all mini-batches. Hooks see the last of these."""
+        """One optimizer update per stage or direction being trained, with gradients of all mini-batches. Hooks see the last mini-batch."""
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batches[-1])
         outputs, labels = {}, {}
         for turn, each in enumerate(trains):
@@ -193,19 +189,19 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self._iter += 1
 
     def _seed(self, number: int, turn: int) -> None:
-        """All random numbers of the iteration's mini-batch ``number`` on this rank, in its update number ``turn``."""
+        """Seed all random numbers of mini-batch ``number`` of the iteration on this rank, in update ``turn``."""
         batch = (self._iter * self.batches_per_update + number) * get_world_size() + get_rank()
         seed_all(int(np.random.SeedSequence((self.runner.seed or 0, batch, turn)).generate_state(1)[0]))
 
     def _forget_scalars(self) -> None:
-        """Remove the last values of finished phases, which would otherwise be logged forever."""
+        """Remove the last values of finished phases, which would otherwise be logged until the end."""
         scalars, finished = MessageHub.get_current_instance().log_scalars, (*self.model.names, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)
 
 
 def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
-    """Copy into ``stage`` all parameters and buffers of ``teacher`` that it has too, by name and shape; a ValueError if there are none.
+    """Copy all parameters and buffers of ``teacher`` with matching name and shape into ``stage``; raises ValueError if there are none.
 
     >>> old, new = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     >>> take_weights(new, old)
@@ -215,13 +211,15 @@ def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
     own = stage.state_dict()
     shared = {name: value for name, value in teacher.state_dict().items() if name in own and own[name].shape == value.shape}
     if not shared:
-        raise ValueError('warm_start: the two stages have no tensor of one name and shape. Leave it out, or give them one structure.')
+        raise ValueError(
+            'warm_start: the two stages have no tensors with the same name and shape. Remove it, or give them the same structure.'
+        )
     stage.load_state_dict(own | shared)
-    print_log(f'{len(shared)} of {len(own)} tensors begin with the values of the stage before.', 'current')
+    print_log(f'{len(shared)} of {len(own)} tensors are initialised from the previous stage.', 'current')
 
 
 def mean_logs(logs: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Mean of each logged value over the mini-batches that have it.
+    """Mean of each logged value over the mini-batches that contain it.
 
     >>> mean_logs([{'loss': torch.tensor(1.0)}, {'loss': torch.tensor(2.0), 'acc': torch.tensor(5.0)}])
     {'loss': tensor(1.5000), 'acc': tensor(5.)}

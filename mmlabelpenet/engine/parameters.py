@@ -1,4 +1,4 @@
-"""The optimizer of a config: built without a line of the log for each tensor, and with the config's settings in a resumed run as well."""
+"""Build the optimizer of a config without a log line per tensor, and keep the config's settings when resuming."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from mmlabelpenet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DefaultOptimWrapperConstructor(MMEngineConstructor):
-    """mmengine's, with one line that counts what it says of each tensor: hundreds, with a frozen backbone.
+    """mmengine's constructor with a one-line summary instead of a log line per tensor, of which a frozen backbone has hundreds.
 
-    Of ``custom_keys`` those that are part of no parameter's name are named in a warning; mmengine ignores them silently.
-    A checkpoint has the settings of its optimizer, such as the weight decay. In a run that continues, those of the config hold.
+    Warns about ``custom_keys`` that match no parameter name, which mmengine ignores silently. A checkpoint contains the settings of its
+    optimizer, such as the weight decay; when resuming, those of the config are used.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -46,15 +46,14 @@ class DefaultOptimWrapperConstructor(MMEngineConstructor):
         finally:
             logger.removeFilter(is_general)
         if rules:
-            logger.info(f'paramwise_cfg: {len(rules)} tensors have rules of their own, {len(frozen)} are frozen and left out.')
+            logger.info(f'paramwise_cfg: {len(rules)} tensors have their own rules, {len(frozen)} are frozen and skipped.')
         keep_settings(wrapper.optimizer)
         return wrapper
 
 
 def keep_settings(optimizer: Optimizer) -> None:
-    """Let an optimizer take from a checkpoint what it has learnt and its rates, but no other setting.
-
-    Loading a checkpoint of another kind of optimizer, whose state means something else, raises a ValueError then.
+    """Make an optimizer load only its state and learning rates from a checkpoint, but no other settings. Loading a checkpoint of another
+    kind of optimizer, whose state has another meaning, then raises a ValueError.
 
     >>> first, second = (torch.optim.SGD([torch.zeros(1)], lr=1.0, weight_decay=decay) for decay in (0.1, 0.2))
     >>> keep_settings(second)
@@ -70,7 +69,7 @@ def keep_settings(optimizer: Optimizer) -> None:
             raise ValueError(
                 f'The checkpoint was written with another optimizer. It has {len(saved)} parameter groups with '
                 f'{", ".join(sorted(_numbers(saved)))}, {type(optimizer).__name__} of the config {len(settings)} with '
-                f'{", ".join(sorted(_numbers(settings)))}. Keep optim_wrapper as it was, or begin with the weights alone: set load_from.'
+                f'{", ".join(sorted(_numbers(settings)))}. Keep optim_wrapper unchanged, or start from the weights only: set load_from.'
             )
 
     def restore(optimizer: Optimizer) -> None:
@@ -82,7 +81,7 @@ def keep_settings(optimizer: Optimizer) -> None:
 
 
 def _numbers(groups: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Names of settings that are numbers or tuples of them: those that tell one kind of optimizer from another."""
+    """Names of settings that are numbers or tuples of numbers, which identify the kind of optimizer."""
     named = {
         key for group in groups for key, value in group.items() if isinstance(value, float | int | tuple) and not isinstance(value, bool)
     }

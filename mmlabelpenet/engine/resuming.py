@@ -1,4 +1,4 @@
-"""What a resumed run compares with the run that it continues: it goes on, and one line says what is different from there on."""
+"""Compare a resumed run with the run that it continues, and warn about differences."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,19 +12,18 @@ from mmlabelpenet.datasets.label_writer import differences
 from mmlabelpenet.log import warn
 from mmlabelpenet.schema import plain_json, short
 
-_FREE = ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume', 'log_level')  # keys that change no result
-_SHOWN = 8  # changes in a warning
+_FREE = ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume', 'log_level')  # keys that do not affect results
+_SHOWN = 8  # maximum number of changes in a warning
 
 
 def compare_run(config: Config, loader: DataLoader, batches_per_update: int) -> None:
-    """Continue the draws of a resumed run, and warn where its batches, its config or its data are others than before.
-
-    What is compared travels in the message hub, and so in every checkpoint.
+    """Continue the sampling of a resumed run, and warn if its batches, config or data have changed. The compared values are kept in the
+    message hub, and so in every checkpoint.
 
     Args:
         config: of the runner.
-        loader: of the training split; its sampler takes the seed that the run began with.
-        batches_per_update: mini-batches of an iteration.
+        loader: data loader of the training split; its sampler gets the original seed of the run.
+        batches_per_update: mini-batches per iteration.
     """
     hub = MessageHub.get_current_instance()
     batches = get_world_size(), batches_per_update, loader.batch_size
@@ -35,17 +34,17 @@ def compare_run(config: Config, loader: DataLoader, batches_per_update: int) -> 
     if (was := tuple(begun['batches'])) != batches:
         before, after = ('{} ranks x {} batches x {} images'.format(*each) for each in (was, batches))
         warn(
-            f'An iteration had {before} before and has {after} now. The position in the data is counted in these: some images are repeated '
+            f'An iteration had {before}, and now has {after}. The position in the data is counted in batches: some images are repeated '
             'or skipped in this pass.'
         )
     if changed := list(changed_keys(begun['config'], now['config'])):
         more = f' and {len(changed) - _SHOWN} more' if len(changed) > _SHOWN else ''
-        warn(f'The config has changed since the checkpoint was written, and counts from here on: {", ".join(changed[:_SHOWN])}{more}.')
+        warn(f'The config has changed since the checkpoint was written, and the new values are used: {", ".join(changed[:_SHOWN])}{more}.')
     if changed := differences(begun['data'], now['data']):
         moved = ' Some images are repeated or skipped in this pass.' if 'images' in changed else ''
         warn(f'The training set has changed since the checkpoint was written: its {", ".join(changed)}.{moved}')
     if configured is not None and begun['seed'] != now['seed']:
-        warn(f'The run goes on with the seed {begun["seed"]} that it began with, not with {now["seed"]}.')
+        warn(f'The run continues with its original seed {begun["seed"]}, not with {now["seed"]}.')
     loader.sampler.seed = now['seed'] = begun['seed']
     hub.update_info('run', now)
 
@@ -67,4 +66,4 @@ def changed_keys(before: Any, now: Any, key: str = '') -> Iterator[str]:
 
 
 class _Absent:
-    """A key that one of two dicts lacks."""
+    """Marks a key missing from one of two dicts."""

@@ -1,1 +1,1 @@
-"""Formats of files, which know nothing of the method: images and their names, tags, masks as run-length codes, arrays."""
+"""File formats, independent of the method: images and their names, tags, RLE masks, arrays."""

@@ -1,4 +1,4 @@
-"""A feature map in a file: its CRC-32, its shape, and float16 numbers, height by width by channels.
+"""Files of feature maps: CRC-32, shape, and float16 values in (height, width, channels) order.
 
 Shapes: D channels, (h, w) map.
 """
@@ -17,7 +17,7 @@ LAYOUT = 'float16, height by width by channels'
 
 
 def write_map(path: Path, value: Tensor) -> int:
-    """Write a map float16 (1, D, h, w), on the CPU and channels last, whole or not at all; returns the size in bytes."""
+    """Write a map float16 (1, D, h, w), on the CPU in channels-last format, atomically; returns the size in bytes."""
     data = np.array(value.shape, np.int32).tobytes() + value.permute(0, 2, 3, 1).numpy().tobytes()
     partial = temporary(path)
     try:
@@ -29,7 +29,7 @@ def write_map(path: Path, value: Tensor) -> int:
 
 
 def read_map(path: Path) -> Tensor | None:
-    """A map as it was written, float16 (1, D, h, w), channels last; None where there is none or it is damaged."""
+    """Read a map, float16 (1, D, h, w), channels-last; None if it is missing or damaged."""
     try:
         with path.open('rb') as file:
             content = bytearray(os.fstat(file.fileno()).st_size)

@@ -1,4 +1,4 @@
-"""Names that come from a file stay below their root."""
+"""Check that file names read from a file stay below their root."""
 
 import hashlib
 import os
@@ -8,15 +8,15 @@ from pathlib import Path, PurePosixPath
 from mmlabelpenet.schema import short
 
 _LONGEST = 255  # bytes of one part of a path
-_PLAIN = re.compile(r'[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*', re.ASCII)  # names without anything to object to
+_PLAIN = re.compile(r'[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*', re.ASCII)  # names that are certainly valid
 
 
 def checked_name(name: object, where: str = '') -> str:
-    """The name of a file below some folder, as it was read from an image list, a tag file, a COCO file, a store or an archive.
+    """Check a relative file name read from an image list, a tag file, a COCO file, a store or an archive.
 
     Args:
         name: with ``/`` between folders.
-        where: where the name was read, such as ``"line 3 of 'train.txt'"``; it begins the error message.
+        where: where the name was read, such as ``"line 3 of 'train.txt'"``; starts the error message.
 
     Returns:
         the name without ``.`` and doubled ``/``.
@@ -31,7 +31,7 @@ def checked_name(name: object, where: str = '') -> str:
     ValueError: Line 3 of 'train.txt': '../secret.txt' is not the name of a file below its folder (it contains '..').
     """
     if isinstance(name, str) and len(name) <= _LONGEST and _PLAIN.fullmatch(name):
-        return name  # nearly all: COCO has 118,287
+        return name  # fast path for nearly all names: COCO has 118,287
     path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
     if not isinstance(name, str):
         problem = 'expected a string'
@@ -44,23 +44,23 @@ def checked_name(name: object, where: str = '') -> str:
     elif any(ord(character) < 32 or ord(character) == 127 for character in name):
         problem = 'it contains a control character'
     elif name != name.rstrip():
-        problem = 'it ends in a blank'
+        problem = 'it ends in a space'
     elif any(len(_bytes(part) or b'.' * 256) > _LONGEST for part in path.parts) or len(name) > 4 * _LONGEST:
         problem = f'each part must be text of at most {_LONGEST} bytes'
     else:
         return str(path)
-    message = f'{short(name, 80)} is not the name of a file below its folder ({problem}).'
+    message = f'{short(name, 80)} is not a valid file name inside its folder ({problem}).'
     raise ValueError(f'{where[0].upper()}{where[1:]}: {message}' if where else message)
 
 
 def below(root: str | os.PathLike[str], name: object, where: str = '', links: bool = True) -> Path:
-    """The path of a name below a root. Every name that was read from a file passes here before it is opened.
+    """The path of a name below a root. Every name read from a file is checked here before it is opened.
 
     Args:
         root: the folder.
         name: see :func:`checked_name`.
         where: where the name was read.
-        links: whether symbolic links below the root may lead out of it, as those to another disk do; False where the path is written.
+        links: whether symbolic links below the root may lead out of it, for example to another disk; False if the path is written to.
 
     Raises:
         ValueError: the name leaves the root or cannot be the name of a file.
@@ -75,11 +75,11 @@ def below(root: str | os.PathLike[str], name: object, where: str = '', links: bo
 
 
 def fitted(name: str, room: int) -> str:
-    """A name below a folder that leaves room for an ending; the last part is cut, with a hash, where it would be too long for a file.
+    """A name with room for an extension; if it would be too long for a file, the last part is truncated and gets a hash.
 
     Args:
         name: with ``/`` between folders.
-        room: bytes of the ending.
+        room: bytes of the extension.
 
     >>> fitted('day/0001', 4)
     'day/0001'
@@ -96,6 +96,6 @@ def fitted(name: str, room: int) -> str:
 
 def _bytes(text: str) -> bytes | None:
     try:
-        return text.encode(errors='surrogateescape')  # whatever the locale: under LC_ALL=C sound names must not be refused
+        return text.encode(errors='surrogateescape')  # independent of the locale: with LC_ALL=C, valid names must not be rejected
     except UnicodeEncodeError:
         return None

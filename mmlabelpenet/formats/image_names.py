@@ -1,6 +1,5 @@
-"""Names of images: an image is known by its path below the folder of images, without the suffix.
-
-Where files differ in the suffix alone (``a.jpg`` and ``a.png``), each keeps its own in the name.
+"""Names of images: an image is identified by its path below the image folder, without file extension. If files differ only in the extension
+(``a.jpg`` and ``a.png``), the names keep it.
 """
 
 import os
@@ -20,7 +19,7 @@ _SYSTEM = {'__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Info
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a folder is hidden, or one of those that systems make.
+    """Whether a folder is hidden or created by an operating system.
 
     >>> is_passed_over('.git'), is_passed_over('cat')
     (True, False)
@@ -29,7 +28,7 @@ def is_passed_over(name: str) -> bool:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name ends as those of images do, readable or not.
+    """Whether a name has the extension of an image format, readable or not.
 
     >>> is_image_name('a.JPG'), is_image_name('a.txt')
     (True, False)
@@ -38,7 +37,7 @@ def is_image_name(name: str) -> bool:
 
 
 def without_suffix(name: str) -> str:
-    """A name without the suffix of an image; it stays where nothing, or a blank, would be left at the end.
+    """A name without an image extension; unchanged if the result would be empty or end in a space.
 
     >>> without_suffix('day/0001.jpg'), without_suffix('a.jpg.jpg'), without_suffix('v1.5'), without_suffix('a .png')
     ('day/0001', 'a.jpg', 'v1.5', 'a .png')
@@ -49,13 +48,13 @@ def without_suffix(name: str) -> str:
 
 
 def identities(names: Iterable[str]) -> dict[str, str]:
-    """The identity of each file, which no other has.
+    """Assign a unique identity to each file.
 
     Args:
-        names: different paths below the folder of images.
+        names: unique paths below the image folder.
 
     Returns:
-        name by identity, in the order given.
+        names by identity, in the given order.
 
     >>> identities(['day/1.jpg', 'night/1.jpg', 'a.jpg', 'a.png'])
     {'day/1': 'day/1.jpg', 'night/1': 'night/1.jpg', 'a.jpg': 'a.jpg', 'a.png': 'a.png'}
@@ -72,11 +71,11 @@ def identities(names: Iterable[str]) -> dict[str, str]:
 
 
 def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]:
-    """Names of all files below a folder: those of images, and the others; hidden files and those of systems are skipped.
+    """Names of all files below a folder: images, and other files; hidden and system files are skipped.
 
     Args:
-        folder: to be searched; symbolic links to folders are followed, in circles only once.
-        links: False passes over linked folders.
+        folder: folder to search; symbolic links to folders are followed, each only once.
+        links: False skips linked folders.
 
     Returns:
         two sorted lists of paths below the folder.
@@ -99,11 +98,11 @@ def find_images(folder: Path, links: bool = True) -> tuple[list[str], list[str]]
 
 
 def read_image_list(path: Path) -> list[str]:
-    """Names of images, one a line, blanks within them included.
+    """Read names of images, one per line, which may contain spaces.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the list is empty, names an image twice, or holds what cannot be the name of an image.
+        ValueError: the list is empty, names an image twice, or contains an invalid name.
     """
     lines = read_text(path).split('\n')
     names = [checked_name(line.rstrip(), f'line {number} of {str(path)!r}') for number, line in enumerate(lines, 1) if line.strip()]
@@ -114,7 +113,7 @@ def read_image_list(path: Path) -> list[str]:
 
 
 def check_distinct(names: Sequence[str], source: str) -> None:
-    """Refuse a list that names an image twice.
+    """Reject a list that names an image twice.
 
     >>> check_distinct(['a', 'b', 'a'], 'train.txt')
     Traceback (most recent call last):
@@ -123,4 +122,4 @@ def check_distinct(names: Sequence[str], source: str) -> None:
     seen: set[str] = set()
     twice = [name for name in names if name in seen or seen.add(name)]
     if twice:
-        raise ValueError(f'{len(twice)} images appear twice in {source!r}, the first: {", ".join(twice[:3])}. Leave one line of each.')
+        raise ValueError(f'{len(twice)} images appear twice in {source!r}, the first: {", ".join(twice[:3])}. Keep one line of each.')

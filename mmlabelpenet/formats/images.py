@@ -1,4 +1,4 @@
-"""Images as people have them: turned by EXIF, grey, CMYK, 16-bit, with a palette or transparency, tiny or huge.
+"""Read all kinds of images: with EXIF rotation, greyscale, CMYK, 16-bit, with a palette or transparency, tiny or huge.
 
 Images: RGB uint8 (h, w, 3), upright. Sizes are (h, w).
 """
@@ -26,26 +26,26 @@ _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
     TypeError, ValueError, struct.error,
 )  # fmt: skip
-_DEEP = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')  # 16-bit grey as Pillow names it
+_DEEP = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')  # Pillow's modes of 16-bit greyscale
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """All images below a folder by their suffix, sorted by path, linked folders included; hidden files and folders are passed over.
+    """All files with image extensions below a folder, sorted by path, including linked folders; hidden files and folders are skipped.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
+        FileNotFoundError: there is no such folder, or it has no image.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'Expected a folder of images at {str(folder)!r}, but there is none.')
     found, _ = find_images(folder)
     if not found:
-        raise FileNotFoundError(f'{str(folder)!r} holds no image. Expected files that end in {", ".join(SUFFIXES)}.')
+        raise FileNotFoundError(f'{str(folder)!r} contains no image. Expected files with the extensions {", ".join(SUFFIXES)}.')
     return [folder / name for name in found]
 
 
 def misnamed_images(folder: str | Path) -> list[Path]:
-    """Files below a folder that :func:`list_images` passes over although they are images: their suffix is unknown."""
+    """Images below a folder that :func:`list_images` skips because of an unknown extension."""
     found = []
     for path in (Path(folder) / name for name in find_images(Path(folder))[1]):
         try:
@@ -57,11 +57,11 @@ def misnamed_images(folder: str | Path) -> list[Path]:
 
 
 def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
-    """Whether every program reads the file alike: an upright 8-bit grey or RGB JPEG or PNG. Only the header is read.
+    """Whether all programs read the file in the same way: an upright 8-bit greyscale or RGB JPEG or PNG. Only the header is read.
 
     Args:
-        path: of the file.
-        min_side: images with a shorter side in pixels are refused.
+        path: path of the file.
+        min_side: minimum length of the shorter side in pixels.
 
     Raises:
         ValueError: the file is not an image, or it is too small or too large.
@@ -76,15 +76,15 @@ def image_size(path: str | Path, min_side: int = MIN_SIDE) -> tuple[int, int]:
     """(h, w) of the upright image; only the header is read.
 
     Args:
-        path: of the file.
-        min_side: images with a shorter side in pixels are refused.
+        path: path of the file.
+        min_side: minimum length of the shorter side in pixels.
 
     Raises:
         ValueError: as for :func:`read_rgb`.
     """
     with _opened(Path(path), min_side) as image:
         stored = image.size
-        if image.format == 'TIFF':  # of which some versions of Pillow give the upright size
+        if image.format == 'TIFF':  # formats for which some Pillow versions return the upright size
             stored = int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
         return stored if _orientation(image, path) in (5, 6, 7, 8) else stored[::-1]
 
@@ -92,20 +92,20 @@ def image_size(path: str | Path, min_side: int = MIN_SIDE) -> tuple[int, int]:
 def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> NDArray[np.uint8]:
     """Read any image as RGB, upright.
 
-    Plain JPEG and PNG files are decoded by OpenCV, as in training. 16-bit values lose their lower byte, transparent places become white,
-    of animations the first frame counts.
+    Plain JPEG and PNG files are decoded by OpenCV, as in training. 16-bit values lose their lower byte, transparent pixels become white,
+    and only the first frame of an animation is read.
 
     Args:
-        path: of the file.
-        max_side: a longer side is reduced to this many pixels, as far as the shorter one keeps 16; 0 keeps the size.
-        min_side: images with a shorter side in pixels are refused.
+        path: path of the file.
+        max_side: larger images are downscaled to this longer side, keeping at least 16 pixels on the shorter one; 0 keeps the size.
+        min_side: minimum length of the shorter side in pixels.
 
     Returns:
         uint8 (h, w, 3).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, or it is damaged, below 16 pixels per side or above 178 megapixels.
+        ValueError: the file is not an image, is damaged, or has less than 16 pixels per side or more than 178 megapixels.
     """
     path = Path(path)
     if is_plain(path, min_side):
@@ -118,25 +118,27 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
 
 def is_transparent(path: str | Path) -> bool:
-    """Whether a file has transparent places, which :func:`read_rgb` makes white; only the header is read.
+    """Whether a file may have transparent pixels, which :func:`read_rgb` makes white; only the header is read.
 
     Raises:
-        ValueError: the file is not an image, or above 178 megapixels.
+        ValueError: the file is not an image, or has more than 178 megapixels.
     """
     with _opened(Path(path), 1) as image:
         return _has_transparency(image)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read an image of a data set as BGR, as training decodes it. All JPEG files are decoded here or in the same way, since decoders
-    differ for damaged files: some return grey pixels for missing ones. Transparent places become white.
+    """Read an image of a data set as BGR, as decoded in training.
+
+    All JPEG files are decoded in this way, because decoders differ for damaged files: some return grey pixels for missing ones. Transparent
+    pixels become white.
 
     Returns:
         uint8 (h, w, 3).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, or it is damaged or above 178 megapixels.
+        ValueError: the file is not an image, is damaged, or has more than 178 megapixels.
     """
     image_size(path, min_side=1)
     if is_transparent(path):
@@ -146,24 +148,24 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     except (cv2.error, OSError, MemoryError) as error:
         raise _unreadable(path, error) from error
     if image is None:
-        raise _unreadable(path, 'its header is sound, its pixels are damaged')
+        raise _unreadable(path, 'its header is valid, but its pixels are damaged')
     return image
 
 
 def read_indices(path: str | Path, content: bytes | None = None) -> NDArray[np.uint8]:
-    """Read a label image: values of a palette or grey image as they are stored, uint8 (h, w).
+    """Read a label image: the stored values of a palette or greyscale image, uint8 (h, w).
 
     Args:
-        path: of the file.
-        content: what it holds, of a member of an archive; None reads the file.
+        path: path of the file.
+        content: content of the file, for a member of an archive; None reads the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, of another kind or above 178 megapixels.
+        ValueError: the file is damaged, of another kind, or has more than 178 megapixels.
     """
     with _opened(Path(path), 1, content) as image:
         if image.mode not in ('P', 'L'):
-            raise ValueError(f'{str(path)!r} should be a palette or grey image of indices, its mode is {image.mode}.')
+            raise ValueError(f'{str(path)!r} should be a palette or greyscale image of indices, but its mode is {image.mode}.')
         try:
             return np.asarray(image, np.uint8)
         except _DAMAGE as error:
@@ -171,7 +173,7 @@ def read_indices(path: str | Path, content: bytes | None = None) -> NDArray[np.u
 
 
 def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
-    """The image, reduced where its longer side exceeds ``max_side``, as far as the shorter one keeps 16 pixels; 0 keeps every size.
+    """Downscale an image whose longer side exceeds ``max_side``, keeping at least 16 pixels on the shorter side; 0 keeps the size.
 
     >>> shrink(np.zeros((300, 100, 3), np.uint8), 150).shape
     (150, 50, 3)
@@ -184,7 +186,7 @@ def shrink(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
 
 
 def unusable(paths: Iterable[Path]) -> dict[Path, str]:
-    """Which files cannot be used, and why; every file is decoded, which takes some milliseconds each."""
+    """Unusable files with reasons; every file is decoded, which takes some milliseconds each."""
     problems = {}
     for path in paths:
         try:
@@ -199,7 +201,7 @@ def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Im
         kind = 'but this is not a file' if os.path.lexists(path) else 'but there is none'
         raise FileNotFoundError(f'Expected an image at {str(path)!r}, {kind}.')
     if _UNFIT.search(str(path)):
-        raise ValueError(f'{str(path)!r} cannot be used: its name is not UTF-8, or has a control character. Rename it.')
+        raise ValueError(f'{str(path)!r} cannot be used: its name is not UTF-8 or contains a control character. Rename it.')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
@@ -209,8 +211,8 @@ def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Im
     w, h = image.size
     if min(h, w) < min_side or h * w > MAX_PIXELS:
         image.close()
-        limits = f'at least {min_side} pixels a side and at most {MAX_PIXELS // 1_000_000} megapixels'
-        raise ValueError(f'{str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize it or leave it out.')
+        limits = f'at least {min_side} pixels per side and at most {MAX_PIXELS // 1_000_000} megapixels'
+        raise ValueError(f'{str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize or remove it.')
     return image
 
 
@@ -221,13 +223,13 @@ def _orientation(image: Image.Image, path: str | Path) -> int:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: str | Path, why: object, todo: str = 'Replace it or leave it out.') -> ValueError:
+def _unreadable(path: str | Path, why: object, todo: str = 'Replace or remove it.') -> ValueError:
     reason = ' '.join(str(why).split()) or type(why).__name__
     return ValueError(f'{str(path)!r} is not readable ({reason}). {todo}')
 
 
 def _deep_png(image: Image.Image) -> bool:
-    """Whether a PNG has 16 bits per channel, which its mode does not show."""
+    """Whether a PNG has 16 bits per channel, which its mode does not indicate."""
     tile = image.tile[0] if image.tile else None
     return image.format == 'PNG' and tile is not None and ';16' in str(tile[3])
 
@@ -240,10 +242,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f'its values go from {values.min()} to {values.max()}, 8 or 16 bits were expected')
+            raise ValueError(f'its values range from {values.min()} to {values.max()}, but 8 or 16 bits were expected')
         return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
     if image.mode == 'F':
-        raise ValueError('it holds decimal numbers, 8 or 16 bits were expected')
+        raise ValueError('it contains floating-point values, but 8 or 16 bits were expected')
     if _has_transparency(image):
         layer = image.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', layer.size, 'white'), layer).convert('RGB')

@@ -1,7 +1,6 @@
-"""Run-length codes in NumPy: decode masks, and check foreign segmentations before compiled code reads them.
-
-pycocotools trusts its input: a damaged string makes it read beyond the end or draw outside of the mask, and a polygon with a far corner
-makes it take memory for every pixel of its outline.
+"""Run-length encoding (RLE) in NumPy: decode masks, and validate segmentations of other programs before compiled code reads them.
+pycocotools trusts its input: with a damaged string it reads beyond the end or draws outside the mask, and for a polygon with a distant
+corner it allocates memory for every pixel of the outline.
 """
 
 from collections.abc import Sequence
@@ -12,22 +11,22 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 RLE = dict[str, Any]
-MAX_PIXELS = 178_000_000  # of an image; Pillow opens hardly more
-_FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5  # COCO's compressed counts: groups of 5 bits as characters from '0' on
-_LONGEST = 7  # groups of one number: 35 bits
+MAX_PIXELS = 178_000_000  # maximum image size; Pillow's limit is hardly larger
+_FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5  # COCO's compressed counts: groups of 5 bits as characters starting at '0'
+_LONGEST = 7  # maximum number of groups per number: 35 bits
 
 
 def decode_counts(counts: str | bytes) -> NDArray[np.int64]:
-    """Lengths of runs in COCO's compressed form.
+    """Decode run lengths from COCO's compressed form.
 
     Args:
         counts: the compressed string.
 
     Returns:
-        Lengths of the runs of 0 and 1 in turn, down the columns, int64.
+        Lengths of alternating runs of 0 and 1 in column-major order, int64.
 
     Raises:
-        ValueError: a character that does not belong there, a number that does not end, or a negative length.
+        ValueError: an invalid character, an incomplete number, or a negative length.
 
     >>> decode_counts(coco_mask.encode(np.asfortranarray([[0, 1], [1, 1]], dtype=np.uint8))['counts']).tolist()
     [1, 3]
@@ -36,26 +35,26 @@ def decode_counts(counts: str | bytes) -> NDArray[np.int64]:
     if len(codes) == 0:
         return codes
     if codes.min() < 0 or codes.max() >= 2 * _MORE:
-        raise ValueError('its counts hold a character outside of 0..o')
+        raise ValueError('its counts contain a character outside 0..o')
     ends = np.flatnonzero((codes & _MORE) == 0)
     if len(ends) == 0 or ends[-1] != len(codes) - 1:
         raise ValueError('its counts end in the middle of a number')
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).max() >= _LONGEST:
-        raise ValueError('its counts hold a number that is too long')
+        raise ValueError('its counts contain a number that is too long')
     position = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
     values = np.add.reduceat((codes & (_MORE - 1)) << (_BITS * position), starts)
     values -= ((codes[ends] & _SIGN) > 0) * (np.int64(1) << (_BITS * (ends - starts + 1)))
-    # From the fourth number on it is the difference to the number two places before.
+    # From the fourth number on, the difference from the number two positions before is stored.
     for first in (1, 2):
         values[first::2] = np.cumsum(values[first::2])
     if values.min() < 0:
-        raise ValueError('its counts hold a run of negative length')
+        raise ValueError('its counts contain a run of negative length')
     return values
 
 
 def decode_mask(code: RLE) -> NDArray[np.bool_]:
-    """Pixels of a compressed run-length code.
+    """Decode a compressed RLE.
 
     Args:
         code: dict with ``size`` and compressed ``counts``.
@@ -75,34 +74,29 @@ def decode_mask(code: RLE) -> NDArray[np.bool_]:
 
 
 def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
-    """Check that a segmentation is a valid run-length code of an image.
+    """Check that a segmentation is a valid RLE for an image.
 
     Args:
         segmentation: COCO's dict with ``size`` [h, w] and ``counts``, compressed or as a list of lengths.
-        size: (h, w) of the image.
-
-    Returns:
-        The code with compressed ``counts``.
-
-    Raises:
-        ValueError: something else, another size, or damaged counts; the message says what, to be put behind the entry's name.
+        size: (h, w) of the image. Returns: The code with compressed ``counts``. Raises: ValueError: something else, another size, or
+            damaged counts; the message says what, to be put behind the entry's name.
 
     >>> checked_rle({'size': [2, 2], 'counts': [1, 3]}, (2, 2))['counts']
     b'13'
     """
     if not isinstance(segmentation, dict) or not {'size', 'counts'} <= set(segmentation):
-        raise ValueError("its segmentation is not a run-length code {'size': [h, w], 'counts': ...} (polygons: convert them first)")
+        raise ValueError("its segmentation is not an RLE {'size': [h, w], 'counts': ...} (convert polygons first)")
     if segmentation['size'] != list(size):
         raise ValueError(f'its mask has the size {segmentation["size"]}, but the image has {list(size)} (height, width)')
     if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f'its mask of {size[0]} x {size[1]} pixels (h x w) has more than {MAX_PIXELS // 1_000_000} megapixels')
+        raise ValueError(f'its mask of {size[0]} x {size[1]} pixels (h x w) exceeds {MAX_PIXELS // 1_000_000} megapixels')
     counts = segmentation['counts']
     if isinstance(counts, str | bytes):
         runs = decode_counts(counts)
     elif isinstance(counts, Sequence) and all(type(run) is int and 0 <= run <= size[0] * size[1] for run in counts):
         runs = np.asarray(counts, dtype=np.int64)
     else:
-        raise ValueError('its counts are neither a string nor a list of lengths within the mask')
+        raise ValueError('its counts are neither a string nor a list of valid run lengths')
     if runs.sum() != size[0] * size[1]:
         raise ValueError(f'its runs cover {runs.sum()} pixels, but a mask of {size[0]} x {size[1]} has {size[0] * size[1]}')
     if isinstance(counts, str | bytes):
@@ -111,14 +105,14 @@ def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
 
 
 def checked_segmentation(segmentation: Any, size: tuple[int, int]) -> RLE | list[list[float]]:
-    """Make sure that a segmentation can be drawn: polygons, or a run-length code as for :func:`checked_rle`.
+    """Check that a segmentation can be drawn: polygons, or an RLE as for :func:`checked_rle`.
 
     Args:
-        segmentation: COCO's, not empty.
+        segmentation: in COCO format, not empty.
         size: (h, w) of the image.
 
     Returns:
-        The polygons as they are, or the code with compressed ``counts``.
+        The polygons unchanged, or the RLE with compressed ``counts``.
 
     Raises:
         ValueError: something else; the message says what, to be put behind the entry's name.
@@ -127,10 +121,10 @@ def checked_segmentation(segmentation: Any, size: tuple[int, int]) -> RLE | list
         return checked_rle(segmentation, size)
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError('its segmentation holds a polygon that is not a list of three or more pairs x, y')
+            raise ValueError('its segmentation contains a polygon that is not a list of three or more pairs x, y')
         corners = np.asarray(polygon, np.float64)
         if not (np.abs(corners) <= 2 * max(size)).all():
-            raise ValueError(f'its segmentation has a corner far from its image of {size[0]} x {size[1]} pixels (h x w)')
+            raise ValueError(f'its segmentation has a corner far outside its image of {size[0]} x {size[1]} pixels (h x w)')
     return segmentation
 
 
@@ -145,7 +139,7 @@ def draw(segmentation: RLE | list[list[float]], size: tuple[int, int]) -> NDArra
 
 
 def encoded(mask: NDArray) -> RLE:
-    """Run-length code of a mask, as JSON holds it.
+    """RLE of a mask, as stored in JSON.
 
     >>> encoded(np.eye(2))
     {'size': (2, 2), 'counts': '0120'}
@@ -155,7 +149,7 @@ def encoded(mask: NDArray) -> RLE:
 
 
 class EncodedMasks(Sequence[NDArray[np.bool_]]):
-    """Masks of an image as their codes, of which each is drawn when it is asked for: all of a large image take gigabytes.
+    """Masks of an image stored as RLE and decoded on access: all masks of a large image would take gigabytes.
 
     Args:
         codes: as for :func:`draw`.
@@ -179,14 +173,16 @@ class EncodedMasks(Sequence[NDArray[np.bool_]]):
         return len(self.codes)
 
     def __getitem__(self, index: Any) -> Any:
-        """A mask, bool (h, w); of a slice or an array of numbers, the masks that it chooses."""
+        """A mask, bool (h, w); for a slice or an index array, the selected masks."""
         if isinstance(index, int | np.integer):
             return draw(self.codes[index], self.size)
         numbers = range(len(self))[index] if isinstance(index, slice) else np.arange(len(self))[index]
         return EncodedMasks([self.codes[number] for number in numbers], self.size)
 
     def numbered(self) -> NDArray[np.uint16]:
-        """uint16 (h, w): 0 background, k the k-th mask, counted from 1, the first on top. No mask is drawn for it."""
+        """Instance map, uint16 (h, w): 0 is background, k the k-th mask, counted from 1, with the first on top. Computed without decoding
+        masks.
+        """
         by_column = np.zeros(self.size[0] * self.size[1], np.uint16)
         for index in range(len(self) - 1, -1, -1):
             code = self.codes[index]
@@ -201,7 +197,7 @@ class EncodedMasks(Sequence[NDArray[np.bool_]]):
 
 
 def enlarged_code(mask: NDArray[np.bool_], size: tuple[int, int]) -> RLE:
-    """Run-length code of a mask at another size, by nearest neighbours as in OpenCV; the large mask itself is never made.
+    """RLE of a mask resized by nearest neighbours as in OpenCV, without creating the resized mask.
 
     Args:
         mask: bool (h', w').
@@ -226,8 +222,8 @@ def enlarged_code(mask: NDArray[np.bool_], size: tuple[int, int]) -> RLE:
 
 
 def _repeats(small: int, large: int) -> NDArray[np.int64]:
-    """How often each of so many rows is taken for those of the other size."""
-    import cv2  # measures do without it
+    """How often each row is repeated when resizing to another number of rows."""
+    import cv2  # metrics do not need it
 
     taken = cv2.resize(np.arange(small, dtype=np.float32)[None], (large, 1), interpolation=cv2.INTER_NEAREST)
     return np.bincount(taken[0].astype(np.int64), minlength=small)

@@ -1,6 +1,6 @@
 """Readers of image tags: VOC image lists, names in VOC XML, CSV and JSON files.
 
-Tags are the only annotation that training reads. Nothing here parses a box. An image's tags are sorted class indices without repetition.
+Tags are the only annotation that training reads. Nothing here parses a box. The tags of an image are sorted, unique class indices.
 """
 
 import csv
@@ -22,14 +22,17 @@ from ..schema import decode_json, read_text, short
 from .file_names import below, checked_name
 from .image_names import without_suffix
 
-_LARGEST_XML, _DEEPEST = 1 << 22, 64  # bytes, which hold 18,000 objects, and levels, of which an annotation file has three or four
-_SHOWN = 8  # classes in an error
+_LARGEST_XML, _DEEPEST = (
+    1 << 22,
+    64,
+)  # maximum bytes, enough for 18,000 objects, and nesting depth, of which an annotation file needs three or four
+_SHOWN = 8  # maximum number of classes in an error message
 _SPECIAL = re.compile(r'[;,|"\r\n]')
 _FLAG = re.compile(r'(.+?)\s+(-1|0|1)')
 
 
 def unknown_tag(name: object, classes: Collection[str], where: str) -> ValueError:
-    """The error for a tag that is not a class; it names the nearest class.
+    """The error for a tag that is not a class; names the most similar class.
 
     >>> str(unknown_tag('dgo', ('cat', 'dog'), "line 2 of 'tags.csv'"))
     "'dgo' in line 2 of 'tags.csv' is not a class. Did you mean 'dog'? Classes: cat, dog."
@@ -46,12 +49,12 @@ def parse_xml(path: Path, root: str | None = 'annotation') -> ElementTree.Elemen
 
     Args:
         path: the file.
-        root: name of its outermost element; None allows any.
+        root: name of its root element; None allows any.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not XML or another kind of it, is too large or nested too deeply, or declares a document type, which could
-            load other files or expand without limit.
+        ValueError: the file is not XML or has another root element, is too large or too deeply nested, or declares a document type, which
+            could load other files or expand without limit.
     """
     require_file(path, f'Expected the annotation file {str(path)!r}, but it is missing.')
     try:
@@ -75,7 +78,7 @@ def _bounded_tree(path: Path) -> ElementTree.Element:
 
 
 def is_difficult(element: ElementTree.Element) -> bool:
-    """Whether an ``object`` element carries the mark ``difficult``, which some programs write as a word."""
+    """Whether an ``object`` element is marked ``difficult``, which some programs write as a word."""
     return (element.findtext('difficult') or '0').strip().lower() in ('1', 'true', 'yes')
 
 
@@ -84,7 +87,7 @@ def tags_from_lists(
 ) -> dict[str, list[int]]:
     """Labels of every image of a split, from ``<class>_<split>.txt`` in the folder ``ImageSets/Main``.
 
-    1 has the class, -1 has not, 0 has difficult objects of it only, which ``use_difficult`` counts as a tag.
+    1: has the class; -1: does not; 0: has only difficult objects of it, which ``use_difficult`` counts as a tag.
 
     Raises:
         FileNotFoundError: the list of a class is missing.
@@ -96,7 +99,7 @@ def tags_from_lists(
         path = main / f'{name}_{split}.txt'
         require_file(
             path,
-            f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Give it, or take the tags from XML, CSV or JSON.',
+            f'Expected the tags of class {name!r} in {str(path)!r}, but it is missing. Provide it, or read the tags from XML, CSV or JSON.',
         )
         flags: dict[str, str] = {}
         for number, line in enumerate(read_text(path).split('\n'), 1):
@@ -107,7 +110,7 @@ def tags_from_lists(
                 raise ValueError(f"Line {number} of {str(path)!r} should be 'image 1', 'image 0' or 'image -1', got {short(line)}.")
             image_id = checked_name(found[1], f'line {number} of {str(path)!r}')
             if image_id in flags:
-                raise ValueError(f'Image {image_id!r} appears twice in {str(path)!r}. Leave one line.')
+                raise ValueError(f'Image {image_id!r} appears twice in {str(path)!r}. Keep one line.')
             flags[image_id] = found[2]
         _check_complete(image_ids, flags, path)
         for image_id in image_ids:
@@ -121,11 +124,11 @@ def tags_from_xml(
 ) -> dict[str, list[int]]:
     """Labels of every image of a split, from the names in ``<image>.xml`` in the folder ``Annotations``; boxes are not even parsed.
 
-    Names in ``ignored`` may occur and give no tag; ``use_difficult`` counts classes of which all objects are difficult.
+    Names in ``ignored`` are allowed but give no tag; ``use_difficult`` includes classes of which all objects are difficult.
 
     Raises:
         FileNotFoundError: an annotation file is missing.
-        ValueError: a file is unreadable or holds a name that is neither a class nor ignored.
+        ValueError: a file is unreadable or contains a name that is neither a class nor ignored.
     """
     index = {name: label for label, name in enumerate(classes)}
     tags = {}
@@ -145,12 +148,12 @@ def tags_from_xml(
 def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str]) -> dict[str, list[int]]:
     """Labels of every image of a split, from a CSV or JSON file which may also list images of other splits.
 
-    CSV has the header ``image,tags``; a cell of tags is as :func:`join_tags` writes it. JSON is ``{image: [tag, ...]}`` or
-    ``[{"image": ..., "tags": [...]}, ...]``. An image may be given with its file suffix.
+    CSV has the header ``image,tags``; tags are written as by :func:`join_tags`. JSON is ``{image: [tag, ...]}`` or ``[{"image": ...,
+    "tags": [...]}, ...]``. File extensions of images are optional.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another suffix, a malformed file, a tag that is not a class, an image that is missing or appears twice.
+        ValueError: another file extension, a malformed file, a tag that is not a class, an image that is missing or appears twice.
     """
     readers = {'.csv': _read_csv, '.json': _read_json}
     if path.suffix.lower() not in readers and not path.exists():
@@ -165,7 +168,7 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
         image = checked_name(image, f'{where} of {str(path)!r}')
         image_id = image if image in wanted else without_suffix(image)
         if image_id in tags:
-            raise ValueError(f'Image {short(image_id)} appears twice in {str(path)!r} ({where}). Leave one entry with all its tags.')
+            raise ValueError(f'Image {short(image_id)} appears twice in {str(path)!r} ({where}). Keep one entry with all its tags.')
         for name in names:
             if name not in index:
                 raise unknown_tag(name, classes, f'{where} of {str(path)!r}')
@@ -181,7 +184,7 @@ def _check_complete(image_ids: Sequence[str], found: Collection[str], path: Path
 
 
 def join_tags(names: Iterable[str]) -> str:
-    """Tags as one cell of a CSV file, separated by ``;``; names that hold a separator or a quotation mark are quoted.
+    """Tags as one CSV cell, separated by ``;``; names that contain a separator or a quotation mark are quoted.
 
     >>> join_tags(['cat', 'cup; mug', '5" screen'])
     'cat;"cup; mug";"5"" screen"'
@@ -190,7 +193,7 @@ def join_tags(names: Iterable[str]) -> str:
 
 
 def split_tags(cell: str, separators: str = ';') -> list[str]:
-    """Tags of a cell, as :func:`join_tags` writes them; blanks around them do not count.
+    """Tags of a cell, as written by :func:`join_tags`; surrounding spaces are ignored.
 
     >>> split_tags('cat; dog;;"cup; mug";"5"" screen"')
     ['cat', 'dog', 'cup; mug', '5" screen']
@@ -217,9 +220,9 @@ def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
 
 
 def distinct_names(pairs: Sequence[tuple[str, object]], path: Path) -> dict[str, object]:
-    """A JSON object of a file as a dict; a ValueError for a name that is repeated in it, of which JSON readers keep the last."""
+    """A JSON object of a file as a dict; raises ValueError for a duplicate key, of which JSON readers keep the last."""
     if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
-        raise ValueError(f'{short(twice[0])} appears twice in {str(path)!r}. Leave one entry with all its tags.')
+        raise ValueError(f'{short(twice[0])} appears twice in {str(path)!r}. Keep one entry with all its tags.')
     return dict(pairs)
 
 

@@ -16,7 +16,7 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
 
     >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
     Traceback (most recent call last):
-    FloatingPointError: detection.loss_cls is not finite in images []. The last checkpoint is unharmed;
+    FloatingPointError: detection.loss_cls is not finite for images []. The last checkpoint is intact;
         lower the learning rate, clip gradients, or look at these images.
     """
     for name, value in losses.items():
@@ -24,7 +24,7 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
         if name != 'labels' and not all(torch.isfinite(v).all() for v in values):
             ids = [sample.img_id for sample in samples]
             raise FloatingPointError(
-                f'{name} is not finite in images {ids}. The last checkpoint is unharmed; lower the learning rate, '
+                f'{name} is not finite for images {ids}. The last checkpoint is intact; lower the learning rate, '
                 'clip gradients, or look at these images.'
             )
 

@@ -1,4 +1,4 @@
-"""Drawing: arrays in, a new array out.
+"""Drawing functions, which return new arrays.
 
 Shapes: n instances, C classes, (h, w) image. Images: RGB uint8 (h, w, 3). Boxes: xyxy in pixels of the image, half-open.
 """
@@ -20,7 +20,7 @@ _COLOURS = (
 
 
 def class_colours(count: int) -> NDArray[np.uint8]:
-    """A colour for each class, the first eight easy to tell apart.
+    """A colour for each class, the first eight easily distinguishable.
 
     Returns:
         uint8 (count, 3), RGB.
@@ -35,7 +35,7 @@ def class_colours(count: int) -> NDArray[np.uint8]:
 
 
 def enlarge(image: Image, scale: float) -> Image:
-    """The image at another scale, so that lines and letters on it are fine.
+    """Rescale the image so that lines and text on it are fine.
 
     >>> enlarge(np.zeros((4, 6, 3), np.uint8), 1.5).shape
     (6, 9, 3)
@@ -65,7 +65,7 @@ def draw_instances(
         RGB uint8 of ``scale`` times the size.
 
     Raises:
-        ValueError: not one colour, caption and mask for each box.
+        ValueError: the number of colours, captions or masks differs from the number of boxes.
 
     >>> draw_instances(np.zeros((8, 9, 3), np.uint8), np.zeros((0, 4)), np.zeros((0, 3), np.uint8), scale=2).shape
     (16, 18, 3)
@@ -103,7 +103,7 @@ def draw_masks(
         if mask.shape != canvas.shape[:2]:
             inside = cv2.resize(mask.astype(np.float32), canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
         blended = ((1 - opacity) * np.arange(256)[:, None] + opacity * np.array(colour)).astype(np.uint8)
-        for channel in range(3):  # by table: the pixels of a large image take gigabytes as decimals
+        for channel in range(3):  # lookup table: the pixels of a large image would take gigabytes as floats
             np.copyto(canvas[..., channel], blended[:, channel][canvas[..., channel]], where=inside)
         outlines, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, outlines, -1, colour, 1)
@@ -111,7 +111,7 @@ def draw_masks(
 
 
 def _write(canvas: Image, text: str, corner: tuple[int, int], colour: tuple[int, ...]) -> None:
-    """Text on a plate of the colour, above the corner where there is room, else below it."""
+    """Text on a background of the colour, above the corner if there is room, else below it."""
     (w, h), base = cv2.getTextSize(text, _FONT, _LETTERS, 1)
     x = max(0, min(corner[0] - 1, canvas.shape[1] - w - 4))
     y = corner[1] - h - base - 1 if corner[1] >= h + base + 1 else corner[1]
@@ -121,21 +121,21 @@ def _write(canvas: Image, text: str, corner: tuple[int, int], colour: tuple[int,
 
 
 def draw_heat(image: Image, heat: NDArray, scale: float = 1.0, opacity: float = 0.75) -> Image:
-    """An attention map over the greyed image: the map's largest value is brightest, zero leaves the grey image.
+    """An attention map over the greyscale image: the maximum is brightest, zero shows the greyscale image.
 
     Args:
         heat: float (h', w'), not negative; of any size.
-        opacity: of the brightest place.
+        opacity: opacity at the maximum.
 
     Raises:
-        ValueError: the map has another number of axes, or a value that is negative or no number.
+        ValueError: the map has another number of axes, or negative or non-finite values.
 
     >>> draw_heat(np.zeros((8, 9, 3), np.uint8), np.zeros((4, 4))).tolist() == np.zeros((8, 9, 3)).tolist()
     True
     """
     heat = np.asarray(heat, np.float32)
     if heat.ndim != 2 or not heat.size or not np.isfinite(heat).all() or heat.min() < 0:
-        raise ValueError(f'An attention map is a (h, w) array of finite values from 0 on, got shape {heat.shape}.')
+        raise ValueError(f'An attention map must be a (h, w) array of finite, non-negative values, got shape {heat.shape}.')
     canvas = enlarge(image, scale)
     strength = cv2.resize(heat / max(float(heat.max()), 1e-12), canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR).clip(0, 1)
     grey = cv2.cvtColor(cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
@@ -149,7 +149,7 @@ def draw_proposals(image: Image, bboxes: NDArray, scale: float = 1.0, limit: int
 
     Args:
         bboxes: float (R, 4).
-        limit: more would hide the image.
+        limit: maximum number, so that the image remains visible.
 
     >>> draw_proposals(np.zeros((8, 9, 3), np.uint8), np.array([[1, 1, 5, 5]])).shape
     (8, 9, 3)

@@ -247,7 +247,7 @@ def test_the_network_that_comes_with_the_package_finds_a_cat():
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds no image'):
+    with pytest.raises(FileNotFoundError, match='contains no image'):
         expand(tmp_path)
 
 

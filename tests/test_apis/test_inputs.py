@@ -46,7 +46,7 @@ def test_a_training_whose_files_are_there_passes(config):
             [
                 "Expected a VOC devkit at 'data/VOCdevkit/VOC2007', but it has no folder 'ImageSets'.",
                 '    http://host.robots.ox.ac.uk/pascal/VOC/voc2007/',
-                "Expected proposals in 'data/proposals/voc07_trainval.npz', but the file is missing. Make it with",
+                "Expected proposals in 'data/proposals/voc07_trainval.npz', but the file is missing. Create it with",
                 '    python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz',
                 "ImageNet weights 'data/weights/vgg16_caffe_imagenet.pth' do not exist.",
                 '    python tools/model_converters/imagenet_vgg16.py PUBLISHED.pth data/weights/vgg16_caffe_imagenet.pth --preset caffe',

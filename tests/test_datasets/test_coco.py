@@ -185,7 +185,7 @@ def test_what_is_missing_is_named(root):
     devkit = COCODevkit(root, CLASSES)
     with pytest.raises(FileNotFoundError, match="No split 'test2017'.* Splits there: train2017, val2017"):
         devkit.image_ids('test2017')
-    with pytest.raises(FileNotFoundError, match='Image .* is missing: no annotation file knows it'):
+    with pytest.raises(FileNotFoundError, match='Image .* is missing: no annotation file contains it'):
         devkit.image_path('000000000001')
     with pytest.raises(FileNotFoundError, match='is in no annotation file'):
         devkit.objects('000000000001')
@@ -261,7 +261,7 @@ def test_one_file_under_two_spellings_is_one_image(tmp_path):
 
 def test_two_categories_of_one_name_are_refused(tmp_path):
     """Results could name only one of their numbers."""
-    with pytest.raises(ValueError, match="instances_val.json' has two categories of the name 'cat'"):
+    with pytest.raises(ValueError, match="instances_val.json' has two categories with the name 'cat'"):
         made(tmp_path, ['a.jpg'], ('cat', 'dog', 'cat'))
 
 
@@ -275,8 +275,8 @@ def test_two_categories_of_one_name_are_refused(tmp_path):
         (dict(segmentation='a'), r'segmentation of annotations\[0\] of .*instances_val.json. cannot be read'),
         (dict(segmentation=dict(size=[2, 2], counts='13')), r'cannot be read: its mask has the size \[2, 2\]'),
         (dict(segmentation=dict(size=[100_000, 100_000], counts=[10**10])), 'cannot be read: its mask has the size'),
-        (dict(segmentation=[[0, 0, 1e9, 1e9, 5, 0]]), 'cannot be read: its segmentation has a corner far from its image'),
-        (dict(segmentation=[[1, 2, 3]]), 'cannot be read: its segmentation holds a polygon'),
+        (dict(segmentation=[[0, 0, 1e9, 1e9, 5, 0]]), 'cannot be read: its segmentation has a corner far outside its image'),
+        (dict(segmentation=[[1, 2, 3]]), 'cannot be read: its segmentation contains a polygon'),
     ],
 )
 def test_a_malformed_annotation_is_named(tmp_path, change, problem):
@@ -302,7 +302,7 @@ def test_no_image_lies_outside_of_its_split(tmp_path, names):
     content = dict(images=[dict(id=1, file_name=name) for name in names], annotations=[], categories=[])
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations/instances_val.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='instances_val.json.: .* is not the name of a file below its folder'):
+    with pytest.raises(ValueError, match='instances_val.json.: .* is not a valid file name inside its folder'):
         COCODevkit(tmp_path, ()).image_ids('val')
 
 

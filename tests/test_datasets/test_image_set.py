@@ -22,12 +22,12 @@ def test_lists_files_and_tags_are_those_of_the_annotated_data_set(toy_root):
 
 
 def test_one_text_is_not_taken_for_a_sequence_of_classes(toy_root):
-    with pytest.raises(ValueError, match=r"got the text 'cone': write metainfo=dict\(classes=\('cone', ...\)\)"):
+    with pytest.raises(ValueError, match=r"got the string 'cone': use metainfo=dict\(classes=\('cone', ...\)\)"):
         open_images(toy_root, 'cone')
 
 
 @pytest.mark.parametrize('classes', [{'lolly', 'cone'}, {'lolly': 0, 'cone': 1}, ('lolly', 3), 5])
 def test_classes_without_an_order_or_that_are_not_names_are_refused(toy_root, classes):
     """The order of a set is another one in each process, and numbers the classes."""
-    with pytest.raises(ValueError, match='Classes are a list or a tuple of names, whose order numbers them'):
+    with pytest.raises(ValueError, match='Classes must be a list or a tuple of names, whose order defines the labels'):
         open_images(toy_root, classes)

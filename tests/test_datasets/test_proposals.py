@@ -139,7 +139,7 @@ def test_a_changed_number_of_an_image_is_noticed_when_the_image_is_read(path, na
     changed_arrays(path, **{name: change})
     proposals = ProposalFile(path)
     proposals.get('image1')
-    with pytest.raises(ValueError, match=r"Proposals of 'image0' in .* are damaged: their checksum does not fit.*\n.*selective_search"):
+    with pytest.raises(ValueError, match=r"Proposals of 'image0' in .* are damaged: their checksum does not match.*\n.*selective_search"):
         proposals.get('image0')
 
 
@@ -162,7 +162,7 @@ def test_a_changed_index_breaks_its_checksum(path, name):
         (dict(sizes=lambda values: -values), 'offsets or sizes'),
         (dict(sizes=lambda values: values.astype(np.float32)), 'sizes has the shape'),
         (dict(bboxes=lambda values: values[:, :3]), r'bboxes has the shape \(46, 3\)'),
-        (dict(bboxes=lambda values: np.asfortranarray(values)), 'stored by columns'),
+        (dict(bboxes=lambda values: np.asfortranarray(values)), 'in Fortran order'),
         (dict(scores=lambda values: values[1:]), 'scores has the shape'),
         (dict(settings=lambda values: np.array('[1]')), 'settings are malformed'),
         (dict(settings=lambda values: np.array('[' * 10_000)), 'settings are malformed'),
@@ -195,7 +195,7 @@ def test_an_array_that_claims_more_than_the_file_holds_takes_no_memory(path):
                     (b"'shape': (46, 4)", b"'shape': (%d, 4)") if name == 'bboxes' else (b"'shape': (4, 2)", b"'shape': (%d, 2)")
                 )
                 archive.writestr(member, content.replace(pattern, large % 10**12) if member == f'{name}.npy' else content)
-        with pytest.raises(ValueError, match=f'{name} claims the shape'):
+        with pytest.raises(ValueError, match=f'{name} has the declared shape'):
             ProposalFile(path)
 
 

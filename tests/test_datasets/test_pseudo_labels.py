@@ -58,7 +58,7 @@ def test_crowds_and_labels_without_an_area_in_their_image_are_left_out_of_a_stor
     content['annotations'] = [dict(one, bbox=box, id=k) for k, box in enumerate(boxes, 1)] + [dict(one, id=9, iscrowd=1)]
     path.write_text(json.dumps(content))
     store = PseudoLabelStore.load(path)
-    assert said == ['5 of 6 pseudo labels are crowds or have no area in their image and are left out.']
+    assert said == ['5 of 6 pseudo labels are crowds or have no area in their image and are ignored.']
     assert [instance['bbox'] for instance in store.instances('a')] == [[29, 2, 38, 11]]
     assert list(choose_labels(store).annotations.values()) == [store.content['annotations']] and len(store.content['annotations']) == 1
 
@@ -235,7 +235,7 @@ def test_a_line_in_which_a_digit_changed_is_written_again_with_a_warning(tmp_pat
     lines[2] = lines[2].replace(b'"weight":0.', b'"weight":0.1', 1)
     part.write_bytes(b'\n'.join(lines))
     assert PseudoLabelWriter(tmp_path / 'd.json', HEADER).done == {'a', 'c'}
-    assert said == [f'1 damaged lines of {part} are left out; their images are labelled again.']
+    assert said == [f'1 damaged lines of {part} are ignored; their images are labelled again.']
     write(tmp_path / 'd.json', 'abc')
     assert len(said) == 1
     write(tmp_path / 'whole/d.json', 'abc')
@@ -278,7 +278,7 @@ def store_with(**changes):
         (dict(annotation__segmentation=dict(size=[20, 30])), 'counts'),
         (dict(image__height='20'), r'`\$.images\[0\].height`'),
         (dict(image__height=10**9), 'height`'),
-        (dict(image__img_id='../a'), r"Img_id of images\[0\]: '../a' is not the name"),
+        (dict(image__img_id='../a'), r"Img_id of images\[0\]: '../a' is not a valid file name"),
         (dict(image__file_name='/etc/passwd'), r'File_name of images\[0\]: .*absolute'),
         (dict(image__id=None), r'`\$.images\[0\].id`'),
         (dict(images={}), r'`\$.images`'),
@@ -312,10 +312,10 @@ def test_a_store_in_another_encoding_or_nested_too_deep_is_refused_but_a_byte_or
     [
         (dict(size=[20, 31], counts='d`1'), r'has the size \[20, 31\], but the image has \[20, 30\]'),
         (dict(size=[20, 30], counts=[599]), 'cover 599 pixels'),
-        (dict(size=[20, 30], counts=[10**30]), 'neither a string nor a list of lengths'),
-        (dict(size=[20, 30], counts='~~'), 'outside of 0..o'),
+        (dict(size=[20, 30], counts=[10**30]), 'neither a string nor a list of valid run lengths'),
+        (dict(size=[20, 30], counts='~~'), 'outside 0..o'),
         ([[0, 0, 5, 5]], 'three or more pairs'),
-        ([[0, 0, 1e9, 1e9, 0, 5]], 'corner far from its image'),
+        ([[0, 0, 1e9, 1e9, 0, 5]], 'corner far outside its image'),
     ],
 )
 def test_a_segmentation_that_cannot_be_drawn_is_named_when_it_is_read(tmp_path, segmentation, problem):

@@ -192,7 +192,7 @@ def test_labels_of_a_store_are_taken_by_the_names_of_their_classes(toy_root):
     dataset.use_pseudo_labels(PseudoLabelStore(dict(content, categories=renamed, annotations=notes)))
     assert dataset[Draw(1, 0)]['data_samples'].pseudo_instances.labels.tolist() == [2]
     strange = [dict(entry, name=f'other {entry["name"]}') for entry in renamed]
-    with pytest.raises(ValueError, match='has labels of classes that the data set lacks: other tree'):
+    with pytest.raises(ValueError, match='has labels with classes that the data set lacks: other tree'):
         dataset.use_pseudo_labels(PseudoLabelStore(dict(content, categories=strange, annotations=notes)))
 
 
@@ -263,7 +263,7 @@ def test_proposals_of_an_earlier_version_are_used_with_a_warning_once(root, monk
     build(root)
     path = dataset.get_data_info(0)['img_path']
     cv2.imwrite(path, 255 - cv2.imread(path))
-    assert dataset[0] is not None and len(said) == 1 and 'does not know its image files' in said[0]
+    assert dataset[0] is not None and len(said) == 1 and 'has no hashes of its image files' in said[0]
 
 
 def test_proposals_are_not_asked_for_where_no_stage_needs_them(root):
@@ -336,13 +336,13 @@ def test_tags_and_image_lists_from_a_pipe_are_not_called_missing(toy_root, tmp_p
 @pytest.mark.parametrize(
     ('change', 'said'),
     [
-        (dict(max_proposals=0), 'max_proposals is at least 1 or None'),
-        (dict(max_proposals=-1), 'max_proposals is at least 1'),
-        (dict(min_proposal_area=-0.1), 'min_proposal_area a share from 0 to 1'),
-        (dict(min_proposal_area=1.1), 'min_proposal_area a share'),
-        (dict(min_proposal_area=float('nan')), 'min_proposal_area a share'),
+        (dict(max_proposals=0), 'max_proposals must be at least 1 or None'),
+        (dict(max_proposals=-1), 'max_proposals must be at least 1'),
+        (dict(min_proposal_area=-0.1), 'min_proposal_area in \\[0, 1\\]'),
+        (dict(min_proposal_area=1.1), 'min_proposal_area in'),
+        (dict(min_proposal_area=float('nan')), 'min_proposal_area in'),
         (dict(max_bad_images=-1), 'max_bad_images at least 0'),
-        (dict(indices=0), 'a number of images, or a list of places among the 6'),
+        (dict(indices=0), 'a number of images, or a list of indices of the 6'),
         (dict(indices=-1), 'got -1'),
         (dict(indices=[]), r'got \[\]'),
         (dict(indices=[5, 6]), r'got \[5, 6\]'),

@@ -288,7 +288,9 @@ def test_on_a_full_disk_training_says_so_and_goes_on_after_space_is_made(toy_roo
     phases = [('classification', 3), ('detection', 3), ('refinement', 2)]
     runner = toy.build_runner(toy.run_config(toy_root, folder, phases))
     runner.register_hook(FillDisk(fill, when))
-    with pytest.raises(OSError, match=f'{message} cannot be written to .*No space left on device.*make space, then continue with --resume'):
+    with pytest.raises(
+        OSError, match=f'{message} cannot be written to .*No space left on device.*free some space, then continue with --resume'
+    ):
         runner.train()
     checkpoints = [path.name for path in sorted(folder.glob('*.pth'))]
     assert checkpoints == (['iter_3.pth'] if when == 3 else ['iter_4.pth', 'iter_6.pth'])

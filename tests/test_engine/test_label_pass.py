@@ -147,7 +147,7 @@ def test_a_store_of_which_one_input_has_changed_is_made_again_and_one_line_says_
         run_pass(toy.build_runner(config))
     also = dict(images=['tags', 'proposals']).get(part, [])
     assert len(labelled) == (11 if part == 'images' else 12)
-    assert len(said) == 1 and said[0].endswith(f'was made with different {", ".join([part, *also])} and is regenerated.'), said
+    assert len(said) == 1 and said[0].endswith(f'was generated with different {", ".join([part, *also])} and is regenerated.'), said
 
 
 def test_other_classes_make_a_store_again(root, tmp_path, monkeypatch):
@@ -324,7 +324,7 @@ def test_a_phase_that_is_resumed_on_other_labels_is_refused(toy_root, tmp_path):
     content = json.loads(path.read_text())
     content['annotations'][0]['weight'] /= 2
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='Phase detection began with other pseudo labels'):
+    with pytest.raises(ValueError, match='Phase detection was started with other pseudo labels'):
         train(toy_root, tmp_path, phases=phases, resume=True)
     path.unlink()  # the same weights make the same labels again
     assert train(toy_root, tmp_path, phases=phases, resume=True).iter == 8

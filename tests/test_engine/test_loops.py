@@ -208,7 +208,7 @@ def test_a_warm_start_begins_with_the_weights_of_the_stage_before_and_says_of_ho
     alike = {name for name, value in detection.items() if name in refinement and value.shape == refinement[name].shape}
     assert {'rpn_head.rpn_conv.weight', 'roi_head.bbox_head.fc_cls.weight'} < alike < set(refinement)
     assert toy.different({n: detection[n] for n in alike}, {n: refinement[n] for n in alike}) == []
-    assert f'{len(alike)} of {len(refinement)} tensors begin with the values of the stage before.' in said
+    assert f'{len(alike)} of {len(refinement)} tensors are initialised from the previous stage.' in said
 
 
 @pytest.mark.parametrize('iteration', [3, 5])  # the last checkpoint is of before the phase, or of its middle
@@ -242,7 +242,7 @@ def test_a_nan_loss_stops_and_keeps_the_last_checkpoint(toy_root, tmp_path):
             if batch_idx == 5:
                 torch.nn.init.constant_(runner.model.stages['detection'].detector.roi_head.bbox_head.fc_cls.bias, float('nan'))
 
-    with pytest.raises(FloatingPointError, match=r"detection\.loss_cls is not finite in images \['train_\d+', 'train_\d+'\]"):
+    with pytest.raises(FloatingPointError, match=r"detection\.loss_cls is not finite for images \['train_\d+', 'train_\d+'\]"):
         train(toy_root, tmp_path, hooks=[dict(type='Poison')])
     path = (tmp_path / 'last_checkpoint').read_text()
     assert path.endswith('iter_4.pth')
@@ -262,7 +262,10 @@ def test_a_phase_of_a_stage_that_the_model_lacks_is_refused_before_training(toy_
         (dict(train_cfg=dict(phases=dict(classification=None))), 'at least one phase'),
         (dict(train_cfg=dict(max_iters=5)), 'instead of max_iters'),
         (dict(train_cfg=dict(phases=dict(classification=dict(lr=0.1))), param_scheduler=[dict(type='LinearLR')]), 'given twice'),
-        (dict(train_dataloader=dict(sampler=dict(type='InfiniteSampler', _delete_=True))), 'Draws must be resumable, got InfiniteSampler'),
+        (
+            dict(train_dataloader=dict(sampler=dict(type='InfiniteSampler', _delete_=True))),
+            'The sampler must be resumable, got InfiniteSampler',
+        ),
         (dict(train_dataloader=dict(num_workers=1, persistent_workers=True)), 'persistent_workers'),
     ],
 )

@@ -36,8 +36,12 @@ def test_an_iteration_lies_in_its_phase(iteration, expected):
 @pytest.mark.parametrize(
     ('phases', 'error', 'message'),
     [
-        (dict(classification=dict(iters=1, warm_start=True)), ValueError, 'no stage before it whose weights'),
-        (dict(segmentaton=dict(iters=1)), ValueError, r"Phases \['segmentaton'\] train no stage.*classification, detection, refinement"),
+        (dict(classification=dict(iters=1, warm_start=True)), ValueError, 'no previous stage to start from'),
+        (
+            dict(segmentaton=dict(iters=1)),
+            ValueError,
+            r"Phases \['segmentaton'\] do not match a stage.*classification, detection, refinement",
+        ),
         (dict(detection=dict(iters=0)), ValueError, 'at least one iteration, got 0'),
         (dict(recurrent=dict(iters=1, directions=['upward'])), ValueError, r"Unknown directions \['upward'\]"),
         (dict(detection=dict(iters=2.5)), ValueError, "Phase 'detection' is malformed .Expected `int`, got `float` - at `.*iters"),

@@ -42,15 +42,14 @@ def changed(key, value):
 def test_a_longer_phase_is_the_only_change_that_is_said(begun):
     _, said = begun(lambda config: None)
     assert said == [
-        'The config has changed since the checkpoint was written, and counts from here on: train_cfg.phases.classification.iters (2 -> 4).'
+        'The config has changed since the checkpoint was written, and the new values are used: '
+        'train_cfg.phases.classification.iters (2 -> 4).'
     ]
 
 
 def test_other_ranks_or_batches_move_the_position_in_the_data(begun):
     _, said = begun(changed('train_dataloader.batch_size', 3))
-    assert said[0].startswith(
-        'An iteration had 1 ranks x 1 batches x 2 images before and has 1 ranks x 1 batches x 3 images now. The position'
-    )
+    assert said[0].startswith('An iteration had 1 ranks x 1 batches x 2 images, and now has 1 ranks x 1 batches x 3 images. The position')
 
 
 @pytest.mark.parametrize(('number', 'end'), [(8, 'k7 (0 -> 1).'), (9, 'k7 (0 -> 1) and 1 more.')])
@@ -61,7 +60,7 @@ def test_eight_changes_are_named_and_the_others_counted(begun_with, number, end)
 
 def test_another_number_of_ranks_is_said(begun_with, monkeypatch):
     (text,) = begun_with({}, {}, ranks=(2, 4))
-    assert 'had 2 ranks x 1 batches x 3 images before and has 4 ranks x 1 batches x 3 images now' in text
+    assert 'had 2 ranks x 1 batches x 3 images, and now has 4 ranks x 1 batches x 3 images' in text
 
 
 @pytest.fixture
@@ -104,7 +103,7 @@ def test_without_a_seed_the_draws_go_on_with_that_of_the_first_start(begun):
 def test_another_seed_does_not_count_in_a_run_that_goes_on_and_one_line_says_so(begun):
     runner, said = begun(changed('randomness.seed', 7))
     assert runner.train_loop.dataloader.sampler.seed == runner.seed == 3
-    assert 'The run goes on with the seed 3 that it began with, not with 7.' in said
+    assert 'The run continues with its original seed 3, not with 7.' in said
 
 
 @pytest.mark.parametrize(

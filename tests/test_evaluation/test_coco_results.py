@@ -110,7 +110,7 @@ BROKEN = [
     ({'id': 1}, 'id 1 is that of entry 1 already'),
     ({'id': [1]}, r'got `array` - at `\$.id`'),
     ({'segmentation': {'size': [100_000, 100_000], 'counts': [10**10]}}, r'but the image has \[12, 14\]'),
-    ({'segmentation': {'size': list(SIZE), 'counts': [10**30]}}, 'neither a string nor a list of lengths'),
+    ({'segmentation': {'size': list(SIZE), 'counts': [10**30]}}, 'neither a string nor a list of valid run lengths'),
 ]
 
 

@@ -33,7 +33,7 @@ KEPT = ['a.jpg', 'day/a b.jpg', '...', 'a..b.jpg', ' a', '{{$HOME}}', 'a;b', 'C:
 
 @pytest.mark.parametrize('name', [*REFUSED, 'x' * 256, 'é' * 128, 5 * f'{"x" * 210}/'])
 def test_names_that_leave_their_folder_or_name_no_file_are_refused_with_their_place(tmp_path, name):
-    with pytest.raises(ValueError, match="^Line 3 of 'list.txt': .* is not the name of a file below its folder"):
+    with pytest.raises(ValueError, match="^Line 3 of 'list.txt': .* is not a valid file name inside its folder"):
         below(tmp_path, name, "line 3 of 'list.txt'")
 
 

@@ -90,7 +90,7 @@ def test_16_bits_are_read_from_the_least_value_to_the_highest(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), values)
     assert np.array_equal(read_rgb(tmp_path / 'a.png')[..., 0], values >> 8)
     Image.fromarray(values.astype(np.int32) + 1).save(tmp_path / 'a.tif')
-    with pytest.raises(ValueError, match='its values go from 1 to 65536'):
+    with pytest.raises(ValueError, match='its values range from 1 to 65536'):
         read_rgb(tmp_path / 'a.tif')
 
 
@@ -198,7 +198,7 @@ def test_images_under_other_names_are_found(tmp_path, scene):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match='holds no image'):
+    with pytest.raises(FileNotFoundError, match='contains no image'):
         list_images(tmp_path)
     with pytest.raises(FileNotFoundError, match='there is none'):
         list_images(tmp_path / os.urandom(4).hex())

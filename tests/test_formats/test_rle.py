@@ -34,8 +34,8 @@ def test_uncompressed_counts_are_compressed():
 @pytest.mark.parametrize(
     ('segmentation', 'message'),
     [
-        ([[0, 0, 4, 0, 4, 4]], 'not a run-length code'),
-        ({'counts': 'abc'}, 'not a run-length code'),
+        ([[0, 0, 4, 0, 4, 4]], 'not an RLE'),
+        ({'counts': 'abc'}, 'not an RLE'),
         ({'size': [3, 2], 'counts': [6]}, r'size \[3, 2\], but the image has \[2, 3\]'),
         ({'size': [2, 3], 'counts': [1, 4]}, 'cover 5 pixels'),
         ({'size': [2, 3], 'counts': [7, -1]}, 'neither a string nor a list'),
@@ -44,8 +44,8 @@ def test_uncompressed_counts_are_compressed():
         ({'size': [2, 3], 'counts': ''}, 'cover 0 pixels'),
         ({'size': [2, 3], 'counts': []}, 'cover 0 pixels'),
         ({'size': [2, 3], 'counts': '5'}, 'cover 5 pixels'),
-        ({'size': [2, 3], 'counts': '6\n'}, 'outside of 0..o'),
-        ({'size': [2, 3], 'counts': '6ä'}, 'outside of 0..o'),
+        ({'size': [2, 3], 'counts': '6\n'}, 'outside 0..o'),
+        ({'size': [2, 3], 'counts': '6ä'}, 'outside 0..o'),
         ({'size': [2, 3], 'counts': '6P'}, 'middle of a number'),
         ({'size': [2, 3], 'counts': 'PPPPPPPPPP0'}, 'too long'),
         ({'size': [2, 3], 'counts': '0O7'}, 'negative length'),
@@ -131,5 +131,5 @@ def test_a_mask_may_have_as_many_pixels_as_an_image():
 
 def test_corners_may_lie_as_far_off_as_twice_the_image():
     assert checked_segmentation([[0, 0, 60, 0, 60, -60]], (20, 30)) == [[0, 0, 60, 0, 60, -60]]
-    with pytest.raises(ValueError, match='a corner far from its image'):
+    with pytest.raises(ValueError, match='a corner far outside its image'):
         checked_segmentation([[0, 0, 60.5, 0, 60, 60]], (20, 30))

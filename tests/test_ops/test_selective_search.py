@@ -226,7 +226,7 @@ def test_an_image_list_cannot_make_the_tool_write_beside_its_parts(tool, root, t
     shutil.copytree(root, tmp_path / 'a/kit')
     (tmp_path / 'a/kit/photo.jpg').write_bytes((root / 'JPEGImages/train_00000.jpg').read_bytes())
     (tmp_path / 'a/kit/ImageSets/Main/train.txt').write_text('../photo\n')
-    with pytest.raises(ValueError, match=r"'\.\./photo.* is not the name of a file below its folder"):
+    with pytest.raises(ValueError, match=r"'\.\./photo.* is not a valid file name inside its folder"):
         run_tool(tool, tmp_path / 'a/kit', tmp_path / 'out/p.npz')
     assert not [path for path in tmp_path.rglob('*.npz')]
 

@@ -1,4 +1,4 @@
-"""Hooks that a training needs."""
+"""Hooks required for training."""
 
 from .atomic_checkpoint import AtomicCheckpointHook
 from .health import HealthHook

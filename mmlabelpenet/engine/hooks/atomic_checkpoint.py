@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all."""
+"""Atomically written checkpoints."""
 
 import time
 from itertools import accumulate
@@ -15,10 +15,10 @@ from mmlabelpenet.registry import HOOKS
 
 
 class AtomicBackend(LocalBackend):
-    """mmengine's local files, written under another name and then renamed."""
+    """mmengine's local file backend, writing to a temporary name and then renaming."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file whole or not at all."""
+        """Write a file atomically."""
         with atomic_write(filepath, 'wb') as file:
             file.write(obj)
 
@@ -28,30 +28,29 @@ register_backend('atomic', AtomicBackend, force=True)
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's hook, with checkpoints that no kill and no full disk can leave half written, and that come in time.
+    """mmengine's checkpoint hook with atomic and regular checkpoints.
 
-    There is one after every ``interval`` iterations, at the end of each phase, and where the last one is ``minutes`` old.
-
-    ``save_best`` waits until the stage of its metric trains; ``'auto'`` goes by the masks of the last stage, or by its boxes where
-    it has none.
+    A kill or a full disk cannot leave a partially written checkpoint. Checkpoints are saved every ``interval`` iterations, at the end of
+    each phase, and when the last one is ``minutes`` old. ``save_best`` starts when the stage of its metric trains; ``'auto'`` uses the mask
+    AP of the last stage, or its box AP if it has no masks.
 
     Args:
-        minutes: None for the first two alone. Schedules in epochs have no checkpoint within an epoch.
-        max_keep_ckpts: the oldest goes before a new one is written, so at least 2; -1 keeps all.
+        minutes: None disables the last rule. Epoch-based schedules have no checkpoints within an epoch.
+        max_keep_ckpts: at least 2, because the oldest one is deleted before a new one is written; -1 keeps all.
         by_epoch: whether ``interval`` counts epochs.
-        **kwargs: of mmengine's ``CheckpointHook``.
+        **kwargs: as for mmengine's ``CheckpointHook``.
     """
 
     def __init__(self, minutes: float | None = 10, max_keep_ckpts: int = 2, by_epoch: bool = False, **kwargs) -> None:
         if 0 <= max_keep_ckpts < 2:
-            raise ValueError(f'Keep at least two checkpoints, one to fall back on while the next is written; got {max_keep_ckpts}.')
+            raise ValueError(f'Keep at least two checkpoints, so that one remains while the next is written; got {max_keep_ckpts}.')
         if minutes is not None and minutes <= 0:
-            raise ValueError(f'minutes between checkpoints must be above 0, got {minutes}; None turns checkpoints by time off.')
+            raise ValueError(f'minutes between checkpoints must be above 0, got {minutes}; None disables checkpoints by time.')
         super().__init__(max_keep_ckpts=max_keep_ckpts, by_epoch=by_epoch, backend_args=dict(backend='atomic'), **kwargs)
         self.minutes, self._written = minutes, time.monotonic()
 
     def before_train(self, runner: Runner) -> None:
-        """Also remove what a killed run had half written."""
+        """Also remove partial files of a killed run."""
         super().before_train(runner)
         self._written = time.monotonic()
         if is_main_process():
@@ -59,7 +58,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 path.unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Leave out of the log's index what the checkpoint does not hold; mmengine would warn of each key when it is resumed."""
+        """Remove keys from the log's index that the checkpoint does not contain; mmengine would warn about each of them when resuming."""
         hub = checkpoint['message_hub']
         held = hub['log_scalars'].keys() | hub['runtime_info'].keys()
         hub['resumed_keys'] = {key: True for key, resumed in hub['resumed_keys'].items() if resumed and key in held}
@@ -75,14 +74,14 @@ class AtomicCheckpointHook(CheckpointHook):
         self._written = time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
-        """Write a checkpoint where one is due; an OSError says what to do if it cannot be written."""
+        """Write a checkpoint if one is due; an OSError says what to do if it cannot be written."""
         try:
             super().after_train_iter(runner, batch_idx, data_batch=data_batch, outputs=outputs)
         except OSError as error:
             raise OSError(
                 error.errno,
                 f'The checkpoint after iteration {runner.iter + 1} cannot be written to {self.out_dir} ({error.strerror}). '
-                'The one before it is intact: make space, then continue with --resume',
+                'The previous one is intact: free some space, then continue with --resume',
             ) from error
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:

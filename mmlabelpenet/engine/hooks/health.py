@@ -13,15 +13,15 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class HealthHook(Hook):
-    """Look at the gradients right before each update, after clipping.
+    """Check the gradients right before each update, after clipping.
 
-    Logs ``<part>.grad_norm`` for the backbone and each stage that trains, with the direction in front in recurrent fine-tuning. A
-    gradient that is not finite stops the run before it reaches a weight; the loop adds iteration and phase to the message. In float16
-    the loss scaler leaves such an update out and lowers its scale, as it should, so none is seen here.
+    Logs ``<part>.grad_norm`` for the backbone and each stage being trained, prefixed with the direction in recurrent fine-tuning.
+    Non-finite gradients abort the run before the update; the loop adds iteration and phase to the message. In float16, the loss scaler
+    skips such updates and lowers its scale, so none arrive here.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Ask the optimizer to call before it updates."""
+        """Register a callback before the optimizer's update."""
         self.runner = runner
         self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.parts = parameters_by_part(self.model)
@@ -29,7 +29,7 @@ class HealthHook(Hook):
         self.handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._check)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the optimizer alone again."""
+        """Remove the callback."""
         self.handle.remove()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
@@ -54,14 +54,14 @@ class HealthHook(Hook):
         bad = [name for name, p in parameters.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
         ids = [sample.img_id for sample in self.batch['data_samples']] if self.batch else []
         return (
-            f'the gradient of {part} is not finite in images {ids} or those of the other ranks ({len(bad)} parameters, first '
-            f'{bad[0] if bad else "none alone"}). Nothing has been updated, the last checkpoint is unharmed; lower the learning rate, '
-            'clip gradients, or look at these images.'
+            f'the gradient of {part} is not finite for images {ids} or images of other ranks ({len(bad)} parameters, the first is '
+            f'{bad[0] if bad else "none alone"}). No weight was updated, and the last checkpoint is intact; lower the learning rate, '
+            'clip gradients, or inspect these images.'
         )
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
-    """Parameters of the backbone and of each stage, by name; a shared one counts for the first stage that has it."""
+    """Parameters of the backbone and of each stage, by name; a shared one is assigned to the first stage that has it."""
     parts: dict[str, dict[str, nn.Parameter]] = {'backbone': {}, **{name: {} for name in model.stages}}
     for name, parameter in model.named_parameters():
         parts[name.split('.')[1] if name.startswith('stages.') else 'backbone'][name] = parameter

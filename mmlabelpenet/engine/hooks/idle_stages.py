@@ -14,11 +14,8 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class IdleStagesHook(Hook):
-    """Keep only the stage that trains or labels on the GPU, with its optimizer state.
-
-    In recurrent fine-tuning and in validation all are there.
-
-    For one GPU: the gradient buckets of several ranks want all parameters on one device.
+    """Keep only the stage that trains or labels on the GPU, with its optimizer state. In recurrent fine-tuning and in validation, all
+    stages are on the GPU. For one GPU only: with several ranks, gradient buckets need all parameters on one device.
     """
 
     def __init__(self) -> None:
@@ -27,33 +24,30 @@ class IdleStagesHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Raise a ValueError on several ranks."""
         if is_model_wrapper(runner.model):
-            raise ValueError('IdleStagesHook is for one GPU. Take it out of custom_hooks to train on several.')
+            raise ValueError('IdleStagesHook supports only one GPU. Remove it from custom_hooks to train on several.')
 
     def before_label_pass(self, runner: Runner, stage: str) -> None:
-        """The stage that labels is needed."""
+        """Move the stage that labels to the GPU."""
         place(runner.model, [stage], get_device(), runner.optim_wrapper.optimizer)
 
     def before_phase(self, runner: Runner, phase) -> None:
-        """The stage that trains is needed, or all."""
+        """Move the stage that trains, or all, to the GPU."""
         self.needed = [phase.name] if phase.name in runner.model.stages else list(runner.model.stages)
         place(runner.model, self.needed, get_device(), runner.optim_wrapper.optimizer)
 
     def before_val(self, runner: Runner) -> None:
-        """Validation detects with the stages before, too."""
+        """Validation also needs the earlier stages."""
         place(runner.model, list(runner.model.stages), get_device(), runner.optim_wrapper.optimizer)
 
     def after_val(self, runner: Runner) -> None:
-        """Training goes on as before."""
+        """Restore the state of training."""
         place(runner.model, self.needed, get_device(), runner.optim_wrapper.optimizer)
 
 
 def place(model: nn.Module, needed: Collection[str], device: str | torch.device, optimizer: torch.optim.Optimizer) -> None:
-    """Move needed stages to ``device`` and the others to the CPU, each with what the optimizer remembers of it.
-
-    Parameters stay the same objects.
-    """
+    """Move needed stages to ``device`` and the others to the CPU, each with its optimizer state. Parameters remain the same objects."""
     idle = [stage for name, stage in model.stages.items() if name not in needed]
-    for stage in [*idle, *(model.stages[name] for name in needed)]:  # the needed ones last: stages may share a tail
+    for stage in [*idle, *(model.stages[name] for name in needed)]:  # needed stages last, because stages may share a tail
         target = torch.device('cpu') if any(stage is other for other in idle) else torch.device(device)
         parameters = list(stage.parameters())
         stage.to(target)

@@ -1,4 +1,4 @@
-"""Labels that wait to be reused belong to the state of a training."""
+"""Save labels for reuse in checkpoints."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ KEY = 'reused_labels'
 
 @HOOKS.register_module()
 class ReusedLabelsHook(Hook):
-    """With ``model.refresh_interval`` above 1, checkpoints hold the labels that each rank would reuse, and resuming reads them back."""
+    """With ``model.refresh_interval`` above 1, checkpoints contain the labels that each rank will reuse, and resuming restores them."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add the labels of all ranks; called on every rank."""
@@ -24,16 +24,16 @@ class ReusedLabelsHook(Hook):
             checkpoint[KEY] = all_gather_object(cache.state_dict())
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Take this rank's labels back where a run is resumed."""
+        """Restore this rank's labels when a run is resumed."""
         cache, ranks = label_cache(runner), checkpoint.get(KEY)
         if not runner._resume or cache.refresh_interval == 1 or ranks is None:
             return
         if len(ranks) != get_world_size():
-            warn(f'Labels that were to be reused are of {len(ranks)} ranks, and now there are {get_world_size()}: they are regenerated.')
+            warn(f'Labels for reuse were saved by {len(ranks)} ranks, but now there are {get_world_size()}: they are regenerated.')
             return
         cache.load_state_dict(ranks[get_rank()], next(runner.model.parameters()).device)
 
 
 def label_cache(runner: Runner) -> LabelCache:
-    """That of the runner's network."""
+    """The label cache of the runner's network."""
     return (runner.model.module if is_model_wrapper(runner.model) else runner.model).label_cache

@@ -1,4 +1,4 @@
-"""What validation scores while the cascade trains."""
+"""Validate only trained stages while the cascade trains."""
 
 from collections.abc import Collection, Mapping
 from math import inf
@@ -13,50 +13,49 @@ from mmlabelpenet.registry import HOOKS
 
 
 class ValidatedStagesHook(Hook):
-    """Has the stages predicted that have trained so far; the loop registers it."""
+    """Restricts validation to the stages trained so far; the loop registers it."""
 
     def before_phase(self, runner: Runner, phase: Any) -> None:
-        """Note which stages these are."""
+        """Record these stages."""
         names = stages_of(runner)
         self.stages = names[: names.index(phase.name) + 1] if phase.name in names else names
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Ask the model for them."""
+        """Make the model predict with them."""
         data_batch['stages'] = self.stages
 
 
 @HOOKS.register_module()
 class EarlyStoppingHook(MMEngineEarlyStoppingHook):
-    """mmengine's; each phase is stopped by itself, and a stage that has not trained yet stops none.
+    """mmengine's early stopping, applied to each phase separately; metrics of stages that have not trained yet are ignored.
 
     Args:
-        monitor: such as ``'detection/bbox_mAP_50_area'``.
-        **kwargs: of mmengine's ``EarlyStoppingHook``.
+        monitor: metric, such as ``'detection/bbox_mAP_50_area'``.
+        **kwargs: as for mmengine's ``EarlyStoppingHook``.
     """
 
     def __init__(self, monitor: str, **kwargs) -> None:
         super().__init__(monitor, **kwargs)
 
     def before_phase(self, runner: Runner, phase: Any) -> None:
-        """Reset the waiting."""
+        """Reset the patience counter."""
         self.wait_count, self.best_score = 0, -inf if self.rule == 'greater' else inf
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Stop the phase where it no longer improves."""
+        """Stop the phase if the metric no longer improves."""
         if is_measured(self.monitor, metrics or {}, stages_of(runner)):
             super().after_val_epoch(runner, metrics)
 
 
 def stages_of(runner: Runner) -> tuple[str, ...]:
-    """Names of the model's stages; empty for a model of mmdet's."""
+    """Names of the model's stages; empty for an mmdet model."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return getattr(model, 'names', ())
 
 
 def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str]) -> bool:
-    """Whether a metric, ``<stage>/<name>``, is among those of a validation: False for a stage that has not trained yet.
-
-    An unknown metric raises a ValueError.
+    """Whether a metric, ``<stage>/<name>``, is in the validation results: False for a stage that has not trained yet. An unknown metric
+    raises a ValueError.
 
     >>> is_measured('detection/mIoU', {'classification/mIoU': 1.0}, ['classification', 'detection'])
     False
@@ -66,4 +65,4 @@ def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str])
     stage, _, name = key.rpartition('/')
     if stage in stages and not any(other.startswith(f'{stage}/') for other in metrics):
         return False
-    raise ValueError(f'{key!r} is not a metric of the validation. Name one as <stage>/<metric>; there are {", ".join(sorted(metrics))}.')
+    raise ValueError(f'{key!r} is not a validation metric. Use <stage>/<metric>; available are {", ".join(sorted(metrics))}.')

@@ -25,7 +25,7 @@ def test_a_bad_gradient_stops_before_the_update_and_names_iteration_phase_stage_
     hook = dict(type='BadGradient')
     kept = []
     HOOKS.get('BadGradient').after_train_iter = lambda self, runner, *args, **kwargs: kept.append(toy.weights(runner.model))
-    message = r"Iteration 4 of phase detection: the gradient of detection is not finite in images \['train_\d+', 'train_\d+'\].*stages.det"
+    message = r"Iteration 4 of phase detection: the gradient of detection is not finite for images \['train_\d+', 'train_\d+'\].*stages.det"
     with pytest.raises(FloatingPointError, match=message):
         train(toy_root, tmp_path, phases=[('classification', 3), ('detection', 3)], hooks=[hook])
     assert len(kept) == 4 and (tmp_path / 'last_checkpoint').read_text().endswith('iter_4.pth')
@@ -34,7 +34,7 @@ def test_a_bad_gradient_stops_before_the_update_and_names_iteration_phase_stage_
 def test_the_message_counts_what_is_not_finite_alone():
     hook, parameters = HealthHook(), {name: torch.nn.Parameter(torch.zeros(2)) for name in 'abcd'}
     hook.batch, parameters['a'].grad = None, torch.ones(2)
-    assert r'images [] or those of the other ranks (0 parameters, first none alone)' in hook._message('x', parameters)
+    assert r'images [] or images of other ranks (0 parameters, the first is none alone)' in hook._message('x', parameters)
     parameters['c'].grad, parameters['d'].grad = torch.tensor([0.0, float('nan')]), torch.full((2,), float('inf'))
     assert '(2 parameters, first c)' in hook._message('x', parameters)
 

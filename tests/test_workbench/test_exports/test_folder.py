@@ -135,5 +135,5 @@ def test_two_writers_of_one_folder_are_told_apart(tmp_path):
 def test_a_receipt_cannot_lead_out_of_the_folder(tmp_path, line):
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / RECEIPT).write_text(line + '\n')
-    with pytest.raises(ValueError, match='malformed|is not the name of a file below'):
+    with pytest.raises(ValueError, match='malformed|is not a valid file name inside'):
         replace_files(tmp_path / 'out', writer(a='1'))

@@ -68,7 +68,7 @@ def test_two_entries_of_one_id_are_refused(tmp_path, entry):
         images=[dict(id=7, file_name=name, height=20, width=30) for name in ('a.jpg', 'b.jpg')],
         categories=[dict(id=3, name=name) for name in ('cat', 'dog')],
     )
-    with pytest.raises(ValueError, match=f'two entries of one id among its {entry}'):
+    with pytest.raises(ValueError, match=f'duplicate ids among its {entry}'):
         read_coco(write(tmp_path, note(), **{entry: both[entry]}))
 
 

@@ -90,7 +90,7 @@ def test_what_does_not_fit_can_be_left_out(folder):
         (
             'two\nlines.jpg',
             lambda path: path.write_bytes((path.parent / 'p00.jpg').read_bytes()),
-            'is not UTF-8, or has a control character',
+            'is not UTF-8 or contains a control character',
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_folder_in_use_is_left_alone(folder):
 def test_an_empty_folder_is_one_clear_error(tmp_path):
     (tmp_path / 'photos').mkdir()
     (tmp_path / 'tags.csv').write_text('image,tags\na,b\n')
-    with pytest.raises(FileNotFoundError, match='holds no image'):
+    with pytest.raises(FileNotFoundError, match='contains no image'):
         make_own_data(tmp_path / 'set', tmp_path / 'photos', tmp_path / 'tags.csv')
 
 
@@ -205,7 +205,7 @@ def test_what_may_hinder_learning_is_told(labels, words):
 def test_one_class_alone_is_refused_and_nothing_is_written(folder):
     names = [path.name for path in (folder / 'photos').iterdir()]
     (folder / 'one.json').write_text(json.dumps({name: ['cat'] for name in names}))
-    with pytest.raises(ValueError, match="one class only, 'cat'.*Add images of other things"):
+    with pytest.raises(ValueError, match="only one class, 'cat'.*Add images of other classes"):
         make_own_data(folder / 'set', folder / 'photos', folder / 'one.json', skip=True)
     assert not (folder / 'set').exists()
 

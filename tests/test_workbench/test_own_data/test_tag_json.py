@@ -22,8 +22,8 @@ def test_json_of_both_forms_is_read(tmp_path, content):
 @pytest.mark.parametrize(
     ('change', 'said'),
     [
-        (dict(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), 'two entries of one id among its categories'),
-        (dict(images=[dict(id=1, file_name='a.jpg'), dict(id=1, file_name='b.jpg')]), 'two entries of one id among its images'),
+        (dict(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), 'duplicate ids among its categories'),
+        (dict(images=[dict(id=1, file_name='a.jpg'), dict(id=1, file_name='b.jpg')]), 'duplicate ids among its images'),
         (dict(annotations=[dict(image_id=7, category_id=1)]), r'annotations\[0\] of .* has the unknown image_id 7'),
         (dict(categories=[dict(id=1, name=None)]), r'\$\.categories\[0\]\.name'),
         (dict(images=[dict(id=1, file_name=5)]), r'\$\.images\[0\]\.file_name'),
