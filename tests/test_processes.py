@@ -133,6 +133,15 @@ def test_data_loaders_work_where_the_path_for_temporary_files_is_long(tmp_path):
     assert os.listdir(folder) == []
 
 
+@pytest.mark.parametrize(('length', 'stays'), [(60, True), (61, False)])
+def test_a_path_of_60_bytes_leaves_room_for_those_of_sockets(short, length, stays):
+    folder = short / ('a' * (length - 1 - len(str(short))))
+    folder.mkdir()
+    code = 'import os, tempfile\nfrom mmlabelpenet.processes import *\nkeep_temporary_files()\nprint(os.path.dirname(tempfile.tempdir))'
+    done = subprocess.run([sys.executable, '-c', code], env=os.environ | {'TMPDIR': str(folder)}, capture_output=True, text=True)
+    assert done.stdout.strip() == (str(folder) if stays else '/tmp'), done.stderr
+
+
 @pytest.mark.parametrize(('error', 'alive'), [(ProcessLookupError, False), (OverflowError, False), (PermissionError, True)])
 def test_a_process_of_somebody_else_is_alive_and_one_that_nobody_has_is_not(monkeypatch, error, alive):
     def kill(process, number):

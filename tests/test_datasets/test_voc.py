@@ -441,11 +441,19 @@ def test_real_annotations_give_the_same_tags_by_lists_and_xml():
 def test_a_label_map_names_the_values_of_class_masks(tmp_path):
     for folder in ('ImageSets', 'JPEGImages'):
         (tmp_path / folder).mkdir()
-    lines = ['# label:color_rgb:parts:actions', 'background:0,0,0::', 'dog:128,0,0::', 'cat:0,128,0::', 'ignored:224,224,192::']
+    lines = [
+        '# label:color_rgb:parts:actions',
+        '',
+        '# made by hand',
+        'background:0,0,0::',
+        'dog:128,0,0::',
+        'cat:0,128,0::',
+        'ignored:224,224,192::',
+    ]
     (tmp_path / 'labelmap.txt').write_text('\n'.join(lines))
     assert VOCDevkit(tmp_path, ('cat', 'dog')).mask_classes == ('dog', 'cat')
     assert VOCDevkit(tmp_path, ('cat', 'dog'), ('cat', 'dog')).mask_classes == ('cat', 'dog')
-    (tmp_path / 'labelmap.txt').write_text('\n'.join(lines[2:]))
+    (tmp_path / 'labelmap.txt').write_text('\n'.join(lines[4:]))
     assert VOCDevkit(tmp_path, ('cat', 'dog')).mask_classes == VOC_CLASSES
     (tmp_path / 'labelmap.txt').write_text('background\ncat')
     with pytest.raises(ValueError, match='labelmap.txt'):

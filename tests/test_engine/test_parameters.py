@@ -8,6 +8,8 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OPTIMIZERS, build_optim_wrapper
 from torch import nn
 
+from mmlabelpenet.engine.parameters import keep_settings
+
 
 class Lines(logging.Handler):
     def __init__(self):
@@ -60,3 +62,11 @@ def test_other_lines_that_are_said_meanwhile_stay_in_the_log(logged):
 
     build_optim_wrapper(nn.Linear(2, 3), dict(optimizer=dict(type='Talking', lr=0.1)))
     assert logged == ['a line of another part']
+
+
+def test_another_number_of_groups_is_another_optimizer():
+    first, second = (torch.optim.SGD([dict(params=[torch.zeros(1)]) for _ in range(count)], lr=0.1) for count in (1, 2))
+    keep_settings(second)
+    with pytest.raises(ValueError, match='written with another optimizer. It has 1 parameter groups with .*SGD of the config 2 with'):
+        second.load_state_dict(first.state_dict())
+    second.load_state_dict(second.state_dict())

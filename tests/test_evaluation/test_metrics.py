@@ -329,3 +329,11 @@ def test_groups_and_thresholds_of_the_config_decide_what_is_measured(tmp_path):
     assert {key.split('/')[1] for key in flat} == {
         'bbox_mAP_75_11point', 'bbox_mAP_75_area', 'segm_mAP_12.5_area', 'segm_mAP_12.5_11point', 'segm_mAP_12.5_coco101',
     }  # fmt: skip
+
+
+@pytest.mark.parametrize('meta', [None, {}, {'palette': [0]}])
+def test_a_metric_that_is_not_told_the_classes_says_so(tmp_path, meta):
+    metric = StageMetric(str(tmp_path), 'val')
+    metric.dataset_meta = meta
+    with pytest.raises(ValueError, match=r"needs dataset_meta\['classes'\]"):
+        assert metric.settings

@@ -303,8 +303,11 @@ def test_settings_that_cannot_be_are_refused():
         ObjectnessLoss(use_sigmoid=False)
 
 
-def test_a_box_head_with_convolutions_has_no_closed_form():
-    head = WeightedBBoxHead(num_shared_convs=1, num_shared_fcs=1, in_channels=4, num_classes=3, bbox_coder=dict(type='DeltaXYWHBBoxCoder'))
+@pytest.mark.parametrize(
+    'other', [dict(num_shared_convs=1, num_shared_fcs=1), dict(num_cls_convs=1), dict(num_shared_fcs=1, with_avg_pool=True)]
+)
+def test_a_box_head_with_other_layers_than_fully_connected_ones_has_no_closed_form(other):
+    head = WeightedBBoxHead(in_channels=4, num_classes=3, bbox_coder=dict(type='DeltaXYWHBBoxCoder'), **other)
     with pytest.raises(ValueError, match='fully connected'):
         head.linear_layers()
 

@@ -181,3 +181,12 @@ def test_masks_change_size_to_the_nearest_pixel():
     np.testing.assert_array_equal(resize_masks(mask, (4, 4))[0], np.kron(mask[0], np.ones((2, 2))) > 0)
     assert resize_masks(mask, (2, 2)) is mask
     assert resize_masks(mask[:0], (5, 6)).shape == (0, 5, 6)
+
+
+@pytest.mark.parametrize('with_masks', [True, False])
+def test_stages_are_explained_where_masks_or_explanations_are_asked_for(toy_net, with_masks):
+    inference = toy_net.inference
+    inference.stages, inference.with_masks = ['segmentation'], with_masks
+    assert inference.explained() == (['segmentation'] if with_masks else ())
+    assert inference.explained(with_masks=False) == () and inference.explained(with_masks=True, rescale=False) == ['segmentation']
+    assert inference.explained(stages=['detection'], with_masks=False, explain=True) == ['detection']
