@@ -124,7 +124,7 @@ def test_many_configs_are_trained_one_after_the_other_and_a_table_tells_how_each
     assert launch.main(['train', 'A.py', 'C.py', '2']) == 1
     assert names(started) == ['C.py'] and table(capsys.readouterr().out)['A.py'] == ('skipped', 'done before')
     assert launch.main(['train', 'A.py', 'A.py', '2']) == 0
-    assert capsys.readouterr().err == 'A.py is given twice and used once.\n'
+    assert capsys.readouterr().err == 'A.py is given twice; the duplicate is ignored.\n'
 
 
 def test_many_configs_have_folders_of_their_own_in_a_work_dir(started):
@@ -166,13 +166,13 @@ def test_a_dry_run_of_many_prints_what_would_be_submitted(configs, capsys):
         (['train', '4'], 'The config is missing'),
         (['train', 'A.py', '0'], 'At least one GPU is needed, got 0'),
         (['train', '--amp', 'A.py', '2'], '--amp precedes the number of GPUs; options must follow it'),
-        (['train', 'configs', '2'], "'configs' is not a config, which is a .py file"),
+        (['train', 'configs', '2'], "'configs' is not a config (a .py file)"),
         (['train', 'none.py', '2'], 'Config none.py does not exist'),
         (['train', 'A.py', '2', '--cfg-options', 'modle.a=1'], "modle: no code reads this key. Did you mean 'model'"),
         (['train', 'A.py', 'C.py', '2', '--resume', 'iter_1.pth'], 'Several configs cannot resume from one checkpoint'),
         (['test', 'A.py', 'none.pth', '2'], 'Checkpoint none.pth does not exist'),
         (['test', 'none.pth', 'A.py', '2'], "'none.pth' is not a config"),
-        (['test', 'A.py', 'a.pth', 'b.pth', '2'], "'b.pth' is neither a config nor the checkpoint of the config before it"),
+        (['test', 'A.py', 'a.pth', 'b.pth', '2'], "'b.pth' is neither a config nor the checkpoint of the preceding config"),
         (
             ['test', 'A.py', 'C.py', '2', '--out', '/tmp/all.json'],
             'With several configs, --out is the name of a file',

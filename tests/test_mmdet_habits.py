@@ -190,7 +190,7 @@ def test_metrics_that_read_the_ground_truth_of_samples_are_refused_with_what_mea
 def test_a_runner_too_says_what_measures_where_samples_have_no_ground_truth(model, toy_root, tmp_path, kind):
     config = Config.fromfile(model[0])
     config.work_dir, config.load_from, config.test_evaluator = str(tmp_path), str(model[1]), dict(type=kind)
-    with pytest.raises(ValueError, match=f'{kind} reads the ground truth .* StageMetric measures'):
+    with pytest.raises(ValueError, match=f'{kind} reads ground truth .* StageMetric computes'):
         toy.build_runner(config).test()
 
 
@@ -657,7 +657,7 @@ def test_a_retrained_model_without_its_labels_names_the_command_that_exports_the
 def test_validation_refuses_metrics_that_read_the_ground_truth_of_samples(toy_root, tmp_path, kind):
     config = validated(training(toy_root, tmp_path), toy_root)
     config.val_evaluator = dict(type=kind)
-    with pytest.raises(ValueError, match=f'val_evaluator: {kind.rpartition(".")[2]} reads the ground truth'):
+    with pytest.raises(ValueError, match=f'val_evaluator: {kind.rpartition(".")[2]} reads ground truth'):
         check_training(config)
 
 

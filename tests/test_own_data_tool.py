@@ -96,7 +96,7 @@ def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, mo
     tool.main(['init', data, '--images', str(folder / 'photos'), '--tags', str(folder / 'tags.csv'), '--test-share', '0.2'])
     printed = capsys.readouterr().out
     assert 'images' in printed and 'Next: python tools/own_data.py proposals' in printed
-    with pytest.raises(FileNotFoundError, match='Give first'):
+    with pytest.raises(FileNotFoundError, match='First run'):
         tool.main(['train', data])
     tool.main(['proposals', data, '--workers', '1'])
     tool.main(['train', data, '--write-only'])
@@ -116,7 +116,7 @@ def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, mo
     assert 'browse_pseudo_labels.py' in capsys.readouterr().out
     check(folder, formats)
     tool.main(['import', data, str(folder / 'set/export/labelme')])
-    assert 'of them are as they were exported' in capsys.readouterr().out
+    assert 'of them are unchanged since the export' in capsys.readouterr().out
     store = str(folder / 'set/corrected.json')
     shorten(config, dict(segmentation=dict(iters=1, pseudo_labels=store)), work_dir=str(folder / 'corrected'))
     tool.main(['train', data])

@@ -101,7 +101,7 @@ CASES = {
     'categories': (lambda f: coco(f, categories=2 * [dict(id=3, name='3')]), ValueError, 'duplicate ids among its categories'),
     'weights': (lost_weights, ValueError, '1 of 2 pseudo instances are left after a transform that does not update their weights'),
     'prediction': (lambda f: read_prediction(dict(bboxes=[], labels=[])), ValueError, r"bboxes, scores and labels, \['scores'\] are miss"),
-    'groups': (lambda f: Settings(1, ('bbox', 'box')), ValueError, r"Groups of metrics are .*, got \['box'\]"),
+    'groups': (lambda f: Settings(1, ('bbox', 'box')), ValueError, r"The metric groups are .*, got \['box'\]"),
     'decimals': (decimal_image, ValueError, 'floating-point values, but 8 or 16 bits were expected'),
     'compressed': (lambda f: array(f, 'compressed'), ValueError, 'a is compressed'),
     'version': (lambda f: array(f, 'version'), ValueError, r'its arrays have the version \(2, 0\)'),

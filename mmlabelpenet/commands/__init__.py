@@ -1,1 +1,1 @@
-"""The commands that people use, each with a ``main``: ``mmlabelpenet NAME`` and the scripts of ``tools`` run the same functions."""
+"""User commands, each with a ``main`` function that both ``mmlabelpenet NAME`` and the scripts in ``tools`` call."""

@@ -1,7 +1,8 @@
-"""Make a page to look through pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
+"""Write an HTML page to browse pseudo labels: python tools/analysis_tools/browse_pseudo_labels.py work_dirs/quickstart/pseudo_labels.
 
 STORE is a label store or a folder of stores. In a work dir, images, tags and annotations are found through its config.
-The page is a single file. Sort it by lowest weight, disagreement of the stages or worst IoU; filter it by class, stage and weight.
+The page is a single file. It can be sorted by lowest weight, disagreement of the stages or worst IoU, and filtered by class, stage and
+weight.
 """
 
 import argparse
@@ -10,20 +11,20 @@ from pathlib import Path
 from mmlabelpenet.options import whole
 from mmlabelpenet.terminal import new_parser, say
 
-NAMES = ('browse', 'python tools/analysis_tools/browse_pseudo_labels.py')  # as a command of mmlabelpenet, and by its script
+NAMES = ('browse', 'python tools/analysis_tools/browse_pseudo_labels.py')  # as a command of mmlabelpenet, and as a script
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('store', type=Path, help='<stage>.json, labels.json, or <work dir>/pseudo_labels')
-    parser.add_argument('--images', type=Path, help='folder of the images (default: that of the work dir)')
+    parser.add_argument('--images', type=Path, help='folder of the images (default: from the work dir)')
     parser.add_argument(
         '--devkit',
         type=Path,
-        help='annotated data set to show IoU with, such as data/coco (default: that of the work dir)',
+        help='annotated data set to compute IoU with, such as data/coco (default: from the work dir)',
     )
-    parser.add_argument('--out', type=Path, help='page to write (default: browse.html beside the store)')
+    parser.add_argument('--out', type=Path, help='page to write (default: browse.html next to the store)')
     parser.add_argument('--width', type=whole(16), default=256, help='width of the images in the page (default: 256)')
     return parser.parse_args(argv)
 
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = args.store if args.store.is_dir() else args.store.parent
     config = last_config(folder.resolve().parent)
     if args.images is None and args.devkit is None and config is None:
-        raise ValueError('The store is not in a work dir: give the folder of its images with --images.')
+        raise ValueError('The store is not in a work dir: pass the folder of its images with --images.')
     classes = next(iter(stores.values())).classes
     devkit = open_devkit(args.devkit, classes) if args.devkit else config_devkit(config) if config else None
     dataset = inner_datasets(config.train_dataloader.dataset)[0] if config else None

@@ -1,4 +1,4 @@
-"""The command ``mmlabelpenet``: one page of help, and every other command by its name.
+"""The command ``mmlabelpenet``, which shows help and runs all other commands by name.
 
 first steps:
   mmlabelpenet predict photos
@@ -13,15 +13,15 @@ import sys
 from mmlabelpenet import __version__
 from mmlabelpenet.terminal import AGAIN, run, say
 
-COMMANDS = {  # name: (module with a main, what it does)
-    'predict': ('mmlabelpenet.predict', 'boxes and masks of images from a trained network'),
-    'own-data': ('mmlabelpenet.commands.own_data', 'from your own images and tags to masks: init, proposals, train, export'),
-    'quickstart': ('mmlabelpenet.workbench.quickstart.__main__', 'train and test the whole method on a small rendered data set'),
-    'proposals': ('mmlabelpenet.commands.selective_search', 'make the proposals of an image list'),
+COMMANDS = {  # name: (module with a main, description)
+    'predict': ('mmlabelpenet.predict', 'predict boxes and masks with a trained network'),
+    'own-data': ('mmlabelpenet.commands.own_data', 'train on your own images and tags: init, proposals, train, export'),
+    'quickstart': ('mmlabelpenet.workbench.quickstart.__main__', 'train and test all stages on a small rendered data set'),
+    'proposals': ('mmlabelpenet.commands.selective_search', 'compute the proposals of an image list'),
     'train': ('mmlabelpenet.commands.train', 'train a config'),
     'test': ('mmlabelpenet.commands.test', 'measure a checkpoint'),
     'report': ('mmlabelpenet.commands.report', 'write report.html of a finished training'),
-    'browse': ('mmlabelpenet.commands.browse', 'write a page to look through pseudo labels'),
+    'browse': ('mmlabelpenet.commands.browse', 'write an HTML page to browse pseudo labels'),
     'export': ('mmlabelpenet.commands.export', 'write pseudo labels as COCO, YOLO, VOC or LabelMe files'),
 }
 HELP = f"""usage: mmlabelpenet COMMAND ...
@@ -37,14 +37,14 @@ mmlabelpenet COMMAND --help lists the options of a command."""
 
 
 def main() -> None:
-    """Run the command that ``sys.argv`` names; the rest of the line belongs to it."""
+    """Run the command named in ``sys.argv`` with the remaining arguments."""
     name, *words = sys.argv[1:] or ['--help']
     if name in ('-h', '--help'):
         say(HELP)
     elif name in ('-V', '--version'):
         say(f'mmlabelpenet {__version__}')
     elif name not in COMMANDS:
-        sys.exit(f'Error: {name!r} is not a command. Choose one of {", ".join(COMMANDS)}, or give --help.')
+        sys.exit(f'Error: {name!r} is not a command. Choose one of {", ".join(COMMANDS)}, or use --help.')
     else:
-        sys.argv = [f'mmlabelpenet {name}', *words]  # argparse shows it as the name of the program
+        sys.argv = [f'mmlabelpenet {name}', *words]  # argparse shows it as the program name
         run(importlib.import_module(COMMANDS[name][0]).main, AGAIN if name in ('own-data', 'quickstart', 'proposals') else 'Interrupted.')

@@ -1,12 +1,12 @@
-"""Train or test one config or many on several GPUs; bash tools/dist_train.sh, dist_test.sh and slurm_train.sh call this.
+"""Train or test one or more configs on several GPUs; called by bash tools/dist_train.sh, dist_test.sh and slurm_train.sh.
 
     python tools/launch.py train CONFIG... GPUS [arguments of tools/train.py]
     python tools/launch.py test CONFIG [CHECKPOINT]... GPUS [arguments of tools/test.py]
     python tools/launch.py slurm PARTITION CONFIG... GPUS [arguments of tools/train.py]
 
-A single config is started at once. Several configs are checked before the first one starts, and those that lack something are left out. The
-others run one after another, under Slurm all at once; finished ones are skipped, interrupted ones are resumed, and a failure does not stop
-the others. A table shows how each ended. The exit code is 1 if any failed or was left out.
+A single config is started immediately. Several configs are checked before the first one starts, and those with missing files are skipped.
+The others run one after another, or all at once under Slurm; finished ones are skipped, interrupted ones are resumed, and a failure does
+not stop the others. A table shows the status of each. The exit code is 1 if any failed or was skipped because of missing files.
 
 More options: --dry-run prints what would be started, --no-check skips the check of data and weights. With several configs, --work-dir DIR
 is the parent of their work dirs; a config without a checkpoint after it is tested with the last one of its run, and --out (metrics.json)
@@ -35,7 +35,7 @@ USAGE = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start what the command line says; 1 if something failed or was left out, 2 without arguments."""
+    """Run the command line; returns 1 if a config failed or could not be started, 2 without arguments."""
     kind, *words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ('-h', '--help'):
         (sys.stdout if words else sys.stderr).write(f'{__doc__}\n' if words else f'Usage: {USAGE[kind]}\n')
@@ -67,10 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def split_words(words: Sequence[str], usage: str) -> tuple[list[str], int, list[str]]:
-    """What precedes the number of GPUs, the number, and what follows it.
+    """Split the arguments into those before the number of GPUs, the number, and those after it.
 
     Raises:
-        ValueError: there is no number, no config before it, or an option.
+        ValueError: there is no number, no config before it, or an option before it.
 
     >>> split_words(['a.py', 'b.py', '4', '--amp'], 'usage')
     (['a.py', 'b.py'], 4, ['--amp'])
@@ -84,12 +84,12 @@ def split_words(words: Sequence[str], usage: str) -> tuple[list[str], int, list[
     if int(words[position]) < 1:
         raise ValueError(f'At least one GPU is needed, got {words[position]}. Usage: {usage}')
     if not before[0].endswith('.py'):
-        raise ValueError(f'{before[0]!r} is not a config, which is a .py file. Usage: {usage}')
+        raise ValueError(f'{before[0]!r} is not a config (a .py file). Usage: {usage}')
     return before, int(words[position]), [*words[position + 1 :]]
 
 
 def take_options(words: Sequence[str], flags: Sequence[str] = (), values: Sequence[str] = ()) -> tuple[argparse.Namespace, list[str]]:
-    """Take some options out of others: ``flags``, and those with ``values``.
+    """Extract some options from a list: ``flags``, and options with ``values``.
 
     >>> take_options(['--a', '--out', 'x', '--b'], ['--b'], ['--out'])
     (Namespace(b=True, out='x'), ['--a'])
@@ -103,7 +103,9 @@ def take_options(words: Sequence[str], flags: Sequence[str] = (), values: Sequen
 
 
 def check_machine(gpus: int, partition: str | None) -> None:
-    """Slurm is there if it is asked for; and a machine with GPUs has one for each process. Without any, processes run on the CPU."""
+    """Check that Slurm is installed if it is requested, and that a machine with GPUs has one per process. Without GPUs, processes run on
+    the CPU.
+    """
     if partition is not None:
         if shutil.which('srun') is None:
             raise FileNotFoundError('Slurm is not installed: the command srun was not found.')
@@ -115,7 +117,7 @@ def check_machine(gpus: int, partition: str | None) -> None:
 
 
 def check_single(tool: str, inputs: Sequence[str], options: Sequence[str], look: bool) -> None:
-    """Check a single config here, so that an error is printed once and not by each process."""
+    """Check a single config here, so that an error is printed once instead of by each process."""
     from mmlabelpenet.workbench.experiments.jobs import EvaluationJob, TrainingJob
 
     if tool == 'test.py':
@@ -136,24 +138,24 @@ def make_trainings(paths: Sequence[str], options: Sequence[str]) -> list:
     args = train.parse_args([paths[0], *rest])
     if args.work_dir or args.resume not in (None, 'auto'):
         raise ValueError(
-            'Several configs cannot resume from one checkpoint; --work-dir, written in full, is the parent of their work dirs.'
+            'Several configs cannot resume from one checkpoint; use --work-dir (not abbreviated) for the parent of their work dirs.'
         )
     words = tuple(word for word in rest if word not in ('--resume', '--resume=auto'))  # all are resumed
     return [TrainingJob(path, words, args.cfg_options, folder(own.work_dir, path)) for path in once(paths)]
 
 
 def make_tests(words: Sequence[str], options: Sequence[str]) -> list:
-    """A job for each config, with the checkpoint that follows it or the last one of its run."""
+    """A job for each config, with the checkpoint given after it or the last one of its run."""
     from mmlabelpenet.workbench.experiments.jobs import EvaluationJob
 
     own, rest = take_options(options, values=['--work-dir', '--out', '--dump'])
     args = test.parse_args([words[0], 'iter_<n>.pth', *rest])
     for option, name in (('--out', own.out), ('--dump', own.dump)):
         if name and Path(name).is_absolute():
-            raise ValueError(f'With several configs, {option} is the name of a file in the work dir of each, got {name!r}.')
+            raise ValueError(f'With several configs, {option} must be a file name, used in the work dir of each config, got {name!r}.')
     given = {Path(word): Path(after) for word, after in zip(words, words[1:]) if word.endswith('.py') and not after.endswith('.py')}
     if strangers := [word for word in words if not word.endswith('.py') and Path(word) not in given.values()]:
-        raise ValueError(f'{strangers[0]!r} is neither a config nor the checkpoint of the config before it.')
+        raise ValueError(f'{strangers[0]!r} is neither a config nor the checkpoint of the preceding config.')
     same = dict(stage=args.stage, corloc=args.corloc, tta=args.tta, out=own.out or 'metrics.json', dump=own.dump)
     return [
         EvaluationJob(path, tuple(rest), args.cfg_options, folder(own.work_dir, path), given.get(path), **same)
@@ -162,25 +164,25 @@ def make_tests(words: Sequence[str], options: Sequence[str]) -> list:
 
 
 def folder(parent: str | None, path: Path) -> Path | None:
-    """The folder of one of many runs."""
+    """The work dir of one of several runs."""
     return Path(parent, path.stem) if parent else None
 
 
 def once(paths: Sequence[str]) -> list[Path]:
-    """Each config once, with a line for one that appears twice."""
+    """Each config once, with a message for duplicates."""
     for path in dict.fromkeys(path for path in paths if paths.count(path) > 1):
-        sys.stderr.write(f'{path} is given twice and used once.\n')
+        sys.stderr.write(f'{path} is given twice; the duplicate is ignored.\n')
     return list(dict.fromkeys(map(Path, paths)))
 
 
 def carry_out(jobs: list, launch, check: bool) -> int:
-    """Do all jobs, say how each ends, and show the table."""
+    """Run all jobs, report their results, and show the table."""
     from mmlabelpenet.workbench.experiments.batch import carry_out_all, outcome_table
 
     def note(text: str) -> None:
         say(f'[{datetime.now():%Y-%m-%d %H:%M:%S}] {text}')
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also terminates started processes
     outcomes = []
     for outcome in carry_out_all(jobs, launch, check, begin=lambda job: note(f'{job}: started, output in {job.log}')):
         note(outcome.after(outcomes))
@@ -189,5 +191,5 @@ def carry_out(jobs: list, launch, check: bool) -> int:
     say(f'\n{outcome_table(outcomes)}')
     lacking = [outcome for outcome in outcomes if outcome.status in ('failed', 'left out')]
     if lacking:
-        say(f'\nNot done: {len(lacking)} of {len(jobs)}. Run the same command again for the missing ones.')
+        say(f'\nNot finished: {len(lacking)} of {len(jobs)}. Run the same command again to complete them.')
     return 1 if lacking else 0

@@ -1,12 +1,12 @@
-"""From your own images and tags to boxes and masks, one command a step:
+"""From your own images and tags to boxes and masks, with one command per step:
 
-    python tools/own_data.py init DIR --images IMAGES --tags tags.csv       check everything, make a data set in DIR
-    python tools/own_data.py proposals DIR                                  class-free boxes, by selective search
-    python tools/own_data.py train DIR                                      write DIR/config.py, then train with it
-    python tools/own_data.py export DIR --format yolo                       label all images, for other programs
-    python tools/own_data.py import DIR LABELS                              take corrected labels back, to train with and to score by
+    python tools/own_data.py init DIR --images IMAGES --tags tags.csv       check everything, create a data set in DIR
+    python tools/own_data.py proposals DIR                                  compute class-agnostic boxes by selective search
+    python tools/own_data.py train DIR                                      write DIR/config.py and train with it
+    python tools/own_data.py export DIR --format yolo                       label all images and export the labels
+    python tools/own_data.py import DIR LABELS                              import corrected labels, to train or to evaluate
 
-Each step can be interrupted and given again.
+Each step can be interrupted and run again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from mmlabelpenet.options import ConfigOptions, decimal, seed, whole
 from mmlabelpenet.terminal import command, new_parser, say
 
-NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and by its script
+NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and as a script
 FORMATS = ('coco', 'yolo', 'voc', 'labelme')
 SEARCH_SIDE = 500
 
@@ -27,42 +27,53 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     steps = parser.add_subparsers(dest='step', required=True)
-    init = steps.add_parser('init', help='check images and tags, make a data set')
+    init = steps.add_parser('init', help='check images and tags, create a data set')
     init.add_argument('dir', type=Path, help='the new folder')
     init.add_argument('--images', required=True, type=Path, help='folder of images, with or without subfolders')
     init.add_argument(
         '--tags',
         required=True,
-        help='a table (.csv, .xlsx), JSON, an export of Label Studio or CVAT, a folder of annotations (only names are read), '
+        help='a table (.csv, .xlsx), JSON, a Label Studio or CVAT export, a folder of annotations (only names are read), '
         'or folder-per-class',
     )
-    init.add_argument('--test-share', type=decimal(0, 1), default=0.1, help='of the images, set aside class by class (default: 0.1)')
-    init.add_argument('--max-side', type=whole(0), default=1600, help='store longer images reduced to this, 0 for none (default: 1600)')
-    init.add_argument('--seed', type=seed, default=0, help='of the division (default: 0)')
-    init.add_argument('--skip', action='store_true', help='leave out images and entries that do not fit together')
+    init.add_argument(
+        '--test-share', type=decimal(0, 1), default=0.1, help='fraction of the images used for testing, per class (default: 0.1)'
+    )
+    init.add_argument(
+        '--max-side', type=whole(0), default=1600, help='downscale larger images to this longer side, 0 for none (default: 1600)'
+    )
+    init.add_argument('--seed', type=seed, default=0, help='random seed of the test split (default: 0)')
+    init.add_argument('--skip', action='store_true', help='skip unreadable images, and images and entries that do not match')
     proposals = steps.add_parser('proposals', help='make proposals')
     proposals.add_argument('dir', type=Path)
-    proposals.add_argument('--workers', type=whole(1), default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
+    proposals.add_argument(
+        '--workers', type=whole(1), default=len(os.sched_getaffinity(0)), help='number of processes (default: one per core)'
+    )
     train = steps.add_parser('train', help='write a config if there is none, and train')
     train.add_argument('dir', type=Path)
-    train.add_argument('--write-only', action='store_true', help='write the config, to edit it first')
+    train.add_argument('--write-only', action='store_true', help='only write the config, so that you can edit it first')
     train.add_argument('--cfg-options', action=ConfigOptions)
     export = steps.add_parser('export', help='label all images')
     export.add_argument('dir', type=Path)
     export.add_argument('--format', choices=FORMATS, required=True)
-    export.add_argument('--stage', help='of the network, which labels (default: the last)')
-    export.add_argument('--min-score', type=decimal(0, 1), default=0.8, help="a tag's best instance is taken below it too (default: 0.8)")
-    export.add_argument('--val-share', type=decimal(0, 1), default=0.1, help='share of the images for validation (default: 0.1)')
+    export.add_argument('--stage', help='stage that labels the images (default: the last)')
+    export.add_argument(
+        '--min-score',
+        type=decimal(0, 1),
+        default=0.8,
+        help='minimum score of an instance; the best one of each tag is always kept (default: 0.8)',
+    )
+    export.add_argument('--val-share', type=decimal(0, 1), default=0.1, help='fraction of the images used for validation (default: 0.1)')
     export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
-    back = steps.add_parser('import', help='take labels back that were corrected or drawn by hand')
+    back = steps.add_parser('import', help='import labels that were corrected or drawn by hand')
     back.add_argument('dir', type=Path)
     back.add_argument('labels', type=Path, help='folder of LabelMe files, a COCO, VOC or YOLO folder, or a COCO file')
-    back.add_argument('--format', choices=FORMATS, help='of the labels (default: found out)')
+    back.add_argument('--format', choices=FORMATS, help='format of the labels (default: detected)')
     return parser.parse_args(argv)
 
 
 def quote(path: Path) -> str:
-    """A path as a word of a command.
+    """A path, quoted for a command.
 
     >>> quote(Path('my photos'))
     "'my photos'"
@@ -71,7 +82,7 @@ def quote(path: Path) -> str:
 
 
 def init(args: argparse.Namespace) -> None:
-    """Make the data set and say what is in it."""
+    """Create the data set and summarise its content."""
     from mmlabelpenet.workbench.own_data.dataset import make_own_data
 
     data, warnings = make_own_data(args.dir, args.images, args.tags, args.test_share, args.seed, args.max_side, args.skip)
@@ -83,7 +94,7 @@ def init(args: argparse.Namespace) -> None:
         say(f'{name:{width}}  {counts["train"][label]:7}{counts["test"][label]:7}{"":>7}')
     say(f'{"images":{width}}  ' + ''.join(f'{len(names):7}' for names in data.splits.values()))
     if data.converted:
-        say(f'{len(data.converted)} images were converted, {args.dir}/own_data.json says how.')
+        say(f'{len(data.converted)} images were converted, see {args.dir}/own_data.json.')
     for text in warnings:
         say(f'Note: {text.strip()}')
     say(f'\nNext: {command(*NAMES)} proposals {quote(args.dir)}')
@@ -101,7 +112,7 @@ def read_tags(root: Path) -> dict[str, list[int]]:
 
 
 def proposals(args: argparse.Namespace) -> None:
-    """Search every split that has images."""
+    """Compute the proposals of every non-empty split."""
     from mmlabelpenet.commands import selective_search
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
@@ -119,9 +130,7 @@ def train(args: argparse.Namespace) -> None:
     data, path = OwnData.load(args.dir), args.dir / 'config.py'
     missing = [split for split, members in data.splits.items() if members and not data.proposals(split).is_file()]
     if missing:
-        raise FileNotFoundError(
-            f'There are no proposals of {", ".join(missing)}. Give first: {command(*NAMES)} proposals {quote(args.dir)}'
-        )
+        raise FileNotFoundError(f'There are no proposals for {", ".join(missing)}. First run {command(*NAMES)} proposals {quote(args.dir)}')
     from mmlabelpenet import apis
     from mmlabelpenet.apis.config import planned_iterations
     from mmlabelpenet.files import locked
@@ -140,7 +149,7 @@ def train(args: argparse.Namespace) -> None:
     if not resumed:
         from mmlabelpenet.workbench.own_data.duration import measure_steps, told
 
-        with locked(config.work_dir):  # whether there is room is known before the work
+        with locked(config.work_dir):  # checks before the work that the output can be written
             duration = measure_steps(config)
         say(told(duration))
     apis.train(config, resume='auto' if resumed else None)
@@ -165,18 +174,18 @@ def export(args: argparse.Namespace) -> None:
     inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
     if inferencer.classes != data.classes:
         trained, own = ', '.join(inferencer.classes), ', '.join(data.classes)
-        raise ValueError(f'The network was trained with the classes {trained}, but {args.dir} has {own}, in this order. Train it again.')
+        raise ValueError(f'The network was trained with the classes {trained}, but {args.dir} has {own}, in this order. Train again.')
     store = args.dir / 'labels.json'
     tags = {name: labels for name, labels in read_tags(args.dir).items() if labels}
     with locked(store):
-        earlier = PseudoLabelStore.load(store) if store.is_file() else None  # another format needs no prediction
+        earlier = PseudoLabelStore.load(store) if store.is_file() else None  # another format needs no new prediction
         labelled, unreadable = label_images(inferencer, images, store, tags, args.stage, args.min_score, earlier=earlier)
     refuse_unreadable(unreadable, len(labelled))
     out = args.dir / 'export' / args.format
     words = [store, '--format', args.format, '--out', out, '--images', args.dir / 'JPEGImages']
     words += [] if args.format == 'labelme' else ['--val-share', args.val_share]
     export_labels.main(list(map(str, words)))
-    say(f'Look at them: {command(*browse.NAMES)} {quote(store)} --images {quote(args.dir / "JPEGImages")}')
+    say(f'To inspect them: {command(*browse.NAMES)} {quote(store)} --images {quote(args.dir / "JPEGImages")}')
 
 
 def take_back(args: argparse.Namespace) -> None:
@@ -187,17 +196,21 @@ def take_back(args: argparse.Namespace) -> None:
     found = import_labels(args.dir, args.labels, args.format)
     counts = ', '.join(f'{count} of {split}' for split, count in found.images.items() if count)
     say(
-        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them are as they were exported.'
+        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them are unchanged since the '
+        'export.'
     )
     if found.store is None:
-        say(f'{found.missing} images of train have no labels: there is no store to train with. Export all first, or label them too.')
+        say(
+            f'{found.missing} images of train have no labels, so no label store for training was written. Export all images first, or '
+            'label these too.'
+        )
     else:
-        say(f"Train a stage on them: name pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")
+        say(f"To train a stage on them, set pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")
     if found.images['test']:
-        say(f'Score by them: {command(*test.NAMES)} {quote(args.dir / "config.py")} {quote(args.dir / "work_dir/CHECKPOINT")}')
+        say(f'To evaluate on them: {command(*test.NAMES)} {quote(args.dir / "config.py")} {quote(args.dir / "work_dir/CHECKPOINT")}')
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Do one step."""
+    """Run one step."""
     args = parse_args(argv)
     {'init': init, 'proposals': proposals, 'train': train, 'export': export, 'import': take_back}[args.step](args)

@@ -1,10 +1,10 @@
-"""Make the proposals of an image list with OpenCV's selective search.
+"""Compute the proposals of an image list with OpenCV's selective search.
 
     python tools/dataset_converters/selective_search.py data/VOCdevkit/VOC2007 trainval data/proposals/voc07_trainval.npz
 
-The same command continues an interrupted run; a complete file is left as it is. The file's bytes depend on the images and the settings
-alone. Machines that share no memory take a part each: --shard 3/16 writes OUT.3of16.npz, and at last
---merge 16 joins the files of all (tools/slurm_proposals.sh).
+Run the same command again to continue an interrupted run; a complete file is not changed. The content of the file depends only on the
+images and the settings. The work can be distributed over machines: --shard 3/16 writes OUT.3of16.npz, and finally --merge 16 merges all
+shards (tools/slurm_proposals.sh).
 """
 
 import argparse
@@ -38,32 +38,37 @@ from mmlabelpenet.schema import read_json, reason
 from mmlabelpenet.terminal import new_parser, say
 from mmlabelpenet.workbench.proposal_writer import write_proposals
 
-NAMES = ('proposals', 'python tools/dataset_converters/selective_search.py')  # as a command of mmlabelpenet, and by its script
-_FORMAT = 1  # raise it when the same settings give other proposals
+NAMES = ('proposals', 'python tools/dataset_converters/selective_search.py')  # as a command of mmlabelpenet, and as a script
+_FORMAT = 1  # increase when the same settings give other proposals
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     defaults = SelectiveSearchSettings()
     parser = new_parser(__doc__, *NAMES)
-    parser.add_argument('data_root', help='folder that holds ImageSets and JPEGImages, such as data/VOCdevkit/VOC2007')
+    parser.add_argument('data_root', help='folder with ImageSets and JPEGImages, such as data/VOCdevkit/VOC2007')
     parser.add_argument('split', help='image list in ImageSets/Main or ImageSets/Segmentation')
-    parser.add_argument('out', type=Path, help='the proposal file to write, .npz')
+    parser.add_argument('out', type=Path, help='proposal file to write, .npz')
     parser.add_argument('--mode', default=defaults.mode, choices=('fast', 'quality', 'single'), help='strategy (default: %(default)s)')
     parser.add_argument(
-        '--min-size', type=whole(0), default=defaults.min_size, help='shortest side of a proposal in pixels (default: %(default)s)'
+        '--min-size', type=whole(0), default=defaults.min_size, help='minimum side of a proposal in pixels (default: %(default)s)'
     )
     parser.add_argument(
-        '--max-proposals', type=whole(0), default=defaults.max_proposals, help='most proposals an image, 0 for all (default: 0)'
+        '--max-proposals',
+        type=whole(0),
+        default=defaults.max_proposals,
+        help='maximum number of proposals per image, 0 for all (default: 0)',
     )
     parser.add_argument(
-        '--max-side', type=whole(0), default=0, help='search larger images reduced to this many pixels, 0 for none (default: 0)'
+        '--max-side', type=whole(0), default=0, help='downscale larger images to this longer side for the search, 0 for none (default: 0)'
     )
-    parser.add_argument('--workers', type=whole(1), default=len(os.sched_getaffinity(0)), help='processes (default: one per core)')
-    parser.add_argument('--overwrite', action='store_true', help='replace a file or parts made with other settings')
+    parser.add_argument(
+        '--workers', type=whole(1), default=len(os.sched_getaffinity(0)), help='number of processes (default: one per core)'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing file, or partial results with other settings')
     shards = parser.add_mutually_exclusive_group()
-    shards.add_argument('--shard', type=shard, metavar='K/N', help='search the K-th of N parts of the list alone, into OUT.KofN.npz')
-    shards.add_argument('--merge', type=whole(1), metavar='N', help='join the files of N shards, which are removed then')
+    shards.add_argument('--shard', type=shard, metavar='K/N', help='process only the K-th of N shards of the list, and write OUT.KofN.npz')
+    shards.add_argument('--merge', type=whole(1), metavar='N', help='merge the files of N shards, which are then removed')
     args = parser.parse_args(argv)
     if args.out.suffix != '.npz':
         parser.error(f'the proposal file must end in .npz, got {args.out}')
@@ -71,7 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def shard(text: str) -> tuple[int, int]:
-    """Number and count of shards.
+    """Shard number and number of shards.
 
     >>> shard('3/16')
     (3, 16)
@@ -92,7 +97,7 @@ def shard_path(out: Path, number: int, count: int) -> Path:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Make the file unless it is there, then report on it."""
+    """Create the file unless it exists, then report statistics."""
     args = parse_args(argv)
     devkit = open_devkit(args.data_root, classes=())
     image_ids = devkit.image_ids(args.split)
@@ -104,13 +109,13 @@ def main(argv: list[str] | None = None) -> None:
         image_ids, args.out = image_ids[number - 1 :: count], shard_path(args.out, number, count)
         settings['shard'] = f'{number}/{count}'
         if not image_ids:
-            raise ValueError(f'The list has fewer images than shards: shard {number} of {count} is empty. Take fewer shards.')
+            raise ValueError(f'The list has fewer images than shards: shard {number} of {count} is empty. Use fewer shards.')
     with locked(args.out):
         complete = is_complete(args, devkit, image_ids, settings)
         if not complete and args.merge:
             merge_shards(args, image_ids, settings)
         elif not complete:
-            opencv_search()  # where it is missing, nothing is written
+            opencv_search()  # if it is missing, nothing is written
             parts = open_parts(args, settings)
             make_parts(devkit, image_ids, search, parts, args.workers, args.max_side)
             write_proposals(args.out, (read_part(parts, image_id) for image_id in image_ids), settings)
@@ -119,13 +124,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def is_complete(args: argparse.Namespace, devkit: Devkit, image_ids: list[str], settings: dict[str, object]) -> bool:
-    """Whether the wanted file is there; a ValueError if one of other settings or images is, and is not to be overwritten."""
+    """Whether the requested file exists; raises ValueError if a file with other settings or images exists and may not be overwritten."""
     if args.overwrite or not args.out.exists():
         return False
     present = ProposalFile(args.out, args.data_root, args.split)
     if present.settings != settings or present.image_ids != sorted(image_ids):
         raise ValueError(
-            f'{str(args.out)!r} holds other proposals: {present.settings}, {len(present)} images; asked for {settings}, '
+            f'{str(args.out)!r} contains other proposals: {present.settings}, {len(present)} images; requested are {settings}, '
             f'{len(image_ids)} images. Choose another file or add --overwrite.'
         )
     for name in image_ids:
@@ -134,21 +139,21 @@ def is_complete(args: argparse.Namespace, devkit: Devkit, image_ids: list[str], 
 
 
 def merge_shards(args: argparse.Namespace, image_ids: list[str], settings: dict[str, object]) -> None:
-    """Join the files of all shards, and remove them.
+    """Merge the files of all shards, and remove them.
 
     Raises:
         FileNotFoundError: one is missing.
-        ValueError: they were made with other settings, or for other images.
+        ValueError: they have other settings or other images.
     """
     paths = {number: shard_path(args.out, number, args.merge) for number in range(1, args.merge + 1)}
     if missing := [str(path) for path in paths.values() if not path.is_file()]:
-        raise FileNotFoundError(f'{len(missing)} of {args.merge} shards are missing, the first: {missing[0]!r}. Make them with --shard.')
+        raise FileNotFoundError(f'{len(missing)} of {args.merge} shards are missing, the first: {missing[0]!r}. Create them with --shard.')
     files = {number: ProposalFile(path, args.data_root, args.split) for number, path in paths.items()}
     for number, file in files.items():
         wanted = settings | {'shard': f'{number}/{args.merge}'}
         if file.settings != wanted or file.image_ids != sorted(image_ids[number - 1 :: args.merge]):
             raise ValueError(
-                f'{str(file.path)!r} is of another list or other settings: {file.settings}; asked for {wanted}. Search it again.'
+                f'{str(file.path)!r} belongs to another list or other settings: {file.settings}; requested are {wanted}. Compute it again.'
             )
     records = (
         ProposalRecord(name, file.size(name), *file.get(name), file.image_hash(name)) for file in files.values() for name in file.image_ids
@@ -159,17 +164,17 @@ def merge_shards(args: argparse.Namespace, image_ids: list[str], settings: dict[
 
 
 def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
-    """The folder of finished images beside the file.
+    """The folder with results of finished images, next to the file.
 
     Raises:
-        ValueError: it was started with different settings, and is not to be overwritten.
+        ValueError: it was started with other settings and may not be overwritten.
     """
     parts = args.out.with_name(args.out.name + '.parts')
     marker = parts / 'settings.json'
     if marker.exists() and not args.overwrite:
         begun = read_json(marker, dict[str, Any], 'settings of a search', f'Remove {str(parts)!r} or add --overwrite.')
         if begun != settings:
-            raise ValueError(f'{str(parts)!r} was begun with {begun}, asked for {settings}. Remove it or add --overwrite.')
+            raise ValueError(f'{str(parts)!r} was started with {begun}, requested are {settings}. Remove it or add --overwrite.')
     elif parts.exists():
         shutil.rmtree(parts)
     make_folder(parts)
@@ -179,7 +184,7 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
 
 
 def make_parts(devkit: Devkit, image_ids: list[str], search: SelectiveSearchSettings, parts: Path, workers: int, max_side: int = 0) -> None:
-    """Search every image that has no part yet, or has changed since, with a bar of progress."""
+    """Search every image that has no result yet or has changed, with a progress bar."""
     found = [name for name in image_ids if part_path(parts, name).exists()]
     done = {name for name in found if read_part(parts, name).sha256 in ('', file_hash(devkit.image_path(name)))}
     jobs = [(name, devkit.image_path(name), search, parts, max_side) for name in image_ids if name not in done]
@@ -192,7 +197,7 @@ def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], w
     """Search images in this process or in several.
 
     Raises:
-        ValueError: a process was killed, as a system without memory does.
+        ValueError: a process was killed, for example because the system ran out of memory.
     """
     if workers <= 1:
         cv2.setNumThreads(1)
@@ -203,7 +208,7 @@ def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], w
         yield from pool.map(search_one, jobs)
     except BrokenProcessPool as error:
         raise ValueError(
-            f'One of {workers} search processes was killed, maybe because memory ran out. What is done is kept: give the same command '
+            f'One of {workers} search processes was killed, possibly because memory ran out. Results so far are kept: run the same command '
             'again, with fewer --workers.'
         ) from error
     finally:
@@ -211,13 +216,13 @@ def run_jobs(jobs: list[tuple[str, Path, SelectiveSearchSettings, Path, int]], w
 
 
 def start_worker(parent: int) -> None:
-    """One thread a process; end with the parent, even where that was killed."""
+    """Use one thread per process; end with the parent, even if it is killed."""
     cv2.setNumThreads(1)
     end_with(parent)
 
 
 def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str:
-    """Search one image and leave its part: an ``.npz``, which has checksums, of ``size`` (h, w), ``bboxes`` and the image's ``sha256``.
+    """Search one image and store the result: an ``.npz`` with checksums, containing ``size`` (h, w), ``bboxes`` and the image's ``sha256``.
 
     Raises:
         ValueError: the image cannot be read.
@@ -231,17 +236,17 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
 
 
 def part_path(parts: Path, image_id: str) -> Path:
-    """Where the proposals of an image are kept until all are found."""
+    """The temporary file of an image's proposals."""
     return below(parts, f'{fitted(image_id, 4)}.npz', links=False)
 
 
 def read_part(parts: Path, image_id: str) -> ProposalRecord:
-    """The proposals that :func:`search_one` left; a ValueError if they are damaged."""
+    """Read the result of :func:`search_one`; raises ValueError if it is damaged."""
     path = part_path(parts, image_id)
     try:
         part = ArrayFile(path)
         (h, w), bboxes = part.load('size').tolist(), part.load('bboxes')
-        sha256 = str(part.load('sha256')) if 'sha256' in part else ''  # parts of earlier versions lack it
+        sha256 = str(part.load('sha256')) if 'sha256' in part else ''  # results of earlier versions lack it
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{str(path)!r} is damaged ({reason(error)}). Remove it, then give the same command again.') from error
+        raise ValueError(f'{str(path)!r} is damaged ({reason(error)}). Remove it, then run the same command again.') from error
     return ProposalRecord(image_id, (h, w), bboxes, np.ones(len(bboxes), np.float32), sha256)

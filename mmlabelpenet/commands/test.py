@@ -8,7 +8,7 @@ from mmlabelpenet.mmdet_words import FLAGS
 from mmlabelpenet.options import ConfigOptions, decimal
 from mmlabelpenet.terminal import new_parser, say
 
-NAMES = ('test', 'python tools/test.py')  # as a command of mmlabelpenet, and by its script
+NAMES = ('test', 'python tools/test.py')  # as a command of mmlabelpenet, and as a script
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -16,23 +16,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = new_parser(__doc__, *NAMES, instead=FLAGS)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the training, <work dir>/iter_<n>.pth')
-    parser.add_argument('--stage', default='all', help="one of the config's model.stages (default: all)")
+    parser.add_argument('--stage', default='all', help="stage to test, one of the config's model.stages (default: all)")
     parser.add_argument('--corloc', action='store_true', help='also measure CorLoc, on the training split')
     parser.add_argument(
-        '--tta', action='store_true', help="test-time augmentation: the config's tta, scales and flips, takes that many times longer"
+        '--tta',
+        action='store_true',
+        help="test-time augmentation with the scales and flips of the config's tta; takes as many times longer as there are views",
     )
     parser.add_argument(
-        '--out', metavar='FILE', help='FILE.json: the table, with values per class; FILE.pkl: predictions as MMDetection dumps them'
+        '--out', metavar='FILE', help="FILE.json: the table, with values per class; FILE.pkl: predictions in MMDetection's format"
     )
     parser.add_argument('--show', action='store_true', help='show the detections')
     parser.add_argument(
         '--show-dir', metavar='DIR', help='write drawings of the detections to <work dir>/<time>/DIR, or to an absolute DIR'
     )
-    parser.add_argument('--wait-time', type=decimal(0), default=2, metavar='SECONDS', help='how long each is shown (default: 2)')
+    parser.add_argument('--wait-time', type=decimal(0), default=2, metavar='SECONDS', help='seconds to show each drawing (default: 2)')
     parser.add_argument(
         '--dump',
         metavar='FILE.json',
-        help='write the predictions here, COCO-format results as eval_predictions.py reads them; of several stages as FILE.<stage>.json',
+        help='write predictions as COCO-format results for eval_predictions.py; with several stages, to FILE.<stage>.json',
     )
     parser.add_argument('--work-dir', help='folder for the log (default: work_dirs/<config name>/test)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis.config import default_work_dir
     from mmlabelpenet.evaluation import text_table
 
-    gc.freeze()  # mmengine has the garbage collector visit all objects for each data set: what was imported is no garbage
+    gc.freeze()  # mmengine runs the garbage collector for each data set: exclude imported objects
     config = load_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or f'{default_work_dir(config)}/test'
     config.launcher = args.launcher

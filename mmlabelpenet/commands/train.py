@@ -9,7 +9,7 @@ from mmlabelpenet.mmdet_words import FLAGS
 from mmlabelpenet.options import ConfigOptions, before_config
 from mmlabelpenet.terminal import new_parser
 
-NAMES = ('train', 'python tools/train.py')  # as a command of mmlabelpenet, and by its script
+NAMES = ('train', 'python tools/train.py')  # as a command of mmlabelpenet, and as a script
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis import load_config, train
     from mmlabelpenet.apis.config import default_work_dir
 
-    gc.freeze()  # mmengine has the garbage collector visit all objects for each data set: what was imported is no garbage
+    gc.freeze()  # mmengine runs the garbage collector for each data set: exclude imported objects
     config = load_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or default_work_dir(config)
     config.launcher = args.launcher

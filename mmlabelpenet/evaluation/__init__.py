@@ -1,6 +1,5 @@
-"""Measures (``functional``), the metric over them (``metrics``) and the table of results (``table``).
-
-Only ``metrics`` needs a framework; importing the others, or this package, loads NumPy and pycocotools at most.
+"""Metric functions (``functional``), the mmengine metric (``metrics``) and the table of results (``table``). Only ``metrics`` needs a
+framework; importing the others, or this package, loads at most NumPy and pycocotools.
 """
 
 import importlib
@@ -14,7 +13,7 @@ _LATER = {'StageMetric': 'metrics', 'DumpPredictions': 'pickled'}
 
 
 def __getattr__(name: str) -> Any:
-    """A metric, imported when it is asked for."""
+    """Import a metric lazily."""
     if name in _LATER:
         return getattr(importlib.import_module(f'.{_LATER[name]}', __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,6 +1,6 @@
 """Average precision from matched predictions: 11-point, area, COCO's 101 points.
 
-Shapes: D predictions of all images, G objects, C classes, T IoU thresholds. All values are fractions; nan says "nothing to measure".
+Shapes: D predictions of all images, G objects, C classes, T IoU thresholds. All values are fractions; nan means "undefined".
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from .overlaps import best_overlaps
 
 MODES = ('11point', 'area', 'coco101')
 
-# The floats k * 0.1 of the devkit's loop as py-faster-rcnn and mmdet write it. Three of them are a hair above the decimal
-# number, so that a recall of exactly 3/10 does not reach the fourth point: known, and kept for equal numbers.
+# The floats k * 0.1 of the devkit's loop as py-faster-rcnn and mmdet write it. Three of them are slightly above the decimal number, so a
+# recall of exactly 3/10 does not reach the fourth point; this known behaviour is kept for identical results.
 _ELEVEN = np.arange(0.0, 1.05, 0.1)
 _HUNDRED_ONE = np.linspace(0.0, 1.0, 101)
 
@@ -39,13 +39,12 @@ class Objects(NamedTuple):
 
 
 def average_precision(right: NDArray, num_objects: int, mode: str = 'area') -> float:
-    """Average precision of one class.
-
-    Precision falls between true positives and recall does not change, so only the true positives' ranks matter.
+    """Average precision of one class. Between true positives, recall is constant and precision decreases, so only the ranks of the true
+    positives matter.
 
     Args:
-        right: true positives by descending score, bool (D,), ignored predictions left out.
-        num_objects: how many objects there are to be found.
+        right: whether each prediction, by descending score and without ignored ones, is a true positive, bool (D,).
+        num_objects: number of objects.
         mode: 'area' (under the monotone curve, VOC 2010 on), '11point' (VOC 2007) or 'coco101' (COCO's 101 points).
 
     Returns:
@@ -58,7 +57,7 @@ def average_precision(right: NDArray, num_objects: int, mode: str = 'area') -> f
     0.8333333333333333
     """
     if mode not in MODES:
-        raise ValueError(f'The mode of average precision is one of {MODES}, got {mode!r}.')
+        raise ValueError(f'The mode of average precision must be one of {MODES}, got {mode!r}.')
     if num_objects == 0:
         return float('nan')
     ranks = np.flatnonzero(right) + 1
@@ -79,11 +78,10 @@ def average_precisions(
 
     Args:
         labels: int (D,).
-        scores: float (D,); equal ones keep their order.
-        right: true positives, bool (T, D).
-        ignored: neither right nor wrong, bool (T, D).
+        scores: float (D,); equal ones keep their order. right: true positives, bool (T, D). ignored: neither true nor false positives, bool
+            (T, D).
         num_objects: objects of each class, int (C,).
-        modes: which kinds, see :func:`average_precision`.
+        modes: see :func:`average_precision`.
 
     Returns:
         mode -> float64 (T, C).
@@ -110,7 +108,7 @@ def box_average_precisions(
 ) -> dict[str, NDArray[np.float64]]:  # fmt: skip
     """VOC box AP of each class over a whole data set.
 
-    Difficult objects are not to be found; a detection that overlaps one most is ignored (see :func:`match_voc`).
+    Difficult objects do not count; a detection whose best-overlapping object is difficult is ignored (see :func:`match_voc`).
 
     Args:
         detections: all detections; equal scores keep this order.
@@ -118,10 +116,10 @@ def box_average_precisions(
         num_classes: C.
         iou_thrs: T thresholds.
         modes: 'area', '11point'.
-        legacy: boxes name their last pixel ("+1" widths).
+        legacy: boxes include their last pixel ("+1" widths).
 
     Returns:
-        mode -> float64 (T, C); nan for a class without objects (or with difficult ones only).
+        mode -> float64 (T, C); nan for a class without objects (or with only difficult ones).
 
     Raises:
         ValueError: a score is NaN, or a label is not a class.
@@ -147,7 +145,7 @@ def _checked(detections: Detections, objects: Objects, num_classes: int) -> tupl
         np.asarray(images, dtype=np.int64), np.asarray(labels, dtype=np.int64), np.asarray(bboxes), np.asarray(difficult, dtype=bool)
     )
     if np.isnan(found.scores).any():
-        raise ValueError(f'Scores need to be numbers, got nan at detection {int(np.isnan(found.scores).argmax())}.')
+        raise ValueError(f'Scores must not be NaN, got NaN at detection {int(np.isnan(found.scores).argmax())}.')
     for name, values in (('detections', found.labels), ('objects', wanted.labels)):
         if len(values) and not 0 <= values.min() <= values.max() < num_classes:
             raise ValueError(f'Labels of {name} must be in 0..{num_classes - 1}, got {values.min()}..{values.max()}.')

@@ -21,7 +21,7 @@ from .devkit import Devkit, Masks, Objects, ResultNames, void_of
 class _Note(Mark, kw_only=True):
     bbox: Box
     area: float | None = None
-    segmentation: msgspec.Raw = msgspec.Raw(b'null')  # read when the image is asked for
+    segmentation: msgspec.Raw = msgspec.Raw(b'null')  # read on access
 
 
 class _Annotations(AnnotationFile):
@@ -29,23 +29,25 @@ class _Annotations(AnnotationFile):
 
 
 class COCODevkit(COCOImages, Devkit):
-    """COCO as it is published; crowds are difficult objects. Arguments as for :class:`~mmlabelpenet.datasets.coco.COCOImages`."""
+    """COCO in its published layout; crowds are treated as difficult objects. Arguments as for
+    :class:`~mmlabelpenet.datasets.coco.COCOImages`.
+    """
 
     def __init__(self, data_root: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
         super().__init__(data_root, classes)
         self._notes: dict[str, list[_Found]] = {}
 
     def result_names(self, split: str) -> ResultNames:
-        """COCO's own numbers of images and categories."""
+        """COCO's own image and category ids."""
         names = self._names(split)
         return ResultNames(dict(names.numbers), {name: names.categories[name] for name in self.classes})
 
     def is_annotated(self, image_id: str) -> bool:
-        """Whether an annotation file knows the image; it may show no object."""
+        """Whether the image is in an annotation file, possibly without objects."""
         return self._place(image_id) is not None
 
     def objects(self, image_id: str) -> Objects:
-        """Annotated objects of the wanted classes; crowds count as difficult."""
+        """Annotated objects of the selected classes; crowds count as difficult."""
         notes = self._annotations(image_id)
         return _objects(notes, self._labels(notes))
 
@@ -55,7 +57,7 @@ class COCODevkit(COCOImages, Devkit):
         return _objects(notes, np.zeros(len(notes), np.int64))
 
     def instance_masks(self, image_id: str) -> Masks | None:
-        """Instance masks of the wanted classes, without crowds; None where an object has a box alone."""
+        """Instance masks of the selected classes, without crowds; None if an object has only a box."""
         notes = [note for note in self._annotations(image_id) if not note.crowd]
         size = self.image_size(image_id)
         masks = [mask for note in notes if (mask := note.mask(size)) is not None]
@@ -64,7 +66,7 @@ class COCODevkit(COCOImages, Devkit):
         return Masks(self._labels(notes), np.stack(masks) if masks else np.zeros((0, *size), bool))
 
     def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-        """(h, w): 0 background, 1 + k class k, void for crowds; where objects overlap the smaller one is seen. None as for masks."""
+        """(h, w): 0 is background, 1 + k class k, void for crowds; smaller objects are drawn over larger ones. None as for masks."""
         size = self.image_size(image_id)
         void = void_of(len(self.classes))
         painted = np.zeros(size, void.dtype)
@@ -81,11 +83,11 @@ class COCODevkit(COCOImages, Devkit):
         return [note for note in self._all_annotations(image_id) if note.name in self.classes]
 
     def _all_annotations(self, image_id: str) -> list['_Found']:
-        """Annotations of an image, boxes and masks included: for metrics only."""
+        """Annotations of an image, including boxes and masks: for metrics only."""
         if image_id not in self._notes:
             place = self._place(image_id)
             if place is None:
-                raise FileNotFoundError(f'Image {image_id!r} is in no annotation file of {str(self.data_root)!r}.')
+                raise FileNotFoundError(f'Image {image_id!r} is not in any annotation file of {str(self.data_root)!r}.')
             self._names(place[0])
             path = self.list_file(place[0])
             content, ids, names = read_annotations(path, _Annotations)
@@ -100,7 +102,7 @@ class COCODevkit(COCOImages, Devkit):
 
 
 class _Found(NamedTuple):
-    """An annotation whose name is known."""
+    """An annotation with its location for error messages."""
 
     name: str
     crowd: bool
@@ -110,7 +112,7 @@ class _Found(NamedTuple):
     where: str
 
     def mask(self, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """Its pixels, bool (h, w); None for a box alone."""
+        """The mask, bool (h, w); None if there is only a box."""
         problem = f'The segmentation of {self.where} cannot be read'
         segmentation = msgspec.to_builtins(decode_json(bytes(self.segmentation), Code | list[list[float]] | None, problem))
         if not segmentation:

@@ -5,16 +5,14 @@ A results file is one JSON list of entries::
     {"image_id": "2007_000027", "category_id": 15, "bbox": [x, y, w, h], "score": 0.9,
      "segmentation": {"size": [h, w], "counts": "..."}, "id": 1}
 
-* ``image_id`` is the image's name; of COCO also its number.
-* ``category_id`` is the 1-based place in the list of classes, of COCO the category's number; or the class's name, which may replace
-  ``category_name`` as well.
-* ``bbox`` is in pixels of the original image, 0-based, right and bottom edge exclusive. It may be left out beside a
-  ``segmentation``: then the mask's tight box is taken.
-* ``segmentation`` (a run-length code) is in all entries or in none.
-* ``id`` is optional; no two entries share one.
+* ``image_id`` is the image's name; for COCO, also its numeric id.
+* ``category_id`` is the 1-based index in the list of classes, or for COCO the category id; or the class name, which may also be given as
+``category_name``. * ``bbox`` is in pixels of the original image, 0-based, right and bottom edge exclusive. It is optional if there is a
+``segmentation``: then the mask's tight box is used. * ``segmentation`` (RLE) is in all entries or in none. * ``id`` is optional and must be
+unique.
 
-A first pass checks every entry and remembers its place; then each image's entries are read when they are needed. Memory
-holds a few numbers per entry, independent of the order of the file and the size of its masks.
+A first pass checks every entry and records its position; the entries of an image are then read when needed. Memory holds a few numbers per
+entry, whatever the order of the file and the size of its masks.
 """
 
 import os
@@ -48,7 +46,7 @@ class _Result(msgspec.Struct):
 
 
 class Entry(NamedTuple):
-    """One checked entry: VOC id, box xyxy, score, label from 0, run-length code or None."""
+    """One checked entry: VOC id, box xyxy, score, label from 0, RLE or None."""
 
     image_id: str
     bbox: list[float]
@@ -58,22 +56,22 @@ class Entry(NamedTuple):
 
 
 class ResultsFile:
-    """Results of a split, checked, ready to be read image by image.
+    """Checked results of a split, readable image by image.
 
     Args:
         path: the JSON file.
-        names: what the data set calls the images of the split and the classes, in label order (``Devkit.result_names``).
-        image_size: gives (h, w) of an image; asked for images with masks only.
+        names: ids of the images of the split and of the classes, in label order (``Devkit.result_names``).
+        image_size: returns (h, w) of an image; called only for images with masks.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an entry cannot be scored; the message names it.
+        ValueError: an entry is invalid; the message names it.
     """
 
     def __init__(self, path: str | os.PathLike[str], names: ResultNames, image_size: Callable[[str], tuple[int, int]]) -> None:
         self.path, self.classes, self._names = Path(path), tuple(names.classes), names
         self.num_entries, self.has_masks = 0, None
-        # A number may be text, and the name of another image or class: an id is a number first, a name is a name.
+        # numeric text may also be the name of another image or class: an id is tried as a number first, a name is not
         self._images = {name: name for name in names.images} | {number: name for name, number in names.images.items()}
         by_name = {name: label for label, name in enumerate(names.classes)}
         by_number = {number: label for label, number in enumerate(names.classes.values())}
@@ -90,15 +88,15 @@ class ResultsFile:
                 self.num_entries += 1
                 file.seek(first)
                 where = f'Entry {self.num_entries} of {str(self.path)!r}'
-                raw = decode_json(file.read(last - first), _Result, f'{where} cannot be scored')
+                raw = decode_json(file.read(last - first), _Result, f'{where} cannot be evaluated')
                 try:
                     entry = self._read(raw)
                     if raw.id is not None and seen.setdefault(raw.id, self.num_entries) != self.num_entries:
-                        raise ValueError(f'its id {short(raw.id)} is that of entry {seen[raw.id]} already')
+                        raise ValueError(f'its id {short(raw.id)} is already used by entry {seen[raw.id]}')
                     if self.has_masks not in (None, entry.mask is not None):
-                        raise ValueError('either all entries have a segmentation or none has, but this one differs from those before')
+                        raise ValueError('either all entries must have a segmentation or none, but this one differs from the previous ones')
                 except ValueError as error:
-                    raise ValueError(f'{where} (image {short(raw.image_id)}) cannot be scored: {error}.') from error
+                    raise ValueError(f'{where} (image {short(raw.image_id)}) cannot be evaluated: {error}.') from error
                 self.has_masks = entry.mask is not None
                 self._spans[entry.image_id].extend((first, last))
 
@@ -124,7 +122,7 @@ class ResultsFile:
         for key, value in given.items():
             if value not in self._labels[key]:
                 known = ', '.join(f'{number} {name}' for name, number in self._names.classes.items())
-                raise ValueError(f'its class {short(value)} is unknown: give the number or the name of one of {known}')
+                raise ValueError(f'its class {short(value)} is unknown: use the id or the name of one of {known}')
         labels = {self._labels[key][value] for key, value in given.items()}
         if len(labels) > 1:
             raise ValueError(f'its category_id and category_name differ: {list(given.values())}')
@@ -136,7 +134,7 @@ class ResultsFile:
             raise ValueError('it has neither a bbox nor a segmentation')
         left, top, width, height = coco_mask.toBbox(mask).tolist() if bbox is None else bbox
         if width < 0 or height < 0:
-            raise ValueError(f'its bbox needs a width and a height of at least 0, got {list(bbox)}')
+            raise ValueError(f'its bbox must have a non-negative width and height, got {list(bbox)}')
         return [left, top, left + width, top + height]
 
     def prediction(self, image_id: str) -> Prediction:
@@ -146,7 +144,7 @@ class ResultsFile:
             image_id: an id of the split.
 
         Returns:
-            Its predictions; without entries an empty one.
+            Its predictions; empty if it has no entries.
 
         Raises:
             KeyError: no such image in the split.

@@ -1,4 +1,4 @@
-"""Which class is predicted where which one is annotated.
+"""Confusion of predicted and annotated classes.
 
 Shapes: C classes, D detections and G objects of an image. Boxes: xyxy in pixels, 0-based and half-open.
 """
@@ -11,18 +11,15 @@ from .scoring import Prediction, Truth
 
 
 def confusion(prediction: Prediction, truth: Truth, num_classes: int, score_thr: float = 0.3, iou_thr: float = 0.5) -> NDArray[np.int64]:
-    """Counts of one image: detections, best first, take the object that they overlap most and that none has taken yet, of any class.
+    """Confusion counts of one image: by descending score, each detection takes the free object of any class with the largest overlap.
 
     Args:
-        prediction: of one image.
-        truth: of the image; difficult objects count as objects.
-        num_classes: C.
-        score_thr: detections below are left out.
-        iou_thr: least overlap of boxes.
+        prediction: predictions of one image. truth: its ground truth; difficult objects count as objects. num_classes: C. score_thr:
+            minimum score of a detection. iou_thr: minimum IoU of boxes.
 
     Returns:
-        int64 (C + 1, C + 1): annotated class by predicted class. The last row counts detections without object, the last column objects
-        without detection.
+        int64 (C + 1, C + 1): annotated class by predicted class. The last row counts detections without an object, the last column objects
+            without a detection.
 
     >>> found = Prediction(np.array([[0.0, 0, 4, 4]]), np.array([0.9]), np.array([1]))
     >>> there = Truth(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([False]))

@@ -1,4 +1,4 @@
-"""One interface to annotated data sets of all layouts: boxes and masks for metrics and tools. Training never imports it.
+"""Common interface to annotated data sets of all layouts: boxes and masks for metrics and tools. Training never imports it.
 
 Shapes: G objects and M instance masks of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
 """
@@ -18,7 +18,7 @@ VOID = 255
 
 
 def void_of(num_classes: int) -> np.uint8 | np.uint16:
-    """The value of void pixels in a map of so many classes, as a number of the map's type: 8 bits hold 254 classes, 16 bits the others.
+    """The value of void pixels in a semantic map, in the map's dtype: 8 bits for up to 254 classes, else 16 bits.
 
     >>> int(void_of(254)), int(void_of(255))
     (255, 65535)
@@ -44,22 +44,22 @@ class Masks:
 
 
 class ResultNames(NamedTuple):
-    """What COCO-format results call images and classes: ``images`` image id -> ``image_id``, ``classes`` name -> ``category_id``."""
+    """Ids in COCO-format results: ``images`` maps image id -> ``image_id``, ``classes`` maps name -> ``category_id``."""
 
     images: dict[str, str | int]
     classes: dict[str, int]
 
 
 class Devkit(ImageSet):
-    """An image set with annotations; objects of other classes than :attr:`classes` are left out."""
+    """An image set with annotations; objects of classes other than :attr:`classes` are ignored."""
 
     @abstractmethod
     def is_annotated(self, image_id: str) -> bool:
-        """Whether the boxes of an image are known; those of a test list on a server and of data with tags alone are not."""
+        """Whether the boxes of an image are known; not for a test list with annotations on a server, or for data with tags only."""
 
     @abstractmethod
     def objects(self, image_id: str) -> Objects:
-        """Annotated objects of the wanted classes, difficult ones included.
+        """Annotated objects of the selected classes, including difficult ones.
 
         Raises:
             FileNotFoundError: the annotations are missing.
@@ -68,11 +68,11 @@ class Devkit(ImageSet):
 
     @abstractmethod
     def all_boxes(self, image_id: str) -> Objects:
-        """As :meth:`objects`, of every class; all labels are 0. For tools that measure proposals."""
+        """Like :meth:`objects`, for every class, with all labels 0. For tools that evaluate proposals."""
 
     @abstractmethod
     def instance_masks(self, image_id: str) -> Masks | None:
-        """Instance masks of the wanted classes; None for an image without any mask annotation.
+        """Instance masks of the selected classes; None for an image without mask annotations.
 
         Raises:
             FileNotFoundError: a part of the annotations is missing.
@@ -81,31 +81,32 @@ class Devkit(ImageSet):
 
     @abstractmethod
     def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-        """(h, w), of the type of :func:`void_of`: 0 background, 1 + k class k, void; other classes are background. None without it.
+        """Semantic map (h, w) with the dtype of :func:`void_of`: 0 is background, 1 + k class k, void; other classes are background. None
+        if there is none.
 
         Raises:
             ValueError: it is damaged.
         """
 
     def result_names(self, split: str) -> ResultNames:
-        """What results call the images of a split and the classes: their ids, and 1 + label."""
+        """Ids of the images of a split and of the classes in results: image names, and 1 + label."""
         return ResultNames({name: name for name in self.image_ids(split)}, {name: label for label, name in enumerate(self.classes, 1)})
 
 
 def open_devkit(
     data_root: str | os.PathLike[str], classes: Sequence[str] | None = None, mask_classes: Sequence[str] | None = None
 ) -> Devkit:
-    """The annotated data set in a folder: COCO where the folder holds ``annotations``, else VOC's layout.
+    """Open the annotated data set in a folder: COCO if it contains ``annotations``, else VOC layout.
 
     Args:
         data_root: such as ``data/VOCdevkit/VOC2012`` or ``data/coco``.
-        classes: names in label order; None for those that the layout is published with.
-        mask_classes: of VOC's layout, classes behind the indices of ``SegmentationClass``.
+        classes: names in label order; None for the published classes of the layout.
+        mask_classes: for the VOC layout, classes of the indices in ``SegmentationClass``.
 
     Raises:
-        FileNotFoundError: the folder holds neither.
+        FileNotFoundError: the folder has neither layout.
     """
-    from .coco import COCODevkit  # these derive from the interface above
+    from .coco import COCODevkit  # subclasses of the interface above
     from .voc import VOCDevkit
 
     return COCODevkit(data_root, classes) if is_coco(data_root) else VOCDevkit(data_root, classes, mask_classes)

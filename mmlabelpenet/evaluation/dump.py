@@ -1,7 +1,6 @@
-"""Write predictions as COCO-format results while they are scored; ``coco_results`` reads them back, bit for bit.
-
-Every rank appends its images to a hidden file for each stage beside the target; at the end the first rank joins them in the order of
-the split. Memory holds one image at a time.
+"""Write predictions as COCO-format results during evaluation; ``coco_results`` reads them back without loss. Every rank appends its images
+to a hidden file per stage next to the target; at the end the first rank merges them in the order of the split. Memory holds one image at a
+time.
 """
 
 import json
@@ -17,7 +16,7 @@ from .scoring import Prediction
 
 
 def dump_path(path: str | os.PathLike[str], stage: str, stages: Sequence[str]) -> Path:
-    """Where a stage's results go: the path itself if it is the only stage, else with the stage's name before the suffix.
+    """The results file of a stage: the path itself if it is the only stage, else with the stage's name before the extension.
 
     >>> dump_path('out/results.json', 'detection', ['detection']).as_posix()
     'out/results.json'
@@ -34,11 +33,11 @@ def entries(image_id: str, prediction: Prediction, names: ResultNames) -> list[d
     Args:
         image_id: name of the image.
         prediction: boxes xyxy in original pixels.
-        names: what the data set calls its images and classes in results, classes in label order.
+        names: ids of images and classes in results, classes in label order.
 
     Returns:
-        One dict per instance: ``image_id``, ``category_id``, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and
-        ``segmentation`` where there are masks.
+        One dict per instance: ``image_id``, ``category_id``, ``category_name``, ``bbox`` [x, y, w, h], ``score``, and ``segmentation`` if
+        there are masks.
 
     >>> import numpy as np
     >>> one = Prediction(np.array([[1.0, 2, 4, 6]]), np.array([0.5]), np.array([0]))
@@ -63,12 +62,10 @@ def entries(image_id: str, prediction: Prediction, names: ResultNames) -> list[d
 
 
 class Dump:
-    """Results of several stages on their way to files.
+    """Collects results of several stages and writes them to files.
 
     Args:
-        path: the file, or its pattern where there are several stages (:func:`dump_path`).
-        stages: stages that may predict.
-        rank: of this process.
+        path: the file, or its pattern for several stages (:func:`dump_path`). stages: stages that may predict. rank: rank of this process.
     """
 
     def __init__(self, path: str | os.PathLike[str], stages: Sequence[str], rank: int = 0) -> None:
@@ -76,7 +73,7 @@ class Dump:
         self._begun: set[str] = set()
 
     def add(self, stage: str, image_id: str, prediction: Prediction, names: ResultNames) -> None:
-        """Keep one image's predictions of a stage; an image that comes again replaces its first predictions.
+        """Store the predictions of a stage for one image; if the image occurs again, its predictions are replaced.
 
         Args:
             stage: one of the stages.
@@ -92,20 +89,20 @@ class Dump:
         if stage not in self._begun:
             make_folder(part.parent)
             part.unlink(missing_ok=True)
-            weakref.finalize(self, part.unlink, missing_ok=True)  # also where testing fails
+            weakref.finalize(self, part.unlink, missing_ok=True)  # also if testing fails
             self._begun.add(stage)
         with part.open('a', encoding='utf-8') as file:
             file.write(text)
 
     def finish(self, image_ids: Iterable[str], num_ranks: int = 1) -> list[Path]:
-        """Join what all ranks kept; called by the first one when all have added everything.
+        """Merge the results of all ranks; called by the first rank when all have finished.
 
         Args:
             image_ids: the split; its order is that of the files.
-            num_ranks: how many processes took part.
+            num_ranks: number of processes.
 
         Returns:
-            The files, one per stage that predicted. Each appears whole or not at all.
+            The files, one per stage that predicted, written atomically.
         """
         image_ids, written = list(image_ids), []
         for stage in self.stages:

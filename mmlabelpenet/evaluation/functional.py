@@ -1,17 +1,17 @@
-"""Every measure of the paper as a pure NumPy function, in one place.
+"""All metrics of the paper as pure NumPy functions.
 
 =====================  ============================================================================================
 module                 what
 =====================  ============================================================================================
 overlaps               IoU of boxes and masks, the best-overlapping object of each prediction
-matching               right, wrong or ignored: the rules of the VOC devkit and of COCO
+matching               true, false or ignored positives by the rules of the VOC devkit and of COCO
 average_precision      11-point, area and 101-point AP; box AP of a whole data set in one call
 localisation           CorLoc in both conventions, average best overlap, recall of proposals
 semantic               class map from instances, confusion matrix, IoU of classes
 pseudo_quality         precision, recall and overlaps of pseudo instances
 =====================  ============================================================================================
 
-Values are fractions of full precision; nan says that there is nothing to measure, and such classes are left out of means.
+Values are unrounded fractions; nan means undefined, and such classes are excluded from means.
 """
 
 from .average_precision import Detections, Objects, average_precision, average_precisions, box_average_precisions

@@ -1,4 +1,4 @@
-"""Go through a JSON list of any length without holding it in memory."""
+"""Iterate over a JSON list of any length without loading it into memory."""
 
 import mmap
 import os
@@ -11,13 +11,13 @@ _OPEN, _CLOSE = b'[{', b']}'
 
 
 def iter_json_list(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
-    """Find the entries of a JSON list one by one, by its brackets and commas; the content of entries is not parsed.
+    """Locate the entries of a JSON list one by one by brackets and commas, without parsing their content.
 
     Args:
         path: the file, UTF-8.
 
     Yields:
-        First byte of each entry, and the byte after its last one.
+        Start and end byte offsets of each entry.
 
     Raises:
         ValueError: the file is not a JSON list, or it is truncated; the message names the entry.
@@ -25,7 +25,7 @@ def iter_json_list(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     path = Path(path)
     with open(path, 'rb') as file:
         if not path.stat().st_size:
-            raise ValueError(f'{str(path)!r} is empty; a JSON list of entries ("[{{...}}, ...]") is expected.')
+            raise ValueError(f'{str(path)!r} is empty; expected a JSON list of entries ("[{{...}}, ...]").')
         yield from _entries(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path)
 
 
@@ -33,7 +33,7 @@ def _entries(content: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
     tokens = _TOKEN.finditer(content)
     first = next(tokens, None)
     if first is None or first[0] != b'[' or content[: first.start()].removeprefix(b'\xef\xbb\xbf').strip():
-        raise ValueError(f'{str(path)!r} needs to be a JSON list of entries ("[{{...}}, ...]"), it starts with {content[:1]!r}.')
+        raise ValueError(f'{str(path)!r} must be a JSON list of entries ("[{{...}}, ...]"), but starts with {content[:1]!r}.')
     start, depth, number = first.end(), 0, 1
     for token in tokens:
         sign = token[0]
@@ -42,11 +42,11 @@ def _entries(content: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
                 yield start, token.start()
             if sign == b']':
                 if content[token.end() :].strip():
-                    raise ValueError(f'After entry {number} of {str(path)!r} the list ends, but the file goes on.')
+                    raise ValueError(f'After entry {number} of {str(path)!r} the list ends, but the file continues.')
                 return
             start, number = token.end(), number + 1
         elif sign in _OPEN:
             depth += 1
         elif sign in _CLOSE:
             depth -= 1
-    raise ValueError(f'Entry {number} of {str(path)!r} does not end: the file breaks off, or a bracket is missing.')
+    raise ValueError(f'Entry {number} of {str(path)!r} does not end: the file is truncated, or a bracket is missing.')

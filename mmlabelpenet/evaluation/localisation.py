@@ -1,6 +1,6 @@
-"""How well known classes are located: CorLoc, average best overlap, recall of proposals.
+"""Localisation metrics for given classes: CorLoc, average best overlap, recall of proposals.
 
-Shapes: D predictions and G objects, C classes. Values are fractions; counts come apart so that images can be added up one by one.
+Shapes: D predictions and G objects, C classes. Values are fractions; counts are returned separately so that images can be accumulated.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ def corloc_counts(
     images: NDArray, labels: NDArray, scores: NDArray, best_iou: NDArray, object_images: NDArray, object_labels: NDArray,
     object_difficult: NDArray, num_classes: int, iou_thr: float = 0.5, skip_difficult_only: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
-    """Count images whose class is located correctly (CorLoc, Deselaers et al. 2012).
+    """Count images whose class is localised correctly (CorLoc, Deselaers et al. 2012).
 
     For each class that an image shows, its highest-scored box of that class (the first of equal ones) is correct if its IoU with
-    some object of the class, difficult or not, is >= the threshold. No box of the class: not correct.
+    some object of the class, difficult or not, is >= the threshold. An image without a box of the class is not correct.
 
     Args:
         images: index of each prediction's image, int (D,), from 0.
@@ -28,10 +28,10 @@ def corloc_counts(
         object_difficult: bool (G,).
         num_classes: C.
         iou_thr: the threshold.
-        skip_difficult_only: leave out images whose objects of the class are all difficult; otherwise they count as well.
+        skip_difficult_only: exclude images whose objects of the class are all difficult; otherwise they count as well.
 
     Returns:
-        Correct images and all images of each class, int64 (C,) each.
+        Numbers of correct and of all images of each class, int64 (C,) each.
 
     >>> zero, one = np.array([0]), np.array([1])
     >>> corloc_counts(zero, one, np.array([0.3]), np.array([0.7]), zero, one, np.array([False]), num_classes=2)
@@ -53,7 +53,7 @@ def corloc_counts(
 
 
 def shares(counts: NDArray, totals: NDArray) -> NDArray[np.float64]:
-    """Counts divided by totals; nan where the total is 0.
+    """Counts divided by totals; nan if the total is 0.
 
     >>> shares(np.array([1, 0]), np.array([2, 0])).tolist()
     [0.5, nan]
@@ -63,15 +63,15 @@ def shares(counts: NDArray, totals: NDArray) -> NDArray[np.float64]:
 
 
 def best_per_object(iou: NDArray, labels: NDArray | None = None, object_labels: NDArray | None = None) -> NDArray[np.float64]:
-    """Best IoU that each object of one image reaches.
+    """Best IoU of each object of one image.
 
     Args:
         iou: float (D, G).
-        labels: classes of the predictions, int (D,). Without labels every prediction counts for every object (class-agnostic).
+        labels: classes of the predictions, int (D,). Without labels, every prediction is compared with every object (class-agnostic).
         object_labels: classes of the objects, int (G,).
 
     Returns:
-        float64 (G,); 0 where no prediction counts.
+        float64 (G,); 0 for objects without predictions.
 
     >>> iou = np.array([[0.5, 0.9]])
     >>> best_per_object(iou).tolist(), best_per_object(iou, np.array([0]), np.array([0, 1])).tolist()
@@ -84,7 +84,7 @@ def best_per_object(iou: NDArray, labels: NDArray | None = None, object_labels: 
 
 
 def mean_per_class(values: NDArray, labels: NDArray, num_classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Mean of values per class; of the best overlaps of objects it is the average best overlap (ABO).
+    """Mean of values per class; for the best overlaps of objects, this is the average best overlap (ABO).
 
     Args:
         values: float (G,).
@@ -108,14 +108,14 @@ def proposal_quality(best_iou: NDArray, labels: NDArray, num_classes: int, iou_t
     """Recall and overlap of class-agnostic proposals.
 
     Args:
-        best_iou: the best IoU that each object reaches, float (G,) (:func:`best_per_object` without labels, images concatenated).
+        best_iou: the best IoU of each object, float (G,) (:func:`best_per_object` without labels, images concatenated).
         labels: classes of the objects, int (G,).
         num_classes: C.
         iou_thrs: thresholds of recall.
 
     Returns:
-        ``recall_50``, ``recall_70``, ... (share of objects with IoU >= threshold), ``average_best_overlap`` (mean over objects)
-        and ``mean_average_best_overlap`` (mean over classes of the class means, MABO); nan where there is no object.
+        ``recall_50``, ``recall_70``, ... (fraction of objects with IoU >= threshold), ``average_best_overlap`` (mean over objects)
+        and ``mean_average_best_overlap`` (mean over classes of the class means, MABO); nan if there are no objects.
 
     >>> proposal_quality(np.array([0.5, 1.0]), np.array([0, 0]), num_classes=1)['recall_70']
     0.5

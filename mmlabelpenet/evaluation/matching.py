@@ -1,4 +1,4 @@
-"""Which predictions are right: the rules of the VOC devkit and of COCO.
+"""Match predictions with objects by the rules of the VOC devkit and of COCO.
 
 Shapes: D predictions and G objects; T IoU thresholds.
 """
@@ -13,19 +13,19 @@ from .overlaps import BestOverlap
 
 
 class Matches(NamedTuple):
-    """``right`` bool (D,): true positives. ``ignored`` bool (D,): neither right nor wrong. The others are false positives."""
+    """``right`` bool (D,): true positives. ``ignored`` bool (D,): neither true nor false positives. The others are false positives."""
 
     right: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
 
 
 def match_voc(best: BestOverlap, scores: NDArray, difficult: NDArray, iou_thr: float) -> Matches:
-    """Match predictions as the VOC devkit does (``VOCevaldet.m``).
+    """Match predictions like the VOC devkit (``VOCevaldet.m``).
 
-    By descending score (equal ones in order of input), only a prediction's best-overlapping object of its image and class counts.
-    With IoU >= threshold (the devkit's ``ovmax >= minoverlap``) the prediction is ignored if that object is difficult, right if
-    the object is still free, and wrong (a duplicate) if it is taken, even where another object overlaps enough. As an object
-    belongs to one image and class, images and classes may be matched together.
+    By descending score (equal ones in input order), each prediction is compared only with its best-overlapping object of the same image and
+    class. With IoU >= threshold (the devkit's ``ovmax >= minoverlap``) the prediction is ignored if that object is difficult, a true
+    positive if the object is still free, and a false positive (a duplicate) if it is taken, even if another object overlaps enough. Since
+    an object belongs to one image and class, all images and classes can be matched together.
 
     Args:
         best: the best overlaps of the D predictions.
@@ -34,7 +34,7 @@ def match_voc(best: BestOverlap, scores: NDArray, difficult: NDArray, iou_thr: f
         iou_thr: the threshold.
 
     Returns:
-        What became of each prediction.
+        The status of each prediction.
 
     >>> best = BestOverlap(np.array([0.6, 0.9, 0.7]), np.array([0, 0, 1]))
     >>> match_voc(best, np.array([0.8, 0.5, 0.2]), np.array([False, True]), 0.5)
@@ -47,16 +47,16 @@ def match_voc(best: BestOverlap, scores: NDArray, difficult: NDArray, iou_thr: f
     ignored[hits[on_difficult]] = True
     rivals = hits[~on_difficult]
     rivals = rivals[np.argsort(-np.asarray(scores)[rivals], kind='stable')]
-    _, winners = np.unique(best.index[rivals], return_index=True)  # the first, that is the best-scored, of each object
+    _, winners = np.unique(best.index[rivals], return_index=True)  # the first, that is the highest-scoring, of each object
     right[rivals[winners]] = True
     return Matches(right, ignored)
 
 
 def match_coco(iou: NDArray, labels: NDArray, scores: NDArray, object_labels: NDArray, iou_thrs: Sequence[float]) -> NDArray[np.bool_]:
-    """Match the predictions of one image as COCO does (``pycocotools.cocoeval``), without crowds and area ranges.
+    """Match the predictions of one image like COCO (``pycocotools.cocoeval``), without crowds and area ranges.
 
-    By descending score each prediction takes the object of its class that overlaps it most among those still free (of equal ones
-    the last), if the IoU is >= the threshold.
+    By descending score each prediction takes the free object of its class with the largest IoU (the last of equal ones), if the IoU is >=
+    the threshold.
 
     Args:
         iou: float (D, G).
@@ -79,7 +79,7 @@ def match_coco(iou: NDArray, labels: NDArray, scores: NDArray, object_labels: ND
         return right
     best, order = iou.max(axis=1), np.argsort(-np.asarray(scores), kind='stable')
     for row, iou_thr in enumerate(iou_thrs):
-        limit = min(iou_thr, 1 - 1e-10)  # as pycocotools: IoU 1 is reached in spite of rounding
+        limit = min(iou_thr, 1 - 1e-10)  # as in pycocotools, so that IoU 1 is reached despite rounding
         free = iou.copy()
         for index in order[(best >= limit)[order]]:
             taken = iou.shape[1] - 1 - int(free[index, ::-1].argmax())

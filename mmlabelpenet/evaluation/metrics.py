@@ -1,6 +1,5 @@
-"""The metric that test and validation loops use: scores of every stage from the predictions of one forward pass.
-
-Predictions come in pixels of the original image, boxes 0-based and half-open.
+"""The metric for test and validation loops: evaluates every stage from the predictions of one forward pass. Predictions are in pixels of
+the original image, boxes 0-based and half-open.
 """
 
 import itertools
@@ -28,34 +27,33 @@ PROTOCOLS = {'test': ('bbox', 'segm', 'abo', 'miou'), 'corloc': ('corloc',)}
 
 @METRICS.register_module()
 class StageMetric(BaseMetric):
-    """Boxes, masks and class maps of each stage, scored by the paper's measures.
+    """Evaluates boxes, masks and semantic maps of each stage with the paper's metrics.
 
-    Each sample brings ``img_id`` and ``stage_predictions``: a dict stage -> ``InstanceData`` or dict with ``bboxes`` (n, 4),
-    ``scores`` (n,), ``labels`` (n,) and, where the stage has them, ``masks`` (bool (n, h, w) or COCO run-length codes), or None.
-    A model without stages, such as mmdet's, brings ``pred_instances`` instead: the row of the last of ``stages``.
-    An image is scored as soon as it comes, so that only small arrays are kept and exchanged between ranks.
-
-    After :meth:`evaluate` the main process finds the whole table in ``table`` (per class too) and what it rests on in ``meta``.
+    Each sample has ``img_id`` and ``stage_predictions``: a dict stage -> ``InstanceData`` or dict with ``bboxes`` (n, 4),
+    ``scores`` (n,), ``labels`` (n,) and, if the stage has them, ``masks`` (bool (n, h, w) or COCO RLE), or None. A model without stages,
+    such as mmdet's, provides ``pred_instances`` instead, which fill the row of the last of ``stages``. Each image is evaluated immediately,
+    so only small arrays are kept and exchanged between ranks. After :meth:`evaluate`, the main process has the whole table in ``table``
+    (also per class) and its provenance in ``meta``.
 
     Args:
         data_root: folder with ``Annotations``, ``ImageSets``, ...
-        split: list of the images that are scored; it also ranks equal scores.
-        stages: stages that get a row; None takes those that are predicted.
+        split: list of evaluated images; its order also breaks ties between equal scores.
+        stages: stages that get a row; None uses the predicted ones.
         protocol: 'test' (box AP, mask AP, ABO, mIoU) or 'corloc' (CorLoc only, for a training split).
-        metric: groups of metrics, one name or several of the protocol's; None for all. With none of them, ``()``, as for a test list
-            whose annotations are on a server, no annotation is read and ``dump`` is all that comes out.
-        box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
+        metric: one or several metric groups of the protocol; None for all. With ``()``, as for a test list whose annotations are on a
+            server, no annotation is read and only ``dump`` is written.
+        box_iou_thrs: thresholds of box AP; the first one is also used for CorLoc.
         mask_iou_thrs: thresholds of mask AP.
-        semantic_score_thr: score from which on an instance enters the class map of mIoU.
-        legacy: boxes name their last pixel ("+1" widths), as in VOC's files; keys of box measures then end in ``_legacy``.
-        mask_classes: classes by number in the class masks; those of VOC by default.
-        dump: file to which the predictions go as COCO-format results (:mod:`~.dump`).
+        semantic_score_thr: minimum score of an instance in the semantic map of mIoU.
+        legacy: boxes include their last pixel ("+1" widths), as in VOC's files; keys of box metrics then end in ``_legacy``.
+        mask_classes: classes of the indices in the class masks; VOC's by default.
+        dump: file for predictions as COCO-format results (:mod:`~.dump`).
         collect_device: as in mmengine.
         prefix: as in mmengine.
         collect_dir: as in mmengine.
 
     Raises:
-        ValueError: unknown protocol or group of metrics, or a threshold outside (0, 1].
+        ValueError: unknown protocol or metric group, or a threshold outside (0, 1].
     """
 
     def __init__(
@@ -67,14 +65,14 @@ class StageMetric(BaseMetric):
     ) -> None:  # fmt: skip
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if protocol not in PROTOCOLS:
-            raise ValueError(f'The protocol is one of {tuple(PROTOCOLS)}, got {protocol!r}.')
+            raise ValueError(f'The protocol must be one of {tuple(PROTOCOLS)}, got {protocol!r}.')
         groups = PROTOCOLS[protocol] if metric is None else (metric,) if isinstance(metric, str) else tuple(metric)
         unknown = sorted(set(groups) - set(PROTOCOLS[protocol]))
         if unknown:
-            raise ValueError(f'Protocol {protocol!r} measures {PROTOCOLS[protocol]}, got {unknown}.')
+            raise ValueError(f'Protocol {protocol!r} has the metric groups {PROTOCOLS[protocol]}, got {unknown}.')
         self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages or ()), protocol
         self._fixed = bool(self.stages)
-        # The number of classes is not known yet; wrong values are told now, not after the first batch.
+        # The number of classes is not known yet, but invalid values are reported now instead of after the first batch.
         self._settings = Settings(1, groups, tuple(box_iou_thrs), tuple(mask_iou_thrs), semantic_score_thr, legacy)
         self.mask_classes = mask_classes
         self.table: Table = {}
@@ -88,7 +86,7 @@ class StageMetric(BaseMetric):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, from the data set's metainfo."""
         if not self.dataset_meta or 'classes' not in self.dataset_meta:
-            raise ValueError("The metric needs dataset_meta['classes']. Set metric.dataset_meta = dataset.metainfo before scoring.")
+            raise ValueError("The metric needs dataset_meta['classes']. Set metric.dataset_meta = dataset.metainfo before evaluation.")
         return tuple(self.dataset_meta['classes'])
 
     @property
@@ -103,7 +101,7 @@ class StageMetric(BaseMetric):
         return self._devkit
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Score a batch.
+        """Evaluate a batch.
 
         Args:
             data_batch: not used.
@@ -111,10 +109,10 @@ class StageMetric(BaseMetric):
 
         Raises:
             KeyError: an image that is not in the split.
-            ValueError: predictions that cannot be scored; the message names image and stage.
+            ValueError: invalid predictions; the message names image and stage.
         """
         devkit, settings = self._open(), self.settings
-        if not self._fixed and not self.results:  # the first images of a validation; more stages may be trained by the next
+        if not self._fixed and not self.results:  # first images of a validation; more stages may be trained by the next one
             self.stages = tuple(data_samples[0].get('stage_predictions') or ['result'])
         if self._dump_to is not None and self._dump is None:
             self._dump = Dump(self._dump_to, self.stages, get_rank())
@@ -123,7 +121,10 @@ class StageMetric(BaseMetric):
             if predictions is None:  # a model without stages
                 predictions = {self.stages[-1]: sample['pred_instances']}
             if image_id not in self._order:
-                raise KeyError(f'Image {image_id!r} is not in split {self.split!r} of {self.data_root}. Test on the split of the metric.')
+                raise KeyError(
+                    f'Image {image_id!r} is not in split {self.split!r} of {self.data_root}. Use the same split for the data and the '
+                    'metric.'
+                )
             truth = read_truth(devkit, image_id, settings)
             records: dict[str, Record | None] = {}
             for stage in self.stages:
@@ -143,24 +144,24 @@ class StageMetric(BaseMetric):
         return record
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Add up all images.
+        """Combine the results of all images.
 
         Args:
             results: what :meth:`process` stored, of all ranks.
 
         Returns:
-            ``stage/metric`` -> percent, without those that are null; the whole table is in ``table``.
+            ``stage/metric`` -> percent, without null values; the whole table is in ``table``.
 
         Raises:
-            ValueError: an image was scored twice, or a stage predicted only a part of the images.
+            ValueError: an image was evaluated twice, or a stage predicted only some of the images.
         """
         results = sorted(results, key=lambda result: self._order[result['img_id']])
         ids = [result['img_id'] for result in results]
         twice = sorted({first for first, second in itertools.pairwise(ids) if first == second})
         if twice:
-            raise ValueError(f'Each image is scored once, got {twice[:5]} twice.')
+            raise ValueError(f'Each image must be evaluated once, got {twice[:5]} twice.')
         if len(ids) < len(self._order):
-            warn(f'Only {len(ids)} of {len(self._order)} images of {self.split!r} were predicted and scored.')
+            warn(f'Only {len(ids)} of {len(self._order)} images of {self.split!r} were evaluated.')
         self.table = {stage: self._row(stage, results) for stage in self.stages}
         self.meta = {
             'protocol': self.protocol,
@@ -182,7 +183,9 @@ class StageMetric(BaseMetric):
     def _row(self, stage: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         records = [result['stages'][stage] for result in results if result['stages'][stage] is not None]
         if records and len(records) < len(results):
-            raise ValueError(f'Stage {stage!r} predicted {len(records)} of {len(results)} images. Give all images predictions, or none.')
+            raise ValueError(
+                f'Stage {stage!r} predicted only {len(records)} of {len(results)} images. A stage must predict all images or none.'
+            )
         try:
             return make_row(summarise(records, self.settings), self.classes)
         except ValueError as error:
@@ -190,15 +193,13 @@ class StageMetric(BaseMetric):
 
 
 def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
-    """Read the parts of an image's ground truth that the settings need.
+    """Read the parts of an image's ground truth that the settings require.
 
     Args:
         devkit: the data set.
         image_id: name of the image.
-        settings: what is measured.
-
-    Returns:
-        The ground truth; masks are None if the image has none or they are not needed, boxes are empty if nothing is measured.
+        settings: the metrics. Returns: The ground truth; masks are None if the image has none or they are not needed, boxes are empty if
+            nothing is measured.
     """
     nothing = Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
     objects = devkit.objects(image_id) if settings.groups else nothing
@@ -214,13 +215,11 @@ def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
 
 
 def read_prediction(fields: Any) -> Prediction:
-    """Take predictions of one image out of an ``InstanceData`` or a dict; masks become run-length codes.
+    """Extract predictions of one image from an ``InstanceData`` or a dict; masks become RLE.
 
     Args:
-        fields: with ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and perhaps ``masks``; tensors or arrays.
-
-    Returns:
-        The same as arrays of their own.
+        fields: with ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and optionally ``masks``; tensors or arrays. Returns: Copies as
+            arrays.
 
     Raises:
         ValueError: a field is missing or has another shape.

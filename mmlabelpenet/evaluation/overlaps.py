@@ -1,4 +1,4 @@
-"""Overlaps (intersection over union) of boxes and masks, and the best one of each.
+"""IoU of boxes and masks, and the best-overlapping objects.
 
 Shapes: D predictions and G objects, of one image or of many; C classes; (h, w) image.
 Boxes: xyxy in pixels, 0-based and half-open, so that plain IoU equals the "+1" IoU of the VOC devkit's inclusive integer boxes.
@@ -16,9 +16,8 @@ from ..formats.rle import RLE
 
 
 class BestOverlap(NamedTuple):
-    """For each of D predictions the object of its image and class that overlaps it most.
-
-    ``iou`` float64 (D,), -1 where the image holds no object of the class; ``index`` int64 (D,) into the objects, -1 in the same places.
+    """For each of D predictions, the object of the same image and class with the largest IoU. ``iou`` float64 (D,), -1 if there is no such
+    object; ``index`` int64 (D,) into the objects, -1 likewise.
     """
 
     iou: NDArray[np.float64]
@@ -31,10 +30,10 @@ def paired_box_iou(first: NDArray, second: NDArray, legacy: bool = False) -> NDA
     Args:
         first: boxes, float (..., 4).
         second: boxes, float (..., 4).
-        legacy: boxes name their last pixel (x2, y2 inclusive): a width is ``x2 - x1 + 1``.
+        legacy: boxes include their last pixel (x2, y2 inclusive): a width is ``x2 - x1 + 1``.
 
     Returns:
-        float64 (...); 0 where both boxes are empty.
+        float64 (...); 0 if both boxes are empty.
 
     >>> float(paired_box_iou(np.array([0, 0, 10, 10]), np.array([0, 0, 10, 5])))
     0.5
@@ -74,7 +73,7 @@ def box_iou(first: NDArray, second: NDArray, legacy: bool = False) -> NDArray[np
 
 
 def encode_masks(masks: NDArray) -> list[RLE]:
-    """Run-length codes of boolean masks.
+    """RLE of boolean masks.
 
     Args:
         masks: bool or 0/1 integers (D, h, w).
@@ -83,14 +82,14 @@ def encode_masks(masks: NDArray) -> list[RLE]:
         D codes with ``counts`` as bytes.
 
     Raises:
-        ValueError: the array has not three axes.
+        ValueError: the array does not have three axes.
 
     >>> encode_masks(np.ones((1, 2, 3), dtype=bool))[0]['size']
     [2, 3]
     """
     masks = np.asarray(masks)
     if masks.ndim != 3:
-        raise ValueError(f'Masks need the shape (n, h, w), got {masks.shape}. Give one plane for each instance.')
+        raise ValueError(f'Masks need the shape (n, h, w) with one mask per instance, got {masks.shape}.')
     if len(masks) == 0:
         return []
     return coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
@@ -104,10 +103,7 @@ def mask_iou(first: Sequence[RLE], second: Sequence[RLE]) -> NDArray[np.float64]
         second: G run-length codes.
 
     Returns:
-        float64 (D, G); 0 where a mask has no pixel.
-
-    Raises:
-        ValueError: not all masks have one size.
+        float64 (D, G); 0 for empty masks. Raises: ValueError: the masks differ in size.
 
     >>> full, half = encode_masks(np.array([[[1, 1]], [[1, 0]]]))
     >>> mask_iou([full], [half, full]).tolist()
@@ -117,12 +113,14 @@ def mask_iou(first: Sequence[RLE], second: Sequence[RLE]) -> NDArray[np.float64]
         return np.zeros((len(first), len(second)))
     sizes = {tuple(code['size']) for code in (*first, *second)}
     if len(sizes) > 1:
-        raise ValueError(f'Masks of one image need one size (h, w), got {sorted(sizes)}. Bring predictions to the original image size.')
+        raise ValueError(
+            f'Masks of one image must have the same size (h, w), got {sorted(sizes)}. Rescale predictions to the original image size.'
+        )
     return coco_mask.iou(list(first), list(second), [0] * len(second))
 
 
 def best_in_matrix(iou: NDArray, labels: NDArray, object_labels: NDArray) -> BestOverlap:
-    """The most overlapping object of its class for each prediction of one image.
+    """The object of the same class with the largest IoU for each prediction of one image.
 
     Args:
         iou: float (D, G).
@@ -130,7 +128,7 @@ def best_in_matrix(iou: NDArray, labels: NDArray, object_labels: NDArray) -> Bes
         object_labels: classes of the objects, int (G,).
 
     Returns:
-        The best overlaps; of equal ones the first object.
+        The best overlaps; ties go to the first object.
 
     >>> best_in_matrix(np.array([[0.9, 0.2]]), np.array([1]), np.array([0, 1]))
     BestOverlap(iou=array([0.2]), index=array([1]))
@@ -148,10 +146,10 @@ def best_overlaps(
     images: NDArray, labels: NDArray, bboxes: NDArray, object_images: NDArray, object_labels: NDArray, object_bboxes: NDArray,
     num_classes: int, legacy: bool = False,
 ) -> BestOverlap:  # fmt: skip
-    """The most overlapping object of its image and class for each box of a whole data set.
+    """The object of the same image and class with the largest IoU for each box of a whole data set.
 
-    Objects are grouped by image and class; then all predictions are compared with the first object of their group, with the
-    second, and so on: as many vectorised steps as the fullest group has objects.
+    Objects are grouped by image and class; then all predictions are compared with the first object of their group, with the second, and so
+    on, in as many vectorised steps as the largest group has objects.
 
     Args:
         images: index of each prediction's image, int (D,), from 0.
@@ -164,7 +162,7 @@ def best_overlaps(
         legacy: see :func:`paired_box_iou`.
 
     Returns:
-        The best overlaps; of equal ones the first object.
+        The best overlaps; ties go to the first object.
 
     >>> one = np.array([0])
     >>> best_overlaps(one, one, np.array([[0, 0, 2, 2]]), one, one, np.array([[0, 0, 2, 1]]), num_classes=1)

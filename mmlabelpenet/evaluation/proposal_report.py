@@ -1,4 +1,4 @@
-"""Statistics of a proposal file: proposals per image and, where boxes are annotated, the recall of objects."""
+"""Statistics of a proposal file: proposals per image and, if boxes are annotated, the recall of objects."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,13 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
     """Counts, recall and average best overlap, in a line or two.
 
     Args:
-        devkit: of the images; annotations are read of those that have some, difficult objects are left out.
-        image_ids: at least one.
-        proposals: of these images.
+        devkit: data set of the images; annotations are optional, difficult objects are ignored. image_ids: at least one. proposals:
+            proposals of these images.
     """
     counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
     lines = [
-        f'{proposals.path}: {len(counts)} images, proposals an image: mean {counts.mean():.0f}, '
-        f'least {counts.min()}, median {np.median(counts):.0f}, most {counts.max()}'
+        f'{proposals.path}: {len(counts)} images, proposals per image: mean {counts.mean():.0f}, '
+        f'minimum {counts.min()}, median {np.median(counts):.0f}, maximum {counts.max()}'
     ]
     best = []
     for image_id in image_ids:
@@ -33,7 +32,7 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
         quality = proposal_quality(overlaps, np.zeros(len(overlaps), int), num_classes=1, iou_thrs=(0.5, 0.7))
         shares = ', '.join(f'at {threshold}: {100 * quality[f"recall_{100 * threshold:g}"]:.1f} %' for threshold in (0.5, 0.7))
         lines.append(
-            f'recall of {len(overlaps)} objects in {len(best)} annotated images (difficult ones left out), IoU {shares}; '
+            f'recall of {len(overlaps)} objects in {len(best)} annotated images (without difficult ones), IoU {shares}; '
             f'average best overlap {100 * quality["average_best_overlap"]:.1f} %'
         )
     return lines

@@ -1,4 +1,4 @@
-"""How good pseudo instances are, measured against ground truth where there is some.
+"""Quality of pseudo instances, compared with ground truth if available.
 
 Shapes: K pseudo instances and G objects of all images, C classes. Values are fractions.
 """
@@ -15,10 +15,10 @@ def pseudo_label_quality(
     labels: NDArray, weights: NDArray, best: BestOverlap, object_labels: NDArray, object_difficult: NDArray, num_classes: int,
     best_mask_iou: NDArray | None = None, iou_thr: float = 0.5,
 ) -> dict[str, NDArray[np.float64]]:  # fmt: skip
-    """Precision, recall and mean overlaps of pseudo instances, per class, weighted and not.
+    """Precision, recall and mean overlaps of pseudo instances, per class, weighted and unweighted.
 
-    A pseudo instance is right by the rules of :func:`~.matching.match_voc` with the weights as scores: duplicates are wrong,
-    those on difficult objects are left out of precision and overlaps; recall is the share of the other objects that are found.
+    Pseudo instances are matched by :func:`~.matching.match_voc` with the weights as scores: duplicates are false positives, instances on
+    difficult objects are excluded from precision and overlaps; recall is the fraction of the other objects that are found.
 
     Args:
         labels: int (K,).
@@ -27,13 +27,12 @@ def pseudo_label_quality(
         object_labels: int (G,).
         object_difficult: bool (G,).
         num_classes: C.
-        best_mask_iou: best IoU of each mask with the masks of its image and class, float (K,); nan where an instance has no mask
-            or its image no mask to compare with: those are left out.
-        iou_thr: IoU from which on an instance is right.
+        best_mask_iou: best IoU of each mask with the masks of its image and class, float (K,); nan if an instance or its image has no mask;
+            such instances are excluded. iou_thr: minimum IoU of a correct instance.
 
     Returns:
         ``precision``, ``precision_weighted``, ``recall``, ``box_iou``, ``box_iou_weighted``, ``mask_iou``, ``mask_iou_weighted``
-        (the last two only with ``best_mask_iou``), float64 (C,) each; nan for classes with nothing to measure.
+        (the last two only with ``best_mask_iou``), float64 (C,) each; nan for classes for which it is undefined.
 
     >>> best = BestOverlap(np.array([0.8, 0.4]), np.array([0, 0]))
     >>> quality = pseudo_label_quality(np.array([0, 0]), np.array([0.9, 0.1]), best, np.array([0]), np.array([False]), num_classes=1)

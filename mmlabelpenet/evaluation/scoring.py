@@ -1,7 +1,5 @@
-"""Score one image at a time, then add the images up.
-
-An image's predictions are compared with its ground truth at once; what stays is a *record*, a dict of small arrays, so that memory
-stays bounded, ranks can exchange records, and only :func:`summarise` needs all of them.
+"""Evaluate one image at a time, then combine the images. The predictions of an image are compared with its ground truth immediately; only a
+*record*, a dict of small arrays, is kept, so memory is bounded, ranks can exchange records, and only :func:`summarise` needs all of them.
 
 Shapes: n predictions and g objects of one image, m masked objects, C classes, T thresholds.
 """
@@ -34,7 +32,7 @@ class Prediction:
 @dataclass(frozen=True)
 class Truth:
     """Ground truth of one image: ``bboxes`` (g, 4), ``labels`` (g,), ``difficult`` (g,); ``mask_labels`` (m,) and ``masks`` (m codes), or
-    None where the image has no instance masks; ``class_mask`` (h, w), or None.
+    None if the image has no instance masks; ``class_mask`` (h, w), or None.
     """
 
     bboxes: NDArray
@@ -47,15 +45,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured.
-
-    Attributes:
-        num_classes: C.
-        groups: some of 'bbox', 'corloc', 'segm', 'abo' and 'miou'.
-        box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
-        mask_iou_thrs: thresholds of mask AP.
-        semantic_score_thr: score from which on an instance enters the class map.
-        legacy: boxes name their last pixel ("+1" widths); the keys of what is measured on boxes then end in ``_legacy``.
+    """The metrics to compute. Attributes:
+    num_classes: C.
+    groups: some of 'bbox', 'corloc', 'segm', 'abo' and 'miou'.
+    box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
+    mask_iou_thrs: thresholds of mask AP.
+    semantic_score_thr: minimum score of an instance in the semantic map. legacy: boxes include their last pixel ("+1" widths); keys of
+        box metrics then end in ``_legacy``.
     """
 
     num_classes: int
@@ -68,13 +64,13 @@ class Settings:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.groups) - set(GROUPS))
         if unknown:
-            raise ValueError(f'Groups of metrics are {GROUPS}, got {unknown}.')
+            raise ValueError(f'The metric groups are {GROUPS}, got {unknown}.')
         for thr in (*self.box_iou_thrs, *self.mask_iou_thrs):
             if not 0 < thr <= 1:
                 raise ValueError(f'IoU thresholds must be in (0, 1], got {thr}.')
 
     def keys(self) -> list[str]:
-        """All keys that :func:`summarise` may give, in the order of tables: each names the protocol of its value.
+        """All keys that :func:`summarise` may return, in the order of tables; each names the protocol of its value.
 
         >>> Settings(num_classes=1, groups=('corloc',), legacy=True).keys()[2:4]
         ['CorLoc_50_legacy', 'CorLoc_50_no_difficult_only_legacy']
@@ -86,7 +82,7 @@ class Settings:
 
     @property
     def box_end(self) -> str:
-        """What the keys of box measures end in."""
+        """The suffix of the keys of box metrics."""
         return '_legacy' if self.legacy else ''
 
     def corloc_key(self, end: str) -> str:
@@ -98,13 +94,11 @@ def score_image(prediction: Prediction, truth: Truth, settings: Settings) -> Rec
     """Compare the predictions of one image with its ground truth.
 
     Args:
-        prediction: what one stage says.
-        truth: what was annotated.
-        settings: what to measure.
+        prediction: predictions of one stage. truth: the annotations. settings: the metrics.
 
     Returns:
-        A dict of small arrays (and dicts of such), for :func:`summarise`. ``masks`` says whether the stage has masks: True, False,
-        or None where it had no instance to give one to.
+        A dict of small arrays (and dicts of such), for :func:`summarise`. ``masks`` tells whether the stage has masks: True, False, or None
+        if it has no instance.
 
     Raises:
         ValueError: a score is NaN, a label is not a class, or a mask has another size than the image.
@@ -130,11 +124,11 @@ def _check(prediction: Prediction, settings: Settings) -> None:
         if length != count:
             raise ValueError(f'Predictions of an image need as many {name} as labels ({count}), got {length}.')
     if np.isnan(prediction.scores).any():
-        raise ValueError(f'Scores need to be numbers, got nan at prediction {int(np.isnan(prediction.scores).argmax())} of the image.')
+        raise ValueError(f'Scores must not be NaN, got NaN at prediction {int(np.isnan(prediction.scores).argmax())} of the image.')
     if count and not 0 <= prediction.labels.min() <= prediction.labels.max() < settings.num_classes:
         raise ValueError(
             f'Labels must be in 0..{settings.num_classes - 1}, got {prediction.labels.min()}..{prediction.labels.max()}. '
-            'Is the metric told the classes that the model was trained with?'
+            'Does the metric have the classes that the model was trained with?'
         )
 
 
@@ -180,12 +174,12 @@ def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Re
 
 
 def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Class of each pixel, by the best-scored instance that covers it (:func:`~.semantic.semantic_map`).
+    """Class of each pixel, from the highest-scoring instance that covers it (:func:`~.semantic.semantic_map`).
 
     Args:
         prediction: with masks, or without any instance.
         size: (h, w).
-        score_thr: only instances with at least this score are painted; only these are decoded, one at a time.
+        score_thr: minimum score of an instance; only these are decoded, one at a time.
 
     Returns:
         uint8 (h, w), uint16 if a label is above 253; 0 background, 1 + k class k.
@@ -198,21 +192,21 @@ def class_map(prediction: Prediction, size: tuple[int, int], score_thr: float) -
 
 
 def summarise(records: Sequence[Record], settings: Settings) -> dict[str, NDArray | None]:
-    """Add up the records of all images of one stage.
+    """Combine the records of all images of one stage.
 
     Args:
         records: one of each image, in the order of the split (equal scores rank by it).
         settings: the same as for :func:`score_image`.
 
     Returns:
-        key of the metric -> its value per class as fractions, float64 (C,), nan where there is nothing to measure (mIoU: (C + 1,),
-        background first); None where the stage cannot have it or it was not asked for.
+        key of the metric -> its value per class as fractions, float64 (C,), nan if undefined (mIoU: (C + 1,), background first); None if
+        the stage cannot have it or it was not requested.
 
     Raises:
-        ValueError: the stage gave masks for some images only.
+        ValueError: the stage has masks for only some images.
     """
     if len({record['masks'] for record in records} - {None}) > 1:
-        raise ValueError('The stage gave masks for some images and boxes alone for others. Give masks for all images or for none.')
+        raise ValueError('The stage has masks for some images and only boxes for others. It must predict masks for all images or for none.')
     values: dict[str, NDArray | None] = dict.fromkeys(settings.keys())
     if 'bbox' in settings.groups and records:
         boxes = [record['bbox'] for record in records]

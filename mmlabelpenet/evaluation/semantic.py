@@ -15,20 +15,20 @@ from .localisation import shares
 __all__ = ['VOID', 'add_confusions', 'class_ious', 'confusion', 'confusion_matrix', 'paint', 'semantic_map']
 
 Confusion = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Pairs of a true and a predicted value that occur in an image, as ``true * (C + 1) + predicted``, and how many pixels have them."""
+"""Pairs of true and predicted values in an image, as ``true * (C + 1) + predicted``, and their pixel counts."""
 
 
 def semantic_map(
     masks: NDArray, scores: NDArray, labels: NDArray, size: tuple[int, int], score_thr: float = 0.3
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Give each pixel the class of the best-scored instance that covers it; background where there is none.
+    """Assign each pixel the class of the highest-scoring instance that covers it, or background.
 
     Args:
         masks: bool (n, h, w).
-        scores: float (n,); of equal ones the first instance wins.
+        scores: float (n,); ties go to the first instance.
         labels: int (n,).
         size: (h, w).
-        score_thr: only instances with at least this score are painted.
+        score_thr: minimum score of an instance.
 
     Returns:
         uint8 (h, w), uint16 if a label is above 253.
@@ -47,11 +47,11 @@ def semantic_map(
 def paint(
     mask_of: Callable[[int], NDArray[np.bool_]], scores: NDArray, labels: NDArray, size: tuple[int, int], score_thr: float
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """As :func:`semantic_map`, with masks that are asked for one by one, so that only one needs to be in memory.
+    """Like :func:`semantic_map`, with masks requested one by one, so that only one is in memory.
 
     Args:
-        mask_of: gives the mask of an instance by its number, bool (h, w); called for instances that are painted.
-        scores, labels, size, score_thr: as there.
+        mask_of: returns the mask of an instance by index, bool (h, w); called only for drawn instances. scores, labels, size, score_thr: as
+            in :func:`semantic_map`.
 
     >>> paint(lambda number: np.array([[True, number == 1]]), np.array([0.5, 0.4]), np.array([0, 1]), (1, 2), 0.3).tolist()
     [[1, 2]]
@@ -62,13 +62,15 @@ def paint(
         if scores[index] >= score_thr:
             mask = mask_of(int(index))
             if mask.shape != tuple(size):
-                raise ValueError(f'Masks need the size {tuple(size)} of their image, got {mask.shape}. Predict at original image size.')
+                raise ValueError(
+                    f'Masks must have the size {tuple(size)} of their image, got {mask.shape}. Predict at the original image size.'
+                )
             result[mask] = labels[index] + 1
     return result
 
 
 def confusion(predicted: NDArray, truth: NDArray, num_classes: int) -> Confusion:
-    """Count pixels of one image by true and predicted value; void pixels of the truth are left out.
+    """Count pixels of one image by true and predicted value, without void pixels.
 
     Args:
         predicted: (h, w), values 0..C.
@@ -76,7 +78,7 @@ def confusion(predicted: NDArray, truth: NDArray, num_classes: int) -> Confusion
         num_classes: C, background not counted.
 
     Returns:
-        What occurs, and how often; a matrix of many classes would take megabytes for every image.
+        The occurring pairs and their counts; a matrix with many classes would take megabytes per image.
 
     Raises:
         ValueError: sizes differ, or a value is out of range.
@@ -87,13 +89,13 @@ def confusion(predicted: NDArray, truth: NDArray, num_classes: int) -> Confusion
     """
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     if predicted.shape != truth.shape:
-        raise ValueError(f'Predicted and true class maps need one size, got {predicted.shape} and {truth.shape}.')
+        raise ValueError(f'Predicted and true semantic maps must have the same size, got {predicted.shape} and {truth.shape}.')
     void = int(void_of(num_classes))
     known = truth != void
     rows, columns = truth[known].astype(np.int64), predicted[known].astype(np.int64)
     highest = max(rows.max(initial=0), columns.max(initial=0))
     if highest > num_classes:
-        raise ValueError(f'Class maps need values 0..{num_classes} (or {void}, void, in the truth), got {highest}.')
+        raise ValueError(f'Semantic maps must have values 0..{num_classes} (or {void}, void, in the ground truth), got {highest}.')
     return np.unique(rows * (num_classes + 1) + columns, return_counts=True)
 
 
@@ -110,7 +112,7 @@ def add_confusions(confusions: Iterable[Confusion], num_classes: int) -> NDArray
 
 
 def confusion_matrix(predicted: NDArray, truth: NDArray, num_classes: int) -> NDArray[np.int64]:
-    """:func:`confusion` of one image as a matrix, int64 (C + 1, C + 1). Matrices of images add up.
+    """:func:`confusion` of one image as a matrix, int64 (C + 1, C + 1). Matrices of images can be summed.
 
     >>> confusion_matrix(np.array([[0, 1, 1]]), np.array([[0, 1, 255]]), num_classes=1).tolist()
     [[1, 0], [0, 1]]
@@ -119,13 +121,13 @@ def confusion_matrix(predicted: NDArray, truth: NDArray, num_classes: int) -> ND
 
 
 def class_ious(confusion: NDArray) -> NDArray[np.float64]:
-    """IoU of background and each class over all pixels that were counted.
+    """IoU of background and each class over all counted pixels.
 
     Args:
         confusion: int (C + 1, C + 1), see :func:`confusion_matrix`.
 
     Returns:
-        float64 (C + 1,); nan for a class that the truth never shows. ``np.nanmean`` of it is mIoU.
+        float64 (C + 1,); nan for a class absent from the ground truth. ``np.nanmean`` of it is mIoU.
 
     >>> class_ious(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])).tolist()
     [0.75, 0.8, nan]

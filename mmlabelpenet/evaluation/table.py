@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def make_row(values: Mapping[str, NDArray | None], classes: Sequence[str]) -> dict[str, Any]:
-    """Turn fractions per class into one row of the table: percent, means over the classes that can be measured, None for nan.
+    """Convert fractions per class into one row of the table: percent, means over the classes for which the metric is defined, None for nan.
 
     Args:
         values: metric -> float (C,), or (C + 1,) with the background first, or None.
@@ -52,11 +52,10 @@ def make_row(values: Mapping[str, NDArray | None], classes: Sequence[str]) -> di
 
 
 def merge_tables(first: Table, second: Table) -> Table:
-    """Join two tables of the same model, such as that of the test split and the CorLoc of the training split.
+    """Merge two tables of the same model, such as those of the test split and of CorLoc on the training split.
 
     Args:
-        first: a table.
-        second: another one; its values fill what is None or missing in the first.
+        first: a table. second: another one; its values fill values that are None or missing in the first.
 
     Returns:
         A new table with the stages and metrics of both.
@@ -73,7 +72,7 @@ def merge_tables(first: Table, second: Table) -> Table:
         metrics = [metric for metric in dict.fromkeys([*rows[0], *rows[1]]) if metric != 'per_class']
         twice = [metric for metric in metrics if all(row.get(metric) is not None for row in rows)]
         if twice:
-            raise ValueError(f'Both tables give {twice} of stage {stage!r}. Join tables of different protocols only.')
+            raise ValueError(f'Both tables have {twice} of stage {stage!r}. Merge only tables of different protocols.')
         merged[stage] = {metric: rows[1].get(metric) if rows[0].get(metric) is None else rows[0][metric] for metric in metrics}
         merged[stage]['per_class'] = {**rows[0].get('per_class', {}), **rows[1].get('per_class', {})}
     return merged
@@ -98,7 +97,7 @@ def text_table(table: Table, columns: Sequence[str] = COLUMNS, digits: int = 1) 
 
 
 def markdown_table(table: Table, columns: Sequence[str] | None = None, digits: int = 1) -> str:
-    """Render a table as Markdown, one row per stage; by default with every metric that some stage has.
+    """Render a table as Markdown, one row per stage; by default with every metric that any stage has.
 
     >>> print(markdown_table({'detection': {'mIoU': 61.25}}))
     | stage | mIoU |
@@ -138,7 +137,7 @@ def _metrics(table: Table) -> list[str]:
 
 
 class Meta(msgspec.Struct):
-    """Of what a table rests on, the fields that others read; there may be more."""
+    """The fields of a table's provenance that other modules read; there may be more."""
 
     config: str | None = None
     recipe_sha256: str | None = None
@@ -154,17 +153,11 @@ class Meta(msgspec.Struct):
 
 
 def read_metrics(path: str | os.PathLike) -> tuple[Table, dict[str, Any]]:
-    """Read what :func:`write_metrics` wrote, or another program in its format.
-
-    Returns:
-        the table and its ``meta``.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds something else; the message names file and place.
+    """Read a file written by :func:`write_metrics`, or by another program in its format. Returns: the table and its ``meta``. Raises:
+    FileNotFoundError: there is no such file. ValueError: it has another format; the message names file and location.
     """
     where, todo = repr(os.fspath(path)), 'tools/test.py --out writes such a file.'
-    parts = read_json(path, dict[str, msgspec.Raw], 'a file of results', todo)
+    parts = read_json(path, dict[str, msgspec.Raw], 'a results file', todo)
     meta = decode_json(bytes(parts.pop('meta', b'{}')), dict[str, Any], f'"meta" of {where} is malformed', todo)
     convert(meta, Meta, f'"meta" of {where} is malformed', todo)
     table = {
@@ -174,12 +167,8 @@ def read_metrics(path: str | os.PathLike) -> tuple[Table, dict[str, Any]]:
 
 
 def write_metrics(path: str | os.PathLike, table: Table, meta: Mapping[str, Any]) -> None:
-    """Write a table as JSON; the file appears whole, by renaming, or not at all.
-
-    Args:
-        path: the file; its folder is made.
-        table: the table.
-        meta: what it rests on (config, checkpoint, split, protocol, ...), stored as ``meta``.
+    """Write a table as JSON, atomically. Args: path: the file; its folder is created. table: the table. meta: provenance (config,
+    checkpoint, split, protocol, ...), stored as ``meta``.
 
     Raises:
         ValueError: a value is nan or infinite.

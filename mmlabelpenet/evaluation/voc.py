@@ -26,11 +26,11 @@ class VOCDevkit(VOCImages, Devkit):
         return self._annotation(image_id).is_file()
 
     def objects(self, image_id: str) -> Objects:
-        """Objects of the wanted classes in the annotation file, difficult ones included; errors as in :meth:`Devkit.objects`."""
+        """Objects of the selected classes in the annotation file, including difficult ones; errors as for :meth:`Devkit.objects`."""
         return self._objects(image_id, {name: label for label, name in enumerate(self.classes)})
 
     def all_boxes(self, image_id: str) -> Objects:
-        """All objects of the annotation file, of any class; every label is 0."""
+        """All objects of the annotation file, of any class, with label 0."""
         return self._objects(image_id, None)
 
     def _objects(self, image_id: str, wanted: dict[str, int] | None) -> Objects:
@@ -51,12 +51,11 @@ class VOCDevkit(VOCImages, Devkit):
         return below(self.data_root / 'Annotations', f'{image_id}.xml')
 
     def instance_masks(self, image_id: str) -> Masks | None:
-        """Instance masks of the wanted classes; None where the image has no ``SegmentationObject``.
-
-        An instance's class is the one that most of its pixels have in ``SegmentationClass``; void pixels belong to none.
+        """Instance masks of the selected classes; None if the image has no ``SegmentationObject``. The class of an instance is that of most
+        of its pixels in ``SegmentationClass``; void pixels belong to no instance.
 
         Raises:
-            FileNotFoundError: ``SegmentationClass`` is missing although ``SegmentationObject`` is there.
+            FileNotFoundError: ``SegmentationClass`` is missing although ``SegmentationObject`` exists.
             ValueError: a file is not a label image, or the two differ in size.
         """
         instances = self._indices('SegmentationObject', image_id)
@@ -82,7 +81,8 @@ class VOCDevkit(VOCImages, Devkit):
         return Masks(np.array(labels, np.int64), np.stack(masks) if masks else np.zeros((0, *instances.shape), bool))
 
     def class_mask(self, image_id: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-        """(h, w), of the type of :func:`void_of`: 0 background, 1 + k class k, void; unwanted classes are background. None without a file.
+        """Semantic map (h, w) with the dtype of :func:`void_of`: 0 is background, 1 + k class k, void; other classes are background. None
+        without a file.
 
         Raises:
             ValueError: the file is not a label image, or it has an index beyond ``mask_classes``.
@@ -91,7 +91,7 @@ class VOCDevkit(VOCImages, Devkit):
         return None if indices is None else self._label_table()[indices]
 
     def _label_table(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """(256,), from an index of SegmentationClass to 0, 1 + label or void."""
+        """Lookup table (256,) from an index of SegmentationClass to 0, 1 + label or void."""
         table = np.zeros(256, void_of(len(self.classes)).dtype)
         table[VOID] = void_of(len(self.classes))
         for label, name in enumerate(self.classes):
@@ -120,5 +120,7 @@ def read_box(element: ElementTree.Element, path: Path) -> tuple[float, float, fl
         x1 = y1 = x2 = y2 = math.nan
     box = (x1 - 1, y1 - 1, x2, y2)
     if not all(map(math.isfinite, box)) or box[0] >= box[2] or box[1] >= box[3]:
-        raise ValueError(f'An object {element.findtext("name")!r} in {str(path)!r} needs a box xmin <= xmax, ymin <= ymax, got {texts}.')
+        raise ValueError(
+            f'The object {element.findtext("name")!r} in {str(path)!r} needs a box with xmin <= xmax, ymin <= ymax, got {texts}.'
+        )
     return box

@@ -187,7 +187,7 @@ def test_what_is_missing_is_named(root):
         devkit.image_ids('test2017')
     with pytest.raises(FileNotFoundError, match='Image .* is missing: no annotation file contains it'):
         devkit.image_path('000000000001')
-    with pytest.raises(FileNotFoundError, match='is in no annotation file'):
+    with pytest.raises(FileNotFoundError, match='is not in any annotation file'):
         devkit.objects('000000000001')
     with pytest.raises(ValueError, match='unicorn are not categories'):
         COCODevkit(root, ('cat', 'unicorn')).tags('train2017')

@@ -176,7 +176,7 @@ def test_order_of_input_decides_between_equal_scores():
 
 
 def test_nan_score_is_refused_and_named():
-    with pytest.raises(ValueError, match='nan at detection 1'):
+    with pytest.raises(ValueError, match='NaN at detection 1'):
         single([0.5, np.nan], [[0, 0, 1, 1]] * 2, [False])
 
 

@@ -18,7 +18,7 @@ def test_samples_with_ground_truth_are_scored_as_mmdet_does_and_others_are_refus
     metric = METRICS.build(dict(type=kind))
     metric.dataset_meta = dict(classes=('cat', 'dog'), dataset_type='VOC2007')
     sample = dict(img_id=1, ori_shape=(20, 30), pred_instances=FOUND)
-    with pytest.raises(ValueError, match=f'{kind} reads the ground truth of the samples, and a data set with tags has none'):
+    with pytest.raises(ValueError, match=f'{kind} reads ground truth from samples, which a data set with tags does not have'):
         metric.process({}, [sample])
     metric.process({}, [sample | TRUTH[kind]])
     assert metric.evaluate(1)[key] == pytest.approx(1)

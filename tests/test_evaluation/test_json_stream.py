@@ -33,7 +33,7 @@ def test_empty_list_has_no_entries(tmp_path):
         ('[{"a": 1}, "b', 'Entry 2 of .* does not end'),
         ('[{"a": 1}, ', 'Entry 2 of .* does not end'),
         ('[{"a": 1}', 'Entry 1 of .* does not end'),
-        ('[{"a": 1}] more', 'After entry 1 .* the file goes on'),
+        ('[{"a": 1}] more', 'After entry 1 .* the file continues'),
         ('[' * 100_000, 'Entry 1 of .* does not end'),
     ],
 )

@@ -84,7 +84,7 @@ def test_images_that_were_not_predicted_are_counted(tmp_path, monkeypatch):
     run(root, samples_of(images))
     assert not any(message.startswith('Only') for message in said)
     run(root, samples_of(images)[:2])
-    assert [message for message in said if message.startswith('Only')] == ["Only 2 of 3 images of 'val' were predicted and scored."]
+    assert [message for message in said if message.startswith('Only')] == ["Only 2 of 3 images of 'val' were evaluated."]
 
 
 @pytest.mark.parametrize('seed', range(8))
@@ -260,7 +260,7 @@ def test_image_without_mask_files_is_left_out_of_mask_metrics_only(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'scores': np.array([np.nan, 0.5])}, "Image '2007_000000', stage 'detection': .*nan at prediction 0"),
+        ({'scores': np.array([np.nan, 0.5])}, "Image '2007_000000', stage 'detection': .*NaN at prediction 0"),
         ({'labels': np.array([0, 3])}, 'Labels must be in 0..2, got 0..3'),
         ({'scores': np.array([0.5])}, r'as many scores as labels \(2\), got 1'),
         ({'masks': np.zeros((2, 3, 3), bool)}, r'one size .*\(3, 3\), \(12, 14\)'),
@@ -289,7 +289,7 @@ def test_image_of_another_split_and_image_scored_twice_are_refused(tmp_path):
     root, samples = write_devkit(tmp_path, images), samples_of(images)
     with pytest.raises(KeyError, match="'2012_1' is not in split 'val'"):
         run(root, [{**samples[0], 'img_id': '2012_1'}])
-    with pytest.raises(ValueError, match=r"scored once, got \['2007_000001'\]"):
+    with pytest.raises(ValueError, match=r"evaluated once, got \['2007_000001'\]"):
         run(root, [*samples, samples[1]])
 
 
@@ -297,7 +297,7 @@ def test_stage_with_masks_or_predictions_for_some_images_is_refused(tmp_path):
     images = {image_id: image for image_id, image in devkit_images(10, count=12).items() if len(image['labels'])}
     root, samples = write_devkit(tmp_path, images), samples_of(images)
     samples[0]['stage_predictions']['segmentation'] = samples[0]['stage_predictions']['detection']
-    with pytest.raises(ValueError, match="'segmentation': The stage gave masks for some images"):
+    with pytest.raises(ValueError, match="'segmentation': The stage has masks for some images"):
         run(root, samples)
     samples[0]['stage_predictions']['segmentation'] = None
     with pytest.raises(ValueError, match=f'predicted {len(images) - 1} of {len(images)} images'):
@@ -313,7 +313,7 @@ def test_the_package_has_its_metrics_and_nothing_else():
 def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
     with pytest.raises(ValueError, match="got 'coco'"):
         StageMetric(str(tmp_path), 'val', protocol='coco')
-    with pytest.raises(ValueError, match=r"measures \('corloc',\), got \['segm'\]"):
+    with pytest.raises(ValueError, match=r"has the metric groups \('corloc',\), got \['segm'\]"):
         StageMetric(str(tmp_path), 'val', protocol='corloc', metric=['segm'])
     with pytest.raises(ValueError, match='got 50'):
         StageMetric(str(tmp_path), 'val', box_iou_thrs=[50])

@@ -18,6 +18,6 @@ def test_recall_is_that_of_annotated_objects_that_are_not_difficult(tmp_path):
     records = [ProposalRecord(name, SIZE, np.array(found, np.float32), np.ones(len(found), np.float32)) for name, found in boxes.items()]
     write_proposals(tmp_path / 'p.npz', records, {})
     counts, recall = describe_proposals(devkit, list(images), ProposalFile(tmp_path / 'p.npz'))
-    assert counts == f'{tmp_path / "p.npz"}: 3 images, proposals an image: mean 3, least 1, median 2, most 6'
+    assert counts == f'{tmp_path / "p.npz"}: 3 images, proposals per image: mean 3, minimum 1, median 2, maximum 6'
     shares = 'IoU at 0.5: 100.0 %, at 0.7: 50.0 %; average best overlap 80.0 %'
-    assert recall == f'recall of 2 objects in 1 annotated images (difficult ones left out), {shares}'
+    assert recall == f'recall of 2 objects in 1 annotated images (without difficult ones), {shares}'

@@ -94,12 +94,12 @@ def test_what_was_written_is_read_again(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'place'),
     [
-        ('', 'not a file of results'),
-        ('[1]', 'not a file of results'),
+        ('', 'not a results file'),
+        ('[1]', 'not a results file'),
         ('{"a": {"mIoU": "12"}}', "'a' of"),
         ('{"a": {"mIoU": [1]}}', "'a' of"),
         ('{"a": {"per_class": {"mIoU": 3}}}', "'a' of"),
-        ('{"a": {"mIoU": NaN}}', 'not a file of results'),
+        ('{"a": {"mIoU": NaN}}', 'not a results file'),
         ('{"a": ' + 100_000 * '[' + 100_000 * ']' + '}', 'metrics.json'),
         ('{"meta": []}', '"meta" of'),
         ('{"meta": {"versions": "9"}}', '"meta" of'),

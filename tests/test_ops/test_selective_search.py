@@ -158,7 +158,7 @@ def test_the_tool_writes_the_same_bytes_whatever_the_number_of_processes(tool, r
     assert (tmp_path / 'one.npz').read_bytes() == (tmp_path / 'two.npz').read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ['one.npz', 'two.npz']
     printed = capsys.readouterr().out
-    assert '6 images, proposals an image: mean' in printed and 'IoU at 0.5:' in printed and 'at 0.7:' in printed
+    assert '6 images, proposals per image: mean' in printed and 'IoU at 0.5:' in printed and 'at 0.7:' in printed
 
 
 def test_the_file_fits_the_images(tool, root, tmp_path):
@@ -178,7 +178,7 @@ def test_recall_counts_objects_that_a_proposal_covers(tool, root, tmp_path, caps
         bboxes = ProposalFile(tmp_path / 'p.npz').get(image_id)[0]
         best += [max(slow_iou(target, box) for box in bboxes) for target in devkit.all_boxes(image_id).bboxes]
     expected = ', '.join(f'at {t}: {100 * np.mean(np.array(best) >= t):.1f} %' for t in (0.5, 0.7))
-    assert f'recall of {len(best)} objects in 6 annotated images (difficult ones left out), IoU {expected}' in capsys.readouterr().out
+    assert f'recall of {len(best)} objects in 6 annotated images (without difficult ones), IoU {expected}' in capsys.readouterr().out
 
 
 def test_a_killed_run_goes_on_where_it_stopped(tool, root, tmp_path, monkeypatch):
@@ -250,7 +250,7 @@ def test_shards_merge_into_the_bytes_of_one_run(tool, root, tmp_path):
     for number in (3, 1, 4, 2):
         run_tool(tool, root, tmp_path / 'p.npz', '--shard', f'{number}/4')
     assert ProposalFile(tmp_path / 'p.1of4.npz').image_ids == ['train_00000', 'train_00004']
-    with pytest.raises(ValueError, match='p.1of4.npz. is of another list or other settings'):
+    with pytest.raises(ValueError, match='p.1of4.npz. belongs to another list or other settings'):
         run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4', '--min-size', '30')
     run_tool(tool, root, tmp_path / 'p.npz', '--merge', '4')
     assert (tmp_path / 'p.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
