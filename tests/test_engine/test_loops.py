@@ -262,7 +262,7 @@ def test_a_phase_of_a_stage_that_the_model_lacks_is_refused_before_training(toy_
         (dict(train_cfg=dict(phases=dict(classification=None))), 'at least one phase'),
         (dict(train_cfg=dict(max_iters=5)), 'instead of max_iters'),
         *(
-            (dict(train_cfg=dict(phases=dict(classification=rate)), param_scheduler=[dict(type='LinearLR')]), 'given twice')
+            (dict(train_cfg=dict(phases=dict(classification=rate)), param_scheduler=[dict(type='LinearLR')]), 'Learning rates .* twice')
             for rate in (dict(lr=0.1), dict(milestones=[0.5]), dict(warmup=1))
         ),
         (
