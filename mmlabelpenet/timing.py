@@ -20,13 +20,13 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._running = self._synchronize = False
-        self._seconds: dict[str, float] = {}
-        self._inner = [0.0]
+        self.start()
+        self.stop()
 
     def start(self, synchronize: bool = False) -> None:
         """Reset and start measuring; with ``synchronize`` a part ends when the GPU has finished it."""
-        self._running, self._synchronize, self._seconds, self._inner = True, synchronize, {}, [0.0]
+        self._running, self._synchronize, self._inner = True, synchronize, [0.0]
+        self._seconds: dict[str, float] = {}
 
     def stop(self) -> dict[str, float]:
         """Stop measuring; returns the seconds of each part."""

@@ -155,6 +155,8 @@ def test_images_without_objects_and_boxes_without_width_are_empty(root):
 def test_a_box_thinner_than_a_pixel_is_an_object(tmp_path):
     devkit, _ = made(tmp_path, ['a.jpg'], bbox=[5, 5, 0.5, 1])
     assert devkit.objects('a').bboxes.tolist() == [[5, 5, 5.5, 6]]
+    for bbox in ([5, 5, 0, 1], [5, 5, 1, 0]):
+        assert len(made(tmp_path / str(bbox), ['a.jpg'], bbox=bbox)[0].objects('a').bboxes) == 0
 
 
 def test_perfect_predictions_score_100(root):

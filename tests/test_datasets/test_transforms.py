@@ -44,6 +44,11 @@ def test_nothing_but_the_contract_passes():
     assert sample.gt_image_labels.onehot.tolist() == [1, 0, 1]
 
 
+def test_without_classes_there_are_no_tags():
+    bare = {key: value for key, value in results().items() if key not in ('tags', 'num_classes')}
+    assert PackTagInputs()(bare)['data_samples'].gt_image_labels.onehot.shape == (0,)
+
+
 def test_tiny_proposals_are_dropped_with_their_scores():
     proposals = PackTagInputs()(results())['data_samples'].proposals
     assert proposals.scores.tolist() == pytest.approx([0.9, 0.7])

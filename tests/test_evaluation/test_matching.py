@@ -122,6 +122,12 @@ def test_predictions_without_objects_are_wrong_and_not_ignored():
     assert not matches.ignored.any()
 
 
+def test_where_there_is_no_object_of_the_class_the_best_overlap_is_minus_one():
+    for iou, objects in ((np.zeros((2, 0)), []), (np.ones((2, 1)), [1])):
+        best = best_in_matrix(iou, np.zeros(2, int), np.array(objects, int))
+        assert best.iou.tolist() == best.index.tolist() == [-1, -1]
+
+
 def test_coco_match_at_iou_one_survives_rounding():
     iou = np.array([[1 - 1e-12]])
     assert match_coco(iou, [0], [0.5], [0], [1.0]).tolist() == [[True]]

@@ -299,3 +299,11 @@ def test_what_a_killed_training_had_half_written_is_removed(toy_net, image, tmp_
     (tmp_path / f'ab/.cd.map.{ended.pid}-0123.partial').write_bytes(b'half')
     shared(FeatureCache(tmp_path), toy_net.backbone, image)
     assert [path.suffix for path in tmp_path.rglob('*') if path.is_file()] == ['.map']
+
+
+def test_the_hash_of_weights_that_stay_is_computed_once(toy_net, image, tmp_path, monkeypatch):
+    computed, cache = [], FeatureCache(tmp_path)
+    monkeypatch.setattr(feature_cache, 'weights_hash', lambda *layers: computed.append(layers) or 'a')
+    for _ in range(3):
+        shared(cache, toy_net.backbone, image)
+    assert len(computed) == 1

@@ -316,3 +316,12 @@ def test_the_rpn_reads_the_first_map_only():
     head = MODELS.build(toy.rpn_head())
     maps = (torch.rand(1, 12, 4, 4), torch.rand(1, 5, 4, 4))
     assert torch.equal(head(maps)[0][0], head(maps[:1])[0][0])
+
+
+@pytest.mark.parametrize('weights', [[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.5, 1.0, 0.0]])
+def test_a_loss_is_the_mean_over_all_samples_however_few_count(weights):
+    head = WeightedBBoxHead(num_shared_fcs=1, in_channels=4, num_classes=3, bbox_coder=dict(type='DeltaXYWHBBoxCoder'))
+    torch.manual_seed(0)
+    logits, labels, weights = torch.randn(3, 4), torch.tensor([0, 3, 1]), torch.tensor(weights)
+    losses = head.loss(logits, None, torch.zeros(3, 5), labels, weights, None, None)
+    torch.testing.assert_close(losses['loss_cls'], (F.cross_entropy(logits, labels, reduction='none') * weights).sum() / 3)

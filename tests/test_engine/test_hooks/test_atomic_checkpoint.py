@@ -107,3 +107,11 @@ def test_resuming_says_nothing_of_keys_that_are_not_there(toy_root, tmp_path, mo
     assert killed(toy_root, tmp_path, phases=phases, hooks=[dict(type='KillAt', iteration=4)])
     monkeypatch.setattr('mmengine.logging.message_hub.print_log', lambda message, **kwargs: said.append(message))
     assert train(toy_root, tmp_path, phases=phases, resume=True).iter == 6 and said == []
+
+
+@pytest.mark.parametrize(('now', 'due'), [(1119.9, False), (1120, True)])
+def test_a_checkpoint_is_due_when_the_last_one_is_as_old_as_that(monkeypatch, now, due):
+    hook, runner = AtomicCheckpointHook(minutes=2), SimpleNamespace(train_loop=SimpleNamespace(phases=()), iter=0)
+    hook._written = 1000
+    monkeypatch.setattr(atomic_checkpoint.time, 'monotonic', lambda: now)
+    assert hook.every_n_train_iters(runner, 100) is due

@@ -270,3 +270,16 @@ def test_a_first_view_that_is_mirrored_is_an_error(net, toy_root):
     data = {key: value[::-1] for key, value in data.items()}
     with pytest.raises(ValueError, match='first view is mirrored'):
         augmented(net, data)
+
+
+def test_views_add_no_maps_to_a_cache(net, toy_root, monkeypatch):
+    asked, real = [], type(net).views
+    monkeypatch.setattr(type(net), 'views', lambda self, *args, **kwargs: asked.append(kwargs['store']) or real(self, *args, **kwargs))
+    augmented(net, views_of(toy_root, [1.0], True), stages=['detection'])
+    assert asked == [False] * 2
+
+
+def test_a_much_larger_map_is_reduced_to_means(toy_batch):
+    maps = torch.zeros(1, 16, 16)
+    maps[..., ::4] = 1
+    assert upright_maps(maps, toy_batch[1][0], (4, 4)).sub(0.25).abs().max() < 0.15
