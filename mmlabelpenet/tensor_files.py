@@ -111,7 +111,7 @@ def check_like(given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Ten
     """
     for name, value in wanted.items():
         if differs(given[name], value):
-            raise ValueError(f'{what} does not fit the weights: {name} is {described(given[name])}, expected {described(value)}.')
+            raise ValueError(f'{what} does not match the weights: {name} is {described(given[name])}, expected {described(value)}.')
 
 
 def differs(given: torch.Tensor, wanted: torch.Tensor) -> bool:

@@ -510,7 +510,7 @@ def test_the_confusion_matrix_is_drawn_from_dumped_predictions(model, toy_root, 
     (tmp_path / 'preds.json').write_text(json.dumps(entries))
     tool.main([str(model[0]), str(tmp_path / 'preds.json'), '--out', str(tmp_path / 'a.png')])
     assert f'{len(entries)} of {len(entries)} objects' in capsys.readouterr().out and (tmp_path / 'a.png').is_file()
-    with pytest.raises(ValueError, match='can run code.*--dump preds.json'):
+    with pytest.raises(ValueError, match='can execute code.*--dump preds.json'):
         tool.main([str(model[0]), str(tmp_path / 'preds.pkl')])
 
 
@@ -699,7 +699,7 @@ def test_rates_that_fall_on_a_plateau_are_refused_with_what_to_write(toy_root, t
 @pytest.mark.parametrize(
     ('key', 'value', 'said'),
     [
-        ('type', 'DetDataPreprocessor', "DetDataPreprocessor keeps no tags: write .*'InvertibleDataPreprocessor'"),
+        ('type', 'DetDataPreprocessor', "DetDataPreprocessor does not support tags: use .*'InvertibleDataPreprocessor'"),
         ('batch_augments', [dict(type='BatchSyncRandomResize', random_size_range=(64, 96))], 'BatchSyncRandomResize changes boxes'),
         (
             'batch_augments',
@@ -736,7 +736,7 @@ def test_losses_that_compare_boxes_are_refused_where_a_head_regresses_offsets(ki
 def test_a_classification_loss_of_two_parts_is_refused():
     config = toy.model_config(stages=('classification', 'detection'))
     config['stages']['detection']['detector']['roi_head']['bbox_head']['loss_cls'] = dict(type='SeesawLoss', num_classes=4)
-    with pytest.raises(ValueError, match='SeesawLoss has two parts.*CrossEntropyLoss or FocalLoss'):
+    with pytest.raises(ValueError, match='SeesawLoss returns two losses.*CrossEntropyLoss or FocalLoss'):
         toy.build(config)
 
 

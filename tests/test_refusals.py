@@ -111,7 +111,7 @@ CASES = {
     'missing tags': (lambda f: tags(f, 'a.csv'), FileNotFoundError, 'Expected image tags in .*a.csv., but it is missing'),
     'csv': (lambda f: tags(f, 'a.csv', f'image,tags\na,{"x" * 200_000}\n'), ValueError, 'Line 2 of .*a.csv. is not readable as CSV: field'),
     'sampler': (lambda f: check_weighted([SimpleNamespace()]), ValueError, 'WeightedRandomSampler.*got a SimpleNamespace without weights'),
-    'box loss': (lambda f: rpn(loss_bbox=dict(type='GIoULoss')), ValueError, 'GIoULoss compares boxes, and WeightedRPNHead regr'),
+    'box loss': (lambda f: rpn(loss_bbox=dict(type='GIoULoss')), ValueError, 'GIoULoss compares boxes, but WeightedRPNHead regr'),
     'objectness': (lambda f: rpn(loss_cls=dict(type='FocalLoss')), ValueError, 'has objectness targets.*got FocalLoss'),
     'one logit': (lambda f: MODELS.build(dict(type='ObjectnessLoss', use_sigmoid=False)), ValueError, 'use_sigmoid must be True'),
     'part': (imagenet_without_a_part, ValueError, "The weights of vgg16 have no part 'tail'"),

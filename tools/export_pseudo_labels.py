@@ -1,4 +1,4 @@
-"""Write pseudo labels in another program's format; see mmlabelpenet/commands/export.py, or --help."""
+"""Export pseudo labels in the format of another program; see mmlabelpenet/commands/export.py, or --help."""
 
 from mmlabelpenet.commands.export import main, parse_args
 from mmlabelpenet.terminal import run

@@ -1,4 +1,4 @@
-"""Train or test one config or many on several GPUs; see mmlabelpenet/commands/launch.py, or --help."""
+"""Train or test one or more configs on several GPUs; see mmlabelpenet/commands/launch.py, or --help."""
 
 from mmlabelpenet.commands.launch import main
 from mmlabelpenet.terminal import AGAIN, run

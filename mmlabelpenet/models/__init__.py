@@ -1,4 +1,4 @@
-"""The network: start reading at ``label_penet.py``."""
+"""The network; ``label_penet.py`` is the entry point."""
 
 from .backbones import VGG16C4, VGG16Tail
 from .data_preprocessor import InvertibleDataPreprocessor

@@ -13,15 +13,15 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class LabelPEASPP(BaseModule):
-    """Parallel convolutions of several dilations, joined by a 1x1 convolution; each is followed by a ReLU.
+    """Parallel convolutions with several dilations, merged by a 1x1 convolution; each is followed by a ReLU.
 
-    Paper: the text gives the dilations only. As in DeepLab v3 the branch of dilation 1 is a 1x1 convolution; image pooling and batch
-    normalisation are left out, since the statistics of two images per batch are not useful.
+    Paper: the text gives only the dilations. As in DeepLab v3, the branch with dilation 1 is a 1x1 convolution; image pooling and batch
+        normalisation are omitted, since the statistics of two images per batch are not useful.
 
     Args:
-        in_channels, channels, out_channels: of the map, each branch, and the result.
+        in_channels, channels, out_channels: channels of the input map, of each branch, and of the output.
         dilations: one branch each.
-        init_cfg: how to initialise; N(0, 0.01) if None.
+        init_cfg: initialisation; N(0, 0.01) if None.
 
     >>> LabelPEASPP(8, 4, 6)(torch.zeros(1, 8, 5, 7)).shape
     torch.Size([1, 6, 5, 7])

@@ -1,4 +1,4 @@
-"""Normalisation that can be inverted: the CRF needs the image that the network saw."""
+"""Invertible normalisation: the CRF needs the image that the network received."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,12 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class InvertibleDataPreprocessor(DetDataPreprocessor):
-    """mmdet's preprocessor with the inverse of its normalisation.
+    """mmdet's preprocessor with an inverse normalisation.
 
     Args:
-        mean: per channel, in the order that the network takes.
-        std: per channel.
-        bgr_to_rgb: whether the network takes RGB; images are read as BGR.
-        **kwargs: of mmdet's ``DetDataPreprocessor``; of its ``batch_augments`` those that only pad the image.
+        mean: mean per channel, in the channel order of the network. std: standard deviation per channel. bgr_to_rgb: whether the network
+            expects RGB; images are read as BGR. **kwargs: as for mmdet's ``DetDataPreprocessor``; only ``batch_augments`` that pad the
+            image are allowed.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], bgr_to_rgb: bool = False, **kwargs) -> None:
@@ -32,12 +31,12 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
         self.takes_rgb = bgr_to_rgb
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """mmdet's, of images and samples; other entries of the batch, such as ``trains``, are passed on unchanged."""
+        """Apply mmdet's preprocessing to images and samples; other entries of the batch, such as ``trains``, are passed on unchanged."""
         rest = {key: value for key, value in data.items() if key not in ('inputs', 'data_samples')}
         return super().forward({key: value for key, value in data.items() if key not in rest}, training) | rest
 
     def images(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> list[np.ndarray]:
-        """Images of a normalised batch, float (N, 3, H, W), without padding: RGB uint8 (h, w, 3), where ``img_shape`` is (h, w)."""
+        """Images of a normalised batch, float (N, 3, H, W), without padding: RGB uint8 (h, w, 3), with (h, w) = ``img_shape``."""
         pixels = inputs.detach().float() * self.std + self.mean
         pixels = pixels if self.takes_rgb else pixels.flip(1)
         pixels = pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -1,9 +1,8 @@
-"""Feature maps of frozen layers, computed once and kept on disk for training, label passes and testing.
+"""Feature maps of frozen layers, computed once and stored on disk for training, label passes and testing.
 
-The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. A map's key is the hash of the weights, of
-the layers that have them (strides, dilations) and of the network input: it cannot be confused with that of another image, size, flip,
-normalisation or network. Each image is computed without the padding of its batch, and every map is rounded to float16: results do not
-depend on what is in the cache.
+The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. The key of a map is a hash of the weights,
+the layers (strides, dilations) and the network input, so it is unique to an image, size, flip, normalisation and network. Each image is
+computed without the padding of its batch, and every map is rounded to float16: results do not depend on the state of the cache.
 
 Shapes: D channels, (H, W) network input of one image, stride s.
 """
@@ -24,11 +23,11 @@ from mmlabelpenet.formats.feature_maps import LAYOUT, read_map, write_map
 from mmlabelpenet.log import warn
 from mmlabelpenet.schema import json_hash
 
-_RECENT = 32  # maps kept in memory: stages with one frozen tail ask for the same map one after the other
+_RECENT = 32  # maps kept in memory: stages with the same frozen tail request the same map successively
 
 
 class MapKey(NamedTuple):
-    """Hashes of all frozen layers that made a map and of the network input, and whether it may be added to the cache."""
+    """Hashes of the frozen layers of a map and of the network input, and whether the map may be added to the cache."""
 
     weights: str
     pixels: str
@@ -39,25 +38,22 @@ class FeatureCache:
     """Maps of frozen layers on disk.
 
     Args:
-        dir: folder; several trainings may share it.
-        max_gib: size from which on no maps are added.
+        dir: folder; several trainings may share it. max_gib: maximum size; no maps are added beyond it.
     """
 
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key
         if max_gib < 0:
-            raise ValueError(f'max_gib is a size, got {max_gib}.')
+            raise ValueError(f'max_gib must be a positive size, got {max_gib}.')
         self.folder, self.max_bytes = Path(dir), max_gib * 2**30
         self._room: float | None = None  # bytes that this process may still add
         self._hashes: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
         self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
     def shared(self, backbone: nn.Module, inputs: Sequence[Tensor], store: bool = True) -> list[tuple[MapKey, Tensor]]:
-        """Last maps of a backbone that is frozen for now: per image a key for :meth:`inner`, and float16 (1, D, H/s, W/s).
+        """Last maps of a currently frozen backbone: per image a key for :meth:`inner`, and float16 (1, D, H/s, W/s).
 
         Args:
-            backbone: its last map is taken.
-            inputs: normalised images, float (1, 3, H, W) each.
-            store: whether to add maps that are not there yet.
+            backbone: its last map is used. inputs: normalised images, float (1, 3, H, W) each. store: whether to add new maps.
         """
         weights = self._weights('', backbone, [backbone])
         keys = [MapKey(weights, _pixels_hash(image), store) for image in inputs]
@@ -66,7 +62,7 @@ class FeatureCache:
     def inner(self, tail: nn.Module, keys: Sequence[MapKey], shared: Sequence[Tensor]) -> list[Tensor]:
         """Maps float16 (1, D', h, w) of a tail's frozen layers (its ``fixed``, which uses ``fixed_layers``) for shared maps (1, D, h, w).
 
-        ``keys`` are those of the shared maps, as :meth:`shared` returned them.
+        ``keys`` are those of the shared maps, returned by :meth:`shared`.
         """
         weights = {before: self._weights(before, tail, tail.fixed_layers) for before in {key.weights for key in keys}}
         return [
@@ -88,7 +84,9 @@ class FeatureCache:
         return self._recent[key]
 
     def _weights(self, before: str, module: nn.Module, layers: Sequence[nn.Module]) -> str:
-        """Hash of a module's frozen layers behind others; computed again where PyTorch counted a change or tensors are others."""
+        """Hash of a module's frozen layers after preceding ones; recomputed if tensors were replaced or modified according to PyTorch's
+        version counter.
+        """
         values = [value.detach() for layer in layers for value in (*layer.parameters(), *layer.buffers())]
         begins = float(torch.cat([value.flatten()[:16].double() for value in values]).sum())
         state = ([value.data_ptr() for value in values], sum(value._version for value in values), begins)
@@ -113,18 +111,18 @@ class FeatureCache:
 
     def _stop(self, why: str) -> None:
         if self._room:  # said once
-            warn(f'The feature cache {self.folder} {why}: maps that are not in it are computed each time.')
+            warn(f'The feature cache {self.folder} {why}: maps that are not in it are recomputed each time.')
         self._room = 0.0
 
 
 def _pixels_hash(image: Tensor) -> str:
     digest = hashlib.blake2b(str(tuple(image.shape)).encode(), digest_size=16)
-    digest.update(image.detach().half().cpu().contiguous().numpy())  # tells all 256 levels apart
+    digest.update(image.detach().half().cpu().contiguous().numpy())  # distinguishes all 256 levels
     return digest.hexdigest()
 
 
 def structure(layers: Sequence[nn.Module]) -> list[tuple[str, str, dict[str, Any]]]:
-    """What tells layers of the same weights apart: place and class of each module in them, and its settings such as stride and dilation.
+    """Identifies layers with the same weights: path and class of each module, and settings such as stride and dilation.
 
     >>> structure([nn.MaxPool2d(3, 1)])
     [('', 'MaxPool2d', {'kernel_size': 3, 'stride': 1, 'padding': 0, 'dilation': 1, 'return_indices': False, 'ceil_mode': False})]
@@ -146,7 +144,7 @@ def _is_setting(key: str, value: Any) -> bool:
 
 
 def stack_maps(maps: Sequence[Tensor]) -> Tensor:
-    """Maps of single images (1, D, h, w) as those of a batch, float32 (N, D, h', w'), zero where an image is smaller than the largest.
+    """Combine maps of single images (1, D, h, w) into a batch, float32 (N, D, h', w'), padded with zeros to the largest.
 
     >>> stack_maps([torch.ones(1, 2, 3, 3), torch.ones(1, 2, 2, 4)]).shape
     torch.Size([2, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""Label-PEnet: one shared backbone, detectors in a row, and labels handed from one to the next (paper Fig. 1).
+"""Label-PEnet: a shared backbone and a sequence of detectors, each handing over labels to the next (paper Fig. 1).
 
     image ─ backbone (shared) ─┬─ classification   multiple-instance learning on proposals (Eq. 1, 2)
                                ├─ detection        Faster R-CNN with instance weights (Eq. 3, 4)
@@ -38,23 +38,23 @@ from mmlabelpenet.workers import Workers
 class LabelPENet(BaseDetector):
     """The whole network.
 
-    The argument ``trains`` of :meth:`loss` says what trains: the name of a stage (cascaded pre-training: the samples carry labels),
-    ``'forward'`` or ``'backward'`` (recurrent fine-tuning: labels are made on the way). ``trains`` and ``workers`` may travel in the
-    batch. Stages that do not train are not in the graph of the loss.
+    The argument ``trains`` of :meth:`loss` selects what to train: the name of a stage (cascaded pre-training: the samples contain labels),
+    ``'forward'`` or ``'backward'`` (recurrent fine-tuning: labels are generated during the iteration). ``trains`` and ``workers`` may be
+    entries of the batch. Stages that are not trained are not in the graph of the loss.
 
     Args:
-        num_classes: C, written into every head.
+        num_classes: C, set in every head.
         backbone: shared layers.
-        stages: config of each :class:`Stage` by name, in the order of the cascade. A stage set to None is left out.
+        stages: config of each :class:`Stage` by name, in the order of the cascade. A stage set to None is removed.
         validation: config of the label generator of the backward direction.
         frozen_backbone: also keeps the backbone frozen in recurrent fine-tuning (row N10).
-        share_tail: stages of one structure share conv5, fc6 and fc7, for small GPUs (row N4).
-        refresh_interval: how many visits of an image reuse its labels in recurrent fine-tuning (row L10).
+        share_tail: stages of the same structure share conv5, fc6 and fc7, for small GPUs (row N4).
+        refresh_interval: number of visits for which the labels of an image are used in recurrent fine-tuning (row L10).
         recompute: activations to recompute in the backward pass instead of keeping them: ``'backbone'``, ``'tail'`` (conv5 of every
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
-        consensus: whether scores and boxes of a stage's proposals are means over its head and those of the stages before it that learn
-            from labels, in labels and in testing, as Cascade R-CNN averages the scores of its heads.
-        feature_cache: settings of :class:`FeatureCache`; None computes maps of frozen layers every time.
+        consensus: whether scores and boxes of a stage's proposals are averaged over its head and those of the previous stages that learn
+            from labels, for labels and at test time, as Cascade R-CNN averages the scores of its heads.
+        feature_cache: settings of :class:`FeatureCache`; None recomputes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
     """
 
@@ -76,7 +76,9 @@ class LabelPENet(BaseDetector):
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if type(self.data_preprocessor) is DetDataPreprocessor:
-            raise ValueError("DetDataPreprocessor keeps no tags: write data_preprocessor=dict(type='InvertibleDataPreprocessor', ...).")
+            raise ValueError(
+                "DetDataPreprocessor does not support tags: use data_preprocessor=dict(type='InvertibleDataPreprocessor', ...)."
+            )
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)
@@ -103,16 +105,16 @@ class LabelPENet(BaseDetector):
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], trains: str | None = None, workers: Workers | None = None
     ) -> dict[str, Any]:
-        """Losses ``<stage>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances that each stage learns from.
+        """Compute losses ``<stage>.loss_…``, values for the log, and, under ``'labels'``, the pseudo instances that each stage learns from.
 
         Args:
             batch_inputs: float (N, 3, H, W).
             batch_data_samples: with tags, proposals and, in cascaded pre-training, ``pseudo_instances``.
-            trains: a stage, ``'forward'`` or ``'backward'``; may be None if the model has one stage only.
-            workers: processes that make labels in parallel in the forward direction; None uses this process.
+            trains: a stage, ``'forward'`` or ``'backward'``; may be None if the model has only one stage. workers: processes that generate
+                labels in parallel in the forward direction; None uses this process.
 
         Raises:
-            FloatingPointError: a loss is not finite; names stage and images. Nothing has been updated.
+            FloatingPointError: a loss is not finite; names stage and images. No weight has been updated.
             ValueError: ``trains`` is not one of these.
         """
         if trains in (FORWARD, BACKWARD):
@@ -120,11 +122,11 @@ class LabelPENet(BaseDetector):
         else:
             if trains is None and len(self.names) > 1:
                 raise ValueError(
-                    f'Say what trains: {", ".join(self.names)}, forward or backward. In a config, train_cfg does: '
+                    f'Specify what to train: {", ".join(self.names)}, forward or backward. In a config, set train_cfg='
                     f"dict(type='LabelPropagationLoop', phases=dict({self.names[0]}=dict(iters=..., lr=...), ...))."
                 )
             (name,) = check_names([trains or self.names[0]], self.names)
-            with torch.no_grad():  # cascaded pre-training: the backbone is fixed (Sec. 3.3)
+            with torch.no_grad():  # cascaded pre-training: the backbone is frozen (Sec. 3.3)
                 if self.feature_cache is None:
                     feature = self.extract_feat(batch_inputs)
                 else:
@@ -142,7 +144,7 @@ class LabelPENet(BaseDetector):
     # --------------------------------------------------------------- inference
 
     def forward(self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = 'tensor', **kwargs: Any) -> Any:
-        """As in mmdet; arguments of :meth:`loss` and :meth:`predict` may travel in the batch."""
+        """As in mmdet; the batch may contain arguments of :meth:`loss` and :meth:`predict`."""
         if mode == 'tensor':
             return self._forward(inputs)
         return (self.loss if mode == 'loss' else self.predict)(inputs, data_samples, **kwargs)
@@ -160,10 +162,9 @@ class LabelPENet(BaseDetector):
     def views(
         self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True, explained: Sequence[str] = ()
     ) -> list[View]:
-        """One view per image of (N, 3, H, W), without the padding of its batch: results do not depend on the other images.
-
+        """One view per image of (N, 3, H, W), without the padding of its batch, so that results do not depend on the other images.
         ``store`` adds the maps to the feature cache, if there is one. Maps of enlarged images, for the label generators of the stages
-        ``explained``, are not cached: they are read once or twice.
+        ``explained``, are not cached, because they are read only once or twice.
         """
         generators = [self.stages[name].labels for name in check_names(explained, self.names)]
         zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
@@ -178,7 +179,7 @@ class LabelPENet(BaseDetector):
 
     @torch.no_grad()
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:
-        """Image and explanation of each image, of which ``stages[name].labels.label`` makes pseudo instances for the next stage."""
+        """Image and explanation of each image, from which ``stages[name].labels.label`` generates pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
         views = self.views(batch_inputs, batch_data_samples, explained=[name])
         explanations = [stage.explain(stage.read([view], peers=self.peers[name])[0]) for view in views]
@@ -186,7 +187,7 @@ class LabelPENet(BaseDetector):
 
     @torch.no_grad()
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:
-        """Detections of the stages in ``test_cfg``, or of the given ones; further arguments and result as for :class:`Inference`."""
+        """Predict with the stages in ``test_cfg``, or with the given ones; further arguments and result as for :class:`Inference`."""
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
         views = self.views(batch_inputs, batch_data_samples, store=False, explained=self.inference.explained(**kwargs))
         return [self.inference([view], image, rescale, **kwargs) for view, image in zip(views, images, strict=True)]

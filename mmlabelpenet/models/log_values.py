@@ -1,4 +1,4 @@
-"""Losses on their way to the optimizer, and statistics for the log: a collapse of multiple-instance learning shows in these only.
+"""Check losses before the update, and compute statistics for the log, which reveal a collapse of multiple-instance learning.
 
 Shapes: R proposals of one image, C classes, K tags of the image. Boxes: float32 xyxy in pixels of the network input.
 """
@@ -25,7 +25,7 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
             ids = [sample.img_id for sample in samples]
             raise FloatingPointError(
                 f'{name} is not finite for images {ids}. The last checkpoint is intact; lower the learning rate, '
-                'clip gradients, or look at these images.'
+                'clip gradients, or inspect these images.'
             )
 
 
@@ -42,13 +42,12 @@ def label_statistics(pseudo: Sequence[InstanceData]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def tag_statistics(bboxes: Tensor, scores: Tensor, weight_logits: Tensor, onehot: Tensor, size: tuple[int, int]) -> Tensor:
-    """Of each tag, the area of its best-scored box and the entropy of its proposal weights (the softmax of Eq. 1), float (K, 2).
-
-    The area is a share of the image's; the entropy one of the largest possible, log R: 1 where all proposals count alike.
+    """For each tag, the area of its highest-scoring box and the entropy of its proposal weights (the softmax of Eq. 1), float (K, 2). The
+    area is a fraction of the image; the entropy is relative to its maximum log R, so it is 1 for uniform weights.
 
     Args:
         bboxes: proposals, float (R, 4), R > 0.
-        scores, weight_logits: what ranks them, and x^{p,1}, float (R, C).
+        scores, weight_logits: ranking scores, and x^{p,1}, float (R, C).
         onehot: tags, float (C,).
         size: (h, w) of the image.
 
@@ -63,7 +62,7 @@ def tag_statistics(bboxes: Tensor, scores: Tensor, weight_logits: Tensor, onehot
 
 
 def weight_entropy(weight_logits: Tensor) -> Tensor:
-    """Entropy of each column's softmax over R proposals as a share of log R, float (K,), from float (R, K); 1 for a single proposal."""
+    """Entropy of each column's softmax over R proposals, divided by log R, float (K,), from float (R, K); 1 for a single proposal."""
     log_weights = weight_logits.log_softmax(0)
     entropy = -(log_weights.exp() * log_weights).sum(0)
     most = torch.tensor(float(len(weight_logits))).log().item()
@@ -71,7 +70,7 @@ def weight_entropy(weight_logits: Tensor) -> Tensor:
 
 
 def summarise_tags(statistics: Sequence[Tensor], like: Tensor) -> dict[str, Tensor]:
-    """Median area and mean entropy over all tags of a batch, for the log; both 0, on the device of ``like``, where there is no tag.
+    """Median area and mean entropy over all tags of a batch, for the log; both 0, on the device of ``like``, if there are no tags.
 
     >>> {key: float(value) for key, value in summarise_tags([torch.tensor([[0.5, 1.0], [0.1, 0.5], [0.2, 0.0]])], torch.ones(1)).items()}
     {'chosen_area': 0.20000000298023224, 'entropy': 0.5}

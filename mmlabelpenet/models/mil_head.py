@@ -27,18 +27,17 @@ from mmlabelpenet.registry import MODELS
 class MILBBoxHead(BaseModule):
     """fc6, fc7 and two branches: classification x^{c,1} and proposal weights x^{p,1}.
 
-    The classification branch has C + 1 outputs: multiple-instance learning uses the first C, the single-label loss of backward
-    validation all of them (row C3).
+    The classification branch has C + 1 outputs: multiple-instance learning uses the first C, the single-label loss of backward validation
+    uses all (row C3).
 
     Args:
         num_classes, in_channels, roi_feat_size: C, D and p.
-        fc_channels: widths of fc6 and fc7; empty for branches right on the RoI grid.
+        fc_channels: widths of fc6 and fc7; empty for branches directly on the RoI grid.
         mil_loss: registered loss with ``ranking``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
-        dropout: after fc6 and fc7, in training.
-        roi_norm: config of a module applied to flattened RoI features, such as ``CentredUnitNorm``.
-        refinement: config of branches that are refined online, ``OICRBranches`` or ``PCLBranches``. With them, the mean of the branches
-            ranks proposals, and class scores and excitation backprop use the last branch.
-        init_cfg: by default N(0, 0.01) for the branches, Xavier for the layers before them.
+        dropout: dropout after fc6 and fc7 in training. roi_norm: config of a module applied to flattened RoI features, such as
+            ``CentredUnitNorm``. refinement: config of online refinement branches, ``OICRBranches`` or ``PCLBranches``. With them, proposals
+            are ranked by the mean of the branches, and class scores and excitation backprop use the last branch.
+        init_cfg: by default N(0, 0.01) for the branches, Xavier for the preceding layers.
     """
 
     def __init__(
@@ -74,11 +73,13 @@ class MILBBoxHead(BaseModule):
         return self.roi_norm(self.pooled(roi_feats))
 
     def grid_mass(self, roi_feats: Tensor, mass: Tensor) -> Tensor:
-        """Mass on what enters the first layer, float (R, D p p), as maps of the RoI grid, float (R, p, p), for excitation backprop."""
+        """Convert mass on the input of the first layer, float (R, D p p), to maps on the RoI grid, float (R, p, p), for excitation
+        backprop.
+        """
         return mass.view(roi_feats.shape).sum(1)
 
     def learn_norm(self, parts: Iterable[Tensor]) -> None:
-        """In training, let ``roi_norm`` learn from all RoI features of a batch, in parts (R, D, p, p), before :meth:`forward` uses it."""
+        """In training, update ``roi_norm`` with all RoI features of a batch, in chunks (R, D, p, p), before :meth:`forward` uses it."""
         if self.training and hasattr(self.roi_norm, 'learn'):
             self.roi_norm.learn(self.pooled(part) for part in parts)
 
@@ -94,25 +95,24 @@ class MILBBoxHead(BaseModule):
         return self.fc_cls(x), self.fc_weight(x), *([] if self.refinement is None else self.refinement(x))
 
     def class_probs(self, cls_logits: Tensor) -> Tensor:
-        """w^{c,1}: softmax over the C classes, without the background output, float (R, C).
-
-        A refinement branch has learnt what background is: of its logits, the softmax over C + 1 classes.
+        """w^{c,1}: softmax over the C classes, without the background output, float (R, C). With refinement branches, which have learnt the
+        background, the softmax over C + 1 classes.
         """
         return cls_logits[:, :-1].softmax(1) if self.refinement is None else cls_logits.softmax(1)[:, :-1]
 
 
 @MODELS.register_module()
 class MILRoIHead(StandardRoIHead):
-    """Scores proposals; learns from image tags, and from boxes that a later stage hands back.
+    """Scores proposals; learns from image tags, and from boxes that a later stage hands back in backward validation.
 
     Args:
         beta: overlap above which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
-        rank: what ranks proposals for NMS (row C6): ``'product'``, the score of Eq. 1 or the mean of the refinement branches, if any;
-            ``'class'``, the softmax class score.
-        chunk: number of proposals that pass through the head at once, to save memory: they are recomputed in the backward pass.
+        rank: score that ranks proposals for NMS (row C6): ``'product'``, the score of Eq. 1 or the mean of the refinement branches, if any;
+            ``'class'``, the softmax class score. chunk: number of proposals processed by the head at once, to save memory; they are
+            recomputed in the backward pass.
         tag_head: config of a ``TagHead``, which predicts the tags from the whole image.
-        **kwargs: of mmdet's ``StandardRoIHead``.
+        **kwargs: as for mmdet's ``StandardRoIHead``.
     """
 
     def __init__(
@@ -149,19 +149,20 @@ class MILRoIHead(StandardRoIHead):
         return list(zip(*(out.split(sizes) for out in outputs), strict=True))
 
     def image_means(self, x: tuple[Tensor, ...], samples: Sequence[DetDataSample]) -> Tensor:
-        """Mean features of the images, each as one RoI, float (N, D)."""
+        """Average features of the images, each as one RoI, float (N, D)."""
         boxes = [x[0].new_tensor([[0, 0, *sample.img_shape[1::-1]]]) for sample in samples]
         return self._feats(x, bbox2roi(boxes)).mean((2, 3))
 
     def tag_probs(self, x: tuple[Tensor, ...], sample: DetDataSample) -> Tensor:
-        """Probability of each tag of one image, float (C,), by the tag head."""
+        """Probability of each tag of one image, float (C,), from the tag head."""
         return self.tag_head(self.image_means(x, [sample]))[0].sigmoid()
 
     def image_evidence(self, x: tuple[Tensor, ...], sample: DetDataSample) -> Tensor:
-        """Class scores (C,) in (0, 1] of the whole image, which weigh the detections of the other stages in testing.
+        """Class scores (C,) in (0, 1] of the whole image, which weight the detections of the other stages at test time.
 
-        These learn from the boxes of few images, and score two classes of one look alike; this stage knows classes from every tag. They
-        are the tag head's probabilities or, without one, softmax scores w^{c,1} of the image as one more proposal, divided by the best.
+        The other stages learn from boxes in few images and confuse similar classes, whereas this stage learns classes from every tag. The
+        scores are the tag head's probabilities or, without a tag head, softmax scores w^{c,1} of the image as an additional proposal,
+        divided by the maximum.
         """
         if self.tag_head is not None:
             return self.tag_probs(x, sample)
@@ -170,13 +171,12 @@ class MILRoIHead(StandardRoIHead):
         return probs / probs.max()
 
     def _feats(self, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        extract = getattr(self.bbox_roi_extractor, 'means', self.bbox_roi_extractor)  # means alone where scores need no more
+        extract = getattr(self.bbox_roi_extractor, 'means', self.bbox_roi_extractor)  # only averages if scores need nothing else
         return extract(x[: self.bbox_roi_extractor.num_inputs], rois)
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
-        """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss where a sample has ``gt_instances``.
-
-        Images without proposals or tags add nothing. ``chosen_area`` and ``entropy`` are for the log, see
+        """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss if a sample has ``gt_instances``. Images
+        without proposals or tags do not contribute. ``chosen_area`` and ``entropy`` are for the log, see
         :func:`~mmlabelpenet.models.log_values.tag_statistics`.
         """
         proposals = [result.bboxes for result in rpn_results_list]
@@ -210,12 +210,12 @@ class MILRoIHead(StandardRoIHead):
     def _single_label_loss(self, proposals: Tensor, logits: list[Tensor], found: InstanceData) -> Tensor:
         """Mean over the class branch and the refinement branches."""
         labels = single_labels(proposals, found.bboxes, found.labels, self.bbox_head.num_classes, self.beta)
-        if len(found) == 0:  # no pseudo instance must not mean "everything is background"
+        if len(found) == 0:  # an image without pseudo instances must not be treated as background
             return sum(each.sum() for each in logits) * 0
         return torch.stack([F.cross_entropy(each, labels) for each in logits]).mean()
 
     def ranking_scores(self, cls_logits: Tensor, weight_logits: Tensor, *branches: Tensor) -> Tensor:
-        """What ranks the proposals of an image, float (R, C), from what the head returns for them."""
+        """Ranking scores of the proposals of an image, float (R, C), from the outputs of the head."""
         if self.rank == 'class':
             return self.bbox_head.class_probs(branches[-1] if branches else cls_logits)
         if branches:
@@ -230,7 +230,7 @@ class MILRoIHead(StandardRoIHead):
         rcnn_test_cfg: dict | None,
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """Scores of proposals per class, as mmdet's box heads return them; ``rescale`` gives boxes in original pixels.
+        """Scores of proposals per class, in the format of mmdet's box heads; ``rescale`` gives boxes in original pixels.
 
         With ``rcnn_test_cfg``: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) after NMS. Without: ``bboxes`` (R, 4 C) and ``scores``
         (R, C + 1), the last column zero.

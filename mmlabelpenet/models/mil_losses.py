@@ -13,13 +13,15 @@ from mmlabelpenet.registry import MODELS
 def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
     """Weight class logits x^{c,1} by the share of each proposal in its image, softmax(x^{p,1}) over R (Eq. 1).
 
-    Both are float (R, C); so is the result x^1, whose sum over R is the image scores s^1. Other shapes raise a ValueError.
+    Both are float (R, C), as is the result x^1, whose sum over R gives the image scores s^1. Other shapes raise a ValueError.
 
     >>> proposal_scores(torch.ones(2, 1), torch.zeros(2, 1)).tolist()
     [[0.5], [0.5]]
     """
     if cls_logits.shape != weight_logits.shape:
-        raise ValueError(f'Class and weight logits need one shape, got {tuple(cls_logits.shape)} and {tuple(weight_logits.shape)}.')
+        raise ValueError(
+            f'Class and weight logits must have the same shape, got {tuple(cls_logits.shape)} and {tuple(weight_logits.shape)}.'
+        )
     return cls_logits * weight_logits.softmax(0)
 
 
@@ -27,7 +29,7 @@ def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
 class MILSoftmaxLoss(nn.Module):
     """Softmax cross-entropy of the image scores against the tags, as printed in Eq. 2, times ``loss_weight``.
 
-    Its floor is k·ln k for an image with k tags (row C2).
+    Its minimum is k·ln k for an image with k tags (row C2).
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -40,13 +42,13 @@ class MILSoftmaxLoss(nn.Module):
 
     @staticmethod
     def class_scores(cls_logits: Tensor) -> Tensor:
-        """What Eq. 1 weighs, float (R, C)."""
+        """The logits weighted by Eq. 1, float (R, C)."""
         return cls_logits
 
     def ranking(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
-        """What ranks proposals (row C6), float (R, C): :meth:`scores`, but a larger share also raises a negative class score x.
-
-        As printed, the proposal of the least share would come first there; it counts x times the other proposals' share.
+        """Ranking scores of proposals (row C6), float (R, C): :meth:`scores`, except that a larger share also increases a negative class
+        score x. As printed, the proposal with the smallest share would rank first for negative x; here x is multiplied by the share of the
+        other proposals.
 
         >>> MILSoftmaxLoss().ranking(torch.tensor([[-1.0], [-1.0]]), torch.tensor([[0.25], [0.75]]).log()).round(decimals=4).tolist()
         [[-0.75], [-0.25]]
@@ -55,7 +57,7 @@ class MILSoftmaxLoss(nn.Module):
         return scores * torch.where(scores < 0, 1 - share, share)
 
     def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
-        """L_1 of Eq. 2, of logits (R, C) and the tags y_I, float (C,).
+        """L_1 of Eq. 2 for logits (R, C) and the tags y_I, float (C,).
 
         >>> loss = MILSoftmaxLoss()
         >>> round(loss(torch.zeros(3, 2), torch.zeros(3, 2), torch.tensor([1.0, 0.0])).item(), 4)
@@ -66,7 +68,7 @@ class MILSoftmaxLoss(nn.Module):
 
 
 def single_labels(proposals: Tensor, bboxes: Tensor, labels: Tensor, num_classes: int, beta: float = 0.5) -> Tensor:
-    """Labels of proposals in backward validation (Sec. 3.3): that of an object overlapped by more than β, else background.
+    """Labels of proposals in backward validation (Sec. 3.3): the label of an object with an overlap above β, else background.
 
     Args:
         proposals: float (R, 4).

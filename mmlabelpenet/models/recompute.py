@@ -1,4 +1,4 @@
-"""Activations that are computed again in the backward pass, so that the network fits a small GPU."""
+"""Recompute activations in the backward pass, so that the network fits on a small GPU."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,26 +8,26 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputed:
-    """First base of a module's class whose forward pass keeps no activations."""
+    """Mixin for a module whose forward pass does not keep activations."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The module's own, computed again in the backward pass."""
+        """The module's forward pass, recomputed in the backward pass."""
         return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
 
 
 def recompute_activations(model: nn.Module, parts: Sequence[str]) -> None:
-    """Let the backbone, or parts of every stage, be computed again in the backward pass instead of keeping their activations.
+    """Recompute the backbone, or parts of every stage, in the backward pass instead of keeping their activations.
 
-    mmengine's ``activation_checkpointing`` would leave the tail without a gradient where the backbone is frozen. The modules get a class
-    of their own, as ``torch.nn.utils.parametrize`` gives them, so that names of parameters stay.
+    mmengine's ``activation_checkpointing`` would leave the tail without a gradient if the backbone is frozen. The modules get a derived
+    class, as with ``torch.nn.utils.parametrize``, so parameter names do not change.
     """
     if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
-        raise ValueError(f"recompute takes 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")
+        raise ValueError(f"recompute supports 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")
     modules = [model.backbone] if 'backbone' in parts else []
     for detector in (stage.detector for stage in model.stages.values()):
         heads = [detector.roi_head.bbox_head, *([detector.roi_head.mask_head] if detector.with_mask else [])]
         modules += [*([detector.backbone] if 'tail' in parts else []), *(heads if 'roi_head' in parts else [])]
     for module in modules:
-        if not isinstance(module, Recomputed):  # stages may share one
+        if not isinstance(module, Recomputed):  # stages may share a module
             kind = type(module)
             module.__class__ = type(kind.__name__, (Recomputed, kind), {})

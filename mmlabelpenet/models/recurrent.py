@@ -1,10 +1,10 @@
 """Recurrent mixed fine-tuning: labels are passed forward and backward in every iteration (paper Sec. 3.3, Fig. 1).
 
-    forward curriculum     each stage learns from the labels that the one before it has just made
-    backward validation    each stage learns from what the one after it detects; the last only infers
+    forward curriculum     each stage learns from the labels that the previous one has just generated
+    backward validation    each stage learns from the detections of the next one; the last only predicts
 
-Labels carry no gradient; they are made with the weights of the moment, beside the losses of the stages before. The tail of a stage that
-learns runs once, for its losses and for the labels that it makes.
+No gradient flows through labels; they are generated with the current weights, in parallel with the losses of earlier stages. The tail of a
+stage being trained runs once, for its losses and for the labels that it generates.
 
 Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride s.
 """
@@ -30,13 +30,11 @@ FORWARD, BACKWARD = 'forward', 'backward'
 
 
 def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataSample], direction: str, workers: Workers) -> dict[str, Any]:
-    """Losses of all stages that learn in a direction, ``'forward'`` or ``'backward'``, as :meth:`Stage.loss` gives them.
+    """Losses of all stages that learn in a direction, ``'forward'`` or ``'backward'``, as returned by :meth:`Stage.loss`.
 
     Args:
-        model: whose stages learn, and its backbone unless it is frozen.
-        inputs: float (N, 3, H, W).
-        samples: with tags and proposals.
-        workers: make labels in parallel to the network in the forward direction.
+        model: the model, whose stages learn, and its backbone unless it is frozen. inputs: float (N, 3, H, W). samples: with tags and
+            proposals. workers: generate labels in parallel with the network in the forward direction.
     """
     cached = model.frozen_backbone and model.feature_cache is not None
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
@@ -51,7 +49,7 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
                 view.maps[name] = tuple(own)
     labels = Labels(model, views, model.data_preprocessor.images(inputs, samples))
     if direction == FORWARD:
-        made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs beside the losses
+        made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs in parallel with the losses
         learners = [(name, made.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
     else:
         pairs = zip(model.names[:0:-1], model.names[-2::-1], strict=True)
@@ -64,13 +62,13 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
 
 
 class Labels:
-    """Labels of a batch, made by stages for their neighbours, from views without gradient and images RGB uint8 (h, w, 3)."""
+    """Labels of a batch that stages generate for their neighbours, from views without gradient and images RGB uint8 (h, w, 3)."""
 
     def __init__(self, model: 'LabelPENet', views: Sequence[View], images: Sequence[np.ndarray]) -> None:
         self.model, self.images, self.views = model, images, views
 
     def begin(self, teacher: str, direction: str, workers: Workers) -> tuple[str, list[Future[InstanceData]]]:
-        """Let a stage make labels for its neighbour in a direction: a key of the cache and a future per image."""
+        """Start generating labels of a stage for its neighbour in a direction: returns a cache key and a future per image."""
         stage, key, made = self.model.stages[teacher], teacher if direction == FORWARD else f'{teacher} {direction}', []
         generator = stage.labels if direction == FORWARD else self.model.validation
         with timed('labels'):
@@ -83,7 +81,7 @@ class Labels:
         return key, made
 
     def finish(self, begun: tuple[str, list[Future[InstanceData]]] | None) -> list[InstanceData] | None:
-        """Wait for the labels that :meth:`begin` returned, on the device of the map."""
+        """Wait for the labels started by :meth:`begin`, on the device of the map."""
         if begun is None:
             return None
         key, made = begun

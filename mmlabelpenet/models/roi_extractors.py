@@ -1,4 +1,4 @@
-"""RoI features of the heads; of refinement and segmentation, one branch reads the last of the tail's maps (paper Sec. 4.1)."""
+"""RoI extractors; in refinement and segmentation, one branch reads the last map of the tail (paper Sec. 4.1)."""
 
 from mmdet.models.roi_heads import roi_extractors
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class SingleRoIExtractor(roi_extractors.SingleRoIExtractor):
-    """mmdet's, with a RoIPool that gives the same features in every installation: :class:`~mmlabelpenet.ops.roi_pool.RoIPool`."""
+    """mmdet's extractor, with a RoIPool that gives the same features in every installation: :class:`~mmlabelpenet.ops.roi_pool.RoIPool`."""
 
     def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:
         """As in mmdet."""
@@ -19,11 +19,11 @@ class SingleRoIExtractor(roi_extractors.SingleRoIExtractor):
 
 @MODELS.register_module()
 class LastMapRoIExtractor(SingleRoIExtractor):
-    """Read the last map instead of the first: the tail gives ``(pool4, ASPP(relu5_3))``, masks come from the second.
+    """Read the last map instead of the first: the tail returns ``(pool4, ASPP(relu5_3))``, and masks use the second.
 
     Args:
         featmap_strides: one stride per map of the tail; only the last map is read.
-        **kwargs: of :class:`SingleRoIExtractor`.
+        **kwargs: as for :class:`SingleRoIExtractor`.
     """
 
     def __init__(self, featmap_strides: list[int], **kwargs) -> None:
@@ -32,7 +32,7 @@ class LastMapRoIExtractor(SingleRoIExtractor):
 
     @property
     def num_inputs(self) -> int:
-        """How many of the tail's maps are handed in."""
+        """Number of input maps."""
         return self.maps
 
     def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:

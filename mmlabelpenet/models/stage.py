@@ -1,4 +1,4 @@
-"""A stage: a detector on the shared map, and what it hands on (paper Fig. 1).
+"""A stage: a detector on the shared map, and its label generator (paper Fig. 1).
 
 A detector is an ordinary one of mmdet, whose "image" is the shared feature map and whose "backbone" is its own tail.
 
@@ -32,22 +32,20 @@ from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.timing import timed
 
-Maps = tuple[Tensor, ...]  # of a tail, float (N, D, h', w') each
-Features = Tensor | tuple[Tensor, Tensor]  # the shared map, or that and the map of the frozen part of a tail
-Choice = Callable[[NDArray], NDArray[np.int64]]  # from scores, best first, to the indices of some
-OTHERWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that do something else in training
-TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved: they have another meaning where stages are named
+Maps = tuple[Tensor, ...]  # maps of a tail, float (N, D, h', w') each
+Features = Tensor | tuple[Tensor, Tensor]  # the shared map, optionally with the map of a tail's frozen layers
+Choice = Callable[[NDArray], NDArray[np.int64]]  # from scores, in descending order, to selected indices
+OTHERWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that behave differently in training
+TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved names with another meaning in places that name stages
 
 
 class Stage(BaseModule):
-    """A detector, what it learns from, and what it hands on.
+    """A detector, its source of supervision, and its label generator.
 
     Args:
-        name: under which losses are logged.
-        num_classes: C, written into every head.
-        detector: config of an mmdet detector. Without an RPN it uses the proposals of the data set.
-        cache: feature maps of frozen layers, if they are cached.
-        labels: config of the label generator that makes pseudo instances for the next stage; None for the last stage.
+        name: prefix of logged losses. num_classes: C, set in every head. detector: config of an mmdet detector. Without an RPN it uses the
+            proposals of the data set. cache: cache of frozen feature maps, if used. labels: config of the label generator for the next
+            stage; None for the last stage.
         learns_from: ``'labels'``, the pseudo instances of the previous stage, or ``'tags'``, the image tags. Scores of a stage that
             learns from tags rank the proposals of one image and are not probabilities.
     """
@@ -64,7 +62,7 @@ class Stage(BaseModule):
         super().__init__()
         self.name, self.cache = name, cache
         if learns_from not in ('labels', 'tags'):
-            raise ValueError(f"A stage learns from 'labels' or 'tags', got learns_from={learns_from!r}.")
+            raise ValueError(f"A stage must learn from 'labels' or 'tags', got learns_from={learns_from!r}.")
         self.detector = MODELS.build(with_classes(detector, num_classes))
         self.labels = None if labels is None else LABEL_GENERATORS.build(labels)
         self.learns_from_tags = learns_from == 'tags'
@@ -75,16 +73,15 @@ class Stage(BaseModule):
         return not self.detector.with_rpn
 
     def inputs(self, views: Sequence[View]) -> Features:
-        """Input of the detector for a batch: the shared maps and, where a frozen tail is cached, also its maps."""
+        """Input of the detector for a batch: the shared maps and, if a frozen tail is cached, also its maps."""
         shared, tail = [view.feature for view in views], self.detector.backbone
         if self.cache is None or views[0].key is None or not getattr(tail, 'frozen', False):
             return stack_maps(shared)
         return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
     def run_tail(self, feature: Features) -> Maps | None:
-        """Maps of the tail for the losses of a batch and for its views, so that it runs once.
-
-        None where evaluation has others: in mixed precision, and for a tail with dropout or batch normalisation that trains.
+        """Maps of the tail for both the losses and the views of a batch, so that it runs once. None if evaluation would give other maps: in
+        mixed precision, and for a tail with dropout or trained batch normalisation.
         """
         layers = [*self.detector.backbone.modules(), *(self.detector.neck.modules() if self.detector.with_neck else [])]
         if torch.is_autocast_enabled(get_device()) or any(layer.training and isinstance(layer, OTHERWISE) for layer in layers):
@@ -95,13 +92,13 @@ class Stage(BaseModule):
     def loss(
         self, feature: Features, samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None, maps: Maps | None = None
     ) -> dict[str, Any]:
-        """Losses ``<name>.loss_…``, values for the log, and under ``'labels'`` the pseudo instances by stage name.
+        """Compute losses ``<name>.loss_…``, values for the log, and, under ``'labels'``, the pseudo instances by stage name.
 
         Args:
-            feature: shared map, float (N, D, H/s, W/s), or what :meth:`inputs` returns.
-            samples: of the data set; the detector receives only what the stage learns from and its proposals.
+            feature: shared map, float (N, D, H/s, W/s), or the result of :meth:`inputs`. samples: samples of the data set; the detector
+                receives only the supervision of the stage and its proposals.
             pseudo: labels per image; None for a stage that learns from tags, except in backward validation.
-            maps: of :meth:`run_tail` for this feature; None runs the tail.
+            maps: result of :meth:`run_tail` for this feature; None runs the tail.
         """
         keep = [*(['proposals'] if self.needs_proposals else []), *(['gt_image_labels'] if self.learns_from_tags else [])]
         with timed(self.name), given_maps(self.detector, maps):
@@ -111,19 +108,18 @@ class Stage(BaseModule):
         return {f'{self.name}.{key}': value for key, value in losses.items()} | dict(labels={} if pseudo is None else {self.name: pseudo})
 
     def maps(self, view: View) -> Maps:
-        """Maps of the tail for a view, which keeps them; in evaluation mode, without gradients."""
+        """Maps of the tail for a view, stored in the view; computed in evaluation mode without gradients."""
         if self.name not in view.maps:
             with inference(self):
                 view.maps[self.name] = self.detector.extract_feat(self.inputs([view]))
         return view.maps[self.name]
 
     def read(self, views: Sequence[View], generator: LabelGenerator | None = None, peers: Sequence['Stage'] = ()) -> list[Reading]:
-        """One reading per view of an image, all of the same proposals.
+        """One reading per view of an image, all for the same proposals.
 
         Args:
-            views: on each of which tail and head run once.
-            generator: for which activations are kept (default: the stage's own).
-            peers: stages whose heads score these proposals too; scores and boxes are means over all heads.
+            views: tail and head run once on each of them. generator: generator for which activations are kept (default: the stage's own).
+                peers: stages whose heads also score these proposals; scores and boxes are averaged over all heads.
         """
         generator = generator or self.labels
         record = generator is not None and generator.reads_activations
@@ -139,12 +135,12 @@ class Stage(BaseModule):
         ]
 
     def score(self, view: View, proposals: Tensor) -> InstanceData:
-        """What this stage thinks of proposals of another one, float (R, 4), as :attr:`Reading.candidates`."""
+        """Scores and boxes of this stage for the proposals of another one, float (R, 4), as :attr:`Reading.candidates`."""
         with inference(self):
             return read(self.detector, self.maps(view), view.sample, InstanceData(bboxes=proposals), record=False).candidates
 
     def explain(self, reading: Reading, generator: LabelGenerator | None = None) -> Any:
-        """What :meth:`LabelGenerator.label` turns into pseudo instances, by a generator (default: the stage's own)."""
+        """Input of :meth:`LabelGenerator.label` from a generator (default: the stage's own)."""
         with inference(self):
             return (generator or self.labels).explain(self.detector, reading)
 
@@ -161,16 +157,16 @@ class Stage(BaseModule):
         evidence: Tensor | None = None,
         choose: Choice | None = None,
     ) -> InstanceData:
-        """Detections of an image, best first, in the frame of its first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
+        """Detections of an image, by descending score, in the frame of its first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
 
-        With ``refinement`` also ``masks`` bool (n, h, w), from the mask head or, without one, by the stage's calibration.
+        With ``refinement`` also ``masks`` bool (n, h, w), from the mask head or, without one, from the stage's calibration.
 
         Args:
             readings: one per view.
             image: RGB uint8 (h, w, 3) of the first view.
-            refinement: of masks; None for boxes alone.
+            refinement: refinement of masks; None predicts only boxes.
             evidence: class scores (C,) of the whole image, which multiply those of the detections.
-            choose: which detections to keep, before they get masks; None keeps all.
+            choose: selects detections before masks are computed; None keeps all.
         """
         with inference(self):
             found = detections(self.detector, readings, evidence)
@@ -184,7 +180,7 @@ class Stage(BaseModule):
 
 @contextmanager
 def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
-    """Let a detector take maps of its tail as they are, in place of running the tail; None runs it."""
+    """Make a detector use given maps of its tail instead of running the tail; None runs it."""
     if maps is not None:
         detector.extract_feat = lambda _: maps
     try:
@@ -194,7 +190,7 @@ def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
 
 
 def with_classes(detector: dict, num_classes: int) -> dict:
-    """A copy of a detector's config (mmdet writes into what it is given) whose heads know C."""
+    """A copy of a detector's config (mmdet modifies its input) with the number of classes C set in all heads."""
     detector = copy.deepcopy(detector)
     for head in ('bbox_head', 'mask_head', 'tag_head'):
         if detector['roi_head'].get(head) is not None:
@@ -203,7 +199,7 @@ def with_classes(detector: dict, num_classes: int) -> dict:
 
 
 def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
-    """The stages of a config in their order, without those that a child has set to None.
+    """The stages of a config in their order, without those set to None in a derived config.
 
     Raises:
         ValueError: no stage, an invalid name, a name with another meaning in configs, or a stage before the last without ``labels``.
@@ -216,14 +212,18 @@ def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
         raise ValueError('The model needs at least one stage in model.stages, got none.')
     for name in stages:
         if not name.isidentifier() or 'loss' in name or name in TAKEN:
-            raise ValueError(f"A stage is named by a Python identifier without 'loss' that is none of {', '.join(TAKEN)}; got {name!r}.")
+            raise ValueError(
+                f"The name of a stage must be a Python identifier without 'loss' and other than {', '.join(TAKEN)}; got {name!r}."
+            )
     if missing := [name for name in list(stages)[:-1] if stages[name].get('labels') is None]:
-        raise ValueError(f'Stages {missing} hand labels on to the next and need a label generator each: model.stages.{missing[0]}.labels.')
+        raise ValueError(
+            f'Stages {missing} hand over labels to the next stage, so each needs a label generator: model.stages.{missing[0]}.labels.'
+        )
     return stages
 
 
 def share_tails(detectors: Iterable[BaseModule]) -> None:
-    """Let all detectors of one structure share tail, fc6 and fc7 (row N4). Idle stages then move with the stage that trains."""
+    """Share tail, fc6 and fc7 among all detectors of the same structure (row N4). Idle stages then change with the stage being trained."""
     seen: dict[str, BaseModule] = {}
     for detector in detectors:
         detector.backbone = seen.setdefault(repr(detector.backbone), detector.backbone)

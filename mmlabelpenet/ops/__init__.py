@@ -1,13 +1,13 @@
-"""Which kernels serve ``mmcv.ops``: mmcv's compiled extension, or torchvision.
+"""Provide the kernels of ``mmcv.ops``: mmcv's compiled extension, or torchvision.
 
 Many installations have mmcv without its compiled extension ``mmcv._ext``, and then ``mmcv.ops``, and with it mmdet, cannot be imported.
-:func:`install` adds an import finder *behind* all others: a compiled extension that is there is found first and used; where there is none,
-the finder answers with a stand-in whose functions call torchvision (:mod:`~mmlabelpenet.ops.torchvision_kernels`). It has every name,
-so that everything imports; a name it does not serve raises ``NotImplementedError`` when it is called.
+:func:`install` adds an import finder *behind* all others: a compiled extension is found first and used; without one, the finder returns a
+stand-in whose functions call torchvision (:mod:`~mmlabelpenet.ops.torchvision_kernels`). It defines every name, so that all imports
+succeed; unsupported functions raise ``NotImplementedError`` when called.
 
-The stand-in's RoIPool is that of torchvision and of Fast R-CNN: the borders of a box are rounded to cells and both ends lie inside.
-mmcv's own kernel does not round. They agree where box borders are whole cells of a map of stride 1 and differ by up to a cell elsewhere;
-the models of this package therefore never use mmcv's (:mod:`~mmlabelpenet.ops.roi_pool`).
+The stand-in's RoIPool is that of torchvision and of Fast R-CNN: the borders of a box are rounded to cells, both included. mmcv's own kernel
+does not round. They agree if box borders are whole cells of a map of stride 1, and otherwise differ by up to a cell; the models of this
+package therefore never use mmcv's (:mod:`~mmlabelpenet.ops.roi_pool`).
 
 Import this package before ``mmcv.ops`` or ``mmdet.models``.
 """
@@ -39,9 +39,8 @@ _logged: set[str] = set()
 
 
 def install() -> None:
-    """Let torchvision answer for ``mmcv._ext`` where mmcv has no compiled extension.
-
-    Costs nothing until ``mmcv.ops`` is imported, may be called again, and leaves an extension that exists in charge.
+    """Let torchvision replace ``mmcv._ext`` if mmcv has no compiled extension. Costs nothing until ``mmcv.ops`` is imported, may be called
+    repeatedly, and does not replace an existing extension.
 
     >>> install()
     >>> from mmcv.ops import nms
@@ -51,7 +50,7 @@ def install() -> None:
 
 
 def kernels() -> str:
-    """Say in one sentence which kernels serve ``mmcv.ops``.
+    """One sentence that says which kernels ``mmcv.ops`` uses.
 
     >>> 'mmcv.ops' in kernels()
     True
@@ -60,13 +59,14 @@ def kernels() -> str:
 
     spec = importlib.util.find_spec(EXTENSION)
     if spec is None:
-        return f'Nothing serves mmcv.ops: {EXTENSION} is missing and mmlabelpenet.ops.install() has not been called.'
+        return f'mmcv.ops has no kernels: {EXTENSION} is missing and mmlabelpenet.ops.install() has not been called.'
     if isinstance(spec.loader, _Loader):
         return (
-            f'torchvision {torchvision.__version__} serves mmcv.ops (NMS, soft-NMS, RoIAlign, RoIPool, deformable attention), since '
+            f'torchvision {torchvision.__version__} provides the kernels of mmcv.ops (NMS, soft-NMS, RoIAlign, RoIPool, deformable '
+            'attention), since '
             "mmcv's compiled extension is missing; its other ops raise NotImplementedError."
         )
-    return f"mmcv's compiled extension serves mmcv.ops ({spec.origin})."
+    return f"mmcv's compiled extension provides the kernels of mmcv.ops ({spec.origin})."
 
 
 def log_kernels() -> None:
@@ -80,7 +80,7 @@ def log_kernels() -> None:
 
 
 class _Loader(Loader):
-    """Makes the stand-in module."""
+    """Creates the stand-in module."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _StandIn(spec.name, __doc__)
@@ -102,7 +102,7 @@ class _Finder(MetaPathFinder):
 
 
 class _StandIn(ModuleType):
-    """A module that has every name; those it does not serve fail when called."""
+    """A module that defines every name; unsupported functions fail when called."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith('__'):
@@ -111,7 +111,7 @@ class _StandIn(ModuleType):
         def missing(*args: Any, **kwargs: Any) -> Any:
             raise NotImplementedError(
                 f"The op {name!r} needs mmcv's compiled extension ({EXTENSION}), which is not installed. Without it only "
-                f'{", ".join(SERVED[:-2])} are served (from torchvision). Build mmcv with its ops, or choose a model without {name!r}.'
+                f'{", ".join(SERVED[:-2])} are available (from torchvision). Build mmcv with its ops, or choose a model without {name!r}.'
             )
 
         missing.__name__ = name

@@ -5,8 +5,8 @@ The labels x of an image's pixels have the probability::
     P(x) ~ exp(-sum_p u_p(x_p) + sum_(p < q) [x_p = x_q] sum_m w_m k_m(p, q))
     k_m(p, q) = n_p n_q exp(-|f_m(p) - f_m(q)|^2 / 2)
 
-with unary energies u, and kernels of features f that are normalised from both sides, n_p^-2 = sum_q exp(...). Mean field approaches P
-by independent pixels: from Q_p(l) ~ exp(-u_p(l)) on, Q_p(l) ~ exp(-u_p(l) + sum_m w_m sum_q k_m(p, q) Q_q(l)) is repeated. As in the
+with unary energies u, and kernels of features f that are normalised from both sides, n_p^-2 = sum_q exp(...). Mean field approximates P by
+independent pixels: starting from Q_p(l) ~ exp(-u_p(l)) on, Q_p(l) ~ exp(-u_p(l) + sum_m w_m sum_q k_m(p, q) Q_q(l)) is repeated. As in the
 published code, q runs over all pixels, p included. The inner sum filters Q with a Gaussian, in linear time on the permutohedral lattice.
 
 Shapes: P pixels of all images of a batch, L labels, d dimensions of a kernel's features f, (h, w) image.
@@ -26,8 +26,8 @@ def mean_field(unary: Tensor, kernels: Sequence[tuple[Tensor, float]], iteration
     Args:
         unary: energies u, float32 (P, L).
         kernels: features f_m, float32 (d, P), in standard deviations, and weight w_m of each kernel.
-        iterations: of mean field.
-        image_of: int64 (P,), the number of each pixel's image, where there are several. Each gets the same bits as alone.
+        iterations: number of iterations. image_of: int64 (P,), the image index of each pixel, for several images. Results are bit-identical
+            to processing each image alone.
 
     Returns:
         float32 (P, L).
@@ -48,7 +48,7 @@ def mean_field(unary: Tensor, kernels: Sequence[tuple[Tensor, float]], iteration
 
 
 def positions(image: Tensor, deviation: float) -> Tensor:
-    """Features of a smoothness kernel of a standard deviation in pixels, float32 (2, h * w): x and y in an image (h, w, ...).
+    """Features of a smoothness kernel with a standard deviation in pixels, float32 (2, h * w): x and y in an image (h, w, ...).
 
     >>> positions(torch.zeros(1, 3), 2).tolist()
     [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]]
@@ -63,5 +63,5 @@ def positions_and_colours(image: Tensor, deviation: float, colour_deviation: flo
 
 
 def _softmax(logits: Tensor) -> Tensor:
-    """Over labels, float32 (P, L). Over the last axis, with few labels, PyTorch's kernel takes several times as long."""
+    """Softmax over labels, float32 (P, L). With few labels, PyTorch's kernel over the last axis is several times slower."""
     return logits.T.softmax(0).T.contiguous()

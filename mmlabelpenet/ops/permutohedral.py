@@ -11,8 +11,8 @@
 * *Splat* values from points to the vertices around them, *blur* with (1/2, 1, 1/2) along each of the d + 1 axes of the lattice, *slice*
   values from vertices back to points. Splatting and slicing use barycentric weights.
 
-Each sum adds the same terms in the same order however many points there are: results are reproducible, and those of an image do not depend
-on the other images of its batch.
+Each sum adds the same terms in the same order for any number of points: results are reproducible and do not depend on the other images of a
+batch.
 
 Shapes: P points, d dimensions, M vertices, C channels. Coordinates of lattice points are stored as (coordinate - colour) / (d + 1).
 """
@@ -33,8 +33,8 @@ class Lattice:
     """The occupied vertices around a set of points; see :func:`build_lattice`.
 
     Attributes:
-        splat: (M, runs) and (runs, P), whose product takes points to vertices; see :meth:`SparseMatrix.in_runs`.
-        neighbours: int64 (d + 1, 2, M), the vertices before and after each vertex along each axis; M where there is none.
+        splat: (M, runs) and (runs, P), whose product maps points to vertices; see :meth:`SparseMatrix.in_runs`.
+        neighbours: int64 (d + 1, 2, M), the vertices before and after each vertex along each axis; M if there is none.
         slice: (P, M).
     """
 
@@ -59,11 +59,11 @@ class Lattice:
 
 
 def build_lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
-    """The lattice around points, for any number of filterings.
+    """Build the lattice around points, for any number of filter calls.
 
     Args:
         features: float32 (d, P), positions in units of the filter's standard deviation.
-        groups: int64 (P,) >= 0; points of different groups (images) do not see each other. None is one group.
+        groups: int64 (P,) >= 0; points of different groups (images) do not interact. None is one group.
 
     Raises:
         ValueError: the features extend so far that vertices cannot be numbered in 63 bits.
@@ -119,7 +119,7 @@ def _simplices(embedded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             smaller = rest[i] < rest[j]
             rank[i] += smaller
             rank[j] += ~smaller
-    step = (rank < 0).to(torch.int8) - (rank > d).to(torch.int8)  # back to it, where that costs least
+    step = (rank < 0).to(torch.int8) - (rank > d).to(torch.int8)  # move it back at the lowest cost
     corner += step
     rest -= step
     order = (d - rank - (d + 1) * step).long()
@@ -159,7 +159,7 @@ def _vertex_keys(corner: Tensor, order: Tensor, groups: Tensor | None) -> tuple[
 
 
 def _sort(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row in ascending order, and where its values were, int64; equal values keep their order."""
+    """Each row in ascending order, and the indices, int64; a stable sort."""
     if keys.device.type != 'cpu':
         return torch.sort(keys, stable=True)
     bits = keys.shape[1].bit_length()
@@ -178,7 +178,7 @@ def _neighbours(keys: Tensor, colours: Tensor, strides: list[int], size: int) ->
     """
     d, count = len(strides) - 1, len(keys)
     keys = keys + colours * size
-    # The decrease by 1 is one of the colour alone, but from colour 0 it leads to colour d and takes 1 from all stored coordinates.
+    # The decrease by 1 only changes the colour, but from colour 0 it leads to colour d and subtracts 1 from all stored coordinates.
     before = keys - torch.where(colours > 0, size, sum(strides) - d * size)
     neighbours = torch.full((len(strides), 2, count), count, device=keys.device)
     for axis, stride in enumerate(strides):

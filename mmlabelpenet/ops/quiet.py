@@ -1,4 +1,4 @@
-"""mmdet's data sets and metrics, imported without its remarks on optional packages that nothing here needs."""
+"""Import mmdet's data sets and metrics without its messages about optional packages that are not needed here."""
 
 import warnings
 from contextlib import redirect_stdout

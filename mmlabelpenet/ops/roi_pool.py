@@ -10,7 +10,7 @@ from mmlabelpenet.ops.torchvision_kernels import roi_pool_backward, roi_pool_for
 
 
 class RoIPool(nn.Module):
-    """The maximum of each bin of a RoI; borders of boxes are rounded to cells, and both ends lie inside.
+    """The maximum of each bin of a RoI; borders of boxes are rounded to cells, both included.
 
     Args:
         output_size: (ph, pw), or one number for both.
@@ -30,7 +30,7 @@ class RoIPool(nn.Module):
         return _RoIPool.apply(feature, rois, self.output_size, self.spatial_scale)
 
     def extra_repr(self) -> str:
-        """What the constructor was given."""
+        """The constructor arguments."""
         return f'output_size={self.output_size}, spatial_scale={self.spatial_scale}'
 
 

@@ -1,11 +1,11 @@
-"""The gradient of RoIAlign as matrix products: for small maps on a CPU several times as fast as torchvision's kernel.
+"""The gradient of RoIAlign as matrix products: for small maps on a CPU, several times faster than torchvision's kernel.
 
 RoIAlign's samples lie on a grid, and bilinear interpolation is a product of two axes. With the mean interpolation weights of the samples of
 each bin along the rows, a (R, ph, H), and along the columns, b (R, pw, W),
 
     aligned_r = a_r F b_r^T, so that dF = sum_r a_r^T d(aligned_r) b_r        for each channel of the map F (H, W)
 
-The products visit every cell of the map for each RoI, where the kernel visits a few: they pay off while the map is small.
+The products visit every cell of the map for each RoI, whereas the kernel visits only a few, so they pay off for small maps.
 
 Shapes: N maps of D channels and (H, W) cells, R RoIs, (ph, pw) RoI grid. RoIs: float (R, 5), image index and xyxy in pixels.
 """
@@ -13,8 +13,8 @@ Shapes: N maps of D channels and (H, W) cells, R RoIs, (ph, pw) RoI grid. RoIs: 
 import torch
 from torch import Tensor
 
-SMALL = 2500  # cells of a map, up to which products are faster
-_ROIS = 64  # at a time: what lies between the two products takes ph * D * W floats for each
+SMALL = 2500  # maximum number of map cells for which products are faster
+_ROIS = 64  # RoIs processed at a time: the intermediate result takes ph * D * W floats per RoI
 
 
 def bin_weights(low: Tensor, high: Tensor, bins: int, samples: int, size: int, aligned: bool = False) -> Tensor:

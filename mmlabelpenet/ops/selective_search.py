@@ -1,4 +1,4 @@
-"""Selective search with OpenCV: class-free proposals of an image, the same ones in the same order on every run.
+"""Selective search with OpenCV: class-agnostic proposals of an image, in a deterministic order.
 
 Shapes: R proposals, G objects, (h, w) image. Boxes: float32 xyxy in pixels, half-open.
 """
@@ -20,7 +20,7 @@ class SelectiveSearchSettings:
     Attributes:
         mode: OpenCV's strategy, ``'fast'``, ``'quality'`` or ``'single'``.
         min_size: proposals with a shorter side below this many pixels are dropped.
-        max_proposals: at most this many per image, see :func:`thin_proposals`; 0 keeps all.
+        max_proposals: maximum number per image, see :func:`thin_proposals`; 0 keeps all.
     """
 
     mode: str = 'fast'
@@ -28,24 +28,24 @@ class SelectiveSearchSettings:
     max_proposals: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what OpenCV does not offer."""
+        """Reject modes that OpenCV does not have."""
         if self.mode not in _MODES:
-            raise ValueError(f'The mode of selective search is one of {", ".join(_MODES)}, got {self.mode!r}.')
+            raise ValueError(f'The mode of selective search must be one of {", ".join(_MODES)}, got {self.mode!r}.')
         if self.min_size < 1 or self.max_proposals < 0:
             raise ValueError(f'min_size must be at least 1 and max_proposals at least 0, got {self.min_size} and {self.max_proposals}.')
 
 
 def is_available() -> bool:
-    """Whether this OpenCV has selective search, which is one of its contributed modules."""
+    """Whether this OpenCV has selective search, one of its contributed modules."""
     return hasattr(getattr(cv2, 'ximgproc', None), 'segmentation')
 
 
 def opencv_search() -> Any:
-    """OpenCV's selective search; an ImportError says what to install where it is missing."""
+    """Create OpenCV's selective search; if it is missing, an ImportError says what to install."""
     if not is_available():
         raise ImportError(
             'Selective search needs cv2.ximgproc.segmentation. Remove every OpenCV package, then install '
-            'opencv-contrib-python-headless alone: several of them overwrite each other.'
+            'only opencv-contrib-python-headless: OpenCV packages overwrite each other.'
         )
     return cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
 
@@ -56,11 +56,11 @@ def selective_search(
     """Proposals of an image, BGR uint8 (h, w, 3); if nothing is found, the only proposal is the whole image.
 
     Returns:
-        ``bboxes`` float32 (R, 4) without repetitions in canonical order, and ``scores`` float32 (R,), all 1: selective search's own ranks
-        are random and are not used.
+        unique ``bboxes`` float32 (R, 4) in canonical order, and ``scores`` float32 (R,), all 1: the ranks of selective search are random
+        and not used.
 
     Raises:
-        ValueError: the image has another shape or type.
+        ValueError: the image has another shape or dtype.
         ImportError: OpenCV lacks its contributed modules.
 
     >>> bboxes, scores = selective_search(np.zeros((40, 60, 3), np.uint8))
@@ -78,7 +78,7 @@ def selective_search(
         search.switchToSelectiveSearchQuality()
     else:
         search.switchToSingleStrategy()
-    # The set of rectangles is the same on every run, their order is not.
+    # The set of rectangles is deterministic, their order is not.
     rects = np.unique(np.asarray(search.process(), np.float32).reshape(-1, 4), axis=0)
     rects = rects[rects[:, 2:].min(1) >= settings.min_size]
     if not len(rects):
@@ -93,10 +93,10 @@ def selective_search(
 def shrunk_search(
     image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None, max_side: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """:func:`selective_search` on the image reduced to ``max_side`` pixels, boxes in pixels of the given one.
+    """Run :func:`selective_search` on the image downscaled to ``max_side`` pixels (0: never); boxes are in pixels of the original image.
 
-    The time of a search grows faster than the number of pixels, and settings such as ``min_size`` are meant for images of about 500;
-    they are in pixels of the reduced image. 0 reduces none.
+    The time grows faster than the number of pixels, and settings such as ``min_size`` are meant for images of about 500 pixels; they apply
+    to the downscaled image.
 
     >>> shrunk_search(np.zeros((400, 600, 3), np.uint8), max_side=60)[0].tolist()
     [[0.0, 0.0, 600.0, 400.0]]
@@ -112,9 +112,8 @@ def shrunk_search(
 
 
 def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """An order, int64 (R,), that depends on the proposals alone, not on how they came.
-
-    By falling score; where scores are equal by a fixed scrambling of the coordinates, so that the first n are spread over the image.
+    """An order, int64 (R,), that depends only on the proposals, not on their input order: by descending score, and for equal scores by a
+    hash of the coordinates, so that the first n are spread over the image.
 
     >>> boxes = np.array([[0, 0, 9, 9], [5, 5, 9, 9], [1, 1, 3, 3]], np.float32)
     >>> canonical_order(boxes, np.array([0.1, 0.9, 0.5], np.float32)).tolist()
@@ -131,10 +130,10 @@ def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) ->
 
 
 def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
-    """Keep ``limit`` proposals by dropping near-repetitions first, so that little recall is lost.
+    """Keep ``limit`` proposals by dropping near-duplicates first, so that little recall is lost.
 
-    Boxes that overlap an earlier one by more than 0.95, then 0.90, and so on, go until no more than ``limit`` are left; the last ones to go
-    come back as far as there is room. The order of the boxes (R, 4) decides between two that overlap; that of the result is the same.
+    Boxes that overlap an earlier one by more than 0.95, then 0.90, and so on, are dropped until at most ``limit`` are left; the boxes
+    dropped last are restored up to the limit. Of two overlapping boxes (R, 4), the earlier one is kept; the order is preserved.
 
     >>> thin_proposals(np.array([[0, 0, 100, 100], [0, 0, 100, 99], [50, 50, 90, 90]], np.float32), 2).tolist()
     [[0.0, 0.0, 100.0, 100.0], [50.0, 50.0, 90.0, 90.0]]
@@ -154,7 +153,7 @@ def thin_proposals(bboxes: NDArray[np.float32], limit: int) -> NDArray[np.float3
 
 
 def _without_repetitions(bboxes: NDArray[np.float32], left: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    import torch  # not needed by a command that only prints its help
+    import torch  # not needed if a command only prints its help
     from torchvision.ops import nms
 
     order = torch.arange(len(left), 0, -1, dtype=torch.float64)

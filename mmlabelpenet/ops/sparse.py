@@ -1,4 +1,4 @@
-"""Products of sparse and dense matrices with the same sums, in the same order, on every run."""
+"""Deterministic products of sparse and dense matrices, with a fixed order of summation."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class SparseMatrix:
-    """A sparse float32 matrix by rows, on CPU or CUDA; the entries of row i are ``offsets[i]:offsets[i + 1]``.
+    """A sparse float32 matrix in row format, on CPU or CUDA; the entries of row i are ``offsets[i]:offsets[i + 1]``.
 
     Attributes:
-        columns: int32 (E,), of each entry.
+        columns: int32 (E,), column of each entry.
         offsets: int32 (rows + 1,).
         weights: float32 (E,), the entries.
     """
@@ -23,7 +23,7 @@ class SparseMatrix:
 
     @classmethod
     def from_dense(cls, dense: Tensor) -> 'SparseMatrix':
-        """The entries of a dense matrix that are not 0.
+        """Build from the nonzero entries of a dense matrix.
 
         >>> (SparseMatrix.from_dense(torch.tensor([[0.0, 1.0], [2.0, 3.0]])) @ torch.tensor([[1.0], [10.0]])).tolist()
         [[10.0], [32.0]]
@@ -33,13 +33,13 @@ class SparseMatrix:
         return cls(columns.int(), offsets.int(), dense[rows, columns])
 
     def __matmul__(self, dense: Tensor) -> Tensor:
-        """The product, float32 (rows, C); a row's terms are added one after the other, whatever other rows there are."""
+        """The product, float32 (rows, C); the terms of a row are added sequentially, independent of other rows."""
         return F.embedding_bag(self.columns, dense, self.offsets, mode='sum', per_sample_weights=self.weights, include_last_offset=True)
 
     def in_runs(self, longest: int = 64) -> tuple['SparseMatrix', 'SparseMatrix']:
         """Factor into two matrices without long rows: the second sums runs of a row's entries, the first sums these runs.
 
-        On CUDA one thread sums a row, so that a few very long rows would keep all others waiting.
+        On CUDA, one thread sums a row, so a few very long rows would delay all others.
 
         >>> whole = SparseMatrix.from_dense(torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]]))
         >>> of_runs, of_entries = whole.in_runs(longest=2)
@@ -57,7 +57,7 @@ class SparseMatrix:
 
 
 def resize(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Means over the pixels' areas along an axis that shrinks, linear interpolation along one that grows; as OpenCV, on any device.
+    """Resize by area averaging along axes that shrink and linear interpolation along axes that grow, like OpenCV, on any device.
 
     Args:
         values: float32 (h, w, C).

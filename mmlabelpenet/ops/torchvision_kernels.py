@@ -1,8 +1,7 @@
 """The functions of ``mmcv._ext`` that two-stage detectors and Mask2Former need, computed by torchvision and PyTorch.
 
-Names and arguments are those with which ``mmcv/ops/{nms,roi_align,roi_pool,multi_scale_deform_attn}.py`` call the extension: results are
-written into the tensors they pass. CPU tensors stay on the CPU and CUDA tensors on the GPU. float16 and bfloat16 are computed in float32
-and cast back.
+Names and arguments match the calls in ``mmcv/ops/{nms,roi_align,roi_pool,multi_scale_deform_attn}.py``: results are written into the given
+tensors, on their device. float16 and bfloat16 are computed in float32 and cast back.
 
 Shapes: N maps of C channels and size (h, w), R RoIs as (image index, x1, y1, x2, y2), (ph, pw) RoI grid.
 """
@@ -17,16 +16,16 @@ from torch import Tensor
 
 from mmlabelpenet.ops.roi_products import SMALL, roi_align_gradient
 
-_ROIS_PER_THREAD = 32  # fewer are pooled faster than threads start
+_ROIS_PER_THREAD = 32  # for fewer, pooling is faster than starting threads
 
 
 def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that survive non-maximum suppression, best first.
+    """Indices of the boxes that survive non-maximum suppression, by descending score.
 
     Args:
         bboxes: float (R, 4), xyxy.
         scores: float (R,).
-        iou_threshold: a box whose IoU with a better one is above it goes.
+        iou_threshold: IoU with a higher-scoring box above which a box is removed.
         offset: 0 or 1, added to widths and heights.
 
     Returns:
@@ -45,22 +44,21 @@ def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Te
 def softnms(
     boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float, sigma: float, min_score: float, method: int, offset: int
 ) -> Tensor:
-    """Soft-NMS: overlapped boxes lose score; those that fall below ``min_score`` go.
-
-    As in mmcv, the first box taken stays even if its score is below ``min_score``. Of equal scores the first in the input is taken.
+    """Soft-NMS: the scores of overlapped boxes are reduced, and boxes below ``min_score`` are removed. As in mmcv, the first box is kept
+    even if its score is below ``min_score``. Ties go to the first box in the input.
 
     Args:
         boxes: float (R, 4), xyxy.
         scores: float (R,).
         dets: float (R, 5), receives the K kept boxes and their new scores in its first rows.
-        iou_threshold: from this IoU on a score decays (methods 0 and 1).
+        iou_threshold: IoU from which scores are reduced (methods 0 and 1).
         sigma: width of the Gaussian decay (method 2).
-        min_score: lowest score that is kept.
+        min_score: minimum score of a kept box.
         method: 0 naive, 1 linear, 2 Gaussian.
         offset: 0 or 1, added to widths and heights.
 
     Returns:
-        int64 (K,), indices of the kept boxes, in the order in which they were taken.
+        int64 (K,), indices of the kept boxes, in the order of selection.
     """
     boxes = boxes.to(_compute_dtype(boxes))
     wide = boxes + boxes.new_tensor([0, 0, offset, offset])
@@ -136,16 +134,16 @@ def roi_align_backward(
 def roi_pool_forward(
     input: Tensor, rois: Tensor, output: Tensor, argmax: Tensor, pooled_height: int, pooled_width: int, spatial_scale: float
 ) -> None:
-    """Write RoIPool of ``input`` (N, C, h, w) at ``rois`` (R, 5) into ``output`` and the maxima's places into ``argmax`` (R, C, ph, pw).
+    """Write RoIPool of ``input`` (N, C, h, w) at ``rois`` (R, 5) into ``output`` and the positions of the maxima into ``argmax`` (R, C, ph,
+    pw).
 
-    ``argmax`` is the index into the (h * w) cells of the channel, -1 where the bin is empty; :func:`roi_pool_backward` reads it.
-
-    torchvision's CPU kernel uses one thread; here as many as PyTorch may use share out the RoIs.
+    ``argmax`` is the index into the (h * w) cells of the channel, -1 for an empty bin; :func:`roi_pool_backward` reads it. torchvision's
+    CPU kernel uses one thread; here the RoIs are distributed over PyTorch's threads.
     """
     dtype = _compute_dtype(input)
     input, rois = input.to(dtype), rois.to(dtype)
 
-    @torch.no_grad()  # a thread does not know the mode of the one that starts it
+    @torch.no_grad()  # a thread does not inherit the mode of the thread that starts it
     def pool(part: slice) -> None:
         pooled, where = torch.ops.torchvision.roi_pool(input, rois[part], spatial_scale, pooled_height, pooled_width)
         output[part].copy_(pooled)
@@ -164,7 +162,7 @@ def roi_pool_backward(
 ) -> None:
     """Write the gradient of :func:`roi_pool_forward` into ``grad_input`` (N, C, h, w).
 
-    Under ``torch.use_deterministic_algorithms(True)``, where torchvision's CUDA kernel refuses to run, PyTorch's own addition is used.
+    Under ``torch.use_deterministic_algorithms(True)``, which torchvision's CUDA kernel does not support, PyTorch's own addition is used.
     """
     dtype = _compute_dtype(grad_output)
     if torch.are_deterministic_algorithms_enabled():
@@ -185,7 +183,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Multi-scale deformable attention on a GPU, by bilinear sampling as mmcv does it on the CPU; slower than a kernel of its own.
+    """Multi-scale deformable attention on a GPU, by bilinear sampling as in mmcv's CPU implementation; slower than a dedicated kernel.
 
     Args:
         value: float (N, keys, heads, d).
@@ -209,7 +207,7 @@ def ms_deform_attn_backward(
     value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor, sampling_locations: Tensor, attention_weights: Tensor,
     grad_output: Tensor, grad_value: Tensor, grad_sampling_loc: Tensor, grad_attn_weight: Tensor, im2col_step: int,
 ) -> None:  # fmt: skip
-    """Gradients of :func:`ms_deform_attn_forward`, written into the three tensors that are passed; the attention is computed again."""
+    """Gradients of :func:`ms_deform_attn_forward`, written into the three given tensors; the attention is recomputed."""
     with torch.enable_grad():
         value, locations, weights = (t.detach().requires_grad_() for t in (value, sampling_locations, attention_weights))
         output = ms_deform_attn_forward(value, spatial_shapes, level_start_index, locations, weights, im2col_step)
@@ -219,7 +217,7 @@ def ms_deform_attn_backward(
 
 
 def get_compiler_version() -> str:
-    """What ``mmcv.utils.collect_env`` prints for the compiler and for CUDA."""
+    """Values that ``mmcv.utils.collect_env`` prints for the compiler and CUDA."""
     return 'none (torchvision kernels)'
 
 
@@ -231,7 +229,7 @@ def _compute_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def _decay(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
-    """Factor of the scores of boxes with this overlap, float (R,)."""
+    """Score factors of boxes with these overlaps, float (R,)."""
     if method == 2:
         return torch.exp(-(overlap**2) / sigma)
     lower = torch.zeros_like(overlap) if method == 0 else 1 - overlap

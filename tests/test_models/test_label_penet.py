@@ -191,7 +191,7 @@ def test_a_stage_learns_from_labels_or_tags():
 
 
 def test_what_trains_must_be_said_where_there_are_several_stages(toy_net, toy_batch):
-    with pytest.raises(ValueError, match='Say what trains: classification, detection, refinement, segmentation, forward or backward'):
+    with pytest.raises(ValueError, match='Specify what to train: classification, detection, refinement, segmentation, forward or backward'):
         toy_net.loss(*toy_batch)
     with pytest.raises(ValueError, match='Unknown stages polish'):
         toy_net.loss(*toy_batch, trains='polish')
@@ -322,5 +322,5 @@ def test_other_parts_than_backbone_tail_and_roi_head_cannot_be_computed_again():
 def test_every_stage_but_the_last_needs_a_label_generator(lacking):
     stages = dict(first=dict(labels=dict()), second=dict(labels=dict()), third=dict())
     assert check_stages(stages) == stages
-    with pytest.raises(ValueError, match=f"Stages .'{lacking}'. hand labels on to the next"):
+    with pytest.raises(ValueError, match=f"Stages .'{lacking}'. hand over labels to the next"):
         check_stages(stages | {lacking: dict()})

@@ -97,7 +97,7 @@ def test_an_extension_that_exists_is_used(tmp_path):
         'print(mmcv._ext.nms); print(mmlabelpenet.ops.kernels())'
     )
     result = run_python(code)
-    assert result.stdout.startswith("compiled\nmmcv's compiled extension serves"), result.stderr
+    assert result.stdout.startswith("compiled\nmmcv's compiled extension provides"), result.stderr
 
 
 @pytest.mark.skipif(compiled_extension() is not None, reason='mmcv has its compiled extension')

@@ -1,12 +1,12 @@
-"""Train and test configs over seeds, and compare them with a base in one table.
+"""Train and test configs with several seeds, and compare them with a base in one table.
 
     python tools/analysis_tools/ablate.py configs/labelpenet/ablations/lite0_rendered_no_*.py --seeds 0 1 2 \\
         --base configs/labelpenet/labelpenet_lite0_rendered.py --out work_dirs/ablations
 
-Each config and seed has a folder OUT/<config name>/seed<k>. All are checked first, and those that lack data are left out. Finished runs are
-skipped, interrupted ones continue; a run that fails is reported with its last error, and the others continue. The table is written to
-OUT/ablations.md, .json and .svg: mean and sample standard deviation over seeds, and the difference from the base. With --slurm, all runs
-are submitted at once, and the table is made when they have ended.
+Each config and seed has a folder OUT/<config name>/seed<k>. All configs are checked first, and those with missing data are skipped.
+Finished runs are skipped, interrupted ones are resumed; a run that fails is reported with its last error, and the others continue. The
+table is written to OUT/ablations.md, .json and .svg: mean and sample standard deviation over seeds, and the difference from the base. With
+--slurm, all runs are submitted at once, and the table is written when they have finished.
 """
 
 import argparse
@@ -23,20 +23,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--seeds', nargs='+', type=seed, default=[0], help='default: 0')
-    parser.add_argument('--base', help='the config that the others are compared with (default: the first)')
+    parser.add_argument('--base', help='config with which the others are compared (default: the first)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'), help='folder of all runs (default: %(default)s)')
     parser.add_argument('--metrics', nargs='+', metavar='KEY', help='metrics of the table')
-    parser.add_argument('--gpus', type=whole(1), default=1, help='GPUs of each training (default: 1)')
-    parser.add_argument('--slurm', metavar='PARTITION', help='submit all runs to this partition of Slurm')
+    parser.add_argument('--gpus', type=whole(1), default=1, help='number of GPUs per training (default: 1)')
+    parser.add_argument('--slurm', metavar='PARTITION', help='submit all runs to this Slurm partition')
     words = dict(nargs='+', action='extend', default=[], metavar='KEY=VALUE')
     parser.add_argument('--cfg-options', **words, help='override config keys of every run')
-    parser.add_argument('--dry-run', action='store_true', help='print the commands only')
-    parser.add_argument('--collect', action='store_true', help='only make the table of the finished runs')
+    parser.add_argument('--dry-run', action='store_true', help='only print the commands')
+    parser.add_argument('--collect', action='store_true', help='only write the table of the finished runs')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, report, collect; 1 if a run failed or was left out."""
+    """Run, report and collect; returns 1 if a run failed or was skipped because of missing data."""
     args = parse_args(argv)
     from mmlabelpenet.workbench.experiments.ablation import make_runs
     from mmlabelpenet.workbench.experiments.batch import carry_out_all, dry_run
@@ -71,7 +71,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
         try:
             found = done.result()
         except (ValueError, FileNotFoundError) as error:
-            say(f'left out: {done}: {error}', error=True)
+            say(f'excluded: {done}: {error}', error=True)
             continue
         results.setdefault(done.path.stem, []).extend([found] if found else [])
     comparison = compare_configs(results, base, args.metrics or METRICS)

@@ -1,11 +1,10 @@
-"""Audit the supervision of a config: which files a training opens, and what its weights and proposals were made from.
+"""Audit the supervision of a config: the files that training opens, and the supervision of its weights and proposals.
 
     python tools/analysis_tools/audit_supervision.py configs/labelpenet/labelpenet_vgg16_voc07.py
 
-A few images go through the whole training, one iteration per phase, and every opened file is recorded. The report lists them by kind, the
-pre-trained weights and the proposals with their supervision, and the images that training and testing share (also by content). The exit
-status is 0 if nothing is wrong, 1 if training opens boxes or masks or shares an image with the test, and 2 if data, proposals or weights
-are missing.
+The whole training is run on a few images, one iteration per phase, and every opened file is recorded. The report lists these files by kind,
+the supervision of pre-trained weights and proposals, and the images that training and testing share (also by content). The exit status is 0
+if nothing is wrong, 1 if training opens boxes or masks or shares an image with the test, and 2 if data, proposals or weights are missing.
 """
 
 import argparse
@@ -21,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file of a training')
-    parser.add_argument('--images', type=whole(1), default=4, help='number of training images that are used (default: 4)')
+    parser.add_argument('--images', type=whole(1), default=4, help='number of training images to use (default: 4)')
     parser.add_argument('--data-only', action='store_true', help='load the images as training does, without building the network')
     parser.add_argument('--out', metavar='FILE.md', help='also write the report to this file')
     parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys, as for tools/train.py')
@@ -32,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     """Audit and print."""
     args = parse_args(argv)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # log and bars of training, which keep the stream they find when they are imported
+        with contextlib.redirect_stdout(sys.stderr):  # log and progress bars keep the stream set at their import
             from mmlabelpenet.apis import load_config
             from mmlabelpenet.files import atomic_write
             from mmlabelpenet.workbench.supervision.audit import audit

@@ -1,11 +1,11 @@
-"""Measure what the method costs beside the arithmetic it needs: suites of comparisons, each ending in a ratio.
+"""Compare the time of each part of the method with its arithmetic cost: suites of comparisons, each giving a ratio.
 
     python tools/analysis_tools/benchmark.py                                # all suites
     python tools/analysis_tools/benchmark.py --suite cascade mil --json results.json
 
 A suite is a file in benchmarks/ with a function ``comparisons(device)`` that yields ``Comparison`` objects (comparison.py). The variants of
-a comparison run in turn, several times after a warm-up; the ratio is the median of the rounds' ratios. The exit status is 0 also where a
-ratio is not reached. With --json FILE all is written as a list of objects, one for each comparison.
+a comparison run alternately, several times after a warm-up; the ratio is the median of the ratios of the rounds. The exit status is 0 even
+if a target is missed. With --json FILE, the results are written as a list of objects, one per comparison.
 """
 
 import argparse
@@ -32,17 +32,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('--suite', nargs='+', choices=suite_names(), default=suite_names(), metavar='NAME', help=', '.join(suite_names()))
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all results there')
-    parser.add_argument('--runs', type=whole(1), help='rounds of every comparison after one to warm up, in place of its own number')
-    parser.add_argument('--cpu-time', action='store_true', help='time of the processor, for a busy machine; not for suites with processes')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: cuda if there is one)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all results to this file')
+    parser.add_argument(
+        '--runs', type=whole(1), help='number of rounds of every comparison, after one warm-up round (default: set by the comparison)'
+    )
+    parser.add_argument(
+        '--cpu-time', action='store_true', help='measure CPU time, for a busy machine; not for suites with several processes'
+    )
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: cuda if available)')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the suites; results appear as they come, and the file after every comparison."""
+    """Run the suites; each result is printed at once, and the file is updated after every comparison."""
     args = parse_args(argv)
-    from mmlabelpenet.registry import MODELS  # noqa: F401, I001  before mmdet: it says which kernels serve mmcv.ops
+    from mmlabelpenet.registry import MODELS  # noqa: F401, I001  before mmdet: it selects the kernels of mmcv.ops
     from mmlabelpenet.apis.image_inputs import usable_device
 
     device = usable_device(args.device)

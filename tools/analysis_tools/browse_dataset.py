@@ -1,4 +1,4 @@
-"""Draw what training sees, after augmentation: python tools/analysis_tools/browse_dataset.py CONFIG [--output-dir DIR] [--labels STORE].
+"""Draw training samples after augmentation: python tools/analysis_tools/browse_dataset.py CONFIG [--output-dir DIR] [--labels STORE].
 
 One drawing per image: its tags and proposals and, with --labels WORK_DIR/pseudo_labels/STAGE.json, the pseudo instances with their weights.
 """
@@ -17,7 +17,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--output-dir', type=Path, default=Path('browse_dataset'), help='folder (default: browse_dataset)')
     parser.add_argument('--labels', type=Path, help='label store to draw')
-    parser.add_argument('--images', type=whole(1), default=20, help='how many, evenly spread (default: 20)')
+    parser.add_argument('--images', type=whole(1), default=20, help='number of images, evenly spread (default: 20)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""Make a page to look through pseudo labels; see mmlabelpenet/commands/browse.py, or --help."""
+"""Write an HTML page to browse pseudo labels; see mmlabelpenet/commands/browse.py, or --help."""
 
 from mmlabelpenet.commands.browse import main, parse_args
 from mmlabelpenet.terminal import run

@@ -3,9 +3,9 @@
     python tools/analysis_tools/collect_results.py work_dirs/a work_dirs/b --out results
     python tools/analysis_tools/collect_results.py work_dirs --against paper --out results
 
-Runs that differ only in their seed become one row, mean ± sample standard deviation. Results of a checkpoint that is not the last of its
-training, or of a part of a split, are excluded and listed. With --out NAME, NAME.md and NAME.csv are written; the CSV holds all numbers
-unrounded, also per class. The paper's numbers are those printed in its Tables 1-6.
+Runs that differ only in their seed form one row, with mean ± sample standard deviation. Results of a checkpoint other than the last one of
+its training, or of only part of a split, are excluded and listed. With --out NAME, NAME.md and NAME.csv are written; the CSV holds all
+numbers unrounded, also per class. The paper's numbers are those printed in its Tables 1-6.
 """
 
 import argparse
@@ -19,15 +19,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('paths', nargs='+', help='work dirs with metrics.json, or such files')
-    parser.add_argument('--against', choices=['paper'], help="add the rows of the paper's Tables 1-6, with ours beside them")
+    parser.add_argument('--against', choices=['paper'], help="add the rows of the paper's Tables 1-6, next to ours")
     parser.add_argument('--metrics', nargs='+', metavar='KEY', help='columns of the first table of each group')
-    parser.add_argument('--per-class', nargs='*', metavar='KEY', help='metrics that get a table per class; without a KEY, none')
+    parser.add_argument('--per-class', nargs='*', metavar='KEY', help='metrics with a table per class; none without a KEY')
     parser.add_argument('--out', metavar='NAME', help='write NAME.md and NAME.csv')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Collect, print, write."""
+    """Collect, print and write results."""
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import COLUMNS
     from mmlabelpenet.files import atomic_write
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parts = [group_markdown(group, args.metrics or COLUMNS, per_class) for group in groups]
     paper = paper_tables() if args.against else {'tables': []}
     if args.against:
-        parts += ["## Beside the paper's tables", paper['source']]
+        parts += ["## Comparison with the paper's tables", paper['source']]
         parts += [paper_markdown(table, groups) for table in paper['tables']]
     text = '\n\n'.join(parts) + '\n'
     say(text)

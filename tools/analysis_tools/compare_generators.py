@@ -19,15 +19,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='config files; the first is the base')
     parser.add_argument('--checkpoints', nargs='+', required=True, help='checkpoints of the base, one per seed')
-    parser.add_argument('--stage', default='classification', help='the stage that labels (default: classification)')
+    parser.add_argument('--stage', default='classification', help='stage that generates labels (default: classification)')
     parser.add_argument('--images', type=whole(1), help='number of images, evenly spread over the list (default: all)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/generators'), help='folder for the labels and the table')
-    parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys of all')
+    parser.add_argument('--cfg-options', action=ConfigOptions, help='override config keys of all configs')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Label, compare, print, write."""
+    """Generate labels, compare, print and write results."""
     args = parse_args(argv)
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write

@@ -1,4 +1,4 @@
-"""Comparing variants of one computation: alternated, repeated, with a ratio. What the suites in ``benchmarks/`` are made of."""
+"""Compare variants of a computation by alternating and repeating them; used by the suites in ``benchmarks/``."""
 
 import statistics
 import time
@@ -11,35 +11,27 @@ import torch
 Seconds = Mapping[str, float]
 
 
-clocks = [time.perf_counter]  # the last one counts
+clocks = [time.perf_counter]  # the last definition applies
 
 
 def clock() -> float:
-    """Seconds, by which everything is timed on the CPU."""
+    """The clock for all measurements on the CPU, in seconds."""
     return clocks[-1]()
 
 
 def first_by_second(seconds: Seconds) -> float:
-    """Time of the first variant divided by that of the second."""
+    """Time of the first variant divided by the time of the second."""
     first, second, *_ = seconds.values()
     return first / second
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Named variants that are timed in turn.
-
-    Attributes:
-        name: of the comparison, unique in its suite.
-        variants: functions by name; what they return is ignored.
-        reach: what the ratio is to reach; None where there is nothing to reach.
-        at_least: whether the ratio must be at least ``reach``; otherwise at most.
-        ratio: from the seconds of one round, by name, to the round's ratio.
-        shapes: what was computed, in words.
-        runs: rounds that count, at least 1.
-        warmup: rounds before them.
-        prepare: called before every single run, outside of its time.
-        parts: called after a round; the seconds that it returns by name, measured by the variants themselves, count as the round's too.
+    """Named variants that are timed alternately. Attributes: name: name of the comparison, unique in its suite. variants: functions by
+    name; return values are ignored. reach: target of the ratio; None without a target. at_least: whether the ratio must be at least
+    ``reach``; otherwise at most. ratio: computes the ratio from the seconds of one round, by name. shapes: description of the computation.
+    runs: number of measured rounds, at least 1. warmup: number of preceding rounds. prepare: called before every single run, outside the
+    measured time. parts: called after a round; returns further seconds by name, measured by the variants themselves.
 
     Raises:
         ValueError: no round, or no variant.
@@ -57,12 +49,12 @@ class Comparison:
     parts: Callable[[], Seconds] = dict
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
+        """Reject invalid comparisons."""
         if self.runs < 1 or not self.variants:
             raise ValueError(f'Comparison {self.name!r} needs a round and a variant, got {self.runs} and {list(self.variants)}.')
 
     def holds(self, ratio: float) -> bool | None:
-        """Whether a ratio reaches what it is to reach; None where that is nothing.
+        """Whether a ratio reaches the target; None without a target.
 
         >>> Comparison('a', {'x': print}, reach=1.05).holds(1.04), Comparison('a', {'x': print}, reach=2, at_least=True).holds(1.9)
         (True, False)
@@ -73,15 +65,15 @@ class Comparison:
 
 
 def measure(comparison: Comparison, device: torch.device) -> dict[str, Any]:
-    """Time all variants, in turn and every second round backwards, so that a drift of the machine meets all of them.
+    """Time all variants alternately, every second round in reverse order, so that drifts of the machine affect all of them.
 
     Args:
         comparison: what to time.
-        device: where the variants compute; on CUDA events are recorded on its stream, and the host waits for them.
+        device: device of the variants; on CUDA, events are recorded on its stream, and the host waits for them.
 
     Returns:
-        ``comparison``, ``ratio`` (median of the rounds' ratios), ``reach``, ``at_least``, ``holds`` (None where there is nothing to reach),
-        ``median_s`` and ``spread_s`` (range of the middle half) by variant, ``runs``, ``seconds`` (all of them, by variant), ``shapes``.
+        ``comparison``, ``ratio`` (median of the rounds' ratios), ``reach``, ``at_least``, ``holds`` (None without a target), ``median_s``
+        and ``spread_s`` (interquartile range) by variant, ``runs``, ``seconds`` (all of them, by variant), ``shapes``.
     """
     seconds: dict[str, list[float]] = {name: [] for name in comparison.variants}
     for number in range(-comparison.warmup, comparison.runs):
@@ -125,7 +117,7 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
 
 
 def spread(values: list[float]) -> float:
-    """Range of the middle half.
+    """Interquartile range.
 
     >>> spread([1.0, 2.0, 3.0, 4.0, 100.0])
     2.0

@@ -1,4 +1,4 @@
-"""Draw which classes are confused: python tools/analysis_tools/confusion_matrix.py CONFIG PREDICTIONS.json [--out confusion.png].
+"""Draw the confusion matrix of classes: python tools/analysis_tools/confusion_matrix.py CONFIG PREDICTIONS.json [--out confusion.png].
 
 PREDICTIONS.json is written by
 
@@ -18,8 +18,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('predictions', type=Path, help='COCO-format results of one stage')
     parser.add_argument('--out', type=Path, default=Path('confusion.png'), help='.png, .svg or .pdf (default: confusion.png)')
-    parser.add_argument('--score-thr', type=decimal(0, 1), default=0.3, help='leave out detections below (default: 0.3)')
-    parser.add_argument('--tp-iou-thr', type=decimal(0, 1), default=0.5, help='least overlap of boxes (default: 0.5)')
+    parser.add_argument('--score-thr', type=decimal(0, 1), default=0.3, help='minimum score of a detection (default: 0.3)')
+    parser.add_argument('--tp-iou-thr', type=decimal(0, 1), default=0.5, help='minimum IoU of boxes (default: 0.5)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 
@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     if args.predictions.suffix in ('.pkl', '.pickle'):
         raise ValueError(
-            f'{args.predictions} is a pickle, which can run code. Write JSON: tools/test.py CONFIG CHECKPOINT --dump preds.json.'
+            f'{args.predictions} is a pickle, which can execute code. Write JSON instead: tools/test.py CONFIG CHECKPOINT --dump '
+            'preds.json.'
         )
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.apis.config import config_devkit
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         confusion(results.prediction(image_id), read_truth(devkit, image_id, settings), count, args.score_thr, args.tp_iou_thr)
         for image_id in devkit.image_ids(split)
     )
-    say(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are found with the right class.')
+    say(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are detected with the correct class.')
     say(f'Wrote {draw_confusion(counts, devkit.classes, args.out)}')
 
 

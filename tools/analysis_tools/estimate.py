@@ -1,11 +1,11 @@
-"""How long a config's whole schedule takes, from a few measured iterations: python tools/analysis_tools/estimate.py CONFIG --gpus N.
+"""Estimate the training time of a config from a few measured iterations: python tools/analysis_tools/estimate.py CONFIG --gpus N.
 
-Every phase runs a few iterations on the config's training images, with made-up labels where it needs some, so that no training and no
-ImageNet weights are needed; every label pass runs a few batches. Times the length of the schedule, that is the estimate. It is for the
-machine it is made on; with --gpus N it holds for N of them, each with the config's batch, and adds the sending of gradients.
+Every phase runs a few iterations on the config's training images, with synthetic labels where needed, so neither a training nor ImageNet
+weights are required; every label pass runs a few batches. The estimate multiplies these times by the length of the schedule. It is for the
+current machine; with --gpus N it is for N such devices, each with the config's batch size, and includes the communication of gradients.
 
-With --images nothing is measured and no data are needed: tables of selective search, iterations, network, memory, label passes and feature
-cache for data sets of so many images, from costs per image that were measured before (docs/scale.md).
+With --images, nothing is measured and no data are needed: tables of selective search, iterations, network, memory, label passes and feature
+cache for the given numbers of images are computed from known costs per image (docs/scale.md).
 """
 
 import argparse
@@ -18,11 +18,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file; its images and proposals are read')
-    parser.add_argument('--gpus', type=whole(1), default=1, help='processes that train together (default: 1)')
-    parser.add_argument('--iters', type=whole(1), default=5, help='measured iterations of each phase, after one to warm up (default: 5)')
-    parser.add_argument('--bandwidth', type=decimal(0), default=10.0, help='of the gradients between GPUs, in GB/s, assumed (default: 10)')
-    parser.add_argument('--images', type=whole(1), nargs='+', metavar='N', help='numbers of images, for tables instead of a measurement')
-    parser.add_argument('--device', help='cpu or cuda (default: cuda if there is one)')
+    parser.add_argument('--gpus', type=whole(1), default=1, help='number of GPUs (default: 1)')
+    parser.add_argument(
+        '--iters', type=whole(1), default=5, help='number of measured iterations per phase, after one warm-up iteration (default: 5)'
+    )
+    parser.add_argument('--bandwidth', type=decimal(0), default=10.0, help='assumed bandwidth between GPUs in GB/s (default: 10)')
+    parser.add_argument('--images', type=whole(1), nargs='+', metavar='N', help='numbers of images, to compute tables instead of measuring')
+    parser.add_argument('--device', help='cpu or cuda (default: cuda if available)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

@@ -4,8 +4,8 @@
 
 RESULTS.json is a list of entries ``{"image_id": "2007_000033", "category_id": 1, "bbox": [x, y, w, h], "score": 0.9,
 "segmentation": {"size": [h, w], "counts": "..."}}``: image_id is the VOC id (a string), category_id the 1-based index of the class in
---classes or its name; for COCO, both are COCO's own ids. bbox is in 0-based pixels with exclusive right and bottom edge; bbox or
-segmentation may be missing. tools/test.py --dump writes such files. docs/evaluation.md has all rules.
+--classes or its name; for COCO, both are COCO's own ids. bbox is in 0-based pixels with exclusive right and bottom edge; either bbox or
+segmentation may be omitted. tools/test.py --dump writes such files. docs/evaluation.md has all rules.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from mmlabelpenet.terminal import run, say
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
-    parser.add_argument('devkit', help='folder of the data set: data/VOCdevkit/VOC2012 and others with its layout, or data/coco')
+    parser.add_argument('devkit', help='folder of the data set, in VOC layout such as data/VOCdevkit/VOC2012, or data/coco')
     parser.add_argument('split', help='image list; an image without an entry has no predictions')
     parser.add_argument('predictions', help='COCO-format results, a JSON list')
     parser.add_argument('--classes', nargs='+', help="names in the order of category_id (default: VOC's 20, COCO's 80)")
@@ -31,14 +31,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[0.5],
         metavar='IOU',
-        help='of box AP; the first also of CorLoc',
+        help='IoU thresholds of box AP; the first is also used for CorLoc',
     )
     parser.add_argument(
-        '--mask-iou-thrs', type=decimal(0, 1), nargs='+', default=[0.25, 0.5, 0.7, 0.75], metavar='IOU', help='thresholds of mask AP'
+        '--mask-iou-thrs', type=decimal(0, 1), nargs='+', default=[0.25, 0.5, 0.7, 0.75], metavar='IOU', help='IoU thresholds of mask AP'
     )
     parser.add_argument('--legacy', action='store_true', help='inclusive box edges ("+1" widths); keys then end in _legacy')
     parser.add_argument(
-        '--semantic-score-thr', type=decimal(0, 1), default=0.3, help='minimum score of an instance in the class map of mIoU'
+        '--semantic-score-thr', type=decimal(0, 1), default=0.3, help='minimum score of an instance in the semantic map of mIoU'
     )
     parser.add_argument('--name', default='predictions', help='name of the row')
     parser.add_argument('--out', metavar='FILE.json', help='write the table to this file, with values per class')
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Score image by image; return the table and what it rests on."""
+    """Evaluate image by image; returns the table and its provenance."""
     from mmlabelpenet.apis.receipt import receipt
     from mmlabelpenet.evaluation.coco_results import ResultsFile
     from mmlabelpenet.evaluation.devkit import open_devkit
@@ -81,7 +81,7 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Score, print, write."""
+    """Evaluate, print and write results."""
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import text_table, write_metrics
 

@@ -1,6 +1,6 @@
-"""Count multiplications and additions of each stage: python tools/analysis_tools/get_flops.py CONFIG [--size H W] [--proposals N].
+"""Count the floating-point operations of each stage: python tools/analysis_tools/get_flops.py CONFIG [--size H W] [--proposals N].
 
-Convolutions and matrix products are counted, as PyTorch's FlopCounterMode does; RoI layers, suppression and the CRF are not.
+Convolutions and matrix products are counted by PyTorch's FlopCounterMode; RoI layers, NMS and the CRF are not included.
 """
 
 import argparse
@@ -14,9 +14,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file; neither its data nor its weights are needed')
     parser.add_argument(
-        '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(600, 800), help='of the network input (default: 600 800)'
+        '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(600, 800), help='size of the network input (default: 600 800)'
     )
-    parser.add_argument('--proposals', type=whole(1), default=2000, help='of a stage without RPN (default: 2000)')
+    parser.add_argument('--proposals', type=whole(1), default=2000, help='number of proposals of a stage without RPN (default: 2000)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 

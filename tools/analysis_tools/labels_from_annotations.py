@@ -1,10 +1,10 @@
-"""Write annotated boxes and masks as a label store, to measure what perfect labels would be worth.
+"""Write annotated boxes and masks as a label store, to measure the effect of perfect labels.
 
     python tools/analysis_tools/labels_from_annotations.py CONFIG work_dirs/perfect.json
     python tools/train.py CONFIG --cfg-options train_cfg.phases.detection.pseudo_labels=work_dirs/perfect.json
 
 Data set, classes and image list are those of the config's training split. A training that reads such a store is supervised by boxes and
-masks; tools/analysis_tools/audit_supervision.py says so.
+masks, as tools/analysis_tools/audit_supervision.py reports.
 """
 
 import argparse
@@ -17,15 +17,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     parser.add_argument('config', help='config of the training whose images are labelled')
-    parser.add_argument('out', help='the store to write, .json')
+    parser.add_argument('out', help='label store to write, .json')
     parser.add_argument(
-        '--min-iou', type=decimal(0, 1), default=0.5, help='box IoU from which on a mask belongs to an object (default: 0.5)'
+        '--min-iou', type=decimal(0, 1), default=0.5, help='minimum box IoU for assigning a mask to an object (default: 0.5)'
     )
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read annotations, write the store."""
+    """Read annotations and write the store."""
     args = parse_args(argv)
     from mmlabelpenet.apis.config import config_devkit, load_config
     from mmlabelpenet.workbench.supervision.labels_from_annotations import labels_from_annotations

@@ -1,4 +1,4 @@
-"""Memory of a training, phase by phase: python tools/analysis_tools/memory.py CONFIG [--size H W] [--proposals N]."""
+"""Measure the memory of training, phase by phase: python tools/analysis_tools/memory.py CONFIG [--size H W] [--proposals N]."""
 
 import argparse
 
@@ -13,8 +13,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--size', type=whole(1), nargs=2, metavar=('H', 'W'), default=(900, 1200), help='size of the images (default: 900 1200)'
     )
-    parser.add_argument('--proposals', type=whole(1), default=2000, help='number per image (default: 2000)')
-    parser.add_argument('--batch-size', type=whole(1), default=1, help='images per iteration (default: 1)')
+    parser.add_argument('--proposals', type=whole(1), default=2000, help='number of proposals per image (default: 2000)')
+    parser.add_argument('--batch-size', type=whole(1), default=1, help='number of images per iteration (default: 1)')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""Measure where multiple-instance learning looks: python tools/analysis_tools/mil_mass.py CONFIG CHECKPOINT... [--plot mil.svg].
+"""Measure what multiple-instance learning selects: python tools/analysis_tools/mil_mass.py CONFIG CHECKPOINT... [--plot mil.svg].
 
-Measures each checkpoint on the training list, whose boxes are read only for this: the area of the best box of each tag, the weight of
-proposals (Eq. 1) on object pixels, the entropy of these weights, the overlap of the best box with the object, and CorLoc.
+For each checkpoint, measures on the training list, whose boxes are read only for this: the area of the best box of each tag, the proposal
+weight (Eq. 1) on object pixels, the entropy of these weights, the IoU of the best box with the object, and CorLoc.
 """
 
 import argparse
@@ -21,14 +21,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--images', type=whole(1), help='number of images, evenly spread over the list (default: all)')
     parser.add_argument('--name', help="name of the run in the plot (default: the config's)")
     parser.add_argument('--out', type=Path, metavar='FILE.json', help='write the numbers to this file')
-    parser.add_argument('--plot', type=Path, metavar='FILE', help='plot them over iterations: .svg, .png or .pdf')
+    parser.add_argument('--plot', type=Path, metavar='FILE', help='plot the numbers over iterations: .svg, .png or .pdf')
     parser.add_argument('--beside', nargs='+', type=Path, default=[], metavar='FILE.json', help='also plot these runs')
     parser.add_argument('--cfg-options', action=ConfigOptions)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, print, write, draw."""
+    """Measure, print, write and plot."""
     args = parse_args(argv)
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write

@@ -1,4 +1,4 @@
-"""Write the tables of configs/*/README.md from the metafiles beside them: python tools/analysis_tools/model_zoo.py [--check]."""
+"""Write the tables of configs/*/README.md from the metafiles in the same folders: python tools/analysis_tools/model_zoo.py [--check]."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def cell(result: dict[str, Any], metric: str) -> str:
-    """Mean, with the deviation over seeds where there are several; a dash where it was not measured."""
+    """Mean, with the standard deviation if there are several seeds; a dash if not measured."""
     if metric not in result.get('Metrics', {}):
         return '-'
     mean, deviation = result['Metrics'][metric], result.get('Standard Deviation', {}).get(metric)
@@ -29,7 +29,7 @@ def cell(result: dict[str, Any], metric: str) -> str:
 
 
 def source(result: dict[str, Any]) -> str:
-    """Link to the section that says how the result was measured."""
+    """Link to the section that documents the measurement."""
     if not result:
         return '-'
     where = result['Source']
@@ -39,15 +39,15 @@ def source(result: dict[str, Any]) -> str:
 
 
 def download(model: dict[str, Any], result: dict[str, Any]) -> str:
-    """Links to checkpoint and log, where they are published."""
+    """Links to checkpoint and log, if published."""
     links = {'model': model.get('Weights'), 'log': result.get('Source', {}).get('Log')}
     return ', '.join(f'[{name}]({link})' for name, link in links.items() if link and ' ' not in link) or '-'
 
 
 def tables(meta: dict[str, Any]) -> str:
-    """All models of a metafile with the results of their last stage, then what their papers report."""
+    """All models of a metafile with the results of their last stage, then the results reported in their papers."""
     rows, printed = [], []
-    for model in sorted(meta['Models'], key=lambda model: not model['Results']):  # what was measured first
+    for model in sorted(meta['Models'], key=lambda model: not model['Results']):  # measured models first
         result = model['Results'][-1] if model['Results'] else {}
         name = f'[{model["Name"]}]({Path(model["Config"]).name})'
         data, backbone = model['Metadata']['Training Data'], model['Metadata'].get('Backbone', '-')
@@ -63,10 +63,10 @@ def tables(meta: dict[str, Any]) -> str:
 
 
 def with_tables(page: str, text: str) -> str:
-    """The page with the part between its two marks replaced.
+    """The page with the part between its two markers replaced.
 
     Raises:
-        ValueError: the marks are missing.
+        ValueError: the markers are missing.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -76,7 +76,7 @@ def with_tables(page: str, text: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the pages that differ, or name them."""
+    """Write outdated pages, or list them."""
     parser = Parser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing; exit with status 1 if a page is out of date')
     args = parser.parse_args(argv)

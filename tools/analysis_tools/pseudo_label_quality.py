@@ -1,10 +1,10 @@
-"""Measure pseudo labels against the annotations of the training images, which training never reads.
+"""Compare pseudo labels with the annotations of the training images, which training never reads.
 
     python tools/analysis_tools/pseudo_label_quality.py work_dirs/run/pseudo_labels data/VOCdevkit/VOC2012
     python tools/analysis_tools/pseudo_label_quality.py work_dirs/run/pseudo_labels/detection.json data/VOCdevkit/VOC2012 --out quality.json
 
-One row per store, that is per stage that makes labels: precision, recall, mean box IoU and mean mask IoU, unweighted and weighted by the
-loss weights of the instances. With --out, also per class.
+One row per store, that is, per stage that generates labels: precision, recall, mean box IoU and mean mask IoU, unweighted and weighted by
+the loss weights of the instances. With --out, also per class.
 """
 
 import argparse
@@ -20,17 +20,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument('stores', nargs='+', help='label stores (.json), or folders of them; the last argument is the devkit')
     parser.add_argument('devkit', help='folder of the annotated data set, such as data/VOCdevkit/VOC2012 or data/coco')
-    parser.add_argument(
-        '--mask-classes', nargs='+', help="classes behind the indices of SegmentationClass (default: VOC's, or the store's)"
-    )
+    parser.add_argument('--mask-classes', nargs='+', help="classes of the indices in SegmentationClass (default: VOC's, or the store's)")
     parser.add_argument('--iou-thr', type=decimal(0, 1), default=0.5, help='minimum box IoU of a correct label (default: 0.5)')
     parser.add_argument('--per-class', action='store_true', help='also print a table per class for each store')
-    parser.add_argument('--out', metavar='FILE.json', help='write the table, per class too, to this file')
+    parser.add_argument('--out', metavar='FILE.json', help='write the table, also per class, to this file')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, print, write."""
+    """Measure, print and write results."""
     args = parse_args(argv)
     from mmlabelpenet.apis.receipt import receipt
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
@@ -48,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         name = name if name not in table else str(path)
         table[name], counts = store_quality(store, open_devkit(args.devkit, classes, args.mask_classes), args.iou_thr)
         stores[name] = dict(path=str(path), sha256=file_hash(path), split=store.header.get('split'), **counts)
-    say(f'labels of each stage against {args.devkit}, percent:\n\n{markdown_table(table)}\n')
+    say(f'labels of each stage compared with {args.devkit}, percent:\n\n{markdown_table(table)}\n')
     for name, about in stores.items():
         say(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in about.items() if key not in ('path', 'sha256')))
         if args.per_class:

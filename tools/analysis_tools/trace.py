@@ -17,19 +17,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of the training')
     parser.add_argument('image', help='image name, or a file')
-    parser.add_argument('--tags', nargs='+', metavar='CLASS', help="tags of a file, or instead of the image's own tags")
+    parser.add_argument('--tags', nargs='+', metavar='CLASS', help="tags of a file, or tags to use instead of the image's own")
     parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png, .webp, or .html for a page (default: trace.png)')
     parser.add_argument('--width', type=whole(16), default=320, help='width of each tile (default: 320)')
-    parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='detections below are not drawn (default: 0.3)')
-    parser.add_argument('--blank', action='store_true', help='omit the photograph, if it may not be shown')
+    parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='minimum score of a drawn detection (default: 0.3)')
+    parser.add_argument('--blank', action='store_true', help='omit the photograph, if it cannot be published')
     args = parser.parse_args(argv)
     if args.out.suffix not in ('.png', '.webp', '.html'):
-        parser.error(f'--out ends in .png, .webp or .html, got {args.out}')
+        parser.error(f'--out must end in .png, .webp or .html, got {args.out}')
     return args
 
 
 def find_data(inferencer, image: str, tags: list[str] | None):
-    """The packed sample, and the devkit that may know the image.
+    """The packed sample, and the devkit of the image, if any.
 
     Raises:
         ValueError: an unknown class, no such image, or no tags.
@@ -44,7 +44,7 @@ def find_data(inferencer, image: str, tags: list[str] | None):
     labels = [classes.index(name) for name in tags or ()]
     if Path(image).is_file():
         if not labels:
-            raise ValueError(f'{image!r} is a file: give its tags with --tags. Classes: {", ".join(classes)}.')
+            raise ValueError(f'{image!r} is a file: pass its tags with --tags. Classes: {", ".join(classes)}.')
         return inferencer.prepare(image, tags=labels), None
     for loader in ('label', 'test'):
         if inferencer.config.get(f'{loader}_dataloader') is None:
@@ -60,7 +60,7 @@ def find_data(inferencer, image: str, tags: list[str] | None):
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Load, trace, write."""
+    """Load, trace and write."""
     args = parse_args(argv)
     import cv2
 

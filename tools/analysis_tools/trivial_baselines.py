@@ -1,9 +1,9 @@
-"""Score trivial baselines: python tools/analysis_tools/trivial_baselines.py CONFIG [--methods largest whole random cam].
+"""Evaluate trivial baselines: python tools/analysis_tools/trivial_baselines.py CONFIG [--methods largest whole random cam].
 
-`largest` takes the largest proposal other than the whole image, `whole` the image, `random` a random proposal; their masks are the filled
-boxes. `cam` is the class activation map of a linear image classifier with a threshold and a dense CRF. The classifier learns from the
-training tags, on features of the config's backbone and, where they are known, the last layers of the ImageNet network; its scores rank the
-boxes of every method. The threshold of `cam` is the one with the best CorLoc on every tenth training image.
+`largest` takes the largest proposal other than the whole image, `whole` the whole image, `random` a random proposal; their masks are the
+filled boxes. `cam` is the thresholded class activation map of a linear image classifier with a dense CRF. The classifier is trained on the
+training tags, with features of the config's backbone and, if known, the last layers of the ImageNet network; its scores rank the boxes of
+every method. The threshold of `cam` is the one with the best CorLoc on every tenth training image.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Learn, score, print, write."""
+    """Train, evaluate, print and write results."""
     args = parse_args(argv)
     from mmengine.logging import MMLogger
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.evaluation import text_table
     from mmlabelpenet.workbench.baselines.score import trivial_baselines
 
-    MMLogger.get_instance('trivial_baselines', log_level='WARNING')  # the name of every weight that is loaded would hide the table
+    MMLogger.get_instance('trivial_baselines', log_level='WARNING')  # a log line for every loaded weight would hide the table
     config = load_config(args.config, args.cfg_options)
     table = trivial_baselines(config, args.methods, args.seed, None if args.crf == 'none' else args.crf, args.out)
     if table['meta']['thresholds']:

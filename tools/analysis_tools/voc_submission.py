@@ -17,22 +17,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
-    write = commands.add_parser('write', help='make an archive; it is checked before it appears')
+    write = commands.add_parser('write', help='write an archive, which is checked before it gets its final name')
     write.add_argument('competition', choices=['comp3', 'comp4', 'comp5', 'comp6'])
-    check = commands.add_parser('check', help='read an archive as the server does')
+    check = commands.add_parser('check', help='read and check an archive like the server')
     check.add_argument('archive', help='.tar.gz')
     for command in (write, check):
         command.add_argument('devkit', help='folder with JPEGImages/ and ImageSets/, such as data/VOCdevkit/VOC2012')
         command.add_argument('split', help='image list')
     write.add_argument('predictions', help='COCO-format results of its images')
     write.add_argument('archive', help='ends in .tar.gz')
-    write.add_argument('--year', help="such as VOC2012 (default: name of the devkit's folder)")
-    write.add_argument('--score-thr', type=decimal(0, 1), default=0.3, help='minimum score of an instance in a class map (default: 0.3)')
+    write.add_argument('--year', help="year, such as VOC2012 (default: name of the devkit's folder)")
+    write.add_argument('--score-thr', type=decimal(0, 1), default=0.3, help='minimum score of an instance in a semantic map (default: 0.3)')
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write or check."""
+    """Write or check an archive."""
     args = parse_args(argv)
     from mmlabelpenet.datasets.voc import VOC_CLASSES
     from mmlabelpenet.evaluation.coco_results import ResultsFile

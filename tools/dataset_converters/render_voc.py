@@ -1,4 +1,4 @@
-"""Render the embedded data set into a folder of VOC layout.
+"""Render the quickstart data set into a folder in VOC layout.
 
 python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 100
 """
@@ -13,7 +13,7 @@ from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderS
 def parse_args(argv: list[str] | None = None) -> tuple[str, RenderSettings]:
     """Read the command line: the folder, and one option for each field of RenderSettings."""
     parser = Parser(description=__doc__)
-    parser.add_argument('root', help='folder that is to hold Annotations, JPEGImages, ...')
+    parser.add_argument('root', help='output folder for Annotations, JPEGImages, ...')
     for field in dataclasses.fields(RenderSettings):
         option = '--' + field.name.removeprefix('num_').replace('_', '-')
         parser.add_argument(option, dest=field.name, type=type(field.default), default=field.default, help=f'default {field.default}')
@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> tuple[str, RenderSettings]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Render and say what is there."""
+    """Render and summarise the result."""
     root, settings = parse_args(argv)
     render_dataset(root, settings)
     say(f'{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}')

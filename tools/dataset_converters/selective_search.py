@@ -1,4 +1,4 @@
-"""Make the proposals of an image list; see mmlabelpenet/commands/selective_search.py, or --help."""
+"""Compute the proposals of an image list; see mmlabelpenet/commands/selective_search.py, or --help."""
 
 from mmlabelpenet.commands.selective_search import main, parse_args
 from mmlabelpenet.terminal import AGAIN, run

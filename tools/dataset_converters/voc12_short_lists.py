@@ -1,4 +1,4 @@
-"""Build the short lists of VOC 2012 (mini_*, animals_*), the data of configs for CPUs, from an official VOC 2012.
+"""Build the short lists of VOC 2012 (mini_*, animals_*) for the CPU configs from an official VOC 2012.
 
 python tools/dataset_converters/voc12_short_lists.py data/VOCdevkit/VOC2012 data/VOCdevkit/VOC2012mini
 """
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
         '--masks',
         choices=('derived', 'official'),
         default='derived',
-        help='instance masks for testing: derived from class masks and boxes, on which published numbers of these lists rest, '
+        help='instance masks for testing: derived from class masks and boxes, as in our published results on these lists, '
         'or the official ones (default: derived)',
     )
     args = parser.parse_args(argv)

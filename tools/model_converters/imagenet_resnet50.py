@@ -1,9 +1,9 @@
-"""Convert a published ImageNet ResNet-50 (torchvision's names, float16 or float32) to the file from which backbone and tails start.
+"""Convert a published ImageNet ResNet-50 (torchvision's names, float16 or float32) to the file that initialises backbone and tails.
 
     python tools/model_converters/imagenet_resnet50.py resnet50_caffe_imagenet_fp16.pth weights/resnet50_caffe.pth --preset caffe
 
-Presets: 'caffe' wants BGR images minus (103.939, 116.779, 123.68) and style='caffe' of backbone and tails, 'torchvision' RGB images
-normalised by mean and std and style='pytorch'. Fails when a key of the published file is missing or left over.
+Presets: 'caffe' expects BGR images minus (103.939, 116.779, 123.68) and style='caffe' of backbone and tails, 'torchvision' RGB images
+normalised by mean and std and style='pytorch'. Fails if a key of the published file is missing or unexpected.
 """
 
 from mmlabelpenet.models.weights import convert_imagenet

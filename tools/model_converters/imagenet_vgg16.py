@@ -1,9 +1,9 @@
-"""Convert a published ImageNet VGG-16 to the file from which the backbone and every stage's conv5, fc6 and fc7 start.
+"""Convert a published ImageNet VGG-16 to the file that initialises the backbone and every stage's conv5, fc6 and fc7.
 
     python tools/model_converters/imagenet_vgg16.py vgg16-397923af.pth weights/vgg16_torchvision.pth --preset torchvision
 
-Presets: 'caffe' wants BGR images minus (102.98, 115.95, 122.77), 'torchvision' RGB images normalised by mean and std.
-Fails when a key of the published file is missing or left over.
+Presets: 'caffe' expects BGR images minus (102.98, 115.95, 122.77), 'torchvision' RGB images normalised by mean and std.
+Fails if a key of the published file is missing or unexpected.
 """
 
 from mmlabelpenet.models.weights import convert_imagenet

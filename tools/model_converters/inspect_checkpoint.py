@@ -1,6 +1,6 @@
 """Show the content of a checkpoint: python tools/model_converters/inspect_checkpoint.py CHECKPOINT [--config] [--json].
 
-No code in the file is run.
+No code in the file is executed.
 """
 
 import json
@@ -23,28 +23,28 @@ def main(argv: list[str] | None = None) -> None:
     if args.json:
         say(json.dumps(found, indent=1))
     elif args.config:
-        say(found['config'] or '# this checkpoint carries no config')
+        say(found['config'] or '# this checkpoint contains no config')
     else:
         say(text(found))
 
 
 def text(found: dict[str, Any]) -> str:
-    """A few lines for people."""
+    """A human-readable summary."""
     lines = [f'{found["file"]}: {found["bytes"] / 2**20:.1f} MiB, sha256 {found["sha256"]}']
     for name, part in found['parts'].items():
         size = f'{part["parameters"]:>13,} numbers  {part["bytes"] / 2**20:8.1f} MiB'
         lines.append(f'  {name:<16} {part["tensors"]:>5} tensors  {size}')
     lines += [f'  {name:<16} {"to resume":>13}  {"":>21}  {size / 2**20:8.1f} MiB' for name, size in found['other_bytes'].items()]
     phase = f', phase {found["phase"]}' if found['phase'] else ''
-    lines.append(f'iteration: {found["iteration"] if found["iteration"] is not None else "not known"}{phase}')
+    lines.append(f'iteration: {found["iteration"] if found["iteration"] is not None else "unknown"}{phase}')
     classes = found['classes']
     lines.append(f'classes: {len(classes)} ({", ".join(classes)})' if classes else 'classes: not known')
-    lines.append(f'experiment: {found["experiment"] or "not known"}, seed {found["seed"]}')
-    lines.append(f'config: {len(found["config"].splitlines())} lines, printed by --config' if found['config'] else 'config: none')
+    lines.append(f'experiment: {found["experiment"] or "unknown"}, seed {found["seed"]}')
+    lines.append(f'config: {len(found["config"].splitlines())} lines, shown by --config' if found['config'] else 'config: none')
     receipt = found['receipt']
     if receipt:
         versions = ', '.join(f'{name} {version}' for name, version in receipt.get('versions', {}).items())
-        lines.append(f'published at commit {receipt.get("commit")} with {versions}; of a checkpoint of sha256 {receipt["source_sha256"]}')
+        lines.append(f'published at commit {receipt.get("commit")} with {versions}from a checkpoint with sha256 {receipt["source_sha256"]}')
     return '\n'.join(lines)
 
 

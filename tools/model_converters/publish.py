@@ -1,4 +1,5 @@
-"""Remove what only resuming needs from a checkpoint: python tools/model_converters/publish.py work_dirs/X/iter_280000.pth --out published.
+"""Remove the state needed only for resuming from a checkpoint: python tools/model_converters/publish.py work_dirs/X/iter_280000.pth --out
+published.
 
 The file name contains its hash; the file keeps config, classes, seed, commit and versions. torch.load(weights_only=True), tools/test.py,
 mmlabelpenet.predict and load_from can read it like any checkpoint.
@@ -15,8 +16,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser(description=__doc__)
     parser.add_argument('checkpoint', help='checkpoint of a training, <work dir>/iter_<n>.pth')
     parser.add_argument('--out', default='.', metavar='DIR', help='folder to write to (default: here)')
-    parser.add_argument('--stages', nargs='+', metavar='NAME', help='keep the weights of these stages alone (default: all)')
-    parser.add_argument('--half', action='store_true', help='keep weights in float16, which halves the file')
+    parser.add_argument('--stages', nargs='+', metavar='NAME', help='keep only the weights of these stages (default: all)')
+    parser.add_argument('--half', action='store_true', help='store weights in float16, which halves the file size')
     args = parser.parse_args(argv)
     from mmlabelpenet.apis.published import publish
 

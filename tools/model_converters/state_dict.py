@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('direction', choices=['to', 'from', 'upgrade'])
     parser.add_argument('source', help='file to read')
     parser.add_argument('target', help='file to write')
-    parser.add_argument('--config', help='of the model, for "from"')
+    parser.add_argument('--config', help='config of the model, for "from"')
     args = parser.parse_args(argv)
     if (args.direction == 'from') != (args.config is not None):
         parser.error('"from" needs --config, "to" and "upgrade" take none')

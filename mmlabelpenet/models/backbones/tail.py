@@ -9,22 +9,21 @@ from ..aspp import LabelPEASPP
 
 
 class Tail(BaseModule):
-    """The last layers of a network, and ASPP where asked for. All outputs but the input map end with a ReLU.
-
-    A subclass builds its layers in its constructor, ends that with :meth:`complete`, and runs the layers in :meth:`fixed`.
+    """The last layers of a network, optionally with ASPP. All outputs except the input map end with a ReLU. A subclass builds its layers in
+    its constructor, calls :meth:`complete` at the end of it, and runs the layers in :meth:`fixed`.
     """
 
     own_init = ('aspp.',)  # layers without ImageNet weights
 
     def complete(self, in_channels: int, channels: int, aspp: dict | None, with_input: bool, frozen: bool = False) -> None:
-        """Add the pyramid, after freezing the other layers where they are to be.
+        """Add ASPP, after freezing the other layers if requested.
 
         Args:
             in_channels: channels of the input map.
             channels: channels of the last layer.
             aspp: arguments of :class:`LabelPEASPP` on the last map (``{}`` for the paper's), or None for none.
-            with_input: return the input map too, before the other.
-            frozen: the layers keep their ImageNet weights; only ``aspp`` trains.
+            with_input: also return the input map, as the first output. frozen: freeze the layers with ImageNet weights; only ``aspp`` is
+                trained.
         """
         self.with_input, self.frozen = with_input, frozen
         if frozen:
@@ -34,9 +33,8 @@ class Tail(BaseModule):
         self.out_channels = (in_channels, last) if with_input else (last,)
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """Map (N, in_channels, h, w), alone or in a tuple, to ``(map,)`` or ``(input, map)``.
-
-        A second map in the tuple is the result of :meth:`fixed` for the first.
+        """Compute ``(map,)`` or ``(input, map)`` from a map (N, in_channels, h, w), given alone or in a tuple. A second map in the tuple is
+        the result of :meth:`fixed` for the first.
         """
         feat, *known = (feats,) if isinstance(feats, Tensor) else feats
         feat = self.entry(feat)
@@ -45,18 +43,18 @@ class Tail(BaseModule):
         return (feat, x) if self.with_input else (x,)
 
     def entry(self, x: Tensor) -> Tensor:
-        """The map that the layers read and that ``with_input`` returns."""
+        """The map that the layers read and that is returned with ``with_input``."""
         return x
 
     @property
     def fixed_layers(self) -> list[nn.Module]:
-        """The layers with ImageNet weights, which ``frozen`` keeps: all but the pyramid."""
+        """The layers with ImageNet weights, frozen by ``frozen``: all except ASPP."""
         return [layer for name, layer in self.named_children() if name != 'aspp']
 
     def fixed(self, x: Tensor) -> Tensor:
-        """Run :attr:`fixed_layers` on a map; the pyramid comes after them."""
+        """Run :attr:`fixed_layers`, without ASPP, on a map."""
         return self.levels(x)[-1]
 
     def levels(self, x: Tensor) -> list[Tensor]:
-        """The map and what each block of :attr:`fixed_layers` makes of it, one after the other, float (N, D, h, w) each."""
+        """The map and the outputs of the blocks of :attr:`fixed_layers`, in order, float (N, D, h, w) each."""
         raise NotImplementedError

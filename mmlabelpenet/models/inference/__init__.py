@@ -1,1 +1,1 @@
-"""From a trained network to results: masks, test-time augmentation, class scores of the whole image."""
+"""Inference: masks, test-time augmentation, weighting by image scores."""

@@ -1,4 +1,4 @@
-"""From one image to the detections of stages: the only way to results, for testing, pages and exports.
+"""Predict the detections of stages for one image; used by testing, pages and exports.
 
 Shapes: n detections, (h, w) image. Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 """
@@ -16,15 +16,13 @@ from mmlabelpenet.models.stage import Choice, Stage
 
 
 class Inference:
-    """Reads an image with each stage once, and turns the readings into results.
+    """Runs each stage once on an image, and converts the readings into results.
 
     Args:
-        all_stages: of the model, by name.
-        peers: stages whose heads score the proposals of a stage too, by its name.
-        stages: to predict, the last of which is the result; None for the last of the model.
-        with_masks: False predicts boxes alone, as detected, which is faster.
-        image_evidence: whether class scores of the whole image, by the stage that learns from tags, weight the detections of all others,
-            see :meth:`~mmlabelpenet.models.mil_head.MILRoIHead.image_evidence`.
+        all_stages: stages of the model, by name. peers: for each stage, other stages whose heads also score its proposals. stages: stages
+            that predict, the last of which gives the result; None is the last of the model. with_masks: False predicts only boxes, as
+            detected, which is faster. image_evidence: whether image-level class scores, from the stage that learns from tags, weight the
+            detections of all other stages, see :meth:`~mmlabelpenet.models.mil_head.MILRoIHead.image_evidence`.
         **refinement: settings of :class:`MaskRefinement`.
     """
 
@@ -48,7 +46,7 @@ class Inference:
     def explained(
         self, stages: Sequence[str] | None = None, with_masks: bool | None = None, explain: bool = False, **_: object
     ) -> Sequence[str]:
-        """Stages whose label generators look at an image when it is called with these arguments: for masks and for explanations."""
+        """Stages whose label generators are needed with these arguments, for masks or explanations."""
         return (stages or self.stages) if explain or (self.with_masks if with_masks is None else with_masks) else ()
 
     @torch.no_grad()
@@ -62,17 +60,16 @@ class Inference:
         explain: bool = False,
         choose: Choice | None = None,
     ) -> DetDataSample:
-        """Detections of one image: the sample of the first view with ``stage_predictions`` and ``pred_instances``, those of the last stage.
+        """Predict one image: the sample of the first view with ``stage_predictions`` and ``pred_instances``, those of the last stage.
 
         Predictions are InstanceData with ``bboxes``, ``scores``, ``labels`` and, on the CPU, ``masks`` bool (n, h, w).
 
         Args:
-            views: of the image; several for test-time augmentation.
+            views: views of the image; several for test-time augmentation.
             image: RGB uint8 (h, w, 3) of the first view.
             rescale: whether results are in pixels of the original image.
-            stages, with_masks: in place of the configured ones.
-            explain: also adds ``explanations``, by name of the stages that hand labels on.
-            choose: which detections of a stage to keep, from their scores; those left out cost no masks. None keeps all.
+            stages, with_masks: override the configured ones. explain: also add ``explanations``, by name of the stages with label
+                generators. choose: selects detections of a stage by score before masks are computed; None keeps all.
         """
         names = self.stages if stages is None else check_names(stages, self.all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
@@ -85,7 +82,7 @@ class Inference:
             found = {name: rescale_result(each, sample) for name, each in found.items()}
         for each in found.values():
             if 'masks' in each:
-                each.masks = torch.from_numpy(each.masks)  # as mmdet's tools, hooks and metrics take them
+                each.masks = torch.from_numpy(each.masks)  # as expected by mmdet's tools, hooks and metrics
         sample.set_field(found, 'stage_predictions')
         sample.pred_instances = found[names[-1]]
         if explain:
@@ -95,7 +92,7 @@ class Inference:
 
 
 def check_names(names: Sequence[str], stages: Sequence[str] | Mapping[str, Stage]) -> list[str]:
-    """Return ``names`` if all are stages; a ValueError otherwise.
+    """Return ``names`` if all are stages; raises ValueError otherwise.
 
     >>> check_names(['detection'], ['classification', 'detection'])
     ['detection']

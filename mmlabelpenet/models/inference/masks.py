@@ -1,6 +1,7 @@
-"""Masks in testing: of a mask head, or calibrated for a stage that has none; refined by the CRF (row L11) and cut by colours, with boxes.
+"""Masks at test time: from a mask head, or from calibration for a stage without one; refined by the CRF (row L11) and by colour, including
+boxes.
 
-Soft masks are the mean over the views of an image: of a mask head's probabilities on the RoI grid, or of attention maps in the image.
+Soft masks are averaged over the views of an image: probabilities of a mask head on the RoI grid, or attention maps in the image.
 
 Shapes: n detections of one image, R proposals, C classes, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input.
@@ -28,15 +29,13 @@ from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
 
 
 class MaskRefinement:
-    """Turns soft masks of the best detections into masks, and boxes, that follow the image.
+    """Refines soft masks of the highest-scoring detections, and boxes, so that they follow the image.
 
     Args:
-        crf: settings of :class:`DenseCRF` or the name of a preset, run on each detection's surroundings; None thresholds at 0.5.
-        max_masks: only the best so many detections get a calibrated or refined mask. Beyond them, masks of a mask head are thresholded
-            and calibrated ones are empty.
-        min_score: as above, for the score.
-        margin: of the surroundings, as a share of the box.
-        cut: how these objects, mask and box, are then segmented by their colours, see :func:`build_cuts`; None leaves them.
+        crf: settings of :class:`DenseCRF` or the name of a preset, run on a window around each detection; None thresholds at 0.5.
+        max_masks: maximum number of detections with a calibrated or refined mask. For the others, masks of a mask head are thresholded and
+            calibrated ones are empty. min_score: minimum score of such detections. margin: margin of the window as a fraction of the box.
+            cut: refinement of these masks and boxes by colour, see :func:`build_cuts`; None disables it.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class MaskRefinement:
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
-        """The detections, best first, with ``masks`` bool (n, h, w); boxes of objects that were cut out are those of the cuts.
+        """The detections, by descending score, with ``masks`` bool (n, h, w); refined objects get the boxes of their cuts.
 
         Args:
             image: RGB uint8 (h, w, 3).
@@ -72,7 +71,9 @@ class MaskRefinement:
         )
 
     def _by_crf(self, image: np.ndarray, soft: np.ndarray, bbox: Tensor) -> np.ndarray:
-        """Mask of an object, 0 or 1 as float (h, w), empty outside the surroundings of its box; a soft mask without pixels there stays."""
+        """Mask of an object, 0 or 1 as float (h, w), empty outside the window around its box; a soft mask without pixels there is
+        unchanged.
+        """
         rows, columns = window(image.shape[:2], bbox.tolist(), self.margin)
         mask, inside = np.zeros_like(soft), soft[rows, columns]
         if not inside.any():
@@ -84,9 +85,8 @@ class MaskRefinement:
 def soft_masks(
     detector: TwoStageDetector, generator: AttentionGenerator | None, readings: Sequence[Reading], found: InstanceData, limit: int
 ) -> np.ndarray:
-    """Soft masks of detections (best first), float32 (n, h, w) in [0, 1], from the readings of an image, one per view.
-
-    A detector without a mask head uses the calibration of a generator, for the best ``limit`` detections; other masks are zero.
+    """Soft masks of detections (by descending score), float32 (n, h, w) in [0, 1], from the readings of an image, one per view. A detector
+    without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
     """
     if detector.with_mask:
         return merged_head_masks(detector, readings, found)
@@ -95,7 +95,7 @@ def soft_masks(
 
 
 def merged_head_masks(detector: TwoStageDetector, readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
-    """Soft masks (n, h, w) of the mask head: mean over the views on the RoI grid, pasted once."""
+    """Soft masks (n, h, w) of the mask head, averaged over the views on the RoI grid and pasted once."""
     first, found = readings[0].sample, InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels)
     if len(readings) == 1 or len(found) == 0:
         (pasted,) = detector.roi_head.predict_mask(readings[0].x, [first.metainfo], [found], rescale=False)
@@ -119,7 +119,7 @@ def merged_head_masks(detector: TwoStageDetector, readings: Sequence[Reading], f
 def merged_attention(
     detector: TwoStageDetector, generator: AttentionGenerator, readings: Sequence[Reading], found: InstanceData
 ) -> np.ndarray:
-    """Attention maps (n, h, w) in [0, 1] of detections: mean over the views of what the same proposals look at."""
+    """Attention maps (n, h, w) in [0, 1] of detections, averaged over the views of the same proposals."""
     objects, total = supported_objects(generator, merge_candidates(readings), found), 0
     for reading in readings:
         maps, _ = generator.attention_maps(detector, reading, objects)
@@ -157,7 +157,7 @@ def rescale_result(found: InstanceData, sample: DetDataSample) -> InstanceData:
 
 
 def resize_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Nearest-neighbour masks of another size, bool ``(n, *size)``.
+    """Resize masks by nearest neighbours, bool ``(n, *size)``.
 
     >>> resize_masks(np.ones((2, 3, 4), bool), (6, 8)).shape
     (2, 6, 8)

@@ -1,11 +1,10 @@
-"""From what a stage reads to detections, of one view of an image or of several that are merged before suppression (row L11).
+"""Detections from the readings of a stage, for one view of an image or for several that are merged before NMS (row L11). Every view scores
+the same proposals, so scores and boxes can be averaged per proposal before a single NMS:
 
-Every view scores the same proposals, so that scores and boxes can be averaged proposal by proposal and one suppression follows:
-
-    proposals   those of the data set, or those of the RPN in all views, suppressed together
+    proposals   those of the data set, or those of the RPN in all views, after a common NMS
     scores      mean of (R, C) over the views; boxes: mean of (R, C, 4)
 
-Everything that is merged is in the frame of the first view, which is upright. Without test-time augmentation there is one view.
+Everything that is merged is in the frame of the first view, which is not flipped. Without test-time augmentation there is one view.
 
 Shapes: R proposals of one image, C classes, D channels, stride s, n detections.
 Boxes: float32 xyxy in pixels of the network input of a view.
@@ -28,14 +27,11 @@ from mmlabelpenet.structures import upright_boxes
 
 @dataclass(frozen=True)
 class View:
-    """An image seen in one way.
-
-    Attributes:
-        feature: shared map, float (1, D, H/s, W/s).
-        sample: of the image.
-        key: of the map in a feature cache.
-        zoomed: shared maps of the image enlarged by other factors, by factor.
-        maps: of the tails that have run on it, float (1, D, h', w') each, by the name of the stage.
+    """One view of an image. Attributes:
+    feature: shared map, float (1, D, H/s, W/s).
+    sample: of the image.
+    key: key of the map in a feature cache. zoomed: shared maps of the enlarged image, by scale factor. maps: maps of the tails that
+        have run on it, float (1, D, h', w') each, by stage name.
     """
 
     feature: Tensor
@@ -46,7 +42,7 @@ class View:
 
 
 def crop_maps(maps: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
-    """The part of each image, float (1, D, h, w), of maps (N, D, H/s, W/s) of a batch that was padded to one size.
+    """Crop the part of each image, float (1, D, h, w), from maps (N, D, H/s, W/s) of a padded batch.
 
     >>> sample = DetDataSample(metainfo=dict(pad_shape=(4, 6), batch_input_shape=(8, 8)))
     >>> crop_maps(torch.zeros(1, 3, 4, 4), [sample])[0].shape
@@ -73,10 +69,9 @@ def read_views(
 
 
 def detections(detector: TwoStageDetector, readings: Sequence[Reading], evidence: Tensor | None = None) -> InstanceData:
-    """Detections, best first, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
-
-    ``evidence``, class scores (C,) of the whole image, multiplies scores before thresholds, so that a class that is unlikely in the image
-    takes no place among the detections.
+    """Detections, by descending score, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,). ``evidence``,
+    class scores (C,) of the whole image, multiplies scores before thresholding, so that a class that is unlikely in the image does not
+    displace other detections.
     """
     candidates = merge_candidates(readings)
     if evidence is not None:
@@ -85,7 +80,7 @@ def detections(detector: TwoStageDetector, readings: Sequence[Reading], evidence
 
 
 def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> Tensor:
-    """Boxes (..., 4) of one view's frame in another's.
+    """Convert boxes (..., 4) from the frame of one view to that of another.
 
     >>> first = DetDataSample(metainfo=dict(scale_factor=(1.0, 1.0), img_shape=(6, 10)))
     >>> second = DetDataSample(metainfo=dict(scale_factor=(2.0, 2.0), img_shape=(12, 20), flip=True, flip_direction='horizontal'))
@@ -99,9 +94,8 @@ def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> 
 
 
 def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample]) -> InstanceData:
-    """Proposals in the frame of the first view: those of the RPN in every view, suppressed together as one view's are.
-
-    A detector without RPN has the proposals of the sample of the first view.
+    """Proposals in the frame of the first view: those of the RPN in every view, after a common NMS. A detector without RPN uses the
+    proposals of the sample of the first view.
     """
     if not detector.with_rpn or len(samples) == 1:
         return find_proposals(detector, maps[0], samples[0])
@@ -114,7 +108,7 @@ def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...
 
 
 def merge_candidates(readings: Sequence[Reading]) -> InstanceData:
-    """Mean of an image's candidates over its views, in the frame of the first: ``rois``, ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
+    """Average an image's candidates over its views, in the frame of the first: ``rois``, ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
     first, moved = readings[0], []
     for each in readings:
         bboxes = move_boxes(each.candidates.bboxes, each.sample, first.sample)

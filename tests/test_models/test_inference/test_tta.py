@@ -268,7 +268,7 @@ def test_without_masks_boxes_are_the_same(net, toy_root):
 def test_a_first_view_that_is_mirrored_is_an_error(net, toy_root):
     data = views_of(toy_root, [1.0], True)
     data = {key: value[::-1] for key, value in data.items()}
-    with pytest.raises(ValueError, match='first view is mirrored'):
+    with pytest.raises(ValueError, match='first view is flipped'):
         augmented(net, data)
 
 

@@ -133,7 +133,7 @@ def test_boxes_that_fit_in_both_orders_are_pointed_out_before_they_are_written(m
     savemat(tmp_path / 'ss.mat', dict(boxes=cells))
     main([str(tmp_path / 'ss.mat'), str(toy_root), 'train', str(tmp_path / 'ours.npz')])
     out = capsys.readouterr().out
-    assert out.startswith('Note: all boxes would fit as xyxy or xywh too, and are read as yxyx: the first one of')
+    assert out.startswith('Note: all boxes would also fit as xyxy or xywh, and are read as yxyx: the first one of')
     assert '[2.0, 1.0, 12.0, 9.0] (x1 y1 x2 y2)' in out.splitlines()[0]
     main([str(tmp_path / 'ss.mat'), str(toy_root), 'train', str(tmp_path / 'ours.npz'), '--overwrite', '--order', 'yxyx'])
     assert 'Note' not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Made-up proposals and labels of any number of images; each step runs as a process of its own, so that its memory can be measured:
+"""Synthetic proposals and labels for any number of images; each step runs in its own process, so that its memory can be measured:
 
 Arguments: a folder, the number of images, and ``write-proposals``, ``write-store``, ``open`` or ``load``.
 
@@ -24,7 +24,7 @@ from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.proposal_writer import write_proposals
 
 PROPOSALS, INSTANCES, HEIGHT, WIDTH = 500, 2, 480, 640
-READ = 1000  # images that are loaded
+READ = 1000  # number of loaded images
 
 
 def measure(folder: Path, images: int, step: str) -> dict[str, float]:
@@ -39,7 +39,7 @@ def measure(folder: Path, images: int, step: str) -> dict[str, float]:
         file, store = ProposalFile(folder / 'proposals.npz'), PseudoLabelStore.load(folder / 'labels.json')
         if step == 'load':
             drawn = np.random.default_rng(0).choice(images, READ, replace=False).tolist()
-            for _ in range(2):  # the first fills the cache of the system
+            for _ in range(2):  # the first run fills the system's file cache
                 start = time.perf_counter()
                 for number in drawn:
                     file.get(names[number]), store.instances(names[number])

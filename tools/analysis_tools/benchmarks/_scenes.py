@@ -1,4 +1,4 @@
-"""What several suites compute on: rendered images with proposals and labels, and the CPU-size model of the rendered set."""
+"""Shared inputs of several suites: rendered images with proposals and labels, and the CPU-size model for rendered images."""
 
 import copy
 import functools
@@ -32,9 +32,9 @@ LABELS = 'labels.json'
 
 @functools.cache
 def rendered_data(images: int = 8, height: int = 240, width: int = 320, proposals: int = 300) -> Path:
-    """Folder of a rendered training set; ``proposals.npz`` and the true objects as a store of labels are beside it.
+    """Folder of a rendered training set, with ``proposals.npz`` and the true objects as a label store next to it.
 
-    Proposals are every object four times, jittered, and random boxes. The folder goes with the process.
+    Proposals are every object four times, jittered, and random boxes. The folder is removed when the process ends.
     """
     folder = tempfile.TemporaryDirectory(prefix='benchmark_')
     rendered_data.folders = [*getattr(rendered_data, 'folders', []), folder]  # keeps them
@@ -66,7 +66,7 @@ def _proposals(devkit: VOCDevkit, image_id: str, count: int) -> ProposalRecord:
 
 
 def rendered_config(data_root: Path) -> Config:
-    """The embedded default on this data; everything in one process."""
+    """The rendered default config on this data; everything in one process."""
     config = load_config(RENDERED_CONFIG)
     for name in ('train', 'label'):
         loader = config[f'{name}_dataloader']
@@ -76,7 +76,7 @@ def rendered_config(data_root: Path) -> Config:
 
 
 def build_model(config: Config, device: torch.device, pretrained: bool = True) -> torch.nn.Module:
-    """The config's model with seeded weights, in training mode; with ``pretrained`` the ImageNet weights that the config names."""
+    """The config's model with seeded weights, in training mode; with ``pretrained``, the ImageNet weights of the config."""
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config.model))
     if pretrained:
@@ -85,7 +85,7 @@ def build_model(config: Config, device: torch.device, pretrained: bool = True) -
 
 
 def optimizer_of(config: Config, model: torch.nn.Module, lr: float | None = None) -> OptimWrapper:
-    """The config's optimizer for any model, maybe with another learning rate."""
+    """The config's optimizer for any model, optionally with another learning rate."""
     settings = copy.deepcopy(config.optim_wrapper)
     settings.optimizer.lr = settings.optimizer.lr if lr is None else lr
     return build_optim_wrapper(model, settings)
@@ -100,12 +100,12 @@ def training_set(config: Config, labels: bool = True) -> torch.utils.data.Datase
 
 
 def draw_batch(dataset: torch.utils.data.Dataset, number: int, size: int) -> dict:
-    """Load batch ``number``: images in turn, each with a seed of its own for the augmentation."""
+    """Load batch ``number``: consecutive images, each with its own augmentation seed."""
     return pseudo_collate([dataset[Draw(k % len(dataset), k)] for k in range(number * size, (number + 1) * size)])
 
 
 def run_label_pass(config: Config, model: torch.nn.Module, stage: str) -> None:
-    """A whole label pass into a folder that goes again."""
+    """A complete label pass into a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         runner = SimpleNamespace(cfg=config, build_dataloader=Runner.build_dataloader)
         LabelPass(config.label_dataloader, folder, config.model).run(runner, stage, model)

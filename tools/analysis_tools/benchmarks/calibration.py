@@ -1,4 +1,4 @@
-"""One image through proposal calibration: what its parts take, and what is left beside the CRF and matrix products."""
+"""Proposal calibration of one image: times of its parts, and the share spent outside the CRF and matrix products."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     """The classification stage of VGG-16 on 500 x 375 pixels, 1,000 proposals, 3 tags; the shared map is given.
 
     The parts are timed inside the whole: products are the stage's convolutions and linear layers and those of excitation backprop and
-    pasting; what is left is RoI pooling, suppression, boxes of the masks, and copying.
+    pasting; the rest is RoI pooling, NMS, boxes of the masks, and copying.
     """
     config = load_config(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py')
     config.model.stages = dict(classification=config.model.stages.classification)
@@ -80,7 +80,7 @@ def scene(
 
 
 class Stopwatch:
-    """Seconds that a function takes, over its calls, by some clock."""
+    """Total seconds of a function over its calls, by a given clock."""
 
     def __init__(self, function: Callable, clock: Callable[[], float] = clock) -> None:
         self.function, self.clock, self.seconds = function, clock, 0.0
@@ -99,7 +99,7 @@ class Stopwatch:
 
 
 class ProductWatch(TorchDispatchMode):
-    """Seconds of PyTorch's matrix products and convolutions while it is entered."""
+    """Seconds of PyTorch's matrix products and convolutions inside the block."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A cascade iteration against one of a plain mmdet detector of the same layers on the same frozen features and labels."""
+"""Compare a cascade iteration with one of a plain mmdet detector with the same layers, frozen features and labels."""
 
 import copy
 import random
@@ -19,7 +19,7 @@ from mmlabelpenet.registry import DATASETS, MODELS
 
 BATCHES = 4  # in turn
 
-PLAIN = dict(  # what mmdet has in the place of our heads
+PLAIN = dict(  # mmdet's counterparts of our heads
     WeightedRPNHead='FirstMapRPNHead',
     WeightedBBoxHead='mmdet.ConvFCBBoxHead',
     WeightedMaskHead='mmdet.FCNMaskHead',
@@ -29,7 +29,7 @@ PLAIN = dict(  # what mmdet has in the place of our heads
 
 @MODELS.register_module(force=True)
 class FirstMapRPNHead(RPNHead):
-    """mmdet's RPN on the first of the tail's maps; mmdet's own wants one map for each level."""
+    """mmdet's RPN on the first map of the tail; the original needs one map per level."""
 
     def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
         """As mmdet's."""
@@ -57,7 +57,7 @@ class FrozenThenTail(torch.nn.Module):
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Batches of 4 rendered images at 320 x 240 and 400 x 300, data loading included in both; ours with a warm feature cache."""
+    """Batches of 4 rendered images at 320 x 240 and 400 x 300, including data loading; ours with a warm feature cache."""
     folder = tempfile.TemporaryDirectory(prefix='benchmark_cache_')
     config = rendered_config(rendered_data())
     config.model.feature_cache = dict(dir=folder.name)
@@ -102,7 +102,7 @@ def build_plain(config: Config, name: str, device: torch.device) -> torch.nn.Mod
 
 
 def plain_config(part: object) -> object:
-    """A stage's config with mmdet's types in place of ours."""
+    """A stage's config with mmdet's types instead of ours."""
     if isinstance(part, dict):
         changed = {key: plain_config(value) for key, value in part.items() if key != 'objectness'}
         if 'type' in changed:
@@ -116,7 +116,7 @@ def plain_config(part: object) -> object:
 
 
 def plain_dataset(config: Config) -> torch.utils.data.Dataset:
-    """mmdet's COCO data set on the store of labels, with the same augmentation."""
+    """mmdet's COCO data set on the label store, with the same augmentation."""
     ours = config.train_dataloader.dataset
     (augment,) = [step for step in ours.pipeline if step.type == 'ProposalBroadcaster']
     pipeline = [

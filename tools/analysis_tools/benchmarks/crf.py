@@ -1,4 +1,4 @@
-"""The dense CRF in PyTorch operations, on one CPU thread or on a GPU, against pydensecrf on one CPU thread."""
+"""Compare the dense CRF in PyTorch operations, on one CPU thread or on a GPU, with pydensecrf on one CPU thread."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ LABELS = (2, 3, 4, 8)  # the background and one or more objects
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """One image, preset `deeplab`, by number of labels; the shorter preset `small` at the end. None without pydensecrf."""
     if find_spec('pydensecrf') is None:
-        say('crf: pydensecrf is not installed, so there is nothing to compare with')
+        say('crf: pydensecrf is not installed, so there is no reference')
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -34,13 +34,13 @@ def comparison(preset: str, image: np.ndarray, attention: np.ndarray, device: to
     """Both backends on one image."""
     ours, theirs = (build_crf(dict(preset=preset, backend=backend)) for backend in ('torch', 'pydensecrf'))
     tensors = [[torch.from_numpy(array).to(device)] for array in (image, attention)]
-    shapes = f'{image.shape[1]} x {image.shape[0]} pixels, reduced to {ours.max_size} where longer, {ours.iterations} iterations'
+    shapes = f'{image.shape[1]} x {image.shape[0]} pixels, downscaled to {ours.max_size} if larger, {ours.iterations} iterations'
     variants = {'PyTorch operations': lambda: ours.batch(*tensors), 'pydensecrf': lambda: theirs(image, attention)}
     return Comparison(f'preset {preset}, {len(attention)} labels', variants, reach=2, shapes=shapes)
 
 
 def scene(labels: int, height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
-    """A rendered image, and smooth attention that does not fit it."""
+    """A rendered image, and smooth attention that does not match it."""
     rng = np.random.default_rng(labels)
     image = render_scene(rng, RenderSettings(width=WIDTH, height=HEIGHT)).image
     coarse = rng.dirichlet(np.full(labels, 0.5), (5, 7)).astype(np.float32)

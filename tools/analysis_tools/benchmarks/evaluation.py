@@ -1,6 +1,6 @@
-"""Scoring: box AP beside mmdet's ``eval_map``, mask AP at four thresholds and ABO beside pycocotools' ``COCOeval`` at one.
+"""Compare evaluation: box AP with mmdet's ``eval_map``, mask AP at four thresholds and ABO with pycocotools' ``COCOeval`` at one.
 
-Both sides get the same random data in the form they read; their results are compared before anything is timed.
+Both sides get the same random data in their own format; their results are compared before anything is timed.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def box_comparison(images: int = BOX_IMAGES, runs: int = 3) -> Comparison:
     """
     from mmdet.evaluation.functional import eval_map
 
-    import mmlabelpenet.registry  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops
+    import mmlabelpenet.registry  # noqa: F401  before mmdet: it selects the kernels of mmcv.ops
 
     found, wanted = random_boxes(images)
     lists = [found_by_class(found, slice(k * DETECTIONS, (k + 1) * DETECTIONS)) for k in range(images)]
@@ -48,14 +48,14 @@ def box_comparison(images: int = BOX_IMAGES, runs: int = 3) -> Comparison:
     def ours() -> NDArray:
         return box_average_precisions(found, wanted, CLASSES)['area'][0]
 
-    compare('eval_map', theirs(), np.nan_to_num(ours()), 1e-5)  # mmdet computes in float32, and takes 0 where there is no object
+    compare('eval_map', theirs(), np.nan_to_num(ours()), 1e-5)  # mmdet computes in float32, and returns 0 for classes without objects
     shapes = f'{images} images x {DETECTIONS} detections, {CLASSES} classes'
     variants = {'eval_map of mmdet, one process': theirs, 'box_average_precisions': ours}
     return Comparison('box AP', variants, reach=5, at_least=True, shapes=shapes, runs=runs)
 
 
 def mask_comparison(images: int = MASK_IMAGES, runs: int = 5) -> Comparison:
-    """mAP^r at four thresholds and ABO by our three styles, against COCO's AP at one threshold; masks are run-length codes on both sides.
+    """mAP^r at four thresholds and ABO by our three styles, against COCO's AP at one threshold; masks are RLE on both sides.
 
     Raises:
         RuntimeError: the two sides differ at IoU 0.5.
@@ -81,15 +81,14 @@ def mask_comparison(images: int = MASK_IMAGES, runs: int = 5) -> Comparison:
 
 
 def compare(name: str, theirs: NDArray, ours: NDArray | None, tolerance: float) -> None:
-    """Refuse to time what does not agree."""
+    """Raise an error if the results differ."""
     if ours is None or not np.allclose(theirs, ours, atol=tolerance, rtol=0, equal_nan=True):
         raise RuntimeError(f'Our AP differs from that of {name}: {ours} and {theirs}.')
 
 
 def random_boxes(images: int, seed: int = 0) -> tuple[Detections, Objects]:
-    """One to five objects an image, a tenth difficult; three of ten detections lie near an object of their class.
-
-    No two scores are equal: mmdet ranks equal ones as the processor's sorting leaves them.
+    """One to five objects per image, a tenth of them difficult; three of ten detections are near an object of their class. Scores are
+    unique, because mmdet ranks ties in an undefined order.
     """
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 6, images)
@@ -111,13 +110,13 @@ def scattered(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
 
 
 def found_by_class(found: Detections, part: slice) -> list[NDArray]:
-    """Detections of an image as ``eval_map`` reads them: an array (n, 5) for each class."""
+    """Detections of an image in the format of ``eval_map``: an array (n, 5) for each class."""
     rows, labels = np.column_stack([found.bboxes[part], found.scores[part]]), found.labels[part]
     return [rows[labels == label] for label in range(CLASSES)]
 
 
 def annotation(wanted: Objects, here: NDArray) -> dict[str, NDArray]:
-    """Objects of an image as ``eval_map`` reads them."""
+    """Objects of an image in the format of ``eval_map``."""
     easy, hard = here & ~wanted.difficult, here & wanted.difficult
     return dict(
         bboxes=wanted.bboxes[easy], labels=wanted.labels[easy], bboxes_ignore=wanted.bboxes[hard], labels_ignore=wanted.labels[hard]
@@ -125,7 +124,7 @@ def annotation(wanted: Objects, here: NDArray) -> dict[str, NDArray]:
 
 
 def random_masks(images: int, seed: int = 0) -> list[tuple[Prediction, Truth]]:
-    """One to four stars an image; half of the 50 masks of an image are a jittered star with its class."""
+    """One to four stars per image; half of the 50 masks of an image are a jittered star with its class."""
     rng = np.random.default_rng(seed)
     kinds = [star_codes(rng) for _ in range(40)]
     pairs = []
@@ -145,7 +144,7 @@ def random_masks(images: int, seed: int = 0) -> list[tuple[Prediction, Truth]]:
 
 
 def star_codes(rng: np.random.Generator) -> list[RLE]:
-    """A star and nineteen jittered ones, as run-length codes."""
+    """A star and nineteen jittered ones, as RLE."""
     height, width = SIZE
     y, x = np.mgrid[:height, :width]
     star = np.array([rng.uniform(60, 440), rng.uniform(60, 300), rng.uniform(25, 120), rng.uniform(25, 90), rng.uniform(0, 6)])

@@ -1,4 +1,4 @@
-"""Attention maps of proposals against the matrix products they need, and against one autograd pass for each proposal."""
+"""Compare attention maps of proposals with the matrix products they need, and with one autograd pass per proposal."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from mmlabelpenet.calibration.excitation import layer_inputs, proposal_attention
 from mmlabelpenet.models.weighted_heads import WeightedBBoxHead
 
 PROPOSALS, CHANNELS, CELLS, WIDTH, CLASSES = 300, 512, 7, 4096, 20
-SAMPLE = 6  # proposals for which one autograd pass each is measured
+SAMPLE = 6  # number of proposals for which autograd passes are measured
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """fc6, fc7 and the class layer of VGG-16; what the scoring of the proposals has computed is at hand, as in calibration."""
+    """fc6, fc7 and the class layer of VGG-16; activations from scoring the proposals are given, as in calibration."""
     torch.manual_seed(0)
     head = WeightedBBoxHead(
         num_shared_fcs=2,
@@ -57,7 +57,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 
 def autograd_map(feats: Tensor, head: WeightedBBoxHead, label: int) -> Tensor:
-    """Excitation backprop of one proposal by the layers' own backward passes, as it is usually written; float (p, p)."""
+    """Excitation backprop of one proposal with autograd, as usually implemented; float (p, p)."""
     first = feats.flatten(1).clone().requires_grad_()
     x = first
     for number, layer in enumerate(head.linear_layers()):

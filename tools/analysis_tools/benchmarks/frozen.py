@@ -1,4 +1,4 @@
-"""Training iterations and label passes of the model for photographs, without a feature cache and with a warm one."""
+"""Training iterations and label passes of the model for natural images, without a feature cache and with a warm one."""
 
 import copy
 import tempfile
@@ -16,7 +16,7 @@ REACH = dict(classification=6, detection=1.7, refinement=1.4, segmentation=1.4)
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Phases and first label pass of ``labelpenet_lite0_animals.py``, on rendered images at its two sizes; data loading included."""
+    """Phases and first label pass of ``labelpenet_lite0_animals.py``, on rendered images at its two sizes, including data loading."""
     config = photo_config()
     plain, cached = copy.deepcopy(config), copy.deepcopy(config)
     plain.model.feature_cache = None
@@ -36,7 +36,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 
 def photo_config() -> Config:
-    """The model for photographs on rendered images."""
+    """The model for natural images on rendered images."""
     config = rendered_config(rendered_data(IMAGES, 300, 400, 300))
     photo = load_config(ROOT / 'configs/labelpenet/labelpenet_lite0_animals.py')
     config.model, config.optim_wrapper = photo.model, photo.optim_wrapper
@@ -47,13 +47,8 @@ def photo_config() -> Config:
 
 
 class Iterations:
-    """One training iteration per call, of a few batches in turn.
-
-    Args:
-        config: of data and optimizer.
-        model: to train.
-        trains: a stage.
-        batches: numbers, for the random numbers of augmentation.
+    """One training iteration per call, cycling through a few batches. Args: config: config of data and optimizer. model: the model to
+    train. trains: a stage. batches: indices, which seed the augmentation.
     """
 
     def __init__(self, config: Config, model: torch.nn.Module, trains: str, batches: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""The MIL head's forward and backward against the same layers written by hand in bare PyTorch."""
+"""Compare the forward and backward passes of the MIL head with the same layers in plain PyTorch."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""``selective_search.py`` with two processes against OpenCV's selective search in a loop on one core."""
+"""Compare ``selective_search.py`` with two processes with a loop of OpenCV's selective search on one core."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ TOOL = ROOT / 'tools/dataset_converters/selective_search.py'
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """The whole command, its start and its file included; the loop reads images and searches, nothing else."""
+    """The whole command, including start and output file; the loop only reads images and searches."""
     root = rendered_data(IMAGES, HEIGHT, WIDTH)
     out = root.parent / 'searched.npz'
     images = sorted((root / 'JPEGImages').glob('train_*.jpg'))

@@ -1,4 +1,4 @@
-"""The label pass with two workers against its parts, one after the other on one core."""
+"""Compare the label pass with two workers with a sequential one on one core."""
 
 import copy
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ IMAGES, WORKERS = 96, 2
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Loading, network, CRF, boxes of masks, and the store, for the stage with the least network and for the one with the most."""
+    """Loading, network, CRF, boxes of masks, and the store, for the stages with the smallest and the largest network."""
     config = rendered_config(rendered_data(IMAGES))
     model = build_model(config, device)
     for stage in ('classification', 'refinement'):
@@ -22,14 +22,8 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 
 class Pass:
-    """One whole pass for each call.
-
-    Args:
-        config: with ``label_dataloader``.
-        model: whose stage labels.
-        stage: its name.
-        workers: processes that load, and as many that run the CRF.
-        threads: of PyTorch; None leaves them.
+    """One complete label pass per call. Args: config: with ``label_dataloader``. model: the model. stage: name of the stage that labels.
+    workers: number of loading processes, and of CRF processes. threads: PyTorch threads; None keeps the setting.
     """
 
     def __init__(self, config: Config, model: torch.nn.Module, stage: str, workers: int, threads: int | None = None) -> None:

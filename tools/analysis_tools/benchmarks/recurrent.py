@@ -1,4 +1,4 @@
-"""A recurrent iteration against the same forward and backward passes with the labels given: what calibration and the CRF cost."""
+"""Compare a recurrent iteration with the same forward and backward passes with given labels: the cost of calibration and the CRF."""
 
 from collections.abc import Iterator
 
@@ -15,22 +15,22 @@ from mmlabelpenet.workers import Workers
 
 
 class Given:
-    """In the place of the model's label cache: labels are made once and handed out again."""
+    """Replaces the model's label cache: labels are generated once and then reused."""
 
     def __init__(self) -> None:
         self.labels: dict[tuple[str, str], InstanceData] = {}
 
     def recall(self, stage: str, sample: DetDataSample) -> InstanceData | None:
-        """Labels of an image, if they were made."""
+        """Labels of an image, if already generated."""
         return self.labels.get((stage, sample.img_id))
 
     def keep(self, stage: str, sample: DetDataSample, pseudo: InstanceData) -> None:
-        """Remember them."""
+        """Store labels."""
         self.labels[stage, sample.img_id] = pseudo
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Forward curriculum and backward validation on a batch of 4 rendered images; a rate of 0, so that labels stay as they are."""
+    """Forward curriculum and backward validation on a batch of 4 rendered images; with a learning rate of 0, so that labels do not change."""
     config = rendered_config(rendered_data())
     model = build_model(config, device)
     size = config.train_dataloader.batch_size

@@ -1,4 +1,4 @@
-"""Proposals and labels of COCO's size (118,287 images): what writing, opening and loading take, each in a process of its own."""
+"""Proposals and labels of COCO's size (118,287 images): cost of writing, opening and loading, each in its own process."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ STEPS = Path(__file__).with_name('_coco_size.py')
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Needs 2 GB of disk for a while and Linux; memory is without libraries."""
+    """Needs Linux and 2 GB of temporary disk space; memory excludes libraries."""
     with tempfile.TemporaryDirectory() as many, tempfile.TemporaryDirectory() as few:
         for step in ('write-proposals', 'write-store'):
             yield measured(f'{step}, peak memory in GB', 1, run(many, COCO, step)['peak'] / 1e9)
@@ -28,16 +28,16 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 
 def run(folder: str, images: int, step: str) -> dict[str, float]:
-    """What a step took."""
+    """Resources used by a step."""
     done = subprocess.run([sys.executable, STEPS, folder, str(images), step], check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def measured(name: str, reach: float, value: float) -> Comparison:
-    """A number that is at hand, as a comparison that does nothing more."""
+    """A known number, as a comparison without further measurement."""
 
     def ratio(seconds: Seconds) -> float:
         return value
 
     shapes = f'{COCO:,} images with 500 proposals and 2 labels each'
-    return Comparison(name, {'a process of its own': lambda: None}, reach=reach, ratio=ratio, shapes=shapes, runs=1, warmup=0)
+    return Comparison(name, {'separate process': lambda: None}, reach=reach, ratio=ratio, shapes=shapes, runs=1, warmup=0)

@@ -1,4 +1,4 @@
-"""How long it takes until something happens: the tools' help, and building the largest model."""
+"""Startup time: the help of the tools, and building the largest model."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from mmlabelpenet.apis.config import load_config
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Seconds, so that the ratio is one to 1 s."""
+    """Seconds, so the ratio is relative to 1 s."""
     for tool in ('train', 'test'):
         command = [sys.executable, str(ROOT / f'tools/{tool}.py'), '--help']
         run = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""An image through all stages in testing, with masks, against the network alone."""
+"""Compare testing of an image through all stages with masks with the network alone."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ IMAGES = 2
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """The model for photographs with random heads, whose many detections of low score are masked all the same: the most that masks cost."""
+    """The model for natural images with random heads, whose many low-scoring detections all get masks: the worst case."""
     config = photo_config()
     config.model.feature_cache = None
     model = build_model(config, device).eval()
@@ -36,5 +36,5 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
     cut['with masks'] = without_cut
     shapes = f'{IMAGES} images of 400 x 300, EfficientNet-Lite0, four stages, {model.inference.refinement.max_masks} masks each'
-    yield Comparison('masks without cuts by colours', cut, reach=1.5, shapes=shapes, runs=3)
+    yield Comparison('masks without refinement by colour', cut, reach=1.5, shapes=shapes, runs=3)
     yield Comparison('masks', variants, reach=1.5, shapes=shapes, runs=3)
