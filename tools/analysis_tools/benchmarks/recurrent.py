@@ -30,7 +30,7 @@ class Given:
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """Forward curriculum and backward validation on a batch of 4 rendered images; with a learning rate of 0, so that labels do not change."""
+    """Forward curriculum and backward validation on a batch of 4 rendered images; the learning rate is 0, so labels do not change."""
     config = rendered_config(rendered_data())
     model = build_model(config, device)
     size = config.train_dataloader.batch_size
