@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from mmlabelpenet.processes import LAUNCHER, _remove_left, end_with, is_alive
+from mmlabelpenet import processes
+from mmlabelpenet.processes import LAUNCHER, _remove_left, end_with, end_with_launcher, is_alive
 
 
 def test_a_helper_ends_with_its_killed_parent():
@@ -131,6 +132,40 @@ def test_data_loaders_work_where_the_path_for_temporary_files_is_long(tmp_path):
     done = subprocess.run([sys.executable, '-c', LOADING], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == '[0, 1, 2, 3]', done.stderr
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize(
+    ('environment', 'ends'),
+    [({}, []), ({'TORCHELASTIC_RUN_ID': 'a'}, ['parent']), ({LAUNCHER: '7'}, [7]), ({LAUNCHER: 'a'}, []), ({LAUNCHER: ''}, [])],
+)
+def test_a_process_ends_with_torchrun_and_with_the_launcher_where_these_started_it(monkeypatch, environment, ends):
+    for name in ('TORCHELASTIC_RUN_ID', LAUNCHER):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = []
+    monkeypatch.setattr(processes, 'end_with', found.append)
+    monkeypatch.setattr(os, 'getppid', lambda: 'parent')
+    end_with_launcher()
+    assert found == ends
+
+
+def test_a_folder_for_temporary_files_that_somebody_has_removed_is_no_error(short):
+    code = 'import tempfile, shutil\nfrom mmlabelpenet.processes import *\nkeep_temporary_files()\nshutil.rmtree(tempfile.tempdir)'
+    done = subprocess.run([sys.executable, '-c', code], env=os.environ | {'TMPDIR': str(short)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_of_a_folder_of_which_not_all_can_be_removed_the_rest_is(tmp_path, monkeypatch):
+    for number in range(20):
+        (tmp_path / f'mmlpn-a/{number}').mkdir(parents=True)
+    (tmp_path / 'mmlpn-a/lock').touch()
+    remove = os.rmdir
+    monkeypatch.setattr(
+        os, 'rmdir', lambda path, **at: os.stat('/nothing') if Path(path).name in map(str, range(1, 20, 2)) else remove(path, **at)
+    )
+    _remove_left(tmp_path / 'mmlpn-a')
+    assert len(list((tmp_path / 'mmlpn-a').glob('[0-9]*'))) == 10
 
 
 @pytest.mark.parametrize(('length', 'stays'), [(60, True), (61, False)])

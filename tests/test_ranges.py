@@ -50,6 +50,9 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'max_proposals of images': (lambda v: images(max_proposals=v), [None, 1], [0], 'max_proposals must be at least 1'),
     'min_proposal_area': (lambda v: images(min_proposal_area=v), [0, 1], [-0.1, 1.1], 'min_proposal_area in '),
     'max_bad_images': (lambda v: images(max_bad_images=v), [0], [-1], 'max_bad_images at least 0'),
+    'filter_cfg': (lambda v: images(filter_cfg=v), [None, {}, dict(filter_empty_gt=True)], [dict(filter_empty_gt=False)], 'filter_cfg'),
+    'ann_file': (lambda v: images(ann_file=v), [''], ['a.txt'], 'ann_file'),
+    'data_prefix': (lambda v: images(data_prefix=v), [{}], [dict(img_path='a')], 'data_prefix'),
     'limit': (lambda v: thin_proposals(np.array([[0, 0, 4, 4]], np.float32), v), [1], [0], 'At least 1 proposal'),
 }
 

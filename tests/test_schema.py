@@ -9,7 +9,7 @@ from mmlabelpenet import schema
 from mmlabelpenet.schema import json_hash, read_json, reason, short
 
 
-@pytest.mark.parametrize('content', ['{"a": 1, "a": 2}', '[{"b": {}}, {"b": {"c": 1, "d": 2, "c": 3}}]'])
+@pytest.mark.parametrize('content', ['{"d": 0, "a": 1, "a": 2}', '[{"b": {}}, {"b": {"c": 1, "d": 2, "c": 3}}]'])
 def test_a_key_that_appears_twice_is_refused_where_the_last_would_be_taken_silently(tmp_path, content):
     path = tmp_path / 'a.json'
     path.write_text(content)

@@ -245,6 +245,11 @@ def test_relative_scores_are_weights_above_zero_whatever_the_scores(scores, weig
     torch.testing.assert_close(found, torch.tensor(weights, dtype=torch.float32))
 
 
+def test_settings_tell_the_class_and_all_options():
+    first, second = ProposalCalibration(peak=0.5).settings(), MaskAggregation(peak=0.5).settings()
+    assert (first['type'], second['type'], first['peak'], first['start']) == ('ProposalCalibration', 'MaskAggregation', 0.5, 'tag')
+
+
 def test_class_scores_are_weights_in_their_range():
     found = ProposalCalibration()._weigh([], torch.tensor([0.0, 1e-6, 0.5, 1.0, 1.5]))
     torch.testing.assert_close(found, torch.tensor([1e-6, 1e-6, 0.5, 1, 1]))

@@ -94,3 +94,10 @@ def test_of_equal_scores_the_earlier_one_ranks_first(name):
     data = drawn()
     ranked = data['scores'] - 1e-6 * np.arange(len(data['scores']))
     assert_same(MEASURES[name](data), MEASURES[name](data | dict(scores=ranked)))
+
+
+@pytest.mark.parametrize('name', ['mean_per_class', 'proposal_quality', 'pseudo_label_quality'])
+def test_lists_may_be_empty(name):
+    data = {key: values[:0] for key, values in drawn().items()}
+    lists = {key: values if key in ('best_iou', 'index') else values.tolist() for key, values in data.items()}
+    assert_same(MEASURES[name](lists), MEASURES[name](data))
