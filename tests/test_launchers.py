@@ -142,7 +142,7 @@ def test_many_configs_are_tested_with_their_last_or_a_given_checkpoint(started, 
     assert launch.main(['test', 'A.py', 'B.py', 'C.py', 'given.pth', '2', '--stage', 'detection', '--dump', 'found.json']) == 1
     found = table(capsys.readouterr().out)
     assert [row[0] for row in found.values()] == ['done', 'left_out', 'done']
-    assert found['B.py'][1].startswith('work_dirs/B holds no checkpoint. Train first: bash tools/dist_train.sh B.py GPUS')
+    assert found['B.py'][1].startswith('work_dirs/B contains no checkpoint. Train first: bash tools/dist_train.sh B.py GPUS')
     first, second = started
     files = ['--out', 'work_dirs/A/metrics.json', '--dump', 'work_dirs/A/found.json', '--stage', 'detection']
     assert first[-12:] == ['A.py', 'work_dirs/A/iter_3.pth', '--launcher', 'pytorch', '--work-dir', 'work_dirs/A/test', *files][-12:]
@@ -208,7 +208,7 @@ def test_what_is_wrong_with_one_of_many_is_a_line_of_the_table(started, capsys):
     assert found['none.py'][1].startswith('Config none.py does not exist.') and found['*.yml'][1].startswith('Config *.yml does not')
     assert "typo.py:2: model.num_clases: LabelPENet has no such argument. Did you mean 'num_classes'?" == found['typo.py'][1]
     for name in ('thief.py', 'sub/A.py'):
-        assert found[name][1] == 'its folder work_dirs/A is that of A.py too. Rename one, or give it a work_dir.'
+        assert found[name][1] == 'its folder work_dirs/A is also used by A.py. Rename one, or set its work_dir.'
 
 
 def test_the_work_dir_of_another_config_is_not_touched(started, capsys):

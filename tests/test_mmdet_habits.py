@@ -182,7 +182,7 @@ def test_predictions_are_dumped_as_mmdet_does_with_the_table_beside(model, toy_r
 def test_metrics_that_read_the_ground_truth_of_samples_are_refused_with_what_measures_the_same(model, toy_root, kind):
     config = Config.fromfile(model[0])
     config.test_evaluator = [config.test_evaluator, dict(type=kind)]
-    with pytest.raises(ValueError, match='StageMetric measures'):
+    with pytest.raises(ValueError, match='StageMetric computes'):
         run_test(config, model[1])
 
 
@@ -254,7 +254,7 @@ def test_a_wrapped_data_set_repeats_its_augmentation(toy_root):
 def test_equal_ids_in_the_label_pass_are_refused(toy_root, tmp_path):
     config = training(toy_root, tmp_path, [('classification', 1), ('detection', 1)])
     config.label_dataloader.dataset = wrapped(toy_root, 'RepeatDataset') | dict(dataset=toy.dataset_config(toy_root, train=False))
-    with pytest.raises(ValueError, match='has 12 images of 6 ids.*join_voc.py'):
+    with pytest.raises(ValueError, match='has 12 images with 6 ids.*join_voc.py'):
         trained(config)
 
 
@@ -267,7 +267,7 @@ def test_images_that_were_not_labelled_are_counted(toy_root, tmp_path):
 
 def test_filters_of_mmdet_are_taken_where_they_mean_the_same(toy_root):
     DATASETS.build(toy.dataset_config(toy_root, filter_cfg=dict(filter_empty_gt=True)))
-    with pytest.raises(ValueError, match='filter_cfg.*Leave it out'):
+    with pytest.raises(ValueError, match='filter_cfg.*Remove it'):
         DATASETS.build(toy.dataset_config(toy_root, filter_cfg=dict(filter_empty_gt=True, min_size=32)))
 
 
@@ -466,7 +466,7 @@ def test_a_checkpoint_is_resumed_only_where_it_would_go_on_in_the_same_phase():
     check_place(phases(4, 9), then, 8)  # a finished run goes on
     check_place(phases(6, 4), then, 3)  # the phase that is under way may grow
     for lengths in ((2, 4), (6, 4)):
-        with pytest.raises(ValueError, match='detection would begin elsewhere.*train_cfg.phases'):
+        with pytest.raises(ValueError, match='detection would start at another iteration.*train_cfg.phases'):
             check_place(phases(*lengths), then, 6)
 
 
@@ -534,7 +534,7 @@ def test_a_drawing_takes_the_place_of_no_photo(toy_root, tmp_path, load_tool):
     training(toy_root, tmp_path).dump(tmp_path / 'config.py')
     photos = shutil.copytree(toy_root / 'JPEGImages', tmp_path / 'photos')
     before = {path: path.read_bytes() for path in photos.iterdir()}
-    with pytest.raises(FileExistsError, match='is not of an earlier run.*so it is not replaced'):
+    with pytest.raises(FileExistsError, match='was not written by an earlier run.*so it is not replaced'):
         load_tool('analysis_tools/browse_dataset.py').main([str(tmp_path / 'config.py'), '--output-dir', str(photos), '--images', '2'])
     assert {path: path.read_bytes() for path in photos.iterdir()} == before
 
@@ -674,8 +674,8 @@ def test_training_may_be_validated_under_exponential_moving_averages(toy_root, t
 @pytest.mark.parametrize(
     ('hook', 'said'),
     [
-        (dict(type='PipelineSwitchHook', switch_epoch=1, switch_pipeline=[]), 'PipelineSwitchHook counts epochs.*leave it out'),
-        (dict(type='YOLOXModeSwitchHook', num_last_epochs=1), 'YOLOXModeSwitchHook counts epochs.*leave it out'),
+        (dict(type='PipelineSwitchHook', switch_epoch=1, switch_pipeline=[]), 'PipelineSwitchHook counts epochs.*remove it'),
+        (dict(type='YOLOXModeSwitchHook', num_last_epochs=1), 'YOLOXModeSwitchHook counts epochs.*remove it'),
         (dict(type='EMAHook', begin_epoch=1), 'EMAHook counts epochs.*begin_iter'),
         (dict(type='ProfilerHook', by_epoch=True, profile_times=1), 'ProfilerHook counts epochs.*by_epoch=False'),
         (dict(type='MeanTeacherHook'), 'semi-supervised detector: use EMAHook'),
@@ -768,7 +768,7 @@ def test_names_of_classes_in_capitals_are_refused(toy_root):
 def test_a_validation_without_one_of_its_parts_is_refused_in_one_line(toy_root, tmp_path, missing):
     config = validated(training(toy_root, tmp_path), toy_root)
     config[missing] = None
-    with pytest.raises(ValueError, match='give all of val_dataloader, val_evaluator, val_cfg .* or none'):
+    with pytest.raises(ValueError, match='set all of val_dataloader, val_evaluator, val_cfg .* or none'):
         check_training(config)
 
 

@@ -28,7 +28,7 @@ def checked_name(name: object, where: str = '') -> str:
     'day/0001.jpg'
     >>> checked_name('../secret.txt', "line 3 of 'train.txt'")
     Traceback (most recent call last):
-    ValueError: Line 3 of 'train.txt': '../secret.txt' is not the name of a file below its folder (it contains '..').
+    ValueError: Line 3 of 'train.txt': '../secret.txt' is not a valid file name inside its folder (it contains '..').
     """
     if isinstance(name, str) and len(name) <= _LONGEST and _PLAIN.fullmatch(name):
         return name  # fast path for nearly all names: COCO has 118,287

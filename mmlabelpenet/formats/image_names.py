@@ -117,7 +117,7 @@ def check_distinct(names: Sequence[str], source: str) -> None:
 
     >>> check_distinct(['a', 'b', 'a'], 'train.txt')
     Traceback (most recent call last):
-    ValueError: 1 images appear twice in 'train.txt', the first: a. Leave one line of each.
+    ValueError: 1 images appear twice in 'train.txt', the first: a. Keep one line of each.
     """
     seen: set[str] = set()
     twice = [name for name in names if name in seen or seen.add(name)]

@@ -1,4 +1,3 @@
-"""What people use around the method: own data, exports, reports, experiments, baselines, the audit and the quickstart.
-
-The method never imports it.
+"""Tools around the method: own data, exports, reports, experiments, baselines, the supervision audit and the quickstart. The method never
+imports this package.
 """

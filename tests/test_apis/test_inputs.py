@@ -91,7 +91,7 @@ def test_what_is_tested_on_is_looked_for_apart_from_what_is_trained_on(config, t
 @pytest.mark.parametrize(
     ('key', 'value', 'error'),
     [
-        ('split', 'tarin', "No split 'tarin' in .* Splits there: test, train"),
+        ('split', 'tarin', "No split 'tarin' in .* Available splits: test, train"),
         ('tags', 'tags.csv', "Expected image tags in 'tags.csv', but it is missing"),
         ('proposals', 'none.npz', "Expected proposals in 'none.npz'"),
     ],

@@ -185,7 +185,7 @@ def test_without_classes_all_categories_are_taken_by_their_number(root):
 
 def test_what_is_missing_is_named(root):
     devkit = COCODevkit(root, CLASSES)
-    with pytest.raises(FileNotFoundError, match="No split 'test2017'.* Splits there: train2017, val2017"):
+    with pytest.raises(FileNotFoundError, match="No split 'test2017'.* Available splits: train2017, val2017"):
         devkit.image_ids('test2017')
     with pytest.raises(FileNotFoundError, match='Image .* is missing: no annotation file contains it'):
         devkit.image_path('000000000001')

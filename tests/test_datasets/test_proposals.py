@@ -353,7 +353,7 @@ def test_an_image_that_was_replaced_by_another_of_its_size_is_refused(tmp_path):
     proposals = ProposalFile(tmp_path / 'p.npz', 'data', 'train')
     with pytest.raises(
         ValueError,
-        match=r'a.jpg has changed since its proposals in .* were made.*\n.*selective_search.* --mode fast --max-side 500 --overwrite$',
+        match=r'a.jpg has changed since its proposals in .* were computed.*\n.*selective_search.* --mode fast --max-side 500 --overwrite$',
     ):
         proposals.check_image('image0', tmp_path / 'a.jpg')
     proposals.check_image('image1', tmp_path / 'a.jpg')

@@ -183,7 +183,7 @@ def test_missing_files_are_named(root, tmp_path_factory):
     with pytest.raises(FileNotFoundError, match='Expected a VOC devkit at'):
         VOCDevkit(tmp_path_factory.mktemp('empty'), CLASSES)
     devkit = VOCDevkit(root, CLASSES)
-    with pytest.raises(FileNotFoundError, match="No split 'trainval'.* Splits there: train, val"):
+    with pytest.raises(FileNotFoundError, match="No split 'trainval'.* Available splits: train, val"):
         devkit.image_ids('trainval')
     with pytest.raises(FileNotFoundError, match="Image 'z' is missing"):
         devkit.image_path('z')

@@ -248,7 +248,7 @@ def test_an_image_that_was_replaced_since_its_proposals_were_made_is_refused(roo
     dataset = build(root)
     path, name = Path(dataset.get_data_info(0)['img_path']), dataset.get_data_info(0)['img_id']
     cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
-    with pytest.raises(ValueError, match=f'{name}.jpg has changed since its proposals in .*train.npz.* were made'):
+    with pytest.raises(ValueError, match=f'{name}.jpg has changed since its proposals in .*train.npz.* were computed'):
         dataset[0]
     assert dataset[1] is not None
 

@@ -59,7 +59,7 @@ def test_phases_that_cannot_be_are_refused(phases, error, message):
 def test_a_phase_that_is_about_to_begin_may_be_another_one():
     done = dict(classification=9, detection=2)
     check_place([Phase('classification', 9), Phase('refinement', 2)], done, 9)
-    with pytest.raises(ValueError, match='has done 10 iterations .* detection would begin elsewhere'):
+    with pytest.raises(ValueError, match='written after 10 iterations .* detection would start at another iteration'):
         check_place([Phase('classification', 9), Phase('refinement', 2)], done, 10)
 
 
@@ -115,7 +115,7 @@ def test_milestones_are_shares_of_a_phase_or_iterations(milestones):
 
 @pytest.mark.parametrize('milestone', [0, -1, 1.5])
 def test_a_milestone_that_is_neither_is_refused(milestone):
-    with pytest.raises(ValueError, match=f"milestones of phase 'detection' are shares .*, got {milestone}"):
+    with pytest.raises(ValueError, match=f"milestones of phase 'detection' must be fractions .*, got {milestone}"):
         Phase('detection', 10, milestones=[milestone])
 
 

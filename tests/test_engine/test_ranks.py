@@ -78,7 +78,7 @@ def test_an_update_takes_all_accumulated_batches_and_a_recurrent_iteration_makes
 @pytest.mark.parametrize('iteration', [pytest.param(3, marks=pytest.mark.slow), 5])
 def test_a_run_that_accumulates_resumes_with_the_same_bits(toy_root, tmp_path, monkeypatch, iteration):
     said = []
-    monkeypatch.setattr(loops, 'print_log', lambda message, *_, **__: said.append(message[:19]))
+    monkeypatch.setattr(loops, 'print_log', lambda message, *_, **__: said.append(message[:15]))
 
     def run(work_dir, resume=False, **kwargs):
         config = toy.run_config(toy_root, work_dir, [('classification', 3), ('recurrent', 3)], interval=1, **kwargs)
@@ -92,9 +92,9 @@ def test_a_run_that_accumulates_resumes_with_the_same_bits(toy_root, tmp_path, m
         return toy.weights(runner.model)
 
     whole = run(tmp_path / 'whole')
-    assert 'lost gradients' not in said
+    assert 'Ignore mmengine' not in said
     assert toy.different(whole, run(tmp_path / 'again', resume=True)) == []
-    assert said.count('lost gradients') == 1
+    assert said.count('Ignore mmengine') == 1
 
 
 def test_one_wrapped_rank_is_a_plain_run(toy_root, tmp_path):

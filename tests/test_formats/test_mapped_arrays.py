@@ -36,5 +36,5 @@ def test_arrays_of_one_axis_are_the_same_by_rows_and_by_columns(tmp_path, shape,
         found = getattr(file, read)('a')
         assert found.shape == shape and found.ravel().tolist() == [*range(found.size)]
     else:
-        with pytest.raises(ValueError, match='stored by columns'):
+        with pytest.raises(ValueError, match='in Fortran order'):
             getattr(file, read)('a')

@@ -141,7 +141,7 @@ def run_tool(tool, root, out, *options):
 
 def test_an_opencv_without_contributed_modules_is_named_and_nothing_is_written(tool, root, tmp_path, monkeypatch):
     monkeypatch.delattr(cv2, 'ximgproc')
-    with pytest.raises(ImportError, match='install opencv-contrib-python-headless alone'):
+    with pytest.raises(ImportError, match='install only opencv-contrib-python-headless'):
         tool.main([str(root), 'train', str(tmp_path / 'train.npz')])
     assert not list(tmp_path.glob('train*'))
 
@@ -336,7 +336,7 @@ def test_parts_of_other_settings_are_not_mixed_in(tool, root, tmp_path):
     parts.mkdir()
     (parts / 'settings.json').write_text(json.dumps({'mode': 'quality'}))
     np.savez(parts / 'train_00000.npz', size=[96, 128], bboxes=np.array([[0, 0, 9, 9]], np.float32))
-    with pytest.raises(ValueError, match='begun with'):
+    with pytest.raises(ValueError, match='started with'):
         run_tool(tool, root, tmp_path / 'p.npz')
     run_tool(tool, root, tmp_path / 'p.npz', '--overwrite')
     assert len(ProposalFile(tmp_path / 'p.npz').get('train_00000')[0]) > 1

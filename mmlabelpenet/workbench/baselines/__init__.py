@@ -1,1 +1,1 @@
-"""Results that need no detector: boxes and masks from a linear classifier of whole images, the floor for every method."""
+"""Baselines without a detector: boxes and masks from a linear image classifier, a lower bound for every method."""

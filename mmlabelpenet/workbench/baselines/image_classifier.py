@@ -1,4 +1,4 @@
-"""A linear classifier of whole images on features of a network that ImageNet has trained, learnt from tags alone.
+"""A linear image classifier on ImageNet features, trained on tags only.
 
 Shapes: N images, C classes, D channels, (h', w') feature map.
 """
@@ -20,8 +20,7 @@ class ImageClassifier:
     Attributes:
         weight: float (C, D).
         bias: float (C,).
-        mean: of the training images' pooled features, float (D,).
-        scale: mean length of what is left of them without the mean.
+        mean: mean of the training images' pooled features, float (D,). scale: mean length of the centred features.
     """
 
     weight: Tensor
@@ -34,9 +33,8 @@ class ImageClassifier:
         return F.linear((pooled - self.mean) / self.scale, self.weight, self.bias).sigmoid()
 
     def activation_maps(self, feature: Tensor) -> Tensor:
-        """What each place of a map (D, h', w') adds to the class scores, float (C, h', w') (Zhou et al., CVPR 2016).
-
-        Its mean over places is the score that :meth:`probs` takes the sigmoid of, without the bias.
+        """Class activation maps, float (C, h', w'), of a feature map (D, h', w') (Zhou et al., CVPR 2016). Their spatial mean is the logit
+        of :meth:`probs` without the bias.
         """
         return torch.einsum('cd,dhw->chw', self.weight, (feature - self.mean[:, None, None]) / self.scale)
 
@@ -47,17 +45,17 @@ def fit_image_classifier(pooled: Tensor, onehots: Tensor, l2: float = 1e-3, iter
     Args:
         pooled: features of the training images, float (N, D).
         onehots: their tags, float (N, C).
-        l2: strength of the penalty; features have a mean length of 1.
+        l2: strength of the regularisation; features have a mean length of 1.
 
     Raises:
-        ValueError: not as many rows of tags as of features, or none.
+        ValueError: the numbers of rows of tags and features differ, or are 0.
 
     >>> classifier = fit_image_classifier(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
     >>> [round(p, 1) for p in classifier.probs(torch.tensor([[0.0], [1.0]])).flatten().tolist()]
     [0.0, 1.0]
     """
     if len(pooled) != len(onehots) or len(pooled) == 0:
-        raise ValueError(f'Expected the tags of each image, got {len(pooled)} rows of features and {len(onehots)} of tags.')
+        raise ValueError(f'Expected tags for each image, got {len(pooled)} rows of features and {len(onehots)} rows of tags.')
     mean = pooled.mean(0)
     scale = (pooled - mean).norm(dim=1).mean().clamp(min=1e-6)
     x, y = ((pooled - mean) / scale).double(), onehots.double()
@@ -76,7 +74,7 @@ def fit_image_classifier(pooled: Tensor, onehots: Tensor, l2: float = 1e-3, iter
 
 
 class FeatureMaps(nn.Module):
-    """Backbone of a config and, where it begins with ImageNet's weights, ImageNet's last layers behind it.
+    """Backbone of a config, followed by the last layers of the ImageNet network if the backbone is initialised from it.
 
     Args:
         model: config of the whole network; ``data_preprocessor`` and ``backbone`` are read.
@@ -95,7 +93,7 @@ class FeatureMaps(nn.Module):
 
     @torch.no_grad()
     def forward(self, data: dict) -> Tensor:
-        """The map of one image, float (D, h', w'), without what padding adds.
+        """The map of one image, float (D, h', w'), without padding.
 
         Args:
             data: a batch of one after ``data_preprocessor``.
@@ -108,7 +106,7 @@ class FeatureMaps(nn.Module):
 
 
 def imagenet_tail(backbone: Mapping) -> dict | None:
-    """Config of the layers that follow the shared backbone in the network that ImageNet trained; None for other backbones.
+    """Config of the layers after the shared backbone in the ImageNet network; None for other backbones.
 
     >>> weights = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='backbone')
     >>> imagenet_tail(dict(type='VGG16C4', init_cfg=weights))['init_cfg']['part']

@@ -1,4 +1,4 @@
-"""Where the trivial baselines put every class: the whole image, the largest proposal, a random one, or what a class activation map says.
+"""Boxes of the trivial baselines: the whole image, the largest proposal, a random proposal, or the object in a class activation map.
 
 Shapes: R proposals, K classes, (h, w) image, (h', w') feature map. Boxes: float32 xyxy in pixels of the network input.
 """
@@ -17,17 +17,16 @@ from mmlabelpenet.calibration.crf import DenseCRF
 from mmlabelpenet.calibration.objects import largest_component
 
 METHODS = ('largest', 'whole', 'random', 'cam')
-WHOLE = 0.99  # a box that covers more of the image counts as the whole image
+WHOLE = 0.99  # a box that covers a larger fraction of the image counts as the whole image
 
 
 def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: int, key: str = '', seed: int = 0) -> Tensor:
-    """Boxes of a method that does not look at the image, float (count, 4).
+    """Boxes of a method that ignores the image content, float (count, 4).
 
     Args:
-        method: ``'whole'`` image, ``'largest'`` proposal but for the whole image, which selective search always proposes, or ``'random'``,
-            one proposal for each class on its own.
-        proposals: float (R, 4); an image without any is boxed as a whole.
-        key: name of the image; with the seed it decides what is random.
+        method: ``'whole'`` image, ``'largest'`` proposal except the whole image, which selective search always proposes, or ``'random'``,
+            an independent random proposal for each class. proposals: float (R, 4); without any, the box is the whole image. key: name of
+            the image, part of the random seed.
 
     Raises:
         ValueError: another method.
@@ -48,7 +47,7 @@ def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: i
 
 
 def box_masks(bboxes: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Boxes filled, bool (K, h, w); one of NaN fills nothing.
+    """Filled boxes as masks, bool (K, h, w); empty for a box of NaN.
 
     >>> box_masks(torch.tensor([[0.0, 0, 2, 1]]), (2, 3))[0].tolist()
     [[True, True, False], [False, False, False]]
@@ -60,18 +59,17 @@ def box_masks(bboxes: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def activation_masks(image: NDArray[np.uint8], activation: Tensor, threshold: float, crfs: Sequence[DenseCRF | None]) -> NDArray[np.bool_]:
-    """The object that each class activation map shows: its largest component.
-
-    A map, enlarged and divided by its maximum, is bent to a probability of 1/2 at the threshold, for the CRF.
+    """Mask of the object in each class activation map: its largest component. For the CRF, the map, enlarged and divided by its maximum, is
+    transformed to a probability that is 1/2 at the threshold.
 
     Args:
         image: RGB uint8 (h, w, 3).
         activation: float (K, h', w').
-        threshold: in (0, 1), share of the maximum from which on a pixel belongs to the object.
-        crfs: one for each map; None takes the pixels above the threshold.
+        threshold: in (0, 1), fraction of the maximum from which on a pixel belongs to the object. crfs: one for each map; None thresholds
+            the map.
 
     Returns:
-        bool (K, h, w); empty where no activation is positive. Of other components only what lies in the box of the largest is kept.
+        bool (K, h, w); empty if no activation is positive. Other components are kept only inside the box of the largest.
 
     Raises:
         ValueError: the threshold is outside (0, 1).
@@ -80,7 +78,7 @@ def activation_masks(image: NDArray[np.uint8], activation: Tensor, threshold: fl
     [[True, False], [True, False]]
     """
     if not 0 < threshold < 1:
-        raise ValueError(f'The threshold is a share of the maximum in (0, 1), got {threshold}.')
+        raise ValueError(f'The threshold must be a fraction of the maximum in (0, 1), got {threshold}.')
     masks = np.zeros((len(activation), *image.shape[:2]), bool)
     for mask, one, crf in zip(masks, activation, crfs, strict=True):
         positive = cv2.resize(one.clamp(min=0).numpy(), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -92,7 +90,7 @@ def activation_masks(image: NDArray[np.uint8], activation: Tensor, threshold: fl
 
 
 def mask_boxes(masks: NDArray[np.bool_]) -> Tensor:
-    """Box of each mask's largest component, float (K, 4); an empty mask has that of the whole image.
+    """Box of each mask's largest component, float (K, 4); for an empty mask, the whole image.
 
     >>> mask_boxes(np.array([[[True, False], [True, False]], [[False, False], [False, False]]])).tolist()
     [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 2.0, 2.0]]

@@ -1,7 +1,6 @@
-"""Score the trivial baselines by the metrics, and in the table, of the trained stages.
-
-The classifier of images learns from tags alone. Training boxes serve one purpose beside measuring: the threshold of the class activation
-maps is the one with the best CorLoc on every tenth training image.
+"""Evaluate the trivial baselines with the metrics and the table of the trained stages. The image classifier is trained on tags only.
+Besides evaluation, training boxes are used only to choose the threshold of the class activation maps: the one with the best CorLoc on every
+tenth training image.
 
 Shapes: C classes, K boxes, D channels, (h', w') feature map. Boxes: float32 xyxy in pixels of the network input.
 """
@@ -40,11 +39,8 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True)
 class Evidence:
-    """Scores and maps of an image from a classifier.
-
-    Attributes:
-        scores: of the classes, float (C,).
-        maps: class activation maps, float (C, h', w').
+    """Scores and maps of an image from a classifier. Attributes: scores: class scores, float (C,).
+    maps: class activation maps, float (C, h', w').
     """
 
     scores: Tensor
@@ -53,7 +49,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ImageScorer:
-    """A classifier and the features it reads."""
+    """A classifier and its feature extractor."""
 
     reader: FeatureMaps
     classifier: ImageClassifier
@@ -66,13 +62,9 @@ class ImageScorer:
 
 @dataclass(frozen=True)
 class Baseline:
-    """One way to place the classes of an image.
-
-    Attributes:
-        method: one of ``METHODS``.
-        threshold: of class activation maps, share of their maximum.
-        crf: as in configs, for class activation maps.
-        min_score: class activation maps of less probable classes skip the CRF, as masks do in testing.
+    """A method of localising the classes of an image. Attributes: method: one of ``METHODS``. threshold: threshold of class activation
+    maps, as a fraction of their maximum. crf: as in configs, for class activation maps. min_score: class activation maps with lower class
+    scores skip the CRF, as masks do at test time.
     """
 
     method: str
@@ -82,12 +74,12 @@ class Baseline:
     min_score: float = 0.05
 
     def predict(self, sample: DetDataSample, image: NDArray[np.uint8], evidence: Evidence, labels: Tensor) -> InstanceData:
-        """One instance a class, in pixels of the original image.
+        """One instance per class, in pixels of the original image.
 
         Args:
             sample: with ``proposals``.
             image: RGB uint8 (h, w, 3), the network input.
-            labels: the classes that get an instance, int64 (K,).
+            labels: classes that get an instance, int64 (K,).
         """
         size = tuple(sample.img_shape[:2])
         if self.method == 'cam':
@@ -111,7 +103,7 @@ def trivial_baselines(
 
     Args:
         config: with ``test_dataloader``, ``corloc_dataloader`` (the training list without augmentation) and their evaluators.
-        crf: of class activation maps; None for none.
+        crf: CRF of class activation maps; None for none.
         out: JSON file for the table, with ``meta``.
 
     Returns:
@@ -145,7 +137,7 @@ def trivial_baselines(
 
 
 def learn(reader: FeatureMaps, dataset: VOCTags) -> ImageClassifier:
-    """The classifier of images, from the tags of a list."""
+    """Train the image classifier on the tags of a list."""
     pooled, onehots = [], []
     for index in track(range(len(dataset)), 'images'):
         data = reader.data_preprocessor(pseudo_collate([dataset[index]]))
@@ -157,17 +149,11 @@ def learn(reader: FeatureMaps, dataset: VOCTags) -> ImageClassifier:
 def measure(
     evaluator: dict, baselines: dict[str, Baseline], scorer: ImageScorer, dataset: VOCTags, indices: Sequence[int] | None = None
 ) -> tuple[Table, dict]:
-    """Score baselines on images of a data set.
-
-    Where CorLoc is measured each tag gets an instance, else every class: nobody says what a test image shows. Only class activation maps
-    of tags need the classifier.
+    """Evaluate baselines on images of a data set. For CorLoc, each tag gets an instance; otherwise every class does, because tags of test
+    images are unknown. For tags, only class activation maps need the classifier.
 
     Args:
-        baselines: by the name of their row.
-        indices: of images; None all.
-
-    Returns:
-        the table, and what it rests on.
+        baselines: baselines by the name of their row. indices: indices of images; None for all. Returns: the table, and its provenance.
     """
     metric: StageMetric = METRICS.build(dict(stage_metric(evaluator), stages=list(baselines)))
     metric.dataset_meta = dataset.metainfo

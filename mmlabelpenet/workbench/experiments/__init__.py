@@ -1,1 +1,1 @@
-"""Ablations, comparisons over seeds, diagnostics of multiple-instance learning, estimates of time and memory."""
+"""Ablations, comparisons over seeds, diagnosis of multiple-instance learning, estimates of time and memory."""

@@ -1,6 +1,5 @@
-"""Training and testing many configs over seeds: finished runs are skipped, interrupted ones continue, failures are reported.
-
-A *run* is one config with one seed. It has the folder ``<out>/<config name>/seed<k>``.
+"""Train and test several configs with several seeds: finished runs are skipped, interrupted ones are resumed, failures are reported. A
+*run* is one config with one seed, in the folder ``<out>/<config name>/seed<k>``.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,22 +25,22 @@ class Run(Job):
 
     @property
     def metrics(self) -> Path:
-        """The file with its results."""
+        """The results file."""
         return self.work_dir / 'metrics.json'
 
     @property
     def product(self) -> Path:
-        """The last checkpoint that the training will have."""
+        """The last checkpoint of the training."""
         return self.training.product
 
     @cached_property
     def training(self) -> TrainingJob:
-        """The first half."""
+        """The training job."""
         return TrainingJob(self.path, self.arguments, self.overrides, self.folder)
 
     @cached_property
     def testing(self) -> EvaluationJob:
-        """The second half."""
+        """The test job."""
         arguments = ('--corloc', *self.arguments)
         return EvaluationJob(self.path, arguments, self.overrides, self.folder, given=self.product, corloc=True)
 
@@ -49,33 +48,33 @@ class Run(Job):
         """The results of the finished run; None if there are none yet.
 
         Raises:
-            ValueError: the results are of another run, or of an unfinished training.
+            ValueError: the results belong to another run, or to an unfinished training.
         """
         if not self.metrics.is_file():
             return None
         found = read_result(self.metrics.resolve())
         if (found.meta.get('recipe_sha256'), found.meta.get('seed')) != (recipe_hash(self.training.config), self.seed):
-            raise ValueError(f'{self.metrics} is of another config, seed or options. Remove it, or choose another --out.')
+            raise ValueError(f'{self.metrics} belongs to another config, seed or options. Remove it, or choose another --out.')
         if reason := found.unfit():
-            raise ValueError(f'{self.metrics}: {reason}. Remove it, and it is tested again.')
+            raise ValueError(f'{self.metrics}: {reason}. Remove it to test again.')
         return found
 
     def commands(self, launch: Launch) -> list[list[str]]:
-        """Training unless its last checkpoint is there, then testing; nothing of a finished run."""
+        """Commands for training, unless the last checkpoint exists, then testing; none for a finished run."""
         if self.result() is not None:
             return []
         return [*self.training.commands(launch), *self.testing.commands(replace(launch, gpus=1))]
 
     def check(self, promised: Collection[Path] = ()) -> None:
-        """As the tools check; training only where it is not done."""
+        """The checks of the tools; those of training only if it is not finished."""
         if not self.product.is_file():
             self.training.check(promised)
         self.testing.check({*promised, self.product.resolve()})
 
     def confirm(self) -> None:
-        """The results must be there."""
+        """Check that the results exist."""
         if self.result() is None:
-            raise ValueError(f'test.py left no {self.metrics}.')
+            raise ValueError(f'test.py did not write {self.metrics}.')
 
 
 def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path, options: Sequence[str] = ()) -> list[Run]:
@@ -86,7 +85,7 @@ def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path
         options: ``KEY=VALUE`` words that override config keys of every run.
 
     Raises:
-        ValueError: two different configs of one name, which would share a folder, or an option that is not ``KEY=VALUE``.
+        ValueError: two different configs with the same name, which would share a folder, or an option that is not ``KEY=VALUE``.
 
     >>> [str(run) for run in make_runs(['x/a.py', 'x/b.py', 'x/a.py'], [0, 1], 'out')]
     ['a seed 0', 'b seed 0', 'a seed 1', 'b seed 1']
@@ -95,7 +94,7 @@ def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path
     for path in unique:
         twins = [str(other) for other in unique if other.stem == path.stem]
         if len(twins) > 1:
-            raise ValueError(f'Configs need names of their own, got {" and ".join(twins)}.')
+            raise ValueError(f'Config names must be unique, got {" and ".join(twins)}.')
     runs = []
     for seed in dict.fromkeys(seeds):
         words = [*options, f'randomness.seed={seed}']

@@ -1,4 +1,6 @@
-"""Jobs one after another, or by Slurm at once: all are checked first, what is done is skipped, and a failure stops none of the others."""
+"""Run jobs one after another, or all at once under Slurm: all are checked first, finished ones are skipped, and a failure does not stop the
+others.
+"""
 
 import datetime
 import json
@@ -19,16 +21,13 @@ from mmlabelpenet.workbench.experiments.launch import TOOLS, Launch, execute, la
 
 Status = Literal['done', 'skipped', 'left out', 'failed']
 _FAULTS = (ValueError, OSError, KeyError, TypeError, AttributeError)
-_PATIENCE = datetime.timedelta(minutes=30)  # of nodes that wait for the others to be started
+_PATIENCE = datetime.timedelta(minutes=30)  # timeout of nodes that wait for the others to start
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
-
-    Attributes:
-        status: ``'skipped'`` was done before, ``'left out'`` lacks something and was not started.
-        message: the reason why it was left out or failed.
+    """The result of a job. Attributes: status: ``'skipped'`` if it was finished before, ``'left out'`` if it was not started because
+    something is missing. message: the reason if it was not started or failed.
     """
 
     job: Job
@@ -39,14 +38,14 @@ class Outcome:
         return f'{self.job}: {self.status}{_appended(self.message)}'
 
     def after(self, others: Iterable['Outcome']) -> str:
-        """The same, but for reasons that were given before.
+        """A copy in which a reason given before is replaced by a reference.
 
         >>> first, second = Outcome('a.py', 'left out', 'no data'), Outcome('b.py', 'left out', 'no data')
         >>> first.after([]), second.after([first])
         ('a.py: left out, no data', 'b.py: left out, as a.py')
         """
         same = next((other for other in others if (other.status, other.message) == (self.status, self.message)), None)
-        return f'{self.job}: {self.status}, as {same.job}' if same and self.status == 'left out' else str(self)
+        return f'{self.job}: {self.status}, same as {same.job}' if same and self.status == 'left out' else str(self)
 
 
 def _appended(message: str) -> str:
@@ -58,16 +57,14 @@ def _appended(message: str) -> str:
 def carry_out_all(
     jobs: Sequence[Job], launch: Launch, check: bool = True, begin: Callable[[Job], None] = lambda job: None
 ) -> Iterator[Outcome]:
-    """Check all jobs, then do what is left of each: here one after another, with Slurm all at once, since it queues them.
-
-    On several nodes the same is called on each; a job is started only where all of them can.
+    """Check all jobs, then run them: one after another, or all at once under Slurm, which queues them. On several nodes, call this on each;
+    a job is started only if all nodes can start it.
 
     Args:
-        check: look for what they read first, and leave out those that lack something.
-        begin: called before each job that is started.
+        check: first check the inputs of all jobs, and do not start those that lack something. begin: called before each started job.
 
     Yields:
-        outcomes: first of the jobs that are not started, then of the others in their order.
+        outcomes: first those of jobs that are not started, then the others in order.
     """
     verdicts = judge(jobs, launch, check)
     if launch.partition is None:
@@ -90,7 +87,7 @@ def carry_out_all(
 
 
 def dry_run(jobs: Sequence[Job], launch: Launch, check: bool = True) -> Iterator[str]:
-    """The commands of all jobs, each job's after a line that begins with ``#``; arguments as for :func:`carry_out_all`."""
+    """The commands of all jobs, preceded by a line starting with ``#`` for each job; arguments as for :func:`carry_out_all`."""
     verdicts = judge(jobs, launch, check)
     launches = iter(_launches(launch, len(jobs)))
     for index, (job, verdict) in enumerate(zip(jobs, verdicts)):
@@ -101,9 +98,8 @@ def dry_run(jobs: Sequence[Job], launch: Launch, check: bool = True) -> Iterator
 
 
 def judge(jobs: Sequence[Job], launch: Launch, check: bool = True) -> list[Outcome | None]:
-    """Which jobs are done and which cannot be started; None for those that can.
-
-    A job may read what an earlier one of them will have written, and no two have one folder.
+    """Outcomes of jobs that are finished or cannot be started; None for those that can. A job may read files that an earlier one will
+    write, and no two may share a folder.
     """
     verdicts: list[Outcome | None] = []
     promised: set[Path] = set()
@@ -122,7 +118,7 @@ def _verdict(
     try:
         first = job if folders is None else folders.setdefault(job.work_dir.resolve(), job)
         if first is not job:
-            return Outcome(job, 'left out', f'its folder {job.work_dir} is that of {first} too. Rename one, or give it a work_dir.')
+            return Outcome(job, 'left out', f'its folder {job.work_dir} is also used by {first}. Rename one, or set its work_dir.')
         if not job.commands(launch):
             return Outcome(job, 'skipped', 'done before')
         if check:
@@ -144,19 +140,13 @@ def _carry_out(job: Job, launch: Launch) -> Outcome:
 
 
 def _launches(launch: Launch, count: int) -> list[Launch]:
-    """Jobs of Slurm run beside each other and need ports of their own."""
+    """Slurm jobs run in parallel and need different ports."""
     return [replace(launch, port=launch.port + number) if launch.partition else launch for number in range(count)]
 
 
 def agree(verdicts: list[Outcome | None], jobs: Sequence[Job], port: int, node: int, nodes: int) -> list[Outcome | None]:
-    """Merge what all nodes found, so that they start the same jobs; one node keeps its own.
-
-    Args:
-        port: of ``MASTER_ADDR``, on which the first node listens.
-        node: number of this one.
-
-    Raises:
-        ValueError: the nodes were given different jobs.
+    """Merge the findings of all nodes, so that they start the same jobs; does nothing on a single node. Args: port: port on ``MASTER_ADDR``
+    on which the first node listens. node: index of this node. Raises: ValueError: the nodes have different jobs.
     """
     if nodes == 1:
         return verdicts
@@ -165,10 +155,10 @@ def agree(verdicts: list[Outcome | None], jobs: Sequence[Job], port: int, node: 
     store.set(f'verdicts {node}', json.dumps(mine))
     found = [json.loads(store.get(f'verdicts {number}')) for number in range(nodes)]
     store.set(f'read {node}', '')
-    if node == 0:  # it serves the others
+    if node == 0:  # the first node serves the others
         store.wait([f'read {number}' for number in range(nodes)], _PATIENCE)
     if any([name for name, *_ in theirs] != [str(job) for job in jobs] for theirs in found):
-        raise ValueError('The nodes were given different configs. Give the same command on each.')
+        raise ValueError('The nodes were started with different configs. Run the same command on each.')
     return [_together(job, [theirs[index][1:] for theirs in found]) for index, job in enumerate(jobs)]
 
 
@@ -181,7 +171,7 @@ def _together(job: Job, verdicts: list[list[str | None]]) -> Outcome | None:
     done = [node for node, (status, _) in enumerate(verdicts) if status == 'skipped']
     if len(done) == len(verdicts):
         return Outcome(job, 'skipped', 'done before')
-    return Outcome(job, 'left out', f'done on node {done[0]} only: all nodes need to see one work dir.') if done else None
+    return Outcome(job, 'left out', f'finished only on node {done[0]}: all nodes must share a work dir.') if done else None
 
 
 def _text(error: BaseException) -> str:
@@ -193,7 +183,7 @@ def _step(command: Sequence[str]) -> str:
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
-    """One line for each job, with the reason where it was not done.
+    """One line for each job, with the reason if it was not completed.
 
     >>> print(outcome_table([Outcome('a.py', 'done'), Outcome('longer.py', 'failed', 'it\\n    broke\\ntwice')]))
     config     result  reason
@@ -206,6 +196,6 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _first_reason(message: str) -> str:
-    """One line of many reasons; a line that is indented belongs to the one before."""
+    """Shorten many reasons to one line; an indented line belongs to the previous one."""
     first, *others = re.split(r'\n(?! )', message)
     return ' '.join(first.split()) + (f' (and {len(others)} more, see above)' if others else '')

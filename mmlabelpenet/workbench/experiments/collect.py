@@ -1,6 +1,5 @@
-"""Gather ``metrics.json`` files of many runs: mean and spread over seeds, the last checkpoint of each run only.
-
-A *result* is one file. Results of one config (its seed apart), scored on the same images by the same protocol, make a *group*.
+"""Collect ``metrics.json`` files of several runs: mean and standard deviation over seeds, only for the last checkpoint of each run. A
+*result* is one file. Results of the same config (except its seed), on the same images with the same protocol, form a *group*.
 """
 
 import os
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 
 from mmlabelpenet.evaluation.table import read_metrics
 
-UNITS = ('iteration', 'epoch')  # of the length of a training
+UNITS = ('iteration', 'epoch')  # units of the training length
 
 
 class Spread(NamedTuple):
-    """A value over seeds: ``mean``, sample standard deviation ``std`` (None of a single seed), ``count`` of seeds."""
+    """A value over seeds: ``mean``, sample standard deviation ``std`` (None for a single seed), ``count`` of seeds."""
 
     mean: float
     std: float | None = None
@@ -33,7 +32,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """One ``metrics.json``: its place, the table (stage -> row) and the ``meta`` it came with."""
+    """One ``metrics.json``: its path, the table (stage -> row) and its ``meta``."""
 
     path: Path
     table: dict[str, dict[str, Any]]
@@ -41,21 +40,21 @@ class Result:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the main protocol was measured on; results of other programs have it at the top."""
+        """Data of the main protocol; in results of other programs it is at the top level."""
         return self.meta.get('test') or self.meta
 
     @property
     def corloc(self) -> dict[str, Any] | None:
-        """What CorLoc was measured on, if it was."""
+        """Data of CorLoc, if measured."""
         return self.meta if self.meta.get('protocol') == 'corloc' else self.meta.get('corloc')
 
     @property
     def experiment(self) -> str:
-        """What results of one group share: the recipe, or else the name of config or predictions."""
+        """Key shared by results of a group: the config hash, or else the name of config or predictions."""
         return str(self.meta.get('recipe_sha256') or self.meta.get('config') or self.meta.get('predictions'))
 
     def unfit(self) -> str | None:
-        """Why the result does not come from a finished training on a whole split; None if it does."""
+        """The reason why the result is not from a finished training on a whole split; None if it is."""
         for unit in UNITS:
             done, planned = self.meta.get(f'{unit}s'), self.meta.get(f'planned_{unit}s')
             if None not in (done, planned) and done != planned:
@@ -63,19 +62,15 @@ class Result:
         for about in (self.about, self.corloc or {}):
             images, whole = about.get('images'), about.get('images_in_split')
             if None not in (images, whole) and images != whole:
-                return f'{images} of {whole} images of {about.get("split")!r} were scored'
+                return f'{images} of {whole} images of {about.get("split")!r} were evaluated'
         return None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Results over seeds.
-
-    Attributes:
-        name: of the config or of the predictions.
-        results: one of each seed, by seed.
-        rows: stage -> metric -> values over seeds, percent.
-        per_class: stage -> metric -> class -> values over seeds.
+    """Results over seeds. Attributes: name: name of the config or of the predictions. results: one per seed, by seed.
+    rows: stage -> metric -> values over seeds, percent.
+    per_class: stage -> metric -> class -> values over seeds.
     """
 
     name: str
@@ -84,7 +79,7 @@ class Group:
     per_class: dict[str, dict[str, dict[str, Spread]]]
 
     def source(self, metric: str) -> dict[str, Any]:
-        """What a metric was measured on: ``data``, ``split``, ``protocol``, ``images``."""
+        """Data of a metric: ``data``, ``split``, ``protocol``, ``images``."""
         first = self.results[0]
         return (first.corloc or {}) if metric.startswith('CorLoc') else first.about
 
@@ -102,7 +97,7 @@ class Group:
         parts.append(f'{spread}: {seeds}')
         if 'checkpoint' in first.meta:
             planned = [f'{unit} {first.meta[key]}' for unit in UNITS if first.meta.get(key := f'planned_{unit}s')]
-            parts.append(f'last checkpoint, {planned[0]}' if planned else 'not recorded whether the checkpoint is the last')
+            parts.append(f'last checkpoint, {planned[0]}' if planned else 'unknown whether the checkpoint is the last')
         parts.append('commit ' + ', '.join(sorted({str(result.meta.get('commit'))[:10] for result in self.results})))
         return f'{self.name}. Percent. ' + '; '.join(parts) + '.'
 
@@ -111,14 +106,8 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Result],
     """Read results.
 
     Args:
-        paths: files, or folders that hold ``metrics.json`` anywhere.
-
-    Returns:
-        The results, and a line for each one that is left out (:meth:`Result.unfit`).
-
-    Raises:
-        FileNotFoundError: a path holds none.
-        ValueError: a file holds no result.
+        paths: files, or folders that contain ``metrics.json`` at any depth. Returns: The results, and a line for each excluded one
+            (:meth:`Result.unfit`). Raises: FileNotFoundError: a path has none. ValueError: a file is not a result.
     """
     files: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -135,25 +124,17 @@ def read_result(path: Path) -> Result:
     """Read one file.
 
     Raises:
-        ValueError: it is not a file of results; the message names it.
+        ValueError: it is not a results file; the message names it.
     """
     result = Result(path, *read_metrics(path))
     if missing := [key for key in ('split', 'protocol', 'images') if key not in result.about]:
-        raise ValueError(f'{str(path)!r} does not say on which {missing[0]} its results were measured. tools/test.py --out writes that.')
+        raise ValueError(f'{str(path)!r} does not record the {missing[0]} of its results, which tools/test.py --out writes.')
     return result
 
 
 def group_results(results: Sequence[Result]) -> list[Group]:
-    """Put results of one experiment together.
-
-    Args:
-        results: in any order; the same checkpoint may have been scored twice.
-
-    Returns:
-        Groups in the order in which their first result comes.
-
-    Raises:
-        ValueError: two checkpoints of one seed in a group.
+    """Group results by experiment. Args: results: in any order; the same checkpoint may have been evaluated twice. Returns: Groups in the
+    order of their first result. Raises: ValueError: a group has two checkpoints with the same seed.
     """
     members: dict[tuple, list[Result]] = {}
     for result in results:
@@ -183,7 +164,7 @@ def _group(name: str, results: Sequence[Result]) -> Group:
         if other is not result and other.table != result.table:
             raise ValueError(
                 f'Two different results of seed {result.meta.get("seed")} of {name}: {str(other.path)!r} and {str(result.path)!r}. '
-                'Give one of them.'
+                'Keep one of them.'
             )
     kept = sorted(by_seed.values(), key=lambda result: str(result.meta.get('seed')))
     stages = list(dict.fromkeys(stage for result in kept for stage in result.table))

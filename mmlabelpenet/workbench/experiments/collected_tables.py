@@ -1,4 +1,4 @@
-"""Tables over many runs, as Markdown and as CSV, and the paper's Tables 1-6 with ours beside them."""
+"""Tables over several runs, as Markdown and CSV, and the paper's Tables 1-6 next to our results."""
 
 import csv
 import io
@@ -25,10 +25,10 @@ def paper_tables() -> dict[str, Any]:
 
 
 def group_markdown(group: Group, columns: Sequence[str] = COLUMNS, per_class: Sequence[str] = PER_CLASS) -> str:
-    """One group: its caption, a row a stage, then a table with a column a class for each metric asked for.
+    """One group: its caption, one row per stage, then a table with one column per class for each requested metric.
 
     Args:
-        columns: metrics of the first table; those that no stage has are left out.
+        columns: metrics of the first table; those that no stage has are omitted.
         per_class: metrics that get a table per class.
     """
     shown = [metric for metric in columns if any(metric in row for row in group.rows.values())]

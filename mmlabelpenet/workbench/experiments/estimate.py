@@ -1,4 +1,4 @@
-"""What a schedule will take, extrapolated from a few iterations of each phase."""
+"""Estimate time and memory of a schedule from a few iterations of each phase."""
 
 import copy
 import resource
@@ -25,15 +25,10 @@ from mmlabelpenet.workers import Workers
 
 @dataclass
 class Step:
-    """A stretch of the schedule.
-
-    Attributes:
-        name: of the phase, or of the stage that labels.
-        times: iterations, or images of one process.
-        parts: seconds of one, by part.
-        seconds: of one, as they add up where parts run beside each other.
-        memory: peak in bytes: of the GPU, else of this process so far.
-        waits: share of the seconds in which the network waits for the CPU to load images or compute labels.
+    """A step of the schedule. Attributes: name: name of the phase, or of the stage that labels. times: number of iterations, or of images
+    per process. parts: seconds of one iteration, by part. seconds: seconds of one iteration, taking parallel parts into account. memory:
+    peak in bytes: of the GPU, else of this process so far. waits: fraction of the time that the network waits for the CPU to load images or
+    compute labels.
     """
 
     name: str
@@ -45,11 +40,11 @@ class Step:
 
     @property
     def total(self) -> float:
-        """Seconds of all."""
+        """Total seconds."""
         return self.times * self.seconds
 
     def shares(self) -> list[tuple[str, float]]:
-        """Parts and their share of the work, largest first; those below 1 % left out.
+        """Parts and their share of the work, largest first, without those below 1 %.
 
         >>> Step('detection', 10, 2.0, dict(load=0.5, backbone=1.5)).shares()
         [('backbone', 0.75), ('load', 0.25)]
@@ -69,15 +64,11 @@ def estimate(
     bandwidth: float = 1e10,
     measured: Collection[str] = (PHASES, LABEL_PASSES),
 ) -> Iterator[Step]:
-    """Measure each phase of a config and the label pass before it.
-
-    Args:
-        config: of a training; its images and proposals are read, ImageNet weights and pseudo labels are not.
-        device: where to measure.
-        ranks: processes with the config's batch each; they share a label pass, and send each other the gradients.
-        iters: measured iterations, after one that does not count.
-        bandwidth: of the gradients, bytes per second.
-        measured: :data:`PHASES`, :data:`LABEL_PASSES` or both. Label passes are alike in every precision of a training.
+    """Measure each phase of a config and the preceding label pass. Args: config: config of a training; its images and proposals are read,
+    ImageNet weights and pseudo labels are not. device: device of the measurement. ranks: number of processes, each with the config's batch
+    size; they share label passes and exchange gradients. iters: number of measured iterations, after one warm-up iteration. bandwidth:
+    bandwidth for gradients in bytes per second. measured: :data:`PHASES`, :data:`LABEL_PASSES` or both. Label passes do not depend on the
+    precision of training.
 
     Yields:
         steps in the order of the schedule.
@@ -85,7 +76,7 @@ def estimate(
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config.model)).to(device)
     settings = copy.deepcopy(config.optim_wrapper)
-    settings.optimizer.lr = 0.0  # learning from made-up labels leads nowhere
+    settings.optimizer.lr = 0.0  # do not learn from synthetic labels
     optimizer = build_optim_wrapper(model, settings)
     batches = config.optim_wrapper.get('accumulative_counts', 1)
     data, still = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('train', 'label'))
@@ -105,7 +96,7 @@ def estimate(
 
 
 def bytes_between_ranks(model: nn.Module, phase: Phase, ranks: int) -> float:
-    """Bytes that a rank sends per iteration in a ring all-reduce of the gradients of what a phase trains."""
+    """Bytes sent by a rank per iteration in a ring all-reduce of the gradients of a phase."""
     trained = model if phase.name == RECURRENT else model.stages[phase.name]
     updates = len(phase.trains(0))
     return updates * 2 * (ranks - 1) / ranks * sum(p.numel() * p.element_size() for p in trained.parameters() if p.requires_grad)
@@ -158,7 +149,7 @@ def _train(model: nn.Module, optimizer: OptimWrapper, trains: tuple[str, ...], b
 
 
 def _make_up_labels(batch: dict) -> None:
-    """Some proposals become pseudo instances with half of their box as mask; every time is that of a real label of this number."""
+    """Use some proposals as pseudo instances with half of their box as mask; times are the same as with real labels."""
     for sample in batch['data_samples']:
         tags = sample.gt_image_labels.onehot.nonzero().flatten()
         bboxes = sample.proposals.bboxes[: len(tags) + 1]
@@ -186,7 +177,7 @@ def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _beside(parts: dict[str, float], ahead: Sequence[str], workers: int) -> tuple[float, float]:
-    """Seconds of a step of which ``workers`` processes do some parts ahead of time, and the share in which the others wait for these."""
+    """Seconds of a step in which ``workers`` processes compute some parts ahead, and the fraction spent waiting for them."""
     done = sum(parts[part] for part in ahead)
     rest = sum(parts.values()) - done
     seconds = max(rest, done / workers) if workers else rest + done

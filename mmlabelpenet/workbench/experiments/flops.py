@@ -1,4 +1,4 @@
-"""How much arithmetic the prediction of one image takes, stage by stage."""
+"""Count the operations for predicting one image, stage by stage."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,11 @@ from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 
 
 def count_flops(config: Config, size: tuple[int, int], proposals: int) -> Iterator[tuple[str, int, int]]:
-    """Floating-point operations, two per multiplication with addition, of an untrained model on noise.
-
-    Args:
-        config: its model is used; weights of ImageNet are not loaded.
-        size: (h, w) of the network input.
-        proposals: of a stage without RPN.
+    """Floating-point operations, two per multiply-add, of an untrained model on random noise. Args: config: its model is used, without
+    ImageNet weights. size: (h, w) of the network input. proposals: number of proposals of a stage without RPN.
 
     Yields:
-        name, operations and parameters, of the backbone and of each stage.
+        name, operations and parameters of the backbone and of each stage.
     """
     model = build_model(config).eval()
     data = model.data_preprocessor(synthetic_batch(config.model.num_classes, size, proposals, 1), False)

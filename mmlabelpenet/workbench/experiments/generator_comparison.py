@@ -24,23 +24,22 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     """Label the training list with one stage of a checkpoint and compare the labels with the annotations.
 
     Args:
-        config: whose generator makes labels; with ``label_dataloader``, and evaluators that know the classes of masks.
-        checkpoint: of a network of the same structure, whatever its own generators.
-        folder: of the store; one that these weights and this generator have already written is read.
-        max_images: only so many, evenly spread over the list; None takes all.
+        config: its generator is used; with ``label_dataloader``, and evaluators that define the classes of masks. checkpoint: weights of a
+            network with the same structure, whatever its own generators. folder: folder of the store; a store already written by these
+            weights and this generator is read. max_images: maximum number of images, evenly spread over the list; None for all.
 
     Returns:
         a result with one row, see :func:`~mmlabelpenet.workbench.experiments.store_quality.store_quality`.
 
     Raises:
         FileNotFoundError: no such checkpoint, data or proposals.
-        ValueError: a checkpoint of another model, no such stage, or the last one.
+        ValueError: the checkpoint belongs to another model, or the stage does not exist or is the last one.
     """
     start = time.monotonic()
     net, about = load_leading_stages(config, checkpoint, stage)
     if net.stages[stage].labels is None:
         told = ', '.join(name for name in stage_names(config) if config.model.stages[name].get('labels'))
-        raise ValueError(f'The stage {stage} hands no labels on; compare one of {told}.')
+        raise ValueError(f'The stage {stage} has no label generator; compare one of {told}.')
     loader = copy.deepcopy(config.label_dataloader)
     dataset = build_dataset(config, 'label')
     loader.dataset.indices = evenly_spread(len(dataset), max_images)
@@ -58,11 +57,8 @@ def compare_generators(
 
     Args:
         configs: the base first.
-        checkpoints: of the base, one of each seed.
-        out: folder of all stores, ``<out>/<config name>/<number of the checkpoint>/<stage>.json``.
-
-    Raises:
-        ValueError: as :func:`measure_labels`; also where another process writes there.
+        checkpoints: checkpoints of the base, one per seed. out: folder of all stores, ``<out>/<config name>/<index of the
+            checkpoint>/<stage>.json``. Raises: ValueError: as for :func:`measure_labels`; also if another process is writing there.
     """
     results: dict[str, list[Result]] = {}
     with locked(out):

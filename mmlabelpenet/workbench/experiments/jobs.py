@@ -1,4 +1,4 @@
-"""What is trained or tested, and whether that is done: jobs know their folder and the command that is still to be run."""
+"""Training and test jobs, which know their folder, their status and the remaining commands."""
 
 import copy
 from collections.abc import Collection, Mapping
@@ -25,13 +25,9 @@ from mmlabelpenet.workbench.experiments.launch import Launch
 
 @dataclass(frozen=True)
 class Job:
-    """A config to be trained or tested in a folder of its own. Methods raise ``ValueError`` or ``OSError`` where that is impossible.
-
-    Attributes:
-        path: of the config.
-        arguments: of the tool, except those that the job sets itself.
-        overrides: of the config, as ``arguments`` have them.
-        folder: of the run; None for the config's own work dir.
+    """A config to be trained or tested in its own folder. Methods raise ``ValueError`` or ``OSError`` if that is impossible. Attributes:
+    path: path of the config. arguments: arguments of the tool, except those set by the job itself. overrides: config overrides contained in
+    ``arguments``. folder: folder of the run; None for the config's own work dir.
     """
 
     path: Path
@@ -44,14 +40,14 @@ class Job:
 
     @cached_property
     def config(self) -> Config:
-        """The config with the options of the command line."""
+        """The config with command-line overrides."""
         config = load_config(self.path, self.overrides)
         config.work_dir = str(self.folder or default_work_dir(config))
         return config
 
     @property
     def work_dir(self) -> Path:
-        """Folder of the run; no two jobs of one call share it."""
+        """Folder of the run, unique among the jobs of a call."""
         return self.folder or Path(self.config.work_dir)
 
     @property
@@ -61,11 +57,11 @@ class Job:
 
     @property
     def product(self) -> Path | None:
-        """A file that later jobs may need."""
+        """The output file that later jobs may need."""
         return None
 
     def commands(self, launch: Launch) -> list[list[str]]:
-        """The commands that are left to be run, in order."""
+        """The remaining commands, in order."""
         raise NotImplementedError
 
     def check(self, promised: Collection[Path] = ()) -> None:
@@ -73,49 +69,49 @@ class Job:
         raise NotImplementedError
 
     def confirm(self) -> None:
-        """Check that the commands have left what they should."""
+        """Check that the commands have written their output."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class TrainingJob(Job):
-    """One config, trained from its last checkpoint on by ``tools/train.py``."""
+    """One config, trained by ``tools/train.py``, resuming from its last checkpoint."""
 
     @property
     def product(self) -> Path:
-        """The last checkpoint that the training will have."""
+        """The last checkpoint of the training."""
         return last_checkpoint(self.config)
 
     def commands(self, launch: Launch) -> list[list[str]]:
-        """Training, unless the last checkpoint is there."""
+        """The training command, unless the last checkpoint exists."""
         self._check_folder()
         if self.product.is_file():
             return []
         return [launch.command('train.py', [str(self.path)], ['--work-dir', str(self.work_dir), '--resume', *self.arguments])]
 
     def check(self, promised: Collection[Path] = (), resume: str | None = 'auto') -> None:
-        """As ``tools/train.py`` checks, before it is started."""
+        """The checks of ``tools/train.py``, before it is started."""
         config = copy.deepcopy(self.config)
         start_from(config, resume)
         check_training(config, promised)
 
     def confirm(self) -> None:
-        """The last checkpoint must be there."""
+        """Check that the last checkpoint exists."""
         if not self.product.is_file():
-            raise ValueError(f'train.py left no {self.product}.')
+            raise ValueError(f'train.py did not write {self.product}.')
 
     def _check_folder(self) -> None:
-        """Refuse to continue a run of another config, other options or another seed."""
+        """Reject a work dir with a run of another config, other options or another seed."""
         if not any(self.work_dir.glob('*.pth')):
             return
         run, written_out = read_note(self.work_dir), [path.stem for path in self.work_dir.glob('*.py')]
         trained = run.config or (written_out[0] if written_out else self.path)
         if self.path.stem not in (Path(trained).stem, *written_out):
-            raise ValueError(f'{self.work_dir} holds a run of another config, {trained}. Remove it, or choose another folder.')
+            raise ValueError(f'{self.work_dir} contains a run of another config, {trained}. Remove it, or choose another folder.')
         mine = (recipe_hash(self.config), self.config.get('randomness', {}).get('seed'))
         if run.config and (run.recipe_sha256, run.seed) != mine:
             raise ValueError(
-                f'{self.work_dir} holds a run with other settings: the config has changed, or the options or the seed were others. '
+                f'{self.work_dir} contains a run with other settings: the config, the options or the seed differ. '
                 'Remove it, choose another folder, or continue it with\n'
                 f'    python tools/train.py {quote(str(self.path))} --work-dir {quote(str(self.work_dir))} --resume'
             )
@@ -126,10 +122,8 @@ class EvaluationJob(Job):
     """One config, tested by ``tools/test.py``.
 
     Attributes:
-        given: the checkpoint; None for the last one of the run.
-        stage, corloc, tta: as ``arguments`` have them.
-        out: name of the file of results in the folder.
-        dump: name of the file of predictions in the folder, if they are wanted.
+        given: the checkpoint; None for the last one of the run. stage, corloc, tta: as in ``arguments``. out: name of the results file in
+            the folder. dump: name of the predictions file in the folder, if requested.
     """
 
     given: Path | None = None
@@ -146,16 +140,16 @@ class EvaluationJob(Job):
 
     @cached_property
     def checkpoint(self) -> Path:
-        """The checkpoint that is tested."""
+        """The tested checkpoint."""
         found = self.given or find_checkpoint(self.work_dir)
         if found is None:
             raise FileNotFoundError(
-                f'{self.work_dir} holds no checkpoint. Train first:\n    bash tools/dist_train.sh {quote(str(self.path))} GPUS'
+                f'{self.work_dir} contains no checkpoint. Train first:\n    bash tools/dist_train.sh {quote(str(self.path))} GPUS'
             )
         return found
 
     def commands(self, launch: Launch) -> list[list[str]]:
-        """Testing, unless there are results of this checkpoint by the same options."""
+        """The test command, unless results of this checkpoint with the same options exist."""
         if self._is_done():
             return []
         options = ['--work-dir', str(self.log.parent), '--out', str(self.work_dir / self.out)]
@@ -163,16 +157,16 @@ class EvaluationJob(Job):
         return [launch.command('test.py', [str(self.path), str(self.checkpoint)], [*options, *self.arguments])]
 
     def check(self, promised: Collection[Path] = ()) -> None:
-        """As ``tools/test.py`` checks, before it is started."""
+        """The checks of ``tools/test.py``, before it is started."""
         check_config(self.config)
         check_inputs(self.config, TESTED_ON + (CORLOC_ON if self.corloc else ()), promised)
         if self.checkpoint.resolve() not in promised:
             require_file(self.checkpoint, f'Checkpoint {self.checkpoint} does not exist.')
 
     def confirm(self) -> None:
-        """The results must be there."""
+        """Check that the results exist."""
         if not self._is_done():
-            raise ValueError(f'test.py left no {self.work_dir / self.out}.')
+            raise ValueError(f'test.py did not write {self.work_dir / self.out}.')
 
     def _is_done(self) -> bool:
         path, config = self.work_dir / self.out, self.config

@@ -1,4 +1,4 @@
-"""Commands that run ``tools/train.py`` and ``tools/test.py``: in this machine's processes, on several machines, or by Slurm."""
+"""Commands that run ``tools/train.py`` and ``tools/test.py`` on this machine, on several machines, or under Slurm."""
 
 import os
 import re
@@ -17,7 +17,7 @@ TOOLS = shipped('tools')
 _SCRIPTS = {'train.py': 'dist_train.sh', 'test.py': 'dist_test.sh'}
 _ERROR = re.compile(r'(\[rank\d+\]:\s*)?(?P<line>(?!torch\.distributed\.elastic)([\w.]*(Error|Exception|Interrupt|Exit)|srun: error)\b.*)')
 _ENDED = re.compile(r'(traceback : )?(?P<line>(Signal|torch\.distributed\.elastic).*)')
-_ON_A_NODE = (  # of Slurm: torchrun's coordinates of this node, then the script
+_ON_A_NODE = (  # for Slurm: torchrun's settings of this node, then the script
     'export NNODES={nodes} PORT={port} NODE_RANK=$SLURM_NODEID '
     'MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1); exec bash "$0" "$@"'
 )
@@ -25,13 +25,9 @@ _ON_A_NODE = (  # of Slurm: torchrun's coordinates of this node, then the script
 
 @dataclass(frozen=True)
 class Launch:
-    """Where a training or a test runs.
-
-    Attributes:
-        gpus: of this machine, or with ``partition`` of all nodes; one process for each.
-        partition: of Slurm; None runs here.
-        torchrun: start even a single process as one of a group.
-        port: on which the processes of a group find each other; the environment's ``PORT``, or 29500.
+    """How a training or test is launched. Attributes: gpus: number of GPUs of this machine, or with ``partition`` of all nodes; one process
+    per GPU. partition: Slurm partition; None runs locally. torchrun: use torchrun even for a single process. port: rendezvous port; the
+    environment's ``PORT``, or 29500.
     """
 
     gpus: int = 1
@@ -40,16 +36,15 @@ class Launch:
     port: int = field(default_factory=lambda: int(os.environ.get('PORT', 29500)))
 
     def command(self, tool: str, inputs: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-        """The command that runs a tool.
-
-        The environment says more. Here: ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR``. With Slurm: ``GPUS_PER_NODE``, ``CPUS_PER_TASK``,
+        """The command that runs a tool. It also depends on environment variables; locally: ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR``; with
+        Slurm: ``GPUS_PER_NODE``, ``CPUS_PER_TASK``,
         ``JOB_NAME``, ``SRUN_ARGS``.
 
         Args:
             tool: ``'train.py'`` or ``'test.py'``.
 
         Raises:
-            ValueError: the GPUs do not fill the nodes.
+            ValueError: the number of GPUs is not a multiple of the GPUs per node.
 
         >>> Launch().command('train.py', ['a.py'], ['--resume'])[2:]
         ['a.py', '--resume']
@@ -64,7 +59,7 @@ class Launch:
         places = {'--nnodes': 'NNODES', '--node-rank': 'NODE_RANK', '--master-addr': 'MASTER_ADDR'}
         defaults = dict(NNODES='1', NODE_RANK='0', MASTER_ADDR='127.0.0.1')
         words = [word for option, name in places.items() for word in (option, os.environ.get(name, defaults[name]))]
-        words += ['--master-port', str(self.port), '--nproc-per-node', str(self.gpus), '--log-dir', os.devnull]  # nothing in /tmp
+        words += ['--master-port', str(self.port), '--nproc-per-node', str(self.gpus), '--log-dir', os.devnull]  # no files in /tmp
         return [sys.executable, '-m', 'torch.distributed.run', *words, script, *inputs, '--launcher', 'pytorch', *options]
 
     def _srun(self, script: str, inputs: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -82,7 +77,7 @@ class Launch:
 
 
 def execute(command: Sequence[str], log: Path) -> int:
-    """Run a command with its output appended to a file, and return its code. It is ended where this process is interrupted or killed."""
+    """Run a command, append its output to a file, and return its exit code. It is terminated if this process is interrupted or killed."""
     make_folder(log.parent)
     with log.open('a', encoding='utf-8') as file:
         file.write(f'$ {shlex.join(command)}\n')
@@ -91,7 +86,7 @@ def execute(command: Sequence[str], log: Path) -> int:
             try:
                 return process.wait()
             except BaseException:
-                process.terminate()  # torchrun ends the processes that it has started
+                process.terminate()  # torchrun terminates the processes that it has started
                 try:
                     process.wait(60)
                 except subprocess.TimeoutExpired:
@@ -100,9 +95,8 @@ def execute(command: Sequence[str], log: Path) -> int:
 
 
 def last_error(log: Path) -> str:
-    """The last line of the last command's output that names an error, with indented lines that belong to it; or else its last line.
-
-    Errors of the processes come before what torchrun says of how they ended.
+    """The last error line in the output of the last command, with its indented lines; or else the last line. Errors of the processes
+    precede torchrun's summary of their exit.
     """
     text = log.read_text(encoding='utf-8', errors='replace') if log.is_file() else ''
     output = re.split(r'^\$ .*$', text, flags=re.MULTILINE)[-1]

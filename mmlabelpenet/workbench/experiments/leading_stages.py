@@ -1,4 +1,4 @@
-"""The first stages of a trained network, for measurements that need no others."""
+"""Load only the first stages of a trained network."""
 
 import copy
 from pathlib import Path
@@ -28,6 +28,6 @@ def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[La
     wanted, given = net.state_dict(), content['state_dict']
     wrong = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
     if wrong:
-        raise ValueError(f'{path} lacks {len(wrong)} weights of the config ({", ".join(wrong[:3])}). Give the config it was trained with.')
+        raise ValueError(f'{path} lacks {len(wrong)} weights of the config ({", ".join(wrong[:3])}). Use the config it was trained with.')
     net.load_state_dict({key: given[key] for key in wanted})
     return net.eval(), content['meta']

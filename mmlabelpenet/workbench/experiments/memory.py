@@ -1,4 +1,4 @@
-"""How much memory a training needs: parameters, optimizer state, and the peak of one iteration, measured phase by phase."""
+"""Measure the memory of training phase by phase: parameters, optimizer state, and the peak of one iteration."""
 
 import multiprocessing
 import resource
@@ -26,7 +26,7 @@ from mmlabelpenet.structures import pseudo_instances
 class Usage(NamedTuple):
     """Bytes of one phase: all ``parameters``, those that are ``trained``, ``optimizer`` state, and the ``peak`` of an iteration.
 
-    On a GPU the peak is what PyTorch allocated there; on the CPU it is the resident memory of the process, libraries included.
+    On a GPU, the peak is the memory allocated by PyTorch; on the CPU, it is the resident memory of the process, including libraries.
     """
 
     phase: str
@@ -37,36 +37,26 @@ class Usage(NamedTuple):
 
 
 def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_size: int = 1) -> Iterator[Usage]:
-    """Measure each phase of a config, in a process of its own.
-
-    Args:
-        config: its model, optimizer and phases are used, its data are not.
-        size: (h, w) of the made-up images.
-
-    Yields:
-        one phase after the other.
-
-    Raises:
-        MemoryError: the system has ended the process of a phase.
+    """Measure each phase of a config in its own process. Args: config: its model, optimizer and phases are used, its data are not. size:
+    (h, w) of the synthetic images. Yields: the phases in order. Raises: MemoryError: the system has killed the process of a phase.
     """
     for index, phase in enumerate(phase_lengths(config)):
         with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
             try:
                 yield pool.submit(_measure, config.to_dict(), index, size, proposals, batch_size).result()
             except BrokenProcessPool as error:
-                raise MemoryError(f'the process that measured phase {phase} was ended') from error
+                raise MemoryError(f'the process that measured phase {phase} was killed') from error
 
 
 def _measure(content: dict, index: int, size: tuple[int, int], proposals: int, batch_size: int) -> Usage:
-    if content.get('custom_imports'):  # this process has imported nothing yet
+    if content.get('custom_imports'):  # nothing has been imported in this process yet
         import_modules_from_strings(**content['custom_imports'])
     return measure_phase(Config(content), index, size, proposals, batch_size)
 
 
 def measure_phase(config: Config, index: int, size: tuple[int, int], proposals: int, batch_size: int = 1) -> Usage:
-    """Run one iteration of a config's phase number ``index`` in this process, as it is after some; arguments as for :func:`measure_phases`.
-
-    The optimizer's state is there from the start, also that of stages which earlier phases have trained.
+    """Run one iteration of phase ``index`` of a config in this process, with the memory of a later iteration; arguments as for
+    :func:`measure_phases`. The optimizer state exists from the start, also for stages trained in earlier phases.
     """
     torch.manual_seed(0)
     model = build_model(config).to(get_device()).train()
@@ -89,7 +79,7 @@ def _trained_by(model: LabelPENet, phase: Phase) -> list[torch.nn.Parameter]:
 
 
 def synthetic_batch(num_classes: int, size: tuple[int, int], proposals: int, batch_size: int) -> dict:
-    """Noise with three tags, random proposals and pseudo instances, as the data loader gives it.
+    """Random images with three tags, random proposals and pseudo instances, in the format of the data loader.
 
     >>> batch = synthetic_batch(20, (64, 96), proposals=5, batch_size=2)
     >>> batch['inputs'][0].shape, len(batch['data_samples'][1].proposals)
@@ -115,7 +105,7 @@ def _sample(rng: np.random.Generator, num_classes: int, size: tuple[int, int], p
 
 
 def _boxes(rng: np.random.Generator, size: tuple[int, int], count: int) -> torch.Tensor:
-    """Random boxes of a tenth of the image a side and more, float32 (count, 4)."""
+    """Random boxes with sides of at least a tenth of the image, float32 (count, 4)."""
     high = np.array([size[1], size[0]])
     corner = rng.uniform(0, 0.5, (count, 2)) * high
     extent = rng.uniform(0.1, 0.5, (count, 2)) * high
@@ -127,12 +117,12 @@ def _bytes(tensors) -> int:
 
 
 def optimizer_bytes(optimizer: OptimWrapper) -> int:
-    """Size of what an optimizer remembers of its parameters."""
+    """Bytes of an optimizer's state."""
     return _bytes(value for state in optimizer.optimizer.state.values() for value in state.values() if torch.is_tensor(value))
 
 
 def peak_memory() -> int:
-    """Most bytes so far: allocated on the GPU, or resident in this process where there is none."""
+    """Peak memory so far: allocated on the GPU, or resident memory of this process on the CPU."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     status = Path('/proc/self/status')

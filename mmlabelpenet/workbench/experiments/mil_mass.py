@@ -1,6 +1,5 @@
-"""Where multiple-instance learning looks, checkpoint by checkpoint: the weight of its proposals against the objects that are there.
-
-It needs annotated boxes, so it measures and never trains.
+"""Diagnose multiple-instance learning, checkpoint by checkpoint: the proposal weight on annotated objects. It needs annotated boxes, so it
+is used only for measurements.
 
 Shapes: R proposals of one image, G objects of one class in it, (h, w) image. Boxes: float xyxy in original pixels, half-open.
 """
@@ -34,19 +33,14 @@ KEYS = ('chosen_area', 'mass_on_object', 'uniform_on_object', 'entropy', 'chosen
 
 
 def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int | None = None) -> dict[str, Any]:
-    """Go through the training list once, without augmentation, with the first stages of all checkpoints.
-
-    Args:
-        config: with ``corloc_dataloader``, whose images have annotated boxes; masks are used where there are some.
-        max_images: only so many, evenly spread over the list; None takes all.
-
-    Returns:
-        ``checkpoints``, for each ``path``, ``iteration`` (None if it does not say) and the percentages of
-        :func:`summarise_mass`, by rising iteration; and ``meta``.
+    """Process the training list once, without augmentation, with the first stages of all checkpoints. Args: config: with
+    ``corloc_dataloader``, whose images have annotated boxes; masks are used if available. max_images: maximum number of images, evenly
+    spread over the list; None for all. Returns: ``checkpoints``, for each ``path``, ``iteration`` (None if unknown) and the percentages of
+    :func:`summarise_mass`, by ascending iteration; and ``meta``.
 
     Raises:
         FileNotFoundError: no such checkpoint, data or proposals.
-        ValueError: a checkpoint of another model, or nothing to measure.
+        ValueError: the checkpoint belongs to another model, or there is nothing to measure.
     """
     start = time.monotonic()
     nets, metas = zip(*(load_leading_stages(config, path, stage_names(config)[0]) for path in checkpoints), strict=True)
@@ -75,7 +69,7 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
 
 
 def objects_of(devkit: Devkit, sample: DetDataSample) -> dict[int, tuple[NDArray, NDArray[np.bool_]]]:
-    """Boxes (G, 4) and pixels (h, w) of the objects of each tag; of none if the image has no proposals."""
+    """Boxes (G, 4) and pixels (h, w) of the objects of each tag; empty if the image has no proposals."""
     if len(sample.proposals) == 0:
         return {}
     objects, masks = devkit.objects(sample.img_id), devkit.instance_masks(sample.img_id)
@@ -90,7 +84,7 @@ def objects_of(devkit: Devkit, sample: DetDataSample) -> dict[int, tuple[NDArray
 
 
 def look(net: LabelPENet, feature: Tensor, sample: DetDataSample, truth: dict[int, tuple[NDArray, NDArray]]) -> dict[int, dict[str, float]]:
-    """What :func:`tag_mass` says of each tag."""
+    """Results of :func:`tag_mass` for each tag."""
     detector = net.stages[net.names[0]].detector
     (logits,) = detector.roi_head.logits(detector.extract_feat(feature), [sample.proposals.bboxes])
     scores, weights = detector.roi_head.ranking_scores(*logits), logits[1].double().softmax(0)
@@ -102,7 +96,7 @@ def look(net: LabelPENet, feature: Tensor, sample: DetDataSample, truth: dict[in
 
 
 def painted(bboxes: NDArray, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels of any box, bool (h, w), where there are no masks.
+    """Pixels inside any box, bool (h, w), used if there are no masks.
 
     >>> painted(np.array([[0.0, 0, 1, 2]]), (2, 2)).tolist()
     [[True, False], [True, False]]
@@ -114,7 +108,7 @@ def painted(bboxes: NDArray, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def pixel_shares(bboxes: NDArray, pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of each box's pixels that belong to an object, float64 (R,); a box takes at least one pixel.
+    """Fraction of each box's pixels that belong to an object, float64 (R,); a box has at least one pixel.
 
     >>> pixel_shares(np.array([[0.0, 0, 2, 1], [1, 0, 2, 1]]), np.array([[True, False]])).tolist()
     [0.5, 0.0]
@@ -132,20 +126,13 @@ def pixel_shares(bboxes: NDArray, pixels: NDArray[np.bool_]) -> NDArray[np.float
 def tag_mass(
     proposals: NDArray, scores: NDArray, weights: NDArray, objects: NDArray, pixels: NDArray[np.bool_], iou_thr: float = 0.5
 ) -> dict[str, float]:
-    """How one tag of one image is looked at.
-
-    Args:
-        proposals: float (R, 4), R > 0.
-        scores: what ranks them for the class, float (R,).
-        weights: the softmax of Eq. 1 for the class, float (R,), of sum 1.
-        objects: annotated boxes of the class, float (G, 4), G > 0.
-        pixels: of these objects, bool (h, w).
-        iou_thr: from which the chosen box is right.
-
-    Returns:
-        ``chosen_area``, the best-scored box as a share of the image; ``mass_on_object``, the weight that lies on object pixels if each
-        proposal spreads its own evenly over its box; ``uniform_on_object``, the same if all proposals weighed alike; ``entropy`` of
-        the weights as a share of log R; ``chosen_iou`` of the best-scored box with its best object; ``CorLoc_50``, 1 if that is enough.
+    """Statistics of one tag of one image. Args: proposals: float (R, 4), R > 0. scores: ranking scores for the class, float (R,).
+    weights: the softmax of Eq. 1 for the class, float (R,), of sum 1.
+    objects: annotated boxes of the class, float (G, 4), G > 0.
+    pixels: pixels of these objects, bool (h, w). iou_thr: minimum IoU of a correct box. Returns: ``chosen_area``, the area of the
+        highest-scoring box as a fraction of the image; ``mass_on_object``, the weight on object pixels if each proposal distributes its
+        weight evenly over its box; ``uniform_on_object``, the same for uniform weights; ``entropy`` of the weights divided by log R;
+        ``chosen_iou`` of the highest-scoring box with its best object; ``CorLoc_50``, 1 if that reaches the threshold.
     """
     best, shares = int(np.argmax(scores)), pixel_shares(proposals, pixels)
     left, top, right, bottom = proposals[best]
@@ -163,10 +150,8 @@ def tag_mass(
 
 
 def summarise_mass(records: Sequence[Mapping[str, float]], labels: Sequence[int], num_classes: int) -> dict[str, float]:
-    """Over all tags of all images: the median of areas, CorLoc as the mean over classes, the mean of all else; in percent.
-
-    Args:
-        records: of :func:`tag_mass`.
+    """Summary over all tags of all images: the median of areas, CorLoc as the mean over classes, the mean of the rest; in percent. Args:
+    records: results of :func:`tag_mass`.
         labels: the class of each.
 
     Raises:
@@ -176,7 +161,7 @@ def summarise_mass(records: Sequence[Mapping[str, float]], labels: Sequence[int]
     75.0
     """
     if not records:
-        raise ValueError('No image of the list has a tag, a proposal and an object of the class, so that there is nothing to measure.')
+        raise ValueError('No image of the list has a tag, a proposal and an object of the class, so there is nothing to measure.')
     values = {key: np.array([record[key] for record in records]) for key in KEYS}
     found = {key: float(100 * value.mean()) for key, value in values.items()}
     found['chosen_area'] = float(100 * np.median(values['chosen_area']))

@@ -1,6 +1,5 @@
-"""What data sets of any size take, from the cost of one image: the tables of docs/scale.md.
-
-Shapes: N images. Costs of an image were measured on one CPU core and hold for about 500 x 375 pixels.
+"""Resources for data sets of any size, computed from the cost of one image: the tables of docs/scale.md. Shapes: N images. Costs per image
+were measured on one CPU core with about 500 x 375 pixels.
 """
 
 import copy
@@ -17,11 +16,11 @@ from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.experiments.estimate import bytes_between_ranks
 
 SEARCH, CRF = 1.0, 0.35  # seconds of selective search (mode fast) and of the CRF (ten iterations)
-PROPOSALS = 2000 * 16  # bytes on disk: boxes of selective search, whose scores are all 1
-LISTED, LABELS = 300, 1600  # bytes in each process: name and tags, and two labels with their masks as text
-VIEWS = ((300, 400), (360, 480))  # sizes (h, w) of an image in a training with the feature cache; each flipped and not
+PROPOSALS = 2000 * 16  # bytes on disk: boxes of selective search (all scores are 1)
+LISTED, LABELS = 300, 1600  # bytes per process: name and tags, and two labels with masks as text
+VIEWS = ((300, 400), (360, 480))  # image sizes (h, w) in a training with the feature cache; each also flipped
 GPUS = (1, 8, 64)
-CORES = 16  # beside each GPU
+CORES = 16  # CPU cores per GPU
 Rows = list[list[str]]
 
 
@@ -37,7 +36,7 @@ def table(head: Sequence[str], rows: Rows) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes with two digits.
+    """Bytes with two significant digits.
 
     >>> size(8.5e6), size(118_287 * 1600), size(3.2e12)
     ('8.5 MB', '190 MB', '3.2 TB')
@@ -47,7 +46,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time with two digits.
+    """A time with two significant digits.
 
     >>> duration(5.4), duration(313), duration(3600 * 2.3), duration(3600 * 1700)
     ('5.4 s', '5.2 min', '2.3 h', '71 days')
@@ -59,7 +58,7 @@ def duration(seconds: float) -> str:
 
 
 def two_digits(value: float) -> str:
-    """A number with two digits that count, and commas.
+    """A number with two significant digits, and commas.
 
     >>> two_digits(0.123), two_digits(9.96), two_digits(28_437)
     ('0.12', '10', '28,000')
@@ -75,13 +74,8 @@ def searching(images: Sequence[int]) -> str:
 
 
 def iterations(config: Config, images: int) -> tuple[int, list[int]]:
-    """Images that a stage sees, and iterations of all phases on one GPU, 8, and 64.
-
-    A stage sees every image once at least: phases whose schedule is shorter are as much longer.
-
-    Args:
-        config: of a training.
-        images: of its data set.
+    """Images seen by a stage, and iterations of all phases on 1, 8 and 64 GPUs. Shorter phases are extended so that a stage sees every
+    image at least once. Args: config: config of a training. images: number of images in its data set.
     """
     phases, batch = _phases(config), config.train_dataloader.batch_size * config.optim_wrapper.get('accumulative_counts', 1)
     seen = next(phase.iters for phase in phases if phase.name != RECURRENT) * batch
@@ -115,7 +109,7 @@ def sending(config: Config) -> str:
 
 
 def memory(images: Sequence[int]) -> str:
-    """What each process holds of the data set, which is also the size of the file of labels."""
+    """Memory of each process for the data set; for labels, also the file size."""
     return table(['images', 'list', 'pseudo labels of one stage'], [[f'{n:,}', size(n * LISTED), size(n * LABELS)] for n in images])
 
 
@@ -129,13 +123,13 @@ def labelling(images: Sequence[int], passes: int) -> str:
 
 
 def label_passes(config: Config) -> int:
-    """Number of passes in which a stage labels all images for the next."""
+    """Number of label passes."""
     first, *others = _phases(config)
     return sum(phase.name != RECURRENT and phase.pseudo_labels is None for phase in others)
 
 
 def cache_bytes(config: Config) -> int:
-    """Bytes of the maps that the feature cache keeps of one image in a training, at both sizes, flipped and not."""
+    """Bytes of the cached feature maps of one image, at both sizes, flipped or not."""
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         settings = copy.deepcopy(config.model)
         settings.feature_cache = dict(dir=folder)
@@ -143,7 +137,7 @@ def cache_bytes(config: Config) -> int:
         tails = [stage.detector.backbone for stage in model.stages.values() if getattr(stage.detector.backbone, 'frozen', False)]
         for height, width in VIEWS:
             ((key, shared),) = model.feature_cache.shared(model.backbone, [torch.zeros(1, 3, height, width)])
-            for tail in {repr(tail.fixed_layers): tail for tail in tails}.values():  # of one structure, one map
+            for tail in {repr(tail.fixed_layers): tail for tail in tails}.values():  # tails of the same structure share a map
                 model.feature_cache.inner(tail, [key], [shared])
         return 2 * sum(path.stat().st_size for path in Path(folder).rglob('*.map'))
 

@@ -1,6 +1,5 @@
-"""How good the labels in a label store are, measured against the annotations of the images it labels.
-
-Training never reads those annotations; this is for people.
+"""Quality of the labels in a label store, compared with the annotations of its images. Training never reads these annotations; this is only
+for evaluation.
 """
 
 from typing import Any
@@ -20,26 +19,22 @@ _ORDER = ('precision', 'recall', 'box', 'mask')
 
 
 def store_quality(store: PseudoLabelStore, devkit: Devkit, iou_thr: float = 0.5) -> tuple[dict[str, Any], dict[str, int]]:
-    """Precision, recall, mean box and mask IoU of a store, weighted by the loss weights and not.
-
-    Boxes are matched by the rules of :func:`~.matching.match_voc` with the weights as scores. The mask IoU of an instance is that with
-    the best mask of its class; instances without a mask and images without instance masks do not count in it.
-
-    Args:
-        devkit: its classes are in the store's order; annotations of every image of the store are read.
-        iou_thr: box IoU from which on an instance is right.
+    """Precision, recall, mean box and mask IoU of a store, weighted by the loss weights and unweighted. Boxes are matched by
+    :func:`~.matching.match_voc` with the weights as scores. The mask IoU of an instance is its best IoU with a mask of its class; instances
+    without a mask and images without instance masks are excluded. Args: devkit: with classes in the store's order; annotations of every
+    image of the store are read. iou_thr: minimum box IoU of a correct instance.
 
     Returns:
         A row of a table in percent (:func:`~.table.make_row`), whose keys name the threshold, and counts: ``images``, ``instances``,
-        ``objects`` (difficult ones left out), ``images_with_instance_masks``.
+        ``objects`` (without difficult ones), ``images_with_instance_masks``.
 
     Raises:
-        ValueError: the store is of other classes.
+        ValueError: the store has other classes.
         FileNotFoundError: an image has no annotations.
     """
     categories = store.classes
     if categories != devkit.classes:
-        raise ValueError(f'The store holds the classes {", ".join(categories)}, the devkit is read for {", ".join(devkit.classes)}.')
+        raise ValueError(f'The store has the classes {", ".join(categories)}, but the devkit is opened with {", ".join(devkit.classes)}.')
     images = [
         _compare(store.instances(image_id), devkit, image_id, number) for number, image_id in enumerate(track(store.image_ids, 'images'))
     ]
@@ -68,7 +63,7 @@ def _compare(instances: list[dict], devkit: Devkit, image_id: str, number: int) 
     if truth is not None and len(labels):
         codes = [instance['mask'] for instance in instances]
         iou = mask_iou(codes, encode_masks(truth.masks))
-        drawn = coco_mask.area(codes) > 0  # an empty mask says 'box only'
+        drawn = coco_mask.area(codes) > 0  # an empty mask means 'box only'
         overlap[drawn] = np.maximum(best_in_matrix(iou, labels, truth.labels).iou, 0.0)[drawn]
     return dict(
         images=np.full(len(labels), number),

@@ -1,1 +1,1 @@
-"""Pseudo labels in the formats of other programs, and submissions to VOC's evaluation server."""
+"""Export pseudo labels in the formats of other programs, and submissions to the VOC evaluation server."""

@@ -1,4 +1,4 @@
-"""Pseudo labels as COCO: one JSON for each part of the images."""
+"""Export pseudo labels in COCO format: one JSON file per split."""
 
 import json
 from collections.abc import Mapping
@@ -13,16 +13,11 @@ from mmlabelpenet.workbench.exports.polygons import cut_polygons
 def write_coco(
     labels: Labels, out: Path, images: Path | None = None, val_share: float = 0.0, seed: int = 0, polygons: bool = False
 ) -> list[Path]:
-    """``train.json`` and, with a share, ``val.json``; images in ``images/`` where their folder is given.
-
-    Weight and stage stay on each annotation; other programs pass over them. An object that has a box only keeps the area of its box:
-    programs leave out objects without area.
-
-    Args:
-        images: where the images are; None writes labels only.
-        val_share: of the images, for ``val.json``.
-        polygons: write masks as polygons in place of run-length codes, which some programs do not read. They have no holes: an object
-            with holes is cut into polygons that cover it.
+    """Write ``train.json`` and, with a share, ``val.json``; images to ``images/`` if their folder is given. Each annotation keeps its
+    weight and stage, which other programs ignore. An object with only a box gets the area of its box, because programs skip objects without
+    area. Args: images: folder of the images; None writes only labels. val_share: fraction of the images for ``val.json``. polygons: write
+    masks as polygons instead of RLE, which some programs do not support. They have no holes: an object with holes is split into polygons
+    that cover it.
 
     Returns:
         the files.
@@ -41,7 +36,7 @@ def write_coco(
 
 
 def _image(image: Mapping, name: str) -> dict:
-    """The store's entry under the exported name, and the image's own; the hash of a file that may have been converted is left out."""
+    """The store's entry with the exported and the original name; the hash of a possibly converted file is dropped."""
     return {key: value for key, value in image.items() if key != 'sha256'} | dict(file_name=name, image=image_name(image))
 
 

@@ -1,4 +1,4 @@
-"""A folder that is written again and again, beside things of other people: only our own unchanged files are ever replaced."""
+"""An output folder that is written repeatedly and may contain other files: only our own unchanged files are replaced."""
 
 import os
 import shutil
@@ -17,28 +17,28 @@ def replace_files(
     keep: Callable[[str], bool] = lambda name: False,
     certain: Sequence[str] = (),
 ) -> list[str]:
-    """Write files into a folder, in place of those of an earlier call.
+    """Write files into a folder, replacing those of an earlier call.
 
-    The files are written beside the folder and moved at the end, so that a failure leaves everything as it was. The receipt
-    ``written.sha256`` lists what was written (``sha256sum -c`` reads it). Files that an earlier receipt lists are replaced, or removed if
-    there is no new one, as long as nobody has changed them; nothing else is replaced or removed.
+    The files are written next to the folder and moved at the end, so a failure changes nothing. ``written.sha256`` lists the written files
+    (for ``sha256sum -c``). Files listed by an earlier call are replaced, or removed if there is no new one, unless they have been changed;
+    nothing else is replaced or removed.
 
     Args:
         out: the folder.
-        write: writes the files into the empty folder that it is given.
-        keep: of the names of earlier files that have been changed, those that stay as they are where a new file would take their place.
-        certain: names of files that will be written: whether there is room for them is known before the work begins.
+        write: writes the files into a given empty folder. keep: selects, among changed files of an earlier call, those that are kept
+            instead of being replaced by a new file. certain: names of files that will certainly be written, so that conflicts are detected
+            before the work starts.
 
     Returns:
         names of the changed files that were kept.
 
     Raises:
-        FileExistsError: something that is not ours, or was changed, is where a file is to be written.
-        ValueError: another process writes there, or the receipt is malformed.
+        FileExistsError: a file that is not ours, or was changed, is in the way.
+        ValueError: another process is writing there, or ``written.sha256`` is malformed.
     """
     out = Path(os.path.abspath(out))
     if os.path.lexists(out) and not out.is_dir():
-        raise FileExistsError(f'{str(out)!r} is not a folder. Choose another name.')
+        raise FileExistsError(f'{str(out)!r} is not a folder. Choose another path.')
     with locked(out):
         _check_free(out, certain, *_ours_and_changed(out))
         partial = temporary(out)
@@ -51,10 +51,8 @@ def replace_files(
 
 
 def written_files(out: Path) -> dict[str, set[str]]:
-    """What the receipt of a folder lists: SHA-256 by name, several where the last call was killed; nothing without a receipt.
-
-    Raises:
-        ValueError: the receipt is malformed.
+    """The content of ``written.sha256``: SHA-256 hashes by name, several if the last call was killed; empty without such a file. Raises:
+    ValueError: the file is malformed.
     """
     receipt, found = out / RECEIPT, {}
     if not receipt.is_file():
@@ -69,7 +67,7 @@ def written_files(out: Path) -> dict[str, set[str]]:
 
 
 def is_unchanged(path: Path, digests: set[str]) -> bool:
-    """Whether a file is one that a receipt lists."""
+    """Whether a file is listed and unchanged."""
     return path.is_file() and not path.is_symlink() and file_hash(path) in digests
 
 
@@ -82,7 +80,7 @@ def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
     listed = [(digest, name) for name, digest in new.items() if name not in kept]
     listed += [(digest, name) for name in sorted(changed - set(new) | set(kept)) for digest in sorted(earlier[name])]
     before = [(digest, name) for name in sorted(ours) for digest in sorted(earlier[name])]
-    _write_receipt(out, {*listed, *before})  # a kill between here and the end leaves nothing that is not listed
+    _write_receipt(out, {*listed, *before})  # from here on, a kill leaves only listed files
     for name in new:
         if name not in kept:
             make_folder((out / name).parent)
@@ -98,14 +96,14 @@ def _move(partial: Path, out: Path, keep: Callable[[str], bool]) -> list[str]:
 
 
 def _ours_and_changed(out: Path) -> tuple[set[str], set[str]]:
-    """Names of the receipt whose files are as they were written, and of those that somebody has changed."""
+    """Names of listed files that are unchanged, and of those that have been changed."""
     earlier = written_files(out)
     ours = {name for name, digests in earlier.items() if is_unchanged(below(out, name, RECEIPT, links=False), digests)}
     return ours, {name for name in earlier if name not in ours and (out / name).exists()}
 
 
 def _check_free(out: Path, names: Sequence[str], ours: set[str], changed: set[str]) -> None:
-    """Refuse to overwrite what is not ours."""
+    """Raise an error instead of overwriting other files."""
     names = [name for name in names if name not in ours]
     for name in names:
         below(out, name, links=False)
@@ -113,8 +111,8 @@ def _check_free(out: Path, names: Sequence[str], ours: set[str], changed: set[st
     taken += [name for name in names if any(os.path.lexists(folder) and not folder.is_dir() for folder in _folders(out, name))]
     if taken:
         first = taken[0]
-        why = 'has been changed since it was written' if first in changed else 'is not of an earlier run'
-        more = f', like {len(taken) - 1} other files' if len(taken) > 1 else ''
+        why = 'has been changed since it was written' if first in changed else 'was not written by an earlier run'
+        more = f', as with {len(taken) - 1} other files' if len(taken) > 1 else ''
         raise FileExistsError(f'{str(out / first)!r} {why}{more}, so it is not replaced. Choose another folder.')
 
 

@@ -14,18 +14,18 @@ WRITERS: dict[str, Callable[..., list[Path]]] = dict(coco=write_coco, yolo=write
 
 
 def write_export(kind: str, labels: Labels, out: Path, images: Path | None, **options: object) -> list[str]:
-    """Write labels for another program in place of an earlier export; a failure leaves that as it was.
+    """Write labels for another program, replacing an earlier export; if it fails, the earlier export is unchanged.
 
     Args:
         kind: one of ``WRITERS``.
 
     Returns:
-        names of LabelMe files that were corrected by hand since the earlier export and are kept.
+        names of LabelMe files that were kept because they were corrected by hand.
 
     Raises:
-        FileExistsError: something that is not of an earlier export, or has been changed since, is in the way.
+        FileExistsError: a file that is not from an earlier export, or has been changed, is in the way.
         FileNotFoundError: images are missing.
-        ValueError: the labels do not fit the format or the images.
+        ValueError: the format does not support the labels, or they do not match the images.
     """
     corrected = kind == 'labelme'
     return replace_files(

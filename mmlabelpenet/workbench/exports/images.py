@@ -1,4 +1,4 @@
-"""Images of an export: copies that every program reads alike, upright, under names that no two of them share."""
+"""Images of an export: upright copies in a widely readable format, with unique names."""
 
 import io
 from collections import Counter
@@ -16,25 +16,20 @@ from mmlabelpenet.workbench.exports.labels import image_name
 from mmlabelpenet.workbench.voc_files import copy_file
 
 _JPEG = ('.jpg', '.jpeg')
-_ENDING = 12  # bytes for a suffix, and for what tells equal stems apart
+_ENDING = 12  # bytes for a file extension, and for making stems unique
 
 
 def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = False, flat: bool = False) -> dict[int, str]:
-    """Names of the exported images, by the ids of the entries.
+    """Names of the exported images, by image id. A name is the image's path below its folder.
 
-    A name is the image's path below its folder. It gets another suffix where the file is converted, and a longer stem where two images
-    would share theirs (``a.jpg`` and ``a.png``), for one file of labels belongs to each stem; a longer one is never the stem of another
-    image. A stem that leaves no room for the suffixes of labels is cut, and none is that of a hidden file, which programs pass over.
-
-    Args:
-        images: entries of a store.
-        source: folder of the images; None if they are not exported, then nothing is converted.
-        jpeg: all become ``.jpg``.
-        flat: put ``_`` in place of ``/``.
+    It gets another extension if the file is converted, and an extended stem if two images would share it (``a.jpg`` and ``a.png``), because
+    each stem has one label file; an extended stem never equals that of another image. A stem too long for the extensions of labels is
+    truncated, and hidden files get a visible name, because programs skip them. Args: images: entries of a store. source: folder of the
+    images; None if they are not exported, so nothing is converted. jpeg: convert all to ``.jpg``. flat: use ``_`` instead of ``/``.
 
     Raises:
         FileNotFoundError: some are not in the source folder.
-        ValueError: an image has another size than its labels, cannot be read, or is named twice.
+        ValueError: an image has another size than its labels, cannot be read, or occurs twice.
 
     >>> export_names([dict(id=7, img_id='day/a', file_name='a.JPG', height=3, width=4)], None, flat=True)
     {7: 'day_a.JPG'}
@@ -56,16 +51,15 @@ def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = Fa
         stems.add(stem.casefold())
         names[key] = stem + suffix
     if len(set(wanted.values())) < len(wanted):
-        raise ValueError('Two images of the store have one name, and the export cannot tell them apart. Name images by their paths.')
+        raise ValueError(
+            'Two images of the store have the same name, so the export cannot distinguish them. Use the paths of images as names.'
+        )
     return names
 
 
 def place_images(images: Sequence[Mapping], source: Path | None, target: Path, names: Mapping[int, str]) -> None:
-    """Write images into a folder: plain upright files byte for byte, others as 8-bit JPEG or PNG of the same pixels.
-
-    Args:
-        source: their folder; None writes nothing.
-        names: of :func:`export_names`.
+    """Write images into a folder: plain upright files are copied, others are converted to 8-bit JPEG or PNG. Args: source: folder of the
+    images; None writes nothing. names: result of :func:`export_names`.
     """
     for image in track(images if source is not None else (), 'images'):
         original, path = below(source, image_name(image)), target / names[image['id']]
@@ -96,7 +90,7 @@ def _suffix(path: Path, image: Mapping, jpeg: bool) -> str:
     if size != wanted:
         raise ValueError(
             f'Labels of {image["file_name"]!r} are for {wanted[0]} x {wanted[1]} pixels (h x w), {str(path)!r} has {size[0]} x {size[1]}. '
-            'Give the folder of the images that were labelled.'
+            'Use the folder of the labelled images.'
         )
     if jpeg:
         return '.jpg'
@@ -111,7 +105,9 @@ def _is_jpeg(path: Path) -> bool:
 
 
 def _free(stem: str, suffix: str, taken: set[str], own: Collection[str]) -> str:
-    """The stem, or a longer one, that is not taken in any letter case; a longer one is not the ``own`` stem of an image either."""
+    """The stem, or an extended one, that is not taken (ignoring letter case); an extended one also differs from the ``own`` stems of all
+    images.
+    """
     longer = (f'{stem}_{end}' for end in (suffix[1:].lower(), *range(2, len(taken) + len(own) + 3)))
     return next(name for name in (stem, *longer) if name.casefold() not in taken and (name == stem or name.casefold() not in own))
 

@@ -1,4 +1,4 @@
-"""Pseudo labels as LabelMe files, to be corrected by hand: one JSON beside each image."""
+"""Export pseudo labels as LabelMe files, to be corrected by hand: one JSON file per image."""
 
 import base64
 import hashlib
@@ -14,15 +14,13 @@ from mmlabelpenet.workbench.exports.images import export_names, place_images
 from mmlabelpenet.workbench.exports.labels import Labels, decode, has_mask, image_name
 from mmlabelpenet.workbench.exports.polygons import inner, mask_polygons
 
-VERSION = '5.5.0'  # of LabelMe, the first one with masks
+VERSION = '5.5.0'  # version of LabelMe, the first one with masks
 
 
 def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = False) -> list[Path]:
-    """One JSON beside each image: masks pixel by pixel (shape type ``mask``), boxes without mask as rectangles.
-
-    LabelMe draws later shapes above earlier ones, so the object with the highest weight comes last. All files are in one folder (``_``
-    stands for ``/``). ``weight``, ``bbox`` and ``as_written`` of a shape
-    tell the way back what has not been changed by hand; LabelMe keeps them.
+    """Write one JSON file per image: exact masks (shape type ``mask``), or rectangles for boxes without a mask. LabelMe draws later shapes
+    above earlier ones, so the object with the highest weight comes last. All files are in one folder (``_`` replaces ``/``). ``weight``,
+    ``bbox`` and ``as_written`` of a shape, which LabelMe preserves, identify unchanged shapes when importing.
 
     Args:
         polygons: write masks as polygons, which are easier to correct; parts of an object share a ``group_id``.
@@ -46,10 +44,8 @@ def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = Fals
 
 
 def fingerprint(shapes: Iterable[Mapping], masks: Iterable[NDArray[np.bool_] | None]) -> str:
-    """What changes when somebody changes label, points or pixels of an object's shapes; not when LabelMe rewrites them.
-
-    Args:
-        masks: the pixels of each, None for other shape types.
+    """A hash of the label, points and pixels of an object's shapes, which does not change when LabelMe rewrites them. Args: masks: the
+    pixels of each shape, None for other shape types.
     """
     digest = hashlib.sha256()
     for shape, mask in sorted(zip(shapes, masks, strict=True), key=lambda pair: json.dumps(pair[0]['points'])):

@@ -1,4 +1,4 @@
-"""Which labels of a store are exported, and which images they belong to.
+"""Select the labels and images to export from a store.
 
 Shapes: (h, w) image. Boxes: xywh in pixels of the original image, as in the store.
 """
@@ -19,13 +19,8 @@ from mmlabelpenet.workbench.own_data.splits import stratified_split
 
 @dataclass(frozen=True)
 class Labels:
-    """Chosen labels.
-
-    Attributes:
-        classes: names in label order; the category of class k is k + 1.
-        images: the store's entries of images that are left.
-        annotations: by the id of the image, highest weight first.
-        left_out: what was not taken and how many, for a message.
+    """Selected labels. Attributes: classes: names in label order; the category of class k is k + 1. images: the store's entries of
+    remaining images. annotations: by image id, highest weight first. left_out: excluded labels and their number, for a message.
     """
 
     classes: tuple[str, ...]
@@ -37,17 +32,14 @@ class Labels:
 def choose_labels(
     store: PseudoLabelStore, min_weight: float = 0.0, top_k: int = 0, need_mask: bool = False, keep_empty: bool = False
 ) -> Labels:
-    """Choose instances by weight.
+    """Select instances by weight.
 
     Images without remaining labels are excluded too, because their objects would be learnt as background.
 
     Args:
         min_weight: labels with a lower weight are excluded.
         top_k: number of labels kept per image, those with the highest weight; 0 keeps all.
-        need_mask: leave out instances that have a box only.
-
-    Raises:
-        ValueError: nothing is left.
+        need_mask: exclude instances with only a box. Raises: ValueError: no label is left.
     """
     annotations: dict[int, list[dict]] = {image['id']: [] for image in store.content['images']}
     left_out = dict.fromkeys(('with a lower weight', 'without mask', 'beyond the top_k', 'images without labels'), 0)
@@ -65,7 +57,7 @@ def choose_labels(
     left_out['images without labels'] = len(annotations) - len(images)
     if not any(annotations.values()):
         why = ', '.join(f'{count} {what}' for what, count in left_out.items() if count)
-        raise ValueError(f'No label is left of {len(store.content["annotations"])} ({why}). Lower min_weight, or take boxes too.')
+        raise ValueError(f'None of {len(store.content["annotations"])} labels is left ({why}). Lower min_weight, or include boxes.')
     kept = {image['id'] for image in images}
     return Labels(
         store.classes,
@@ -76,12 +68,8 @@ def choose_labels(
 
 
 def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]:
-    """Images of ``train`` and, with a share, of ``val``, class by class; those without labels are for training.
-
-    Where the share is less than an image there is no ``val``, with a warning.
-
-    Raises:
-        ValueError: nothing is left for training.
+    """Split images into ``train`` and, with a share, ``val``, class by class; images without labels are used for training. If the share is
+    less than one image, there is no ``val``, with a warning. Raises: ValueError: no image is left for training.
     """
     classes = [sorted({a['category_id'] for a in labels.annotations[image['id']]}) for image in labels.images]
     val = set(stratified_split(classes, val_share, seed)[1])
@@ -89,7 +77,7 @@ def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]
         raise ValueError(f'A validation share of {val_share} leaves none of {len(val)} images for training. Choose a smaller one.')
     if not val:
         if val_share:
-            message = f'A validation share of {val_share} sets none of {len(labels.images)} images aside: all are for training.'
+            message = f'A validation share of {val_share} is less than one of {len(labels.images)} images: all are used for training.'
             warn(message)
         return dict(train=labels.images)
     parts = ([k for k in range(len(labels.images)) if (k in val) == chosen] for chosen in (False, True))
@@ -97,10 +85,7 @@ def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]
 
 
 def image_name(image: Mapping) -> str:
-    """Path of an image's file below the folder of images.
-
-    Args:
-        image: an entry of a store; its id holds the folder where the name of its file does not.
+    """Path of an image file below the image folder. Args: image: an entry of a store; its id contains the folder if its file name does not.
 
     Raises:
         ValueError: the name leaves the folder.
@@ -115,7 +100,7 @@ def image_name(image: Mapping) -> str:
 
 
 def has_mask(annotation: Mapping) -> bool:
-    """Whether an instance has any pixel, and not a box alone."""
+    """Whether an instance has a mask, not only a box."""
     return bool(annotation['segmentation']) and bool(coco_mask.area(annotation['segmentation']))
 
 

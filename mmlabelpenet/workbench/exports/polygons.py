@@ -1,6 +1,6 @@
 """Polygons along the edges of a mask's pixels.
 
-Shapes: (h, w) image, P corners. Coordinates: xy in pixels, corners of pixels are integers, so that a polygon covers whole pixels.
+Shapes: (h, w) image, P corners. Coordinates: xy in pixels; corners of pixels are integers, so a polygon covers whole pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-_STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up: the inside lies to the right of the way
+_STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up: the inside is on the right of the path
 
 
 def mask_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Closed outlines of a mask: outer ones clockwise as seen, those of holes the other way. Pixels that touch at a corner are apart.
-
-    Returns:
-        int64 (P, 2) each, corners where the way turns; none for an empty mask.
+    """Closed outlines of a mask: outer ones clockwise on screen, those of holes counterclockwise. Pixels that touch only at a corner are
+    not connected. Returns: int64 (P, 2) each, the turning points; none for an empty mask.
 
     >>> [outline.tolist() for outline in mask_outlines(np.array([[0, 1, 1]], bool))]
     [[[1, 0], [3, 0], [3, 1], [1, 1]]]
@@ -39,19 +37,15 @@ def mask_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
             if (corner, turned) == first:
                 break
             way = turned
-        # Begin where the outline began, so that equal masks give equal outlines.
+        # Start at the outline's first corner, so that equal masks give equal outlines.
         outlines.append(np.array(corners[-1:] + corners[:-1], np.int64))
     return outlines
 
 
 def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = lambda outline: outline) -> list[NDArray]:
-    """One closed polygon for each part of a mask, largest first; its holes hang on bridges without width.
-
-    Args:
-        move: :func:`pulled_in` or :func:`inner`, for programs that do not count from the corners of pixels.
-
-    Returns:
-        (P, 2) each. Filled by the even-odd or the winding rule they cover the mask.
+    """One closed polygon for each component of a mask, largest first, with holes connected by zero-width bridges. Args: move:
+    :func:`pulled_in` or :func:`inner`, for programs with other pixel coordinate conventions. Returns: (P, 2) each. Filled by the even-odd
+    or the winding rule, they cover the mask.
 
     >>> [polygon.tolist() for polygon in mask_polygons(np.array([[1, 0, 1]], bool))]
     [[[0, 0], [1, 0], [1, 1], [0, 1]], [[2, 0], [3, 0], [3, 1], [2, 1]]]
@@ -64,10 +58,8 @@ def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = 
 
 
 def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
-    """Polygons without holes or bridges that cover a mask: parts are cut along a row of pixels through each hole.
-
-    Returns:
-        (P, 2) each, :func:`pulled_in`, so that no two of them touch.
+    """Polygons without holes or bridges that cover a mask: components are split along a row of pixels through each hole. Returns: (P, 2)
+    each, :func:`pulled_in`, so that no two of them touch.
 
     >>> len(cut_polygons(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)))
     2
@@ -86,24 +78,21 @@ def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
 
 
 def joined_parts(polygons: Sequence[NDArray]) -> NDArray:
-    """One polygon of several parts, for formats with one polygon for each object.
-
-    Programs draw the bridge between two parts one pixel wide, so a part is taken only if it has more pixels than its bridge.
-
-    Args:
-        polygons: of :func:`mask_polygons`, moved by :func:`inner`.
+    """Join several polygons into one, for formats with one polygon per object. Programs draw the bridge between two components one pixel
+    wide, so a component is included only if it has more pixels than its bridge. Args: polygons: result of :func:`mask_polygons`, moved by
+    :func:`inner`.
     """
     return _bridged(polygons[0], polygons[1:], lambda part, length: filled_pixels(part) > length - 1)
 
 
 def filled_pixels(polygon: NDArray) -> int:
-    """How many pixels OpenCV fills of a polygon of :func:`inner` coordinates."""
+    """Number of pixels that OpenCV fills for a polygon with :func:`inner` coordinates."""
     corners = np.floor(polygon - np.floor(polygon.min(0))).astype(np.int32)
     return int(cv2.fillPoly(np.zeros(corners.max(0)[::-1] + 1, np.uint8), [corners], 1).sum())
 
 
 def pulled_in(outline: NDArray, amount: float = 0.05) -> NDArray[np.float64]:
-    """An outline moved towards the inside by a little, so that programs that cut coordinates to whole pixels fill the same pixels.
+    """An outline shrunk slightly, so that programs that truncate coordinates to whole pixels fill the same pixels.
 
     >>> pulled_in(np.array([[0, 0], [2, 0], [2, 1], [0, 1]]), 0.25).tolist()
     [[0.25, 0.25], [1.75, 0.25], [1.75, 0.75], [0.25, 0.75]]
@@ -117,7 +106,7 @@ def pulled_in(outline: NDArray, amount: float = 0.05) -> NDArray[np.float64]:
 def inner(outline: NDArray) -> NDArray[np.float64]:
     """An outline moved into the first half of the object's outermost pixels.
 
-    Rounded or truncated, its corners are the pixels that the object ends with, so that OpenCV and Pillow fill the object.
+    When rounded or truncated, its corners are the outermost pixels of the object, so that OpenCV and Pillow fill the object.
 
     >>> inner(np.array([[0, 0], [2, 0], [2, 1], [0, 1]])).tolist()
     [[0.1, 0.1], [1.4, 0.1], [1.4, 0.4], [0.1, 0.4]]
@@ -128,7 +117,7 @@ def inner(outline: NDArray) -> NDArray[np.float64]:
 
 
 def _parts(mask: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
-    """Parts that hang together by edges of pixels, largest first: each cut out, and its corner (x, y)."""
+    """Edge-connected components, largest first: each cropped, with its corner (x, y)."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     found = []
     for number in sorted(range(1, count), key=lambda number: -stats[number, cv2.CC_STAT_AREA]):
@@ -138,22 +127,19 @@ def _parts(mask: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], NDArray[np.
 
 
 def _outer_first(outlines: Sequence[NDArray]) -> list[NDArray]:
-    """The outlines of one part: the outer one, then those of holes from large to small."""
+    """The outlines of one component: the outer one, then those of holes from large to small."""
     return sorted(outlines, key=lambda outline: -np.ptp(outline, 0).prod())
 
 
 def _bridged(outer: NDArray, rings: Sequence[NDArray], worth: Callable[[NDArray, float], bool] = lambda ring, length: True) -> NDArray:
-    """One polygon of rings joined at their nearest corners, the nearest ring first, so that no bridge crosses another one.
-
-    Args:
-        outer: (P, 2), where the polygon begins.
-        rings: to be joined.
-        worth: of a ring and the length of its bridge (in king's moves), whether it is taken.
+    """One polygon of rings joined at their nearest corners, the nearest ring first, so that no two bridges cross. Args: outer: (P, 2),
+    start of the polygon. rings: rings to join. worth: decides whether to include a ring, from the ring and the length of its bridge
+    (Chebyshev distance).
     """
     polygon, added = outer, outer
     low, high = (np.array([bound(ring, 0) for ring in rings]).reshape(-1, 2) for bound in (np.min, np.max))
     distances, left = np.full(len(rings), np.inf), np.ones(len(rings), bool)
-    corners, places = np.zeros((len(rings), 2)), np.zeros(len(rings), np.int64)  # of each bridge: in the polygon, and in the ring
+    corners, places = np.zeros((len(rings), 2)), np.zeros(len(rings), np.int64)  # ends of each bridge: in the polygon, and in the ring
     while left.any():
         gaps = np.maximum(low - added.max(0), added.min(0) - high).max(1)
         tree = cKDTree(added)
@@ -175,7 +161,7 @@ def _bridged(outer: NDArray, rings: Sequence[NDArray], worth: Callable[[NDArray,
 
 
 def _ways(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
-    """From each corner the ways along an edge between inside and outside."""
+    """For each corner, the directions along edges between inside and outside."""
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
     neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])  # above, right, below, left

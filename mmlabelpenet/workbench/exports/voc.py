@@ -1,4 +1,5 @@
-"""Pseudo labels as a VOC devkit: what torchvision, mmdet and datumaro expect of one, and what brings every box and mask back.
+"""Export pseudo labels as a VOC devkit that torchvision, mmdet and datumaro can read, and from which our importer restores every box and
+mask.
 
 Shapes: K instances of one image, (h, w) image. Boxes of the store: xywh, 0-based and half-open.
 """
@@ -19,7 +20,7 @@ from mmlabelpenet.workbench.voc_files import voc_palette, write_annotation, writ
 
 _MOST = 254  # values of a label image between background and void
 _BORDER = 2  # pixels around an object that are void, as in VOC's own label images
-_LONGEST = 200  # bytes of a class, which leaves room for the name of a split
+_LONGEST = 200  # maximum bytes of a class name, which leaves room for the name of a split
 _TAKEN = ('', '.', '..', 'background', 'ignored')
 _HEAD = '# label:color_rgb:parts:actions'
 
@@ -27,16 +28,16 @@ _HEAD = '# label:color_rgb:parts:actions'
 def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, seed: int = 0) -> list[Path]:
     """A VOC devkit: ``Annotations``, ``JPEGImages``, ``ImageSets``, ``SegmentationClass``, ``SegmentationObject``, ``labelmap.txt``.
 
-    All images are ``.jpg`` files in one folder (``_`` stands for ``/``), because some readers ignore subfolders. Corners are integers;
-    ``bbox`` and ``mask`` of an ``object`` hold the exact box and the whole mask, which other programs ignore. Value k of
-    ``SegmentationObject`` is the k-th ``object`` of the annotation file. Where masks overlap, the one with the higher weight gets the
+    All images are ``.jpg`` files in one folder (``_`` replaces ``/``), because some readers ignore subfolders. Corners are integers;
+    ``bbox`` and ``mask`` of an ``object`` contain the exact box and the complete mask, which other programs ignore. Value k of
+    ``SegmentationObject`` is the k-th ``object`` of the annotation file. Where masks overlap, the object with the higher weight gets the
     pixel; the background around an object is void.
 
     Returns:
         the image lists of ``ImageSets/Main``.
 
     Raises:
-        ValueError: more classes or instances in an image than a label image can tell apart, or a name that the devkit cannot hold.
+        ValueError: more classes or instances per image than a label image supports, or a name that the devkit does not support.
     """
     _check(labels)
     splits, names = divide(labels, val_share, seed), export_names(labels.images, images, jpeg=True, flat=True)
@@ -51,13 +52,9 @@ def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, s
 
 
 def write_labels(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping], classes: Sequence[str], masks: bool) -> None:
-    """Annotation file and label images of one image.
-
-    Args:
-        out: the devkit.
-        name: of the image below ``JPEGImages``.
-        image: the store's entry.
-        annotations: of the image, highest weight first.
+    """Write the annotation file and label images of one image. Args: out: the devkit. name: name of the image below ``JPEGImages``.
+    image: the store's entry.
+    annotations: annotations of the image, highest weight first.
     """
     size, stem = (image['height'], image['width']), PurePosixPath(name).with_suffix('')
     objects = [_object(annotation, classes) for annotation in annotations]
@@ -69,7 +66,7 @@ def write_labels(out: Path, name: str, image: Mapping, annotations: Sequence[Map
 
 
 def _label_images(size: tuple[int, int], annotations: Sequence[Mapping]) -> Iterator[NDArray[np.uint8]]:
-    """Numbers of the instances and of their classes, each with a void border."""
+    """Label images of instances and of classes, each with a void border."""
     instances, kinds = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     for index in range(len(annotations) - 1, -1, -1):
         if has_mask(annotations[index]):
@@ -82,7 +79,7 @@ def _label_images(size: tuple[int, int], annotations: Sequence[Mapping]) -> Iter
 
 
 def write_label_map(out: Path, classes: Sequence[str]) -> None:
-    """``labelmap.txt``, which names the values of ``SegmentationClass`` and their colours; void comes last, as ``ignored``."""
+    """Write ``labelmap.txt``, which lists the values of ``SegmentationClass`` and their colours; void comes last, as ``ignored``."""
     colours = np.array(voc_palette()).reshape(-1, 3)
     named = zip(('background', *classes, 'ignored'), [*colours[: 1 + len(classes)], colours[VOID]])
     lines = [f'{name}:{",".join(map(str, colour))}::' for name, colour in named]
@@ -91,17 +88,17 @@ def write_label_map(out: Path, classes: Sequence[str]) -> None:
 
 def _check(labels: Labels) -> None:
     if len(labels.classes) > _MOST:
-        raise ValueError(f'VOC label images tell {_MOST} classes apart, these labels have {len(labels.classes)}. Export COCO or LabelMe.')
+        raise ValueError(f'VOC label images support {_MOST} classes, but these labels have {len(labels.classes)}. Export COCO or LabelMe.')
     if bad := [name for name in labels.classes if not _names_files(name)]:
         raise ValueError(f'Class {bad[0][:60]!r} cannot be used in a VOC devkit, which names files by class. Export COCO or LabelMe.')
     for image in labels.images:
         if len(labels.annotations[image['id']]) > _MOST:
             count = len(labels.annotations[image['id']])
-            raise ValueError(f'{image["file_name"]!r} has {count} instances, VOC label images hold {_MOST}. Use top_k.')
+            raise ValueError(f'{image["file_name"]!r} has {count} instances, but VOC label images support {_MOST}. Use top_k.')
 
 
 def _names_files(name: str) -> bool:
-    """Whether a class can name the lists of a devkit, and stands in its files without being cut or read as something else."""
+    """Whether a class name can be used for file names and in the files of a devkit without being truncated or misread."""
     plain = name == name.strip() and name not in _TAKEN and not name.startswith('#') and not set(name) & set('/:')
     return plain and len(name.encode()) <= _LONGEST and not any(unicodedata.category(letter) in ('Cc', 'Zl', 'Zp') for letter in name)
 

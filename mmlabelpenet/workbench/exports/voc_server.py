@@ -1,14 +1,14 @@
-"""Archives for the PASCAL VOC evaluation server, which alone has the annotations of the test lists, and a reader that checks them.
+"""Write and check archives for the PASCAL VOC evaluation server, which alone has the annotations of the test lists.
 
 ======================  =============================================================================================
 competition             members of the archive (``.tar.gz``), YEAR as in ``VOC2012``
 ======================  =============================================================================================
-comp3, comp4            ``results/YEAR/Main/comp3_det_SPLIT_CLASS.txt``, one a class, lines ``image score x1 y1 x2 y2``
+comp3, comp4            ``results/YEAR/Main/comp3_det_SPLIT_CLASS.txt``, one per class, lines ``image score x1 y1 x2 y2``
 comp5, comp6            ``results/YEAR/Segmentation/comp5_SPLIT_cls/IMAGE.png``, palette images of class indices
 ======================  =============================================================================================
 
-comp3 and comp5 are for methods trained on VOC's own data alone; a network that starts from ImageNet weights belongs to comp4 and comp6.
-Boxes in the files are 1-based with inclusive right and bottom edge, as the devkit wants them; scores are not rounded.
+comp3 and comp5 are for methods trained only on VOC data; a network that starts from ImageNet weights belongs to comp4 and comp6.
+Boxes in the files are 1-based with inclusive right and bottom edge, as the devkit requires; scores are not rounded.
 """
 
 import gzip
@@ -33,13 +33,13 @@ from mmlabelpenet.schema import short
 from mmlabelpenet.workbench.voc_files import label_image
 
 DETECTION, SEGMENTATION = ('comp3', 'comp4'), ('comp5', 'comp6')
-_LARGEST = 1 << 28  # bytes of a member
+_LARGEST = 1 << 28  # maximum bytes of a member
 _DETECTIONS = re.compile(r'results/(?P<year>VOC\d{4})/Main/(?P<competition>comp[34])_det_(?P<split>\w+?)_(?P<item>[a-z]+)\.txt')
 _CLASS_MAP = re.compile(r'results/(?P<year>VOC\d{4})/Segmentation/(?P<competition>comp[56])_(?P<split>\w+)_cls/(?P<item>\w+)\.png')
 
 
 class Submission(NamedTuple):
-    """What an archive holds: its competition, year and split, and how many detections or class maps."""
+    """Content of an archive: its competition, year and split, and the number of detections or semantic maps."""
 
     competition: str
     year: str
@@ -51,31 +51,23 @@ def write_submission(
     path: str | os.PathLike[str], competition: str, devkit: VOCDevkit, split: str, results: ResultsFile,
     year: str | None = None, score_thr: float = 0.3,
 ) -> Submission:  # fmt: skip
-    """Write an archive; it appears whole, after it has been read back and checked, or not at all.
-
-    Args:
-        path: ends in ``.tar.gz``.
-        competition: 'comp3', 'comp4', 'comp5' or 'comp6'.
-        devkit: with VOC's classes; only the image list and the sizes of images are read.
-        split: image list; that of comp5 and comp6 on VOC 2012 is ``'Segmentation/test'``.
-        year: such as 'VOC2012'; the name of the devkit's folder by default.
-        score_thr: score from which on an instance enters a class map.
-
-    Returns:
-        What was written.
-
-    Raises:
-        ValueError: unknown competition, another suffix or year, results of other classes or without the masks that a class map needs.
+    """Write an archive, atomically, after reading it back and checking it. Args: path: must end in ``.tar.gz``.
+    competition: 'comp3', 'comp4', 'comp5' or 'comp6'.
+    devkit: with VOC's classes; only the image list and the sizes of images are read.
+    split: image list; for comp5 and comp6 on VOC 2012, ``'Segmentation/test'``.
+    year: such as 'VOC2012'; the name of the devkit's folder by default.
+    score_thr: minimum score of an instance in a semantic map. Returns: A summary of the content. Raises: ValueError: unknown
+        competition, another file extension or year, results with other classes or without the masks that a semantic map needs.
     """
     year = year or devkit.data_root.resolve().name
     if competition not in (*DETECTION, *SEGMENTATION):
-        raise ValueError(f'Competitions are {", ".join((*DETECTION, *SEGMENTATION))}, got {competition!r}.')
+        raise ValueError(f'The competition must be one of {", ".join((*DETECTION, *SEGMENTATION))}, got {competition!r}.')
     if not os.fspath(path).endswith('.tar.gz'):
-        raise ValueError(f"An archive for the server ends in '.tar.gz', got {os.fspath(path)!r}.")
+        raise ValueError(f"An archive for the server must end in '.tar.gz', got {os.fspath(path)!r}.")
     if not re.fullmatch(r'VOC\d{4}', year):
-        raise ValueError(f"The year looks like 'VOC2012', got {year!r}. Name it.")
+        raise ValueError(f"The year must be like 'VOC2012', got {year!r}. Pass it explicitly.")
     if results.classes != VOC_CLASSES:
-        raise ValueError("Submissions are scored for VOC's 20 classes; the results have others.")
+        raise ValueError("Submissions need VOC's 20 classes; the results have others.")
     if competition in SEGMENTATION and results.has_masks is False:
         raise ValueError(f'{competition} needs masks, but {str(results.path)!r} has none.')
     if competition in DETECTION:
@@ -85,7 +77,7 @@ def write_submission(
     with atomic_write(path, 'wb') as file:
         with gzip.GzipFile(filename='', fileobj=file, mode='wb', mtime=0) as packed, tarfile.open(fileobj=packed, mode='w') as archive:
             for name, content in members:
-                member = tarfile.TarInfo(name)  # time 0, no owner: the same results give the same bytes
+                member = tarfile.TarInfo(name)  # time 0, no owner: the same results give an identical archive
                 member.size, member.mode = len(content), 0o644
                 archive.addfile(member, io.BytesIO(content))
         file.flush()
@@ -111,20 +103,15 @@ def _class_maps(results: ResultsFile, devkit: VOCDevkit, split: str, start: str,
 
 
 def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str) -> Submission:
-    """Read an archive as the server does and check every member; nothing is unpacked onto the disk.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        ValueError: the archive cannot be scored; says which member, and which line of it.
+    """Read an archive like the server and check every member, without unpacking it to disk. Returns: A summary of the content. Raises:
+    ValueError: the archive is invalid; names the member and line.
     """
     image_ids = devkit.image_ids(split)
     known, entries, seen, first = set(image_ids), 0, set(), None
     for name, content in _members(path):
         match = _DETECTIONS.fullmatch(name) or _CLASS_MAP.fullmatch(name)
         if match is None or name in seen:
-            raise ValueError(f'{name!r} in {str(path)!r} {"appears twice" if match else "is not a result that the server knows"}.')
+            raise ValueError(f'{name!r} in {str(path)!r} {"appears twice" if match else "is not a result file known to the server"}.')
         seen.add(name)
         kind = (match['competition'], match['year'], match['split'])
         first = first or kind
@@ -146,7 +133,7 @@ def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str
 
 
 def _name(split: str) -> str:
-    """A split as the server writes it, without the folder of its list."""
+    """A split as named by the server, without the folder of its list."""
     return PurePosixPath(split).name
 
 
@@ -160,10 +147,12 @@ def _members(path: str | os.PathLike[str]) -> Iterator[tuple[str, bytes]]:
                 if file is None:
                     raise ValueError(f'{member.name!r} in {str(path)!r} is not a plain file.')
                 if member.size > _LARGEST:
-                    raise ValueError(f'{short(member.name)} in {str(path)!r} claims {member.size} bytes, more than any result has.')
+                    raise ValueError(
+                        f'{short(member.name)} in {str(path)!r} has a declared size of {member.size} bytes, larger than any result.'
+                    )
                 yield member.name.removeprefix('./'), file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f'{str(path)!r} is not a sound archive: {short(" ".join(str(error).split()), 200)}.') from error
+        raise ValueError(f'{str(path)!r} is not a valid archive: {short(" ".join(str(error).split()), 200)}.') from error
 
 
 def _check_lines(name: str, label: str, content: bytes, known: set[str]) -> int:
@@ -181,7 +170,7 @@ def _check_lines(name: str, label: str, content: bytes, known: set[str]) -> int:
         if image_id not in known:
             raise ValueError(f'Line {number} of {name!r} names {image_id!r}, which is not an image of the split.')
         _, left, top, right, bottom = numbers
-        if right < left - 1 or bottom < top - 1:  # a box of no width, half-open, ends one pixel before it begins
+        if right < left - 1 or bottom < top - 1:  # a half-open box without width ends one pixel before it begins
             raise ValueError(f'Line {number} of {name!r} has a box that ends before it begins: {line!r}.')
     return len(lines)
 
@@ -193,5 +182,5 @@ def _check_map(name: str, image_id: str, content: bytes, known: set[str], devkit
     if values.shape != devkit.image_size(image_id):
         raise ValueError(f'{name!r} has the size {values.shape}, the image {devkit.image_size(image_id)} (h, w).')
     if values.max(initial=0) > len(VOC_CLASSES):
-        raise ValueError(f'{name!r} holds the value {values.max()}; classes are 1..{len(VOC_CLASSES)}, background is 0.')
+        raise ValueError(f'{name!r} contains the value {values.max()}; classes are 1..{len(VOC_CLASSES)}, background is 0.')
     return 1

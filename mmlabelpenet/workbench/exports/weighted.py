@@ -1,4 +1,4 @@
-"""Weights of annotations for detectors of mmdet with weighted heads, such as a plain Mask R-CNN."""
+"""Annotation weights for mmdet detectors with weighted heads, such as a plain Mask R-CNN."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mmlabelpenet.registry import DATASETS, TRANSFORMS
 
 @DATASETS.register_module()
 class WeightedCocoDataset(CocoDataset):
-    """mmdet's COCO data set whose instances carry the ``weight`` of their annotation, 1 where it has none."""
+    """mmdet's COCO data set with the ``weight`` of each annotation, 1 by default."""
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """One image with its instances."""
@@ -26,28 +26,27 @@ class WeightedCocoDataset(CocoDataset):
     def _weight(note: dict[str, Any]) -> float:
         weight = note.get('weight', 1.0)
         if not 0 < weight <= 1:
-            raise ValueError(f'Weights of annotations are in (0, 1], got {weight} for annotation {note.get("id")}.')
+            raise ValueError(f'Weights of annotations must be in (0, 1], got {weight} for annotation {note.get("id")}.')
         return float(weight)
 
 
 @TRANSFORMS.register_module()
 class PackWeightedInputs(PackDetInputs):
-    """mmdet's ``PackDetInputs`` whose ``gt_instances`` also have ``weights`` float32 (K,), which weighted heads look for.
-
-    The pipeline loads annotations with mmlabelpenet's ``LoadAnnotations``, so that weights follow boxes that a crop leaves.
+    """mmdet's ``PackDetInputs`` with ``weights`` float32 (K,) in ``gt_instances``, which weighted heads use. The pipeline must load
+    annotations with mmlabelpenet's ``LoadAnnotations``, so that weights are assigned to the boxes left by a crop.
     """
 
     def transform(self, results: dict) -> dict:
         """Pack one result dict.
 
         Raises:
-            ValueError: a step has dropped boxes without track of which.
+            ValueError: a transform has dropped boxes without updating weights.
         """
         if 'gt_instances_ids' not in results:
-            raise ValueError("Weights follow their boxes after LoadAnnotations of mmlabelpenet: write type='mmlabelpenet.LoadAnnotations'.")
+            raise ValueError("Weights need LoadAnnotations of mmlabelpenet: use type='mmlabelpenet.LoadAnnotations'.")
         numbers = results['gt_instances_ids']
         if len(numbers) != len(results['gt_bboxes']):
-            raise ValueError(f'{len(results["gt_bboxes"])} boxes have {len(numbers)} weights: RandomCrop alone may drop boxes.')
+            raise ValueError(f'{len(results["gt_bboxes"])} boxes have {len(numbers)} weights: only RandomCrop may drop boxes.')
         weights = np.array([instance['weight'] for instance in results['instances']], np.float32)[numbers]
         packed = super().transform(results)
         kept = np.flatnonzero(results['gt_ignore_flags'] == 0) if 'gt_ignore_flags' in results else slice(None)

@@ -1,4 +1,4 @@
-"""Pseudo labels as ultralytics' YOLO reads them: one text file for each image, in shares of its size."""
+"""Export pseudo labels in ultralytics' YOLO format: one text file per image, with coordinates relative to its size."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -13,15 +13,11 @@ from mmlabelpenet.workbench.exports.polygons import inner, joined_parts, mask_po
 
 
 def write_yolo(labels: Labels, out: Path, images: Path, val_share: float = 0.0, seed: int = 0, boxes: bool = False) -> list[Path]:
-    """``data.yaml``, ``images/<split>`` and ``labels/<split>``: one line for each object, its class and one polygon.
-
-    Polygons run within the outermost pixels of an object, so that programs that round coordinates fill the same pixels as those that
-    truncate them. Holes hang on bridges without width, and so do further parts of an object that have more pixels than their bridge.
-    Objects without mask are left out, unless ``boxes``. The folder can be moved; images of subfolders have ``_`` in place of ``/``.
-
-    Args:
-        val_share: of the images, for ``val``; without any, ``val`` names the training images.
-        boxes: write ``class x y w h`` for detectors in place of polygons.
+    """Write ``data.yaml``, ``images/<split>`` and ``labels/<split>``, with one line per object: its class and one polygon. Polygons run
+    inside the outermost pixels of an object, so that programs that round coordinates fill the same pixels as those that truncate them.
+    Holes, and further components with more pixels than their bridge, are connected by zero-width bridges. Objects without a mask are
+    excluded, unless ``boxes``. The folder can be moved; images in subfolders have ``_`` instead of ``/``. Args: val_share: fraction of the
+    images for ``val``; if 0, ``val`` refers to the training images. boxes: write ``class x y w h`` for detectors instead of polygons.
 
     Returns:
         ``[data.yaml]``.
@@ -36,8 +32,8 @@ def write_yolo(labels: Labels, out: Path, images: Path, val_share: float = 0.0, 
             path.write_text(''.join(f'{line}\n' for line in lines if line), encoding='utf-8')
     last = list(splits)[-1]
     content = dict(train='images/train', val=f'images/{last}', names=dict(enumerate(labels.classes)))
-    readable = all(map(str.isprintable, labels.classes))  # YAML takes some other characters for line breaks
-    note = '' if last == 'val' else '# Nothing was set aside: val names the training images.\n'
+    readable = all(map(str.isprintable, labels.classes))  # YAML treats some other characters as line breaks
+    note = '' if last == 'val' else '# No images were held out: val refers to the training images.\n'
     (out / 'data.yaml').write_text(note + yaml.safe_dump(content, allow_unicode=readable, sort_keys=False, width=1000), encoding='utf-8')
     return [out / 'data.yaml']
 

@@ -1,1 +1,1 @@
-"""Proposals made by other programs."""
+"""Import proposals of other programs."""

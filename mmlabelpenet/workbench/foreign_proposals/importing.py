@@ -1,4 +1,4 @@
-"""Proposals of other programs made ours: checked against the images, cut, without repetitions.
+"""Convert proposals of other programs: checked against the images, clipped, without duplicates.
 
 Shapes: R proposals of one image, (h, w) image. Boxes: float32 xyxy in original pixels, 0-based and half-open.
 """
@@ -13,12 +13,12 @@ from mmlabelpenet.datasets.proposals import ProposalRecord
 from mmlabelpenet.workbench.foreign_proposals.layouts import ORDERS, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.readers import Foreign
 
-_SLACK = 1.0  # pixels that a box may lie outside of its image before that is an error
+_SLACK = 1.0  # tolerance in pixels for boxes outside their image
 
 
 @dataclass
 class Tidied:
-    """What was done to the proposals on the way: how many were cut at the border, empty, too small, or there twice; images left without."""
+    """Counts of corrections: proposals clipped at the border, empty, too small, or duplicate; images left without proposals."""
 
     clipped: int = 0
     empty: int = 0
@@ -28,28 +28,24 @@ class Tidied:
 
     def __str__(self) -> str:
         told = {
-            'cut at the border by up to a pixel': self.clipped,
+            'clipped at the border by up to a pixel': self.clipped,
             'empty ones dropped': self.empty,
             'small ones dropped': self.small,
             'repetitions dropped': self.repeated,
-            'images left without any, which get the whole image': self.without,
+            'images left without proposals, which get the whole image': self.without,
         }
-        return ', '.join(f'{count} {what}' for what, count in told.items() if count) or 'all boxes taken as they are'
+        return ', '.join(f'{count} {what}' for what, count in told.items() if count) or 'all boxes unchanged'
 
 
 def import_record(
     image_id: str, size: tuple[int, int], foreign: Foreign, layout: BoxLayout, min_size: float = 0, tidied: Tidied | None = None
 ) -> ProposalRecord:
-    """Proposals of one image as we keep them.
-
-    Boxes that leave the image by up to a pixel are cut, empty ones and repetitions dropped. An image without any gets itself as proposal.
-
-    Args:
-        min_size: proposals with a shorter side below this many pixels are dropped.
-        tidied: counts what was done.
+    """Convert the proposals of one image. Boxes that exceed the image by up to a pixel are clipped, empty and duplicate ones are dropped.
+    An image without proposals gets the whole image. Args: min_size: minimum side of a proposal in pixels. tidied: updated with the counts
+    of corrections.
 
     Raises:
-        ValueError: a box leaves the image by more, or is not a box; names a layout that would fit.
+        ValueError: a box exceeds the image by more, or is invalid; suggests a layout that would fit.
 
     >>> foreign = Foreign({'a': np.array([[1, 1, 10, 20]])}, {}, BoxLayout())
     >>> import_record('a', (10, 20), foreign, foreign.layout).bboxes.tolist()
@@ -68,7 +64,7 @@ def import_record(
     order = np.argsort(-scores, kind='stable')
     order = order[(sides > 0)[order] & (sides >= min_size)[order]]
     inside, scores = inside[order].astype(np.float32), scores[order].astype(np.float32)
-    first = np.sort(np.unique(inside, axis=0, return_index=True)[1])  # of equal boxes the best
+    first = np.sort(np.unique(inside, axis=0, return_index=True)[1])  # the best of duplicate boxes
     tidied.repeated += len(inside) - len(first)
     if not len(first):
         tidied.without += 1
@@ -77,7 +73,7 @@ def import_record(
 
 
 def other_orders(foreign: Foreign, layout: BoxLayout, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Orders in which all boxes would lie in their images too, so that the numbers do not tell which one is meant.
+    """Other orders in which all boxes would be inside their images, so that the format is ambiguous.
 
     >>> foreign = Foreign({'a': np.array([[15, 2, 18, 19]])}, {}, BoxLayout())
     >>> other_orders(foreign, foreign.layout, {'a': (20, 20)}), other_orders(foreign, foreign.layout, {'a': (17, 20)})
@@ -94,7 +90,7 @@ def _check_inside(image_id: str, size: tuple[int, int], values: NDArray, boxes: 
         others = [BoxLayout(order, layout.first_pixel, layout.last_inside) for order in ORDERS if order != layout.order]
         fitting = [other.order for other in others if _fits(other.xyxy(values), size).all()]
         raise ValueError(
-            f'{int(bad.sum())} of {len(boxes)} boxes of {image_id!r} do not lie in its {size[0]} x {size[1]} pixels (h x w) when read as '
+            f'{int(bad.sum())} of {len(boxes)} boxes of {image_id!r} are not inside its {size[0]} x {size[1]} pixels (h x w) when read as '
             f'{layout.order} from pixel {layout.first_pixel}: the first is {np.asarray(values[bad][0]).tolist()}. '
             + (f'They would fit as {" or ".join(fitting)}.' if fitting else 'Is the file for other images, or for images of another size?')
         )

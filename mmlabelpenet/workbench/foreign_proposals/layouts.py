@@ -1,7 +1,4 @@
-"""How programs write boxes down.
-
-Shapes: R boxes. Boxes as we keep them: float64 xyxy in original pixels, 0-based and half-open.
-"""
+"""Box formats of other programs. Shapes: R boxes. Our format: float64 xyxy in original pixels, 0-based and half-open."""
 
 from dataclasses import dataclass
 
@@ -13,12 +10,8 @@ ORDERS = ('yxyx', 'xyxy', 'xywh')
 
 @dataclass(frozen=True)
 class BoxLayout:
-    """How a program writes boxes down.
-
-    Attributes:
-        order: ``'yxyx'``, ``'xyxy'`` or ``'xywh'``.
-        first_pixel: number of the first pixel of an image, 1 in MATLAB.
-        last_inside: whether x2 and y2 name the last pixel of a box, not the one after it. Widths and heights count pixels anyway.
+    """A box format. Attributes: order: ``'yxyx'``, ``'xyxy'`` or ``'xywh'``. first_pixel: index of the first pixel of an image, 1 in
+    MATLAB. last_inside: whether x2 and y2 are the last pixel of a box instead of the one after it; does not affect widths and heights.
 
     Raises:
         ValueError: another order or first pixel.
@@ -29,12 +22,12 @@ class BoxLayout:
     last_inside: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what nobody writes."""
+        """Reject other formats."""
         if self.order not in ORDERS or self.first_pixel not in (0, 1):
-            raise ValueError(f'Boxes come as {", ".join(ORDERS)} from pixel 0 or 1, got {self.order!r} from {self.first_pixel!r}.')
+            raise ValueError(f'Boxes must be {", ".join(ORDERS)} with first pixel 0 or 1, got {self.order!r} from {self.first_pixel!r}.')
 
     def xyxy(self, values: NDArray) -> NDArray[np.float64]:
-        """Boxes as we keep them, not checked, float64 (R, 4).
+        """Convert boxes to our format without checks, float64 (R, 4).
 
         >>> BoxLayout().xyxy(np.array([[1, 1, 10, 20]])).tolist(), BoxLayout('xywh', 0).xyxy(np.array([[2, 3, 10, 20]])).tolist()
         ([[0.0, 0.0, 20.0, 10.0]], [[2.0, 3.0, 12.0, 23.0]])

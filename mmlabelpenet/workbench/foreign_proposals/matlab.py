@@ -1,4 +1,4 @@
-"""Variables of MATLAB files; those that SciPy does not read are told apart, with the command that saves them again."""
+"""Read variables of MATLAB files; for files that SciPy cannot read, the error has the command that converts them."""
 
 import multiprocessing
 import os
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mmlabelpenet.processes import end_with
 
-_MEMORY = 8 << 30  # bytes that the process which reads may take: compressed variables could unpack to any size
-_KINDS = {  # first bytes of a file -> what it is
+_MEMORY = 8 << 30  # memory limit of the reading process: compressed variables could unpack to any size
+_KINDS = {  # first bytes of a file -> its format
     b'# Created by Octave': "a text file of Octave, its default for 'save'",
     b'Octave-1-': 'a binary file of Octave',
     b'\x89HDF': 'an HDF5 file',
@@ -26,7 +26,7 @@ def load_mat(path: Path) -> dict[str, NDArray]:
     """Variables of a MATLAB file (v4 to v7), and those in its structs.
 
     Raises:
-        ValueError: the file is of another kind; says how to save it.
+        ValueError: the file has another format; the message says how to convert it.
     """
     with path.open('rb') as file:
         head = file.read(32)
@@ -39,10 +39,8 @@ def load_mat(path: Path) -> dict[str, NDArray]:
         content = _process().submit(_variables, path).result()
     except BrokenProcessPool as error:
         _process.cache_clear()
-        raise ValueError(
-            f'{str(path)!r} cannot be read as a MATLAB file: it ends the process that reads it. Save it with save -v7.'
-        ) from error
-    except Exception as error:  # noqa: BLE001 - SciPy lets through whatever a damaged file leads to
+        raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: it crashes the reader. Save it with save -v7.') from error
+    except Exception as error:  # noqa: BLE001 - SciPy passes on any exception that a damaged file causes
         reason = ' '.join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f'{str(path)!r} cannot be read as a MATLAB file: {reason}. Save it with save -v7.') from error
     for value in list(content.values()):
@@ -53,7 +51,7 @@ def load_mat(path: Path) -> dict[str, NDArray]:
 
 @lru_cache(maxsize=1)
 def _process() -> ProcessPoolExecutor:
-    """A process for SciPy, which reads in compiled code that a damaged file can end."""
+    """A separate process for SciPy, whose compiled code a damaged file can crash."""
     return ProcessPoolExecutor(1, multiprocessing.get_context('fork'), initializer=_start, initargs=(os.getpid(),))
 
 

@@ -1,10 +1,9 @@
-"""Proposals of other programs: selective search, Edge Boxes, MCG and others, in ``.mat``, ``.npz`` and JSON files.
-
-How boxes are written down cannot be seen from the numbers alone, so it is said
-(:class:`~mmlabelpenet.workbench.foreign_proposals.layouts.BoxLayout`) and then checked against the images
+"""Read proposals of other programs: selective search, Edge Boxes, MCG and others, in ``.mat``, ``.npz`` and JSON files. The box format
+cannot be inferred from the numbers alone, so it is specified (:class:`~mmlabelpenet.workbench.foreign_proposals.layouts.BoxLayout`) and
+then checked against the images
 (:mod:`~mmlabelpenet.workbench.foreign_proposals.importing`).
 
-Shapes: R proposals of one image, (h, w) image. Boxes as we keep them: float32 xyxy in original pixels, 0-based and half-open.
+Shapes: R proposals of one image, (h, w) image. Our format: float32 xyxy in original pixels, 0-based and half-open.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,20 +23,16 @@ from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLA
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 from mmlabelpenet.workbench.foreign_proposals.npz import load_npz
 
-BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # names that programs give them, tried in this order
+BOXES = ('boxes', 'bboxes', 'bbs', 'all_boxes', 'proposals')  # usual variable names, tried in this order
 IMAGES = ('images', 'image_ids', 'names', 'ids')
 SCORES = ('scores', 'boxScores', 'bboxes_scores')
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """Proposals as a file has them.
-
-    Attributes:
-        boxes: numbers (R, 4) by image name.
-        scores: numbers (R,) by image name; images without have none.
-        layout: in which files of the kind usually come.
-        named: whether the file names its images; otherwise they were taken in the order of the list.
+    """Unconverted proposals of a file. Attributes: boxes: numbers (R, 4) by image name. scores: numbers (R,) by image name, if available.
+    layout: usual box format of this kind of file. named: whether the file has image names; otherwise its entries were assigned in the order
+    of the list.
     """
 
     boxes: dict[str, NDArray]
@@ -52,20 +47,19 @@ def read_foreign(
     """Read proposals of another program.
 
     Args:
-        path: ``.mat`` (v7 or older) with a cell for each image, ``.npz`` with an array for each image, JSON, or a folder with a ``.mat`` or
-            ``.npz`` for each image. Arrays are (R, 4), or (R, 5) with the score last.
-        image_ids: the image list; where the file does not name its images they are taken in this order. Images beside it are left out.
-        boxes: name of the boxes in a ``.mat``; None tries those of ``BOXES``.
-        images: name of the list of image names in a ``.mat``; None tries those of ``IMAGES``.
-        scores: name of the scores in a ``.mat``; None tries those of ``SCORES``.
+        path: ``.mat`` (v7 or older) with one cell per image, ``.npz`` with one array per image, JSON, or a folder with one ``.mat`` or
+            ``.npz`` per image. Arrays are (R, 4), or (R, 5) with the score last. image_ids: the image list, also used as the order of
+            entries if the file has no image names. Other images are ignored.
+        boxes: variable of the boxes in a ``.mat``; None tries those of ``BOXES``. images: variable of the image names in a ``.mat``; None
+            tries those of ``IMAGES``. scores: variable of the scores in a ``.mat``; None tries those of ``SCORES``.
 
     Raises:
         FileNotFoundError: no such file, or a folder without a file for some images.
-        ValueError: the file is of another kind or shape, or has no proposals for some images.
+        ValueError: the file has another format or shape, or no proposals for some images.
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f'Expected proposals at {str(path)!r}, but there is nothing.')
+        raise FileNotFoundError(f'Expected proposals at {str(path)!r}, but nothing is there.')
     names = _Names(boxes, images, scores)
     if path.is_dir():
         found = _read_folder(path, image_ids, names)
@@ -77,7 +71,7 @@ def read_foreign(
     if missing := [image_id for image_id in image_ids if image_id not in found.boxes]:
         raise ValueError(
             f'{str(path)!r} has no proposals for {len(missing)} of {len(image_ids)} images, the first: {missing[0][:60]!r}; it has '
-            f'{len(found.boxes)} images, the first: {next(iter(found.boxes), "")[:60]!r}. Is it for another image list?'
+            f'{len(found.boxes)} images, the first: {next(iter(found.boxes), "")[:60]!r}. Does it belong to another image list?'
         )
     return found
 
@@ -100,17 +94,20 @@ def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
     content = load_mat(path)
     cells = names.pick(content, names.boxes, BOXES, path)
     if cells is None:
-        raise ValueError(f'{str(path)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Say which holds the boxes.')
+        raise ValueError(
+            f'{str(path)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Specify the variable of the boxes.'
+        )
     if cells.dtype != object:
         raise ValueError(
-            f'The boxes of {str(path)!r} are one array {cells.shape}, expected a cell for each image. Give the folder of such files.'
+            f'The boxes of {str(path)!r} are one array {cells.shape}, expected one cell per image. For files of single images, pass their '
+            'folder.'
         )
     cells = cells.ravel()
     known = names.pick(content, names.images, IMAGES, path)
     ids = list(image_ids) if known is None else [_image_id(name) for name in known.ravel()]
     if len(ids) != len(cells):
         what = 'the image list has' if known is None else 'it names'
-        raise ValueError(f'{str(path)!r} has boxes of {len(cells)} images, but {what} {len(ids)}. Is it for another image list?')
+        raise ValueError(f'{str(path)!r} has boxes of {len(cells)} images, but {what} {len(ids)}. Does it belong to another image list?')
     scores = names.pick(content, names.scores, SCORES, path)
     rows = {
         image_id: _split(cell, None if scores is None else scores.ravel()[k], path) for k, (image_id, cell) in enumerate(zip(ids, cells))
@@ -125,7 +122,7 @@ def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
 def _read_npz(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
     content = load_npz(path)
     if {'image_ids', 'offsets', 'checksum'} <= set(content):
-        raise ValueError(f'{str(path)!r} is a proposal file of ours already. Name it in the config as it is.')
+        raise ValueError(f'{str(path)!r} is already a proposal file of this package. Use it in the config directly.')
     return _foreign({_image_id(name): _split(value, None, path) for name, value in content.items()}, PLAIN)
 
 
@@ -177,14 +174,12 @@ def _read_folder(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign
         files = (below(path, f'{image_id}{suffix}') for suffix in ('.mat', '.MAT', '.npz'))
         file = next((file for file in files if file.is_file()), None)
         if file is None:
-            raise FileNotFoundError(
-                f'{str(path)!r} has no {image_id}.mat or {image_id}.npz. One file for each image of the list is needed.'
-            )
+            raise FileNotFoundError(f'{str(path)!r} has no {image_id}.mat or {image_id}.npz. Each image of the list needs a file.')
         content = load_mat(file) if file.suffix.lower() == '.mat' else load_npz(file)
         boxes = names.pick(content, names.boxes, BOXES, file)
         if boxes is None:
             raise ValueError(
-                f'{str(file)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Say which holds the boxes.'
+                f'{str(file)!r} has none of {", ".join(BOXES)}, but {", ".join(content) or "nothing"}. Specify the variable of the boxes.'
             )
         rows[image_id] = _split(boxes, names.pick(content, names.scores, SCORES, file), file)
         plain = MATLAB_XYWH if boxes is content.get('bbs') else MATLAB
@@ -204,7 +199,7 @@ def _split(values: NDArray, scores: NDArray | None, path: Path) -> tuple[NDArray
         return np.zeros((0, 4)), None if scores is None else np.zeros(0)
     if values.ndim != 2 or values.shape[1] not in (4, 5) or values.dtype.kind not in 'iuf':
         raise ValueError(
-            f'Boxes of an image are numbers (R, 4), or (R, 5) with the score last, got {values.dtype} {values.shape} in {str(path)!r}.'
+            f'Boxes of an image must be numbers (R, 4), or (R, 5) with the score last, got {values.dtype} {values.shape} in {str(path)!r}.'
         )
     if scores is None and values.shape[1] == 5:
         scores = values[:, 4]
@@ -214,21 +209,21 @@ def _split(values: NDArray, scores: NDArray | None, path: Path) -> tuple[NDArray
 
 
 def _image_id(name: Any) -> str:
-    """Image name of what a file has for one: an array around it, a path of any system."""
+    """Extract an image name, which may be wrapped in an array or be a path of any operating system."""
     while isinstance(name, np.ndarray) and name.size == 1:
         name = name.item()
     return PureWindowsPath(str(name).strip()).as_posix()
 
 
 def _by_image(found: Foreign, image_ids: Sequence[str], path: Path) -> Foreign:
-    """Proposals under the names of the image list: an image is known by its path, whatever folders precede it in the file."""
+    """Proposals by the names of the image list: images are matched by path, ignoring preceding folders in the file."""
     wanted, names = set(image_ids), dict[str, str]()
     for name in found.boxes:
         parts = name.split('/')
         tails = ['/'.join(parts[first:]) for first in range(len(parts))]
         known = next((tried for tail in tails for tried in (tail, without_suffix(tail)) if tried in wanted), without_suffix(parts[-1]))
         if known in wanted and known in names:
-            raise ValueError(f'{str(path)!r} has proposals for {known!r} twice, as {names[known]!r} and as {name!r}. Leave one.')
+            raise ValueError(f'{str(path)!r} has proposals for {known!r} twice, as {names[known]!r} and as {name!r}. Keep one.')
         names[known] = name
     scores = {image_id: found.scores[name] for image_id, name in names.items() if name in found.scores}
     return replace(found, boxes={image_id: found.boxes[name] for image_id, name in names.items()}, scores=scores)

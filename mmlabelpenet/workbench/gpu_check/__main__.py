@@ -4,7 +4,7 @@ from mmlabelpenet.terminal import run
 
 
 def main() -> int:
-    """Run it; a package that is missing is one line."""
+    """Run it; a missing package gives a one-line error."""
     from mmlabelpenet.workbench.gpu_check.check import main
 
     return main()

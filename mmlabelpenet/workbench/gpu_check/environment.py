@@ -1,4 +1,4 @@
-"""What is installed: PyTorch, CUDA, the GPU, mmcv's kernels and the dense CRF."""
+"""Check the installation: PyTorch, CUDA, the GPU, mmcv's kernels and the dense CRF."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
 
 def environment(settings: Settings, notes: Notebook) -> None:
-    """Note versions and what optional parts are there; multiply two matrices on the device."""
+    """Record versions and optional packages; multiply two matrices on the device."""
     import torch
 
     notes.fact('platform', f'{platform.platform()}, {len(os.sched_getaffinity(0))} cores')
@@ -34,7 +34,7 @@ def environment(settings: Settings, notes: Notebook) -> None:
 
 
 def bundled_commit() -> str:
-    """The commit that a bundle was made of, from the file ``COMMIT`` beside its code."""
+    """The commit of a bundle, from the file ``COMMIT`` next to its code."""
     path = shipped('tools').parent.parent / 'COMMIT'
     return path.read_text(encoding='utf-8').strip() if path.is_file() else 'unknown'
 

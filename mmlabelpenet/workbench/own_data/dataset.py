@@ -127,7 +127,8 @@ def make_own_data(
         raise ValueError(f'No image of {str(images)!r} has a tag. Training learns from tags alone; give some.')
     if len(classes) == 1:
         raise ValueError(
-            f'There is one class only, {classes[0]!r}: nothing tells it from its surroundings. Add images of other things with their tags.'
+            f'There is only one class, {classes[0]!r}: objects cannot be distinguished from their surroundings. Add images of other '
+            'classes with their tags.'
         )
     names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
     record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))

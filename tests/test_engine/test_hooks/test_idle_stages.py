@@ -77,5 +77,5 @@ def test_several_ranks_are_refused(monkeypatch):
         def __init__(self):
             nn.Module.__init__(self)
 
-    with pytest.raises(ValueError, match='for one GPU'):
+    with pytest.raises(ValueError, match='only one GPU'):
         IdleStagesHook().before_train(type('Runner', (), dict(model=Wrapped())))

@@ -123,8 +123,8 @@ def test_a_config_that_does_not_exist_stops_none_of_the_others(path, tmp_path, c
 @pytest.mark.parametrize(
     ('changes', 'error'),
     [
-        (dict(recipe_sha256='other'), 'is of another config, seed or options'),
-        (dict(seed=2), 'is of another config, seed or options'),
+        (dict(recipe_sha256='other'), 'belongs to another config, seed or options'),
+        (dict(seed=2), 'belongs to another config, seed or options'),
         (dict(iterations=3), 'the checkpoint is not the last: iteration 3 of 5'),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_folder_of_another_config_is_not_gone_on_with(run, path, tmp_path, car
     (other_options,) = make_runs([path], [1], tmp_path / 'out', ['log_level=ERROR'])
     for again in (changed, other_options):
         (outcome,), processes = carry_out(again)
-        assert outcome.status == 'left out' and 'holds a run with other settings' in outcome.message and not processes.seen
+        assert outcome.status == 'left out' and 'contains a run with other settings' in outcome.message and not processes.seen
 
 
 def test_data_of_training_and_testing_is_looked_for(run, monkeypatch):
@@ -162,11 +162,11 @@ def test_a_tool_that_leaves_nothing_is_a_failure(run, carry_out, monkeypatch):
     carry_out()
     monkeypatch.setattr(batch, 'execute', lambda command, log: 0)
     (outcome,) = batch.carry_out_all([run], Launch())
-    assert outcome.status == 'failed' and 'test.py left no' in outcome.message
+    assert outcome.status == 'failed' and 'test.py did not write' in outcome.message
 
 
 def test_configs_that_would_share_a_folder_are_refused():
-    with pytest.raises(ValueError, match='names of their own, got a/x.py and b/x.py'):
+    with pytest.raises(ValueError, match='names must be unique, got a/x.py and b/x.py'):
         make_runs(['a/x.py', 'b/x.py'], [0], 'out')
 
 

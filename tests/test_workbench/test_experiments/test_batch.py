@@ -135,7 +135,7 @@ def test_slurm_gets_all_at_once_with_a_port_for_each(tmp_path, processes):
 def test_jobs_of_one_folder_are_not_both_started(tmp_path, processes):
     jobs = [Stand('a', tmp_path), Stand('b', tmp_path, folder='a')]
     (lacking, done) = carry_out_all(jobs, Launch())
-    assert str(lacking) == f'b: left out, its folder {tmp_path}/a is that of a too. Rename one, or give it a work_dir.'
+    assert str(lacking) == f'b: left out, its folder {tmp_path}/a is also used by a. Rename one, or set its work_dir.'
     assert done.status == 'done' and ends(carry_out_all(jobs, Launch())) == [('a', 'skipped'), ('b', 'left out')]
 
 
@@ -170,10 +170,10 @@ def test_nodes_start_the_same_jobs(tmp_path):
     )
     assert first == second and first[0] is None and first[2] == done and first[4] == both
     assert str(first[1]) == 'b: left out, node 1: no data'
-    assert str(first[3]) == 'd: left out, done on node 0 only: all nodes need to see one work dir.'
+    assert str(first[3]) == 'd: left out, finished only on node 0: all nodes must share a work dir.'
     assert agree([None], [a], 0, 0, 1) == [None]
 
 
 def test_nodes_with_different_configs_are_told(tmp_path):
-    with pytest.raises(ValueError, match='given different configs'):
+    with pytest.raises(ValueError, match='started with different configs'):
         on_two_nodes(([None], [Stand('a', tmp_path)]), ([None], [Stand('b', tmp_path)]))

@@ -77,7 +77,7 @@ def test_a_stage_that_the_config_lacks_is_named(configs, checkpoints, tmp_path):
 
 
 def test_the_last_stage_hands_nothing_on(configs, checkpoints, tmp_path):
-    with pytest.raises(ValueError, match='segmentation hands no labels on'):
+    with pytest.raises(ValueError, match='segmentation has no label generator'):
         measure_labels(configs[0], checkpoints[0], 'segmentation', tmp_path)
 
 

@@ -42,7 +42,7 @@ def test_a_new_or_interrupted_training_is_resumed_and_a_finished_one_has_nothing
     assert job.config.a.b is False and job.log == Path('work_dirs/leaf/output.txt') and str(job) == 'leaf.py'
     checkpoint(Path('work_dirs/leaf'), 3)
     assert job.commands(Launch()) == [command]
-    with pytest.raises(ValueError, match=r'train.py left no work_dirs/leaf/iter_5.pth'):
+    with pytest.raises(ValueError, match=r'train.py did not write work_dirs/leaf/iter_5.pth'):
         job.confirm()
     checkpoint(Path('work_dirs/leaf'))
     assert job.commands(Launch()) == []
@@ -72,7 +72,7 @@ def test_a_folder_with_a_run_of_other_settings_is_not_gone_on_with(path):
     checkpoint(job.work_dir, 3)
     assert job.commands(Launch())
     for other in (TrainingJob(path, overrides={'randomness.seed': 1}), TrainingJob(path, overrides=dict(log_level='ERROR'))):
-        with pytest.raises(ValueError, match='work_dirs/leaf holds a run with other settings'):
+        with pytest.raises(ValueError, match='work_dirs/leaf contains a run with other settings'):
             other.commands(Launch())
     path.write_text(path.read_text().replace('iters=5', 'iters=6'))
     with pytest.raises(ValueError, match=r'continue it with\n    python tools/train.py leaf.py --work-dir work_dirs/leaf --resume'):
@@ -98,7 +98,7 @@ def test_a_folder_with_a_run_of_another_config_is_not_gone_on_with(path, noted):
 def test_the_last_checkpoint_is_tested_into_the_folder_of_its_run(path):
     job = EvaluationJob(path, ('--corloc',), dump='found.json')
     with pytest.raises(
-        FileNotFoundError, match=r'work_dirs/leaf holds no checkpoint. Train first:\n    bash tools/dist_train.sh leaf.py GPUS'
+        FileNotFoundError, match=r'work_dirs/leaf contains no checkpoint. Train first:\n    bash tools/dist_train.sh leaf.py GPUS'
     ):
         job.commands(Launch())
     place = checkpoint(Path('work_dirs/leaf'), 3)
@@ -126,7 +126,7 @@ def test_a_checkpoint_that_was_tested_by_the_same_options_is_done(path):
     path.write_text(path.read_text() + 'corloc_dataloader = dict(a=1)\n')
     place = checkpoint(Path('work_dirs/leaf'))
     job = EvaluationJob(path, given=place)
-    with pytest.raises(ValueError, match='test.py left no work_dirs/leaf/metrics.json'):
+    with pytest.raises(ValueError, match='test.py did not write work_dirs/leaf/metrics.json'):
         job.confirm()
     write_results(job, place)
     assert job.commands(Launch()) == []

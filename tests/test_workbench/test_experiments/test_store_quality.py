@@ -103,7 +103,7 @@ def test_an_empty_store_has_no_precision_and_finds_nothing(tmp_path):
 def test_a_store_of_other_classes_is_refused(tmp_path):
     images = some_images(22)
     devkit = VOCDevkit(write_devkit(tmp_path, images), CLASSES[::-1])
-    with pytest.raises(ValueError, match='holds the classes cat, cow, dog, the devkit is read for dog, cow, cat'):
+    with pytest.raises(ValueError, match='has the classes cat, cow, dog, but the devkit is opened with dog, cow, cat'):
         store_quality(PseudoLabelStore(store_of(images)), devkit)
 
 

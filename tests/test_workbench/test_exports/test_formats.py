@@ -32,7 +32,7 @@ def test_data_sets_of_others_stay_as_they_are(labels, images, tmp_path, kind, na
     (tmp_path / 'out' / name).write_text('mine')
     (tmp_path / 'out/photo.jpg').write_text('mine')
     before = files(tmp_path / 'out')
-    with pytest.raises(FileExistsError, match='is not of an earlier run'):
+    with pytest.raises(FileExistsError, match='was not written by an earlier run'):
         write_export(kind, labels, tmp_path / 'out', images)
     assert files(tmp_path / 'out') == before and [path.name for path in tmp_path.iterdir()] == ['out']
 

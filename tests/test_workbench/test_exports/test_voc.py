@@ -75,7 +75,7 @@ def test_the_label_map_names_every_value(devkit, labels):
 
 
 def test_more_classes_than_a_label_image_holds_are_refused(labels, images, tmp_path):
-    with pytest.raises(ValueError, match='tell 254 classes apart, these labels have 300. Export COCO or LabelMe'):
+    with pytest.raises(ValueError, match='support 254 classes, but these labels have 300. Export COCO or LabelMe'):
         write_voc(replace(labels, classes=tuple(f'class {k}' for k in range(300))), tmp_path, images)
 
 

@@ -126,8 +126,8 @@ def test_no_detections_at_all_are_twenty_empty_files(tmp_path, devkit):
     ('changes', 'message'),
     [
         (dict(competition='comp1'), "got 'comp1'"),
-        (dict(path='a.zip'), "ends in '.tar.gz'"),
-        (dict(year='2012'), "looks like 'VOC2012', got '2012'"),
+        (dict(path='a.zip'), "must end in '.tar.gz'"),
+        (dict(year='2012'), "must be like 'VOC2012', got '2012'"),
     ],
 )
 def test_what_the_server_does_not_know_is_refused(tmp_path, devkit, changes, message):
@@ -158,7 +158,7 @@ BROKEN = [
     ('comp4', {'results/VOC2012/Main/comp4_det_test_yak.txt': b''}, "'yak', which is not a class"),
     ('comp4', {'results/VOC2012/Main/comp3_det_test_dog.txt': b''}, 'is of comp3 VOC2012 test, expected comp4'),
     ('comp4', {'results/VOC2012/Main/comp4_det_val_dog.txt': b''}, 'is of comp4 VOC2012 val, expected comp4 VOC2012 test'),
-    ('comp4', {'readme.txt': b''}, "'readme.txt' .*is not a result that the server knows"),
+    ('comp4', {'readme.txt': b''}, "'readme.txt' .*is not a result file known to the server"),
     ('comp4', {LINE: b'2008_000009 0.5 1 1 2 2\n'}, "Line 1 of .*names '2008_000009'"),
     ('comp4', {LINE: b'2008_000001 0.5 1 1 2 2\n2008_000001 nan 1 1 2 2\n'}, 'Line 2 of .*should be'),
     ('comp4', {LINE: b'2008_000001 0.5 1 1 2\n'}, 'Line 1 of .*should be'),
@@ -166,7 +166,7 @@ BROKEN = [
     ('comp4', {LINE: b'2008_000001 0.5 9 1 2 2\n'}, 'ends before it begins'),
     ('comp6', {MAP: None}, "lacks 1 of 3 files, the first for '2008_000001'"),
     ('comp6', {MAP: b'no image'}, 'is not readable'),
-    ('comp6', {MAP: png(np.full((12, 14), 21))}, 'holds the value 21'),
+    ('comp6', {MAP: png(np.full((12, 14), 21))}, 'contains the value 21'),
     ('comp6', {MAP: png(np.zeros((14, 12)))}, r'has the size \(14, 12\), the image \(12, 14\)'),
     ('comp6', {MAP: png(np.zeros((12, 14)), 'RGB')}, 'its mode is RGB'),
     ('comp6', {MAP.replace('000001', '000009'): png(np.zeros((12, 14)))}, 'image that is not in the split'),
@@ -190,7 +190,7 @@ def test_the_reader_names_the_member_that_is_wrong(tmp_path, devkit, competition
 def test_damaged_empty_and_linking_archives_are_refused(tmp_path, devkit):
     path = tmp_path / 'a.tar.gz'
     path.write_bytes(b'no archive')
-    with pytest.raises(ValueError, match='not a sound archive'):
+    with pytest.raises(ValueError, match='not a valid archive'):
         check_submission(path, devkit, 'test')
     with tarfile.open(path, 'w:gz'):
         pass

@@ -101,7 +101,7 @@ def test_objects_written_as_matlab_would_are_found_again_whole(main, devkit, toy
     write_truth(devkit, tmp_path / 'truth.mat')
     main([str(tmp_path / 'truth.mat'), str(toy_root), 'train', str(tmp_path / 'ours.npz'), '--method', 'edge boxes'])
     out = capsys.readouterr().out
-    assert 'boxes read as yxyx from pixel 1, last pixel inside' in out and 'IoU at 0.5: 100.0 %, at 0.7: 100.0 %' in out
+    assert 'boxes read as yxyx from pixel 1, last pixel included' in out and 'IoU at 0.5: 100.0 %, at 0.7: 100.0 %' in out
     proposals = ProposalFile(tmp_path / 'ours.npz')
     assert proposals.settings['method'] == 'edge boxes' and proposals.settings['source'] == 'truth.mat'
     for image_id in devkit.image_ids('train'):

@@ -44,7 +44,7 @@ def test_a_file_that_ends_the_process_that_reads_it_is_one_line_and_the_next_fil
         savemat(tmp_path / f'{name}.mat', dict(boxes=np.ones((1, 4))))
     with monkeypatch.context() as patch:
         patch.setattr(matlab, '_variables', end_this_process)
-        with pytest.raises(ValueError, match='a.mat. cannot be read as a MATLAB file: it ends the process that reads it'):
+        with pytest.raises(ValueError, match='a.mat. cannot be read as a MATLAB file: it crashes the reader'):
             load_mat(tmp_path / 'a.mat')
     assert list(load_mat(tmp_path / 'b.mat')) == ['boxes']
 

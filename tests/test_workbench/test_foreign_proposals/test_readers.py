@@ -64,7 +64,7 @@ def test_every_layout_is_undone(order, first, inside):
 
 def test_layouts_that_nobody_writes_are_refused():
     for arguments in (('yxxy', 0), ('xyxy', 2)):
-        with pytest.raises(ValueError, match='Boxes come as yxyx, xyxy, xywh from pixel 0 or 1'):
+        with pytest.raises(ValueError, match='Boxes must be yxyx, xyxy, xywh with first pixel 0 or 1'):
             BoxLayout(*arguments)
 
 
@@ -110,7 +110,7 @@ def test_names_of_variables_can_be_said(tmp_path):
         tmp_path / 'a.mat', dict(mine=cells([foreign_boxes(b, MATLAB) for b in BOXES.values()]), who=cells([f'x/{i}.jpg' for i in IDS]))
     )
     assert_boxes(read_back(read_foreign(tmp_path / 'a.mat', IDS, boxes='mine', images='who')))
-    with pytest.raises(ValueError, match='has none of boxes, bboxes, .*, but mine, who. Say which holds the boxes'):
+    with pytest.raises(ValueError, match='has none of boxes, bboxes, .*, but mine, who. Specify the variable of the boxes'):
         read_foreign(tmp_path / 'a.mat', IDS)
     with pytest.raises(ValueError, match="has no 'minne', only mine, who"):
         read_foreign(tmp_path / 'a.mat', IDS, boxes='minne')
@@ -149,7 +149,8 @@ def test_images_without_a_box_keep_their_place(tmp_path):
 def test_files_for_another_list_are_refused(tmp_path):
     savemat(tmp_path / 'named.mat', dict(boxes=cells([np.ones((1, 4))] * 3), images=cells(IDS)))
     with pytest.raises(
-        ValueError, match=r"no proposals for 1 of 4 images, the first: 'new'; it has 3 images, the first: '000005'.* for another image list"
+        ValueError,
+        match=r"no proposals for 1 of 4 images, the first: 'new'; it has 3 images, the first: '000005'.* belong to another image list",
     ):
         read_foreign(tmp_path / 'named.mat', [*IDS, 'new'])
     savemat(tmp_path / 'unnamed.mat', dict(boxes=cells([np.ones((1, 4))] * 3)))
@@ -175,11 +176,11 @@ def test_what_is_no_proposal_file_is_refused_with_what_to_do(tmp_path):
     for name, error in {
         'hdf.mat': r"MATLAB v7.3 file, which is HDF5. Save it again in Octave or MATLAB: .*save\('-v7', 'hdf_v7.mat'\)",
         'text.mat': 'cannot be read as a MATLAB file',
-        'one.mat': r'one array \(5, 4\), expected a cell for each image. Give the folder',
+        'one.mat': r'one array \(5, 4\), expected one cell per image. For files of single images, pass their folder',
         'shape.mat': r'numbers \(R, 4\), or \(R, 5\) with the score last, got float64 \(5, 3\)',
         'scores.mat': '4 scores for 5 boxes',
-        'pickle.npz': 'without pickle .* Save one array for each image',
-        'ours.npz': 'is a proposal file of ours already',
+        'pickle.npz': 'without pickle .* Save one array per image',
+        'ours.npz': 'is already a proposal file of this package',
         'bad.json': 'Input data was truncated',
         'kind.json': r'is neither {image: .* got `int`',
         'keys.json': 'is neither',

@@ -28,7 +28,7 @@ def test_what_is_missing_is_named_before_anything_is_written(tmp_path, monkeypat
     with pytest.raises(FileNotFoundError, match=r"Expected proposals in '.*proposals/train.npz'"):
         command.main(check)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    with pytest.raises(ValueError, match='no CUDA device. --device cpu'):
+    with pytest.raises(ValueError, match='no CUDA device. Use --device cpu'):
         command.main(['--out', str(tmp_path / 'out')])
     assert not (tmp_path / 'out').exists()
 
@@ -52,7 +52,7 @@ def test_results_go_to_a_folder_of_their_own(tmp_path):
     (tmp_path / 'mine/training').mkdir(parents=True)
     (tmp_path / 'file').touch()
     for name, error, message in (
-        ('mine', FileExistsError, 'holds other files and no earlier check'),
+        ('mine', FileExistsError, 'contains other files and no earlier check'),
         ('file', NotADirectoryError, 'Expected a folder at .*file., got a file'),
         ('file/below', NotADirectoryError, 'Expected a folder at .*file., got a file'),
     ):
