@@ -178,6 +178,14 @@ def refuse(*args, **kwargs):
     raise PermissionError('Not yours')
 
 
+def test_a_disk_that_refuses_at_the_end_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / 'a.txt').write_text('old')
+    monkeypatch.setattr(os, 'fsync', refuse)
+    with pytest.raises(PermissionError, match='Not yours'), atomic_write(tmp_path / 'a.txt') as file:
+        file.write('new')
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [('a.txt', 'old')]
+
+
 def test_a_file_that_cannot_be_opened_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(files, 'open', refuse, raising=False)
     with pytest.raises(PermissionError, match='Not yours'), atomic_write(tmp_path / 'a.txt'):

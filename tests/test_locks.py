@@ -55,8 +55,8 @@ def test_a_forked_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_pat
 
 
 def test_places_that_differ_are_locked_by_themselves(tmp_path):
-    with locked(tmp_path / 'a'), locked(tmp_path / 'b'), locked(tmp_path / 'a.npz'):
-        pass
+    with locked(tmp_path / 'a'), locked(tmp_path / 'b'), locked(tmp_path / 'a.npz'), locked(tmp_path / 'new/folder/a'):
+        assert (tmp_path / 'new/folder/.a.lock').is_file()
 
 
 def test_the_lock_of_a_file_is_beside_it_where_it_cannot_be_written_too(tmp_path, monkeypatch):

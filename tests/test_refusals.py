@@ -117,6 +117,8 @@ CASES = {
     'part': (imagenet_without_a_part, ValueError, "The weights of vgg16 have no part 'tail'"),
     'linears': (lambda f: weights._fill_linears(nn.Sequential(nn.Linear(1, 1)), {}), ValueError, 'exactly two linear layers, Seq.* 1'),
     'arch': (lambda f: weights.preset_of('vgg17', 'caffe'), ValueError, "arch 'vgg17' are unknown; choose one of .*vgg16"),
+    'arch of a file': (lambda f: weights.rename_published('vgg17', 'caffe', {}), ValueError, "arch 'vgg17'"),
+    'preset of a file': (lambda f: weights.rename_published('vgg16', 'cafe', {}), ValueError, "preset 'cafe'"),
     'preset': (lambda f: weights.preset_of('vgg16', 'cafe'), ValueError, "no preset 'cafe'; choose one of .'caffe', 'torchvision'"),
     'file': (lambda f: weights.ImageNetWeights('vgg16', 'caffe', 'tail'), ValueError, 'ImageNetWeights of vgg16 needs checkpoint=FILE'),
     'permission': (load_without_permission, PermissionError, 'Not yours'),

@@ -5,6 +5,7 @@ import os
 import pickle
 import resource
 import tarfile
+import warnings
 import zipfile
 
 import numpy as np
@@ -218,3 +219,11 @@ def test_weights_at_an_address_are_downloaded_once(tmp_path, monkeypatch):
 def test_tensors_are_read_onto_the_device_that_is_asked_for(tmp_path):
     torch.save(dict(a=torch.ones(2)), tmp_path / 'a.pth')
     assert [read_tensors(tmp_path / 'a.pth', *where)['a'].device.type for where in ((), ('meta',))] == ['cpu', 'meta']
+
+
+def test_nothing_is_warned_of_that_is_refused_anyway(tmp_path):
+    as_script({}, tmp_path / 'a.pth')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        with pytest.raises(ValueError, match='a.pth cannot be read'):
+            read_tensors(tmp_path / 'a.pth')

@@ -1,12 +1,15 @@
 """Draws that can be resumed."""
 
+import random
 from collections import Counter
 from itertools import islice
 
+import numpy as np
 import pytest
+import torch
 
 from mmlabelpenet.datasets import samplers
-from mmlabelpenet.datasets.samplers import ResumableSampler
+from mmlabelpenet.datasets.samplers import ResumableSampler, seed_all
 
 
 def draws(count, size=7, seed=3, rank=0, world=1, skip=0, batch_size=1, monkeypatch=None):
@@ -82,3 +85,11 @@ def test_accumulating_batches_on_one_rank_sees_the_batches_of_several_ranks(monk
 
     alone, shared = batches(4, 0, 1), [batches(2, rank, 2) for rank in range(2)]
     assert [shared[rank][n] for n in range(2) for rank in range(2)] == alone
+
+
+def test_a_seed_sets_all_three_generators():
+    found = []
+    for seed in (3, 3, 4):
+        seed_all(seed)
+        found.append((random.random(), np.random.random(), torch.rand(1).item()))
+    assert found[0] == found[1] and all(one != other for one, other in zip(*found[1:], strict=True))

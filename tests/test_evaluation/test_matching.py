@@ -122,6 +122,12 @@ def test_predictions_without_objects_are_wrong_and_not_ignored():
     assert not matches.ignored.any()
 
 
+def test_an_overlap_in_single_precision_is_compared_in_double():
+    iou, zeros = np.array([[0.7]], np.float32), np.zeros(1, int)  # a little less than 0.7
+    assert not match_coco(iou, zeros, np.ones(1), zeros, [0.7]).any()
+    assert not match_voc(best_in_matrix(iou, zeros, zeros), np.ones(1), np.zeros(1, bool), 0.7).right.any()
+
+
 def test_where_there_is_no_object_of_the_class_the_best_overlap_is_minus_one():
     for iou, objects in ((np.zeros((2, 0)), []), (np.ones((2, 1)), [1])):
         best = best_in_matrix(iou, np.zeros(2, int), np.array(objects, int))

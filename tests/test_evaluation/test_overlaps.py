@@ -10,7 +10,7 @@ from mmlabelpenet.evaluation.functional import best_in_matrix, best_overlaps, bo
 def test_box_iou_equals_areas_by_hand(extra):
     rng = np.random.default_rng(0)
     for _ in range(100):
-        first, second = random_boxes(rng, 6), random_boxes(rng, 5) + rng.random((5, 4)).astype(np.float32)
+        first, second = (random_boxes(rng, count) + rng.random((count, 4)).astype(np.float32) for count in (6, 5))
         expected = [[slow.box_iou(a, b, extra) for b in second.tolist()] for a in first.tolist()]
         np.testing.assert_allclose(box_iou(first, second, legacy=bool(extra)), expected, atol=1e-12)
 

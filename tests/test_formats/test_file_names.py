@@ -82,3 +82,4 @@ def test_a_name_is_cut_between_letters_and_keeps_its_folder(name):
     short, other = fitted(name, 7), fitted(f'{name}b', 7)
     assert 243 < len(os.fsencode(PurePosixPath(short).name)) <= 248 and short != other
     assert PurePosixPath(short).parent == PurePosixPath(name).parent
+    assert fitted('x' * 248, 7) == 'x' * 248
