@@ -4,7 +4,7 @@ As GrabCut does (grab_cut.py), it alternates between the colours of object and b
 histograms instead of mixtures of Gaussians, and mean field smooths the pixels instead of a minimum cut: a field of 8 neighbours in which
 a pixel's log odds are
 
-    u_i + gamma * sum_j w_ij s_j,    w_ij = exp(-|c_i - c_j|^2 / 2 mean|c_i - c_j|^2) / distance,    s_i = tanh(log odds_i / 2) in (-1, 1)
+    u_i + gamma * sum_j w_ij s_j,    w_ij = exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / distance,    s_i = tanh(log odds_i / 2) in (-1, 1)
 
 with u the log odds of the colour, of its histograms, and a share of those of the first guess.
 
