@@ -102,7 +102,7 @@ class DenseCRF:
             attention = attention.astype(np.float32)  # OpenCV cannot resize it
         image = np.ascontiguousarray(_resize(image, small[::-1]))
         small_maps = np.stack([_resize(each, small[::-1]) for each in attention])
-        total, uniform = small_maps.sum(0, keepdims=True), np.full_like(small_maps, 1 / len(attention), dtype=np.float64)
+        total, uniform = small_maps.sum(0), np.full_like(small_maps, 1 / len(attention), dtype=np.float64)
         probs = np.divide(small_maps, total, out=uniform, where=total > 0)
         unary = -np.log(probs.clip(1 - self.confidence, self.confidence))
         densecrf = _import_pydensecrf()

@@ -78,3 +78,14 @@ def test_unknown_options_are_refused():
 def test_relus_keep_no_copy_of_what_enters_them():
     layers = [layer for part in (VGG16C4(), VGG16Tail()) for layer in part.modules() if isinstance(layer, torch.nn.ReLU)]
     assert len(layers) == 2 and all(layer.inplace for layer in layers)
+
+
+@pytest.mark.parametrize('part', [VGG16C4, VGG16Tail])
+def test_layers_begin_with_kaimings_deviation_or_as_the_config_says(part):
+    torch.manual_seed(0)
+    usual, constant = part(), part(init_cfg=dict(type='Constant', val=0.5, layer='Conv2d'))
+    for net in (usual, constant):
+        net.init_weights()
+    last = [layer for layer in usual.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+    assert last.weight.std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01) and not last.bias.any()
+    assert all((layer.weight == 0.5).all() for layer in constant.modules() if isinstance(layer, torch.nn.Conv2d))

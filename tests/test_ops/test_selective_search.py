@@ -83,7 +83,10 @@ def test_proposals_are_distinct_lie_in_the_image_and_are_large_enough(image):
     assert bboxes.min() >= 0 and (bboxes[:, 2:] <= [128, 96]).all()
     assert (bboxes[:, 2:] - bboxes[:, :2]).min() >= 25
     every = selective_search(image, SelectiveSearchSettings(min_size=1))[0]
-    assert (every[:, 2:] - every[:, :2]).min() < 25
+    sides = (every[:, 2:] - every[:, :2]).min(1)
+    assert sides.min() < 25
+    for least in (int(np.median(sides)), int(np.median(sides)) + 1):
+        assert len(selective_search(image, SelectiveSearchSettings(min_size=least))[0]) == (sides >= least).sum()
 
 
 def test_a_limit_keeps_a_fixed_choice_of_all_proposals(image):

@@ -190,3 +190,8 @@ def test_stages_are_explained_where_masks_or_explanations_are_asked_for(toy_net,
     assert inference.explained() == (['segmentation'] if with_masks else ())
     assert inference.explained(with_masks=False) == () and inference.explained(with_masks=True, rescale=False) == ['segmentation']
     assert inference.explained(stages=['detection'], with_masks=False, explain=True) == ['detection']
+
+
+def test_only_stages_that_hand_labels_on_are_explained(toy_net, toy_batch):
+    for sample in toy_net.eval().predict(*toy_batch, stages=toy.STAGES, with_masks=False, explain=True):
+        assert list(sample.explanations) == list(toy.STAGES[:-1])
