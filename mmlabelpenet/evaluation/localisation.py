@@ -77,7 +77,7 @@ def best_per_object(iou: NDArray, labels: NDArray | None = None, object_labels: 
     >>> best_per_object(iou).tolist(), best_per_object(iou, np.array([0]), np.array([0, 1])).tolist()
     ([0.5, 0.9], [0.5, 0.0])
     """
-    iou = np.asarray(iou, dtype=np.float64)
+    iou = np.asarray(iou)
     if labels is not None:
         iou = np.where(np.asarray(labels)[:, None] == np.asarray(object_labels)[None], iou, 0.0)
     return iou.max(axis=0, initial=0.0)

@@ -337,3 +337,11 @@ def test_a_metric_that_is_not_told_the_classes_says_so(tmp_path, meta):
     metric.dataset_meta = meta
     with pytest.raises(ValueError, match=r"needs dataset_meta\['classes'\]"):
         assert metric.settings
+
+
+def test_without_stages_a_metric_has_a_row_for_each_that_is_predicted_and_one_for_a_model_without_any(tmp_path):
+    images = devkit_images(0, 2)
+    root = write_devkit(tmp_path, images)
+    assert list(run(root, samples_of(images), stages=None)[0].table) == list(STAGES)
+    plain = [dict(img_id=image_id, pred_instances=fields(image)) for image_id, image in images.items()]
+    assert list(run(root, plain, stages=None)[0].table) == ['result']
