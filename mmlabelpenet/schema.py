@@ -39,6 +39,20 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda part: vars(part) if dataclasses.is_dataclass(part) else repr(part))
 
 
+def check_range(low: float, high: float = float('inf'), **values: float | None) -> None:
+    """Raise a ValueError for the first option that is not a number from ``low`` to ``high``; None means that an option is not set.
+
+    >>> check_range(0, 1, min_score=0.3, max_overlap=None)
+    >>> check_range(0, 1, nms_thr=30)
+    Traceback (most recent call last):
+    ValueError: nms_thr must be between 0 and 1, got 30.
+    """
+    for name, value in values.items():
+        if value is not None and not (isinstance(value, int | float) and low <= value <= high):
+            expected = f'at least {low:g}' if high == float('inf') else f'between {low:g} and {high:g}'
+            raise ValueError(f'{name} must be {expected}, got {value!r}.')
+
+
 def short(value: object, limit: int = 60) -> str:
     """A value for a message, truncated to a few characters.
 

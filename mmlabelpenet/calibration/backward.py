@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.reading import Reading, head_masks, suppress
 from mmlabelpenet.registry import LABEL_GENERATORS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import have_area, pseudo_instances
 
 
@@ -26,6 +27,7 @@ class DetectionLabels(LabelGenerator):
     """
 
     def __init__(self, min_score: float = 0.3) -> None:
+        check_range(0, 1, min_score=min_score)
         self.min_score = min_score
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> dict[str, NDArray]:

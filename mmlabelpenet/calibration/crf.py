@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmlabelpenet.ops.mean_field import mean_field, positions, positions_and_colours
 from mmlabelpenet.ops.sparse import resize
+from mmlabelpenet.schema import check_range
 
 BACKENDS = ('auto', 'pydensecrf', 'torch')
 
@@ -53,7 +54,11 @@ class DenseCRF:
     cpu_backend: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Choose the backend."""
+        """Check the settings and choose the backend."""
+        check_range(1e-3, bilateral_xy=self.bilateral_xy, bilateral_rgb=self.bilateral_rgb, gaussian_xy=self.gaussian_xy)
+        check_range(0, bilateral_compat=self.bilateral_compat, gaussian_compat=self.gaussian_compat, iterations=self.iterations)
+        check_range(1, max_size=self.max_size)
+        check_range(0.5, 1 - 1e-6, confidence=self.confidence)
         if self.backend not in BACKENDS:
             raise ValueError(f'The backend of a CRF must be one of {BACKENDS}, got {self.backend!r}.')
         object.__setattr__(self, 'cpu_backend', _cpu_backend() if self.backend == 'auto' else self.backend)

@@ -35,6 +35,7 @@ from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, distinct, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.registry import LABEL_GENERATORS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import timed
 
@@ -121,6 +122,9 @@ class AttentionGenerator(LabelGenerator):
             raise ValueError(f'weights must be one of {self.WEIGHTS}, got {weights!r}.')
         if box not in ('mask', 'proposal'):
             raise ValueError(f"box must be 'mask' or 'proposal', got {box!r}.")
+        check_range(0, 1, nms_thr=nms_thr, min_score=min_score, max_overlap=max_overlap)
+        check_range(0, min_iou=min_iou)  # above 1: always R^c
+        check_range(1, max_per_tag=max_per_tag, max_candidates=max_candidates)
         self.selection = dict(
             max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )

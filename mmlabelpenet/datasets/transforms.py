@@ -16,6 +16,7 @@ from mmengine.structures import InstanceData, LabelData
 
 from mmlabelpenet.formats.images import is_transparent, read_image
 from mmlabelpenet.registry import TRANSFORMS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
 
 
@@ -91,6 +92,7 @@ class PackTagInputs(BaseTransform):
     META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction')
 
     def __init__(self, min_size: float = 1.0) -> None:
+        check_range(0, min_size=min_size)
         self.min_size = min_size
 
     def transform(self, results: dict) -> dict:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mmlabelpenet.files import remove_partial
 from mmlabelpenet.formats.feature_maps import LAYOUT, read_map, write_map
 from mmlabelpenet.log import warn
-from mmlabelpenet.schema import json_hash
+from mmlabelpenet.schema import check_range, json_hash
 
 _RECENT = 32  # maps kept in memory: stages with the same frozen tail request the same map successively
 
@@ -42,8 +42,7 @@ class FeatureCache:
     """
 
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key
-        if max_gib < 0:
-            raise ValueError(f'max_gib must be a positive size, got {max_gib}.')
+        check_range(0, max_gib=max_gib)
         self.folder, self.max_bytes = Path(dir), max_gib * 2**30
         self._room: float | None = None  # bytes that this process may still add
         self._hashes: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()

@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from mmlabelpenet.models.log_values import summarise_tags, tag_statistics
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import check_range
 
 
 @MODELS.register_module()
@@ -126,9 +127,10 @@ class MILRoIHead(StandardRoIHead):
     ) -> None:
         if rank not in ('product', 'class'):
             raise ValueError(f"rank must be 'product' or 'class', got {rank!r}.")
+        check_range(1, chunk=chunk)
+        check_range(0, 1, beta=beta)
+        check_range(0, single_label_weight=single_label_weight)
         super().__init__(**kwargs)
-        if chunk is not None and chunk < 1:
-            raise ValueError(f'chunk must be at least 1, or None for all proposals at once; got {chunk}.')
         self.chunk = chunk
         self.tag_head = None if tag_head is None else MODELS.build(tag_head)
         self.rank, self.beta, self.single_label_weight = rank, beta, single_label_weight

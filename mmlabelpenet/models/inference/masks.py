@@ -26,6 +26,7 @@ from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
 from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
+from mmlabelpenet.schema import check_range
 
 
 class MaskRefinement:
@@ -46,6 +47,8 @@ class MaskRefinement:
         margin: float = 0.25,
         cut: dict | Sequence[dict] | None = None,
     ) -> None:
+        check_range(0, max_masks=max_masks, margin=margin)
+        check_range(0, 1, min_score=min_score)
         self.crf = build_crf(crf)
         self.cuts = build_cuts(cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin

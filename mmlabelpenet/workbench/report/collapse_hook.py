@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from mmlabelpenet.log import warn
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.schema import check_range
 
 
 @HOOKS.register_module()
@@ -28,10 +29,8 @@ class CollapseHook(Hook):
     KEY = 'classification.chosen_area'
 
     def __init__(self, threshold: float = 0.03, window: int = 100, interval: int = 500) -> None:
-        if not 0 <= threshold <= 1:
-            raise ValueError(f'The threshold is a share of the image in [0, 1], got {threshold}.')
-        if min(window, interval) < 1:
-            raise ValueError(f'window and interval are numbers of iterations from 1 on, got {window} and {interval}.')
+        check_range(0, 1, threshold=threshold)
+        check_range(1, window=window, interval=interval)
         self.threshold, self.interval = threshold, interval
         self.areas: deque[float] = deque(maxlen=window)
         self.next_warning = 0

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.workbench.report.tiles import Painter
 
 
@@ -28,6 +29,7 @@ class LabelSamplesHook(Hook):
     """
 
     def __init__(self, interval: int = 1000, max_images: int = 1, folder: str = 'label_samples') -> None:
+        check_range(1, interval=interval, max_images=max_images)
         self.interval, self.max_images, self.folder = interval, max_images, folder
 
     @master_only

@@ -19,6 +19,7 @@ from torch import nn
 from mmlabelpenet.engine.phases import locate
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.visualization.drawing import webp
 
 
@@ -41,8 +42,7 @@ class SamplePanels(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self, interval: int = 500, images: int = 2, width: int = 320, folder: str = 'vis') -> None:
-        if interval < 1 or images < 1:
-            raise ValueError(f'SamplePanels needs an interval and a number of images of at least 1, got {interval} and {images}.')
+        check_range(1, interval=interval, images=images, width=width)
         self.interval, self.images, self.width, self.folder = interval, images, width, folder
         self.samples: list[dict] | None = None
 

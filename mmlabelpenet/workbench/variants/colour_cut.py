@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.objects import mask_bbox, window
 from mmlabelpenet.registry import TASK_UTILS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.timing import timed
 
 BINS = 8  # of each axis of a histogram
@@ -54,11 +55,8 @@ class ColourCut:
 
     def __post_init__(self) -> None:
         """Refuse values that would give nothing."""
-        if min(self.size, self.rounds) < 1 or min(self.steps, self.margin, self.surroundings) < 0:
-            raise ValueError(
-                'ColourCut needs size and rounds >= 1, and steps, margin and surroundings >= 0, got '
-                f'{self.size}, {self.rounds}, {self.steps}, {self.margin} and {self.surroundings}.'
-            )
+        check_range(1, size=self.size, rounds=self.rounds)
+        check_range(0, **{name: getattr(self, name) for name in ('steps', 'smoothness', 'trust', 'margin', 'surroundings')})
 
     def boxes_and_masks(
         self, image: NDArray[np.uint8], guesses: NDArray[np.float32], bboxes: Tensor, others: NDArray[np.bool_] | None = None

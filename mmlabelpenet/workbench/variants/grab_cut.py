@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.objects import inside_box, mask_bbox
 from mmlabelpenet.registry import TASK_UTILS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.timing import timed
 
 COMPONENTS = 5  # Gaussians of either mixture in OpenCV; it cannot fit them to fewer pixels
@@ -40,8 +41,8 @@ class GrabCut:
 
     def __post_init__(self) -> None:
         """Refuse values that OpenCV would accept silently."""
-        if self.iterations < 1 or self.margin < 0:
-            raise ValueError(f'GrabCut needs iterations >= 1 and margin >= 0, got {self.iterations} and {self.margin}.')
+        check_range(1, iterations=self.iterations, max_size=self.max_size)
+        check_range(0, margin=self.margin)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
         """The object's mask, bool (h, w): the guess itself, within its bounds, where object or background have too few pixels.

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mmlabelpenet.models.mil_losses import proposal_scores
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.workbench.variants.proposal_clusters import assign_clusters, graph_centres, highest_scoring
 
 
@@ -85,8 +86,7 @@ class RefinementBranches(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', layer='Linear', std=0.01))
-        if num_branches < 1:
-            raise ValueError(f'Online refinement needs at least one branch, got num_branches={num_branches}.')
+        check_range(1, num_branches=num_branches)
         self.branches = nn.ModuleList(nn.Linear(in_channels, num_classes + 1) for _ in range(num_branches))
         self.iou_thr, self.ignore_iou = iou_thr, ignore_iou
         self.loss_weight = loss_weight
@@ -159,6 +159,8 @@ class PCLBranches(RefinementBranches):
 
     def __init__(self, num_groups: int = 3, graph_iou: float = 0.4, max_per_tag: int = 5, **kwargs) -> None:
         super().__init__(**kwargs)
+        check_range(1, num_groups=num_groups, max_per_tag=max_per_tag)
+        check_range(0, 1, graph_iou=graph_iou)
         self.graph = dict(num_groups=num_groups, graph_iou=graph_iou, max_per_tag=max_per_tag)
 
     def centres(self, proposals: Tensor, scores: Tensor, onehot: Tensor) -> InstanceData:

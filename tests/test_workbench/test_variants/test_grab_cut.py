@@ -76,13 +76,6 @@ def test_it_gives_the_same_whatever_ran_before_and_changes_nothing_that_it_is_gi
     np.testing.assert_array_equal(guess, before[1])
 
 
-@pytest.mark.parametrize('settings', [dict(iterations=0), dict(margin=-0.1)])
-def test_settings_without_sense_are_refused(settings):
-    with pytest.raises(ValueError, match='iterations >= 1 and margin >= 0'):
-        GrabCut(**settings)
-    assert GrabCut(iterations=1, margin=0).margin == 0  # the least
-
-
 def test_a_cut_that_does_not_move_boxes_gives_the_same_masks():
     image, _, guess = disc()
     box = torch.tensor([[36.0, 21, 84, 69]])
