@@ -89,8 +89,9 @@ class Parser(argparse.ArgumentParser):
 
 
 class ConfigOptions(argparse.Action):
-    """The action of ``--cfg-options KEY=VALUE ...``: ``args.cfg_options`` becomes the dict of :func:`parse_options`. If the option is given
-    twice, both apply, as with mmengine's ``DictAction``.
+    """The action of ``--cfg-options KEY=VALUE ...``: ``args.cfg_options`` becomes the dict of :func:`parse_options`.
+
+    If the option is given twice, both apply, as with mmengine's ``DictAction``.
 
     >>> parser = Parser()
     >>> _ = parser.add_argument('--cfg-options', action=ConfigOptions)

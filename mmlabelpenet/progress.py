@@ -1,5 +1,6 @@
-"""Progress display on standard error: a bar on a terminal, otherwise a line every 20 seconds. Only the first rank shows anything. No
-background thread is used, so processes can be forked in the meantime.
+"""Progress display on standard error: a bar on a terminal, otherwise a line every 20 seconds.
+
+Only the first rank shows anything. No background thread is used, so processes can be forked in the meantime.
 """
 
 import time

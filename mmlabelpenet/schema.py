@@ -1,5 +1,6 @@
-"""Reading untrusted text files: decoded as UTF-8 and validated against a declared schema, with errors that name the location. The schema of
-a format is a ``msgspec.Struct`` next to its reader. Fields that are not in the schema are skipped.
+"""Reading untrusted text files: decoded as UTF-8 and validated against a declared schema, with errors that name the location.
+
+The schema of a format is a ``msgspec.Struct`` next to its reader. Fields that are not in the schema are skipped.
 """
 
 import dataclasses
@@ -137,7 +138,8 @@ def decode_json(content: bytes, kind: type[T], problem: str, todo: str = '') -> 
     Args:
         content: UTF-8, with or without a byte-order mark.
         kind: its schema.
-        problem: start of the error message. todo: its end.
+        problem: start of the error message.
+        todo: its end.
 
     Raises:
         ValueError: the content does not match; the message names the location.

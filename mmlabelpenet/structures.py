@@ -81,8 +81,9 @@ def _refuse_empty(bboxes: Tensor) -> None:
 def hand_over(
     samples: Sequence[DetDataSample], pseudo: Sequence[InstanceData] | None = None, keep: Sequence[str] = ()
 ) -> list[DetDataSample]:
-    """New samples with metainfo and pseudo instances only; nothing else of the data set reaches the next stage. Selective-search proposals
-    left on a sample would silently disable the RPN of the next stage.
+    """New samples with metainfo and pseudo instances only; nothing else of the data set reaches the next stage.
+
+    Selective-search proposals left on a sample would silently disable the RPN of the next stage.
 
     Args:
         samples: one per image.

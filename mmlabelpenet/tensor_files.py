@@ -1,8 +1,9 @@
-"""Safe reading of checkpoints and weights: no code of a file is executed, whatever its archive type. ``torch.load(weights_only=True)``
-accepts tensors and plain containers; mmengine also stores its log buffers, which hold NumPy arrays. Importing this module also makes every
-reader of mmengine (``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``) read in this way. mmengine's own behaviour depends on
-the release: 0.10.7 leaves ``weights_only`` to PyTorch, which rejects the log buffers from 2.6 on; if the safe reader rejects a file,
-onedl-mmengine falls back to a plain ``torch.load``, which executes code.
+"""Safe reading of checkpoints and weights: no code of a file is executed, whatever its archive type.
+
+``torch.load(weights_only=True)`` accepts tensors and plain containers; mmengine also stores its log buffers, which hold NumPy arrays.
+Importing this module also makes every reader of mmengine (``resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``) read in this
+way. mmengine's own behaviour depends on the release: 0.10.7 leaves ``weights_only`` to PyTorch, which rejects the log buffers from 2.6 on;
+if the safe reader rejects a file, onedl-mmengine falls back to a plain ``torch.load``, which executes code.
 """
 
 import errno
@@ -151,8 +152,9 @@ def _local(source: str) -> Path:
 
 
 def _check_archive(path: Path) -> None:
-    """Reject an archive with damaged members, whose checksums torch does not verify. Torch does not compress members; a compressed member
-    could unpack to a thousand times the file's size.
+    """Reject an archive with damaged members, whose checksums torch does not verify.
+
+    Torch does not compress members; a compressed member could unpack to a thousand times the file's size.
     """
     with zipfile.ZipFile(path) as archive:
         packed = [member.filename for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]

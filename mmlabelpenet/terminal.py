@@ -66,8 +66,10 @@ def visible(text: str) -> str:
 
 
 def say(text: str, error: bool = False) -> None:
-    """Write a line to standard output or standard error and flush it. Characters that the terminal's encoding lacks are escaped. If the
-    output is closed, or its reader has ended (``| head``), the line is dropped and the work continues.
+    """Write a line to standard output or standard error and flush it.
+
+    Characters that the terminal's encoding lacks are escaped. If the output is closed, or its reader has ended (``| head``), the line is
+    dropped and the work continues.
     """
     stream = sys.stderr if error else sys.stdout
     if stream is None:
@@ -84,8 +86,10 @@ def say(text: str, error: bool = False) -> None:
 
 
 def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> None:
-    """Run a command. Errors that the user can correct, such as invalid input and files, end it with one line on standard error and exit
-    status 1. Forked processes end with it, and it ends with the launcher that started it.
+    """Run a command.
+
+    Errors that the user can correct, such as invalid input and files, end it with one line on standard error and exit status 1. Forked
+    processes end with it, and it ends with the launcher that started it.
 
     Args:
         interrupted: message shown when the user interrupts it.

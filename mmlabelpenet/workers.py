@@ -49,8 +49,9 @@ class Workers:
         return future
 
     def map(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-        """Results in the order of the jobs. A job is taken as soon as fewer than four per process are waiting, so the producer is not
-        blocked.
+        """Results in the order of the jobs.
+
+        A job is taken as soon as fewer than four per process are waiting, so the producer is not blocked.
 
         Args:
             function: and the jobs must be picklable.

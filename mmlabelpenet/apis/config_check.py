@@ -78,9 +78,9 @@ def check_config(config: Config) -> None:
 def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
     """Reject a config without the keys that training or testing needs.
 
-    >>> check_parts(Config(dict(model=None)), ['model'], 'test')
+    >>> check_parts(Config(dict(model=None)), ['model'], 'testing')
     Traceback (most recent call last):
-    ValueError: None is not the config of a test: it has no model.
+    ValueError: None is not a config for testing: it has no model.
     """
     if lacking := [key for key in keys if not config.get(key)]:
         raise ValueError(f'{config.filename} is not a config for {purpose}: it has no {", ".join(lacking)}.')

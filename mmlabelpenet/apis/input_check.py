@@ -12,8 +12,9 @@ _COLOUR = (30, 100, 200)
 
 
 def check_input(model: nn.Module, data_preprocessor: nn.Module | None = None) -> None:
-    """Check that the preprocessor produces the input that the ImageNet weights of ``model`` were trained on. The preprocessor is run on a
-    small image of known colour, so that any preprocessor class can be checked.
+    """Check that the preprocessor produces the input that the ImageNet weights of ``model`` were trained on.
+
+    The preprocessor is run on a small image of known colour, so that any preprocessor class can be checked.
 
     Args:
         model: the ``init_cfg`` of its modules names the presets; modules without ImageNet weights are ignored.

@@ -1,5 +1,6 @@
-"""Publish, inspect and convert checkpoints. Every file written here contains only tensors and plain Python values, so ``torch.load(file,
-weights_only=True)`` can read it.
+"""Publish, inspect and convert checkpoints.
+
+Every file written here contains only tensors and plain Python values, so ``torch.load(file, weights_only=True)`` can read it.
 """
 
 import ast
@@ -137,8 +138,9 @@ def _phase_of(config_text: str, iteration: int, path: str | Path) -> str | None:
 
 
 def phase_of(config_text: str, iteration: int) -> str | None:
-    """The phase of an iteration, ``'finished'`` after the last; None if the config has no phases. The text is parsed as literals and calls
-    of ``dict``; nothing is executed.
+    """The phase of an iteration, ``'finished'`` after the last; None if the config has no phases.
+
+    The text is parsed as literals and calls of ``dict``; nothing is executed.
 
     Raises:
         ValueError: the text contains other code.

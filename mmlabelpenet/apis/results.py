@@ -103,9 +103,10 @@ class Prediction:
 
 
 def worth_showing(scores: NDArray, min_score: float, ranks: bool = False) -> NDArray[np.int64]:
-    """Indices of the detections with a score of at least ``min_score``. Scores of a stage that learns from tags rank the proposals of an
-    image and are not probabilities: for these, the threshold is ``min_score`` times the best score of the image, and at most five
-    detections are kept.
+    """Indices of the detections with a score of at least ``min_score``.
+
+    Scores of a stage that learns from tags rank the proposals of an image and are not probabilities: for these, the threshold is
+    ``min_score`` times the best score of the image, and at most five detections are kept.
 
     Args:
         scores: float (n,), in descending order.

@@ -49,7 +49,9 @@ def run_files(work_dir: str | Path, pattern: str = 'vis_data/config.py') -> list
     """Files in the log folders of a work dir, those of the last training at the end.
 
     Args:
-        pattern: of files below a log folder; by default the trained config. Folders that are not in the note come first, sorted by name.
+        pattern: of files below a log folder; by default the trained config.
+
+    Folders that are not in the note come first, sorted by name.
     """
     place = {name: number for number, name in enumerate(read_note(work_dir).runs)}
     folders = sorted((path for path in Path(work_dir).glob('*/')), key=lambda path: (place.get(path.name, -1), path.name))

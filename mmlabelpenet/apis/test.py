@@ -126,7 +126,7 @@ def test(
 def check_test(config: Config, corloc: bool) -> None:
     """Reject a config that cannot be tested before anything is built; errors as for :func:`test`."""
     check_config(config)
-    check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'test')
+    check_parts(config, ('model', 'test_dataloader', 'test_evaluator'), 'testing')
     check_metrics(config, 'test')
     check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
     for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):

@@ -31,8 +31,10 @@ def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode:
 
 
 def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Tensor:
-    """Add every proposal's map at its box in the image (row C10). Pasting is separable, A = sum_r Y_r M_r X_r^T, so all proposals need only
-    one matrix product: maps (R, p, p) at boxes (R, 4) in an image of size (h, w) give float (h, w).
+    """Add every proposal's map at its box in the image (row C10).
+
+    Pasting is separable, A = sum_r Y_r M_r X_r^T, so all proposals need only one matrix product: maps (R, p, p) at boxes (R, 4) in an image
+    of size (h, w) give float (h, w).
 
     >>> paste_attention(torch.ones(2, 7, 7), torch.tensor([[0., 0, 2, 2], [1, 1, 3, 2]]), (3, 3)).tolist()
     [[1.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 0.0, 0.0]]

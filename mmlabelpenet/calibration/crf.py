@@ -155,8 +155,9 @@ PRESETS: dict[str, dict] = {
 
 
 def build_crf(settings: dict | str | None) -> DenseCRF | None:
-    """Build a CRF from a config: the name of a preset, a dict of settings, optionally based on a ``preset``, or None. Unknown presets raise
-    a ValueError.
+    """Build a CRF from a config: the name of a preset, a dict of settings, optionally based on a ``preset``, or None.
+
+    Unknown presets raise a ValueError.
 
     >>> build_crf('small').iterations, build_crf(dict(iterations=3)).iterations, build_crf(None)
     (5, 3, None)

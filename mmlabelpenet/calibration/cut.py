@@ -1,6 +1,8 @@
-"""Refinement of objects by colour ("cuts") after the CRF: not part of the paper, and off unless a config sets it. The dense CRF (Fig. 2c)
-makes neighbouring pixels of the same colour agree, but it has no model of the object's colours. A *cut* has one. The available cuts are
-:class:`~mmlabelpenet.workbench.variants.grab_cut.GrabCut` and :class:`~mmlabelpenet.workbench.variants.colour_cut.ColourCut`.
+"""Refinement of objects by colour ("cuts") after the CRF: not part of the paper, and off unless a config sets it.
+
+The dense CRF (Fig. 2c) makes neighbouring pixels of the same colour agree, but it has no model of the object's colours. A *cut* has one.
+The available cuts are :class:`~mmlabelpenet.workbench.variants.grab_cut.GrabCut` and
+:class:`~mmlabelpenet.workbench.variants.colour_cut.ColourCut`.
 
 Shapes: n objects of one image (h, w). Boxes: float xyxy in its pixels.
 """
@@ -16,8 +18,9 @@ from mmlabelpenet.registry import TASK_UTILS
 
 def build_cuts(settings: dict | Sequence[dict] | None) -> tuple[Any, ...]:
     """Build cuts from a config with one dict per cut: arguments of :class:`GrabCut` or, with a ``type``, of another class in TASK_UTILS,
-    such as :class:`ColourCut`. :class:`ColourCut` takes a fifteenth of the time and gives better boxes; :class:`GrabCut` follows borders
-    more closely.
+    such as :class:`ColourCut`.
+
+    :class:`ColourCut` takes a fifteenth of the time and gives better boxes; :class:`GrabCut` follows borders more closely.
 
     >>> build_cuts([dict(type='ColourCut', size=96), dict(iterations=1)])[1].iterations, build_cuts(None)
     (1, ())

@@ -63,7 +63,9 @@ def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], 
 @contextmanager
 def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
     """Record the forward passes inside the block, in one list per layer: the inputs of all layers but the first, then the output of the
-    last. The inputs of the first layer, RoI features, are not recorded: they are large and quickly pooled again.
+    last.
+
+    The inputs of the first layer, RoI features, are not recorded: they are large and quickly pooled again.
 
     >>> layers = [nn.Linear(4, 3), nn.Linear(3, 2)]
     >>> with recorded(layers) as record:

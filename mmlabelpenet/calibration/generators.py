@@ -47,8 +47,10 @@ class LabelGenerator:
     zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for additional shared maps that :meth:`explain` reads
 
     def settings(self) -> dict[str, Any]:
-        """Everything besides the network that labels depend on: class and attributes. A label store made with other settings is stale. A
-        generator whose attributes are not all plain values or dataclasses must override this; otherwise a TypeError is raised.
+        """Everything besides the network that labels depend on: class and attributes.
+
+        A label store made with other settings is stale. A generator whose attributes are not all plain values or dataclasses must override
+        this; otherwise a TypeError is raised.
         """
         for name, value in vars(self).items():
             if not isinstance(value, str | int | float | None | dict | list | tuple) and not is_dataclass(value):

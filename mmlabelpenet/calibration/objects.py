@@ -93,8 +93,9 @@ def one_class_per_object(found: list[FoundObject], max_overlap: float) -> list[F
 
 
 def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Unique pairs of proposal and class, int64 (M,) each, and the index of each input pair among them, int64 (M,). At test time,
-    detections share many suppressed proposals. Pairs that are already unique are returned unchanged.
+    """Unique pairs of proposal and class, int64 (M,) each, and the index of each input pair among them, int64 (M,).
+
+    At test time, detections share many suppressed proposals. Pairs that are already unique are returned unchanged.
 
     >>> distinct(torch.tensor([7, 3, 7]), torch.tensor([1, 1, 1]))
     ((tensor([3, 7]), tensor([1, 1])), tensor([1, 0, 1]))
@@ -120,8 +121,9 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple[Tensor, np.ndarray]:
-    """Box (4,) and mask bool (h, w) of an object after the CRF. If the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``,
-    returns R^c and an all-zero mask: "box only" (row C13).
+    """Box (4,) and mask bool (h, w) of an object after the CRF.
+
+    If the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``, returns R^c and an all-zero mask: "box only" (row C13).
     """
     bbox = torch.from_numpy(largest_component(mask))
     if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:

@@ -1,5 +1,7 @@
-"""Readings: the outputs of a stage for an image, that is the feature maps of its tail, its scored proposals and its detections. A reading
-is computed once per image and stage, with one pass through tail and head; labels, detections, masks and figures are all derived from it.
+"""Readings: the outputs of a stage for an image, that is the feature maps of its tail, its scored proposals and its detections.
+
+A reading is computed once per image and stage, with one pass through tail and head; labels, detections, masks and figures are all derived
+from it.
 
 Shapes: R proposals and n detections of one image, C classes, D_l width of layer l of the box head, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input.
@@ -28,8 +30,9 @@ class Reading:
     """The outputs of a stage for one image.
 
     Attributes:
-        x: maps of the stage's tail, float (1, D, h', w') each. sample: of the image. candidates: all proposals before NMS: ``rois`` float
-            (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
+        x: maps of the stage's tail, float (1, D, h', w') each.
+        sample: of the image.
+        candidates: all proposals before NMS: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         activations: as returned by :func:`recorded`, float (R, D_l) each; empty if not recorded or without proposals.
         shared: maps that the tail reads, float (1, D, h'', w''), by image scale factor; 1 is the image itself.
     """
@@ -64,8 +67,9 @@ def inference(stage: torch.nn.Module) -> Iterator[None]:
 
 
 def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
-    """Proposals of a stage: those of its RPN, or those of the sample if it has no RPN; ``bboxes`` and ``scores``. An image without
-    proposals raises a ValueError if the stage has no RPN.
+    """Proposals of a stage: those of its RPN, or those of the sample if it has no RPN; ``bboxes`` and ``scores``.
+
+    An image without proposals raises a ValueError if the stage has no RPN.
     """
     if detector.with_rpn:
         return detector.rpn_head.predict(x, hand_over([sample]), rescale=False)[0]
@@ -78,8 +82,9 @@ def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: De
 
 
 def read(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample, proposals: InstanceData, record: bool) -> Reading:
-    """Score the proposals of one image, as returned by :func:`find_proposals`, with a detector in evaluation mode. ``x`` are maps of its
-    tail, float (1, D, h', w') each; ``record`` keeps the activations of the box head.
+    """Score the proposals of one image, as returned by :func:`find_proposals`, with a detector in evaluation mode.
+
+    ``x`` are maps of its tail, float (1, D, h', w') each; ``record`` keeps the activations of the box head.
     """
     head = detector.roi_head
     with recorded(head.bbox_head.linear_layers()) if record else nullcontext() as found:

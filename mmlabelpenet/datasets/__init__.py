@@ -1,5 +1,6 @@
-"""Everything that training reads: images with tags, proposals, pseudo labels. Data sets and transforms are imported lazily, because the
-converters do not need PyTorch.
+"""Everything that training reads: images with tags, proposals, pseudo labels.
+
+Data sets and transforms are imported lazily, because the converters do not need PyTorch.
 """
 
 import importlib

@@ -53,8 +53,10 @@ class Names(NamedTuple):
 
     Attributes:
         images: file name by image id, in the order of the file.
-        numbers: index in the file by image id. categories: id of each category by name. present: image id -> names of categories that it
-            shows. crowds: image id -> names of categories of which it shows only crowds.
+        numbers: index in the file by image id.
+        categories: id of each category by name.
+        present: image id -> names of categories that it shows.
+        crowds: image id -> names of categories of which it shows only crowds.
     """
 
     images: dict[str, str]

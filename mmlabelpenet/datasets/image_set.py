@@ -15,7 +15,8 @@ class ImageSet(ABC):
     """Image lists, image files and tags.
 
     Attributes:
-        data_root: folder of the data set. classes: names in label order.
+        data_root: folder of the data set.
+        classes: names in label order.
     """
 
     data_root: Path

@@ -1,5 +1,6 @@
-"""The schema of complete and partial label stores. There are hundreds of thousands of these objects without reference cycles, so the
-garbage collector skips them.
+"""The schema of complete and partial label stores.
+
+There are hundreds of thousands of these objects without reference cycles, so the garbage collector skips them.
 """
 
 from typing import Annotated, Any

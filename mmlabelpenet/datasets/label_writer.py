@@ -21,8 +21,9 @@ VERSION = 2
 
 
 class PseudoLabelWriter:
-    """Collects one line per image, resumes, and merges the lines of all ranks into a store. Each line starts with a checksum; damaged lines
-    are dropped, and their images are labelled again.
+    """Collects one line per image, resumes, and merges the lines of all ranks into a store.
+
+    Each line starts with a checksum; damaged lines are dropped, and their images are labelled again.
 
     Args:
         path: path of the complete store.

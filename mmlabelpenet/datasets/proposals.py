@@ -1,5 +1,6 @@
-"""The proposal file: boxes of every image of a split in one memory-mapped ``.npz`` without pickles. Arrays of the file: ``image_ids`` str
-(N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
+"""The proposal file: boxes of every image of a split in one memory-mapped ``.npz`` without pickles.
+
+Arrays of the file: ``image_ids`` str (N,), ``sizes`` int32 (N, 2) as (h, w), ``offsets`` int64 (N + 1,), ``digests`` uint64 (N,) of the
 proposals of each image, ``settings`` JSON text, ``images`` uint64 (N,), the first 16 digits of the SHA-256 of each image file (0 if
 unknown; the array is absent if all are), ``checksum`` SHA-256 of these, ``bboxes`` float32 (sum R, 4) and, unless all are 1, ``scores``
 float32 (sum R,). Images are sorted by name and the boxes of an image by :func:`~mmlabelpenet.ops.selective_search.canonical_order`, so that
@@ -92,7 +93,8 @@ class ProposalFile:
 
     Attributes:
         image_ids: images with proposals, sorted.
-        settings: how the proposals were computed. knows_images: whether the file has hashes of image files for :meth:`check_image`.
+        settings: how the proposals were computed.
+        knows_images: whether the file has hashes of image files for :meth:`check_image`.
 
     Raises:
         FileNotFoundError: no such file; the message has the command that creates it.

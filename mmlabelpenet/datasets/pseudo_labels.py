@@ -25,8 +25,9 @@ _TODO = 'Delete it; training will regenerate it.'
 
 
 class PseudoLabelStore:
-    """Read access by image id; annotations are kept as text until they are needed. Crowds, and annotations without area inside their image,
-    are ignored with a warning.
+    """Read access by image id; annotations are kept as text until they are needed.
+
+    Crowds, and annotations without area inside their image, are ignored with a warning.
 
     Args:
         content: parsed JSON.

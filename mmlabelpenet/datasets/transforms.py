@@ -35,8 +35,9 @@ class LoadImageFromFile(mmcv_transforms.LoadImageFromFile):
 
 @TRANSFORMS.register_module()
 class LoadProposals(mmdet_transforms.LoadProposals):
-    """Like mmdet's, but also accepts an image without proposals, as from mmdet's ``inference_detector``. ``proposals_missing`` is then set,
-    and a stage that needs proposals raises an error.
+    """Like mmdet's, but also accepts an image without proposals, as from mmdet's ``inference_detector``.
+
+    ``proposals_missing`` is then set, and a stage that needs proposals raises an error.
     """
 
     def transform(self, results: dict) -> dict:

@@ -97,7 +97,8 @@ class VOCImages(ImageSet):
 
     def tags(self, split: str, source: str | os.PathLike[str] = 'lists', use_difficult: bool = False) -> dict[str, list[int]]:
         """Image tags from ``<class>_<split>.txt`` (``'lists'``), from names in the annotation files, whose boxes are not parsed
-        (``'xml'``), or from a file; see :meth:`ImageSet.tags`."""
+        (``'xml'``), or from a file; see :meth:`ImageSet.tags`.
+        """
         image_ids = self.image_ids(split)
         if source == 'lists':
             return tags_from_lists(self.data_root / 'ImageSets/Main', split, image_ids, self.classes, use_difficult)

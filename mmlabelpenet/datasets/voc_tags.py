@@ -1,5 +1,6 @@
-"""The data set for training and testing: a VOC devkit, or COCO, of which only the tags are read. Metrics read ground-truth boxes and masks
-themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
+"""The data set for training and testing: a VOC devkit, or COCO, of which only the tags are read.
+
+Metrics read ground-truth boxes and masks themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
 """
 
 from typing import Any

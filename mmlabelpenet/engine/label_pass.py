@@ -59,7 +59,9 @@ class LabelPass:
 
     def run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
         """Return the label store of ``stage``, which is read if these weights have already written it, and completed if a pass was
-        interrupted. Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
+        interrupted.
+
+        Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
         """
         dataset = DATASETS.build(self.dataloader['dataset'])
         if (different := len(set(dataset.image_ids))) < len(dataset):
@@ -126,6 +128,7 @@ class LabelPass:
 
 def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTags) -> dict[str, Any]:
     """Everything that the labels of a stage depend on, by name, long values as a hash: if one entry differs, the store is regenerated.
+
     Image files are not included: a store has the hash of each, which training compares.
     """
     heads, trained = [model.stages[stage], *model.peers[stage]], ('train_cfg', 'init_cfg')

@@ -52,8 +52,9 @@ class DefaultOptimWrapperConstructor(MMEngineConstructor):
 
 
 def keep_settings(optimizer: Optimizer) -> None:
-    """Make an optimizer load only its state and learning rates from a checkpoint, but no other settings. Loading a checkpoint of another
-    kind of optimizer, whose state has another meaning, then raises a ValueError.
+    """Make an optimizer load only its state and learning rates from a checkpoint, but no other settings.
+
+    Loading a checkpoint of another kind of optimizer, whose state has another meaning, then raises a ValueError.
 
     >>> first, second = (torch.optim.SGD([torch.zeros(1)], lr=1.0, weight_decay=decay) for decay in (0.1, 0.2))
     >>> keep_settings(second)

@@ -15,8 +15,9 @@ DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 @OPTIM_WRAPPERS.register_module()
 class MixedPrecisionWrapper(AmpOptimWrapper):
-    """Mixed precision like mmengine's wrapper, which supports only CUDA, but also on the CPU. Weights and updates stay float32. float16
-    uses a loss scale: an update whose gradient overflows is skipped and the scale is lowered.
+    """Mixed precision like mmengine's wrapper, which supports only CUDA, but also on the CPU.
+
+    Weights and updates stay float32. float16 uses a loss scale: an update whose gradient overflows is skipped and the scale is lowered.
 
     Args:
         dtype: ``'bf16'`` or ``'fp16'``, for matrix products and convolutions.

@@ -17,8 +17,9 @@ _SHOWN = 8  # maximum number of changes in a warning
 
 
 def compare_run(config: Config, loader: DataLoader, batches_per_update: int) -> None:
-    """Continue the sampling of a resumed run, and warn if its batches, config or data have changed. The compared values are kept in the
-    message hub, and so in every checkpoint.
+    """Continue the sampling of a resumed run, and warn if its batches, config or data have changed.
+
+    The compared values are kept in the message hub, and so in every checkpoint.
 
     Args:
         config: of the runner.

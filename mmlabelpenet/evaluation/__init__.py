@@ -1,5 +1,6 @@
-"""Metric functions (``functional``), the mmengine metric (``metrics``) and the table of results (``table``). Only ``metrics`` needs a
-framework; importing the others, or this package, loads at most NumPy and pycocotools.
+"""Metric functions (``functional``), the mmengine metric (``metrics``) and the table of results (``table``).
+
+Only ``metrics`` needs a framework; importing the others, or this package, loads at most NumPy and pycocotools.
 """
 
 import importlib

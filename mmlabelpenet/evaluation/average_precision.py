@@ -39,8 +39,9 @@ class Objects(NamedTuple):
 
 
 def average_precision(right: NDArray, num_objects: int, mode: str = 'area') -> float:
-    """Average precision of one class. Between true positives, recall is constant and precision decreases, so only the ranks of the true
-    positives matter.
+    """Average precision of one class.
+
+    Between true positives, recall is constant and precision decreases, so only the ranks of the true positives matter.
 
     Args:
         right: whether each prediction, by descending score and without ignored ones, is a true positive, bool (D,).
@@ -78,8 +79,9 @@ def average_precisions(
 
     Args:
         labels: int (D,).
-        scores: float (D,); equal ones keep their order. right: true positives, bool (T, D). ignored: neither true nor false positives, bool
-            (T, D).
+        scores: float (D,); equal ones keep their order.
+        right: true positives, bool (T, D).
+        ignored: neither true nor false positives, bool (T, D).
         num_objects: objects of each class, int (C,).
         modes: see :func:`average_precision`.
 

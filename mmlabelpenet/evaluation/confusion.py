@@ -14,8 +14,11 @@ def confusion(prediction: Prediction, truth: Truth, num_classes: int, score_thr:
     """Confusion counts of one image: by descending score, each detection takes the free object of any class with the largest overlap.
 
     Args:
-        prediction: predictions of one image. truth: its ground truth; difficult objects count as objects. num_classes: C. score_thr:
-            minimum score of a detection. iou_thr: minimum IoU of boxes.
+        prediction: predictions of one image.
+        truth: its ground truth; difficult objects count as objects.
+        num_classes: C.
+        score_thr: minimum score of a detection.
+        iou_thr: minimum IoU of boxes.
 
     Returns:
         int64 (C + 1, C + 1): annotated class by predicted class. The last row counts detections without an object, the last column objects

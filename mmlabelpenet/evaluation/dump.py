@@ -1,6 +1,7 @@
-"""Write predictions as COCO-format results during evaluation; ``coco_results`` reads them back without loss. Every rank appends its images
-to a hidden file per stage next to the target; at the end the first rank merges them in the order of the split. Memory holds one image at a
-time.
+"""Write predictions as COCO-format results during evaluation; ``coco_results`` reads them back without loss.
+
+Every rank appends its images to a hidden file per stage next to the target; at the end the first rank merges them in the order of the
+split. Memory holds one image at a time.
 """
 
 import json
@@ -65,7 +66,9 @@ class Dump:
     """Collects results of several stages and writes them to files.
 
     Args:
-        path: the file, or its pattern for several stages (:func:`dump_path`). stages: stages that may predict. rank: rank of this process.
+        path: the file, or its pattern for several stages (:func:`dump_path`).
+        stages: stages that may predict.
+        rank: rank of this process.
     """
 
     def __init__(self, path: str | os.PathLike[str], stages: Sequence[str], rank: int = 0) -> None:

@@ -1,5 +1,6 @@
-"""The metric for test and validation loops: evaluates every stage from the predictions of one forward pass. Predictions are in pixels of
-the original image, boxes 0-based and half-open.
+"""The metric for test and validation loops: evaluates every stage from the predictions of one forward pass.
+
+Predictions are in pixels of the original image, boxes 0-based and half-open.
 """
 
 import itertools
@@ -198,8 +199,10 @@ def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
     Args:
         devkit: the data set.
         image_id: name of the image.
-        settings: the metrics. Returns: The ground truth; masks are None if the image has none or they are not needed, boxes are empty if
-            nothing is measured.
+        settings: the metrics.
+
+    Returns:
+        The ground truth; masks are None if the image has none or they are not needed, boxes are empty if nothing is measured.
     """
     objects = devkit.objects(image_id) if settings.groups else Objects(*3 * [np.zeros(0)])
     instances = devkit.instance_masks(image_id) if {'segm', 'abo'} & set(settings.groups) else None
@@ -217,8 +220,10 @@ def read_prediction(fields: Any) -> Prediction:
     """Extract predictions of one image from an ``InstanceData`` or a dict; masks become RLE.
 
     Args:
-        fields: with ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and optionally ``masks``; tensors or arrays. Returns: Copies as
-            arrays.
+        fields: with ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) and optionally ``masks``; tensors or arrays.
+
+    Returns:
+        Copies as arrays.
 
     Raises:
         ValueError: a field is missing or has another shape.

@@ -16,8 +16,9 @@ from ..formats.rle import RLE
 
 
 class BestOverlap(NamedTuple):
-    """For each of D predictions, the object of the same image and class with the largest IoU. ``iou`` float64 (D,), -1 if there is no such
-    object; ``index`` int64 (D,) into the objects, -1 likewise.
+    """For each of D predictions, the object of the same image and class with the largest IoU.
+
+    ``iou`` float64 (D,), -1 if there is no such object; ``index`` int64 (D,) into the objects, -1 likewise.
     """
 
     iou: NDArray[np.float64]
@@ -103,7 +104,10 @@ def mask_iou(first: Sequence[RLE], second: Sequence[RLE]) -> NDArray[np.float64]
         second: G run-length codes.
 
     Returns:
-        float64 (D, G); 0 for empty masks. Raises: ValueError: the masks differ in size.
+        float64 (D, G); 0 for empty masks.
+
+    Raises:
+        ValueError: the masks differ in size.
 
     >>> full, half = encode_masks(np.array([[[1, 1]], [[1, 0]]]))
     >>> mask_iou([full], [half, full]).tolist()

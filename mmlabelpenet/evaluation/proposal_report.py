@@ -14,8 +14,9 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
     """Counts, recall and average best overlap, in a line or two.
 
     Args:
-        devkit: data set of the images; annotations are optional, difficult objects are ignored. image_ids: at least one. proposals:
-            proposals of these images.
+        devkit: data set of the images; annotations are optional, difficult objects are ignored.
+        image_ids: at least one.
+        proposals: proposals of these images.
     """
     counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
     lines = [

@@ -28,7 +28,8 @@ def pseudo_label_quality(
         object_difficult: bool (G,).
         num_classes: C.
         best_mask_iou: best IoU of each mask with the masks of its image and class, float (K,); nan if an instance or its image has no mask;
-            such instances are excluded. iou_thr: minimum IoU of a correct instance.
+            such instances are excluded.
+        iou_thr: minimum IoU of a correct instance.
 
     Returns:
         ``precision``, ``precision_weighted``, ``recall``, ``box_iou``, ``box_iou_weighted``, ``mask_iou``, ``mask_iou_weighted``

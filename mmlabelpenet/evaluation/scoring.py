@@ -1,5 +1,7 @@
-"""Evaluate one image at a time, then combine the images. The predictions of an image are compared with its ground truth immediately; only a
-*record*, a dict of small arrays, is kept, so memory is bounded, ranks can exchange records, and only :func:`summarise` needs all of them.
+"""Evaluate one image at a time, then combine the images.
+
+The predictions of an image are compared with its ground truth immediately; only a *record*, a dict of small arrays, is kept, so memory is
+bounded, ranks can exchange records, and only :func:`summarise` needs all of them.
 
 Shapes: n predictions and g objects of one image, m masked objects, C classes, T thresholds.
 """
@@ -45,13 +47,15 @@ class Truth:
 
 @dataclass(frozen=True)
 class Settings:
-    """The metrics to compute. Attributes:
-    num_classes: C.
-    groups: some of 'bbox', 'corloc', 'segm', 'abo' and 'miou'.
-    box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
-    mask_iou_thrs: thresholds of mask AP.
-    semantic_score_thr: minimum score of an instance in the semantic map. legacy: boxes include their last pixel ("+1" widths); keys of
-        box metrics then end in ``_legacy``.
+    """The metrics to compute.
+
+    Attributes:
+        num_classes: C.
+        groups: some of 'bbox', 'corloc', 'segm', 'abo' and 'miou'.
+        box_iou_thrs: thresholds of box AP; the first one is that of CorLoc too.
+        mask_iou_thrs: thresholds of mask AP.
+        semantic_score_thr: minimum score of an instance in the semantic map.
+        legacy: boxes include their last pixel ("+1" widths); keys of box metrics then end in ``_legacy``.
     """
 
     num_classes: int
@@ -94,7 +98,9 @@ def score_image(prediction: Prediction, truth: Truth, settings: Settings) -> Rec
     """Compare the predictions of one image with its ground truth.
 
     Args:
-        prediction: predictions of one stage. truth: the annotations. settings: the metrics.
+        prediction: predictions of one stage.
+        truth: the annotations.
+        settings: the metrics.
 
     Returns:
         A dict of small arrays (and dicts of such), for :func:`summarise`. ``masks`` tells whether the stage has masks: True, False, or None

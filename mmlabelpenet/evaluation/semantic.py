@@ -50,8 +50,8 @@ def paint(
     """Like :func:`semantic_map`, with masks requested one by one, so that only one is in memory.
 
     Args:
-        mask_of: returns the mask of an instance by index, bool (h, w); called only for drawn instances. scores, labels, size, score_thr: as
-            in :func:`semantic_map`.
+        mask_of: returns the mask of an instance by index, bool (h, w); called only for drawn instances.
+        scores, labels, size, score_thr: as in :func:`semantic_map`.
 
     >>> paint(lambda number: np.array([[True, number == 1]]), np.array([0.5, 0.4]), np.array([0, 1]), (1, 2), 0.3).tolist()
     [[1, 2]]

@@ -55,7 +55,8 @@ def merge_tables(first: Table, second: Table) -> Table:
     """Merge two tables of the same model, such as those of the test split and of CorLoc on the training split.
 
     Args:
-        first: a table. second: another one; its values fill values that are None or missing in the first.
+        first: a table.
+        second: another one; its values fill values that are None or missing in the first.
 
     Returns:
         A new table with the stages and metrics of both.
@@ -153,8 +154,14 @@ class Meta(msgspec.Struct):
 
 
 def read_metrics(path: str | os.PathLike) -> tuple[Table, dict[str, Any]]:
-    """Read a file written by :func:`write_metrics`, or by another program in its format. Returns: the table and its ``meta``. Raises:
-    FileNotFoundError: there is no such file. ValueError: it has another format; the message names file and location.
+    """Read a file written by :func:`write_metrics`, or by another program in its format.
+
+    Returns:
+        the table and its ``meta``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has another format; the message names file and location.
     """
     where, todo = repr(os.fspath(path)), 'tools/test.py --out writes such a file.'
     parts = read_json(path, dict[str, msgspec.Raw], 'a results file', todo)
@@ -167,8 +174,12 @@ def read_metrics(path: str | os.PathLike) -> tuple[Table, dict[str, Any]]:
 
 
 def write_metrics(path: str | os.PathLike, table: Table, meta: Mapping[str, Any]) -> None:
-    """Write a table as JSON, atomically. Args: path: the file; its folder is created. table: the table. meta: provenance (config,
-    checkpoint, split, protocol, ...), stored as ``meta``.
+    """Write a table as JSON, atomically.
+
+    Args:
+        path: the file; its folder is created.
+        table: the table.
+        meta: provenance (config, checkpoint, split, protocol, ...), stored as ``meta``.
 
     Raises:
         ValueError: a value is nan or infinite.

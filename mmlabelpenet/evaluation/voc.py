@@ -51,8 +51,9 @@ class VOCDevkit(VOCImages, Devkit):
         return below(self.data_root / 'Annotations', f'{image_id}.xml')
 
     def instance_masks(self, image_id: str) -> Masks | None:
-        """Instance masks of the selected classes; None if the image has no ``SegmentationObject``. The class of an instance is that of most
-        of its pixels in ``SegmentationClass``; void pixels belong to no instance.
+        """Instance masks of the selected classes; None if the image has no ``SegmentationObject``.
+
+        The class of an instance is that of most of its pixels in ``SegmentationClass``; void pixels belong to no instance.
 
         Raises:
             FileNotFoundError: ``SegmentationClass`` is missing although ``SegmentationObject`` exists.

@@ -1,5 +1,6 @@
-"""Names of images: an image is identified by its path below the image folder, without file extension. If files differ only in the extension
-(``a.jpg`` and ``a.png``), the names keep it.
+"""Names of images: an image is identified by its path below the image folder, without file extension.
+
+If files differ only in the extension (``a.jpg`` and ``a.png``), the names keep it.
 """
 
 import os

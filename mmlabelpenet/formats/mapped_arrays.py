@@ -1,4 +1,5 @@
 """Arrays in an ``.npz`` that are streamed when written and memory-mapped when read, so that only the used parts are in memory.
+
 ``numpy.load`` can read these files too: they are archives of uncompressed ``.npy`` members.
 """
 

@@ -78,8 +78,13 @@ def checked_rle(segmentation: Any, size: tuple[int, int]) -> RLE:
 
     Args:
         segmentation: COCO's dict with ``size`` [h, w] and ``counts``, compressed or as a list of lengths.
-        size: (h, w) of the image. Returns: The code with compressed ``counts``. Raises: ValueError: something else, another size, or
-            damaged counts; the message says what, to be put behind the entry's name.
+        size: (h, w) of the image.
+
+    Returns:
+        The code with compressed ``counts``.
+
+    Raises:
+        ValueError: something else, another size, or damaged counts; the message says what, to be put behind the entry's name.
 
     >>> checked_rle({'size': [2, 2], 'counts': [1, 3]}, (2, 2))['counts']
     b'13'

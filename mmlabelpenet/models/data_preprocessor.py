@@ -15,9 +15,10 @@ class InvertibleDataPreprocessor(DetDataPreprocessor):
     """mmdet's preprocessor with an inverse normalisation.
 
     Args:
-        mean: mean per channel, in the channel order of the network. std: standard deviation per channel. bgr_to_rgb: whether the network
-            expects RGB; images are read as BGR. **kwargs: as for mmdet's ``DetDataPreprocessor``; only ``batch_augments`` that pad the
-            image are allowed.
+        mean: mean per channel, in the channel order of the network.
+        std: standard deviation per channel.
+        bgr_to_rgb: whether the network expects RGB; images are read as BGR.
+        **kwargs: as for mmdet's ``DetDataPreprocessor``; only ``batch_augments`` that pad the image are allowed.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], bgr_to_rgb: bool = False, **kwargs) -> None:

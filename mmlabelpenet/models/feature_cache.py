@@ -38,7 +38,8 @@ class FeatureCache:
     """Maps of frozen layers on disk.
 
     Args:
-        dir: folder; several trainings may share it. max_gib: maximum size; no maps are added beyond it.
+        dir: folder; several trainings may share it.
+        max_gib: maximum size; no maps are added beyond it.
     """
 
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key
@@ -52,7 +53,9 @@ class FeatureCache:
         """Last maps of a currently frozen backbone: per image a key for :meth:`inner`, and float16 (1, D, H/s, W/s).
 
         Args:
-            backbone: its last map is used. inputs: normalised images, float (1, 3, H, W) each. store: whether to add new maps.
+            backbone: its last map is used.
+            inputs: normalised images, float (1, 3, H, W) each.
+            store: whether to add new maps.
         """
         weights = self._weights('', backbone, [backbone])
         keys = [MapKey(weights, _pixels_hash(image), store) for image in inputs]

@@ -110,8 +110,8 @@ class LabelPENet(BaseDetector):
         Args:
             batch_inputs: float (N, 3, H, W).
             batch_data_samples: with tags, proposals and, in cascaded pre-training, ``pseudo_instances``.
-            trains: a stage, ``'forward'`` or ``'backward'``; may be None if the model has only one stage. workers: processes that generate
-                labels in parallel in the forward direction; None uses this process.
+            trains: a stage, ``'forward'`` or ``'backward'``; may be None if the model has only one stage.
+            workers: processes that generate labels in parallel in the forward direction; None uses this process.
 
         Raises:
             FloatingPointError: a loss is not finite; names stage and images. No weight has been updated.
@@ -163,6 +163,7 @@ class LabelPENet(BaseDetector):
         self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True, explained: Sequence[str] = ()
     ) -> list[View]:
         """One view per image of (N, 3, H, W), without the padding of its batch, so that results do not depend on the other images.
+
         ``store`` adds the maps to the feature cache, if there is one. Maps of enlarged images, for the label generators of the stages
         ``explained``, are not cached, because they are read only once or twice.
         """

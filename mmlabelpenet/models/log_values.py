@@ -17,7 +17,7 @@ def check_finite(losses: dict, samples: Sequence[DetDataSample]) -> None:
     >>> check_finite({'detection.loss_cls': torch.tensor(float('nan'))}, [])
     Traceback (most recent call last):
     FloatingPointError: detection.loss_cls is not finite for images []. The last checkpoint is intact;
-        lower the learning rate, clip gradients, or look at these images.
+        lower the learning rate, clip gradients, or inspect these images.
     """
     for name, value in losses.items():
         values = value if isinstance(value, (list, tuple)) else [value]
@@ -42,8 +42,9 @@ def label_statistics(pseudo: Sequence[InstanceData]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def tag_statistics(bboxes: Tensor, scores: Tensor, weight_logits: Tensor, onehot: Tensor, size: tuple[int, int]) -> Tensor:
-    """For each tag, the area of its highest-scoring box and the entropy of its proposal weights (the softmax of Eq. 1), float (K, 2). The
-    area is a fraction of the image; the entropy is relative to its maximum log R, so it is 1 for uniform weights.
+    """For each tag, the area of its highest-scoring box and the entropy of its proposal weights (the softmax of Eq. 1), float (K, 2).
+
+    The area is a fraction of the image; the entropy is relative to its maximum log R, so it is 1 for uniform weights.
 
     Args:
         bboxes: proposals, float (R, 4), R > 0.

@@ -35,9 +35,10 @@ class MILBBoxHead(BaseModule):
         num_classes, in_channels, roi_feat_size: C, D and p.
         fc_channels: widths of fc6 and fc7; empty for branches directly on the RoI grid.
         mil_loss: registered loss with ``ranking``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
-        dropout: dropout after fc6 and fc7 in training. roi_norm: config of a module applied to flattened RoI features, such as
-            ``CentredUnitNorm``. refinement: config of online refinement branches, ``OICRBranches`` or ``PCLBranches``. With them, proposals
-            are ranked by the mean of the branches, and class scores and excitation backprop use the last branch.
+        dropout: dropout after fc6 and fc7 in training.
+        roi_norm: config of a module applied to flattened RoI features, such as ``CentredUnitNorm``.
+        refinement: config of online refinement branches, ``OICRBranches`` or ``PCLBranches``. With them, proposals are ranked by the mean
+            of the branches, and class scores and excitation backprop use the last branch.
         init_cfg: by default N(0, 0.01) for the branches, Xavier for the preceding layers.
     """
 
@@ -96,8 +97,9 @@ class MILBBoxHead(BaseModule):
         return self.fc_cls(x), self.fc_weight(x), *([] if self.refinement is None else self.refinement(x))
 
     def class_probs(self, cls_logits: Tensor) -> Tensor:
-        """w^{c,1}: softmax over the C classes, without the background output, float (R, C). With refinement branches, which have learnt the
-        background, the softmax over C + 1 classes.
+        """w^{c,1}: softmax over the C classes, without the background output, float (R, C).
+
+        With refinement branches, which have learnt the background, the softmax over C + 1 classes.
         """
         return cls_logits[:, :-1].softmax(1) if self.refinement is None else cls_logits.softmax(1)[:, :-1]
 
@@ -110,8 +112,8 @@ class MILRoIHead(StandardRoIHead):
         beta: overlap above which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
         rank: score that ranks proposals for NMS (row C6): ``'product'``, the score of Eq. 1 or the mean of the refinement branches, if any;
-            ``'class'``, the softmax class score. chunk: number of proposals processed by the head at once, to save memory; they are
-            recomputed in the backward pass.
+            ``'class'``, the softmax class score.
+        chunk: number of proposals processed by the head at once, to save memory; they are recomputed in the backward pass.
         tag_head: config of a ``TagHead``, which predicts the tags from the whole image.
         **kwargs: as for mmdet's ``StandardRoIHead``.
     """
@@ -177,8 +179,9 @@ class MILRoIHead(StandardRoIHead):
         return extract(x[: self.bbox_roi_extractor.num_inputs], rois)
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], batch_data_samples: list[DetDataSample]) -> dict:
-        """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss if a sample has ``gt_instances``. Images
-        without proposals or tags do not contribute. ``chosen_area`` and ``entropy`` are for the log, see
+        """Eq. 2 and the losses of refinement branches, averaged over images; the single-label loss if a sample has ``gt_instances``.
+
+        Images without proposals or tags do not contribute. ``chosen_area`` and ``entropy`` are for the log, see
         :func:`~mmlabelpenet.models.log_values.tag_statistics`.
         """
         proposals = [result.bboxes for result in rpn_results_list]

@@ -47,8 +47,10 @@ class MILSoftmaxLoss(nn.Module):
 
     def ranking(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
         """Ranking scores of proposals (row C6), float (R, C): :meth:`scores`, except that a larger share also increases a negative class
-        score x. As printed, the proposal with the smallest share would rank first for negative x; here x is multiplied by the share of the
-        other proposals.
+        score x.
+
+        As printed, the proposal with the smallest share would rank first for negative x; here x is multiplied by the share of the other
+        proposals.
 
         >>> MILSoftmaxLoss().ranking(torch.tensor([[-1.0], [-1.0]]), torch.tensor([[0.25], [0.75]]).log()).round(decimals=4).tolist()
         [[-0.75], [-0.25]]

@@ -33,8 +33,10 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
     """Losses of all stages that learn in a direction, ``'forward'`` or ``'backward'``, as returned by :meth:`Stage.loss`.
 
     Args:
-        model: the model, whose stages learn, and its backbone unless it is frozen. inputs: float (N, 3, H, W). samples: with tags and
-            proposals. workers: generate labels in parallel with the network in the forward direction.
+        model: the model, whose stages learn, and its backbone unless it is frozen.
+        inputs: float (N, 3, H, W).
+        samples: with tags and proposals.
+        workers: generate labels in parallel with the network in the forward direction.
     """
     cached = model.frozen_backbone and model.feature_cache is not None
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):

@@ -43,11 +43,13 @@ class Stage(BaseModule):
     """A detector, its source of supervision, and its label generator.
 
     Args:
-        name: prefix of logged losses. num_classes: C, set in every head. detector: config of an mmdet detector. Without an RPN it uses the
-            proposals of the data set. cache: cache of frozen feature maps, if used. labels: config of the label generator for the next
-            stage; None for the last stage.
-        learns_from: ``'labels'``, the pseudo instances of the previous stage, or ``'tags'``, the image tags. Scores of a stage that
-            learns from tags rank the proposals of one image and are not probabilities.
+        name: prefix of logged losses.
+        num_classes: C, set in every head.
+        detector: config of an mmdet detector. Without an RPN it uses the proposals of the data set.
+        cache: cache of frozen feature maps, if used.
+        labels: config of the label generator for the next stage; None for the last stage.
+        learns_from: ``'labels'``, the pseudo instances of the previous stage, or ``'tags'``, the image tags. Scores of a stage that learns
+            from tags rank the proposals of one image and are not probabilities.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class Stage(BaseModule):
         return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
     def run_tail(self, feature: Features) -> Maps | None:
-        """Maps of the tail for both the losses and the views of a batch, so that it runs once. None if evaluation would give other maps: in
-        mixed precision, and for a tail with dropout or trained batch normalisation.
+        """Maps of the tail for both the losses and the views of a batch, so that it runs once.
+
+        None if evaluation would give other maps: in mixed precision, and for a tail with dropout or trained batch normalisation.
         """
         layers = [*self.detector.backbone.modules(), *(self.detector.neck.modules() if self.detector.with_neck else [])]
         if torch.is_autocast_enabled(get_device()) or any(layer.training and isinstance(layer, OTHERWISE) for layer in layers):
@@ -95,8 +98,8 @@ class Stage(BaseModule):
         """Compute losses ``<name>.loss_…``, values for the log, and, under ``'labels'``, the pseudo instances by stage name.
 
         Args:
-            feature: shared map, float (N, D, H/s, W/s), or the result of :meth:`inputs`. samples: samples of the data set; the detector
-                receives only the supervision of the stage and its proposals.
+            feature: shared map, float (N, D, H/s, W/s), or the result of :meth:`inputs`.
+            samples: samples of the data set; the detector receives only the supervision of the stage and its proposals.
             pseudo: labels per image; None for a stage that learns from tags, except in backward validation.
             maps: result of :meth:`run_tail` for this feature; None runs the tail.
         """
@@ -118,8 +121,9 @@ class Stage(BaseModule):
         """One reading per view of an image, all for the same proposals.
 
         Args:
-            views: tail and head run once on each of them. generator: generator for which activations are kept (default: the stage's own).
-                peers: stages whose heads also score these proposals; scores and boxes are averaged over all heads.
+            views: tail and head run once on each of them.
+            generator: generator for which activations are kept (default: the stage's own).
+            peers: stages whose heads also score these proposals; scores and boxes are averaged over all heads.
         """
         generator = generator or self.labels
         record = generator is not None and generator.reads_activations

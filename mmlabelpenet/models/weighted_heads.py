@@ -41,7 +41,9 @@ def check_box_loss(head: RPNHead | ConvFCBBoxHead) -> None:
 
 def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
     """Weight of negatives (row L2), float (S,): that of the pseudo instance they overlap most, or the image's mean weight without any
-    overlap. It is 0 if the image has no pseudo instance, so that such an image does not contribute.
+    overlap.
+
+    It is 0 if the image has no pseudo instance, so that such an image does not contribute.
 
     Args:
         priors: negative anchors or RoIs, float (S, 4).

@@ -39,8 +39,9 @@ _logged: set[str] = set()
 
 
 def install() -> None:
-    """Let torchvision replace ``mmcv._ext`` if mmcv has no compiled extension. Costs nothing until ``mmcv.ops`` is imported, may be called
-    repeatedly, and does not replace an existing extension.
+    """Let torchvision replace ``mmcv._ext`` if mmcv has no compiled extension.
+
+    Costs nothing until ``mmcv.ops`` is imported, may be called repeatedly, and does not replace an existing extension.
 
     >>> install()
     >>> from mmcv.ops import nms

@@ -26,8 +26,8 @@ def mean_field(unary: Tensor, kernels: Sequence[tuple[Tensor, float]], iteration
     Args:
         unary: energies u, float32 (P, L).
         kernels: features f_m, float32 (d, P), in standard deviations, and weight w_m of each kernel.
-        iterations: number of iterations. image_of: int64 (P,), the image index of each pixel, for several images. Results are bit-identical
-            to processing each image alone.
+        iterations: number of iterations.
+        image_of: int64 (P,), the image index of each pixel, for several images. Results are bit-identical to processing each image alone.
 
     Returns:
         float32 (P, L).

@@ -44,8 +44,9 @@ def nms(bboxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Te
 def softnms(
     boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float, sigma: float, min_score: float, method: int, offset: int
 ) -> Tensor:
-    """Soft-NMS: the scores of overlapped boxes are reduced, and boxes below ``min_score`` are removed. As in mmcv, the first box is kept
-    even if its score is below ``min_score``. Ties go to the first box in the input.
+    """Soft-NMS: the scores of overlapped boxes are reduced, and boxes below ``min_score`` are removed.
+
+    As in mmcv, the first box is kept even if its score is below ``min_score``. Ties go to the first box in the input.
 
     Args:
         boxes: float (R, 4), xyxy.

@@ -1,4 +1,4 @@
-"""Several years of VOC as one devkit, for training on all of them (VOC 2007 and 2012: "07+12")."""
+"""Join several VOC years into one devkit, for training on all of them (VOC 2007 and 2012: "07+12")."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,21 +11,21 @@ _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.pn
 
 
 def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'trainval', first: str = 'test') -> dict[str, int]:
-    """Write a devkit whose list ``joint`` holds that of all roots, and whose list ``first`` is that of the first root.
+    """Write a devkit whose list ``joint`` combines those of all roots, and whose list ``first`` is that of the first root.
 
-    Files are copied (file systems that can share the content). The folder appears whole or not at all.
+    Files are copied (sharing content on file systems that support it). The folder is written atomically.
 
     Args:
-        roots: devkits with other image names from each other, such as ``VOC2007`` and ``VOC2012``.
+        roots: devkits with distinct image names, such as ``VOC2007`` and ``VOC2012``.
         out: the new folder.
         joint: list to be joined, with ``<class>_<joint>.txt``.
-        first: list taken from the first root alone.
+        first: list taken only from the first root.
 
     Returns:
         images by list.
 
     Raises:
-        FileExistsError: ``out`` is there.
+        FileExistsError: ``out`` exists.
         FileNotFoundError: a list or an image is missing.
         ValueError: an image is in two lists.
     """
@@ -34,7 +34,7 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
     names = [image_id for parts in lists.values() for _, ids in parts for image_id in ids]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'Image {twice!r} is in two of the lists. Join lists that share no image.')
+        raise ValueError(f'Image {twice!r} is in two of the lists. Lists must not share images.')
     with locked(out), atomic_folder(out) as partial:
         for folder in (*_FOLDERS, 'ImageSets/Main'):
             (partial / folder).mkdir(parents=True)

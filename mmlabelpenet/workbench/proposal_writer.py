@@ -1,4 +1,4 @@
-"""Writing proposal files; :mod:`mmlabelpenet.datasets.proposals` describes their format and reads them.
+"""Write proposal files; :mod:`mmlabelpenet.datasets.proposals` describes their format and reads them.
 
 Shapes: R proposals of one image. Boxes: float32 xyxy in original pixels, half-open.
 """
@@ -24,22 +24,23 @@ _FLOAT = np.dtype('<f4')
 
 
 def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalRecord], settings: Mapping[str, object]) -> None:
-    """Write a proposal file, an ``.npz``, whole or not at all: one record per image, in any order, of which one at a time is in memory.
+    """Write a proposal file, an ``.npz``, atomically: one record per image, in any order, with one at a time in memory.
 
-    ``settings`` say how the proposals were made and must be storable as JSON.
+    ``settings`` describe how the proposals were computed and must be JSON-serialisable.
 
     Raises:
-        ValueError: another suffix, an image twice, boxes without an area or outside of the image, scores of another length or not finite.
+        ValueError: another file extension, a duplicate image, boxes without area or outside the image, scores of another length or not
+            finite.
     """
     path = Path(path)
     if path.suffix != '.npz':
-        raise ValueError(f"A proposal file ends in '.npz', got {str(path)!r}.")
+        raise ValueError(f"A proposal file must end in '.npz', got {str(path)!r}.")
     make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         kept = sorted(_spool(records, spool))
         for one, following in itertools.pairwise(kept):
             if one.image_id == following.image_id:
-                raise ValueError(f'Image {one.image_id!r} has proposals twice. Give one record for each image.')
+                raise ValueError(f'Image {one.image_id!r} has proposals twice. Each image must have one record.')
         index = {
             'image_ids': np.array([one.image_id for one in kept], np.str_),
             'sizes': np.array([one.size for one in kept], np.int32).reshape(-1, 2),
@@ -61,7 +62,7 @@ def write_proposals(path: str | os.PathLike[str], records: Iterable[ProposalReco
 
 @dataclass(frozen=True, order=True)
 class _Kept:
-    """An image whose proposals are in a temporary file: boxes, then scores."""
+    """An image with its proposals in a temporary file: boxes, then scores."""
 
     image_id: str
     size: tuple[int, int]

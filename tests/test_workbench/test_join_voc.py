@@ -64,4 +64,4 @@ def test_the_command_tells_what_it_made_and_refuses_to_replace_it(years, tmp_pat
     command = [sys.executable, str(TOOL), *map(str, years), str(tmp_path / 'VOC0712')]
     assert '4 images in trainval, 1 images in test' in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode and 'is there already' in again.stderr
+    assert again.returncode and 'already exists' in again.stderr

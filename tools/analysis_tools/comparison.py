@@ -27,11 +27,19 @@ def first_by_second(seconds: Seconds) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Named variants that are timed alternately. Attributes: name: name of the comparison, unique in its suite. variants: functions by
-    name; return values are ignored. reach: target of the ratio; None without a target. at_least: whether the ratio must be at least
-    ``reach``; otherwise at most. ratio: computes the ratio from the seconds of one round, by name. shapes: description of the computation.
-    runs: number of measured rounds, at least 1. warmup: number of preceding rounds. prepare: called before every single run, outside the
-    measured time. parts: called after a round; returns further seconds by name, measured by the variants themselves.
+    """Named variants that are timed alternately.
+
+    Attributes:
+        name: name of the comparison, unique in its suite.
+        variants: functions by name; return values are ignored.
+        reach: target of the ratio; None without a target.
+        at_least: whether the ratio must be at least ``reach``; otherwise at most.
+        ratio: computes the ratio from the seconds of one round, by name.
+        shapes: description of the computation.
+        runs: number of measured rounds, at least 1.
+        warmup: number of preceding rounds.
+        prepare: called before every single run, outside the measured time.
+        parts: called after a round; returns further seconds by name, measured by the variants themselves.
 
     Raises:
         ValueError: no round, or no variant.

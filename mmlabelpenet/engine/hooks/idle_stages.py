@@ -14,8 +14,10 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class IdleStagesHook(Hook):
-    """Keep only the stage that trains or labels on the GPU, with its optimizer state. In recurrent fine-tuning and in validation, all
-    stages are on the GPU. For one GPU only: with several ranks, gradient buckets need all parameters on one device.
+    """Keep only the stage that trains or labels on the GPU, with its optimizer state.
+
+    In recurrent fine-tuning and in validation, all stages are on the GPU. For one GPU only: with several ranks, gradient buckets need all
+    parameters on one device.
     """
 
     def __init__(self) -> None:
@@ -45,7 +47,10 @@ class IdleStagesHook(Hook):
 
 
 def place(model: nn.Module, needed: Collection[str], device: str | torch.device, optimizer: torch.optim.Optimizer) -> None:
-    """Move needed stages to ``device`` and the others to the CPU, each with its optimizer state. Parameters remain the same objects."""
+    """Move needed stages to ``device`` and the others to the CPU, each with its optimizer state.
+
+    Parameters remain the same objects.
+    """
     idle = [stage for name, stage in model.stages.items() if name not in needed]
     for stage in [*idle, *(model.stages[name] for name in needed)]:  # needed stages last, because stages may share a tail
         target = torch.device('cpu') if any(stage is other for other in idle) else torch.device(device)

@@ -54,8 +54,9 @@ def stages_of(runner: Runner) -> tuple[str, ...]:
 
 
 def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str]) -> bool:
-    """Whether a metric, ``<stage>/<name>``, is in the validation results: False for a stage that has not trained yet. An unknown metric
-    raises a ValueError.
+    """Whether a metric, ``<stage>/<name>``, is in the validation results: False for a stage that has not trained yet.
+
+    An unknown metric raises a ValueError.
 
     >>> is_measured('detection/mIoU', {'classification/mIoU': 1.0}, ['classification', 'detection'])
     False

@@ -9,8 +9,10 @@ from ..aspp import LabelPEASPP
 
 
 class Tail(BaseModule):
-    """The last layers of a network, optionally with ASPP. All outputs except the input map end with a ReLU. A subclass builds its layers in
-    its constructor, calls :meth:`complete` at the end of it, and runs the layers in :meth:`fixed`.
+    """The last layers of a network, optionally with ASPP.
+
+    All outputs except the input map end with a ReLU. A subclass builds its layers in its constructor, calls :meth:`complete` at the end of
+    it, and runs the layers in :meth:`fixed`.
     """
 
     own_init = ('aspp.',)  # layers without ImageNet weights
@@ -22,8 +24,8 @@ class Tail(BaseModule):
             in_channels: channels of the input map.
             channels: channels of the last layer.
             aspp: arguments of :class:`LabelPEASPP` on the last map (``{}`` for the paper's), or None for none.
-            with_input: also return the input map, as the first output. frozen: freeze the layers with ImageNet weights; only ``aspp`` is
-                trained.
+            with_input: also return the input map, as the first output.
+            frozen: freeze the layers with ImageNet weights; only ``aspp`` is trained.
         """
         self.with_input, self.frozen = with_input, frozen
         if frozen:
@@ -33,8 +35,9 @@ class Tail(BaseModule):
         self.out_channels = (in_channels, last) if with_input else (last,)
 
     def forward(self, feats: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
-        """Compute ``(map,)`` or ``(input, map)`` from a map (N, in_channels, h, w), given alone or in a tuple. A second map in the tuple is
-        the result of :meth:`fixed` for the first.
+        """Compute ``(map,)`` or ``(input, map)`` from a map (N, in_channels, h, w), given alone or in a tuple.
+
+        A second map in the tuple is the result of :meth:`fixed` for the first.
         """
         feat, *known = (feats,) if isinstance(feats, Tensor) else feats
         feat = self.entry(feat)

@@ -22,8 +22,8 @@ class VGG16C4(BaseModule):
     """The shared backbone: VGG-16 without the layers after relu4_3.
 
     Args:
-        frozen_stages: number of the four convolutional stages that are always frozen, 0 to 4. init_cfg: initialisation, usually
-            ``dict(type='ImageNetWeights', arch='vgg16', part='backbone', ...)``; Kaiming if None.
+        frozen_stages: number of the four convolutional stages that are always frozen, 0 to 4.
+        init_cfg: initialisation, usually ``dict(type='ImageNetWeights', arch='vgg16', part='backbone', ...)``; Kaiming if None.
 
     >>> VGG16C4()(torch.zeros(1, 3, 32, 48))[0].shape
     torch.Size([1, 512, 4, 6])
@@ -62,9 +62,11 @@ class VGG16Tail(Tail):
     Paper: relu5_3 must have stride 8, so pool4 is 3x3 with stride 1 and padding 1, and conv5 has dilation 2.
 
     Args:
-        pool4_stride: 1 as above; 2 is the pool4 of the published network (2x2, stride 2), for use with ``dilation=1``. dilation: dilation
-            of conv5. with_pool4: also return pool4, which the detection branches of stages 3 and 4 read. aspp: as for
-            :meth:`Tail.complete`, on relu5_3. init_cfg: as for :class:`VGG16C4`.
+        pool4_stride: 1 as above; 2 is the pool4 of the published network (2x2, stride 2), for use with ``dilation=1``.
+        dilation: dilation of conv5.
+        with_pool4: also return pool4, which the detection branches of stages 3 and 4 read.
+        aspp: as for :meth:`Tail.complete`, on relu5_3.
+        init_cfg: as for :class:`VGG16C4`.
 
     >>> tail = VGG16Tail(with_pool4=True, aspp=dict(out_channels=16))
     >>> [tuple(x.shape) for x in tail((torch.zeros(1, 512, 4, 6),))]

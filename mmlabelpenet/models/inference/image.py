@@ -19,10 +19,12 @@ class Inference:
     """Runs each stage once on an image, and converts the readings into results.
 
     Args:
-        all_stages: stages of the model, by name. peers: for each stage, other stages whose heads also score its proposals. stages: stages
-            that predict, the last of which gives the result; None is the last of the model. with_masks: False predicts only boxes, as
-            detected, which is faster. image_evidence: whether image-level class scores, from the stage that learns from tags, weight the
-            detections of all other stages, see :meth:`~mmlabelpenet.models.mil_head.MILRoIHead.image_evidence`.
+        all_stages: stages of the model, by name.
+        peers: for each stage, other stages whose heads also score its proposals.
+        stages: stages that predict, the last of which gives the result; None is the last of the model.
+        with_masks: False predicts only boxes, as detected, which is faster.
+        image_evidence: whether image-level class scores, from the stage that learns from tags, weight the detections of all other stages,
+            see :meth:`~mmlabelpenet.models.mil_head.MILRoIHead.image_evidence`.
         **refinement: settings of :class:`MaskRefinement`.
     """
 
@@ -68,8 +70,9 @@ class Inference:
             views: views of the image; several for test-time augmentation.
             image: RGB uint8 (h, w, 3) of the first view.
             rescale: whether results are in pixels of the original image.
-            stages, with_masks: override the configured ones. explain: also add ``explanations``, by name of the stages with label
-                generators. choose: selects detections of a stage by score before masks are computed; None keeps all.
+            stages, with_masks: override the configured ones.
+            explain: also add ``explanations``, by name of the stages with label generators.
+            choose: selects detections of a stage by score before masks are computed; None keeps all.
         """
         names = self.stages if stages is None else check_names(stages, self.all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None

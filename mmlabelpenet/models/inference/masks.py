@@ -35,8 +35,10 @@ class MaskRefinement:
     Args:
         crf: settings of :class:`DenseCRF` or the name of a preset, run on a window around each detection; None thresholds at 0.5.
         max_masks: maximum number of detections with a calibrated or refined mask. For the others, masks of a mask head are thresholded and
-            calibrated ones are empty. min_score: minimum score of such detections. margin: margin of the window as a fraction of the box.
-            cut: refinement of these masks and boxes by colour, see :func:`build_cuts`; None disables it.
+            calibrated ones are empty.
+        min_score: minimum score of such detections.
+        margin: margin of the window as a fraction of the box.
+        cut: refinement of these masks and boxes by colour, see :func:`build_cuts`; None disables it.
     """
 
     def __init__(
@@ -88,8 +90,9 @@ class MaskRefinement:
 def soft_masks(
     detector: TwoStageDetector, generator: AttentionGenerator | None, readings: Sequence[Reading], found: InstanceData, limit: int
 ) -> np.ndarray:
-    """Soft masks of detections (by descending score), float32 (n, h, w) in [0, 1], from the readings of an image, one per view. A detector
-    without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
+    """Soft masks of detections (by descending score), float32 (n, h, w) in [0, 1], from the readings of an image, one per view.
+
+    A detector without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
     """
     if detector.with_mask:
         return merged_head_masks(detector, readings, found)

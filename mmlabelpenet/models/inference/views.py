@@ -1,5 +1,6 @@
-"""Detections from the readings of a stage, for one view of an image or for several that are merged before NMS (row L11). Every view scores
-the same proposals, so scores and boxes can be averaged per proposal before a single NMS:
+"""Detections from the readings of a stage, for one view of an image or for several that are merged before NMS (row L11).
+
+Every view scores the same proposals, so scores and boxes can be averaged per proposal before a single NMS:
 
     proposals   those of the data set, or those of the RPN in all views, after a common NMS
     scores      mean of (R, C) over the views; boxes: mean of (R, C, 4)
@@ -27,11 +28,14 @@ from mmlabelpenet.structures import upright_boxes
 
 @dataclass(frozen=True)
 class View:
-    """One view of an image. Attributes:
-    feature: shared map, float (1, D, H/s, W/s).
-    sample: of the image.
-    key: key of the map in a feature cache. zoomed: shared maps of the enlarged image, by scale factor. maps: maps of the tails that
-        have run on it, float (1, D, h', w') each, by stage name.
+    """One view of an image.
+
+    Attributes:
+        feature: shared map, float (1, D, H/s, W/s).
+        sample: of the image.
+        key: key of the map in a feature cache.
+        zoomed: shared maps of the enlarged image, by scale factor.
+        maps: maps of the tails that have run on it, float (1, D, h', w') each, by stage name.
     """
 
     feature: Tensor
@@ -69,9 +73,10 @@ def read_views(
 
 
 def detections(detector: TwoStageDetector, readings: Sequence[Reading], evidence: Tensor | None = None) -> InstanceData:
-    """Detections, by descending score, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,). ``evidence``,
-    class scores (C,) of the whole image, multiplies scores before thresholding, so that a class that is unlikely in the image does not
-    displace other detections.
+    """Detections, by descending score, in the frame of the first view: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
+
+    ``evidence``, class scores (C,) of the whole image, multiplies scores before thresholding, so that a class that is unlikely in the image
+    does not displace other detections.
     """
     candidates = merge_candidates(readings)
     if evidence is not None:
@@ -94,8 +99,9 @@ def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> 
 
 
 def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample]) -> InstanceData:
-    """Proposals in the frame of the first view: those of the RPN in every view, after a common NMS. A detector without RPN uses the
-    proposals of the sample of the first view.
+    """Proposals in the frame of the first view: those of the RPN in every view, after a common NMS.
+
+    A detector without RPN uses the proposals of the sample of the first view.
     """
     if not detector.with_rpn or len(samples) == 1:
         return find_proposals(detector, maps[0], samples[0])

@@ -20,7 +20,8 @@ class ImageClassifier:
     Attributes:
         weight: float (C, D).
         bias: float (C,).
-        mean: mean of the training images' pooled features, float (D,). scale: mean length of the centred features.
+        mean: mean of the training images' pooled features, float (D,).
+        scale: mean length of the centred features.
     """
 
     weight: Tensor
@@ -33,8 +34,9 @@ class ImageClassifier:
         return F.linear((pooled - self.mean) / self.scale, self.weight, self.bias).sigmoid()
 
     def activation_maps(self, feature: Tensor) -> Tensor:
-        """Class activation maps, float (C, h', w'), of a feature map (D, h', w') (Zhou et al., CVPR 2016). Their spatial mean is the logit
-        of :meth:`probs` without the bias.
+        """Class activation maps, float (C, h', w'), of a feature map (D, h', w') (Zhou et al., CVPR 2016).
+
+        Their spatial mean is the logit of :meth:`probs` without the bias.
         """
         return torch.einsum('cd,dhw->chw', self.weight, (feature - self.mean[:, None, None]) / self.scale)
 

@@ -25,8 +25,9 @@ def chosen_boxes(method: str, proposals: Tensor, size: tuple[int, int], count: i
 
     Args:
         method: ``'whole'`` image, ``'largest'`` proposal except the whole image, which selective search always proposes, or ``'random'``,
-            an independent random proposal for each class. proposals: float (R, 4); without any, the box is the whole image. key: name of
-            the image, part of the random seed.
+            an independent random proposal for each class.
+        proposals: float (R, 4); without any, the box is the whole image.
+        key: name of the image, part of the random seed.
 
     Raises:
         ValueError: another method.
@@ -59,14 +60,15 @@ def box_masks(bboxes: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def activation_masks(image: NDArray[np.uint8], activation: Tensor, threshold: float, crfs: Sequence[DenseCRF | None]) -> NDArray[np.bool_]:
-    """Mask of the object in each class activation map: its largest component. For the CRF, the map, enlarged and divided by its maximum, is
-    transformed to a probability that is 1/2 at the threshold.
+    """Mask of the object in each class activation map: its largest component.
+
+    For the CRF, the map, enlarged and divided by its maximum, is transformed to a probability that is 1/2 at the threshold.
 
     Args:
         image: RGB uint8 (h, w, 3).
         activation: float (K, h', w').
-        threshold: in (0, 1), fraction of the maximum from which on a pixel belongs to the object. crfs: one for each map; None thresholds
-            the map.
+        threshold: in (0, 1), fraction of the maximum from which on a pixel belongs to the object.
+        crfs: one for each map; None thresholds the map.
 
     Returns:
         bool (K, h, w); empty if no activation is positive. Other components are kept only inside the box of the largest.

@@ -1,6 +1,7 @@
-"""Evaluate the trivial baselines with the metrics and the table of the trained stages. The image classifier is trained on tags only.
-Besides evaluation, training boxes are used only to choose the threshold of the class activation maps: the one with the best CorLoc on every
-tenth training image.
+"""Evaluate the trivial baselines with the metrics and the table of the trained stages.
+
+The image classifier is trained on tags only. Besides evaluation, training boxes are used only to choose the threshold of the class
+activation maps: the one with the best CorLoc on every tenth training image.
 
 Shapes: C classes, K boxes, D channels, (h', w') feature map. Boxes: float32 xyxy in pixels of the network input.
 """
@@ -39,8 +40,11 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True)
 class Evidence:
-    """Scores and maps of an image from a classifier. Attributes: scores: class scores, float (C,).
-    maps: class activation maps, float (C, h', w').
+    """Scores and maps of an image from a classifier.
+
+    Attributes:
+        scores: class scores, float (C,).
+        maps: class activation maps, float (C, h', w').
     """
 
     scores: Tensor
@@ -62,9 +66,13 @@ class ImageScorer:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method of localising the classes of an image. Attributes: method: one of ``METHODS``. threshold: threshold of class activation
-    maps, as a fraction of their maximum. crf: as in configs, for class activation maps. min_score: class activation maps with lower class
-    scores skip the CRF, as masks do at test time.
+    """A method of localising the classes of an image.
+
+    Attributes:
+        method: one of ``METHODS``.
+        threshold: threshold of class activation maps, as a fraction of their maximum.
+        crf: as in configs, for class activation maps.
+        min_score: class activation maps with lower class scores skip the CRF, as masks do at test time.
     """
 
     method: str
@@ -149,11 +157,17 @@ def learn(reader: FeatureMaps, dataset: VOCTags) -> ImageClassifier:
 def measure(
     evaluator: dict, baselines: dict[str, Baseline], scorer: ImageScorer, dataset: VOCTags, indices: Sequence[int] | None = None
 ) -> tuple[Table, dict]:
-    """Evaluate baselines on images of a data set. For CorLoc, each tag gets an instance; otherwise every class does, because tags of test
-    images are unknown. For tags, only class activation maps need the classifier.
+    """Evaluate baselines on images of a data set.
+
+    For CorLoc, each tag gets an instance; otherwise every class does, because tags of test images are unknown. For tags, only class
+    activation maps need the classifier.
 
     Args:
-        baselines: baselines by the name of their row. indices: indices of images; None for all. Returns: the table, and its provenance.
+        baselines: baselines by the name of their row.
+        indices: indices of images; None for all.
+
+    Returns:
+        the table, and its provenance.
     """
     metric: StageMetric = METRICS.build(dict(stage_metric(evaluator), stages=list(baselines)))
     metric.dataset_meta = dataset.metainfo

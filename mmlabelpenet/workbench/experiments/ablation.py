@@ -1,5 +1,6 @@
-"""Train and test several configs with several seeds: finished runs are skipped, interrupted ones are resumed, failures are reported. A
-*run* is one config with one seed, in the folder ``<out>/<config name>/seed<k>``.
+"""Train and test several configs with several seeds: finished runs are skipped, interrupted ones are resumed, failures are reported.
+
+A *run* is one config with one seed, in the folder ``<out>/<config name>/seed<k>``.
 """
 
 from collections.abc import Collection, Sequence

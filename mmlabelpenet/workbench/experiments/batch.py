@@ -26,8 +26,11 @@ _PATIENCE = datetime.timedelta(minutes=30)  # timeout of nodes that wait for the
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a job. Attributes: status: ``'skipped'`` if it was finished before, ``'left out'`` if it was not started because
-    something is missing. message: the reason if it was not started or failed.
+    """The result of a job.
+
+    Attributes:
+        status: ``'skipped'`` if it was finished before, ``'left out'`` if it was not started because something is missing.
+        message: the reason if it was not started or failed.
     """
 
     job: Job
@@ -42,7 +45,7 @@ class Outcome:
 
         >>> first, second = Outcome('a.py', 'left out', 'no data'), Outcome('b.py', 'left out', 'no data')
         >>> first.after([]), second.after([first])
-        ('a.py: left out, no data', 'b.py: left out, as a.py')
+        ('a.py: left out, no data', 'b.py: left out, same as a.py')
         """
         same = next((other for other in others if (other.status, other.message) == (self.status, self.message)), None)
         return f'{self.job}: {self.status}, same as {same.job}' if same and self.status == 'left out' else str(self)
@@ -57,11 +60,13 @@ def _appended(message: str) -> str:
 def carry_out_all(
     jobs: Sequence[Job], launch: Launch, check: bool = True, begin: Callable[[Job], None] = lambda job: None
 ) -> Iterator[Outcome]:
-    """Check all jobs, then run them: one after another, or all at once under Slurm, which queues them. On several nodes, call this on each;
-    a job is started only if all nodes can start it.
+    """Check all jobs, then run them: one after another, or all at once under Slurm, which queues them.
+
+    On several nodes, call this on each; a job is started only if all nodes can start it.
 
     Args:
-        check: first check the inputs of all jobs, and do not start those that lack something. begin: called before each started job.
+        check: first check the inputs of all jobs, and do not start those that lack something.
+        begin: called before each started job.
 
     Yields:
         outcomes: first those of jobs that are not started, then the others in order.
@@ -98,8 +103,9 @@ def dry_run(jobs: Sequence[Job], launch: Launch, check: bool = True) -> Iterator
 
 
 def judge(jobs: Sequence[Job], launch: Launch, check: bool = True) -> list[Outcome | None]:
-    """Outcomes of jobs that are finished or cannot be started; None for those that can. A job may read files that an earlier one will
-    write, and no two may share a folder.
+    """Outcomes of jobs that are finished or cannot be started; None for those that can.
+
+    A job may read files that an earlier one will write, and no two may share a folder.
     """
     verdicts: list[Outcome | None] = []
     promised: set[Path] = set()
@@ -145,8 +151,14 @@ def _launches(launch: Launch, count: int) -> list[Launch]:
 
 
 def agree(verdicts: list[Outcome | None], jobs: Sequence[Job], port: int, node: int, nodes: int) -> list[Outcome | None]:
-    """Merge the findings of all nodes, so that they start the same jobs; does nothing on a single node. Args: port: port on ``MASTER_ADDR``
-    on which the first node listens. node: index of this node. Raises: ValueError: the nodes have different jobs.
+    """Merge the findings of all nodes, so that they start the same jobs; does nothing on a single node.
+
+    Args:
+        port: port on ``MASTER_ADDR`` on which the first node listens.
+        node: index of this node.
+
+    Raises:
+        ValueError: the nodes have different jobs.
     """
     if nodes == 1:
         return verdicts

@@ -1,5 +1,6 @@
-"""Collect ``metrics.json`` files of several runs: mean and standard deviation over seeds, only for the last checkpoint of each run. A
-*result* is one file. Results of the same config (except its seed), on the same images with the same protocol, form a *group*.
+"""Collect ``metrics.json`` files of several runs: mean and standard deviation over seeds, only for the last checkpoint of each run.
+
+A *result* is one file. Results of the same config (except its seed), on the same images with the same protocol, form a *group*.
 """
 
 import os
@@ -68,9 +69,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Group:
-    """Results over seeds. Attributes: name: name of the config or of the predictions. results: one per seed, by seed.
-    rows: stage -> metric -> values over seeds, percent.
-    per_class: stage -> metric -> class -> values over seeds.
+    """Results over seeds.
+
+    Attributes:
+        name: name of the config or of the predictions.
+        results: one per seed, by seed.
+        rows: stage -> metric -> values over seeds, percent.
+        per_class: stage -> metric -> class -> values over seeds.
     """
 
     name: str
@@ -106,8 +111,14 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Result],
     """Read results.
 
     Args:
-        paths: files, or folders that contain ``metrics.json`` at any depth. Returns: The results, and a line for each excluded one
-            (:meth:`Result.unfit`). Raises: FileNotFoundError: a path has none. ValueError: a file is not a result.
+        paths: files, or folders that contain ``metrics.json`` at any depth.
+
+    Returns:
+        The results, and a line for each excluded one (:meth:`Result.unfit`).
+
+    Raises:
+        FileNotFoundError: a path has none.
+        ValueError: a file is not a result.
     """
     files: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -133,8 +144,16 @@ def read_result(path: Path) -> Result:
 
 
 def group_results(results: Sequence[Result]) -> list[Group]:
-    """Group results by experiment. Args: results: in any order; the same checkpoint may have been evaluated twice. Returns: Groups in the
-    order of their first result. Raises: ValueError: a group has two checkpoints with the same seed.
+    """Group results by experiment.
+
+    Args:
+        results: in any order; the same checkpoint may have been evaluated twice.
+
+    Returns:
+        Groups in the order of their first result.
+
+    Raises:
+        ValueError: a group has two checkpoints with the same seed.
     """
     members: dict[tuple, list[Result]] = {}
     for result in results:

@@ -25,10 +25,15 @@ from mmlabelpenet.workers import Workers
 
 @dataclass
 class Step:
-    """A step of the schedule. Attributes: name: name of the phase, or of the stage that labels. times: number of iterations, or of images
-    per process. parts: seconds of one iteration, by part. seconds: seconds of one iteration, taking parallel parts into account. memory:
-    peak in bytes: of the GPU, else of this process so far. waits: fraction of the time that the network waits for the CPU to load images or
-    compute labels.
+    """A step of the schedule.
+
+    Attributes:
+        name: name of the phase, or of the stage that labels.
+        times: number of iterations, or of images per process.
+        parts: seconds of one iteration, by part.
+        seconds: seconds of one iteration, taking parallel parts into account.
+        memory: peak in bytes: of the GPU, else of this process so far.
+        waits: fraction of the time that the network waits for the CPU to load images or compute labels.
     """
 
     name: str
@@ -64,11 +69,15 @@ def estimate(
     bandwidth: float = 1e10,
     measured: Collection[str] = (PHASES, LABEL_PASSES),
 ) -> Iterator[Step]:
-    """Measure each phase of a config and the preceding label pass. Args: config: config of a training; its images and proposals are read,
-    ImageNet weights and pseudo labels are not. device: device of the measurement. ranks: number of processes, each with the config's batch
-    size; they share label passes and exchange gradients. iters: number of measured iterations, after one warm-up iteration. bandwidth:
-    bandwidth for gradients in bytes per second. measured: :data:`PHASES`, :data:`LABEL_PASSES` or both. Label passes do not depend on the
-    precision of training.
+    """Measure each phase of a config and the preceding label pass.
+
+    Args:
+        config: config of a training; its images and proposals are read, ImageNet weights and pseudo labels are not.
+        device: device of the measurement.
+        ranks: number of processes, each with the config's batch size; they share label passes and exchange gradients.
+        iters: number of measured iterations, after one warm-up iteration.
+        bandwidth: bandwidth for gradients in bytes per second.
+        measured: :data:`PHASES`, :data:`LABEL_PASSES` or both. Label passes do not depend on the precision of training.
 
     Yields:
         steps in the order of the schedule.

@@ -11,8 +11,12 @@ from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 
 
 def count_flops(config: Config, size: tuple[int, int], proposals: int) -> Iterator[tuple[str, int, int]]:
-    """Floating-point operations, two per multiply-add, of an untrained model on random noise. Args: config: its model is used, without
-    ImageNet weights. size: (h, w) of the network input. proposals: number of proposals of a stage without RPN.
+    """Floating-point operations, two per multiply-add, of an untrained model on random noise.
+
+    Args:
+        config: its model is used, without ImageNet weights.
+        size: (h, w) of the network input.
+        proposals: number of proposals of a stage without RPN.
 
     Yields:
         name, operations and parameters of the backbone and of each stage.

@@ -24,9 +24,10 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     """Label the training list with one stage of a checkpoint and compare the labels with the annotations.
 
     Args:
-        config: its generator is used; with ``label_dataloader``, and evaluators that define the classes of masks. checkpoint: weights of a
-            network with the same structure, whatever its own generators. folder: folder of the store; a store already written by these
-            weights and this generator is read. max_images: maximum number of images, evenly spread over the list; None for all.
+        config: its generator is used; with ``label_dataloader``, and evaluators that define the classes of masks.
+        checkpoint: weights of a network with the same structure, whatever its own generators.
+        folder: folder of the store; a store already written by these weights and this generator is read.
+        max_images: maximum number of images, evenly spread over the list; None for all.
 
     Returns:
         a result with one row, see :func:`~mmlabelpenet.workbench.experiments.store_quality.store_quality`.
@@ -57,8 +58,11 @@ def compare_generators(
 
     Args:
         configs: the base first.
-        checkpoints: checkpoints of the base, one per seed. out: folder of all stores, ``<out>/<config name>/<index of the
-            checkpoint>/<stage>.json``. Raises: ValueError: as for :func:`measure_labels`; also if another process is writing there.
+        checkpoints: checkpoints of the base, one per seed.
+        out: folder of all stores, ``<out>/<config name>/<index of the checkpoint>/<stage>.json``.
+
+    Raises:
+        ValueError: as for :func:`measure_labels`; also if another process is writing there.
     """
     results: dict[str, list[Result]] = {}
     with locked(out):

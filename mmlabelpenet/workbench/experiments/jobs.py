@@ -25,9 +25,15 @@ from mmlabelpenet.workbench.experiments.launch import Launch
 
 @dataclass(frozen=True)
 class Job:
-    """A config to be trained or tested in its own folder. Methods raise ``ValueError`` or ``OSError`` if that is impossible. Attributes:
-    path: path of the config. arguments: arguments of the tool, except those set by the job itself. overrides: config overrides contained in
-    ``arguments``. folder: folder of the run; None for the config's own work dir.
+    """A config to be trained or tested in its own folder.
+
+    Methods raise ``ValueError`` or ``OSError`` if that is impossible.
+
+    Attributes:
+        path: path of the config.
+        arguments: arguments of the tool, except those set by the job itself.
+        overrides: config overrides contained in ``arguments``.
+        folder: folder of the run; None for the config's own work dir.
     """
 
     path: Path
@@ -122,8 +128,10 @@ class EvaluationJob(Job):
     """One config, tested by ``tools/test.py``.
 
     Attributes:
-        given: the checkpoint; None for the last one of the run. stage, corloc, tta: as in ``arguments``. out: name of the results file in
-            the folder. dump: name of the predictions file in the folder, if requested.
+        given: the checkpoint; None for the last one of the run.
+        stage, corloc, tta: as in ``arguments``.
+        out: name of the results file in the folder.
+        dump: name of the predictions file in the folder, if requested.
     """
 
     given: Path | None = None

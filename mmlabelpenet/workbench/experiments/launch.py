@@ -25,9 +25,13 @@ _ON_A_NODE = (  # for Slurm: torchrun's settings of this node, then the script
 
 @dataclass(frozen=True)
 class Launch:
-    """How a training or test is launched. Attributes: gpus: number of GPUs of this machine, or with ``partition`` of all nodes; one process
-    per GPU. partition: Slurm partition; None runs locally. torchrun: use torchrun even for a single process. port: rendezvous port; the
-    environment's ``PORT``, or 29500.
+    """How a training or test is launched.
+
+    Attributes:
+        gpus: number of GPUs of this machine, or with ``partition`` of all nodes; one process per GPU.
+        partition: Slurm partition; None runs locally.
+        torchrun: use torchrun even for a single process.
+        port: rendezvous port; the environment's ``PORT``, or 29500.
     """
 
     gpus: int = 1
@@ -36,9 +40,10 @@ class Launch:
     port: int = field(default_factory=lambda: int(os.environ.get('PORT', 29500)))
 
     def command(self, tool: str, inputs: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-        """The command that runs a tool. It also depends on environment variables; locally: ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR``; with
-        Slurm: ``GPUS_PER_NODE``, ``CPUS_PER_TASK``,
-        ``JOB_NAME``, ``SRUN_ARGS``.
+        """The command that runs a tool.
+
+        It also depends on environment variables; locally: ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR``; with Slurm: ``GPUS_PER_NODE``,
+        ``CPUS_PER_TASK``, ``JOB_NAME``, ``SRUN_ARGS``.
 
         Args:
             tool: ``'train.py'`` or ``'test.py'``.
@@ -95,8 +100,9 @@ def execute(command: Sequence[str], log: Path) -> int:
 
 
 def last_error(log: Path) -> str:
-    """The last error line in the output of the last command, with its indented lines; or else the last line. Errors of the processes
-    precede torchrun's summary of their exit.
+    """The last error line in the output of the last command, with its indented lines; or else the last line.
+
+    Errors of the processes precede torchrun's summary of their exit.
     """
     text = log.read_text(encoding='utf-8', errors='replace') if log.is_file() else ''
     output = re.split(r'^\$ .*$', text, flags=re.MULTILINE)[-1]

@@ -37,8 +37,17 @@ class Usage(NamedTuple):
 
 
 def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_size: int = 1) -> Iterator[Usage]:
-    """Measure each phase of a config in its own process. Args: config: its model, optimizer and phases are used, its data are not. size:
-    (h, w) of the synthetic images. Yields: the phases in order. Raises: MemoryError: the system has killed the process of a phase.
+    """Measure each phase of a config in its own process.
+
+    Args:
+        config: its model, optimizer and phases are used, its data are not.
+        size: (h, w) of the synthetic images.
+
+    Yields:
+        the phases in order.
+
+    Raises:
+        MemoryError: the system has killed the process of a phase.
     """
     for index, phase in enumerate(phase_lengths(config)):
         with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
@@ -56,7 +65,9 @@ def _measure(content: dict, index: int, size: tuple[int, int], proposals: int, b
 
 def measure_phase(config: Config, index: int, size: tuple[int, int], proposals: int, batch_size: int = 1) -> Usage:
     """Run one iteration of phase ``index`` of a config in this process, with the memory of a later iteration; arguments as for
-    :func:`measure_phases`. The optimizer state exists from the start, also for stages trained in earlier phases.
+    :func:`measure_phases`.
+
+    The optimizer state exists from the start, also for stages trained in earlier phases.
     """
     torch.manual_seed(0)
     model = build_model(config).to(get_device()).train()

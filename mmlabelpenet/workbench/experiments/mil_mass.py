@@ -1,5 +1,6 @@
-"""Diagnose multiple-instance learning, checkpoint by checkpoint: the proposal weight on annotated objects. It needs annotated boxes, so it
-is used only for measurements.
+"""Diagnose multiple-instance learning, checkpoint by checkpoint: the proposal weight on annotated objects.
+
+It needs annotated boxes, so it is used only for measurements.
 
 Shapes: R proposals of one image, G objects of one class in it, (h, w) image. Boxes: float xyxy in original pixels, half-open.
 """
@@ -33,10 +34,15 @@ KEYS = ('chosen_area', 'mass_on_object', 'uniform_on_object', 'entropy', 'chosen
 
 
 def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int | None = None) -> dict[str, Any]:
-    """Process the training list once, without augmentation, with the first stages of all checkpoints. Args: config: with
-    ``corloc_dataloader``, whose images have annotated boxes; masks are used if available. max_images: maximum number of images, evenly
-    spread over the list; None for all. Returns: ``checkpoints``, for each ``path``, ``iteration`` (None if unknown) and the percentages of
-    :func:`summarise_mass`, by ascending iteration; and ``meta``.
+    """Process the training list once, without augmentation, with the first stages of all checkpoints.
+
+    Args:
+        config: with ``corloc_dataloader``, whose images have annotated boxes; masks are used if available.
+        max_images: maximum number of images, evenly spread over the list; None for all.
+
+    Returns:
+        ``checkpoints``, for each ``path``, ``iteration`` (None if unknown) and the percentages of :func:`summarise_mass`, by ascending
+        iteration; and ``meta``.
 
     Raises:
         FileNotFoundError: no such checkpoint, data or proposals.
@@ -126,13 +132,21 @@ def pixel_shares(bboxes: NDArray, pixels: NDArray[np.bool_]) -> NDArray[np.float
 def tag_mass(
     proposals: NDArray, scores: NDArray, weights: NDArray, objects: NDArray, pixels: NDArray[np.bool_], iou_thr: float = 0.5
 ) -> dict[str, float]:
-    """Statistics of one tag of one image. Args: proposals: float (R, 4), R > 0. scores: ranking scores for the class, float (R,).
-    weights: the softmax of Eq. 1 for the class, float (R,), of sum 1.
-    objects: annotated boxes of the class, float (G, 4), G > 0.
-    pixels: pixels of these objects, bool (h, w). iou_thr: minimum IoU of a correct box. Returns: ``chosen_area``, the area of the
-        highest-scoring box as a fraction of the image; ``mass_on_object``, the weight on object pixels if each proposal distributes its
-        weight evenly over its box; ``uniform_on_object``, the same for uniform weights; ``entropy`` of the weights divided by log R;
-        ``chosen_iou`` of the highest-scoring box with its best object; ``CorLoc_50``, 1 if that reaches the threshold.
+    """Statistics of one tag of one image.
+
+    Args:
+        proposals: float (R, 4), R > 0.
+        scores: ranking scores for the class, float (R,).
+        weights: the softmax of Eq. 1 for the class, float (R,), of sum 1.
+        objects: annotated boxes of the class, float (G, 4), G > 0.
+        pixels: pixels of these objects, bool (h, w).
+        iou_thr: minimum IoU of a correct box.
+
+    Returns:
+        ``chosen_area``, the area of the highest-scoring box as a fraction of the image; ``mass_on_object``, the weight on object pixels if
+        each proposal distributes its weight evenly over its box; ``uniform_on_object``, the same for uniform weights; ``entropy`` of the
+        weights divided by log R; ``chosen_iou`` of the highest-scoring box with its best object; ``CorLoc_50``, 1 if that reaches the
+        threshold.
     """
     best, shares = int(np.argmax(scores)), pixel_shares(proposals, pixels)
     left, top, right, bottom = proposals[best]
@@ -150,8 +164,10 @@ def tag_mass(
 
 
 def summarise_mass(records: Sequence[Mapping[str, float]], labels: Sequence[int], num_classes: int) -> dict[str, float]:
-    """Summary over all tags of all images: the median of areas, CorLoc as the mean over classes, the mean of the rest; in percent. Args:
-    records: results of :func:`tag_mass`.
+    """Summary over all tags of all images: the median of areas, CorLoc as the mean over classes, the mean of the rest; in percent.
+
+    Args:
+        records: results of :func:`tag_mass`.
         labels: the class of each.
 
     Raises:

@@ -1,5 +1,6 @@
-"""Resources for data sets of any size, computed from the cost of one image: the tables of docs/scale.md. Shapes: N images. Costs per image
-were measured on one CPU core with about 500 x 375 pixels.
+"""Resources for data sets of any size, computed from the cost of one image: the tables of docs/scale.md.
+
+Shapes: N images. Costs per image were measured on one CPU core with about 500 x 375 pixels.
 """
 
 import copy
@@ -74,8 +75,13 @@ def searching(images: Sequence[int]) -> str:
 
 
 def iterations(config: Config, images: int) -> tuple[int, list[int]]:
-    """Images seen by a stage, and iterations of all phases on 1, 8 and 64 GPUs. Shorter phases are extended so that a stage sees every
-    image at least once. Args: config: config of a training. images: number of images in its data set.
+    """Images seen by a stage, and iterations of all phases on 1, 8 and 64 GPUs.
+
+    Shorter phases are extended so that a stage sees every image at least once.
+
+    Args:
+        config: config of a training.
+        images: number of images in its data set.
     """
     phases, batch = _phases(config), config.train_dataloader.batch_size * config.optim_wrapper.get('accumulative_counts', 1)
     seen = next(phase.iters for phase in phases if phase.name != RECURRENT) * batch

@@ -1,5 +1,6 @@
-"""Quality of the labels in a label store, compared with the annotations of its images. Training never reads these annotations; this is only
-for evaluation.
+"""Quality of the labels in a label store, compared with the annotations of its images.
+
+Training never reads these annotations; this is only for evaluation.
 """
 
 from typing import Any
@@ -19,10 +20,14 @@ _ORDER = ('precision', 'recall', 'box', 'mask')
 
 
 def store_quality(store: PseudoLabelStore, devkit: Devkit, iou_thr: float = 0.5) -> tuple[dict[str, Any], dict[str, int]]:
-    """Precision, recall, mean box and mask IoU of a store, weighted by the loss weights and unweighted. Boxes are matched by
-    :func:`~.matching.match_voc` with the weights as scores. The mask IoU of an instance is its best IoU with a mask of its class; instances
-    without a mask and images without instance masks are excluded. Args: devkit: with classes in the store's order; annotations of every
-    image of the store are read. iou_thr: minimum box IoU of a correct instance.
+    """Precision, recall, mean box and mask IoU of a store, weighted by the loss weights and unweighted.
+
+    Boxes are matched by :func:`~.matching.match_voc` with the weights as scores. The mask IoU of an instance is its best IoU with a mask of
+    its class; instances without a mask and images without instance masks are excluded.
+
+    Args:
+        devkit: with classes in the store's order; annotations of every image of the store are read.
+        iou_thr: minimum box IoU of a correct instance.
 
     Returns:
         A row of a table in percent (:func:`~.table.make_row`), whose keys name the threshold, and counts: ``images``, ``instances``,

@@ -13,11 +13,16 @@ from mmlabelpenet.workbench.exports.polygons import cut_polygons
 def write_coco(
     labels: Labels, out: Path, images: Path | None = None, val_share: float = 0.0, seed: int = 0, polygons: bool = False
 ) -> list[Path]:
-    """Write ``train.json`` and, with a share, ``val.json``; images to ``images/`` if their folder is given. Each annotation keeps its
-    weight and stage, which other programs ignore. An object with only a box gets the area of its box, because programs skip objects without
-    area. Args: images: folder of the images; None writes only labels. val_share: fraction of the images for ``val.json``. polygons: write
-    masks as polygons instead of RLE, which some programs do not support. They have no holes: an object with holes is split into polygons
-    that cover it.
+    """Write ``train.json`` and, with a share, ``val.json``; images to ``images/`` if their folder is given.
+
+    Each annotation keeps its weight and stage, which other programs ignore. An object with only a box gets the area of its box, because
+    programs skip objects without area.
+
+    Args:
+        images: folder of the images; None writes only labels.
+        val_share: fraction of the images for ``val.json``.
+        polygons: write masks as polygons instead of RLE, which some programs do not support. They have no holes: an object with holes is
+            split into polygons that cover it.
 
     Returns:
         the files.

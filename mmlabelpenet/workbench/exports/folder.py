@@ -25,9 +25,9 @@ def replace_files(
 
     Args:
         out: the folder.
-        write: writes the files into a given empty folder. keep: selects, among changed files of an earlier call, those that are kept
-            instead of being replaced by a new file. certain: names of files that will certainly be written, so that conflicts are detected
-            before the work starts.
+        write: writes the files into a given empty folder.
+        keep: selects, among changed files of an earlier call, those that are kept instead of being replaced by a new file.
+        certain: names of files that will certainly be written, so that conflicts are detected before the work starts.
 
     Returns:
         names of the changed files that were kept.
@@ -51,8 +51,10 @@ def replace_files(
 
 
 def written_files(out: Path) -> dict[str, set[str]]:
-    """The content of ``written.sha256``: SHA-256 hashes by name, several if the last call was killed; empty without such a file. Raises:
-    ValueError: the file is malformed.
+    """The content of ``written.sha256``: SHA-256 hashes by name, several if the last call was killed; empty without such a file.
+
+    Raises:
+        ValueError: the file is malformed.
     """
     receipt, found = out / RECEIPT, {}
     if not receipt.is_file():

@@ -20,12 +20,19 @@ _ENDING = 12  # bytes for a file extension, and for making stems unique
 
 
 def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = False, flat: bool = False) -> dict[int, str]:
-    """Names of the exported images, by image id. A name is the image's path below its folder.
+    """Names of the exported images, by image id.
+
+    A name is the image's path below its folder.
 
     It gets another extension if the file is converted, and an extended stem if two images would share it (``a.jpg`` and ``a.png``), because
     each stem has one label file; an extended stem never equals that of another image. A stem too long for the extensions of labels is
-    truncated, and hidden files get a visible name, because programs skip them. Args: images: entries of a store. source: folder of the
-    images; None if they are not exported, so nothing is converted. jpeg: convert all to ``.jpg``. flat: use ``_`` instead of ``/``.
+    truncated, and hidden files get a visible name, because programs skip them.
+
+    Args:
+        images: entries of a store.
+        source: folder of the images; None if they are not exported, so nothing is converted.
+        jpeg: convert all to ``.jpg``.
+        flat: use ``_`` instead of ``/``.
 
     Raises:
         FileNotFoundError: some are not in the source folder.
@@ -58,8 +65,11 @@ def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = Fa
 
 
 def place_images(images: Sequence[Mapping], source: Path | None, target: Path, names: Mapping[int, str]) -> None:
-    """Write images into a folder: plain upright files are copied, others are converted to 8-bit JPEG or PNG. Args: source: folder of the
-    images; None writes nothing. names: result of :func:`export_names`.
+    """Write images into a folder: plain upright files are copied, others are converted to 8-bit JPEG or PNG.
+
+    Args:
+        source: folder of the images; None writes nothing.
+        names: result of :func:`export_names`.
     """
     for image in track(images if source is not None else (), 'images'):
         original, path = below(source, image_name(image)), target / names[image['id']]

@@ -18,9 +18,10 @@ VERSION = '5.5.0'  # version of LabelMe, the first one with masks
 
 
 def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = False) -> list[Path]:
-    """Write one JSON file per image: exact masks (shape type ``mask``), or rectangles for boxes without a mask. LabelMe draws later shapes
-    above earlier ones, so the object with the highest weight comes last. All files are in one folder (``_`` replaces ``/``). ``weight``,
-    ``bbox`` and ``as_written`` of a shape, which LabelMe preserves, identify unchanged shapes when importing.
+    """Write one JSON file per image: exact masks (shape type ``mask``), or rectangles for boxes without a mask.
+
+    LabelMe draws later shapes above earlier ones, so the object with the highest weight comes last. All files are in one folder (``_``
+    replaces ``/``). ``weight``, ``bbox`` and ``as_written`` of a shape, which LabelMe preserves, identify unchanged shapes when importing.
 
     Args:
         polygons: write masks as polygons, which are easier to correct; parts of an object share a ``group_id``.
@@ -44,8 +45,10 @@ def write_labelme(labels: Labels, out: Path, images: Path, polygons: bool = Fals
 
 
 def fingerprint(shapes: Iterable[Mapping], masks: Iterable[NDArray[np.bool_] | None]) -> str:
-    """A hash of the label, points and pixels of an object's shapes, which does not change when LabelMe rewrites them. Args: masks: the
-    pixels of each shape, None for other shape types.
+    """A hash of the label, points and pixels of an object's shapes, which does not change when LabelMe rewrites them.
+
+    Args:
+        masks: the pixels of each shape, None for other shape types.
     """
     digest = hashlib.sha256()
     for shape, mask in sorted(zip(shapes, masks, strict=True), key=lambda pair: json.dumps(pair[0]['points'])):

@@ -19,8 +19,13 @@ from mmlabelpenet.workbench.own_data.splits import stratified_split
 
 @dataclass(frozen=True)
 class Labels:
-    """Selected labels. Attributes: classes: names in label order; the category of class k is k + 1. images: the store's entries of
-    remaining images. annotations: by image id, highest weight first. left_out: excluded labels and their number, for a message.
+    """Selected labels.
+
+    Attributes:
+        classes: names in label order; the category of class k is k + 1.
+        images: the store's entries of remaining images.
+        annotations: by image id, highest weight first.
+        left_out: excluded labels and their number, for a message.
     """
 
     classes: tuple[str, ...]
@@ -39,7 +44,10 @@ def choose_labels(
     Args:
         min_weight: labels with a lower weight are excluded.
         top_k: number of labels kept per image, those with the highest weight; 0 keeps all.
-        need_mask: exclude instances with only a box. Raises: ValueError: no label is left.
+        need_mask: exclude instances with only a box.
+
+    Raises:
+        ValueError: no label is left.
     """
     annotations: dict[int, list[dict]] = {image['id']: [] for image in store.content['images']}
     left_out = dict.fromkeys(('with a lower weight', 'without mask', 'beyond the top_k', 'images without labels'), 0)
@@ -68,8 +76,12 @@ def choose_labels(
 
 
 def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]:
-    """Split images into ``train`` and, with a share, ``val``, class by class; images without labels are used for training. If the share is
-    less than one image, there is no ``val``, with a warning. Raises: ValueError: no image is left for training.
+    """Split images into ``train`` and, with a share, ``val``, class by class; images without labels are used for training.
+
+    If the share is less than one image, there is no ``val``, with a warning.
+
+    Raises:
+        ValueError: no image is left for training.
     """
     classes = [sorted({a['category_id'] for a in labels.annotations[image['id']]}) for image in labels.images]
     val = set(stratified_split(classes, val_share, seed)[1])
@@ -85,7 +97,10 @@ def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]
 
 
 def image_name(image: Mapping) -> str:
-    """Path of an image file below the image folder. Args: image: an entry of a store; its id contains the folder if its file name does not.
+    """Path of an image file below the image folder.
+
+    Args:
+        image: an entry of a store; its id contains the folder if its file name does not.
 
     Raises:
         ValueError: the name leaves the folder.

@@ -14,8 +14,12 @@ _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # right, down, left, up: the inside
 
 
 def mask_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Closed outlines of a mask: outer ones clockwise on screen, those of holes counterclockwise. Pixels that touch only at a corner are
-    not connected. Returns: int64 (P, 2) each, the turning points; none for an empty mask.
+    """Closed outlines of a mask: outer ones clockwise on screen, those of holes counterclockwise.
+
+    Pixels that touch only at a corner are not connected.
+
+    Returns:
+        int64 (P, 2) each, the turning points; none for an empty mask.
 
     >>> [outline.tolist() for outline in mask_outlines(np.array([[0, 1, 1]], bool))]
     [[[1, 0], [3, 0], [3, 1], [1, 1]]]
@@ -43,9 +47,13 @@ def mask_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = lambda outline: outline) -> list[NDArray]:
-    """One closed polygon for each component of a mask, largest first, with holes connected by zero-width bridges. Args: move:
-    :func:`pulled_in` or :func:`inner`, for programs with other pixel coordinate conventions. Returns: (P, 2) each. Filled by the even-odd
-    or the winding rule, they cover the mask.
+    """One closed polygon for each component of a mask, largest first, with holes connected by zero-width bridges.
+
+    Args:
+        move: :func:`pulled_in` or :func:`inner`, for programs with other pixel coordinate conventions.
+
+    Returns:
+        (P, 2) each. Filled by the even-odd or the winding rule, they cover the mask.
 
     >>> [polygon.tolist() for polygon in mask_polygons(np.array([[1, 0, 1]], bool))]
     [[[0, 0], [1, 0], [1, 1], [0, 1]], [[2, 0], [3, 0], [3, 1], [2, 1]]]
@@ -58,8 +66,10 @@ def mask_polygons(mask: NDArray[np.bool_], move: Callable[[NDArray], NDArray] = 
 
 
 def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
-    """Polygons without holes or bridges that cover a mask: components are split along a row of pixels through each hole. Returns: (P, 2)
-    each, :func:`pulled_in`, so that no two of them touch.
+    """Polygons without holes or bridges that cover a mask: components are split along a row of pixels through each hole.
+
+    Returns:
+        (P, 2) each, :func:`pulled_in`, so that no two of them touch.
 
     >>> len(cut_polygons(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)))
     2
@@ -78,9 +88,12 @@ def cut_polygons(mask: NDArray[np.bool_]) -> list[NDArray]:
 
 
 def joined_parts(polygons: Sequence[NDArray]) -> NDArray:
-    """Join several polygons into one, for formats with one polygon per object. Programs draw the bridge between two components one pixel
-    wide, so a component is included only if it has more pixels than its bridge. Args: polygons: result of :func:`mask_polygons`, moved by
-    :func:`inner`.
+    """Join several polygons into one, for formats with one polygon per object.
+
+    Programs draw the bridge between two components one pixel wide, so a component is included only if it has more pixels than its bridge.
+
+    Args:
+        polygons: result of :func:`mask_polygons`, moved by :func:`inner`.
     """
     return _bridged(polygons[0], polygons[1:], lambda part, length: filled_pixels(part) > length - 1)
 
@@ -132,9 +145,12 @@ def _outer_first(outlines: Sequence[NDArray]) -> list[NDArray]:
 
 
 def _bridged(outer: NDArray, rings: Sequence[NDArray], worth: Callable[[NDArray, float], bool] = lambda ring, length: True) -> NDArray:
-    """One polygon of rings joined at their nearest corners, the nearest ring first, so that no two bridges cross. Args: outer: (P, 2),
-    start of the polygon. rings: rings to join. worth: decides whether to include a ring, from the ring and the length of its bridge
-    (Chebyshev distance).
+    """One polygon of rings joined at their nearest corners, the nearest ring first, so that no two bridges cross.
+
+    Args:
+        outer: (P, 2), start of the polygon.
+        rings: rings to join.
+        worth: decides whether to include a ring, from the ring and the length of its bridge (Chebyshev distance).
     """
     polygon, added = outer, outer
     low, high = (np.array([bound(ring, 0) for ring in rings]).reshape(-1, 2) for bound in (np.min, np.max))

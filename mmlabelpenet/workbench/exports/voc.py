@@ -52,9 +52,13 @@ def write_voc(labels: Labels, out: Path, images: Path, val_share: float = 0.0, s
 
 
 def write_labels(out: Path, name: str, image: Mapping, annotations: Sequence[Mapping], classes: Sequence[str], masks: bool) -> None:
-    """Write the annotation file and label images of one image. Args: out: the devkit. name: name of the image below ``JPEGImages``.
-    image: the store's entry.
-    annotations: annotations of the image, highest weight first.
+    """Write the annotation file and label images of one image.
+
+    Args:
+        out: the devkit.
+        name: name of the image below ``JPEGImages``.
+        image: the store's entry.
+        annotations: annotations of the image, highest weight first.
     """
     size, stem = (image['height'], image['width']), PurePosixPath(name).with_suffix('')
     objects = [_object(annotation, classes) for annotation in annotations]

@@ -51,13 +51,22 @@ def write_submission(
     path: str | os.PathLike[str], competition: str, devkit: VOCDevkit, split: str, results: ResultsFile,
     year: str | None = None, score_thr: float = 0.3,
 ) -> Submission:  # fmt: skip
-    """Write an archive, atomically, after reading it back and checking it. Args: path: must end in ``.tar.gz``.
-    competition: 'comp3', 'comp4', 'comp5' or 'comp6'.
-    devkit: with VOC's classes; only the image list and the sizes of images are read.
-    split: image list; for comp5 and comp6 on VOC 2012, ``'Segmentation/test'``.
-    year: such as 'VOC2012'; the name of the devkit's folder by default.
-    score_thr: minimum score of an instance in a semantic map. Returns: A summary of the content. Raises: ValueError: unknown
-        competition, another file extension or year, results with other classes or without the masks that a semantic map needs.
+    """Write an archive, atomically, after reading it back and checking it.
+
+    Args:
+        path: must end in ``.tar.gz``.
+        competition: 'comp3', 'comp4', 'comp5' or 'comp6'.
+        devkit: with VOC's classes; only the image list and the sizes of images are read.
+        split: image list; for comp5 and comp6 on VOC 2012, ``'Segmentation/test'``.
+        year: such as 'VOC2012'; the name of the devkit's folder by default.
+        score_thr: minimum score of an instance in a semantic map.
+
+    Returns:
+        A summary of the content.
+
+    Raises:
+        ValueError: unknown competition, another file extension or year, results with other classes or without the masks that a semantic map
+            needs.
     """
     year = year or devkit.data_root.resolve().name
     if competition not in (*DETECTION, *SEGMENTATION):
@@ -103,8 +112,13 @@ def _class_maps(results: ResultsFile, devkit: VOCDevkit, split: str, start: str,
 
 
 def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str) -> Submission:
-    """Read an archive like the server and check every member, without unpacking it to disk. Returns: A summary of the content. Raises:
-    ValueError: the archive is invalid; names the member and line.
+    """Read an archive like the server and check every member, without unpacking it to disk.
+
+    Returns:
+        A summary of the content.
+
+    Raises:
+        ValueError: the archive is invalid; names the member and line.
     """
     image_ids = devkit.image_ids(split)
     known, entries, seen, first = set(image_ids), 0, set(), None

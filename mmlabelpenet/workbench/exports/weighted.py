@@ -32,8 +32,9 @@ class WeightedCocoDataset(CocoDataset):
 
 @TRANSFORMS.register_module()
 class PackWeightedInputs(PackDetInputs):
-    """mmdet's ``PackDetInputs`` with ``weights`` float32 (K,) in ``gt_instances``, which weighted heads use. The pipeline must load
-    annotations with mmlabelpenet's ``LoadAnnotations``, so that weights are assigned to the boxes left by a crop.
+    """mmdet's ``PackDetInputs`` with ``weights`` float32 (K,) in ``gt_instances``, which weighted heads use.
+
+    The pipeline must load annotations with mmlabelpenet's ``LoadAnnotations``, so that weights are assigned to the boxes left by a crop.
     """
 
     def transform(self, results: dict) -> dict:

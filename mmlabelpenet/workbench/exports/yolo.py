@@ -13,11 +13,15 @@ from mmlabelpenet.workbench.exports.polygons import inner, joined_parts, mask_po
 
 
 def write_yolo(labels: Labels, out: Path, images: Path, val_share: float = 0.0, seed: int = 0, boxes: bool = False) -> list[Path]:
-    """Write ``data.yaml``, ``images/<split>`` and ``labels/<split>``, with one line per object: its class and one polygon. Polygons run
-    inside the outermost pixels of an object, so that programs that round coordinates fill the same pixels as those that truncate them.
-    Holes, and further components with more pixels than their bridge, are connected by zero-width bridges. Objects without a mask are
-    excluded, unless ``boxes``. The folder can be moved; images in subfolders have ``_`` instead of ``/``. Args: val_share: fraction of the
-    images for ``val``; if 0, ``val`` refers to the training images. boxes: write ``class x y w h`` for detectors instead of polygons.
+    """Write ``data.yaml``, ``images/<split>`` and ``labels/<split>``, with one line per object: its class and one polygon.
+
+    Polygons run inside the outermost pixels of an object, so that programs that round coordinates fill the same pixels as those that
+    truncate them. Holes, and further components with more pixels than their bridge, are connected by zero-width bridges. Objects without a
+    mask are excluded, unless ``boxes``. The folder can be moved; images in subfolders have ``_`` instead of ``/``.
+
+    Args:
+        val_share: fraction of the images for ``val``; if 0, ``val`` refers to the training images.
+        boxes: write ``class x y w h`` for detectors instead of polygons.
 
     Returns:
         ``[data.yaml]``.

@@ -40,9 +40,14 @@ class Tidied:
 def import_record(
     image_id: str, size: tuple[int, int], foreign: Foreign, layout: BoxLayout, min_size: float = 0, tidied: Tidied | None = None
 ) -> ProposalRecord:
-    """Convert the proposals of one image. Boxes that exceed the image by up to a pixel are clipped, empty and duplicate ones are dropped.
-    An image without proposals gets the whole image. Args: min_size: minimum side of a proposal in pixels. tidied: updated with the counts
-    of corrections.
+    """Convert the proposals of one image.
+
+    Boxes that exceed the image by up to a pixel are clipped, empty and duplicate ones are dropped. An image without proposals gets the
+    whole image.
+
+    Args:
+        min_size: minimum side of a proposal in pixels.
+        tidied: updated with the counts of corrections.
 
     Raises:
         ValueError: a box exceeds the image by more, or is invalid; suggests a layout that would fit.

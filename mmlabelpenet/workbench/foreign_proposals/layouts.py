@@ -1,4 +1,7 @@
-"""Box formats of other programs. Shapes: R boxes. Our format: float64 xyxy in original pixels, 0-based and half-open."""
+"""Box formats of other programs.
+
+Shapes: R boxes. Our format: float64 xyxy in original pixels, 0-based and half-open.
+"""
 
 from dataclasses import dataclass
 
@@ -10,8 +13,12 @@ ORDERS = ('yxyx', 'xyxy', 'xywh')
 
 @dataclass(frozen=True)
 class BoxLayout:
-    """A box format. Attributes: order: ``'yxyx'``, ``'xyxy'`` or ``'xywh'``. first_pixel: index of the first pixel of an image, 1 in
-    MATLAB. last_inside: whether x2 and y2 are the last pixel of a box instead of the one after it; does not affect widths and heights.
+    """A box format.
+
+    Attributes:
+        order: ``'yxyx'``, ``'xyxy'`` or ``'xywh'``.
+        first_pixel: index of the first pixel of an image, 1 in MATLAB.
+        last_inside: whether x2 and y2 are the last pixel of a box instead of the one after it; does not affect widths and heights.
 
     Raises:
         ValueError: another order or first pixel.

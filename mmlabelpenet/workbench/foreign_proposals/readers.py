@@ -1,6 +1,7 @@
-"""Read proposals of other programs: selective search, Edge Boxes, MCG and others, in ``.mat``, ``.npz`` and JSON files. The box format
-cannot be inferred from the numbers alone, so it is specified (:class:`~mmlabelpenet.workbench.foreign_proposals.layouts.BoxLayout`) and
-then checked against the images
+"""Read proposals of other programs: selective search, Edge Boxes, MCG and others, in ``.mat``, ``.npz`` and JSON files.
+
+The box format cannot be inferred from the numbers alone, so it is specified
+(:class:`~mmlabelpenet.workbench.foreign_proposals.layouts.BoxLayout`) and then checked against the images
 (:mod:`~mmlabelpenet.workbench.foreign_proposals.importing`).
 
 Shapes: R proposals of one image, (h, w) image. Our format: float32 xyxy in original pixels, 0-based and half-open.
@@ -30,9 +31,13 @@ SCORES = ('scores', 'boxScores', 'bboxes_scores')
 
 @dataclass(frozen=True)
 class Foreign:
-    """Unconverted proposals of a file. Attributes: boxes: numbers (R, 4) by image name. scores: numbers (R,) by image name, if available.
-    layout: usual box format of this kind of file. named: whether the file has image names; otherwise its entries were assigned in the order
-    of the list.
+    """Unconverted proposals of a file.
+
+    Attributes:
+        boxes: numbers (R, 4) by image name.
+        scores: numbers (R,) by image name, if available.
+        layout: usual box format of this kind of file.
+        named: whether the file has image names; otherwise its entries were assigned in the order of the list.
     """
 
     boxes: dict[str, NDArray]
@@ -48,10 +53,11 @@ def read_foreign(
 
     Args:
         path: ``.mat`` (v7 or older) with one cell per image, ``.npz`` with one array per image, JSON, or a folder with one ``.mat`` or
-            ``.npz`` per image. Arrays are (R, 4), or (R, 5) with the score last. image_ids: the image list, also used as the order of
-            entries if the file has no image names. Other images are ignored.
-        boxes: variable of the boxes in a ``.mat``; None tries those of ``BOXES``. images: variable of the image names in a ``.mat``; None
-            tries those of ``IMAGES``. scores: variable of the scores in a ``.mat``; None tries those of ``SCORES``.
+            ``.npz`` per image. Arrays are (R, 4), or (R, 5) with the score last.
+        image_ids: the image list, also used as the order of entries if the file has no image names. Other images are ignored.
+        boxes: variable of the boxes in a ``.mat``; None tries those of ``BOXES``.
+        images: variable of the image names in a ``.mat``; None tries those of ``IMAGES``.
+        scores: variable of the scores in a ``.mat``; None tries those of ``SCORES``.
 
     Raises:
         FileNotFoundError: no such file, or a folder without a file for some images.

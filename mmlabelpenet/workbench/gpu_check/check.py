@@ -135,8 +135,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check_folder(path: Path) -> None:
-    """Create a folder for results; reject one with other files, which the check might replace. Raises: FileExistsError: it contains files
-    other than an earlier check. OSError: it cannot be created or written.
+    """Create a folder for results; reject one with other files, which the check might replace.
+
+    Raises:
+        FileExistsError: it contains files other than an earlier check.
+        OSError: it cannot be created or written.
     """
     try:
         make_folder(path)

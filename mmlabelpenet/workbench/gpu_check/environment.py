@@ -40,7 +40,7 @@ def bundled_commit() -> str:
 
 
 def gpu(notes: Notebook) -> None:
-    """Note the properties of the first GPU."""
+    """Record the properties of the first GPU."""
     import torch
 
     found = torch.cuda.get_device_properties(0)

@@ -1,4 +1,4 @@
-"""What memory layout, precision and ``torch.compile`` are worth: the paper's backbone, forward, and a tail, forward and backward."""
+"""Effect of memory layout, precision and ``torch.compile``: the paper's backbone, forward, and a tail, forward and backward."""
 
 import statistics
 import time
@@ -16,7 +16,7 @@ HEAD = ['part', 'variant', 'ms', 'times as fast']
 
 
 def layouts(settings: Settings, notes: Notebook) -> None:
-    """Time every variant; one that fails is a problem, not the end."""
+    """Time every variant; a failure is recorded as a problem."""
     size = (64, 96) if settings.small else (900, 1200)
     model = build_model(paper_config(size, 10, thin=True)).to(settings.device).eval()
     backbone, tail = model.backbone, model.stages['detection'].detector.backbone
@@ -33,7 +33,7 @@ def layouts(settings: Settings, notes: Notebook) -> None:
                 continue
             ratio = round(first.setdefault(name, seconds) / seconds, 2)
             best[name] = max(best.get(name, (0.0, '')), (ratio, variant))
-            faster = ', '.join(f'{part} {times} times as fast by {way}' for part, (times, way) in best.items() if times > 1)
+            faster = ', '.join(f'{part} {times} times as fast with {way}' for part, (times, way) in best.items() if times > 1)
             notes.result(faster or 'nothing is faster than float32')
             notes.row('Backbone and tail of VGG-16', HEAD, [name, variant, round(1000 * seconds, 2), ratio])
 
@@ -61,7 +61,7 @@ def variants(module: nn.Module, value: Tensor, trains: bool, small: bool) -> Ite
 
 
 def median_seconds(run: Callable[[], None], rounds: int) -> float:
-    """Median of some calls after two that do not count."""
+    """Median of some calls after two warm-up calls."""
     spent = []
     for _ in range(rounds + 2):
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""VGG-16 as in the paper: iterations of each phase, in each precision, and label passes, on noise of the paper's size."""
+"""VGG-16 as in the paper: iterations of each phase, in each precision, and label passes, on random noise of the paper's size."""
 
 from typing import Any
 
@@ -17,17 +17,17 @@ from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 CONFIG = 'configs/labelpenet/labelpenet_vgg16_voc07.py'
 IMAGES = 5011  # VOC 2007 trainval
 LARGE, SMALL = ((900, 1200), 2000), ((64, 96), 30)  # (h, w) of images, proposals
-ANY = 'any'  # label passes compute in float32 whatever a training does
+ANY = 'any'  # label passes always run in float32
 HEAD = ['precision', 'step', 'seconds each', 'per second', 'peak GB', 'waits', 'times', 'hours', 'where the time goes']
 
 
 @DATASETS.register_module()
 class NoiseTags(Dataset):
-    """One image of noise with three tags, random proposals and pseudo instances, as often as is asked.
+    """A random-noise image with three tags, random proposals and pseudo instances, returned for every index.
 
     Args:
         size: (h, w).
-        proposals: their number.
+        proposals: number of proposals.
         length: number of images it represents.
 
     >>> len(NoiseTags(20, (60, 80), 5, length=3)[2]['data_samples'].proposals)
@@ -47,9 +47,9 @@ class NoiseTags(Dataset):
 
 
 def paper(settings: Settings, notes: Notebook) -> None:
-    """Measure every phase in float32, bf16 and fp16, then the label passes, which are alike in all of them.
+    """Measure every phase in float32, bf16 and fp16, then the label passes, which do not depend on the precision.
 
-    What fails is a problem, not the end.
+    Failures are recorded as problems.
     """
     from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
@@ -74,9 +74,9 @@ def paper(settings: Settings, notes: Notebook) -> None:
 
 
 def measure(settings: Settings, notes: Notebook, precision: str, what: str) -> float | None:
-    """Hours of all phases or of all label passes, with a row for each; None where one fails, which is a problem and not the end."""
+    """Hours of all phases or of all label passes, with a row for each; None if one fails, which is recorded as a problem."""
     size, proposals = SMALL if settings.small else LARGE
-    iters = 1 if settings.small else 2 if what == LABEL_PASSES else 5  # the CPU's part of a label pass takes seconds
+    iters = 1 if settings.small else 2 if what == LABEL_PASSES else 5  # the CPU part of a label pass takes seconds
     config, hours = paper_config(size, proposals, precision, settings.small), 0.0
     try:
         for step in estimate(config, torch.device(settings.device), iters=iters, measured=[what]):
@@ -93,12 +93,12 @@ def measure(settings: Settings, notes: Notebook, precision: str, what: str) -> f
 
 
 def paper_config(size: tuple[int, int], proposals: int, precision: str = 'float32', thin: bool = False) -> Config:
-    """The paper's config on noise.
+    """The paper's config on random noise.
 
     Args:
         size: (h, w) of the images.
         precision: of the iterations, ``'float32'``, ``'bf16'`` or ``'fp16'``.
-        thin: whether fully connected layers have 32 units, as for a quick look on a CPU.
+        thin: whether fully connected layers have 32 units, for a quick check on a CPU.
     """
     config = load_config(shipped(CONFIG))
     noise = dict(type='NoiseTags', num_classes=config.model.num_classes, size=size, proposals=proposals)

@@ -1,4 +1,4 @@
-"""What of a training and its tests fits into the time of a section: fewer iterations and images, and an end to both."""
+"""Fit a training and its tests into the time of a section, with fewer iterations and images and a time limit."""
 
 import time
 from collections.abc import Iterator
@@ -17,20 +17,20 @@ from mmlabelpenet.workbench.experiments.estimate import Step, estimate
 from mmlabelpenet.workbench.gpu_check.paper import HEAD, row
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
-LABELS, TRAINING = 0.2, 0.45  # of the time: label passes, and these with all iterations, as estimated; what is left is for testing
-LATEST = 0.55  # of the time: where training takes longer than estimated, its phases end early from then on
-AFTER = 15.0  # seconds kept after the last tested image: for images that are loaded already, and adding up
-FEWEST = 4  # images, at least, and on a CPU
+LABELS, TRAINING = 0.2, 0.45  # fractions of the time: label passes, and label passes plus iterations, as estimated; the rest is for testing
+LATEST = 0.55  # fraction of the time after which phases end early, if training takes longer than estimated
+AFTER = 15.0  # seconds reserved after the last tested image, for images already loaded and for summarising
+FEWEST = 4  # minimum number of images, and number on a CPU
 
 
 @DATA_SAMPLERS.register_module()
 class TimedSampler(Sampler[int]):
-    """Images in a random order until a time; the first always comes.
+    """Sample images in random order until a deadline, but at least one.
 
     Args:
         dataset: anything with a length.
-        until: in seconds of ``time.monotonic()``.
-        seed: of the order.
+        until: deadline in seconds of ``time.monotonic()``.
+        seed: seed of the order.
 
     >>> len(list(TimedSampler(range(5), until=0.0)))
     1
@@ -51,13 +51,13 @@ class TimedSampler(Sampler[int]):
 
 @HOOKS.register_module()
 class StopTraining(Hook):
-    """Ends each phase after an iteration from a time on, so that time for tests is left.
+    """After a deadline, ends each phase after one iteration, so that time for tests is left.
 
     Args:
-        until: in seconds of ``time.monotonic()``.
+        until: deadline in seconds of ``time.monotonic()``.
 
     Attributes:
-        first: name of the first phase that was ended.
+        first: name of the first phase ended early.
     """
 
     first: str | None = None
@@ -66,21 +66,21 @@ class StopTraining(Hook):
         self.until = until
 
     def before_phase(self, runner: Runner, phase: Any) -> None:
-        """Note which phase it is."""
+        """Record the phase."""
         self.name = phase.name
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """End the phase if it is time."""
+        """End the phase after the deadline."""
         if time.monotonic() > self.until:
             self.first = self.first or self.name
             runner.train_loop.stop_training = True
 
 
 def fit(config: Config, settings: Settings, notes: Notebook) -> None:
-    """Change a config so that training, label passes and tests end before their section is cut off.
+    """Change a config so that training, label passes and tests end before the time limit of their section.
 
-    Phases are shortened by one factor. Where label passes would take too long, all stages learn from fewer images,
-    spread over the list. Tests take images until the time is over. On the CPU there is one iteration of each phase, on few images.
+    All phases are shortened by the same factor. If label passes would take too long, all stages learn from fewer images, spread over the
+    list. Tests process images until the deadline. On the CPU, each phase has one iteration, on few images.
     """
     images, phases = len(build_dataset(config, 'label')), phase_lengths(config)
     if settings.small:
@@ -103,13 +103,13 @@ def fit(config: Config, settings: Settings, notes: Notebook) -> None:
 
 
 def shortened(config: Config, steps: list[Step], seconds: float, images: int, notes: Notebook) -> tuple[int, dict[str, int]]:
-    """How many of the images, and iterations of each phase, fit into a time with tests after them."""
+    """Number of images, and iterations of each phase, that fit into the time before the tests."""
     phases = phase_lengths(config)
-    one = sum(step.seconds for step in steps if step.name not in phases)  # image, in all label passes
+    one = sum(step.seconds for step in steps if step.name not in phases)  # seconds per image, in all label passes
     fewer = min(images, max(FEWEST, int(LABELS * seconds / one))) if one else images
     if one * fewer > TRAINING * seconds:
         notes.problem(
-            f'Labels of {fewer} images take about {one * fewer:.0f} s of {seconds:.0f} s: there may be no metrics. Give more --minutes.'
+            f'Labels of {fewer} images take about {one * fewer:.0f} s of {seconds:.0f} s: there may be no metrics. Increase --minutes.'
         )
     training = sum(step.total for step in steps if step.name in phases)
     factor = min(1.0, max(TRAINING * seconds - one * fewer, 0.1 * seconds) / training)
@@ -117,7 +117,7 @@ def shortened(config: Config, steps: list[Step], seconds: float, images: int, no
 
 
 def _spread(config: Config, loaders: tuple[str, ...], fewer: int, images: int) -> None:
-    """Take fewer images of data sets, at equal distances in their lists."""
+    """Use fewer images of data sets, evenly spread over their lists."""
     if fewer < images:
         for name in loaders:
             config[f'{name}_dataloader'].dataset.indices = [number * images // fewer for number in range(fewer)]

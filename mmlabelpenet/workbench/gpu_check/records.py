@@ -1,4 +1,4 @@
-"""What a check finds: the schema of its JSON file."""
+"""Results of a check: the schema of its JSON file."""
 
 import os
 import time
@@ -15,13 +15,13 @@ Cell = str | int | float | None
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What a section is told.
+    """Settings of a section.
 
     Attributes:
         device: ``'cuda'`` or ``'cpu'``; on the CPU all sizes are small.
         out: folder for files.
         data: VOC devkit to train on; None renders a small one.
-        end: of the section, in seconds of ``time.monotonic()``; then it is cut off.
+        end: deadline of the section, in seconds of ``time.monotonic()``.
     """
 
     device: str
@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
         return self.device == 'cpu'
 
     def left(self) -> float:
-        """Seconds until the section is cut off."""
+        """Seconds until the deadline."""
         return self.end - time.monotonic()
 
 
@@ -48,7 +48,7 @@ class Table(msgspec.Struct):
 
 
 class Findings(msgspec.Struct):
-    """Measurements of a section so far: the main result in some words, single values, tables, and problems that did not end it."""
+    """Results of a section so far: the main result in words, single values, tables, and problems that did not end it."""
 
     result: str = ''
     facts: dict[str, Cell] = {}
@@ -57,12 +57,12 @@ class Findings(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """A section after its end.
+    """The outcome of a section.
 
     Attributes:
         about: what it measures and in which units.
-        seconds: of time used.
-        limit: seconds it was given.
+        seconds: time used.
+        limit: time limit in seconds.
         message: the end of its log unless it is done.
     """
 
@@ -86,7 +86,7 @@ class Report(msgspec.Struct):
 
 
 class Notebook:
-    """Findings that are written to a file after each change, so that a section that is cut off leaves what it has.
+    """Findings that are written to a file after each change, so that they are kept if the section times out.
 
     Args:
         path: the JSON file.
@@ -96,17 +96,17 @@ class Notebook:
         self.path, self.findings = path, Findings()
 
     def result(self, text: str) -> None:
-        """Note the main result so far; the page begins with it."""
+        """Record the main result so far, shown at the top of the report."""
         self.findings.result = text
         self._write()
 
     def fact(self, name: str, value: Cell) -> None:
-        """Note a single value."""
+        """Record a single value."""
         self.findings.facts[name] = value
         self._write()
 
     def row(self, title: str, head: list[str], row: list[Cell]) -> None:
-        """Add a row to the table of a title; the first row makes the table."""
+        """Add a row to the table with a title, creating it if needed."""
         table = next((table for table in self.findings.tables if table.title == title), None)
         if table is None:
             self.findings.tables.append(table := Table(title, head))
@@ -114,7 +114,7 @@ class Notebook:
         self._write()
 
     def problem(self, text: str) -> None:
-        """Note what went wrong without ending the section."""
+        """Record a problem without ending the section."""
         self.findings.problems.append(text)
         self._write()
 
@@ -123,7 +123,7 @@ class Notebook:
 
 
 def write(path: str | os.PathLike[str], content: Any) -> None:
-    """Write a record as JSON; the file appears whole or not at all."""
+    """Write a record as JSON, atomically."""
     with atomic_write(path, 'wb') as file:
         file.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b'\n')
 

@@ -1,6 +1,6 @@
-"""Run sections one after another, each in a process of its own and with a time limit.
+"""Run sections one after another, each in its own process with a time limit.
 
-A section that fails or is cut off loses neither its own earlier measurements nor the other sections.
+If a section fails or times out, its results so far are kept, and the other sections still run.
 """
 
 import os
@@ -17,20 +17,20 @@ import msgspec
 from mmlabelpenet.processes import LAUNCHER
 from mmlabelpenet.workbench.gpu_check.records import Findings, Outcome, Settings, read_findings
 
-LEAST = 5.0  # seconds without which a section is not started
-SHORTEST = 30.0  # seconds that every section may take where they are left: importing PyTorch and MMDetection needs some of them
+LEAST = 5.0  # minimum seconds for starting a section
+SHORTEST = 30.0  # minimum time limit in seconds, if available: importing PyTorch and MMDetection takes some of it
 GRACE = 5.0  # seconds between the request to end and the kill
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the check.
+    """A section of the check.
 
     Attributes:
-        title: for the page.
-        share: of the whole time, at most; what earlier sections left unused goes to those with a share of 1.
+        title: title in the report.
+        share: maximum share of the total time; unused time goes to sections with a share of 1.
         function: ``module:function``, called with :class:`Settings` and a :class:`Notebook`.
-        about: for the page: what is measured, in which units.
+        about: description for the report: what is measured, in which units.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Section:
 def run_sections(
     sections: Sequence[Section], settings: Settings, seconds: float, finished: Callable[[list[Outcome]], None] = lambda _: None
 ) -> list[Outcome]:
-    """Run sections in their order until the time is over.
+    """Run sections in order until the time is used up.
 
     Args:
-        settings: for all of them; ``end`` is set for each.
-        seconds: for all together.
+        settings: settings of all sections; ``end`` is set for each.
+        seconds: total time.
         finished: called after each section with the outcomes so far.
 
     Returns:
@@ -70,10 +70,10 @@ def run_sections(
 
 
 def run_section(section: Section, settings: Settings, ended: Callable[[Outcome], None]) -> None:
-    """Run one section in a process, and end it with all its children at ``settings.end``.
+    """Run one section in a process, and terminate it with all its children at ``settings.end``.
 
     Args:
-        ended: called with the outcome, also where an exception such as ``KeyboardInterrupt`` ends the check.
+        ended: called with the outcome, also if an exception such as ``KeyboardInterrupt`` ends the check.
     """
     folder = Path(settings.out)
     found, log = folder / f'{section.name}.json', folder / f'{section.name}.log'
@@ -101,7 +101,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End whatever is left of the process's session."""
+    """Terminate the remaining processes of the session."""
     for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, number)

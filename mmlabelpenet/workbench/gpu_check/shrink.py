@@ -1,4 +1,4 @@
-"""A VOC devkit with small images, to carry it to another machine; ``tools/gpu_bundle.sh`` runs this module."""
+"""Create a VOC devkit with downscaled images for transfer to another machine; run by ``tools/gpu_bundle.sh``."""
 
 import shutil
 from pathlib import Path
@@ -18,12 +18,12 @@ MASKS = ('SegmentationClass', 'SegmentationObject')
 
 
 def shrink_devkit(root: Path, small: Path, longest: int = LONGEST) -> int:
-    """Copy the images of the training and the test list, reduced, with annotations, masks and proposals that fit.
+    """Copy the images of the training and test lists, downscaled, with matching annotations, masks and proposals.
 
     Args:
         root: devkit with ``proposals/<split>.npz`` for both lists.
         small: folder of the copy; it must not exist.
-        longest: most pixels of the longer side; smaller images keep their size.
+        longest: maximum longer side in pixels; smaller images keep their size.
 
     Returns:
         the number of images.
@@ -53,7 +53,7 @@ def shrink_devkit(root: Path, small: Path, longest: int = LONGEST) -> int:
 
 
 def _image(root: Path, folder: Path, name: str, longest: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Write one image with what belongs to it; its old (h, w) and its new (w, h)."""
+    """Write one image with its annotations; returns its old (h, w) and its new (w, h)."""
     with Image.open(root / f'JPEGImages/{name}.jpg') as image:
         old = image.size
         factor = min(1.0, longest / max(old))
@@ -77,7 +77,7 @@ def _save(image: Image.Image, path: Path, **options: object) -> None:
 
 
 def _scale(tree: Element, x: float, y: float, size: tuple[int, int]) -> None:
-    """Change the size and every box of an annotation; boxes stay inside and at least one pixel large (1-based, both ends inside)."""
+    """Rescale the size and every box of an annotation; boxes stay inside the image and at least one pixel large (1-based, inclusive)."""
     for key, value in zip(('width', 'height'), size, strict=True):
         for node in tree.findall(f'size/{key}'):
             node.text = str(value)

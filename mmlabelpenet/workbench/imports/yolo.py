@@ -1,4 +1,4 @@
-"""Labels of a YOLO data set: polygons or boxes in shares of the image."""
+"""Import labels from a YOLO data set: polygons or boxes relative to the image size."""
 
 import math
 from pathlib import Path
@@ -14,9 +14,10 @@ from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checke
 
 
 def read_yolo(folder: Path) -> list[ReadImage]:
-    """Objects of ``labels/*.txt`` beside ``images/*``, with a folder for each split below or above; an image without file has no object.
+    """Objects of ``labels/*.txt`` next to ``images/*``, with a folder per split below or above; an image without a label file has no
+    objects.
 
-    Polygons are filled as ultralytics does, corners cut to whole pixels.
+    Polygons are filled as in ultralytics, with coordinates truncated to whole pixels.
 
     Raises:
         FileNotFoundError: no ``data.yaml`` or no image.
@@ -25,7 +26,7 @@ def read_yolo(folder: Path) -> list[ReadImage]:
     names, found = yolo_names(folder), []
     images = [name for name in find_images(folder)[0] if 'images' in name.split('/')[:-1]]
     if not images:
-        raise FileNotFoundError(f'{str(folder)!r} holds no images/. Give the folder that holds data.yaml, images and labels.')
+        raise FileNotFoundError(f'{str(folder)!r} contains no images/. Use the folder with data.yaml, images and labels.')
     for name in images:
         before, _, after = f'/{name}'.rpartition('/images/')
         path, size = folder / before.lstrip('/') / 'labels' / f'{without_suffix(after)}.txt', image_size(folder / name, 1)
@@ -36,7 +37,7 @@ def read_yolo(folder: Path) -> list[ReadImage]:
 
 
 def yolo_names(folder: Path) -> dict[int, str]:
-    """Names of classes by number, of ``data.yaml``.
+    """Class names by index, from ``data.yaml``.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""A config for one's own images, chosen by their number and the hardware, and written where people can edit it."""
+"""Write an editable config for your own images, depending on their number and the hardware."""
 
 import os
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ CONFIGS = shipped('configs')
 
 @dataclass(frozen=True)
 class Hardware:
-    """What training may use: ``gpu_gib`` of the first GPU (0 without one) and ``cores``."""
+    """Available hardware: ``gpu_gib`` of the first GPU (0 without one) and ``cores``."""
 
     gpu_gib: float
     cores: int
 
     @classmethod
     def here(cls) -> 'Hardware':
-        """Of this machine."""
+        """The hardware of this machine."""
         import torch
 
         gib = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0.0
@@ -36,13 +36,13 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """Training settings.
 
     Attributes:
-        batch_size: images an iteration.
-        workers: processes that load images.
-        scales: (w, h) of training images, the smaller one in testing.
-        iters: of each phase, in order.
+        batch_size: images per iteration.
+        workers: number of data-loading processes.
+        scales: (w, h) of training images; the smaller one is used at test time.
+        iters: iterations of each phase, in order.
         lr: learning rate of the first stage; the others start at half of it.
     """
 
@@ -54,14 +54,14 @@ class Recipe:
 
 
 def choose_recipe(images: int, hardware: Hardware) -> Recipe:
-    """Iterations by the number of images, sizes by the hardware.
+    """Choose iterations by the number of images, and sizes by the hardware.
 
-    On a CPU the first stage sees an image about five times and the others about four and two times, on a GPU four times as often. No phase
-    is shorter than a small data set needs, and none is longer than a person waits.
+    On a CPU, the first stage sees an image about five times and the others about four and two times; on a GPU, four times as often. The
+    length of a phase has a minimum for small data sets and a maximum for acceptable training time.
 
     Args:
-        images: in the training list.
-        hardware: to train on.
+        images: number of training images.
+        hardware: the hardware for training.
 
     >>> choose_recipe(12, Hardware(0, 2)).iters['detection'], choose_recipe(5000, Hardware(24, 16)).iters['detection']
     (500, 11250)
@@ -79,9 +79,9 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
     """Write the config of a data set.
 
     Args:
-        data: with proposals of ``train`` and, where it has any, of ``test`` and ``new``.
-        hardware: to train on.
-        path: of the config; an existing file is replaced.
+        data: with proposals for ``train`` and, if present, ``test`` and ``new``.
+        hardware: the hardware for training.
+        path: path of the config; an existing file is replaced.
 
     Returns:
         the config, read back.
@@ -95,7 +95,7 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
 
 def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
     images = f'{len(data.splits["train"])} images of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
-    return f"""# Written by tools/own_data.py for {images} and {hardware}. It is yours: edit what you like.
+    return f"""# Written by tools/own_data.py for {images} and {hardware}. You may edit this file.
 _base_ = [
     {str(CONFIGS / '_base_/default_runtime.py')!r},
     {str(CONFIGS / '_base_/models/labelpenet_lite0_photo.py')!r},
@@ -105,7 +105,7 @@ work_dir = data_root + '/work_dir'
 classes = {_tuple(data.classes)}
 {_model(data, recipe)}
 
-# Iterations of each stage in turn, and at last of all together; the learning rate drops by ten in the last twelfth of each later stage.
+# Iterations of each stage, and finally of all stages together; the learning rate is divided by ten in the last twelfth of each later stage.
 # More iterations take longer and mostly help. The two mask stages start from the weights of the previous stage.
 train_cfg = dict(
     type='LabelPropagationLoop',
@@ -113,7 +113,7 @@ train_cfg = dict(
 {_phases(recipe)}
     ),
 )
-# The classifiers of the first stage learn faster than the weights of its proposals (docs/findings.md).
+# The classifiers of the first stage have a higher learning rate than its proposal weights (docs/findings.md).
 __fast = dict(lr_mult=10)
 optim_wrapper = dict(
     type='OptimWrapper',
@@ -127,11 +127,11 @@ optim_wrapper = dict(
     ),
 )
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20), sample_panels=dict(interval=100))
-# A page to look through the labels of the first stage, in work_dir/pseudo_labels, before the others train.
+# Writes a page with the labels of the first stage to work_dir/pseudo_labels before the other stages train.
 custom_hooks = [dict(type='FirstPageHook', images=data_root + '/JPEGImages')]
 
 
-# Larger images show smaller things, and take longer.
+# Larger images help with small objects, and take longer.
 __load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
 __augment = [
     dict(type='RandomChoiceResize', scales={list(recipe.scales)}, keep_ratio=True),
@@ -146,7 +146,7 @@ __train_pipeline = [
     dict(type='PackTagInputs'),
 ]
 __test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
-# Proposals below a hundredth of the image are left out: lower it for small things.
+# Proposals smaller than a hundredth of the image are ignored: decrease this for small objects.
 __data = dict(
     type='VOCTags',
     data_root=data_root,
@@ -170,19 +170,21 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(__test, pipeline=__test_pipeline),
 )
-# Read by tools/test.py only, which needs annotations of the split.
+# Used only by tools/test.py, which needs annotations of the split.
 test_evaluator = dict(type='StageMetric', data_root=data_root, split={shown!r}, mask_classes=classes)
 test_cfg = dict(type='TestLoop')
 {_OVERLAP if shown == 'train' else ''}"""
 
 
-_OVERLAP = """# No image was set aside: the loader above shows training images, and no number measured on them is a test result.
+_OVERLAP = """# There are no test images: the loader above uses training images, so metrics on them are not test results.
 allow_test_overlap = True
 """
 
 
 def _phases(recipe: Recipe) -> str:
-    """The phases, a line each: later stages at half the rate of the first, dropping near their end; all together at a tenth of that."""
+    """The phases, one per line: later stages use half the learning rate of the first, with a drop near the end; recurrent fine-tuning uses
+    a tenth of that.
+    """
     lines = []
     for number, (name, count) in enumerate(recipe.iters.items()):
         if number == 0:
@@ -199,7 +201,7 @@ def _phases(recipe: Recipe) -> str:
 def _model(data: OwnData, recipe: Recipe) -> str:
     if max(recipe.scales[0]) <= 400:
         return f'model = dict(num_classes={len(data.classes)})'
-    return f"""# Anchors of 64 to 512 pixels; the model's own end at 320, for smaller images.
+    return f"""# Anchors of 64 to 512 pixels; the model's default ends at 320, for smaller images.
 __anchors = dict(detector=dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32]))))
 model = dict(num_classes={len(data.classes)}, stages=dict(detection=__anchors, refinement=__anchors, segmentation=__anchors))"""
 

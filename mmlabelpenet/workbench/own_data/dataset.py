@@ -1,9 +1,9 @@
-"""A data set of one's own images and tags, in VOC's layout and without any box.
+"""A data set of your own images and tags, in VOC layout without boxes.
 
-DIR/JPEGImages/            plain images: copied where every program reads them alike, else converted
-DIR/ImageSets/Main/        train.txt, test.txt (set aside), new.txt (images without a tag)
+DIR/JPEGImages/            plain images: copied, or converted if they are not plain JPEG or PNG
+DIR/ImageSets/Main/        train.txt, test.txt (held out), new.txt (images without a tag)
 DIR/tags.csv               the tags, checked
-DIR/own_data.json          classes, counts, and where each image came from
+DIR/own_data.json          classes, counts, and the source of each image
 """
 
 import csv
@@ -29,8 +29,8 @@ from mmlabelpenet.workbench.own_data.tags import listed, match_images, merge_cla
 from mmlabelpenet.workbench.voc_files import copy_file
 
 RECORD = 'own_data.json'
-_LINE = 210  # characters of an error for what does not fit
-_FEW = 10  # images of a class below which its learning is doubtful
+_LINE = 210  # maximum characters of an error about mismatches
+_FEW = 10  # number of images of a class below which a warning is given
 
 
 class _Record(msgspec.Struct):
@@ -45,15 +45,15 @@ class _Record(msgspec.Struct):
 
 @dataclass(frozen=True)
 class OwnData:
-    """What ``own_data.json`` says.
+    """The content of ``own_data.json``.
 
     Attributes:
         root: the data set's folder.
         classes: names in label order.
         splits: image ids of ``train``, ``test`` and ``new``.
         sources: original path of each image id.
-        converted: ids of the images that are copies in another form, and why.
-        tags_from: what the tags were made of, a sentence.
+        converted: ids of converted images, with reasons.
+        tags_from: a sentence that describes the source of the tags.
     """
 
     root: Path
@@ -69,11 +69,11 @@ class OwnData:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: the record is malformed; says where.
+            ValueError: the record is malformed; names the location.
         """
         path = Path(root) / RECORD
-        require_file(path, f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Make it with  own_data.py init.')
-        record = read_json(path, _Record, 'the record of a data set of own images', 'Make the data set again with own_data.py init.')
+        require_file(path, f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Create it with  own_data.py init.')
+        record = read_json(path, _Record, 'the record of a data set of own images', 'Create the data set again with own_data.py init.')
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 
     def proposals(self, split: str) -> Path:
@@ -84,29 +84,29 @@ class OwnData:
 def make_own_data(
     root: str | Path, images: str | Path, tags: str | Path, test_share: float = 0.1, seed: int = 0, max_side: int = 1600, skip: bool = False
 ) -> tuple[OwnData, list[str]]:
-    """Check images and tags and make a data set of them; it appears whole or not at all.
+    """Check images and tags and create a data set from them, atomically.
 
     Args:
         root: the new folder.
         images: folder of images, with or without subfolders.
-        tags: of :func:`read_entries`, or ``'folder-per-class'``.
-        test_share: of the tagged images, set aside class by class.
-        seed: of the division.
-        max_side: longer images are stored reduced to this many pixels; 0 stores them as they are.
-        skip: leave out what does not fit instead of refusing.
+        tags: as for :func:`read_entries`, or ``'folder-per-class'``.
+        test_share: fraction of the tagged images held out for testing, class by class.
+        seed: seed of the split.
+        max_side: downscale larger images to this longer side; 0 keeps the size.
+        skip: skip mismatches instead of raising an error.
 
     Returns:
         the data set, and warnings.
 
     Raises:
         FileNotFoundError: no such folder or file, or no image in it.
-        FileExistsError: ``root`` holds something.
-        ValueError: images without entry, entries without image, unreadable images, images of one name or one
-            class alone: one line with the first of each.
+        FileExistsError: ``root`` is not empty.
+        ValueError: images without an entry, entries without an image, unreadable images, images with the same name, or a single class; one
+            line with the first of each.
     """
     root, images = Path(root), Path(images)
     if 0 < max_side < MIN_SIDE:
-        raise ValueError(f'Images are reduced to {MIN_SIDE} pixels at least, or not at all with 0, got {max_side}.')
+        raise ValueError(f'Images can be downscaled to at least {MIN_SIDE} pixels (0: not at all), got {max_side}.')
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f'{str(root)!r} is not empty. Choose a new folder, or remove this one.')
     paths = list_images(images)
@@ -121,10 +121,10 @@ def make_own_data(
     misnamed = [path.relative_to(images).as_posix() for path in misnamed_images(images)]
     problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes, misnamed)
     if problems and not skip:
-        raise ValueError(f'Images and tags do not fit together: {_in_short(problems)}. Fix it, or leave all of it out with --skip.')
+        raise ValueError(f'Images and tags do not match: {_in_short(problems)}. Fix this, or skip all of these with --skip.')
     classes, labels = merge_classes({path: found[path] for path in ids})
     if not classes:
-        raise ValueError(f'No image of {str(images)!r} has a tag. Training learns from tags alone; give some.')
+        raise ValueError(f'No image of {str(images)!r} has a tag. Training needs tags.')
     if len(classes) == 1:
         raise ValueError(
             f'There is only one class, {classes[0]!r}: objects cannot be distinguished from their surroundings. Add images of other '
@@ -137,21 +137,22 @@ def make_own_data(
     seen = set(map(str.casefold, classes))
     if unseen := [name for name in dict.fromkeys(entries.classes) if name.casefold() not in seen]:
         count = f'{len(unseen)} {"class has" if len(unseen) == 1 else "classes have"}'
-        left_out.append(f'{count} no image and cannot be learnt: {listed(unseen)}')
+        left_out.append(f'{count} no images and cannot be learnt: {listed(unseen)}')
     return data, [*left_out, *advice(classes, names)]
 
 
 def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """A name for each image that image lists can hold: its own without suffix, spaces as underscores, its folder in front if needed.
+    """A name for each image that is valid in image lists: without extension, with underscores for spaces, prefixed with its folder if
+    needed.
 
     Returns:
-        names, and the images that share one even so.
+        names, and the images whose names still clash.
     """
-    short = {path: '_'.join(path.stem.split()) or '_' for path in paths}  # a name of blanks alone
+    short = {path: '_'.join(path.stem.split()) or '_' for path in paths}  # a name of spaces only
     often = Counter(short.values())
     long = {p: '_'.join('_'.join(p.relative_to(root).with_suffix('').parts).split()) for p in paths}
     ids = {path: fitted(short[path] if often[short[path]] == 1 else long[path], len('.jpg')) for path in paths}
-    names = set(ids.values())  # one that ends in a suffix, of a.jpg.png, must not look like the file of another one
+    names = set(ids.values())  # a name that ends in an extension, from a.jpg.png, must not look like another image file
     ids = {path: '_'.join(name.rsplit('.', 1)) if without_suffix(name) in names - {name} else name for path, name in ids.items()}
     taken = Counter(ids.values())
     clashes = [path.relative_to(root).as_posix() for path in paths if taken[ids[path]] > 1]
@@ -159,21 +160,21 @@ def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[
 
 
 def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[str]:
-    """What may keep the network from learning, one sentence each."""
+    """Problems that may impair learning, one sentence each."""
     tagged = {name: set(found) for name, found in labels.items() if found}
     holders = [{name for name, found in tagged.items() if label in found} for label in range(len(classes))]
     sentences = [
-        f'{classes[label]!r} is in {len(held)} {"image" if len(held) == 1 else "images"} only; {_FEW} or more are needed to learn it.'
+        f'{classes[label]!r} is in {len(held)} {"image" if len(held) == 1 else "images"}; at least {_FEW} are needed to learn it.'
         for label, held in enumerate(holders)
         if len(held) < _FEW
     ]
     if any(len(held) == len(tagged) for held in holders):
         always = [classes[label] for label, held in enumerate(holders) if len(held) == len(tagged)]
-        sentences.append(f'{listed(always)} is in every image: nothing tells it from the surroundings. Add images without it.')
+        sentences.append(f'{listed(always)} is in every image, so it cannot be distinguished from the surroundings. Add images without it.')
     for label, held in enumerate(holders):
         twins = [classes[k] for k in range(label + 1, len(classes)) if holders[k] == held and len(held) > 1]
         if twins:
-            sentences.append(f'{classes[label]!r} and {listed(twins)} always appear together: tags cannot tell one from the other.')
+            sentences.append(f'{classes[label]!r} and {listed(twins)} always appear together, so they cannot be distinguished.')
     return sentences
 
 
@@ -181,11 +182,11 @@ def _problems(
     unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str], misnamed: list[str]
 ) -> dict[str, list[str]]:
     kinds = {
-        'entries name no image': unknown,
-        'entries fit several images (give their paths)': ambiguous,
+        'entries match no image': unknown,
+        'entries match several images (use their paths)': ambiguous,
         'images have no entry': missing,
-        'images share a name but for the suffix': clashes,
-        'images have an unknown suffix': misnamed,
+        'images have names that differ only in the extension': clashes,
+        'images have an unknown file extension': misnamed,
         'images cannot be used': [
             message.replace(repr(str(path)), repr(path.name)).replace(str(path), path.name).rstrip('.') for path, message in broken.items()
         ],
@@ -195,7 +196,7 @@ def _problems(
 
 
 def _in_short(problems: Mapping[str, list[str]]) -> str:
-    """Counts, and the first of each kind as far as there is room in one line."""
+    """Counts, with the first of each kind if there is room in one line."""
     room = (_LINE - sum(len(what) + 10 for what in problems)) // len(problems)
     return '; '.join(
         f'{len(items)} {what}: {items[0] if len(items[0]) <= room else items[0][: room - 3] + "..."}' for what, items in problems.items()
@@ -204,7 +205,7 @@ def _in_short(problems: Mapping[str, list[str]]) -> str:
 
 def _tags_from(tags: str | Path) -> str:
     if str(tags) == FOLDERS:
-        return 'Names of the folders that the images are in.'
+        return 'Folder names of the images.'
     path = Path(tags)
     kind = 'annotations in the folder' if path.is_dir() else 'the file'
     return f'Names of images and classes in {kind} {path.name!r}; boxes and masks there were not read.'
@@ -215,7 +216,7 @@ def _write(root: Path, record: Mapping, labels: Mapping[str, list[int]], sources
     train, test = stratified_split([labels[name] for name in names], record['test_share'], record['seed'])
     if lacking := sorted(set(range(len(classes))) - {label for k in train for label in labels[names[k]]}):
         raise ValueError(
-            f'A test share of {record["test_share"]:g} leaves no image of {classes[lacking[0]]!r} to train with. Take a smaller one.'
+            f'A test share of {record["test_share"]:g} leaves no training image of {classes[lacking[0]]!r}. Use a smaller one.'
         )
     splits = dict(train=[names[k] for k in train], test=[names[k] for k in test], new=[name for name in names if not labels[name]])
     with locked(root), atomic_folder(root) as partial:
@@ -233,7 +234,7 @@ def _write(root: Path, record: Mapping, labels: Mapping[str, list[int]], sources
 
 
 def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
-    """Copy a plain image, convert another; returns why, or nothing."""
+    """Copy a plain image or convert another one; returns the reason for a conversion."""
     size = image_size(source)
     large = max_side and max(size) > max_side
     if is_plain(source) and not large:
@@ -242,4 +243,4 @@ def _store(source: Path, folder: Path, name: str, max_side: int) -> str:
         copy_file(source, folder / f'{name}{suffix}')
         return ''
     (folder / f'{name}.jpg').write_bytes(jpeg_bytes(read_rgb(source, max_side)))
-    return f'reduced from {size[0]} x {size[1]} pixels' if large else 'turned upright, or stored as 8-bit RGB'
+    return f'downscaled from {size[0]} x {size[1]} pixels' if large else 'rotated upright, or stored as 8-bit RGB'

@@ -1,4 +1,4 @@
-"""How long a training of own images will take, said before it begins."""
+"""Estimate the training time on your own images before training starts."""
 
 import copy
 
@@ -15,7 +15,9 @@ def measure_steps(config: Config) -> list[Step]:
     """Phases and label passes of a config, each measured for one iteration on this machine."""
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
     config = copy.deepcopy(config)
-    config.model.feature_cache = None  # maps of untrained weights are of no use later; with a cache training is faster than this
+    config.model.feature_cache = (
+        None  # cached maps of untrained weights would be useless; with a cache, training is faster than the estimate
+    )
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     steps = []
     with ProgressBar('measuring the time', 2 * len(phase_lengths(config)) - 1) as bar:

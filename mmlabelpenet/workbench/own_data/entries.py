@@ -1,4 +1,4 @@
-"""What every source of tags comes down to: an image's name, its tags, and where they were read."""
+"""The common form of all tag sources: image name, tags, and where they were read."""
 
 import ast
 import json
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 class Entries(list[Entry]):
-    """Entries of a source, and the ``classes`` that it names whether or not an image shows them."""
+    """Entries of a source, and its ``classes``, including those without images."""
 
     def __init__(self, entries: Iterable[Entry], classes: Iterable[str] = ()) -> None:
         super().__init__(entries)
@@ -31,7 +31,7 @@ class Entries(list[Entry]):
 
 
 def plain(text: str) -> str:
-    """One spelling of what looks alike: composed characters, no outer spaces, single inner ones, nothing that cannot be seen.
+    """Normalise text: composed characters, no outer spaces, single inner spaces, no invisible characters.
 
     >>> plain(' black\u00a0 cat\u200b')
     'black cat'
@@ -41,12 +41,12 @@ def plain(text: str) -> str:
 
 
 def _is_unseen(character: str) -> bool:
-    """Whether a character has no width; joiners, which words and emoji of several parts need, are kept."""
+    """Whether a character has zero width, except joiners, which some words and emoji need."""
     return unicodedata.category(character) in ('Cc', 'Cf') and character not in '\u200c\u200d' and not '\U000e0020' <= character
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that there is no value, as tables write it.
+    """Whether a cell is a marker for a missing value.
 
     >>> is_missing(' NaN '), is_missing('nantes')
     (True, False)
@@ -55,7 +55,7 @@ def is_missing(text: str) -> bool:
 
 
 def cell_tags(cell: str, where: str) -> list[str]:
-    """Tags of a cell: separated by ``;``, ``,``, ``|`` or line breaks, or a list as Python or JSON writes it.
+    """Tags of a cell: separated by ``;``, ``,``, ``|`` or line breaks, or a Python or JSON list.
 
     Raises:
         ValueError: the cell starts like a list but is not one.
@@ -78,10 +78,10 @@ def _listed(text: str, where: str) -> list[str]:
         try:
             value = ast.literal_eval(re.sub(r'\bnan\b', 'None', text))
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise ValueError(f'{where} holds {short(text)}, which starts like a list but is not one. Separate tags by ";".') from error
+            raise ValueError(f'{where} contains {short(text)}, which starts like a list but is not one. Separate tags with ";".') from error
     if isinstance(value, dict):  # Label Studio writes {"choices": ["cat", "dog"]}
         value = [tag for tags in value.values() for tag in (tags if isinstance(tags, list) else [tags])]
     value = sorted(value, key=str) if isinstance(value, set) else list(value) if isinstance(value, list | tuple) else [value]
     if not all(tag is None or isinstance(tag, str | int) for tag in value):
-        raise ValueError(f'{where} holds {short(text)}; expected a list of tags.')
+        raise ValueError(f'{where} contains {short(text)}; expected a list of tags.')
     return [plain(str(tag)) for tag in value if tag is not None and not is_missing(str(tag))]

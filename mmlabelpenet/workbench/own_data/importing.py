@@ -1,7 +1,8 @@
-"""Labels that people have corrected or drawn, taken back into a data set of own images: to train a stage with, and to score by.
+"""Import corrected or drawn labels into a data set of own images, to train a stage and to evaluate.
 
-DIR/corrected.json         a label store, which a phase names in ``pseudo_labels``
-DIR/Annotations/, DIR/SegmentationObject/, DIR/SegmentationClass/      what ``tools/test.py`` scores by, of the images that were imported
+DIR/corrected.json         a label store, for ``pseudo_labels`` of a phase
+DIR/Annotations/, DIR/SegmentationObject/, DIR/SegmentationClass/
+                           annotations of the imported images for ``tools/test.py``
 """
 
 import json
@@ -32,13 +33,13 @@ STORE = 'corrected.json'
 
 @dataclass(frozen=True)
 class Imported:
-    """What came in: ``images`` by list, ``objects``, how many of those are ``as_exported``, and whether a store was written.
+    """Summary of an import.
 
     Attributes:
-        images: number by list (``train``, ``test``, ``new``).
-        objects: of all images.
-        as_exported: objects that nobody has changed since their export.
-        store: the store to train with; None where it would lack images of the training list.
+        images: number of images by list (``train``, ``test``, ``new``).
+        objects: number of objects in all images.
+        as_exported: number of objects unchanged since their export.
+        store: the label store for training; None if it would lack images of the training list.
         missing: images of the training list without labels.
     """
 
@@ -50,20 +51,20 @@ class Imported:
 
 
 def import_labels(root: str | Path, source: str | Path, kind: str | None = None) -> Imported:
-    """Read labels and write them into a data set, in place of those of an earlier import.
+    """Read labels and write them into a data set, replacing those of an earlier import.
 
-    The store holds the labels that were read and, of images without any file, those of ``labels.json``, which ``own_data.py export``
-    has written.
+    The store contains the imported labels and, for images that were not imported, those of ``labels.json``, written by ``own_data.py
+    export``.
 
     Args:
-        root: the data set, of ``own_data.py init``.
+        root: a data set created by ``own_data.py init``.
         source: folder or file of labels.
-        kind: one of ``READERS``; None finds out.
+        kind: one of ``READERS``; None detects it.
 
     Raises:
         FileNotFoundError: no data set, or no labels.
-        FileExistsError: the data set has annotations from elsewhere.
-        ValueError: labels of images or classes that are not in the data set, or malformed files.
+        FileExistsError: the data set has annotations from another source.
+        ValueError: labels for images or classes that are not in the data set, or malformed files.
     """
     data, source = OwnData.load(root), Path(source)
     devkit = VOCDevkit(data.root, data.classes)
@@ -86,10 +87,10 @@ def import_labels(root: str | Path, source: str | Path, kind: str | None = None)
 
 
 def find_kind(source: Path) -> str:
-    """Which program's labels are there.
+    """Detect the format of labels.
 
     Raises:
-        FileNotFoundError: nothing that any reader knows.
+        FileNotFoundError: no known format.
     """
     if source.is_file() and source.suffix.lower() == '.json':
         return 'coco'
@@ -102,12 +103,12 @@ def find_kind(source: Path) -> str:
     if source.is_dir() and any(source.rglob('*.json')):
         return 'labelme'
     raise FileNotFoundError(
-        f'Expected LabelMe, COCO, VOC or YOLO labels at {str(source)!r}, found none. Give their folder, or a COCO file.'
+        f'Expected LabelMe, COCO, VOC or YOLO labels at {str(source)!r}, found none. Pass their folder, or a COCO file.'
     )
 
 
 def _matched(read: Sequence[ReadImage], data: OwnData) -> list[ReadImage]:
-    """Labels under the names of the data set's images, which are found by name, or by the name of the original."""
+    """Labels by the names of the data set's images, matched by name or by the original name."""
     known = {name for names in data.splits.values() for name in names}
     by_source = Counter(PurePosixPath(Path(path).as_posix()).name for path in data.sources.values())
     originals = {Path(path).name: name for name, path in data.sources.items() if by_source[Path(path).name] == 1}
@@ -124,14 +125,14 @@ def _matched(read: Sequence[ReadImage], data: OwnData) -> list[ReadImage]:
         )
     twice = [name for name, count in Counter(image.name for image in found).items() if count > 1]
     if twice:
-        raise ValueError(f'{len(twice)} images have labels in two files, the first: {twice[0][:60]!r}. Leave one of them.')
+        raise ValueError(f'{len(twice)} images have labels in two files, the first: {twice[0][:60]!r}. Remove one of them.')
     return found
 
 
 def _check(image: ReadImage, size: tuple[int, int], classes: Sequence[str]) -> None:
     if image.size != size:
         raise ValueError(
-            f'{image.where!r} is for {image.size[0]} x {image.size[1]} pixels (h x w), the image in the data set has {size[0]} x '
+            f'{image.where!r} is for {image.size[0]} x {image.size[1]} pixels (h x w), but the image in the data set has {size[0]} x '
             f'{size[1]}. Label the images of the export, or of JPEGImages.'
         )
     for item in image.objects:
@@ -140,7 +141,7 @@ def _check(image: ReadImage, size: tuple[int, int], classes: Sequence[str]) -> N
 
 
 def _entries(images: Mapping[str, ReadImage], devkit: VOCDevkit, data: OwnData, earlier: PseudoLabelStore | None) -> dict:
-    """Content of the store."""
+    """Content of the label store."""
     names = [name for members in data.splits.values() for name in members]
     content: dict = dict(info=dict(stage='corrected'), images=[], annotations=[])
     content['categories'] = [dict(id=number, name=name) for number, name in enumerate(data.classes, 1)]
@@ -185,7 +186,7 @@ def _write(folder: Path, content: Mapping, images: Mapping[str, ReadImage], data
     for image in content['images']:
         if image['img_id'] in images:
             notes, name = by_image[image['id']], image['img_id'] + Path(image['file_name']).suffix
-            # Label images of an image with boxes alone would say that there is nothing.
+            # Label images of an image with only boxes would mean that it shows no object.
             write_labels(folder, name, image, notes, data.classes, masks=all(map(has_mask, notes)))
     write_label_map(folder, data.classes)
     if whole:

@@ -1,4 +1,4 @@
-"""Labels of images from a trained network, as a label store that every exporter reads."""
+"""Label images with a trained network, as a label store for all exporters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,21 +30,20 @@ def label_images(
     batch_size: int = 1,
     earlier: PseudoLabelStore | None = None,
 ) -> tuple[PseudoLabelStore, dict[str, str]]:
-    """Predict and store; an interrupted run continues.
+    """Predict and store labels; an interrupted run can be continued.
 
     Args:
         inferencer: a trained network.
         images: files by image id.
         out: the store to write.
-        tags: labels by image id. Of an image that has some only these classes are labelled, the best instance of each in any case.
-        stage: which predicts; None the last one.
-        min_score: detections below are left out.
-        batch_size: images per pass.
-        earlier: a store of an earlier call. Its labels are taken where it was made in the same way, by the same weights and config, and
-            the file has not changed.
+        tags: labels by image id. In an image with tags, only these classes are labelled, and the best instance of each is always kept.
+        stage: stage that predicts; None is the last one.
+        min_score: minimum score of a detection.
+        batch_size: images per batch.
+        earlier: a store of an earlier call. Its labels are reused if settings, weights, config and the image file are unchanged.
 
     Returns:
-        the store, in which an instance's weight is its score, and the images that cannot be read, with the reason.
+        the store, in which the weight of an instance is its score, and the unreadable images, with reasons.
     """
     stage, tags = stage or inferencer.stages[-1], dict(tags or {})
     header = dict(stage=stage, weights=file_hash(inferencer.checkpoint), min_score=min_score, settings=json_hash(inferencer.settings))
@@ -94,18 +93,22 @@ def stored_prediction(store: PseudoLabelStore, image_id: str, path: Path) -> Pre
 
 
 def refuse_unreadable(unreadable: Mapping[str, str], labelled: int) -> None:
-    """Say that images could not be read.
+    """Raise an error if images could not be read.
 
     Args:
         unreadable: reasons by image id.
         labelled: number of the other images.
 
     Raises:
-        ValueError: there are some.
+        ValueError: there are unreadable images.
     """
     if unreadable:
         first = next(iter(unreadable.values()))
-        others = f'the other {labelled} are labelled, and the same command labels what is missing' if labelled else 'no image is labelled'
+        others = (
+            f'the other {labelled} are labelled; run the same command again to label the missing ones'
+            if labelled
+            else 'no images were labelled'
+        )
         raise ValueError(f'{len(unreadable)} images cannot be read; {others}. The first: {first}')
 
 
@@ -113,9 +116,9 @@ def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[
     """Indices of the detections that become labels.
 
     Args:
-        found: best first.
-        tags: labels that the image is known to have; none if nothing is known.
-        min_score: a tag's best detection is taken below it too.
+        found: detections by descending score.
+        tags: known tags of the image, if any.
+        min_score: minimum score; the best detection of each tag is always kept.
     """
     possible, enough = have_area(torch.as_tensor(found.bboxes)).numpy(), found.scores >= min_score
     if not len(tags):
@@ -126,12 +129,12 @@ def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[
 
 
 def store_prediction(writer: PseudoLabelWriter, found: Prediction, indices: NDArray[np.int64]) -> None:
-    """Add detections of an image to a store that is being written; their scores become weights.
+    """Add detections of an image to a store, with their scores as weights.
 
     Args:
-        writer: of the store.
+        writer: writer of the store.
         found: detections of the image.
-        indices: those that are stored.
+        indices: indices of the stored ones.
     """
     if found.masks is None:
         codes = [enlarged_code(np.zeros((1, 1), bool), found.size)] * len(found)

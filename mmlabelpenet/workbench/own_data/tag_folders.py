@@ -1,4 +1,4 @@
-"""Image tags from folders: one for each class, or annotations of LabelMe, YOLO, VOC, COCO and CVAT, of which names alone are read."""
+"""Image tags from folders: one per class, or annotations of LabelMe, YOLO, VOC, COCO and CVAT, of which only names are read."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -30,19 +30,19 @@ class _LabelMeFile(msgspec.Struct):
 
 
 def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Path]]:
-    """Tags from the folders below ``root``; an image that is in two of them, byte for byte, carries both tags.
+    """Tags from the folders below ``root``; an image whose identical file is in two of them has both tags.
 
-    Folders such as ``train`` and ``val`` that hold the folders of the classes are not classes.
+    Folders such as ``train`` and ``val`` that contain the class folders are not classes.
 
     Args:
-        root: whose folders are the classes.
+        root: folder of the class folders.
         images: files below it.
 
     Returns:
-        entries, and the images without repetitions.
+        entries, and the images without duplicates.
 
     Raises:
-        ValueError: an image outside of the folders of classes, or folders that are not classes.
+        ValueError: an image outside the class folders, or folders that are not classes.
     """
     parts = {path: path.relative_to(root).parts for path in images}
     _refuse_loose([path.name for path in images if len(parts[path]) < 2])
@@ -50,15 +50,18 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Pa
     tools = sorted(name for name in first_level if name.casefold() in _TOOLS)
     if tools:
         raise ValueError(
-            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is not a class. Give --tags the folder of that data set.'
+            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is not a class. Pass the folder of that data set as '
+            '--tags.'
         )
     deep = {name for name in first_level if all(len(names) > 2 for names in parts.values() if names[0] == name)}
     split = {name for name in first_level & deep if name.casefold() in _PARTS}
     if split and split != first_level:
-        raise ValueError(f'Folder {sorted(split)[0]!r} holds folders, beside {sorted(first_level - split)[0]!r}: is it a class? Rename it.')
+        raise ValueError(
+            f'Folder {sorted(split)[0]!r} contains folders, unlike {sorted(first_level - split)[0]!r}: is it a class? Rename it.'
+        )
     if first_level and not split and all(name.casefold() in _PARTS for name in first_level):
         raise ValueError(
-            f'With {FOLDERS!r} {", ".join(sorted(first_level))[:60]} would be the classes. Put images into a folder for each class.'
+            f'With {FOLDERS!r} {", ".join(sorted(first_level))[:60]} would be the classes. Put the images into one folder per class.'
         )
     level = 1 if split else 0
     first: dict[str, Path] = {}
@@ -75,7 +78,7 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Pa
 def _refuse_loose(loose: Sequence[str]) -> None:
     if loose:
         raise ValueError(
-            f'With {FOLDERS!r} every image lies in the folder of its class, but {len(loose)} do not, the first: {short(loose[0])}.'
+            f'With {FOLDERS!r}, every image must be in the folder of its class, but {len(loose)} are not, the first: {short(loose[0])}.'
         )
 
 
@@ -83,7 +86,7 @@ def annotation_folder(folder: Path) -> Entries:
     """Tags from the annotations of another program's data set.
 
     Raises:
-        FileNotFoundError: the folder holds none that is known.
+        FileNotFoundError: the folder has no known annotations.
         ValueError: a file is malformed.
     """
     if (folder / 'data.yaml').is_file():
@@ -96,14 +99,15 @@ def annotation_folder(folder: Path) -> Entries:
     files = sorted(path for path in folder.rglob('*.json') if not path.name.startswith('.'))
     if not files:
         raise FileNotFoundError(
-            f'{str(folder)!r} holds no annotations: neither data.yaml, Annotations/*.xml, annotations/instances*.json nor LabelMe files. '
-            f'For a folder for each class give {FOLDERS!r}.'
+            f'{str(folder)!r} contains no annotations: neither data.yaml, Annotations/*.xml, annotations/instances*.json nor LabelMe '
+            'files. '
+            f'For one folder per class, use {FOLDERS!r}.'
         )
     return Entries(_labelme(path, folder) for path in files)
 
 
 def read_cvat(path: Path) -> Entries:
-    """Tags of a file "CVAT for images": labels of tags, boxes, polygons and the like.
+    """Tags of a "CVAT for images" file: labels of tags, boxes, polygons and other shapes.
 
     Raises:
         ValueError: malformed, or another XML file.
@@ -112,7 +116,7 @@ def read_cvat(path: Path) -> Entries:
     images = list(root.iter('image'))
     if root.tag != 'annotations' or not all(image.get('name') for image in images):
         raise ValueError(
-            f'{str(path)!r} is not a file of CVAT for images: expected <annotations> with an <image name="..."> for each image.'
+            f'{str(path)!r} is not a "CVAT for images" file: expected <annotations> with an <image name="..."> for each image.'
         )
     return Entries(
         Entry(image.get('name') or '', tuple(plain(note.get('label') or '') for note in image if note.get('label')), f'image {number}')
@@ -135,7 +139,7 @@ def _voc(folder: Path) -> Iterable[Entry]:
 
 
 def _yolo(folder: Path) -> Iterable[Entry]:
-    """The first word of each line is the number of a class; the rest is not read."""
+    """The first word of each line is the class index; the rest is not read."""
     names = yolo_names(folder)
     for path in sorted(folder.rglob('*.txt')):
         parts = path.relative_to(folder).with_suffix('').parts
@@ -145,9 +149,7 @@ def _yolo(folder: Path) -> Iterable[Entry]:
         for number, line in enumerate(read_text(path).splitlines(), 1):
             word = line.split(maxsplit=1)[0] if line.strip() else ''
             if word and (not word.isdecimal() or int(word) not in names):
-                raise ValueError(
-                    f'Line {number} of {str(path)!r} begins with {short(word)}, which is not the number of a class in data.yaml.'
-                )
+                raise ValueError(f'Line {number} of {str(path)!r} begins with {short(word)}, which is not a class index of data.yaml.')
             found |= {names[int(word)]} if word else set()
         image = '/'.join('images' if part == 'labels' else part for part in parts)
         yield Entry(image, tuple(sorted(map(plain, found))), path.name)

@@ -17,17 +17,17 @@ _LABELS = (
 )  # fmt: skip
 _ABOUT = ('id', 'annotator', 'annotation_id', 'created_at', 'updated_at', 'lead_time', 'image', 'inner_id', 'total_annotations')
 _IMAGE, _TAGS = ('image', 'filename', 'file_name', 'file', 'name', 'path'), ('tags', 'tag', 'labels', 'label', 'classes', 'class')
-_WANTED = 'expected {image: [tag, ...]}, [{"image": ..., "tags": [...]}, ...], or an export of COCO or Label Studio'
+_WANTED = 'expected {image: [tag, ...]}, [{"image": ..., "tags": [...]}, ...], or a COCO or Label Studio export'
 
 
 def read_json_tags(path: Path) -> Entries:
-    """Tags of a JSON file; of COCO's and Label Studio's annotations only names are read.
+    """Tags of a JSON file; for COCO and Label Studio annotations, only names are read.
 
     Raises:
-        ValueError: malformed, or of another form.
+        ValueError: malformed, or another structure.
     """
     raw = path.read_bytes()
-    decode_json(raw, Any, f'{str(path)!r} is not readable as JSON')  # guards against depth and other encodings
+    decode_json(raw, Any, f'{str(path)!r} is not readable as JSON')  # guards against deep nesting and other encodings
     content = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=partial(distinct_names, path=path))
     if isinstance(content, dict):
         if {'images', 'annotations', 'categories'} <= set(content):
@@ -55,7 +55,7 @@ def _list_entries(content: list, path: str) -> Iterable[Entry]:
 
 
 class _Absent:
-    """A key that an entry lacks."""
+    """Marks a missing key."""
 
 
 def _entry(image: object, tags: object, where: str, path: str) -> Entry:
@@ -73,7 +73,7 @@ def _task(task: Mapping, where: str, path: str) -> Entry:
     image = next((text for text in texts if is_image_name(text.partition('?')[0]) or is_image_name(text)), None)
     if image is None:
         raise ValueError(
-            f'Entry {where.split()[-1]} of {path!r} is a task of Label Studio whose data names no image: {short(task["data"])}.'
+            f'Entry {where.split()[-1]} of {path!r} is a Label Studio task whose data has no image name: {short(task["data"])}.'
         )
     drawn = [note for key in ('annotations', 'completions') for note in task.get(key) or () if isinstance(note, dict)]
     results = [item for note in drawn if not note.get('was_cancelled') for item in note.get('result') or () if isinstance(item, dict)]
@@ -81,14 +81,14 @@ def _task(task: Mapping, where: str, path: str) -> Entry:
 
 
 def _named(item: Mapping, path: str) -> Iterable[str]:
-    """Tags of an entry of Label Studio's short form, whose keys are those of the user's own interface."""
+    """Tags of an entry in Label Studio's short format, whose keys depend on the user's labelling interface."""
     for key, value in item.items():
         if key not in _ABOUT:
             yield from [plain(value)] if isinstance(value, str) and not is_missing(value) else _found(value)
 
 
 def _found(value: Any) -> Iterable[str]:
-    """Names of labels in a result of Label Studio, wherever they are in it."""
+    """All label names in a Label Studio result."""
     if isinstance(value, list):
         for part in value:
             yield from [plain(part)] if isinstance(part, str) else _found(part)

@@ -1,4 +1,4 @@
-"""Image tags in tables: CSV of any dialect and Excel sheets, with columns of tags, one line for each tag, or a column for each class."""
+"""Image tags in tables: CSV of any dialect and Excel sheets, with tag columns, one line per tag, or one column per class."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ _OTHER = {
 _MAYBE_CLASSES = {'x', 'y', 'w', 'h', 'depth', 'set', 'date', 'time', 'source', 'author', 'license', 'note', 'notes', 'description'}
 _YES, _NO = {'1', '1.0', 'true', 'yes', 'x'}, {'0', '0.0', 'false', 'no', '-1'}
 _USES = {'train', 'training', 'validation', 'val', 'valid', 'test', 'unassigned'}
-_MOST = 1 << 28  # bytes that a sheet may unpack to
+_MOST = 1 << 28  # maximum unpacked size of a sheet in bytes
 
 Row = tuple[str, list[str]]  # where it was read, and its cells
 
@@ -34,7 +34,7 @@ def read_csv(path: Path) -> Entries:
     """Tags of a text table; the delimiter is a comma, semicolon or tab.
 
     Raises:
-        ValueError: not UTF-8, or a table whose columns or cells do not tell what they mean.
+        ValueError: not UTF-8, or a table with ambiguous columns or cells.
     """
     text = read_text(path)
     head = next((line for line in text.splitlines() if line.strip()), '')
@@ -50,7 +50,7 @@ def read_xlsx(path: Path) -> Entries:
     """Tags of the first sheet of an Excel file.
 
     Raises:
-        ValueError: no Excel file, or a sheet whose columns or cells do not tell what they mean.
+        ValueError: not an Excel file, or a sheet with ambiguous columns or cells.
     """
     import openpyxl
 
@@ -60,7 +60,7 @@ def read_xlsx(path: Path) -> Entries:
                 raise ValueError(f'it unpacks to more than {_MOST >> 20} MiB')
         sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).worksheets[0]
         rows = [(f'row {number}', [_text(cell) for cell in row]) for number, row in enumerate(sheet.iter_rows(values_only=True), 1)]
-    except Exception as error:  # noqa: BLE001 - openpyxl lets through whatever its parsers raise
+    except Exception as error:  # noqa: BLE001 - openpyxl passes on any exception of its parsers
         raise ValueError(f'{str(path)!r} is not a readable Excel file ({str(error)[:80]}). Save it as .xlsx or CSV.') from error
     return table_entries(rows, str(path))
 
@@ -72,14 +72,14 @@ def _text(cell: object) -> str:
 def table_entries(rows: Iterable[Row], path: str) -> Entries:
     """Entries of a table.
 
-    The header names the columns; without one, as AutoML writes, the first column of images is followed by tags.
+    The header names the columns; without one, as in AutoML tables, the first column of images is followed by tags.
 
     Args:
-        rows: the header first.
+        rows: rows, starting with the header.
         path: for messages.
 
     Raises:
-        ValueError: the columns do not tell what they mean, or a row does not fit them.
+        ValueError: the columns are ambiguous, or a row does not match them.
     """
     filled = ((where, row) for where, row in rows if any(cell.strip() for cell in row))
     first = next(filled, None)
@@ -100,8 +100,8 @@ def table_entries(rows: Iterable[Row], path: str) -> Entries:
             cells = {row[k].strip().casefold() for _, row in rows if len(row) > k} - {''}
             if cells and cells <= _YES | _NO:
                 raise ValueError(
-                    f'Column {short(header[k])} of {path!r} holds 0 and 1 like those of the classes, but its name is one of those that '
-                    f'other programs give to something else. Name it "class {header[k].strip()}", or remove it.'
+                    f'Column {short(header[k])} of {path!r} contains 0 and 1 like class columns, but its name is one that '
+                    f'other programs use for something else. Name it "class {header[k].strip()}", or remove it.'
                 )
         return Entries(_one_hot(rows, header, image, others, path), [header[k] for k in others])
     raise ValueError(f"Expected a header with the columns 'image' and 'tags' in {path!r}, got {short(header, 120)}.")
@@ -116,7 +116,8 @@ def _by_tags(
         for k in others:
             if not is_missing(row[k]) and not _is_number(row[k]):
                 raise ValueError(
-                    f'Column {short(header[k])} of {path!r} holds {short(row[k], 40)}, and its name does not say whether that is a tag. '
+                    f'Column {short(header[k])} of {path!r} contains {short(row[k], 40)}, and its name does not indicate whether that is '
+                    'a tag. '
                     "Name the column 'tags 2', or remove it."
                 )
         if len(row) > len(header) and not last:
@@ -132,8 +133,8 @@ def _one_hot(rows: Iterable[Row], header: Sequence[str], image: int, classes: Se
         for k in classes:
             if row[k].strip().casefold() not in _YES | _NO and not is_missing(row[k]):
                 raise ValueError(
-                    f"Expected a header with the columns 'image' and 'tags' in {path!r}, or with a column of 0 and 1 for each class; "
-                    f'column {short(header[k], 40)} holds {short(row[k], 40)} ({where}).'
+                    f"Expected a header with the columns 'image' and 'tags' in {path!r}, or with a column of 0 and 1 per class; "
+                    f'column {short(header[k], 40)} contains {short(row[k], 40)} ({where}).'
                 )
         found = tuple(header[k].strip() for k in classes if row[k].strip().casefold() in _YES)
         yield Entry(_image(row[image], f'{where[0].upper()}{where[1:]} of {path!r}'), found, where)
@@ -146,15 +147,15 @@ def _headless(rows: Iterable[Row], header: Sequence[str], path: str) -> Iterable
     for where, row in rows:
         place = f'{where[0].upper()}{where[1:]} of {path!r}'
         label, *more = row[column + 1 :] or ['']
-        if strange := [cell for cell in more if _is_number(cell) and not 0 <= float(cell) <= 1]:  # AutoML's boxes are shares of the image
-            raise ValueError(f'{place} holds the number {strange[0].strip()}: is it a tag? Give the table the header image,tags.')
+        if strange := [cell for cell in more if _is_number(cell) and not 0 <= float(cell) <= 1]:  # AutoML's boxes are relative coordinates
+            raise ValueError(f'{place} contains the number {strange[0].strip()}: is it a tag? Add the header image,tags to the table.')
         found = tuple(tag for cell in (label, *(cell for cell in more if not _is_number(cell))) for tag in cell_tags(cell, place))
         yield Entry(_image(row[column] if len(row) > column else '', place), found, where)
 
 
 def _image(cell: str, place: str) -> str:
     if is_missing(cell):
-        raise ValueError(f'{place} names no image.')
+        raise ValueError(f'{place} has no image name.')
     return cell.strip()
 
 

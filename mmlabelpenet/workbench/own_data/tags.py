@@ -1,7 +1,7 @@
-"""Image tags as people have them, matched with their images.
+"""Read image tags from many formats and match them with images.
 
-Lenient where the meaning is plain (byte-order mark, spaces, letter case, delimiter, one line for each tag), and one line that says what is
-wrong where it is not. Of annotations only image names and class names are read, no box and no mask.
+Unambiguous variations are accepted (byte-order mark, spaces, letter case, delimiter, one line per tag); anything else raises a one-line
+error. From annotations, only image names and class names are read, no boxes or masks.
 """
 
 import re
@@ -17,7 +17,7 @@ from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, annotation_fold
 from mmlabelpenet.workbench.own_data.tag_json import read_json_tags
 from mmlabelpenet.workbench.own_data.tag_tables import read_csv, read_xlsx
 
-_SHOWN = 12  # entries of a list in a note
+_SHOWN = 12  # maximum number of items shown in a message
 _READERS: dict[str, Callable[[Path], Entries]] = {
     '.csv': read_csv, '.tsv': read_csv, '.txt': read_csv, '.xlsx': read_xlsx, '.xlsm': read_xlsx, '.json': read_json_tags,
     '.xml': read_cvat,
@@ -29,15 +29,14 @@ _ROBOFLOW = re.compile(r'(.+)_([a-z]{3,4})\.rf\.[0-9a-zA-Z]+(?:\.\w+)?')
 def read_entries(source: str | Path) -> Entries:
     """Read tags of a table, a JSON or XML file, or a folder of annotations.
 
-    * CSV, TSV and Excel: a header with a column of images and one or more of tags (``image,tags``), or one for each class with 0 and 1.
-      Several tags of a cell are separated by ``;``, ``,``, ``|`` or line breaks, or are a list.
-    * JSON: ``{image: [tag, ...]}``, ``[{"image": ..., "tags": [...]}, ...]``, COCO's and Label Studio's exports.
-    * XML: CVAT for images.
-    * Folders: LabelMe, YOLO (``data.yaml``), VOC (``Annotations``), COCO (``annotations``).
+    * CSV, TSV and Excel: a header with an image column and one or more tag columns (``image,tags``), or one column per class with 0 and 1.
+    Several tags in a cell are separated by ``;``, ``,``, ``|`` or line breaks, or are a list. * JSON: ``{image: [tag, ...]}``, ``[{"image":
+    ..., "tags": [...]}, ...]``, COCO and Label Studio exports. * XML: CVAT for images. * Folders: LabelMe, YOLO (``data.yaml``), VOC
+    (``Annotations``), COCO (``annotations``).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another suffix, another encoding than UTF-8, or a malformed file; names line or entry.
+        ValueError: another file extension, an encoding other than UTF-8, or a malformed file; names line or entry.
     """
     path = Path(source)
     if path.is_dir():
@@ -51,21 +50,21 @@ def read_entries(source: str | Path) -> Entries:
         require_file(path, f'Expected image tags in {str(path)!r}, but the file is missing.')
         entries = _READERS[path.suffix.lower()](path)
     if not entries:
-        raise ValueError(f'{str(path)!r} holds no image.')
+        raise ValueError(f'{str(path)!r} contains no image.')
     return entries
 
 
 def match_images(entries: Iterable[Entry], root: Path, paths: Sequence[Path]) -> tuple[dict[Path, set[str]], list[str], list[str]]:
-    """Find the image of every entry: by path or name, with or without suffix, in any letter case, and at last without what Label Studio
-    (``1a2b3c4d-name.jpg``) and Roboflow (``name_jpg.rf.1a2b.jpg``) add to names.
+    """Find the image of every entry: by path or name, with or without extension, ignoring letter case, and finally without the additions of
+    Label Studio (``1a2b3c4d-name.jpg``) and Roboflow (``name_jpg.rf.1a2b.jpg``).
 
     Args:
-        entries: several of one image are joined.
-        root: that paths of entries start from.
+        entries: several entries of an image are joined.
+        root: folder to which paths of entries are relative.
         paths: image files below it.
 
     Returns:
-        tags by image (cleaned), the entries that no image fits, and those that several fit.
+        tags by image (cleaned), the entries without a matching image, and those that match several.
     """
     tables = _name_tables(root, paths)
     tags: dict[Path, set[str]] = {}
@@ -82,10 +81,10 @@ def match_images(entries: Iterable[Entry], root: Path, paths: Sequence[Path]) ->
 
 
 def merge_classes(tags: dict[Path, set[str]]) -> tuple[list[str], dict[Path, list[int]]]:
-    """Classes, and the labels of each image; spellings that differ in letter case alone are one class, named by the most frequent.
+    """Classes, and the labels of each image; spellings that differ only in letter case are one class, named by the most frequent one.
 
     Raises:
-        ValueError: a tag looks like several of the others in one.
+        ValueError: a tag looks like several other tags combined.
 
     >>> names, labels = merge_classes({Path('a'): {'Dog'}, Path('b'): {'dog', 'cat'}, Path('c'): {'dog'}})
     >>> names, labels[Path('b')]
@@ -100,14 +99,14 @@ def merge_classes(tags: dict[Path, set[str]]) -> tuple[list[str], dict[Path, lis
         parts = [part.strip() for part in re.split(f'[{SEPARATORS}]', key)]
         if len(parts) > 1 and any(part in spellings for part in parts):
             one = next(part for part in parts if part in spellings)
-            raise ValueError(f'Tag {short(key)} looks like several tags in one, for {short(one)} is one. Give them one by one.')
+            raise ValueError(f'Tag {short(key)} looks like several tags, since {short(one)} is one. Separate them.')
     classes = [min(spellings[key], key=lambda name: (-spellings[key][name], name)) for key in keys]
     index = {key: label for label, key in enumerate(keys)}
     return classes, {path: sorted({index[name.casefold()] for name in names}) for path, names in tags.items()}
 
 
 def listed(items: Sequence[str]) -> str:
-    """The first items of a list, and how many more there are.
+    """The first items of a list, and the number of the others.
 
     >>> listed([str(k) for k in range(14)])
     '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more'
@@ -117,7 +116,7 @@ def listed(items: Sequence[str]) -> str:
 
 
 def original_name(name: str) -> str:
-    """The name that an image had before Label Studio or Roboflow took it in.
+    """The name of an image before Label Studio or Roboflow changed it.
 
     >>> original_name('1a2b3c4d-cat.jpg'), original_name('cat_jpg.rf.0a1B2c.jpg'), original_name('cat.jpg')
     ('cat.jpg', 'cat.jpg', 'cat.jpg')
@@ -148,7 +147,7 @@ def _name_tables(root: Path, paths: Sequence[Path]) -> dict[str, dict[str, list[
 def _lookups(tables: dict[str, dict[str, list[Path]]], name: str) -> Iterable[tuple[dict[str, list[Path]], str]]:
     yield from _usual(tables, name, ('path', 'path stem', 'name', 'stem'))
     address = urlsplit(name) if '://' in name or '?' in name else None
-    if address is not None:  # of a file on a server, or Label Studio's /data/local-files/?d=folder/name.jpg
+    if address is not None:  # path of a file on a server, or Label Studio's /data/local-files/?d=folder/name.jpg
         name = unquote(address.query.partition('d=')[2] if address.query.startswith('d=') else address.path).lstrip('/')
         yield from _usual(tables, name, ('path', 'path stem', 'name', 'stem'))
     for base in dict.fromkeys((name.rsplit('/', 1)[-1], unquote(name.rsplit('/', 1)[-1]))):

@@ -1,1 +1,1 @@
-"""The rendered data set and the command that trains and tests the whole method on it."""
+"""The rendered data set, and the command that trains and tests all stages on it."""

@@ -1,8 +1,8 @@
-"""The whole method on a small data set made on the spot: render, propose, train, test, report.
+"""Train and test all stages on a small rendered data set: render, propose, train, test, report.
 
     python -m mmlabelpenet.workbench.quickstart [--work-dir work_dirs/quickstart] [--seed 0] [--data data/rendered] [--quick-check]
 
-When the same command is run again, steps that were done with the same settings are skipped, and an interrupted training continues.
+When the same command is run again, steps finished with the same settings are skipped, and an interrupted training is resumed.
 """
 
 import json
@@ -34,12 +34,12 @@ CHECK_IMAGES = dict(num_train=4, num_test=2)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """Settings of a quickstart.
 
     Attributes:
-        work_dir: where results go.
-        data: where the data set is, or is to be.
-        check: a few images and iterations only, to see that everything works.
+        work_dir: folder of the results.
+        data: folder of the data set, created if needed.
+        check: use only a few images and iterations, to verify that everything works.
     """
 
     work_dir: Path
@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def images(self) -> dict[str, int]:
-        """Settings of the renderer that differ from its defaults."""
+        """Non-default settings of the renderer."""
         return CHECK_IMAGES if self.check else {}
 
     def proposals(self, split: str) -> Path:
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def data_options(self) -> dict[str, Any]:
-        """Config keys that lead to the data, where it is not at the config's own place."""
+        """Config overrides for data in another folder than the config's."""
         if self.data == Path(DATA):
             return {}
         options: dict[str, Any] = {}
@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def train_options(self) -> dict[str, Any]:
-        """Config keys of training."""
+        """Config overrides for training."""
         options = {'randomness.seed': self.seed, 'default_hooks.checkpoint.interval': 100}
         if self.check:
             options |= {f'train_cfg.phases.{name}.iters': iters for name, iters in CHECK_ITERS.items()}
@@ -79,7 +79,7 @@ class Plan:
 
 
 def words(options: dict[str, Any]) -> list[str]:
-    """Options as words of a command line.
+    """Options as command-line arguments.
 
     >>> words({'a.b': 1, 'c': 'x'})
     ['--cfg-options', 'a.b=1', 'c=x']
@@ -88,24 +88,24 @@ def words(options: dict[str, Any]) -> list[str]:
 
 
 def tool(name: str) -> list[str]:
-    """The beginning of a command that runs a script of ``tools``."""
+    """The start of a command that runs a script of ``tools``."""
     return [sys.executable, shown(shipped(f'tools/{name}'))]
 
 
 def side_by_side(command: list[str]) -> list[str]:
-    """The same in as many processes as there are GPUs, or in two on a CPU."""
+    """The same with one process per GPU, or with two on a CPU."""
     ranks = 'gpu' if Path('/dev/nvidiactl').exists() else '2'
     return [command[0], '-m', 'torch.distributed.run', '--log-dir', os.devnull, '--standalone', '--nproc-per-node', ranks, *command[1:]]
 
 
 def quickstart(plan: Plan) -> dict[str, Any]:
-    """Do everything that is not done yet.
+    """Run all remaining steps.
 
     Returns:
         the content of ``metrics.json``.
 
     Raises:
-        ValueError: the work dir holds a training with other settings.
+        ValueError: the work dir contains a training with other settings.
         ChildProcessError: a step failed.
     """
     from mmlabelpenet.apis.config import config_hash, load_config, planned_iterations
@@ -122,8 +122,8 @@ def quickstart(plan: Plan) -> dict[str, Any]:
     flags = [word for key, value in plan.images.items() for word in (f'--{key.removeprefix("num_")}', str(value))]
     command = shlex.join(['python', *tool('dataset_converters/render_voc.py')[1:], str(plan.data), *flags])
     steps.run('render', asdict(render), [plan.data], lambda: render_dataset(plan.data, render), command)
-    render_dataset(plan.data, render)  # says so where it has become another data set
-    search = SelectiveSearchSettings(min_size=28)  # no figure is smaller
+    render_dataset(plan.data, render)  # reports if the data set has been replaced
+    search = SelectiveSearchSettings(min_size=28)  # the minimum size of a figure
     for split in SPLITS:
         images = [file_hash(path) for path in sorted((plan.data / 'JPEGImages').glob(f'{split}_*'))]
         more = ['--overwrite'] if is_stale(plan, split, search) else []
@@ -148,7 +148,7 @@ def quickstart(plan: Plan) -> dict[str, Any]:
 
 
 def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> bool:
-    """Whether the proposals that are there were made of other images or settings; those of the first image are regenerated to compare."""
+    """Whether existing proposals belong to other images or settings, checked by recomputing those of the first image."""
     import cv2
     import numpy as np
 
@@ -167,19 +167,19 @@ def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> boo
 
 
 def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> None:
-    """Refuse to continue or overwrite a training with other settings.
+    """Reject a work dir that contains a training with other settings.
 
     Raises:
-        ValueError: the work dir holds one.
+        ValueError: it contains one.
     """
     known = steps.done.get(name)
     other = known['settings'] != fingerprint(settings) if known else True
     if (work_dir / 'last_checkpoint').exists() and other:
-        raise ValueError(f'{work_dir} holds a training with other settings. Choose another --work-dir, or remove that one.')
+        raise ValueError(f'{work_dir} contains a training with other settings. Choose another --work-dir, or remove it.')
 
 
 def collect_log(work_dir: Path) -> None:
-    """Write the logs of all training runs, one after the other, as ``train.log``."""
+    """Concatenate the logs of all training runs as ``train.log``."""
     from mmlabelpenet.apis.run_note import run_files
 
     logs = [path for path in run_files(work_dir, '*.log') if path.stem == path.parent.name]
@@ -191,18 +191,22 @@ def parse_args(argv: list[str] | None = None) -> Plan:
     """Read the command line."""
     parser = new_parser(__doc__, *NAMES)
     parser.add_argument('--work-dir', type=Path, help='default work_dirs/quickstart')
-    parser.add_argument('--seed', type=seed, default=0, help='of training (default: 0)')
-    parser.add_argument('--data', type=Path, help=f'where the data set is or is to be (default: {DATA})')
-    parser.add_argument('--quick-check', action='store_true', help='a few images and iterations: does everything work? No useful numbers.')
+    parser.add_argument('--seed', type=seed, default=0, help='random seed of training (default: 0)')
+    parser.add_argument('--data', type=Path, help=f'folder of the data set, created if needed (default: {DATA})')
+    parser.add_argument(
+        '--quick-check',
+        action='store_true',
+        help='use only a few images and iterations to verify that everything works; the numbers are meaningless',
+    )
     args = parser.parse_args(argv)
     end = '_check' if args.quick_check else ''
     return Plan(args.work_dir or Path(f'work_dirs/quickstart{end}'), args.seed, args.data or Path(DATA + end), args.quick_check)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run, print the table and where everything is."""
+    """Run, print the table and the output paths."""
     plan = parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the step that runs, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also terminates the running step
     start = time.monotonic()
     with locked(plan.work_dir / 'quickstart.json'):
         table = quickstart(plan)

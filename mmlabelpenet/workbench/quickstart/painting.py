@@ -1,6 +1,6 @@
-"""What rendered scenes are painted with: colours, patterns, polygons, and the light on the finished image.
+"""Painting of rendered scenes: colours, patterns, polygons, and lighting of the finished image.
 
-Shapes: (h, w) canvas or image. Points are float (x, y) pixels. Images: BGR uint8 (h, w, 3). ``rng`` is the only source of chance.
+Shapes: (h, w) canvas or image. Points are float (x, y) pixels. Images: BGR uint8 (h, w, 3). ``rng`` is the only source of randomness.
 """
 
 import math
@@ -25,7 +25,7 @@ def fill(outline: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool
 
 
 def paint(canvas: NDArray[np.uint8], outline: NDArray[np.float32], colour: NDArray[np.float32], shade: NDArray[np.float32]) -> None:
-    """Fill an outline with a colour times the shade, both in place and only in the outline's own window."""
+    """Fill an outline with a colour times the shade, in place, only inside the outline's window."""
     h, w = canvas.shape[:2]
     x1, y1 = np.clip(np.floor(outline.min(0)) - 1, 0, (w, h)).astype(int)
     x2, y2 = np.clip(np.ceil(outline.max(0)) + 2, 0, (w, h)).astype(int)
@@ -80,7 +80,7 @@ def random_polygon(rng: np.random.Generator, centre: NDArray[np.float64], radius
 
 
 def light(rng: np.random.Generator, image: NDArray[np.uint8], power: float, noise: int) -> NDArray[np.uint8]:
-    """Brightness, tint, a slope of light and a shadow with a soft rim, all as strong as ``power``, and noise of at most so many levels."""
+    """Apply brightness, tint, a light gradient and a soft-edged shadow, scaled by ``power``, and noise with the given amplitude."""
     h, w = image.shape[:2]
     gain = 1 + power * rng.uniform(-0.5, 0.25)
     tint = 1 + power * rng.uniform(-0.12, 0.12, 3)

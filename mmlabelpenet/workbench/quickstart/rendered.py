@@ -3,7 +3,7 @@
     root/Annotations/*.xml  JPEGImages/*.jpg  SegmentationClass/*.png  SegmentationObject/*.png
     root/ImageSets/Main/{split}.txt  {class}_{split}.txt   root/ImageSets/Segmentation/{split}.txt   root/rendered.json
 
-Seeded; the same settings give the same bytes. See :mod:`mmlabelpenet.workbench.quickstart.scenes` for what is drawn.
+Seeded; the same settings give identical files. :mod:`mmlabelpenet.workbench.quickstart.scenes` describes the content.
 """
 
 import json
@@ -25,17 +25,17 @@ __all__ = ['RENDERED_CLASSES', 'RENDERED_SPLITS', 'RenderSettings', 'render_data
 
 RENDERED_SPLITS = ('train', 'test')
 _MARKER = 'rendered.json'
-_VERSION = 2  # raise it when the same settings give other pixels
+_VERSION = 2  # increase when the same settings give other pixels
 
 
 def render_dataset(root: str | os.PathLike[str], settings: RenderSettings | None = None) -> None:
-    """Write the data set under ``root``; does nothing if it is there already.
+    """Write the data set to ``root``, unless it exists already.
 
-    Everything is written into a folder beside ``root`` that takes its name when it is complete: an interrupted call leaves no half of
-    a data set behind.
+    Everything is written to a folder next to ``root`` that is renamed when it is complete, so an interrupted call leaves no partial data
+    set.
 
     Raises:
-        ValueError: ``root`` holds something else, or a data set of other settings.
+        ValueError: ``root`` contains something else, or a data set with other settings.
     """
     root = Path(root)
     settings = settings or RenderSettings()
@@ -52,21 +52,23 @@ def _marker(settings: RenderSettings) -> dict:
 
 
 def _is_complete(root: Path, settings: RenderSettings) -> bool:
-    """Whether ``root`` is this data set; False where there is nothing, ValueError where there is something else."""
+    """Whether ``root`` is this data set; False if nothing is there, raises ValueError if there is something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     marker = root / _MARKER
     if not marker.is_file():
-        raise ValueError(f'Expected no {str(root)!r} or a rendered data set in it, but it holds other files. Choose another folder.')
+        raise ValueError(
+            f'{str(root)!r} must not exist or must be a rendered data set, but it contains other files. Choose another folder.'
+        )
     todo = 'Remove the folder to render it again.'
     if read_json(marker, dict[str, Any], 'the mark of a rendered data set', todo) != _marker(settings):
         raise ValueError(
-            f'{str(root)!r} holds a data set rendered with other settings (see {marker.name} there). Remove it or choose another folder.'
+            f'{str(root)!r} contains a data set rendered with other settings (see {marker.name} there). Remove it or choose another folder.'
         )
     found = sum(1 for _ in (root / 'JPEGImages').glob('*.jpg'))
     if found != settings.num_train + settings.num_test:
         raise ValueError(
-            f'{str(root)!r} should hold {settings.num_train + settings.num_test} images, found {found}. '
+            f'{str(root)!r} should contain {settings.num_train + settings.num_test} images, found {found}. '
             'Remove the folder to render it again.'
         )
     return True
@@ -77,7 +79,7 @@ def _write_all(root: Path, settings: RenderSettings) -> None:
         shown: dict[str, set[str]] = {}
         for index in track(range(count), f'{split} images'):
             image_id = f'{split}_{index:05d}'
-            # One generator per image: an image does not depend on those before it.
+            # One generator per image, so that images are independent.
             scene = render_scene(np.random.default_rng([settings.seed, number, index]), settings)
             _write_scene(root, image_id, scene)
             shown[image_id] = {RENDERED_CLASSES[label] for label in scene.labels}
@@ -93,7 +95,7 @@ def _write_scene(root: Path, image_id: str, scene: Scene) -> None:
     objects = []
     for k, (label, visible) in enumerate(zip(scene.labels, scene.visible)):
         ys, xs = np.nonzero(scene.instances == k + 1)
-        box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)  # around what is visible
+        box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)  # around the visible part
         objects.append(dict(name=RENDERED_CLASSES[label], truncated=0, occluded=int(visible < 0.95), difficult=0, bndbox=box))
     head = dict(folder='rendered', filename=f'{image_id}.jpg', segmented=1)
     write_annotation(root / f'Annotations/{image_id}.xml', scene.instances.shape, objects, **head)

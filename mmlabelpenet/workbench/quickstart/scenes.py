@@ -1,7 +1,8 @@
 """Drawing of the rendered data set: two-coloured figures on cluttered backgrounds.
 
 A figure is a head and a foot with a broad collar between them. Two heads times two feet make the four classes: each part appears in two
-classes or in all, every part takes every colour, and the collar keeps head and foot apart, so that only the whole figure tells its class:
+classes or in all, every part takes every colour, and the collar separates head and foot, so that only the whole figure determines its
+class:
 
 =====  ============  ==================
 class  head          foot
@@ -33,28 +34,28 @@ _SCALE = 2  # drawing size / image size
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What is rendered and how hard it is."""
+    """Content and difficulty of the rendered images."""
 
     num_train: int = 320  # images of the split train
     num_test: int = 100  # images of the split test
-    seed: int = 0  # the same seed and settings give the same bytes
-    height: int = 240  # of an image in pixels
-    width: int = 320  # of an image in pixels
-    max_objects: int = 4  # one to this many figures an image
-    min_size: int = 60  # shortest height of an upright figure in pixels
-    max_size: int = 170  # longest height of an upright figure in pixels
-    max_angle: float = 35.0  # figures are turned by up to this many degrees either way
-    min_visible: float = 0.7  # every figure shows at least this share of its area, and of its head and its foot
-    occluder_prob: float = 0.15  # chance of a figure to have a piece of clutter in front of it
+    seed: int = 0  # the same seed and settings give identical files
+    height: int = 240  # of an image, in pixels
+    width: int = 320  # of an image, in pixels
+    max_objects: int = 4  # maximum number of figures per image
+    min_size: int = 60  # minimum height of an upright figure in pixels
+    max_size: int = 170  # maximum height of an upright figure in pixels
+    max_angle: float = 35.0  # maximum rotation of figures in degrees, in both directions
+    min_visible: float = 0.7  # minimum visible fraction of each figure, and of its head and foot
+    occluder_prob: float = 0.15  # probability of clutter in front of a figure
     num_polygons: int = 14  # polygons behind the figures
-    num_fragments: int = 1  # at most this many lone heads and feet, unlabelled, behind the figures
-    bright_clutter: float = 0.0  # chance of a background polygon to take a colour of the figures
-    light: float = 0.5  # strength of the variation of brightness, tint and shadow, 0 none, 1 strong
-    noise: int = 14  # largest amplitude of the pixel noise in grey levels
-    texture: float = 0.6  # strength of the pattern on figures and background, 0 none
+    num_fragments: int = 1  # maximum number of single heads and feet, unlabelled, behind the figures
+    bright_clutter: float = 0.0  # probability that a background polygon has a colour of the figures
+    light: float = 0.5  # strength of the variation of brightness, tint and shadow: 0 none, 1 strong
+    noise: int = 14  # maximum amplitude of the pixel noise in grey levels
+    texture: float = 0.6  # strength of the pattern on figures and background: 0 none
 
     def __post_init__(self) -> None:
-        """Refuse settings that cannot be drawn."""
+        """Reject invalid settings."""
         for name in ('num_train', 'num_test', 'max_objects', 'min_size'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}.')
@@ -65,20 +66,20 @@ class RenderSettings:
                 f'got {self.min_size} and {self.max_size}.'
             )
         if not 0 <= self.min_visible < 1:
-            raise ValueError(f'min_visible is a share in [0, 1), got {self.min_visible}.')
+            raise ValueError(f'min_visible must be in [0, 1), got {self.min_visible}.')
         if self.num_polygons < 0 or self.num_fragments < 0 or self.noise < 0:
             raise ValueError('num_polygons, num_fragments and noise must not be negative.')
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One rendered image with its truth.
+    """One rendered image with its ground truth.
 
     Attributes:
         image: uint8 (h, w, 3), BGR.
         labels: int64 (K,), index into ``RENDERED_CLASSES``.
         instances: uint8 (h, w), 0 background, 1 + k where figure k is visible.
-        visible: float32 (K,), share of each figure that is not hidden.
+        visible: float32 (K,), visible fraction of each figure.
     """
 
     image: NDArray[np.uint8]
@@ -121,20 +122,20 @@ def class_parts(label: int) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A drawn figure: its label, and what it covers if nothing hides it, whole, head and foot, each bool (h, w)."""
+    """A drawn figure: its label, and the masks of the whole figure, head and foot without occlusion, each bool (h, w)."""
 
     label: int
     regions: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def render_scene(rng: np.random.Generator, settings: RenderSettings) -> Scene:
-    """Draw one image: background, fragments, figures, what hides them, light and noise.
+    """Draw one image: background, fragments, figures, occluders, lighting and noise.
 
     Returns:
-        The scene; one to ``settings.max_objects`` figures, each at least ``settings.min_visible`` visible.
+        The scene, with one to ``settings.max_objects`` figures, of which each is visible by at least ``settings.min_visible``.
     """
     size = (settings.height * _SCALE, settings.width * _SCALE)
-    # Figures and background take their patterns from the same few, so that no texture marks a figure.
+    # Figures and background share the same patterns, so that texture does not reveal figures.
     patterns = [pattern(rng, size, settings.texture) for _ in range(5)]
     canvas = np.zeros((*size, 3), np.uint8)
     _draw_background(rng, settings, canvas, patterns)
@@ -160,7 +161,7 @@ def _draw_background(
 
 
 def _pose(rng: np.random.Generator, settings: RenderSettings, height: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A random turn, stretch and place: matrix (2, 2) and shift (2,) from the figure's frame to the canvas."""
+    """A random rotation, scale and position: matrix (2, 2) and shift (2,) from the figure's frame to the canvas."""
     angle = math.radians(rng.uniform(-settings.max_angle, settings.max_angle))
     stretch = np.diag([height * rng.uniform(0.85, 1.2), height])
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -174,7 +175,7 @@ def _pose(rng: np.random.Generator, settings: RenderSettings, height: float) -> 
 def _draw_fragment(
     rng: np.random.Generator, settings: RenderSettings, canvas: NDArray[np.uint8], patterns: list[NDArray[np.float32]]
 ) -> None:
-    """A lone part, with or without its collar: what a look at parts alone would take for a figure."""
+    """A single part, with or without its collar, which resembles a figure if only parts are considered."""
     matrix, shift = _pose(rng, settings, rng.uniform(0.7 * settings.min_size, 0.5 * settings.max_size) * _SCALE)
     parts = [(*_HEADS, *_FEET)[rng.integers(4)]]
     if rng.uniform() < 0.5:
@@ -187,7 +188,7 @@ def _draw_fragment(
 def _draw_figures(
     rng: np.random.Generator, settings: RenderSettings, canvas: NDArray[np.uint8], patterns: list[NDArray[np.float32]]
 ) -> tuple[list[_Figure], NDArray[np.uint8]]:
-    """Draw figures one over the other; returns them and the map of who is visible where."""
+    """Draw figures on top of each other; returns them and the map of visible figures."""
     owner = np.zeros(canvas.shape[:2], np.uint8)
     figures: list[_Figure] = []
     for _ in range(int(rng.integers(1, settings.max_objects + 1))):
@@ -207,7 +208,7 @@ def _draw_figures(
 
 
 def _all_visible(owner: NDArray[np.uint8], figures: list[_Figure], share: float) -> bool:
-    """Whether every figure, its head and its foot show enough of themselves."""
+    """Whether enough of every figure, its head and its foot is visible."""
     for k, figure in enumerate(figures):
         for region in figure.regions:
             if np.count_nonzero(owner[region] == k + 1) < share * np.count_nonzero(region):
@@ -218,7 +219,7 @@ def _all_visible(owner: NDArray[np.uint8], figures: list[_Figure], share: float)
 def _paint_figure(
     rng: np.random.Generator, canvas: NDArray[np.uint8], outlines: list[NDArray[np.float32]], shade: NDArray[np.float32]
 ) -> None:
-    """Two well distinct colours, dealt without regard to the class: one for head and collar, one for the foot."""
+    """Two clearly distinct colours, independent of the class: one for head and collar, one for the foot."""
     first = int(rng.integers(len(PALETTE)))
     second = (first + int(rng.integers(2, len(PALETTE) - 1))) % len(PALETTE)
     for outline, k in zip(outlines, (first, second, first)):
@@ -233,7 +234,7 @@ def _draw_occluders(
     figures: list[_Figure],
     patterns: list[NDArray[np.float32]],
 ) -> None:
-    """Lay dull polygons over the rims of figures; one that would hide too much of any figure is left out."""
+    """Draw dull polygons over the borders of figures; skip those that would hide too much of any figure."""
     for k, figure in enumerate(figures):
         if rng.uniform() >= settings.occluder_prob:
             continue

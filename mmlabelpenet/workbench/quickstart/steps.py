@@ -1,7 +1,7 @@
-"""A command made of steps: each is done once with its settings, and shown while it runs.
+"""A command made of steps: each runs once per settings, with progress output.
 
-A step is another command, whose output goes to a log and in part to the terminal, or a function. What is done is written down in the work
-dir, so that the same command continues after an interruption.
+A step is another command, whose output is written to a log and partly shown, or a function. Finished steps are recorded in the work dir, so
+that the same command continues after an interruption.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ SILENT = ('Failed to search registry', 'FileClient', 'HardDiskBackend', 'prefix 
 
 
 class Steps:
-    """Runs steps and remembers, in ``<work dir>/quickstart.json``, which are done with which settings."""
+    """Runs steps and records finished ones with their settings in ``<work dir>/quickstart.json``."""
 
     def __init__(self, work_dir: Path, total: int) -> None:
         self.path, self.total, self.number = work_dir / 'quickstart.json', total, 0
@@ -37,12 +37,12 @@ class Steps:
         )
 
     def run(self, name: str, settings: Any, outputs: list[Path], action: list[str] | Callable[[], None], command: str = '') -> None:
-        """Do a step, unless it was done with these settings and its outputs are there.
+        """Run a step, unless it was finished with these settings and its outputs exist.
 
         Args:
-            settings: all it depends on, storable as JSON.
-            action: a command, or a function that does what ``command`` would.
-            command: shown for a function.
+            settings: everything it depends on, JSON-serialisable.
+            action: a command, or a function equivalent to ``command``.
+            command: command shown for a function.
         """
         self.number += 1
         mark = fingerprint(settings)
@@ -71,7 +71,7 @@ class Steps:
 
 
 def fingerprint(settings: Any) -> str:
-    """Short hash of anything that can be stored as JSON.
+    """Short hash of a JSON-serialisable value.
 
     >>> fingerprint({'a': 1}) == fingerprint({'a': 1}) != fingerprint({'a': 2})
     True
@@ -80,12 +80,12 @@ def fingerprint(settings: Any) -> str:
 
 
 def run_command(command: list[str], log: Path) -> None:
-    """Run a command; all that it writes goes to ``log``, what matters to the terminal too.
+    """Run a command; its output is written to ``log``, and the important part also to the terminal.
 
     Raises:
         ChildProcessError: it fails; with the last lines.
     """
-    root = str(shipped('tools').parent)  # of a checkout that is not installed
+    root = str(shipped('tools').parent)  # for a checkout that is not installed
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')])), PYTHONUNBUFFERED='1')
     last: list[str] = []
     with log.open('a', encoding='utf-8') as file, child(command, env) as process:
@@ -100,7 +100,7 @@ def run_command(command: list[str], log: Path) -> None:
 
 @contextmanager
 def child(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """A process that does not outlive this one, however that ends."""
+    """A process that ends with this one, however it ends."""
     with subprocess.Popen(
         command,
         env=env | {LAUNCHER: str(os.getpid())},

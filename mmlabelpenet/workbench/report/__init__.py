@@ -1,6 +1,6 @@
-"""Panels, pages and plots of a run: report, browser, trace, curves.
+"""Panels, pages and plots of a run: report, label browser, trace, curves.
 
-Importing this package registers the hooks that draw, measure and warn while a training runs; the registry of hooks knows the place.
+Importing this package, as the hook registry does, registers the hooks that draw, measure and warn during training.
 """
 
 from .collapse_hook import CollapseHook

@@ -1,6 +1,6 @@
-"""A page to look through pseudo labels: one HTML file that holds thousands of small images.
+"""The label browser: a single HTML file with thousands of small images.
 
-Images are in the page in chunks that the browser unpacks when one of them is first seen; 48 images are on a page at a time.
+Images are stored in chunks that the browser unpacks when one of them is first shown; 48 images are shown per page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from mmlabelpenet.visualization.drawing import enlarge
 from mmlabelpenet.workbench.report.comparison import compare, disagreement
 from mmlabelpenet.workbench.report.page import hex_colours, webp_base64, write_page
 
-CHUNK = 100  # images that are unpacked together
+CHUNK = 100  # images per chunk
 
 
 def write_browser(
@@ -30,13 +30,13 @@ def write_browser(
     tags: Mapping[str, Sequence[int]] | None = None,
     width: int = 256,
 ) -> Path:
-    """Write the page; it appears whole or not at all.
+    """Write the page, atomically.
 
     Args:
-        stores: by the stage that made them, in order; of the same classes.
+        stores: label stores by stage, in order, with the same classes.
         images: folder of the images; None for those of the devkit.
         devkit: with annotations of some images; None shows none.
-        tags: labels by image id, to be shown.
+        tags: tags by image id, to be shown.
 
     Raises:
         ValueError: no store, stores of different classes, or neither folder nor devkit.
@@ -70,10 +70,10 @@ def image_entry(
     devkit: Devkit | None = None,
     tags: Sequence[int] = (),
 ) -> dict:
-    """What the page knows of an image: name ``n``, size, tags ``t``, instances ``i``, disagreement of its stages ``d``, objects ``g``.
+    """Data of an image in the page: name ``n``, size, tags ``t``, instances ``i``, disagreement of its stages ``d``, objects ``g``.
 
     An instance has a stage ``s``, class ``c``, weight ``w``, box ``b`` (xywh), mask ``p`` (an SVG path) and, with annotations, the IoU
-    ``o`` of its box with the nearest object of its class. All in pixels of the small image.
+    ``o`` of its box with the best-overlapping object of its class. All in pixels of the small image.
 
     Args:
         size: (h, w) of the small image.
@@ -98,24 +98,24 @@ def _image_file(image: Mapping, images: str | Path | None, devkit: Devkit | None
     if images is not None:
         return Path(images) / image['file_name']
     if devkit is None:
-        raise ValueError('The folder of the images is unknown: give it, or a devkit.')
+        raise ValueError('The folder of the images is unknown: pass it, or a devkit.')
     return devkit.image_path(image['img_id'])
 
 
 def _known(store: PseudoLabelStore, name: str) -> list[dict]:
     try:
         return store.instances(name)
-    except KeyError:  # a store of fewer images
+    except KeyError:  # a store with fewer images
         return []
 
 
 def _classes(stores: Mapping[str, PseudoLabelStore]) -> list[str]:
     if not stores:
-        raise ValueError('There is nothing to show: give at least one label store.')
+        raise ValueError('There is nothing to show: pass at least one label store.')
     lists = {stage: list(store.classes) for stage, store in stores.items()}
     first = next(iter(lists.values()))
     if other := [stage for stage, names in lists.items() if names != first]:
-        raise ValueError(f'The stores are of different classes: {first} and, of {other[0]!r}, {lists[other[0]]}.')
+        raise ValueError(f'The stores have different classes: {first} and, in {other[0]!r}, {lists[other[0]]}.')
     return first
 
 
@@ -124,7 +124,7 @@ def _truth(devkit: Devkit, name: str, size: tuple[int, int], scale: float) -> li
     boxes = [dict(c=int(label), b=_box(box.tolist(), scale)) for box, label in zip(objects.bboxes, objects.labels, strict=True)]
     if truth is None:
         return boxes
-    hidden = [-9.0, -9.0, 0.0, 0.0]  # masks and boxes of VOC are not matched to each other
+    hidden = [-9.0, -9.0, 0.0, 0.0]  # VOC does not assign masks to boxes
     return [dict(c=int(c), b=hidden, p=_path(m, size)) for c, m in zip(truth.labels, truth.masks, strict=True)] + boxes
 
 
@@ -134,7 +134,7 @@ def _box(xyxy: Sequence[float], scale: float) -> list[float]:
 
 
 def _path(mask: NDArray, size: tuple[int, int]) -> str:
-    """An SVG path of a mask at the small size, corners of less than a pixel left out."""
+    """An SVG path of a mask at the small size, simplified below one pixel."""
     small = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_AREA if size[0] < mask.shape[0] else cv2.INTER_NEAREST)
     outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     corners = [cv2.approxPolyDP(outline, 0.8, True)[:, 0] for outline in outlines]

@@ -13,12 +13,12 @@ from mmlabelpenet.schema import check_range
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Warn when the best-scored boxes of the classification stage have become small.
+    """Warn if the highest-scoring boxes of the classification stage have become small.
 
-    The loss does not show it: a head, a wheel or a patch of grass can distinguish a class as well as the whole object can.
+    The loss does not show this: a head, a wheel or a patch of grass can be as discriminative as the whole object.
 
     Args:
-        threshold: share of the image that the median best box of a tag should cover; for data of small objects choose a smaller one.
+        threshold: minimum fraction of the image covered by the median best box of a tag; use a smaller one for small objects.
         window: number of iterations of the median; no warning before.
         interval: iterations between two warnings.
 
@@ -36,7 +36,7 @@ class CollapseHook(Hook):
         self.next_warning = 0
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
-        """Note the area of this iteration, and warn."""
+        """Record the area of this iteration, and warn."""
         self.areas.extend(float(value) for key, value in (outputs or {}).items() if key.endswith(self.KEY))
         if len(self.areas) < self.areas.maxlen or batch_idx < self.next_warning:
             return

@@ -1,4 +1,4 @@
-"""Pseudo instances of one image against each other and against its annotations, for people who look at them.
+"""Compare pseudo instances of one image with each other and with its annotations, for display.
 
 Shapes: K instances, G objects of one image.
 """
@@ -13,18 +13,18 @@ from pycocotools import mask as coco_mask
 from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.functional import box_iou, encode_masks, mask_iou
 
-RIGHT = 0.5  # IoU from which on a box lies on an object
+RIGHT = 0.5  # minimum IoU of a box with the object that it covers
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Instances of one image beside its objects.
+    """Instances of one image compared with its objects.
 
     Attributes:
-        box_iou: of each instance with the nearest object of its class, float (K,).
-        mask_iou: with the best mask of its class, float (K,); nan where there is no mask to compare.
-        lies_on: class of the object that its box covers best, int (K,); -1 for none from IoU 0.5 on.
-        missed: classes of the objects that no instance of their class finds.
+        box_iou: IoU of each instance with the best object of its class, float (K,).
+        mask_iou: IoU with the best mask of its class, float (K,); nan if there is no mask to compare.
+        lies_on: class of the object with the largest IoU, int (K,); -1 if no IoU reaches 0.5.
+        missed: classes of the objects without a matching instance.
     """
 
     box_iou: NDArray[np.float64]
@@ -34,13 +34,13 @@ class Comparison:
 
     @property
     def score(self) -> float:
-        """One number for the image: mean box IoU, a missed object counts as 0; nan without objects and instances."""
+        """Score of the image: mean box IoU, with 0 for missed objects; nan without objects and instances."""
         values = [*self.box_iou, *([0.0] * len(self.missed))]
         return float(np.mean(values)) if values else float('nan')
 
 
 def compare(instances: Sequence[Mapping], devkit: Devkit, img_id: str) -> Comparison:
-    """Compare instances of a store with the annotations of their image; difficult objects may be found and need not."""
+    """Compare instances of a store with the annotations of their image; difficult objects may be found but need not be."""
     objects, truth = devkit.objects(img_id), devkit.instance_masks(img_id)
     labels = np.array([instance['bbox_label'] for instance in instances], np.int64)
     bboxes = np.array([instance['bbox'] for instance in instances], np.float64).reshape(-1, 4)
@@ -60,10 +60,10 @@ def compare(instances: Sequence[Mapping], devkit: Devkit, img_id: str) -> Compar
 
 
 def disagreement(first: Sequence[Mapping], second: Sequence[Mapping]) -> float:
-    """How far two stages differ about an image: 1 minus the mean IoU of each instance with the other's nearest of its class.
+    """Disagreement of two stages on an image: 1 minus the mean IoU of each instance with the other stage's best instance of its class.
 
     Returns:
-        0 for the same boxes (or none at all), 1 where nothing matches.
+        0 for identical boxes (or none at all), 1 if nothing matches.
 
     >>> disagreement([dict(bbox=[0, 0, 2, 2], bbox_label=0)], [dict(bbox=[0, 0, 2, 1], bbox_label=0)])
     0.5
@@ -77,14 +77,13 @@ def disagreement(first: Sequence[Mapping], second: Sequence[Mapping]) -> float:
 
 
 def confusions(comparisons: Sequence[tuple[Sequence[int], Comparison]], num_classes: int) -> NDArray[np.int64]:
-    """What instances called class k lie on.
+    """Confusion matrix of instances and objects.
 
     Args:
         comparisons: labels of an image's instances, and their comparison.
 
     Returns:
-        int (C + 1, C + 1): row k instances of class k, the last row objects that nobody found; column k objects of class k, the last
-        column no object.
+        int (C + 1, C + 1): row k: instances of class k, last row: missed objects; column k: objects of class k, last column: no object.
     """
     table = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     for labels, found in comparisons:

@@ -1,4 +1,4 @@
-"""Training curves from the scalars that mmengine's loggers leave in a work dir, and where their points are in a chart."""
+"""Training curves from the scalars that mmengine's loggers write to a work dir, and their layout in a chart."""
 
 import json
 import math
@@ -13,14 +13,14 @@ from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.workbench.report.live_progress_hook import loss_values
 
 Points = list[tuple[float, float]]
-_DRAWN = 1e100  # larger values, and those that are not numbers, are left out: distances in the chart must be finite
+_DRAWN = 1e100  # larger and non-finite values are skipped: distances in the chart must be finite
 
 
 def read_scalars(work_dir: str | Path) -> list[dict]:
-    """Log lines of all training runs of a work dir, one for each iteration, a resumed run's in place of the older ones.
+    """Log lines of all training runs of a work dir, one per iteration; those of a resumed run replace older ones.
 
     Returns:
-        dicts with ``step`` (int) and values, by rising step; lines cut short by a kill are skipped.
+        dicts with ``step`` (int) and values, by ascending step; truncated lines are skipped.
     """
     lines: dict[int, dict] = {}
     for path in run_files(work_dir, 'vis_data/scalars.json'):
@@ -82,10 +82,10 @@ class Chart:
     """Lines over iterations, in pixels of an image of ``width`` by ``height``.
 
     Attributes:
-        title: above the chart.
-        lines: points of each line by its name; none where there is nothing to draw.
-        across: place and text of each tick of the iterations.
-        up: place and text of each tick of the values.
+        title: chart title.
+        lines: points of each line by name, possibly empty.
+        across: position and text of each tick on the iteration axis.
+        up: position and text of each tick on the value axis.
     """
 
     title: str

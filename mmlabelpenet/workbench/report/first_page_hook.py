@@ -1,4 +1,4 @@
-"""A page of the labels of the first stage, as soon as there are any: wrong tags are seen before most of the training is spent."""
+"""Write a page of first-stage labels as soon as they exist, so that wrong tags are noticed early in the training."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from mmlabelpenet.workbench.report.browser import write_browser
 
 @HOOKS.register_module()
 class FirstPageHook(Hook):
-    """Write ``<work dir>/pseudo_labels/<stage>.html`` when the second phase begins, and say so in the log.
+    """Write ``<work dir>/pseudo_labels/<stage>.html`` when the second phase begins, and log its path.
 
     Args:
-        images: folder of the images, which are found there by their ids.
-        width: of the small images, in pixels.
+        images: folder of the images, located by their ids.
+        width: width of the small images in pixels.
     """
 
     def __init__(self, images: str, width: int = 256) -> None:
@@ -26,11 +26,11 @@ class FirstPageHook(Hook):
 
     @master_only
     def before_phase(self, runner: Runner, phase: Any) -> None:
-        """Write the page, unless it is there."""
+        """Write the page, unless it exists."""
         names = runner.train_loop.model.names
         store = Path(runner.work_dir) / f'pseudo_labels/{names[0]}.json'
         page = store.with_suffix('.html')
         if phase.name not in names[1:2] or not store.is_file() or page.is_file():
             return
         write_browser(page, {names[0]: PseudoLabelStore.load(store)}, self.images, width=self.width)
-        runner.logger.info(f'Look at the labels of the first stage before the others train: {page}. Wrong tags show here.')
+        runner.logger.info(f'Check the labels of the first stage while the others train: {page}. Wrong tags are visible here.')

@@ -1,4 +1,4 @@
-"""Images of the labels that stages learn from, for a person to look at."""
+"""Draw the labels that stages learn from, for visual inspection."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from mmlabelpenet.workbench.report.tiles import Painter
 
 @HOOKS.register_module()
 class LabelSamplesHook(Hook):
-    """Draw every ``interval`` iterations which labels each stage got, into ``<work dir>/label_samples/iter_<n>/<stage>_<image>.jpg``.
+    """Every ``interval`` iterations, draw the labels of each stage to ``<work dir>/label_samples/iter_<n>/<stage>_<image>.jpg``.
 
-    In recurrent fine-tuning the direction precedes the stage. The classification stage learns from tags except in the backward direction.
+    In recurrent fine-tuning, the direction precedes the stage. The classification stage learns from tags except in the backward direction.
 
     Args:
-        max_images: of the rank's last mini-batch, so many are drawn.
-        folder: of the images, in the work dir.
+        max_images: number of images drawn from the rank's last mini-batch.
+        folder: output folder in the work dir.
     """
 
     def __init__(self, interval: int = 1000, max_images: int = 1, folder: str = 'label_samples') -> None:
@@ -34,7 +34,7 @@ class LabelSamplesHook(Hook):
 
     @master_only
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
-        """Draw where it is time to."""
+        """Draw at the interval."""
         if not self.every_n_train_iters(runner, self.interval):
             return
         folder = Path(runner.work_dir) / self.folder / f'iter_{runner.iter + 1}'
@@ -46,10 +46,10 @@ class LabelSamplesHook(Hook):
 
 
 def write(path: Path, image: Tensor, sample: DetDataSample, labels: InstanceData, classes: tuple[str, ...]) -> None:
-    """One image: tags in its corner, boxes, masks, and at each box class and weight.
+    """Draw one image: tags in the corner, boxes, masks, and class and weight at each box.
 
     Args:
-        image: BGR uint8 (3, h, w), as the network got it.
+        image: BGR uint8 (3, h, w), the network input.
         labels: pseudo instances in pixels of the image.
     """
     rgb = np.ascontiguousarray(image.numpy()[::-1].transpose(1, 2, 0))

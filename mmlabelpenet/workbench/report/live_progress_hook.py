@@ -1,4 +1,4 @@
-"""One line at the end of the terminal that shows the progress of training."""
+"""A status line on the terminal that shows the progress of training."""
 
 import math
 import time
@@ -20,16 +20,16 @@ _REFRESH = 0.2  # seconds
 
 @HOOKS.register_module()
 class LiveProgress(Hook):
-    """Phase, iteration, time left of the whole schedule and losses of what trains, on a line that is written over and over.
+    """Show phase, iteration, remaining time of the whole schedule and current losses on a line that is overwritten.
 
-    Nothing is written where standard error is not a terminal; the log has the same numbers. The time left counts the current phase at
-    its own pace and later phases at the usual ratio to it; labelling between phases is not included.
+    Nothing is written if standard error is not a terminal; the log has the same numbers. The remaining time uses the measured pace of the
+    current phase and typical ratios for later phases; label passes are not included.
 
     Args:
-        console: where the line is shown; None is standard error.
+        console: output; None is standard error.
     """
 
-    priority = 'NORMAL'  # before the logger, which then has a clean line
+    priority = 'NORMAL'  # before the logger, so that it starts on a clean line
 
     def __init__(self, console: Console | None = None) -> None:
         self.line = LiveLine(console)
@@ -59,11 +59,11 @@ class LiveProgress(Hook):
             self.text = ' | '.join([*parts, '  '.join(f'{key} {value:.3f}' for key, value in losses.items())])
 
     def before_label_pass(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Leave the line to the labelling."""
+        """Clear the line for the label pass."""
         self._clear()
 
     def after_train(self, runner: Runner) -> None:
-        """Leave a clean line."""
+        """Clear the line."""
         self._clear()
 
     def _clear(self) -> None:
@@ -72,7 +72,7 @@ class LiveProgress(Hook):
         self.text = ''
 
     def _measure(self, phase: str) -> None:
-        """A running mean of the time from iteration to iteration; a phase's first ones are not typical."""
+        """A running mean of the time per iteration, without the first ones of a phase, which are not typical."""
         now = time.monotonic()
         if phase != self.phase:
             self.phase, self.pace = phase, None
@@ -83,14 +83,14 @@ class LiveProgress(Hook):
 
 
 def relative_costs(stages: Sequence[str], phases: Sequence[str]) -> list[float]:
-    """Time of an iteration of each phase against that of the first stage, as usual.
+    """Typical time of an iteration of each phase relative to the first stage.
 
-    Later stages take about twice as long, since they find their own proposals; a phase that trains all stages in both directions and
-    labels on the way takes about three times their sum.
+    Later stages take about twice as long, since they compute their own proposals; a phase that trains all stages in both directions and
+    generates labels takes about three times their sum.
 
     Args:
-        stages: of the model, in order.
-        phases: names; those that are not a stage train all of them.
+        stages: stages of the model, in order.
+        phases: names; those that are not a stage train all stages.
 
     >>> relative_costs(['classification', 'detection'], ['classification', 'detection', 'recurrent'])
     [1.0, 2.0, 9.0]
@@ -100,13 +100,13 @@ def relative_costs(stages: Sequence[str], phases: Sequence[str]) -> list[float]:
 
 
 def time_left(phases: Sequence[Phase], costs: Sequence[float], iteration: int, pace: float) -> float:
-    """Seconds to the end of the schedule after ``iteration``.
+    """Remaining seconds of the schedule after ``iteration``.
 
     Args:
-        phases: in order.
-        costs: of an iteration of each phase, see :func:`relative_costs`.
-        iteration: that are done, at least 1.
-        pace: seconds of an iteration in the current phase.
+        phases: phases in order.
+        costs: cost of an iteration of each phase, see :func:`relative_costs`.
+        iteration: number of finished iterations, at least 1.
+        pace: seconds per iteration in the current phase.
 
     >>> time_left([Phase('classification', 10), Phase('recurrent', 2)], [1.0, 20.0], 4, pace=1.0)
     46.0
@@ -120,10 +120,10 @@ def time_left(phases: Sequence[Phase], costs: Sequence[float], iteration: int, p
 
 
 def loss_values(values: Mapping[str, Any]) -> dict[str, float]:
-    """Losses of what trains: each loss where that is one stage, sums where there are several.
+    """Current losses: each loss of a single stage, or sums over several stages.
 
     Args:
-        values: logged, with keys ``[<direction>.]<stage>.<name>``; other keys are ignored.
+        values: logged values with keys ``[<direction>.]<stage>.<name>``; other keys are ignored.
 
     >>> loss_values({'loss': 3.0, 'detection.loss_cls': 1.0, 'detection.loss_bbox': 0.5, 'detection.acc': 9.0})
     {'loss_cls': 1.0, 'loss_bbox': 0.5}

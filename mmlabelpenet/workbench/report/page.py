@@ -1,6 +1,7 @@
-"""Pages that need no other file: templates filled with data. Text from data is never markup.
+"""Self-contained HTML pages from templates.
 
-Templates escape whatever they are given. Pages load nothing from elsewhere and run no script but their own; a policy in each page says so.
+Templates escape all data, so text is never interpreted as markup. Pages load no external files and run only their own scripts, enforced by
+a content security policy.
 """
 
 import base64
@@ -22,19 +23,19 @@ TEMPLATES = Environment(
 
 
 def write_page(path: str | Path, template: str, **content: Any) -> Path:
-    """Fill a template; the page appears whole or not at all.
+    """Render a template and write the page atomically.
 
     Args:
         template: a file in ``templates/``.
     """
     text = TEMPLATES.get_template(template).render(content)
     with atomic_write(path, 'wb') as file:
-        file.write(text.encode('utf-8', 'backslashreplace'))  # file names may hold bytes that are not text
+        file.write(text.encode('utf-8', 'backslashreplace'))  # file names may contain bytes that are not valid text
     return Path(path)
 
 
 def number(value: float | None) -> str:
-    """A percentage, or a dash where nothing was measured.
+    """A percentage, or a dash if not measured.
 
     >>> number(61.25), number(None)
     ('61.2', '–')
@@ -43,7 +44,7 @@ def number(value: float | None) -> str:
 
 
 def hex_colours(count: int) -> list[str]:
-    """The colour of each class as CSS writes it.
+    """The CSS colour of each class.
 
     >>> hex_colours(1)
     ['#e69f00']
@@ -52,17 +53,17 @@ def hex_colours(count: int) -> list[str]:
 
 
 def asset(name: str) -> Markup:
-    """A style sheet or script of ours from ``templates/``, to be put into a page as it is."""
+    """A style sheet or script from ``templates/``, inserted into a page without escaping."""
     return Markup((Path(__file__).parent / 'templates' / name).read_text(encoding='utf-8'))
 
 
 def script_hash(name: str) -> str:
-    """SHA-256 of a script, as a content security policy names it."""
+    """SHA-256 of a script in the format of a content security policy."""
     return 'sha256-' + base64.b64encode(hashlib.sha256(asset(name).encode()).digest()).decode()
 
 
 def webp_base64(image: NDArray[np.uint8], quality: int = 80) -> str:
-    """An RGB image as a WebP file in base64, for the ``data:`` addresses of pages."""
+    """An RGB image as base64 WebP, for ``data:`` URLs in pages."""
     return base64.b64encode(webp(image, quality)).decode()
 
 

@@ -1,4 +1,4 @@
-"""What every part of the network knows about one image, as a row of tiles."""
+"""Show the outputs of every part of the network for one image, as a row of tiles."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,15 +25,15 @@ def panel(
     scale: float = 1.0,
     stages: Sequence[str] | None = None,
 ) -> list[Tile]:
-    """Tiles of one image, in the order in which labels travel.
+    """Tiles of one image, in the order of the label hand-overs.
 
     Args:
         model: in evaluation mode.
         data: one item of a data set at test scale: ``inputs``, ``data_samples``.
-        stores: pseudo labels by the stage that made them; a store without this image is skipped.
-        devkit: ground truth, shown for images that have an annotation file.
-        kinds: which tiles; also ``'proposals'``.
-        stages: whose predictions are shown; None all.
+        stores: label stores by stage; a store without this image is skipped.
+        devkit: ground truth, shown for images with an annotation file.
+        kinds: kinds of tiles; also ``'proposals'``.
+        stages: stages whose predictions are shown; None for all.
     """
     batch = model.data_preprocessor(pseudo_collate([data]), False)
     sample = batch['data_samples'][0]
@@ -48,7 +48,7 @@ def panel(
         tiles.append(painter.proposals(sample))
     if 'attention' in kinds and isinstance(told := sample.explanations.get(model.names[0]), Explanation):
         for label in sorted(set(told.labels.tolist())):
-            heat = told.maps[told.labels == label].sum(0)  # of several objects
+            heat = told.maps[told.labels == label].sum(0)  # for several objects
             tiles.append(painter.heat('attention', label, heat, f'{model.names[0]} stage'))
     if 'labels' in kinds:
         known = {name: store for name, store in (stores or {}).items() if sample.img_id in store.image_ids}

@@ -120,7 +120,7 @@ def test_another_order_is_said_or_noticed(main, devkit, toy_root, tmp_path, caps
     assert not (tmp_path / 'ours.npz').exists()
     main([*arguments, '--order', 'xyxy'])
     assert 'at 0.7: 100.0 %' in capsys.readouterr().out
-    with pytest.raises(ValueError, match='is there already'):
+    with pytest.raises(ValueError, match='already exists'):
         main([*arguments, '--order', 'xyxy'])
     main([*arguments, '--order', 'xyxy', '--overwrite', '--first-pixel', '0', '--last-pixel', 'outside'])
     assert ProposalFile(tmp_path / 'ours.npz').settings['last_inside'] is False

@@ -51,7 +51,7 @@ def test_each_result_is_noted_and_failures_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(suites, 'shipped', lambda name: tmp_path / 'a b' / name)
     monkeypatch.chdir(tmp_path)
     notes = Notebook(tmp_path / 'found.json')
-    with pytest.raises(ChildProcessError, match='exit status 1'):
+    with pytest.raises(ChildProcessError, match='exited with status 1'):
         suites.tests(Settings('cpu', str(tmp_path)), notes)
     passed, others = notes.findings.tables
     assert [row[:2] for row in passed.rows] == [['test_gpu.py::test_right', 'passed']]

@@ -74,5 +74,5 @@ def test_two_entries_of_one_id_are_refused(tmp_path, entry):
 
 def test_a_folder_without_labels_is_told(tmp_path):
     (tmp_path / 'annotations').mkdir()
-    with pytest.raises(FileNotFoundError, match='holds neither train.json nor annotations'):
+    with pytest.raises(FileNotFoundError, match='contains neither train.json nor annotations'):
         read_coco(tmp_path)

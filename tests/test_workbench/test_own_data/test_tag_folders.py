@@ -96,7 +96,7 @@ def test_a_file_of_cvat_is_read(tmp_path):
     entries = read_entries(tmp_path / 'annotations.xml')
     assert [(e.image, set(e.tags)) for e in entries] == [('x/a.jpg', {'cat', 'traffic light'}), ('b.jpg', set())]
     (tmp_path / 'other.xml').write_text('<html><image/></html>')
-    with pytest.raises(ValueError, match='is not a file of CVAT'):
+    with pytest.raises(ValueError, match='is not a "CVAT for images" file'):
         read_entries(tmp_path / 'other.xml')
 
 

@@ -87,5 +87,5 @@ def test_exports_of_label_studio_are_read_names_alone(tmp_path):
         found = pairs(read_entries(write(tmp_path, json.dumps(content), 'tags.json')))
         assert [(image[-5:], sorted(set(tags))) for image, tags in found] == [('a.jpg', ['cat', 'dog']), ('b.jpg', [])]
     tasks[0]['data'] = dict(text='hello')
-    with pytest.raises(ValueError, match='Entry 1 of .* is a task of Label Studio whose data names no image'):
+    with pytest.raises(ValueError, match='Entry 1 of .* is a Label Studio task whose data has no image name'):
         read_entries(write(tmp_path, json.dumps(tasks), 'tags.json'))

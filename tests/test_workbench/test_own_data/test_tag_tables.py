@@ -72,11 +72,11 @@ def test_columns_of_tags_of_classes_and_of_other_things_are_told_apart(tmp_path,
     ('text', 'message'),
     [
         ('image,tags,species\na.jpg,cat,felis\n', "Column 'species' of .* holds 'felis', and its name does not say"),
-        ('image,cat,note\na.jpg,1,0\nb.jpg,,1\n', r"Column 'note' of .* holds 0 and 1 .* Name it \"class note\", or remove it"),
+        ('image,cat,note\na.jpg,1,0\nb.jpg,,1\n', r"Column 'note' of .* contains 0 and 1 .* Name it \"class note\", or remove it"),
         ('image,cat,dog\na.jpg,1,maybe\n', "or with a column of 0 and 1 for each class; column 'dog' holds 'maybe' .line 2."),
         ('image,tags,width\na.jpg,cat,3,dog\n', 'Line 2 of .* has 4 cells, the header 3'),
         ('image,tags\na.jpg,"[cat, dog"\n', 'Line 2 of .* starts like a list but is not one'),
-        ('image,tags\nnan,cat\n', 'Line 2 of .* names no image'),
+        ('image,tags\nnan,cat\n', 'Line 2 of .* has no image name'),
         ('cat,dog\nx,y\n', "columns 'image' and 'tags'"),
     ],
 )

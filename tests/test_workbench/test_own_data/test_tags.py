@@ -85,7 +85,7 @@ def test_a_short_list_is_given_whole():
     [
         ('tags.csv', 'image;what\na.jpg;cat\n', "columns 'image' and 'tags'"),
         ('tags.csv', 'image,tags\n,cat\n', 'Line 2'),
-        ('tags.csv', 'image,tags\n', 'holds no image'),
+        ('tags.csv', 'image,tags\n', 'contains no image'),
         ('tags.csv', '', 'the table is empty'),
         ('tags.json', '{"a": ["cat"], "a": []}', 'appears twice'),
         ('tags.json', '{"a": ', 'not readable as JSON'),

@@ -68,7 +68,7 @@ def test_official_masks_are_taken_as_they_are(official, tmp_path):
     build_short_lists(official, tmp_path / 'mini', masks='official')
     for path in (tmp_path / 'mini/SegmentationObject').iterdir():
         assert path.read_bytes() == (official / f'SegmentationObject/{path.name}').read_bytes()
-    with pytest.raises(FileExistsError, match='is there already'):
+    with pytest.raises(FileExistsError, match='already exists'):
         build_short_lists(official, tmp_path / 'mini')
 
 

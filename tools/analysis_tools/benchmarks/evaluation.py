@@ -87,8 +87,9 @@ def compare(name: str, theirs: NDArray, ours: NDArray | None, tolerance: float) 
 
 
 def random_boxes(images: int, seed: int = 0) -> tuple[Detections, Objects]:
-    """One to five objects per image, a tenth of them difficult; three of ten detections are near an object of their class. Scores are
-    unique, because mmdet ranks ties in an undefined order.
+    """One to five objects per image, a tenth of them difficult; three of ten detections are near an object of their class.
+
+    Scores are unique, because mmdet ranks ties in an undefined order.
     """
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 6, images)

@@ -47,8 +47,13 @@ def photo_config() -> Config:
 
 
 class Iterations:
-    """One training iteration per call, cycling through a few batches. Args: config: config of data and optimizer. model: the model to
-    train. trains: a stage. batches: indices, which seed the augmentation.
+    """One training iteration per call, cycling through a few batches.
+
+    Args:
+        config: config of data and optimizer.
+        model: the model to train.
+        trains: a stage.
+        batches: indices, which seed the augmentation.
     """
 
     def __init__(self, config: Config, model: torch.nn.Module, trains: str, batches: list[int]) -> None:

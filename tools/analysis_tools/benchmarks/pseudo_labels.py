@@ -22,8 +22,14 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
 
 
 class Pass:
-    """One complete label pass per call. Args: config: with ``label_dataloader``. model: the model. stage: name of the stage that labels.
-    workers: number of loading processes, and of CRF processes. threads: PyTorch threads; None keeps the setting.
+    """One complete label pass per call.
+
+    Args:
+        config: with ``label_dataloader``.
+        model: the model.
+        stage: name of the stage that labels.
+        workers: number of loading processes, and of CRF processes.
+        threads: PyTorch threads; None keeps the setting.
     """
 
     def __init__(self, config: Config, model: torch.nn.Module, stage: str, workers: int, threads: int | None = None) -> None:
