@@ -66,7 +66,7 @@ def test_a_checkpoint_of_some_stages_tests_these(toy_root, tmp_path, checkpoint,
 def test_a_config_that_lacks_a_part_is_one_line(toy_root, tmp_path, checkpoint, key):
     config = make_config(toy_root, tmp_path)
     config[key] = None
-    with pytest.raises(ValueError, match=f'is not a config for test: it has no {key}'):
+    with pytest.raises(ValueError, match=f'is not a config for testing: it has no {key}'):
         apis.test(config, checkpoint)
 
 
