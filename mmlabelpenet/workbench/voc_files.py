@@ -1,4 +1,4 @@
-"""The files of a VOC devkit that data sets and exports write: annotations, label images, image lists, copies.
+"""Writing files of a VOC devkit: annotations, label images, image lists, copies.
 
 Boxes: xyxy in pixels, 0-based and half-open, unless said otherwise. Image sizes are (h, w).
 """
@@ -18,15 +18,15 @@ FOLDERS = ('Annotations', 'JPEGImages', 'SegmentationClass', 'SegmentationObject
 
 
 def make_folders(root: Path) -> None:
-    """Make the folders of a devkit."""
+    """Create the folders of a devkit."""
     for name in FOLDERS:
         (root / name).mkdir(parents=True)
 
 
 def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a file's content; file systems that can (Btrfs, XFS) share the blocks until one of the two changes.
+    """Copy a file's content; some file systems (Btrfs, XFS) share the blocks until one of the two changes.
 
-    Never a hard link: a program that changes the copy in place must not change the original.
+    Hard links are not used, because a program that changes the copy in place must not change the original.
 
     Args:
         source: the file.
@@ -39,7 +39,7 @@ def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
         try:
             while os.copy_file_range(read.fileno(), write.fileno(), 1 << 30):
                 pass
-        except (AttributeError, OSError):  # another system, or two file systems
+        except (AttributeError, OSError):  # not supported, or two file systems
             read.seek(0)
             write.seek(0)
             write.truncate()
@@ -47,7 +47,7 @@ def copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
 
 
 def voc_palette() -> list[int]:
-    """The colours of VOC's label images, 256 x (r, g, b), flat.
+    """The colours of VOC's label images, 256 x (r, g, b), flattened.
 
     >>> voc_palette()[:9]
     [0, 0, 0, 128, 0, 0, 0, 128, 0]
@@ -69,7 +69,7 @@ def write_label_image(path: Path, values: NDArray[np.uint8]) -> None:
 
 
 def whole_corners(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box as VOC writes it: whole numbers that count from 1, the last pixel inside.
+    """A box in VOC's format: 1-based integers, including the last pixel.
 
     >>> whole_corners((0.0, 2.4, 10.0, 2.6), (5, 8))
     (1, 3, 8, 3)
@@ -98,15 +98,15 @@ def write_annotation(path: Path, size: tuple[int, int], objects: Iterable[Mappin
 
 
 def write_lists(root: Path, split: str, shown: Mapping[str, Collection[str]], classes: Sequence[str], masked: Iterable[str] | None) -> None:
-    """Write the image lists of a split: of all images, of those with masks, and one of each class as in VOC's classification task.
+    """Write the image lists of a split: of all images, of those with masks, and one per class as in VOC's classification task.
 
     Args:
-        shown: names of the classes in each image, by the image's name.
-        masked: the images with masks; None writes no list of them.
+        shown: names of the classes in each image, by image name.
+        masked: images with masks; None writes no such list.
     """
     files: dict[str, Iterable[str]] = {f'Main/{split}': shown}
     files |= {} if masked is None else {f'Segmentation/{split}': masked}
-    for name in classes:  # a list, as a generator would be asked only when the name is that of the last class
+    for name in classes:  # a list, because a generator would be evaluated only with the name of the last class
         files[f'Main/{name}_{split}'] = [f'{image} {1 if name in found else -1:2d}' for image, found in shown.items()]
     for name, lines in files.items():
         path = root / f'ImageSets/{name}.txt'

@@ -25,12 +25,12 @@ class PartTimesHook(Hook):
         self.synchronize = synchronize
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Start to measure."""
+        """Start measuring."""
         self.begin = time.perf_counter()
         STOPWATCH.start(self.synchronize)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None) -> None:
-        """Log what was measured."""
+        """Log the measured times."""
         spent = STOPWATCH.stop()
         spent['update'] = time.perf_counter() - self.begin - sum(spent.values())
         for part, seconds in spent.items():

@@ -1,6 +1,6 @@
-"""Figures for papers and slides, drawn without a screen: losses, differences, confusion, multiple-instance learning.
+"""Figures for papers and slides: losses, differences, confusion matrices, multiple-instance learning. They need no display.
 
-The suffix of a figure's file says its format (PNG without one); the same figure gives the same file.
+The file extension determines the format (PNG without one); identical figures give identical files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _STYLES = ('-', '--', ':', '-.')
 PANELS = {
     'chosen_area': 'median area of the best box, % of image',
     'mass_on_object': 'weight on object pixels, %',
-    'entropy': 'entropy of weights, % of largest',
+    'entropy': 'entropy of weights, % of maximum',
     'chosen_iou': 'mean IoU of the best box, %',
     'CorLoc_50': 'CorLoc, %',
 }
@@ -31,7 +31,7 @@ def save_figure(figure: Figure, out: str | Path) -> Path:
     """Write a figure; returns its path.
 
     Raises:
-        ValueError: matplotlib does not know the format.
+        ValueError: matplotlib does not support the format.
     """
     path = Path(out)
     with matplotlib.rc_context({'svg.hashsalt': 'mmlabelpenet'}), atomic_write(path, 'wb') as file:
@@ -44,17 +44,19 @@ def plot_logs(work_dirs: Sequence[str | Path], out: str | Path, keys: Sequence[s
     """Draw one plot for each phase.
 
     Args:
-        keys: only losses whose name holds one of these; None all.
+        keys: plot only losses whose name contains one of these; None for all.
         log: logarithmic axis.
 
     Raises:
-        FileNotFoundError: a folder without training.
-        ValueError: nothing was logged that fits.
+        FileNotFoundError: a folder without a training.
+        ValueError: no matching loss was logged.
     """
     runs = {Path(folder).name: read_curves(folder, keys) for folder in work_dirs}
     phases = list(dict.fromkeys(name for curves in runs.values() for name, series in curves.items() if series))
     if not phases:
-        raise ValueError(f'No loss was logged in {", ".join(map(str, work_dirs))}' + (f' that holds {" or ".join(keys)}.' if keys else '.'))
+        raise ValueError(
+            f'No loss was logged in {", ".join(map(str, work_dirs))}' + (f' that contains {" or ".join(keys)}.' if keys else '.')
+        )
     figure = Figure(figsize=(4 * len(phases), 3.2), layout='constrained')
     axes = figure.subplots(1, len(phases), squeeze=False)
     for axis, phase in zip(axes[0], phases, strict=True):
@@ -78,7 +80,7 @@ def read_curves(work_dir: str | Path, keys: Sequence[str] | None = None) -> dict
     """
     config = last_config(work_dir)
     if config is None:
-        raise FileNotFoundError(f'{str(work_dir)!r} holds no training (no */vis_data/config.py).')
+        raise FileNotFoundError(f'{str(work_dir)!r} contains no training (no */vis_data/config.py).')
     found = {}
     for phase, _, lines in phase_lines(read_scalars(work_dir), config):
         found[phase] = {name: line for name, line in loss_curves(lines).items() if not keys or any(key in name for key in keys)}
@@ -89,11 +91,11 @@ def plot_differences(comparison: Mapping[str, Any], out: str | Path, stage: str 
     """Draw a point for each seed, the mean, and the standard deviation as a bar.
 
     Args:
-        comparison: of :func:`~mmlabelpenet.workbench.experiments.differences.compare_configs`.
-        stage: whose metrics; ``'last'`` compares last stages.
+        comparison: result of :func:`~mmlabelpenet.workbench.experiments.differences.compare_configs`.
+        stage: stage whose metrics are compared; ``'last'`` compares last stages.
 
     Returns:
-        ``out``, or None where no config differs from the base in any metric that both have.
+        ``out``, or None if no config shares a metric with the base.
     """
     changes = {}
     for entry in comparison['configs']:
@@ -124,17 +126,17 @@ def plot_differences(comparison: Mapping[str, Any], out: str | Path, stage: str 
 
 
 def plot_mil_mass(runs: Mapping[str, Mapping], out: str | Path) -> Path:
-    """One plot for each measure, one line for each run; dotted is the weight on object pixels if all proposals weighed alike.
+    """One plot per measure, one line per run; the dotted line is the weight on object pixels with uniform proposal weights.
 
     Args:
         runs: results of :func:`~mmlabelpenet.workbench.experiments.mil_mass.mil_mass` by name.
 
     Raises:
-        ValueError: no checkpoint says its iteration.
+        ValueError: no checkpoint contains its iteration.
     """
     lines = {name: [row for row in run['checkpoints'] if row['iteration'] is not None] for name, run in runs.items()}
     if not any(lines.values()):
-        raise ValueError('No checkpoint says after which iteration it was written, so that there is nothing to draw over iterations.')
+        raise ValueError('No checkpoint contains its iteration, so there is nothing to plot over iterations.')
     figure = Figure(figsize=(3.1 * len(PANELS), 2.9), layout='constrained')
     axes = figure.subplots(1, len(PANELS))
     for axis, (key, title) in zip(axes, PANELS.items(), strict=True):
@@ -156,7 +158,7 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], out: str |
     Args:
         counts: (C + 1, C + 1), annotated by predicted class; the last row and column are the background.
         classes: C names.
-        out: the figure; its suffix says in which format.
+        out: the figure; the file extension determines the format.
     """
     names, shares = [*classes, 'background'], 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure = Figure(figsize=(2 + 0.5 * len(names), 1.6 + 0.5 * len(names)), layout='constrained')

@@ -1,4 +1,4 @@
-"""The report of a training: ``report.html`` in its work dir, one file that needs no other."""
+"""The report of a training: ``report.html`` in its work dir, a self-contained file."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ from mmlabelpenet.workbench.report.run import Run
 from mmlabelpenet.workbench.report.training_images import evenly_spread
 from mmlabelpenet.workbench.supervision.audit import audit
 
-WIDTH = 420  # of images, in pixels
+WIDTH = 420  # of images in pixels
 
 
 def write_report(work_dir: str | Path, test_images: int = 8, train_images: int = 5) -> Path:
-    """Write ``report.html``; it appears whole or not at all.
+    """Write ``report.html``, atomically.
 
     Args:
-        work_dir: of a finished training; ``metrics.json`` and ``quickstart.json`` are read where they are.
+        work_dir: of a finished training; ``metrics.json`` and ``quickstart.json`` are read if they exist.
 
     Returns:
         the path of the report.
 
     Raises:
-        FileNotFoundError: no training in the work dir, or its data are gone.
-        ValueError: a file in the work dir is not what its name says.
+        FileNotFoundError: no training in the work dir, or its data no longer exist.
+        ValueError: a file in the work dir has another format than its name suggests.
     """
     run = Run(work_dir)
     model, phases = run.model(), phase_lines(read_scalars(run.folder), run.config)
@@ -71,7 +71,7 @@ def write_report(work_dir: str | Path, test_images: int = 8, train_images: int =
 
 
 def gallery(run: Run, model: LabelPENet, loader: str, count: int, kinds: Sequence[str]) -> quality.Rows:
-    """Name and tiles of images spread over the data set of a loader, in the order of ``kinds`` where the truth comes first."""
+    """Name and tiles of images spread over the data set of a loader, in the order of ``kinds``, ground truth first."""
     dataset: Any = build_dataset(run.config, loader)
     classes, rows = dataset.metainfo['classes'], []
     for index in track(evenly_spread(len(dataset), count) if count else [], f'{loader} images'):
@@ -84,10 +84,10 @@ def gallery(run: Run, model: LabelPENet, loader: str, count: int, kinds: Sequenc
 
 
 def cost_rows(phases: Sequence[tuple[str, int, Sequence[Mapping]]]) -> list[list[str]]:
-    """Name, iterations, seconds of an iteration, of these loading, and memory of each phase; a dash where nothing was logged.
+    """Name, iterations, seconds per iteration, seconds of loading, and memory of each phase; a dash if nothing was logged.
 
     Args:
-        phases: of :func:`~mmlabelpenet.workbench.report.curves.phase_lines`.
+        phases: result of :func:`~mmlabelpenet.workbench.report.curves.phase_lines`.
 
     >>> cost_rows([('detection', 4, [dict(step=1, time=2.0, data_time=0.5)])])
     [['detection', '4', '2.00', '0.50', '–']]
@@ -102,14 +102,14 @@ def cost_rows(phases: Sequence[tuple[str, int, Sequence[Mapping]]]) -> list[list
 
 
 def step_times(run: Run) -> list[str]:
-    """What the steps of a quickstart took."""
+    """Times of the steps of a quickstart."""
     return [f'{name} {step.seconds:.0f} s' for name, step in run.steps.items() if step.seconds is not None]
 
 
 def supervision_card(run: Run) -> dict[str, Sequence[str]] | str:
-    """Lines of the supervision card by heading, from loading a few training images as training does; a message where that fails."""
+    """Lines of the supervision card by heading, found by loading a few training images as training does; a message if that fails."""
     try:
-        return audit(run.config, data_only=True).sections('loading of the training images')
+        return audit(run.config, data_only=True).sections('loading the training images')
     except (ValueError, FileNotFoundError) as error:
         return str(error)
 

@@ -1,4 +1,4 @@
-"""Parts of the report that measure: results per class, the lift from stage to stage beside the paper's, labels, best and worst images."""
+"""Measurements in the report: results per class, improvement from stage to stage compared with the paper, labels, best and worst images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,13 +42,13 @@ Rows = list[tuple[str, list[Tile]]]
 
 
 def headline(table: Table) -> dict[str, str]:
-    """The first and the last stage's numbers by what they are; none where no stage was measured."""
+    """Results of the first and the last stage by name; none if no stage was evaluated."""
     ends = [list(table.values())[index] for index in (0, -1)] if table else []
     return {name: ' → '.join(number(row.get(key)) for row in ends) for key, name in HEADLINE.items() if ends}
 
 
 def per_class(table: Table) -> dict[str, tuple[dict[str, str], dict[str, Mapping]]]:
-    """Columns and rows of a table for each metric that some stage has per class."""
+    """Columns and rows of a table for each metric with per-class values."""
     found = {}
     for metric in PER_CLASS:
         rows = {stage: row['per_class'].get(metric, {}) for stage, row in table.items()}
@@ -68,7 +68,7 @@ def paper_map() -> dict[str, float]:
 
 
 def lift(table: Table) -> dict[str, dict[str, float | None]]:
-    """Box mAP of each stage as a share of the last one's, ours and the paper's; none where no stage was measured."""
+    """Box mAP of each stage divided by that of the last stage, ours and the paper's; none if no stage was evaluated."""
     columns = dict(own={stage: row.get('bbox_mAP_50_11point') for stage, row in table.items()}, paper=paper_map())
     rows: dict[str, dict[str, float | None]] = {stage: {} for stage in table}
     for name, values in columns.items():
@@ -92,13 +92,13 @@ def label_counts(run: Run) -> list[list[str]]:
 
 
 def label_quality(run: Run) -> tuple[dict[str, str], Table]:
-    """Columns and rows of how good the pseudo labels are; no row where not every image has annotations."""
+    """Columns and rows of pseudo-label quality; no row unless every image has annotations."""
     table = {name: store_quality(store, run.devkit())[0] for name, store in run.stores.items()} if run.annotated else {}
     return {key: name for key, name in QUALITY.items() if any(key in row for row in table.values())}, table
 
 
 def confusion_rows(run: Run) -> list[list[str]]:
-    """What the last labels lie on, the head first; none where no image has annotations."""
+    """What the last labels lie on, with a header row first; none if no image has annotations."""
     if not run.comparisons:
         return []
     pairs = [([item['bbox_label'] for item in instances], found) for instances, found in run.comparisons.values()]
@@ -108,7 +108,7 @@ def confusion_rows(run: Run) -> list[list[str]]:
 
 
 def best_and_worst(run: Run, width: int, count: int = 3) -> dict[str, Rows]:
-    """Training images whose last labels fit best and worst, beside their annotations; none where fewer than two have any."""
+    """Training images whose last labels fit best and worst, with their annotations; none if fewer than two have annotations."""
     scored = sorted((found.score, name) for name, (_, found) in run.comparisons.items() if found.score == found.score)
     if len(scored) < 2:
         return {}

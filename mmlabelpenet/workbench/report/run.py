@@ -1,4 +1,4 @@
-"""What a work dir holds, for reports."""
+"""The content of a work dir, for reports."""
 
 from functools import cached_property
 from pathlib import Path
@@ -33,14 +33,14 @@ class Run:
     """A finished training.
 
     Attributes:
-        table: results by stage; empty where the run was not tested.
-        meta: what the results rest on.
+        table: results by stage; empty if the run was not tested.
+        meta: provenance of the results.
         steps: of ``quickstart.json``, by name.
-        stores: pseudo labels by the stage that made them, in the order of the cascade.
+        stores: label stores by the stage that wrote them, in the order of the cascade.
 
     Raises:
         FileNotFoundError: no training or no checkpoint in it.
-        ValueError: ``metrics.json`` or ``quickstart.json`` is not what its name says.
+        ValueError: ``metrics.json`` or ``quickstart.json`` has another format.
     """
 
     def __init__(self, work_dir: str | Path) -> None:
@@ -67,14 +67,14 @@ class Run:
         return config_classes(self.config.train_dataloader.dataset) or VOC_CLASSES
 
     def devkit(self, loader: str = 'train') -> Devkit:
-        """The data of a loader; annotations may be there or not."""
-        if loader not in self._devkits:  # COCO's keeps the annotations that it has read
+        """The data set of a loader; annotations are optional."""
+        if loader not in self._devkits:  # COCO's caches annotations
             self._devkits[loader] = config_devkit(self.config, loader)
         return self._devkits[loader]
 
     @cached_property
     def comparisons(self) -> dict[str, tuple[list[dict], Comparison]]:
-        """Instances of the last store beside the annotations, for training images that have any (2,000 at most)."""
+        """Instances of the last store compared with the annotations, for at most 2,000 training images that have any."""
         if not self.stores:
             return {}
         store, devkit = list(self.stores.values())[-1], self.devkit()
@@ -83,23 +83,23 @@ class Run:
 
     @property
     def annotated(self) -> bool:
-        """Whether every image of the stores has annotations, which serve to measure only."""
+        """Whether every image of the stores has annotations, which are used only for evaluation."""
         devkit = self.devkit()
         return bool(self.stores) and all(devkit.is_annotated(name) for store in self.stores.values() for name in store.image_ids)
 
 
 def last_config(folder: str | Path) -> Config | None:
-    """The config of the last training in a work dir; None where there is none."""
+    """The config of the last training in a work dir; None if there is none."""
     configs = run_files(folder)
     return load_config(configs[-1]) if configs else None
 
 
 def find_stores(place: str | Path) -> dict[str, Path]:
-    """Label stores by the stage that made them.
+    """Label stores by the stage that wrote them.
 
     Args:
-        place: a store, or a folder of them. In a work dir its config says which and in which order; elsewhere these are all that are
-            stores, in the order of writing.
+        place: a store, or a folder of them. In a work dir, its config determines which and in which order; elsewhere, all stores in the
+            order of writing.
 
     Raises:
         FileNotFoundError: there is none.

@@ -1,4 +1,4 @@
-"""Drawings of what the network predicts while it trains."""
+"""Drawings of predictions during training."""
 
 import random
 from collections.abc import Iterator
@@ -25,15 +25,16 @@ from mmlabelpenet.visualization.drawing import webp
 
 @HOOKS.register_module()
 class SamplePanels(Hook):
-    """Every so often a panel of the same few training images: tags, attention, and what the stages that have begun to learn find.
+    """Every ``interval`` iterations, draw a panel of the same few training images: tags, attention, and predictions of the stages that have
+    started training.
 
-    ``<work dir>/vis/<image>_iter_<n>.webp``; to TensorBoard too, where the visualizer has such a backend. Weights, modes and random
-    numbers are left as they were. Stages on another device than the backbone are skipped.
+    ``<work dir>/vis/<image>_iter_<n>.webp``; also to TensorBoard, if the visualizer has that backend. Weights, modes and random states are
+    not changed. Stages on another device than the backbone are skipped.
 
     Args:
-        interval: iterations between two panels.
-        images: how many, spread over the training images.
-        folder: in the work dir.
+        interval: number of iterations between two panels.
+        images: number of images, spread over the training images.
+        folder: output folder in the work dir.
 
     Raises:
         ValueError: an interval or a number below 1.
@@ -80,7 +81,7 @@ class SamplePanels(Hook):
 
 
 def begun(model: nn.Module, phase: str) -> list[str]:
-    """Stages that have begun to learn in a phase and are where the backbone is."""
+    """Stages that have started training and are on the device of the backbone."""
     names = list(model.names)
     names = names[: names.index(phase) + 1] if phase in names else names
     device = next(model.backbone.parameters()).device
@@ -89,7 +90,7 @@ def begun(model: nn.Module, phase: str) -> list[str]:
 
 @contextmanager
 def left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each module's mode and all random numbers are as before."""
+    """Evaluation mode inside the block; afterwards, each module's mode and all random states are restored."""
     modes = {module: module.training for module in model.modules()}
     states = random.getstate(), np.random.get_state()
     devices = [parameter.device for parameter in model.parameters() if parameter.device.type == 'cuda'][:1]

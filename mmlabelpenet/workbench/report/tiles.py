@@ -1,4 +1,4 @@
-"""Drawings of what one image's labels, detections and annotations are, and how several of them become one.
+"""Drawings ("tiles") of labels, detections and annotations of an image, and panels of several tiles.
 
 Shapes: n instances, C classes, (h, w) image. Images: RGB uint8 (h, w, 3); drawings have the size of the original image times ``scale``.
 """
@@ -33,7 +33,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Painter:
-    """Draws tiles of one image: the ``original``, the names of the C ``classes``, and the ``scale`` of the drawings."""
+    """Draws tiles of one image, given the ``original``, the names of the C ``classes``, and the ``scale`` of the drawings."""
 
     original: NDArray[np.uint8]
     classes: Sequence[str]
@@ -41,7 +41,7 @@ class Painter:
 
     @cached_property
     def colours(self) -> NDArray[np.uint8]:
-        """One for each class."""
+        """One colour per class."""
         return class_colours(len(self.classes))
 
     def input(self, tags: Sequence[int]) -> Tile:
@@ -59,20 +59,20 @@ class Painter:
         return Tile('attention', f'{title}: {self.classes[label]}', draw_heat(self.original, heat, self.scale), note)
 
     def labels(self, stage: str, bboxes: NDArray, labels: NDArray, weights: Sequence[float], masks: NDArray[np.bool_]) -> Tile:
-        """Pseudo instances that a stage hands on, with their weights."""
+        """Pseudo instances that a stage hands over, with their weights."""
         captions = [f'{self.classes[label]} w {weight:.2f}' for label, weight in zip(labels, weights, strict=True)]
         drawn = draw_instances(self.original, bboxes, self.colours[labels], captions, masks, self.scale)
         return Tile('labels', f'labels of {stage}', drawn, counted(len(labels), 'pseudo instance'))
 
     def stored_labels(self, stage: str, instances: Sequence[Mapping]) -> Tile:
-        """As :meth:`labels`, of ``PseudoLabelStore.instances``."""
+        """Like :meth:`labels`, for ``PseudoLabelStore.instances``."""
         masks = np.array([coco_mask.decode(item['mask']) for item in instances], bool).reshape(-1, *self.original.shape[:2])
         bboxes = np.array([item['bbox'] for item in instances]).reshape(-1, 4)
         labels = np.array([item['bbox_label'] for item in instances], np.int64)
         return self.labels(stage, bboxes, labels, [item['weight'] for item in instances], masks)
 
     def prediction(self, title: str, found: InstanceData, min_score: float, ranks: bool) -> Tile:
-        """A stage's detections with their masks, if it has any; those of :func:`worth_showing` are drawn."""
+        """Detections of a stage, with masks if available; only those selected by :func:`worth_showing` are drawn."""
         scores = found.scores.cpu().numpy()
         shown = worth_showing(scores, min_score, ranks)
         labels = found.labels.cpu().numpy()[shown]
@@ -93,7 +93,7 @@ class Painter:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun.
+    """A number with its noun, in singular or plural.
 
     >>> counted(1, 'object'), counted(0, 'object')
     ('1 object', '0 objects')
@@ -105,8 +105,8 @@ def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = F
     """All tiles in one image, row by row, on white.
 
     Args:
-        columns: tiles in a row at most.
-        titles: write title and note above each tile.
+        columns: maximum number of tiles per row.
+        titles: whether to write title and note above each tile.
 
     Raises:
         ValueError: no tile.
@@ -128,7 +128,7 @@ def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = F
 
 
 def stack(rows: Sequence[Sequence[Tile]], gap: int = 8) -> NDArray[np.uint8]:
-    """Rows of titled tiles below each other, on white.
+    """Rows of titled tiles, one below the other, on white.
 
     >>> tile = Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))
     >>> stack([[tile], [tile, tile]], gap=2).shape
@@ -141,7 +141,7 @@ def stack(rows: Sequence[Sequence[Tile]], gap: int = 8) -> NDArray[np.uint8]:
 
 
 def titled(tile: Tile) -> NDArray[np.uint8]:
-    """The tile under its title and note.
+    """The tile below its title and note.
 
     >>> titled(Tile('input', 'a', np.zeros((4, 60, 3), np.uint8))).shape
     (26, 60, 3)

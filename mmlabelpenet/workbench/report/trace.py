@@ -1,4 +1,4 @@
-"""One image from its tags to the result, as rows of tiles: what each stage knows, what it hands on, and how that comes about.
+"""One image from its tags to the result, as rows of tiles: the input, the intermediate steps and the labels handed over by each stage.
 
 Shapes: R proposals, C classes, K objects, (h, w) image.
 """
@@ -21,7 +21,7 @@ from mmlabelpenet.structures import to_original
 from mmlabelpenet.visualization.drawing import draw_instances, draw_masks
 from mmlabelpenet.workbench.report.tiles import Painter, Tile, counted
 
-_BEST = 8  # proposals drawn by their score
+_BEST = 8  # number of proposals drawn by score
 
 
 @torch.no_grad()
@@ -34,17 +34,17 @@ def trace(
     scale: float = 1.0,
     blank: bool = False,
 ) -> dict[str, list[Tile]]:
-    """Rows of tiles by what they show.
+    """Rows of tiles, by name.
 
     Args:
         model: in evaluation mode.
-        data: one packed sample at test scale, with tags and proposals; pseudo labels are made for the tags.
-        devkit: with annotations of the image; None for none.
-        blank: draw on a blank page, where the photograph itself may not be shown.
+        data: one packed sample at test scale, with tags and proposals; pseudo labels are generated for the tags.
+        devkit: with annotations of the image; None draws none.
+        blank: draw on a blank page, for images that must not be shown.
 
     Returns:
-        ``'input'`` (image with tags, proposals, ground truth), then one row for each stage: scores and attention of each tag, what the
-        CRF makes of them, the pseudo instances with weights that are handed on, and the stage's prediction.
+        ``'input'`` (image with tags, proposals, ground truth), then one row per stage: scores and attention of each tag, their masks after
+        the CRF, the pseudo instances with weights that are handed over, and the stage's prediction.
     """
     batch = model.data_preprocessor(pseudo_collate([data]), False)
     (image,) = model.data_preprocessor.images(batch['inputs'], batch['data_samples'])
@@ -66,7 +66,7 @@ def _tags(sample: DetDataSample) -> list[int]:
 
 
 def _hand_over_tiles(model: LabelPENet, name: str, painter: Painter, sample: DetDataSample, image: NDArray[np.uint8]) -> list[Tile]:
-    """Scores, attention, CRF and labels of a stage that hands labels on; ``image`` is the network input."""
+    """Scores, attention, CRF and labels of a stage that hands labels over; ``image`` is the network input."""
     stage, told = model.stages[name], sample.explanations.get(name)
     if not isinstance(told, Explanation):
         return []
@@ -84,7 +84,7 @@ def _hand_over_tiles(model: LabelPENet, name: str, painter: Painter, sample: Det
 
 
 def _score_tile(title: str, candidates: InstanceData, label: int, painter: Painter, sample: DetDataSample) -> Tile:
-    """The best proposals for a tag, the best on top and with its score; later ones fade into grey."""
+    """The best proposals for a tag, the best one on top with its score; lower-ranked ones fade to grey."""
     scores, order = candidates.scores[:, label].sort(descending=True, stable=True)
     count = min(_BEST, len(scores))
     shares = (scores[:count] / scores[:1].clamp(min=1e-12)).clamp(0, 1).cpu().numpy()[:, None]

@@ -1,4 +1,4 @@
-"""Some images of a data set, and what training sees of one. Images: RGB uint8 (h, w, 3) of the network input."""
+"""Some images of a data set, and an image as training sees it. Images: RGB uint8 (h, w, 3) of the network input."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from mmlabelpenet.workbench.report.tiles import Painter, Tile, titled
 
 
 def draw_sample(item: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Tags, and pseudo instances with their weights or, where there are none, proposals.
+    """Tags, and pseudo instances with their weights or, if there are none, proposals.
 
     Args:
-        item: of a data set with tags, read as BGR.
+        item: item of a data set with tags, read as BGR.
         classes: C names.
     """
     image = np.ascontiguousarray(item['inputs'].numpy().transpose(1, 2, 0)[..., ::-1])
@@ -30,7 +30,8 @@ def draw_sample(item: Mapping[str, Any], classes: Sequence[str]) -> NDArray[np.u
 
 
 def evenly_spread(length: int, count: int | None = None) -> list[int]:
-    """Indices of ``count`` >= 1 elements spread evenly over a list, first and last included; all of a shorter list, or for None.
+    """Indices of ``count`` >= 1 elements spread evenly over a list, including the first and the last; all if the list is shorter or
+    ``count`` is None.
 
     >>> evenly_spread(10, 4), evenly_spread(10, 6), evenly_spread(2, 5)
     ([0, 3, 6, 9], [0, 2, 4, 5, 7, 9], [0, 1])

@@ -1,4 +1,4 @@
-"""Build the short lists of VOC 2012 as a devkit of their own, from an official VOC 2012.
+"""Build the short lists of VOC 2012 as a separate devkit, from an official VOC 2012.
 
 ====================  ======  ==================================================================================================
 list                  images  of
@@ -9,7 +9,7 @@ list                  images  of
 ``animals_test``      301     ``mini_train`` and ``mini_test``, those that show one of the five animals
 ====================  ======  ==================================================================================================
 
-Difficult objects count as objects here, in tags too. Images are encoded again, because the published numbers were measured on such images.
+Difficult objects count as objects here, also for tags. Images are re-encoded, because the published results were measured on such images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,13 +30,13 @@ from mmlabelpenet.workbench.voc_files import copy_file, make_folders, write_anno
 
 ANIMALS = ('cat', 'cow', 'dog', 'horse', 'sheep')
 MINI = ('mini_train', 'mini_test')
-LONGEST = 400  # pixels of an image of animals_train
+LONGEST = 400  # longer side in pixels of an image of animals_train
 MASKS = ('derived', 'official')
 _QUALITY = dict(mini=90, animals=88)  # of JPEG
 
 
 def names_of(split: str) -> list[str]:
-    """Image names of a list that is kept with the package: both mini lists, ``mini_test_clean`` and ``animals_train``.
+    """Image names of a list that is part of the package: both mini lists, ``mini_test_clean`` and ``animals_train``.
 
     >>> [len(names_of(split)) for split in ('mini_train', 'mini_test', 'mini_test_clean', 'animals_train')]
     [800, 200, 176, 1427]
@@ -45,24 +45,24 @@ def names_of(split: str) -> list[str]:
 
 
 def build_short_lists(official: str | Path, out: str | Path, masks: str = 'derived') -> dict[str, int]:
-    """Write the devkit; it appears whole or not at all.
+    """Write the devkit, atomically.
 
     Args:
         official: a VOC 2012 with the images, annotations and segmentations of ``trainval``.
-        masks: instance masks of the mini lists: ``'derived'`` from class masks and boxes (:mod:`~.instances`), on which the numbers of
-            these lists rest, or ``'official'``.
+        masks: instance masks of the mini lists: ``'derived'`` from class masks and boxes (:mod:`~.instances`), which the published results
+            use, or ``'official'``.
 
     Returns:
         images by list.
 
     Raises:
-        FileExistsError: ``out`` is there.
+        FileExistsError: ``out`` exists.
         FileNotFoundError: ``official`` lacks images, annotations or masks.
         ValueError: masks of another kind.
     """
     out, source = Path(out), VOCDevkit(official)
     if masks not in MASKS:
-        raise ValueError(f'Masks are {" or ".join(MASKS)}, got {masks!r}.')
+        raise ValueError(f'masks must be {" or ".join(MASKS)}, got {masks!r}.')
     lists = {split: names_of(split) for split in (*MINI, 'mini_test_clean', 'animals_train')}
     mini = sorted(lists['mini_train'] + lists['mini_test'])
     _check_source(source, mini, lists['animals_train'], masks)
@@ -90,12 +90,12 @@ def _check_source(source: VOCDevkit, mini: Sequence[str], animals: Sequence[str]
     missing = [path for path in wanted if not path.is_file()]
     if missing:
         raise FileNotFoundError(
-            f'{len(missing)} of {len(wanted)} files are missing, the first is {str(missing[0])!r}. Give an official VOC 2012 with trainval.'
+            f'{len(missing)} of {len(wanted)} files are missing, the first is {str(missing[0])!r}. Pass an official VOC 2012 with trainval.'
         )
 
 
 def _files(mini: Sequence[str], animals: Sequence[str], masks: str) -> Iterable[tuple[str, str, Sequence[str]]]:
-    """Folder, suffix and images of what is read."""
+    """Folder, file extension and images of the files that are read."""
     everything = [*mini, *animals]
     yield from (('JPEGImages', 'jpg', everything), ('Annotations', 'xml', everything), ('SegmentationClass', 'png', mini))
     if masks == 'official':
@@ -103,7 +103,7 @@ def _files(mini: Sequence[str], animals: Sequence[str], masks: str) -> Iterable[
 
 
 def _write_image(folder: Path, image_id: str, source: VOCDevkit, objects: Objects, quality: int, longest: int | None = None) -> None:
-    """Image and annotation file, both reduced where the image is larger."""
+    """Image and annotation file, both downscaled if the image is larger."""
     image = read_rgb(source.image_path(image_id))
     scale = min(1.0, longest / max(image.shape[:2])) if longest else 1.0
     if scale < 1:

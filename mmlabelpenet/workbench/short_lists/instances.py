@@ -1,7 +1,7 @@
-"""Instance masks from class masks and boxes, for images whose instance masks are not taken from the data set itself.
+"""Derive instance masks from class masks and boxes, for images whose instance masks are not taken from the data set itself.
 
-The void border of VOC's class masks parts most objects of one class that touch. So each connected piece of a class belongs to one object,
-and what is looked for is an assignment of pieces to boxes: the boxes around the pieces of each object should fit the annotated ones.
+The void border of VOC's class masks separates most touching objects of the same class. So each connected component ("piece") of a class
+belongs to one object, and pieces are assigned to boxes such that the boxes around the pieces of each object fit the annotated ones.
 
 Shapes: B boxes and K pieces of one class, (h, w) image. Boxes: integers xyxy, 0-based and half-open.
 """
@@ -18,8 +18,8 @@ from mmlabelpenet.evaluation.devkit import VOID
 
 _MARGIN = 3  # pixels of void around an object
 _SMALL = 25  # pixels: a smaller piece belongs to its neighbour
-_INSIDE = 0.85  # share of a piece within a box that may be its own
-_WHOLE = 100  # pixels of the box of a piece that is an object without an annotated box
+_INSIDE = 0.85  # minimum fraction of a piece inside a box to which it may belong
+_WHOLE = 100  # box area in pixels of a piece that is an object without an annotated box
 _ROUNDS = 10
 
 Box = tuple[int, int, int, int]
@@ -35,20 +35,20 @@ class Pieces(NamedTuple):
     inside: NDArray
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """Pixels of a piece."""
+        """Pixel mask of a piece."""
         return self.numbers == index + 1
 
 
 def instances_of(class_mask: NDArray[np.uint8], bboxes: NDArray, labels: NDArray) -> NDArray[np.uint8]:
-    """Numbers of objects by pixel.
+    """Object index per pixel.
 
     Args:
         class_mask: uint8 (h, w), 0 background, 1 + k class k, 255 void.
-        bboxes: of the annotated objects, (G, 4).
-        labels: of the annotated objects, (G,).
+        bboxes: boxes of the annotated objects, (G, 4).
+        labels: labels of the annotated objects, (G,).
 
     Returns:
-        uint8 (h, w): 0 background, k the k-th annotated object, greater numbers pieces of classes without a box, 255 void.
+        uint8 (h, w): 0 background, k the k-th annotated object, larger values are pieces of classes without a box, 255 is void.
     """
     found, last = np.zeros(class_mask.shape, np.uint8), len(labels)
     for value in np.setdiff1d(np.unique(class_mask), [0, VOID]).tolist():
@@ -66,10 +66,10 @@ def instances_of(class_mask: NDArray[np.uint8], bboxes: NDArray, labels: NDArray
 
 
 def assign_pieces(mask: NDArray[np.bool_], boxes: Sequence[Box]) -> NDArray[np.int64]:
-    """Give each pixel of a class to one of its boxes.
+    """Assign each pixel of a class to one of its boxes.
 
     Args:
-        mask: of the class, bool (h, w).
+        mask: mask of the class, bool (h, w).
 
     Returns:
         int (h, w): 0 outside the mask, 1 + the index of a box inside.
@@ -103,19 +103,21 @@ def find_pieces(mask: NDArray[np.bool_], boxes: Sequence[Box]) -> Pieces:
 
 
 def _candidates(pieces: Pieces, k: int) -> list[int]:
-    """Boxes that a piece may belong to: those that hold it, else the one that holds most of it."""
+    """Boxes that a piece may belong to: those that contain it, else the one that contains most of it."""
     held = np.flatnonzero(pieces.inside[k] >= _INSIDE).tolist()
     return held or [int(pieces.inside[k].argmax())]
 
 
 def _lies_over_several(pieces: Pieces, k: int) -> bool:
-    """Whether a piece is several objects that touch: no box holds it, two have a part of it."""
+    """Whether a piece consists of touching objects: no box contains it, two contain a part of it."""
     most, second = np.sort(pieces.inside[k])[:-3:-1]
     return most < _INSIDE and second > 0.15 and pieces.areas[k] > _WHOLE
 
 
 def _first_owners(large: list[int], pieces: Pieces, boxes: Sequence[Box], size: tuple[int, ...]) -> Owners:
-    """Pieces with a single candidate first, then, from the largest on, where a piece improves its box most; of equals the smaller box."""
+    """Assign pieces with a single candidate first, then the others by descending size, each to the box it improves most; ties go to the
+    smaller box.
+    """
     by_area = sorted(large, key=lambda k: -pieces.areas[k])
     owners = {k: found[0] for k in by_area if len(found := _candidates(pieces, k)) == 1}
     for k in by_area:
@@ -128,7 +130,7 @@ def _first_owners(large: list[int], pieces: Pieces, boxes: Sequence[Box], size: 
 
 
 def _climb(owners: Owners, pieces: Pieces, boxes: Sequence[Box], size: tuple[int, ...]) -> Owners:
-    """Move single pieces, then swap two, as long as the fit of all boxes grows."""
+    """Move single pieces, then swap pairs, as long as the total fit improves."""
     open_ones = [k for k in owners if len(_candidates(pieces, k)) > 1]
     for _ in range(_ROUNDS):
         before = dict(owners)
@@ -160,7 +162,7 @@ def _fit(owners: Owners, chosen: Sequence[int], pieces: Pieces, boxes: Sequence[
 
 
 def _nearest_box(x: NDArray, y: NDArray, boxes: Sequence[Box]) -> NDArray[np.int64]:
-    """Of each pixel (n,), the box whose middle is nearest, measured in sides of the box."""
+    """For each pixel (n,), the box with the nearest centre, measured in box sides."""
     return np.stack(
         [
             np.maximum(np.abs(x - (b[0] + b[2]) / 2) / max(b[2] - b[0], 1), np.abs(y - (b[1] + b[3]) / 2) / max(b[3] - b[1], 1))
@@ -170,7 +172,7 @@ def _nearest_box(x: NDArray, y: NDArray, boxes: Sequence[Box]) -> NDArray[np.int
 
 
 def _assign_rest(rest: list[int], found: NDArray, pieces: Pieces) -> None:
-    """Small pieces follow what lies nearest to most of their pixels, where its box may hold them; in place."""
+    """Assign small pieces to the object nearest to most of their pixels, if its box may contain them; in place."""
     if not found.any():
         for k in rest:
             found[pieces.mask(k)] = 1 + _candidates(pieces, k)[0]

@@ -1,1 +1,1 @@
-"""The audit of what a result rests on: which files a training opens."""
+"""The supervision audit: which files a training opens."""

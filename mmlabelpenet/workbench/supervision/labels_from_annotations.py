@@ -1,4 +1,4 @@
-"""Labels from annotations, in the place of those of a stage: what a perfect hand-over would be worth."""
+"""Labels from annotations instead of those of a stage, to measure the benefit of a perfect hand-over."""
 
 from pathlib import Path
 
@@ -16,20 +16,20 @@ from mmlabelpenet.progress import track
 from mmlabelpenet.structures import pseudo_instances
 
 SUPERVISION = 'annotated boxes and masks'
-"""What the header of such a store has under ``supervision``; stores that a stage has made lack the key."""
+"""The value of ``supervision`` in the header of such a store; stores written by a stage lack the key."""
 
 
 def labels_from_annotations(devkit: Devkit, split: str, path: str | Path, min_iou: float = 0.5) -> PseudoLabelStore:
-    """Write a label store of the annotated objects of a split, all with weight 1; difficult objects are left out.
+    """Write a label store of the annotated objects of a split, all with weight 1; difficult objects are excluded.
 
-    An object has the mask of its class whose box overlaps its own most. Where that box IoU is below ``min_iou``, and in images without
-    instance masks, the mask is empty, which says that only the box is known.
+    An object gets the mask of its class whose box overlaps its own most. If that box IoU is below ``min_iou``, and in images without
+    instance masks, the mask is empty, which means that only the box is known.
 
     Args:
         devkit: the annotated data set.
-        split: image list, that of the training.
+        split: image list of the training.
         path: the store to write.
-        min_iou: box IoU from which on a mask belongs to an object.
+        min_iou: minimum box IoU for a mask to belong to an object.
 
     Raises:
         FileNotFoundError: the split, an image or its annotations are missing.
@@ -51,7 +51,7 @@ def _write_labels(devkit: Devkit, image_ids: list[str], writer: PseudoLabelWrite
 
 
 def masks_of(objects: Objects, masks: Masks | None, size: tuple[int, int], min_iou: float) -> NDArray[np.uint8]:
-    """The mask of each object, uint8 (G, h, w), empty where there is none with a box IoU of at least ``min_iou``.
+    """The mask of each object, uint8 (G, h, w), empty if there is none with a box IoU of at least ``min_iou``.
 
     >>> square = np.zeros((1, 4, 4), bool)
     >>> square[0, 1:3, 1:3] = True

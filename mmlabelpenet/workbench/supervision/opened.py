@@ -1,8 +1,7 @@
-"""Which files a piece of work opens: seen by Python itself as they are opened, not taken from what a config declares.
+"""Record which files are opened, as observed by Python itself, independent of what a config declares.
 
-Python announces every file that Python code opens (an audit event, :pep:`578`), whichever code opens it; ``cv2.imread`` opens files in
-compiled code and is watched by itself. Other compiled readers that open a file by its name are not seen, nor are other processes: run
-the work in one process.
+Python raises an audit event (:pep:`578`) for every file opened by Python code; ``cv2.imread`` opens files in compiled code and is therefore
+patched. Other compiled readers that open a file by name are not observed, nor are other processes: run everything in one process.
 """
 
 import os
@@ -32,8 +31,8 @@ def files_opened() -> Iterator[Opened]:
     """Collect the files that are opened for reading while the block runs.
 
     Yields:
-        A dict that fills: absolute path -> the ways in which it was opened, each the functions of this package on the way to it, the
-        innermost first (``formats.tag_files.parse_xml``); empty where none was. Code, and what belongs to the system, is left out.
+        A dict that fills: absolute path -> how it was opened, each time as the functions of this package on the stack, innermost first
+        (``formats.tag_files.parse_xml``); empty if there was none. Code and system files are excluded.
 
     >>> with files_opened() as opened:
     ...     _ = Path(mmlabelpenet.__file__).read_text(), open('pyproject.toml').close()
@@ -43,7 +42,7 @@ def files_opened() -> Iterator[Opened]:
     global _hooked
     opened: Opened = {}
     if not _hooked:
-        sys.addaudithook(_hear)  # it stays for the life of the process
+        sys.addaudithook(_hear)  # cannot be removed again
         _hooked = True
     _listeners.append(opened)
     real = cv2.imread
@@ -79,7 +78,7 @@ def _note(path: Any) -> None:
 
 
 def _way() -> tuple[str, ...]:
-    """Functions of this package on the stack, innermost first, without those of this file."""
+    """Functions of this package on the stack, innermost first, except those of this file."""
     frame, names = sys._getframe(2), []
     while frame is not None:
         file = frame.f_code.co_filename

@@ -1,7 +1,7 @@
-"""Parts of models that Label-PEnet does not have: other backbones, heads and first labels, cuts by
-colour, faster layers, and baselines of the paper's tables.
+"""Model parts beyond the paper's Label-PEnet: other backbones, heads and first-stage labels, refinement by colour, faster layers, and
+baselines of the paper's tables.
 
-Importing this package registers them; registries know the place.
+Importing this package registers them; registries import it on demand.
 """
 
 from .class_activation import ClassActivation

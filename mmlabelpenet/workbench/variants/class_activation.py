@@ -1,8 +1,8 @@
-"""First labels from what a classifier of the whole image looks at.
+"""First-stage labels from the class activation maps of a whole-image classifier.
 
-Multiple-instance learning (Eq. 1, 2) settles on the part of an object that tells its class best, and on few images proposal calibration
-inherits that. The class activation map of a whole image covers more of the object (Zhou et al., CVPR 2016), and still more when it spreads
-to places with similar features (Ahn and Kwak, CVPR 2018, who learn the similarity; here it is that of the frozen layers).
+Multiple-instance learning (Eq. 1, 2) converges to the most discriminative part of an object, and with few images proposal calibration
+inherits that. The class activation map of a whole image covers more of the object (Zhou et al., CVPR 2016), and even more if it is
+propagated to places with similar features (Ahn and Kwak, CVPR 2018, who learn the similarity; here it is that of the frozen layers).
 
 Shapes: C classes, K objects, D channels, (h, w) image, (h', w') map of S = h' w' places.
 """
@@ -24,17 +24,17 @@ from mmlabelpenet.workbench.variants.tag_head import TagHead
 
 @LABEL_GENERATORS.register_module()
 class ClassActivation(AttentionGenerator):
-    """Class activation maps of the whole image in the place of the proposals' excitation maps (Zhou et al., CVPR 2016).
+    """Class activation maps of the whole image instead of the proposals' excitation maps (Zhou et al., CVPR 2016).
 
     For a classification stage with a :class:`~.tag_head.TagHead`. R^c still is the best proposal of a tag; the class
     score of an object is the probability of its tag.
 
     Args:
-        threshold: share of a map's maximum from which on a place belongs to the object.
-        zooms: factors by which the image is enlarged; the maps of these images and of the image itself are averaged. Recurrent
-            fine-tuning reads the image itself alone.
-        spread: ``power`` and ``steps`` of :func:`spread`, among features of the last of these images; None leaves the maps as they are.
-        **kwargs: of :class:`AttentionGenerator`.
+        threshold: fraction of a map's maximum above which a place belongs to the object.
+        zooms: factors by which the image is enlarged; the maps of these images and of the image itself are averaged. Recurrent fine-tuning
+            reads only the image itself.
+        spread: ``power`` and ``steps`` of :func:`spread`, using features of the last of these images; None disables it.
+        **kwargs: as for :class:`AttentionGenerator`.
 
     Raises:
         ValueError: a threshold outside (0, 0.5], or a factor that is not above 1.
@@ -52,7 +52,7 @@ class ClassActivation(AttentionGenerator):
         """Maps (K, h, w) in [0, 1], 0.5 at the threshold, and the probabilities (K,) of the classes.
 
         Raises:
-            TypeError: the stage has no tag head, or ``spread`` is asked of a tail without levels.
+            TypeError: the stage has no tag head, or ``spread`` is used with a tail without levels.
         """
         head = getattr(detector.roi_head, 'tag_head', None)
         if head is None:
@@ -68,7 +68,7 @@ class ClassActivation(AttentionGenerator):
         return (maps / (2 * self.threshold * peaks(maps))).clamp(max=1), scores[classes]
 
     def _class_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, classes: list[int]) -> tuple[Tensor, float]:
-        """Maps (K, h', w') >= 0 of classes, of the image and its enlargements together, and their stride in pixels of the image."""
+        """Maps (K, h', w') >= 0 of classes, averaged over the image and its enlargements, and their stride in pixels of the image."""
         stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
         if not self.zooms and self.spread is None:
             return head.activation_maps(reading.x[-1][0])[classes].clamp(min=0), stride
@@ -82,28 +82,28 @@ class ClassActivation(AttentionGenerator):
             maps.append(head.activation_maps(x[-1][0])[classes].clamp(min=0))
         size = maps[-1].shape[1:]
         mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)
-        if self.spread is not None:  # the last level tells classes apart, not objects
+        if self.spread is not None:  # the last level distinguishes classes, not objects
             mean = spread(mean, [level[0] for level in levels[:-1]], **self.spread)
         return mean, stride / zooms[-1]
 
 
 def tail_levels(tail: nn.Module, shared: Tensor) -> list[Tensor]:
-    """Features (1, D, h', w') of a shared map at each level of a tail; a TypeError for a tail that has none."""
+    """Features (1, D, h', w') of a shared map at each level of a tail; raises a TypeError for a tail without levels."""
     if not isinstance(tail, Tail):
         kind = type(tail).__name__
-        raise TypeError(f'spread compares the levels of a tail, and {kind} has none. Set spread=None, or derive {kind} from Tail.')
+        raise TypeError(f'spread compares the levels of a tail, but {kind} has none. Set spread=None, or derive {kind} from Tail.')
     return tail.levels(tail.entry(shared))
 
 
 def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: int = 2) -> Tensor:
-    """Let maps spread to places with similar features: a random walk, v <- T v for each of ``steps``, with T_ij ~ max(0, cos_ij)^power.
+    """Propagate maps to places with similar features: a random walk, v <- T v for each of ``steps``, with T_ij ~ max(0, cos_ij)^power.
 
     cos_ij is the mean over levels of the cosine between the features of places i and j; rows of T sum to 1.
 
     Args:
         maps: float (K, h', w') >= 0.
         levels: features, float (D, h', w') each.
-        power, steps: a higher power keeps to more similar places, more steps reach further.
+        power, steps: a higher power restricts the propagation to more similar places, more steps reach further.
 
     >>> feature = torch.tensor([[[1.0, 1.0, -1.0, -1.0]]])
     >>> spread(torch.tensor([[[1.0, 0.0, 0.0, 0.0]]]), [feature], steps=1).tolist()
@@ -119,5 +119,5 @@ def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: in
 
 
 def peaks(maps: Tensor) -> Tensor:
-    """Largest value of each map (K, h, w), float (K, 1, 1), never zero."""
+    """Maximum of each map (K, h, w), float (K, 1, 1), never zero."""
     return maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]

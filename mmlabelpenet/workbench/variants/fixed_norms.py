@@ -1,4 +1,4 @@
-"""Batch normalisation with the weights and statistics of ImageNet; VGG-16, the paper's network, has none."""
+"""Batch normalisation with fixed ImageNet weights and statistics; VGG-16, the paper's network, has none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class FixedNorms(nn.Module):
-    """First base of a network whose batch normalisation always uses the stored statistics."""
+    """First base class of networks whose batch normalisation always uses the stored statistics."""
 
     def train(self, mode: bool = True) -> FixedNorms:
         """Set the mode; batch normalisation stays in eval mode."""
@@ -19,12 +19,12 @@ class FixedNorms(nn.Module):
 
 
 def norms(module: nn.Module) -> list[nn.Module]:
-    """Every batch normalisation of a module."""
+    """All batch normalisations of a module."""
     return [child for child in module.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
 
 
 def freeze_norms(module: nn.Module) -> None:
-    """Keep weights, biases and statistics of every batch normalisation of ``module``."""
+    """Freeze weights, biases and statistics of every batch normalisation of ``module``."""
     for norm in norms(module):
         norm.eval().requires_grad_(False)
 
@@ -35,6 +35,6 @@ def default_init() -> list[dict]:
 
 
 def with_norm(part: str, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names in a part, by the published ones, of convolutions and the batch normalisations behind them."""
+    """Names of convolutions and their batch normalisations in a part of the network, by their published names."""
     kinds = ('weight', 'bias', 'running_mean', 'running_var')
     return {key: f'{part}.{key}' for conv, norm in pairs for key in (f'{conv}.weight', *(f'{norm}.{kind}' for kind in kinds))}

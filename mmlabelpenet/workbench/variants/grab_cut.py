@@ -1,6 +1,6 @@
-"""Cutting an object out by its colours (GrabCut: Rother, Kolmogorov and Blake, SIGGRAPH 2004), on OpenCV.
+"""Refinement of an object by colour (GrabCut: Rother, Kolmogorov and Blake, SIGGRAPH 2004), with OpenCV.
 
-It fits two mixtures of Gaussians to the colours inside and outside a first mask, and cuts between them where the image has an edge.
+It fits two mixtures of Gaussians to the colours inside and outside an initial mask, and separates them along image edges.
 
 Shapes: n objects of one image (h, w). Boxes: float xyxy in its pixels.
 """
@@ -19,19 +19,19 @@ from mmlabelpenet.registry import TASK_UTILS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.timing import timed
 
-COMPONENTS = 5  # Gaussians of either mixture in OpenCV; it cannot fit them to fewer pixels
+COMPONENTS = 5  # number of Gaussians per mixture in OpenCV, which needs at least as many pixels
 
 
 @TASK_UTILS.register_module()
 @dataclass(frozen=True)
 class GrabCut:
-    """One object's mask from a first guess of it.
+    """The mask of an object from an initial mask.
 
     Args:
-        iterations: of fitting and cutting.
-        margin: how far an object may extend beyond its box, as a share of the box's sides; everything beyond is background.
-        max_size: larger images are reduced to this longer side; None keeps the size.
-        moves_boxes: whether the box of an object becomes that of its cut.
+        iterations: iterations of fitting and cutting.
+        margin: how far an object may extend beyond its box, as a fraction of the box's sides; everything beyond is background.
+        max_size: larger images are downscaled to this longer side; None keeps the size.
+        moves_boxes: whether the box of an object is replaced by that of its cut.
     """
 
     iterations: int = 1
@@ -45,12 +45,12 @@ class GrabCut:
         check_range(0, margin=self.margin)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
-        """The object's mask, bool (h, w): the guess itself, within its bounds, where object or background have too few pixels.
+        """The object's mask, bool (h, w): the initial mask itself, within its bounds, if object or background have too few pixels.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            mask: first guess, bool (h, w); an empty one means the whole box.
-            bbox: of the object.
+            mask: initial mask, bool (h, w); an empty one stands for the whole box.
+            bbox: box of the object.
             others: bool (h, w), pixels that belong to other objects.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
@@ -71,15 +71,15 @@ class GrabCut:
     def boxes_and_masks(
         self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray | None] | None = None
     ) -> tuple[Tensor, np.ndarray]:
-        """Boxes (n, 4) of the largest pieces of several objects' cuts, and the cuts, bool (n, h, w), on all cores.
+        """Boxes (n, 4) of the largest components of several objects' cuts, and the cuts, bool (n, h, w), computed on all cores.
 
-        Box and mask stay as given where the cut is empty or elsewhere (IoU below 0.1), and every box does with ``moves_boxes=False``.
+        Box and mask are kept if the cut is empty or elsewhere (IoU below 0.1); with ``moves_boxes=False``, every box is kept.
 
         Args:
             image: RGB uint8 (h, w, 3).
-            guesses: soft masks, float (n, h, w) in [0, 1], whose pixels above 0.5 are the first guess.
+            guesses: soft masks, float (n, h, w) in [0, 1]; pixels above 0.5 are the initial mask.
             bboxes: float (n, 4), on the CPU.
-            others: bool (n, h, w), pixels that belong to other objects than each.
+            others: bool (n, h, w), for each object the pixels of other objects.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> boxes, masks = GrabCut().boxes_and_masks(image, image[None, ..., 0] / 255, torch.tensor([[8.0, 3, 21, 16]]))
@@ -92,14 +92,14 @@ class GrabCut:
         def cut(mask: np.ndarray, bbox: Tensor, belongs: np.ndarray | None) -> tuple[Tensor, np.ndarray]:
             return mask_bbox(self(image, mask, bbox.tolist(), belongs), bbox)
 
-        with timed('cut'), ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV works without Python's lock
+        with timed('cut'), ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV releases the GIL
             for index, (tight, found) in enumerate(pool.map(cut, masks.copy(), bboxes.clone(), others)):
                 if found.any():
                     masks[index], bboxes[index] = found, tight if self.moves_boxes else bboxes[index]
         return bboxes, masks
 
     def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:
-        """What OpenCV starts from, uint8 (h, w): probably object, probably background, surely background."""
+        """The initial labels for OpenCV, uint8 (h, w): probable object, probable background, certain background."""
         guess = mask if mask.any() else inside_box(mask.shape, bbox)
         seeds = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         if others is not None:
@@ -110,7 +110,7 @@ class GrabCut:
     def _cut(self, image: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         count = int((seeds == cv2.GC_PR_FGD).sum())
         if min(count, seeds.size - count) >= COMPONENTS:
-            cv2.setRNGSeed(0)  # the mixtures start from random pixels
+            cv2.setRNGSeed(0)  # the mixtures are initialised from random pixels
             models = np.zeros((2, 1, 65))
             cv2.grabCut(image, seeds, None, models[0], models[1], self.iterations, cv2.GC_INIT_WITH_MASK)
         return seeds == cv2.GC_PR_FGD

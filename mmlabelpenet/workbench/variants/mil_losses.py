@@ -1,4 +1,4 @@
-"""Other losses of multiple-instance learning (rows C1, C2).
+"""Other losses for multiple-instance learning (rows C1, C2).
 
 Shapes: R proposals of one image, C classes.
 """
@@ -12,7 +12,7 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class MILSigmoidLoss(MILSoftmaxLoss):
-    """Binary cross-entropy per class on the image scores of Eq. 1, another answer to the multi-label target (row C2).
+    """Binary cross-entropy per class on the image scores of Eq. 1, another option for the multi-label target (row C2).
 
     Args:
         loss_weight: multiplies the loss.
@@ -40,5 +40,5 @@ class WSDDNLoss(MILSoftmaxLoss):
     def forward(self, cls_logits: Tensor, weight_logits: Tensor, onehot: Tensor) -> Tensor:
         """Binary cross-entropy summed over classes; arguments as for :class:`MILSoftmaxLoss`."""
         image_scores = self.scores(cls_logits.float(), weight_logits.float()).sum(0).clamp(1e-6, 1 - 1e-6)
-        # Written out, since PyTorch refuses F.binary_cross_entropy in mixed precision on a GPU.
+        # Written out because PyTorch rejects F.binary_cross_entropy in mixed precision on a GPU.
         return -self.loss_weight * (onehot * image_scores.log() + (1 - onehot) * (-image_scores).log1p()).sum()

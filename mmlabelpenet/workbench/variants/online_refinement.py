@@ -1,7 +1,7 @@
 """Online refinement of instance classifiers, OICR and PCL, the baselines of the paper's tables (references: ``proposal_clusters.py``).
 
 A multiple-instance head scores proposals; B further branches on the same features classify them into C classes and background, each
-taught by the one before it. Nothing here belongs to the stage called refinement.
+supervised by the previous one. This is unrelated to the stage called refinement.
 
 Shapes: R proposals of one image, C classes, K cluster centres, B branches.
 """
@@ -25,9 +25,9 @@ def instance_loss(logits: Tensor, clusters: Tensor, weights: Tensor, labels: Ten
 
     Args:
         logits: float (R, C + 1), the background last.
-        clusters: of each proposal, int64 (R,) in [0, K], K is the background.
+        clusters: cluster of each proposal, int64 (R,) in [0, K]; K is the background.
         weights: float (R,).
-        labels: of the centres, int64 (K,).
+        labels: labels of the centres, int64 (K,).
 
     >>> half = instance_loss(torch.zeros(2, 2), torch.tensor([0, 1]), torch.tensor([1.0, 0.0]), torch.tensor([0]))
     >>> round(half.item(), 4)
@@ -41,7 +41,7 @@ def instance_loss(logits: Tensor, clusters: Tensor, weights: Tensor, labels: Ten
 def cluster_loss(logits: Tensor, clusters: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
     """Each cluster is a small bag, classified by the mean probability of its proposals; background as in :func:`instance_loss` (PCL).
 
-    A cluster of M proposals counts M times the score of its centre.
+    A cluster of M proposals is weighted by M times the score of its centre.
 
     Arguments as for :func:`instance_loss`.
 
@@ -60,10 +60,10 @@ def cluster_loss(logits: Tensor, clusters: Tensor, weights: Tensor, labels: Tens
 
 
 class RefinementBranches(BaseModule):
-    """What OICR and PCL share: the branches, their mean score, and who teaches whom.
+    """Common base of OICR and PCL: the branches, their mean score, and their supervision.
 
     Args:
-        in_channels: width of the features that enter the branches.
+        in_channels: width of the input features of the branches.
         num_classes: C.
         num_branches: B; 3 in both papers.
         iou_thr: overlap with a centre above which a proposal takes its class.
@@ -96,18 +96,19 @@ class RefinementBranches(BaseModule):
         return [branch(x) for branch in self.branches]
 
     def scores(self, logits: Sequence[Tensor]) -> Tensor:
-        """Scores in testing: mean of the branches' probabilities, without the background, float (R, C)."""
+        """Scores at test time: mean of the branches' probabilities, without the background, float (R, C)."""
         return torch.stack([each.softmax(1) for each in logits]).mean(0)[:, :-1]
 
     def losses(self, proposals: Tensor, cls_logits: Tensor, weight_logits: Tensor, logits: Sequence[Tensor], onehot: Tensor) -> Tensor:
-        """Loss of every branch on one image. No gradient reaches a teacher.
+        """Loss of every branch on one image. No gradient flows to a teacher.
 
-        The first teacher is WSDDN's product of two softmaxes, whatever loss the multiple-instance head has: weights need numbers in [0, 1].
+        The first teacher is WSDDN's product of two softmaxes, whatever the loss of the multiple-instance head, because weights must be in
+        [0, 1].
 
         Args:
             proposals: float (R, 4), at least one.
-            cls_logits, weight_logits: of the multiple-instance head, float (R, C).
-            logits: of the branches, float (R, C + 1) each.
+            cls_logits, weight_logits: logits of the multiple-instance head, float (R, C).
+            logits: logits of the branches, float (R, C + 1) each.
             onehot: tags, float (C,), at least one.
 
         Returns:
@@ -123,7 +124,7 @@ class RefinementBranches(BaseModule):
         return self.loss_weight * torch.stack(losses)
 
     def centres(self, proposals: Tensor, scores: Tensor, onehot: Tensor) -> InstanceData:
-        """Cluster centres that a teacher's scores (R, C) make out."""
+        """Cluster centres from a teacher's scores (R, C)."""
         raise NotImplementedError
 
     def branch_loss(self, logits: Tensor, clusters: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
@@ -133,10 +134,10 @@ class RefinementBranches(BaseModule):
 
 @MODELS.register_module()
 class OICRBranches(RefinementBranches):
-    """Online instance classifier refinement: the best proposal of a tag teaches those that overlap it.
+    """Online instance classifier refinement: the best proposal of a tag supervises those that overlap it.
 
     Args:
-        **kwargs: of :class:`RefinementBranches`.
+        **kwargs: as for :class:`RefinementBranches`.
     """
 
     def centres(self, proposals: Tensor, scores: Tensor, onehot: Tensor) -> InstanceData:
@@ -153,8 +154,8 @@ class PCLBranches(RefinementBranches):
     """Proposal cluster learning: several centres per tag, and a loss on each cluster as a bag.
 
     Args:
-        num_groups, graph_iou, max_per_tag: of :func:`~mmlabelpenet.workbench.variants.proposal_clusters.graph_centres`.
-        **kwargs: of :class:`RefinementBranches`.
+        num_groups, graph_iou, max_per_tag: as for :func:`~mmlabelpenet.workbench.variants.proposal_clusters.graph_centres`.
+        **kwargs: as for :class:`RefinementBranches`.
     """
 
     def __init__(self, num_groups: int = 3, graph_iou: float = 0.4, max_per_tag: int = 5, **kwargs) -> None:

@@ -1,4 +1,4 @@
-"""A classification head on the mean of each RoI, whose excitation is carried on from the mean to the places that were averaged.
+"""A classification head on the spatial mean of each RoI, whose excitation is propagated from the mean to the averaged places.
 
 Shapes: R proposals, C classes, D channels, (p, p) RoI grid.
 """
@@ -19,14 +19,14 @@ from mmlabelpenet.workbench.variants.conv_excitation import excite_average_pool
 class PooledMILBBoxHead(MILBBoxHead):
     """Average pooling over the RoI grid, then the branches x^{c,1} and x^{p,1}.
 
-    With a frozen tail that has seen whole objects on ImageNet and linear branches this is a class activation map for each proposal:
-    few weights, so that few images teach them, and attention that spreads over the object instead of the part that tells it best.
+    With a frozen ImageNet tail and linear branches, this is a class activation map for each proposal: it has few weights, so few images
+    suffice, and attention covers the object instead of its most discriminative part.
 
     Args:
         num_classes: C.
         in_channels: D.
         fc_channels: widths of fully connected layers between pooling and branches.
-        **kwargs: of :class:`MILBBoxHead`, but for ``roi_feat_size``: the RoI grid may have any size.
+        **kwargs: as for :class:`MILBBoxHead`, except ``roi_feat_size``: the RoI grid may have any size.
 
     >>> head = PooledMILBBoxHead(num_classes=2, in_channels=8)
     >>> [tuple(logits.shape) for logits in head(torch.ones(5, 8, 7, 7))]
@@ -47,15 +47,15 @@ class PooledMILBBoxHead(MILBBoxHead):
 
 @MODELS.register_module()
 class CentredUnitNorm(nn.Module):
-    """Subtract the running mean of all proposals, then scale every proposal's features to one length.
+    """Subtract the running mean of all proposals, then normalise the features of every proposal to the same length.
 
-    Features of a frozen backbone share a large common part that tells nothing; without it, and at one length, a linear head learns from
-    what is special about a proposal.
+    Features of a frozen backbone share a large uninformative component; without it, and with equal lengths, a linear head learns from the
+    differences between proposals.
 
     Args:
         channels: length of a feature vector.
         length: Euclidean length of the result.
-        momentum: of the running mean, which is a plain average until 1 / momentum batches have been seen.
+        momentum: momentum of the running mean, which is a plain average until 1 / momentum batches have been seen.
     """
 
     def __init__(self, channels: int, length: float = 10.0, momentum: float = 0.01) -> None:
@@ -66,15 +66,15 @@ class CentredUnitNorm(nn.Module):
 
     @torch.no_grad()
     def learn(self, parts: Iterable[Tensor]) -> None:
-        """Move the mean towards that of a batch, which comes in parts, float (R, channels) each. To be called before :meth:`forward`."""
+        """Update the mean with a batch, given in parts, float (R, channels) each. Call it before :meth:`forward`."""
         total = self.mean.new_zeros(len(self.mean) + 1)
         for part in parts:
             total += torch.cat([part.float().sum(0), total.new_tensor([len(part)])])
-        all_reduce(total)  # a rank without proposals too: the others wait for it
+        all_reduce(total)  # also on a rank without proposals, because the others wait for it
         if total[-1] > 0:
             self.batches += 1
             self.mean.lerp_(total[:-1] / total[-1], max(self.momentum, 1 / int(self.batches)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map float (R, channels) to float (R, channels). It learns nothing, so that it may be computed again in the backward pass."""
+        """Map float (R, channels) to float (R, channels). It has no learnt parameters, so it may be recomputed in the backward pass."""
         return self.length * F.normalize(x - self.mean, dim=1)

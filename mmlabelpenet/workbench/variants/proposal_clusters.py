@@ -1,4 +1,4 @@
-"""Clusters of proposals around likely objects, from which instance classifiers are refined while they train.
+"""Clusters of proposals around likely objects, used for online refinement of instance classifiers.
 
 OICR: Tang et al., "Multiple Instance Detection Network with Online Instance Classifier Refinement", CVPR 2017.
 PCL: Tang et al., "PCL: Proposal Cluster Learning for Weakly Supervised Object Detection", TPAMI 2018.
@@ -15,11 +15,11 @@ from torch import Tensor
 
 
 def highest_scoring(proposals: Tensor, scores: Tensor, onehot: Tensor) -> InstanceData:
-    """One centre per tag, its best-scored proposal (OICR, Alg. 1).
+    """One centre per tag, its highest-scoring proposal (OICR, Alg. 1).
 
     Args:
         proposals: float (R, 4), at least one.
-        scores: of the classifier that teaches, float (R, C).
+        scores: scores of the teacher, float (R, C).
         onehot: tags of the image, float (C,).
 
     >>> boxes = torch.tensor([[0., 0, 4, 4], [8, 8, 9, 9]])
@@ -37,15 +37,15 @@ def graph_centres(
 ) -> InstanceData:
     """Several centres per tag: the hubs of a graph of the top-ranking proposals (PCL).
 
-    A centre's score is the best one of the vertices it covers. No proposal is the centre of two tags.
+    A centre's score is the highest among the vertices it covers. No proposal is the centre of two tags.
 
     Args:
         proposals: float (R, 4), at least one.
-        scores: of the classifier that teaches, float (R, C).
+        scores: scores of the teacher, float (R, C).
         onehot: tags of the image, float (C,).
         num_groups: k of the k-means that finds the top-ranking proposals of a tag, see :func:`top_ranking`.
         graph_iou: proposals that overlap by more are linked.
-        max_per_tag: so many centres of a tag, the best-scored ones, as in the authors' program.
+        max_per_tag: maximum number of centres per tag, the highest-scoring ones, as in the authors' code.
 
     >>> boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 3], [0, 0, 3, 4], [8, 8, 9, 9]])
     >>> centres = graph_centres(boxes, torch.tensor([[0.5], [0.9], [0.8], [0.7]]), torch.ones(1), num_groups=1)
@@ -68,15 +68,15 @@ def graph_centres(
 
 
 def top_ranking(scores: Tensor, num_groups: int = 3, max_iters: int = 100) -> Tensor:
-    """The group of best scores that k-means finds on the line (PCL).
+    """The group of highest scores found by one-dimensional k-means (PCL).
 
-    # Paper: where k-means begins is not said; here its centres are spread evenly from the lowest to the highest score.
+    # Paper: the initialisation of k-means is not specified; here its centres are spread evenly from the lowest to the highest score.
 
     Args:
         scores: float (R,).
 
     Returns:
-        indices of the group, the best score first, int64 (n,); none of no score.
+        indices of the group, by descending score, int64 (n,); empty without scores.
 
     >>> top_ranking(torch.tensor([0.1, 0.9, 0.5, 0.8, 0.2])).tolist()
     [1, 3]
@@ -98,15 +98,15 @@ def top_ranking(scores: Tensor, num_groups: int = 3, max_iters: int = 100) -> Te
 
 
 def graph_hubs(linked: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the vertex with the most links, drop it with its neighbours, and so on until none is left (PCL).
+    """Repeatedly select the vertex with the most links and remove it with its neighbours, until none is left (PCL).
 
     Args:
         linked: bool (V, V), symmetric; every vertex counts as linked to itself.
         scores: float (V,).
 
     Returns:
-        the vertices taken, int64 (K,), in this order (the first of several with as many links), and the best score among each and the
-        neighbours dropped with it, float (K,).
+        the selected vertices, int64 (K,), in order (ties go to the first), and for each the highest score among it and the neighbours
+        removed with it, float (K,).
 
     >>> line = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
     >>> [found.tolist() for found in graph_hubs(line, torch.tensor([4.0, 1.0, 2.0, 3.0]))]
@@ -127,16 +127,17 @@ def graph_hubs(linked: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def assign_clusters(proposals: Tensor, centres: InstanceData, iou_thr: float = 0.5, ignore_iou: float = 0.0) -> InstanceData:
-    """Give each proposal to the centre it overlaps most, or to the background, and let it inherit that centre's score (OICR, Alg. 1).
+    """Assign each proposal to the centre it overlaps most, or to the background, with the score of that centre (OICR, Alg. 1).
 
     Args:
         proposals: float (R, 4).
         centres: see the module.
         iou_thr: overlap above which a proposal belongs to the cluster.
-        ignore_iou: background that overlaps no centre by as much has weight 0. The papers have no such limit, the authors' programs 0.1.
+        ignore_iou: background with a smaller overlap with every centre has weight 0. The papers have no such limit, the authors' code uses
+            0.1.
 
     Returns:
-        ``clusters`` int64 (R,), K is the background; ``weights`` float (R,), those of the nearest centre, 0 where there is none.
+        ``clusters`` int64 (R,), K is the background; ``weights`` float (R,), those of the nearest centre, 0 if there is none.
 
     >>> boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 1], [8, 8, 9, 9]])
     >>> centres = InstanceData(bboxes=boxes[:1], labels=torch.tensor([3]), scores=torch.tensor([0.5]))

@@ -1,6 +1,6 @@
-"""ResNet-50/101 in two parts: conv1 to layer3 shared (C4), and a layer4 (C5) for each stage.
+"""ResNet-50/101 in two parts: the shared conv1 to layer3 (C4), and a layer4 (C5) for each stage.
 
-Both are mmdet's own layers under torchvision's names. Batch normalisation keeps the weights and statistics of ImageNet.
+Both use mmdet's layers with torchvision's names. Batch normalisation keeps its ImageNet weights and statistics.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class ResNetC4(FixedNorms, ResNet):
 
     Args:
         depth: 50 or 101.
-        out_stride: 16, or 8, where layer3 keeps the resolution and is dilated.
+        out_stride: 16, or 8, for which layer3 keeps the resolution and is dilated.
         style: 'caffe' (stride in the first 1x1) or 'pytorch' (stride in the 3x3).
-        frozen_stages: -1 none, 0 the stem, 1..3 layers up to that.
+        frozen_stages: -1 freezes nothing, 0 the stem, 1..3 also the layers up to that one.
         init_cfg: how to initialise; Kaiming if None.
 
     Raises:
@@ -70,14 +70,14 @@ class ResNetC4(FixedNorms, ResNet):
 
 @MODELS.register_module()
 class ResNetC5(FixedNorms, Tail):
-    """layer4 of one stage, without stride by default, and ASPP where asked for.
+    """layer4 of one stage, without stride by default, optionally with ASPP.
 
     Args:
         depth: 50 or 101.
         stride: 1, or 2 as published.
         dilation: 2 with stride 1, 1 with stride 2.
         style: as in :class:`ResNetC4`.
-        with_input, aspp, frozen: of :meth:`Tail.complete`.
+        with_input, aspp, frozen: as for :meth:`Tail.complete`.
         init_cfg: how to initialise; Kaiming if None.
 
     >>> ResNetC5()((torch.zeros(1, 1024, 4, 3),))[0].shape

@@ -1,10 +1,10 @@
-"""Means of RoI features without the features: RoIAlign and the average over its grid as one matrix product.
+"""Spatial means of RoI features without computing the features: RoIAlign and the average over its grid as one matrix product.
 
-RoIAlign's samples lie on a grid, and bilinear interpolation is a product of two axes. The mean over all samples of a RoI is therefore
+RoIAlign's samples lie on a grid, and bilinear interpolation is separable. The mean over all samples of a RoI is therefore
 
     mean_r = sum_yx a_r(y) b_r(x) F(y, x)
 
-with a_r and b_r the means of the samples' interpolation weights along each axis: with all RoIs in the rows of a matrix, one product.
+where a_r and b_r are the means of the samples' interpolation weights along each axis: one matrix product for all RoIs.
 
 Shapes: N images, R RoIs, D channels, (H, W) map, (p, p) RoI grid. RoIs: float (R, 5), image index and xyxy in pixels of the network input.
 """
@@ -19,13 +19,13 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class MeanRoIExtractor(SingleRoIExtractor):
-    """mmdet's extractor on one map, which also gives the means of its RoIs, in a small part of the time.
+    """mmdet's extractor on one map, which can also compute the spatial means of RoIs, in a fraction of the time.
 
     Args:
-        **kwargs: of mmdet's ``SingleRoIExtractor``.
+        **kwargs: as for mmdet's ``SingleRoIExtractor``.
 
     Raises:
-        ValueError: more than one map, or no RoIAlign of a fixed sampling ratio that averages.
+        ValueError: more than one map, or not an averaging RoIAlign with a fixed sampling ratio.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -38,7 +38,7 @@ class MeanRoIExtractor(SingleRoIExtractor):
             )
 
     def means(self, feats: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-        """Means over the grid of :meth:`forward`'s result, float (R, D, 1, 1).
+        """Means of :meth:`forward`'s result over the grid, float (R, D, 1, 1).
 
         Args:
             feats: one map, float (N, D, H, W).
@@ -52,6 +52,6 @@ class MeanRoIExtractor(SingleRoIExtractor):
         )
         weights = (rows[:, :, None] * columns[:, None, :]).flatten(1)
         cells = feature.flatten(2).transpose(1, 2)
-        images, counts = rois[:, 0].long().unique_consecutive(return_counts=True)  # RoIs come image by image
+        images, counts = rois[:, 0].long().unique_consecutive(return_counts=True)  # RoIs are ordered by image
         parts = [own @ cells[image] for own, image in zip(weights.split(counts.tolist()), images.tolist(), strict=True)]
         return torch.cat([cells[0, :0], *parts])[..., None, None]

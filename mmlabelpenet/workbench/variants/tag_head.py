@@ -1,7 +1,7 @@
-"""Which tags an image has: logistic regression on the mean of its map, and the class-discriminative places.
+"""Predict the tags of an image: logistic regression on the spatial mean of its map, with class activation maps.
 
-Multiple-instance learning (Eq. 1, 2) settles on the part of an object that tells its class best. A classifier of the whole image has
-nothing to choose, and its class activation map (Zhou et al., CVPR 2016) covers more of the object.
+Multiple-instance learning (Eq. 1, 2) converges to the most discriminative part of an object. A whole-image classifier does not select
+proposals, and its class activation map (Zhou et al., CVPR 2016) covers more of the object.
 
 Shapes: N images, C classes, D channels, (H, W) map.
 """
@@ -20,12 +20,12 @@ from mmlabelpenet.workbench.variants.pooled_mil_head import CentredUnitNorm
 
 @MODELS.register_module()
 class TagHead(BaseModule):
-    """A linear classifier of whole images.
+    """A linear whole-image classifier.
 
     Args:
         num_classes: C.
         in_channels: D.
-        length: of the centred features that the linear layer reads.
+        length: length of the centred features, the input of the linear layer.
         loss_weight: multiplies the loss.
         init_cfg: by default N(0, 0.01).
 
@@ -60,5 +60,5 @@ class TagHead(BaseModule):
         return self.loss_weight * (losses * tagged).sum() / tagged.sum().clamp(min=1)
 
     def activation_maps(self, feature: Tensor) -> Tensor:
-        """What each place of a map (D, H, W) adds to the logits, up to a positive factor of the image; float (C, H, W)."""
+        """Contribution of each place of a map (D, H, W) to the logits, up to a positive factor per image; float (C, H, W)."""
         return torch.einsum('cd,dhw->chw', self.fc.weight, feature - self.norm.mean[:, None, None])

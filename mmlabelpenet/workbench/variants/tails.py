@@ -1,4 +1,4 @@
-"""Tails for models that train on a CPU, and the pyramid in the RoI extractor instead of the tail (row N6)."""
+"""Tails for models that train on a CPU, and ASPP in the RoI extractor instead of the tail (row N6)."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class ASPPTail(Tail):
-    """A tail that consists of the pyramid alone, for models that train on a CPU: ``(input map, pyramid of it)``.
+    """A tail that consists only of ASPP, for models that train on a CPU: ``(input map, its ASPP)``.
 
     Args:
         in_channels: channels of the shared map.
-        channels, out_channels, dilations, init_cfg: of :class:`LabelPEASPP`.
+        channels, out_channels, dilations, init_cfg: as for :class:`LabelPEASPP`.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class IdentityTail(BaseModule):
     """No tail: the stage reads the shared map itself."""
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """The map in a tuple, as backbones return it."""
+        """The map in a tuple, as returned by backbones."""
         return (x,)
 
 
 @MODELS.register_module()
 class ASPPRoIExtractor(LastMapRoIExtractor):
-    """The pyramid on each RoI instead of on the whole map (row N6), for a tail without ``aspp``.
+    """ASPP on each RoI instead of on the whole map (row N6), for a tail without ``aspp``.
 
     Args:
-        aspp: arguments of :class:`LabelPEASPP` other than ``in_channels``; its ``out_channels`` are the mask head's ``in_channels``.
-        out_channels: of the tail's last map, as in mmdet.
-        **kwargs: of :class:`LastMapRoIExtractor`.
+        aspp: arguments of :class:`LabelPEASPP` except ``in_channels``; its ``out_channels`` are the mask head's ``in_channels``.
+        out_channels: channels of the tail's last map, as in mmdet.
+        **kwargs: as for :class:`LastMapRoIExtractor`.
 
     >>> roi_layer = dict(type='RoIAlign', output_size=14)
     >>> extractor = ASPPRoIExtractor(dict(channels=4, out_channels=6), 8, featmap_strides=[8], roi_layer=roi_layer)

@@ -70,7 +70,7 @@ def test_runs_are_drawn_beside_each_other(result, tmp_path):
     text = path.read_text()
     assert '<svg' in text and 'CorLoc' in text
     nameless = dict(result, checkpoints=[dict(row, iteration=None) for row in result['checkpoints']])
-    with pytest.raises(ValueError, match='nothing to draw'):
+    with pytest.raises(ValueError, match='nothing to plot'):
         plot_mil_mass(dict(one=nameless), tmp_path / 'none.svg')
     assert not (tmp_path / 'none.svg').exists()
 
