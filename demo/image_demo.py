@@ -1,7 +1,7 @@
-"""Boxes and masks of images, in the manner of MMDetection's demo: python demo/image_demo.py INPUTS MODEL --weights CHECKPOINT.
+"""Predict boxes and masks of images, like MMDetection's demo: python demo/image_demo.py INPUTS MODEL --weights CHECKPOINT.
 
-INPUTS is an image, a folder or a pattern. MODEL is a config (with --weights) or the work dir of a training. Drawn images go to
-OUT_DIR/vis, predictions to OUT_DIR/preds: one JSON file an image with labels, scores, bboxes and masks as run lengths.
+INPUTS is an image, a folder or a glob pattern. MODEL is a config (with --weights) or the work dir of a training. Drawn images go to
+OUT_DIR/vis, predictions to OUT_DIR/preds: one JSON file per image with labels, scores, bboxes and masks as RLE.
 """
 
 import argparse
@@ -15,16 +15,17 @@ from mmlabelpenet.terminal import run, say
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(
-        description=__doc__, instead={'--palette': 'nothing: each class has its colour', '--show': '--out-dir DIR, and open DIR/vis'}
+        description=__doc__,
+        instead={'--palette': 'the fixed class colours', '--show': '--out-dir DIR and open DIR/vis'},
     )
-    parser.add_argument('inputs', help='image, folder or pattern')
+    parser.add_argument('inputs', help='image, folder or glob pattern')
     parser.add_argument('model', help='config or work dir')
-    parser.add_argument('--weights', help='checkpoint; default: the last one of the work dir')
+    parser.add_argument('--weights', help='checkpoint (default: the last one of the work dir)')
     parser.add_argument('--out-dir', type=Path, default=Path('outputs'), help='default: outputs')
     parser.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
-    parser.add_argument('--pred-score-thr', type=float, default=0.3, help='lowest score (default: 0.3)')
+    parser.add_argument('--pred-score-thr', type=float, default=0.3, help='minimum score (default: 0.3)')
     parser.add_argument('--batch-size', type=int, default=1, help='images per pass (default: 1)')
-    parser.add_argument('--stage', help='default: the last')
+    parser.add_argument('--stage', help='stage that predicts (default: the last one)')
     parser.add_argument('--no-save-vis', action='store_true', help='do not draw')
     parser.add_argument('--no-save-pred', action='store_true', help='do not write predictions')
     parser.add_argument('--print-result', action='store_true', help='print the predictions')

@@ -1,9 +1,9 @@
-"""Command lines of the documentation, and a folder in which they run as a reader types them.
+"""Command lines of the documentation, and a folder in which they run as a reader would type them.
 
     python tests/documented.py     each documented line with the test that runs it
 
-Pages are Markdown files, docstrings of modules, heads of scripts, metafiles, and what configs say makes data that is missing. Lines of one
-block are typed into one terminal: what ``cd`` and ``export`` do in it ends with the block.
+Pages are Markdown files, docstrings of modules, headers of scripts, metafiles, and the commands that configs give for missing data. Lines
+of a block share a terminal: ``cd`` and ``export`` have no effect after the block.
 """
 
 import ast

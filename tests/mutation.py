@@ -1,13 +1,14 @@
-"""How many random faults in the method the default tests catch: python tests/mutation.py --faults 500 --seed 0.
+"""Measure how many random faults in the method the default tests catch: python tests/mutation.py --faults 500 --seed 0.
 
-A fault is one change in a syntax tree: another operator or comparison, another number, a negated condition, a statement left out,
-arguments swapped or left out. One process imports and collects everything; each fault runs in a fork of it, with its code in place of the
-original: first the tests that execute its line, then those that execute its file, the most specific first, until one fails. Which test
-executes what is measured once (--coverage). Where a fault is outside of a function, the fork is one that has not imported the package,
-and imports the faulty module. A test that fails, crashes or hangs must pass in the same way with the original, or it does not count.
+A fault is one change in a syntax tree: another operator or comparison, another number, a negated condition, a removed statement, swapped or
+removed arguments. One process imports and collects everything; each fault runs in a fork of it: first the tests that execute its line, then
+those that execute its file, the most specific first, until one fails. The lines executed by each test are measured once (--coverage). For a
+fault outside a function, the fork starts without the package and imports the faulty module. A test that fails, crashes or hangs counts only
+if it passes in the same way with the original.
 
-Survivors are written with file, line and change. Those that cannot change a result (a message, a type, a default that every caller gives)
-are to be told apart by hand; each other one needs a test. `--again` runs the survivors of an earlier call, with the tests of today.
+Survivors are listed with file, line and change. Those that cannot change a result (a message, a type, a default that every caller
+overrides) must be identified by hand; every other one needs a test. `--again` reruns the survivors of an earlier call with the current
+tests.
 """
 
 import argparse
@@ -61,7 +62,7 @@ class Failures:
 
     def pytest_runtest_logfinish(self) -> None:
         if not self.failed and sum(os.times()[:4]) > self.begin + self.seconds:
-            pytest.exit('No test has failed in this time.', 0)
+            pytest.exit('No test failed within the time limit.', 0)
 
 
 class Server:
@@ -207,11 +208,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--faults', type=int, default=500)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS, help='of the package (default: the method)')
-    parser.add_argument('--seconds', type=float, default=60, help='of the processor, for the tests of one fault (default: 60)')
-    parser.add_argument('--again', action='store_true', help='run survivors in --out again')
-    parser.add_argument('--out', type=Path, default=Path('mutation.jsonl'), help='a line for each fault; caught ones do not run again')
-    parser.add_argument('--coverage', type=Path, default=Path('mutation.coverage'), help='which test executes what; measured where absent')
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS, help='files of the package (default: the method)')
+    parser.add_argument('--seconds', type=float, default=60, help='CPU seconds for the tests of one fault (default: 60)')
+    parser.add_argument('--again', action='store_true', help='rerun the survivors in --out')
+    parser.add_argument(
+        '--out', type=Path, default=Path('mutation.jsonl'), help='output with one line per fault; caught ones are not rerun'
+    )
+    parser.add_argument('--coverage', type=Path, default=Path('mutation.coverage'), help='lines executed by each test; measured if missing')
     args = parser.parse_args()
     args.out, args.coverage = args.out.absolute(), args.coverage.absolute()
     return args

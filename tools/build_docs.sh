@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the documentation site: bash tools/build_docs.sh [--external] [OUT], by default into work_dirs/site (open OUT/index.html).
-# Warnings and broken links inside the project are errors; --external checks links to other sites too, which needs a network.
-# Sphinx gets an environment of its own, .venv-docs: the API reference is read from the source, and nothing else needs to be installed.
+# Warnings and broken links within the project are errors; --external also checks links to other sites, which needs a network.
+# Sphinx is installed into its own environment, .venv-docs: the API reference is read from the source, so the package is not needed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 external=

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Pack what a machine without network needs for the GPU check: bash tools/gpu_bundle.sh DIR [--data DEVKIT] [--weights FILE]
-# The machine has Python, PyTorch, torchvision, NumPy, SciPy and OpenCV. There: bash unpack.sh, in the folder of the archives.
-# core.tar.xz is all that it needs; data.tar.xz has DEVKIT with images of at most 400 pixels a side and its proposals/SPLIT.npz, and
-# weights.tar.xz has FILE. Environment: PYTHON_VERSION (3.12) of that machine, PLATFORM (x86_64), PART_MIB (60), the largest size of a part.
+# Pack everything a machine without network needs for the GPU check: bash tools/gpu_bundle.sh DIR [--data DEVKIT] [--weights FILE]
+# The machine must have Python, PyTorch, torchvision, NumPy, SciPy and OpenCV. There, run bash unpack.sh in the folder of the archives.
+# core.tar.xz is sufficient; data.tar.xz contains DEVKIT with images of at most 400 pixels per side and its proposals/SPLIT.npz, and
+# weights.tar.xz contains FILE. Environment: PYTHON_VERSION (3.12) of that machine, PLATFORM (x86_64), PART_MIB (60), maximum part size.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python}
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$out" ] || fail "DIR is missing. $usage"
 [ -z "$data" ] || [ -d "$data/ImageSets/Main" ] || fail "$data is not a VOC devkit: it has no folder ImageSets/Main."
-known=resnet50_caffe_imagenet_fp16.pth # what the check looks for
+known=resnet50_caffe_imagenet_fp16.pth # the file name that the check expects
 [ -z "$weights" ] || [ -f "$weights" ] || fail "$weights does not exist."
 [ -z "$weights" ] || [ "$(basename "$weights")" = "$known" ] || fail "--weights is for $known, got $weights."
 command -v xz >/dev/null || fail "The archives are packed by xz, which is not installed."
@@ -38,11 +38,11 @@ mkdir -p "$box/mmlabelpenet" "$box/wheels"
 git -C "$root" rev-parse HEAD >"$box/COMMIT" 2>/dev/null || fail "A bundle is made of a commit: $root is no git repository, or git is missing."
 git -C "$root" archive HEAD -- ':(exclude)mmlabelpenet/weights/*.pth' | tar -x -C "$box/mmlabelpenet"
 
-pack() { # ARCHIVE LEVEL PATH..., below the box
+pack() { # ARCHIVE LEVEL PATH..., relative to the bundle's folder
     tar -c -C "$box" "${@:3}" | xz -T0 "-$2" | split -d -a 1 -b "${PART_MIB:-60}M" - "$out/$1.tar.xz.part"
 }
 
-# OpenMMLab's packages have no wheels on the index; built here they are pure Python.
+# OpenMMLab's packages have no wheels on the index; wheels built here are pure Python.
 pip() { "$python" -m pip "$1" -q --no-deps -c "$root/requirements/constraints.txt" "${@:2}"; }
 grep '^onedl' "$root/requirements/offline.txt" >"$box/own.txt"
 grep -v '^onedl\|^#' "$root/requirements/offline.txt" >"$box/others.txt"
@@ -53,11 +53,11 @@ there=(--only-binary=:all: --python-version "$version" --platform "manylinux2014
 pip download "${there[@]}" -d "$box/wheels" -r "$box/others.txt"
 rm "$box/own.txt" "$box/others.txt"
 
-# pydensecrf has no wheels at all: its source, and what it is built with where a compiler is.
+# pydensecrf has no wheels: include its source and its build requirements, for machines with a compiler.
 pip download --no-binary=pydensecrf2 -d "$box/wheels" -r "$root/requirements/crf.txt"
 pip download "${there[@]}" -d "$box/wheels" Cython==0.29.36 wheel
 
-# Wheels that are not compressed themselves take a quarter less in an archive that is.
+# Uncompressed wheels take a quarter less space in a compressed archive.
 "$python" - "$box"/wheels/*.whl <<'PY'
 import sys
 from zipfile import ZIP_STORED, ZipFile

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All ablations of one config, then one table: bash tools/run_ablations.sh [arguments of tools/analysis_tools/ablate.py, such as --seeds 0 1 2]
-# Environment: BASE (lite0_rendered), what the names of the ablations begin with; the base is configs/labelpenet/labelpenet_$BASE.py.
+# Run all ablations of a config, then collect a table: bash tools/run_ablations.sh [arguments of tools/analysis_tools/ablate.py, such as --seeds 0 1 2]
+# Environment: BASE (lite0_rendered), the prefix of the ablations' names; the base config is configs/labelpenet/labelpenet_$BASE.py.
 set -euo pipefail
 case ${1:-} in -h | --help) sed -n '2,3s/^# //p' "$0"; exit ;; esac
 base=${BASE:-lite0_rendered}

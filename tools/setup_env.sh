@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make .venv with everything the package needs and activate it. Meant to be sourced by other scripts:
+# Create .venv with everything the package needs and activate it. To be sourced by other scripts:
 #
 #     source tools/setup_env.sh
 #
-# Does nothing but activate when requirements, set-up files and Python are those of the last finished run. A run that was interrupted, or an
-# environment that does not work, is made anew. PYTHON names another interpreter than python3, MMLABELPENET_VENV another place than .venv.
+# If requirements, set-up files and Python are those of the last finished run, it only activates the environment. After an interrupted run, or
+# if the environment does not work, it is recreated. PYTHON selects an interpreter other than python3, MMLABELPENET_VENV a folder other than .venv.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -30,18 +30,18 @@ fingerprint() {
 
 check_machine() {
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$PYTHON is missing or older than Python 3.10; set PYTHON to another."
-    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || fail "$PYTHON cannot make virtual environments: apt install python3-venv"
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || fail "$PYTHON cannot create virtual environments: apt install python3-venv"
 }
 
 make_venv() {
-    say "making $VENV"
+    say "creating $VENV"
     mkdir -p "$VENV"
     touch "$UNFINISHED"
     "$PYTHON" -m venv --clear "$VENV"
 }
 
 one_opencv() {
-    # Several packages ask for another OpenCV wheel; all wheels share one folder, and the last one written wins.
+    # Several packages require another OpenCV wheel; all wheels share one folder, and the last one installed wins.
     local others
     others=$("$VENV/bin/pip" list --format=freeze 2>/dev/null | sed -n 's/^\(opencv-[a-z-]*\)==.*/\1/p' | grep -vx opencv-contrib-python-headless || true)
     if [ -n "$others" ]; then
@@ -58,16 +58,16 @@ install_all() {
     local requirements=$ROOT/requirements
     touch "$UNFINISHED"
     rm -f "$STAMP"
-    say 'installing PyTorch (some minutes, about 6 GB)'
-    # Together, so that their versions match; first, so that nothing later chooses another build.
+    say 'installing PyTorch (a few minutes, about 6 GB)'
+    # Together, so that their versions match; first, so that no later package selects another build.
     "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" torch torchvision
     say 'installing MMDetection and the other requirements'
-    # With build isolation mmcv comes without compiled ops, in seconds; mmlabelpenet.ops serves those that are needed.
+    # With build isolation, mmcv is installed without compiled ops, in seconds; mmlabelpenet.ops provides the required ones.
     "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" \
         -r "$requirements/mminstall.txt" -r "$requirements/runtime.txt" -r "$requirements/quickstart.txt" -r "$requirements/tests.txt"
-    # Compiled while it is installed, which needs a C++ compiler and Python's headers.
+    # Compiled on installation, which needs a C++ compiler and Python's headers.
     "$VENV/bin/pip" install -q -c "$requirements/constraints.txt" -r "$requirements/crf.txt" ||
-        say 'pydensecrf cannot be built here (apt install g++ python3-dev); the dense CRF will run in PyTorch operations, with the same masks'
+        say 'pydensecrf cannot be built here (apt install g++ python3-dev); the dense CRF will use PyTorch operations, with the same masks'
     "$VENV/bin/pip" install -q --no-deps -e "$ROOT"
     one_opencv
 }
@@ -92,7 +92,7 @@ set_up() {
     fi
     install_all
     if ! works; then
-        say 'the environment does not work; making it anew'
+        say 'the environment does not work; recreating it'
         make_venv
         install_all
         works || fail 'the environment does not work; see the error above'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run the tests on OpenMMLab's original packages (mmdet 3.3, mmengine 0.10, mmcv 2.1): bash tools/test_openmmlab.sh [arguments of pytest]
-# They lie in .venv-openmmlab, before those of .venv, which stays as it is.
+# They are installed into .venv-openmmlab, which takes precedence over .venv and does not change it.
 set -euo pipefail
 case ${1:-} in -h | --help) sed -n '2,3s/^# //p' "$0"; exit ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

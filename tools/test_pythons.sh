@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Set up an environment for each Python that is installed and run the tests in it: bash tools/test_pythons.sh [arguments of pytest]
+# Create an environment for each installed Python and run the tests in it: bash tools/test_pythons.sh [arguments of pytest]
 # Environment: PYTHONS ("3.10 3.11 3.12 3.13 3.14"). Interpreters come from pyenv or from PATH; each environment, .venv-<version>, takes
-# about 6 GB. A table with versions and results goes to work_dirs/pythons.md. Exit status 1 if one fails, 2 if there is none.
+# about 6 GB. A table with versions and results goes to work_dirs/pythons.md. Exit status 1 if tests fail, 2 if no Python is found.
 set -euo pipefail
 case ${1:-} in -h | --help) sed -n '2,4s/^# //p' "$0"; exit ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -13,7 +13,7 @@ default_hooks = dict(
     label_samples=dict(type='LabelSamplesHook', interval=1000),
     progress=dict(type='LiveProgress'),
     reused_labels=dict(type='ReusedLabelsHook'),
-    visualization=dict(type='DetVisualizationHook'),  # draws in testing, by --show and --show-dir
+    visualization=dict(type='DetVisualizationHook'),  # draws predictions at test time, with --show and --show-dir
     sample_panels=dict(type='SamplePanels', interval=1000),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))

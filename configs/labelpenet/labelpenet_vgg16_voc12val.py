@@ -1,4 +1,4 @@
-# T1: trains on train and tests on val, whose annotations are at hand.
+# T1: trains on train and tests on val, whose annotations are public.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/voc12val.py',

@@ -1,4 +1,4 @@
-# The same on pseudo labels of VOC 2012 train and the additional images, scored on the 1,449 images of val with masks.
+# The same on pseudo labels of VOC 2012 train and the additional images, evaluated on the 1,449 images of val with masks.
 _base_ = './mask-rcnn_r50-dilated_voc07.py'
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'
 train_dataloader = dict(dataset=dict(data_root='data/retrain/voc12/'))

@@ -1,4 +1,4 @@
-# Mask2Former on pseudo labels: mmdet's own augmentation, 50,000 iterations of 16 images in place of 368,750.
+# Mask2Former on pseudo labels: mmdet's augmentation, 50,000 iterations of 16 images instead of 368,750.
 _base_ = ['mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py', '../_base_/datasets/retrain.py']
 model = dict(
     panoptic_head=dict(num_things_classes=20, loss_cls=dict(class_weight=[1.0] * 20 + [0.1])),
@@ -10,4 +10,4 @@ test_evaluator = _base_.measures
 val_dataloader = val_evaluator = val_cfg = None
 train_cfg = dict(max_iters=50000, dynamic_intervals=None)
 param_scheduler = dict(end=50000, milestones=[44000, 48000])
-default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # no kill leaves one half written
+default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # writes checkpoints atomically

@@ -1,7 +1,7 @@
-# RTMDet-Ins on pseudo labels: mmdet's own augmentation, 100 epochs in place of 300, masks as run lengths.
+# RTMDet-Ins on pseudo labels: mmdet's augmentation, 100 epochs instead of 300, masks as RLE.
 _base_ = ['mmdet::rtmdet/rtmdet-ins_s_8xb32-300e_coco.py', '../_base_/datasets/retrain.py']
 model = dict(bbox_head=dict(num_classes=20))
-__masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)  # as bitmaps; mmdet's own config reads polygons
+__masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)  # as bitmaps; mmdet's config reads polygons
 __train = [__masks if step.type == 'LoadAnnotations' else step for step in _base_.train_pipeline]
 __last = [__masks if step.type == 'LoadAnnotations' else step for step in _base_.train_pipeline_stage2]
 train_dataloader = dict(batch_size=16, num_workers=4, dataset=dict(**_base_.pseudo_labels, pipeline=__train))
@@ -19,4 +19,4 @@ custom_hooks = [
     dict(type='PipelineSwitchHook', switch_epoch=90, switch_pipeline=__last),
 ]
 auto_scale_lr = dict(base_batch_size=256)
-default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # no kill leaves one half written
+default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic')))  # writes checkpoints atomically

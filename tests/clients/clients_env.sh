@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# An environment for pytest -m clients, on top of the one that is active: bash tests/clients/clients_env.sh [FOLDER]
-# PyTorch, mmdet and all else that is installed already is shared, not installed again.
+# Create an environment for pytest -m clients, on top of the active one: bash tests/clients/clients_env.sh [FOLDER]
+# Packages that are already installed, such as PyTorch and mmdet, are shared, not reinstalled.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$here/../../.clients}
@@ -14,7 +14,7 @@ folder, packages = sys.argv[1:]
 (next(pathlib.Path(folder).glob('lib/python*/site-packages')) / 'shared.pth').write_text(packages + '\n')
 PYTHON
 "$partial/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-# datumaro asks for older releases of what is shared than it needs.
+# datumaro requires older versions of shared packages than it actually needs.
 "$partial/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps datumaro==1.13.12
 "$partial/bin/python" -m pip install --quiet --disable-pip-version-check attrs cachetools imagesize json-stream lxml orjson pyarrow ruamel.yaml
 mv "$partial" "$folder"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Slurm of one node for tests, beside any Slurm of the machine and without root or systemd:
+# A single-node Slurm for tests, independent of any Slurm on the machine, without root or systemd:
 #   bash tests/slurm/cluster.sh start FOLDER PORT     then export SLURM_CONF=FOLDER/slurm.conf
 #   bash tests/slurm/cluster.sh stop FOLDER
 # PORT and the next one must be free. Needs on Debian or Ubuntu: apt-get install slurm-wlm munge
@@ -51,7 +51,7 @@ GresTypes=gpu
 NodeName=$(hostname) NodeAddr=127.0.0.1 CPUs=16 Gres=gpu:2
 PartitionName=test Nodes=ALL Default=YES
 END
-touch "$folder"/gpu{0,1} # no devices: processes find none and run on the CPU
+touch "$folder"/gpu{0,1} # not real devices: processes find no GPU and run on the CPU
 echo "Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"
 munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
   --log-file="$folder/munged.log" --seed-file="$folder/munged.seed"
@@ -61,6 +61,6 @@ for _ in $(seq 60); do
   if [ "$(sinfo -h -o %T 2> /dev/null)" = idle ]; then exit; fi
   sleep 0.5
 done
-echo "Slurm has not come up; the logs are in $folder." >&2
+echo "Slurm did not start; the logs are in $folder." >&2
 stop
 exit 1

@@ -328,7 +328,7 @@ def test_a_complete_file_of_images_that_have_changed_is_not_called_complete(tool
     root = shutil.copytree(root, tmp_path / 'root')
     run_tool(tool, root, tmp_path / 'p.npz')
     change(root, sorted(path.stem for path in (root / 'JPEGImages').glob('train_*'))[2])
-    with pytest.raises(ValueError, match='has changed since its proposals .* were made.*\n.*--overwrite'):
+    with pytest.raises(ValueError, match='has changed since its proposals .* were computed.*\n.*--overwrite'):
         run_tool(tool, root, tmp_path / 'p.npz')
     run_tool(tool, root, tmp_path / 'p.npz', '--overwrite')
     run_tool(tool, root, tmp_path / 'p.npz')

@@ -1,4 +1,4 @@
-# Five animal classes of VOC 2012: 1,427 training images with tags alone, 301 test images, for development at CPU size.
+# Five animal classes of VOC 2012: 1,427 training images with tags only, 301 test images, for CPU-sized models.
 _base_ = './voc12mini.py'
 
 metainfo = dict(classes=('cat', 'cow', 'dog', 'horse', 'sheep'))

@@ -1,4 +1,4 @@
-# COCO 2017 with tags only: the categories of train2017, whose boxes and masks are thrown away on reading; tested on val2017.
+# COCO 2017 with tags only: the categories of train2017, whose boxes and masks are discarded when reading; tested on val2017.
 _base_ = './voc.py'
 
 __coco = '{{$MMLABELPENET_COCO:data/coco}}'

@@ -1,4 +1,4 @@
-# Rendered figures: four classes that only the whole object tells apart. Made by tools/dataset_converters/render_voc.py.
+# Rendered figures: four classes that only whole objects distinguish, created by tools/dataset_converters/render_voc.py.
 _base_ = './voc.py'
 
 __classes = ('lolly', 'cone', 'tree', 'kite')

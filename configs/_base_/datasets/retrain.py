@@ -1,5 +1,5 @@
-# What a model learns from that is retrained on pseudo labels of VOC 2007, and what it is scored on. The names are its own, since a key
-# may stand in one base only: configs that inherit one of mmdet's take them up as they are.
+# Training and test data of models that are retrained on pseudo labels of VOC 2007. The variable names are unique, because a key may occur
+# in only one base: configs that inherit one of mmdet's refer to them.
 __classes = (
     *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
     *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor'),

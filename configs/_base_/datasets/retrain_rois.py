@@ -1,4 +1,4 @@
-# Training of models with RoIs: the paper's five scales.
+# Training pipeline of models with RoIs: the paper's five scales.
 _base_ = './retrain.py'
 
 multi_scale = [

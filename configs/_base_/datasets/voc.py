@@ -1,4 +1,4 @@
-# What data sets in VOC's layout have in common, at the paper's image sizes. Each of them adds its folder, image lists and proposals.
+# Common settings of data sets in VOC layout, at the paper's image sizes. Each of them adds its folder, image lists and proposals.
 # Names with two leading underscores are local to a file.
 __load = [dict(type='LoadImageFromFile'), dict(type='LoadProposals')]
 __pseudo_labels = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
@@ -28,7 +28,7 @@ test_dataloader = dict(
     dataset=dict(type='VOCTags', keep_untagged=True, test_mode=True, pipeline=__test_pipeline),
 )
 test_evaluator = dict(type='StageMetric')
-# CorLoc is measured on the training split, by its boxes, and only after training.
+# CorLoc is measured on the training split, with its boxes, and only after training.
 corloc_dataloader = test_dataloader
 corloc_evaluator = dict(type='StageMetric', protocol='corloc')
 test_cfg = dict(type='TestLoop')
@@ -38,6 +38,6 @@ __devkit = '{{$MMLABELPENET_DATA:data/VOCdevkit}}'
 __voc07, __voc12, __joint = (f'{__devkit}/{name}' for name in ('VOC2007', 'VOC2012', 'VOC0712'))
 data_sources = {
     __voc07: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/',
-    __voc12: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (docs/reproduce.md makes further image lists)',
+    __voc12: 'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (docs/reproduce.md explains further image lists)',
     __joint: f'python tools/dataset_converters/join_voc.py {__voc07} {__voc12} {__joint}',
 }

@@ -1,4 +1,4 @@
-# trainval of PASCAL VOC 2007 and 2012 together, tested on test of 2007. tools/dataset_converters/join_voc.py makes the folder.
+# trainval of PASCAL VOC 2007 and 2012 together, tested on test of 2007. tools/dataset_converters/join_voc.py creates the folder.
 _base_ = './voc.py'
 
 __joint = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC0712'

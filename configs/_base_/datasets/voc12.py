@@ -1,5 +1,5 @@
-# PASCAL VOC 2012: trainval for training, test for testing (Sec. 4.3). The annotations of test lie on the evaluation server only, so nothing
-# is measured on it: tools/test.py --dump writes what the server takes. To measure at home, train on train and test on val.
+# PASCAL VOC 2012: trainval for training, test for testing (Sec. 4.3). The annotations of test are only on the evaluation server, so nothing
+# is evaluated here: tools/test.py --dump writes predictions for a submission. For local evaluation, train on train and test on val.
 _base_ = './voc.py'
 
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'

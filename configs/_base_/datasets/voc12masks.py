@@ -1,5 +1,5 @@
 # PASCAL VOC 2012 for masks (Sec. 4.4, 4.5): tags of the 10,582 images of train and of the additional annotations, tested on the 1,449
-# images of the segmentation list val. docs/reproduce.md makes the list trainaug. XML files are read for names alone.
+# images of the segmentation list val. docs/reproduce.md explains the list trainaug. Only names are read from XML files.
 _base_ = './voc.py'
 
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'

@@ -1,5 +1,5 @@
-# 800 training and 200 test images of VOC 2012 (20 classes), for development at CPU size.
-# tools/dataset_converters/voc12_short_lists.py makes the folder.
+# 800 training and 200 test images of VOC 2012 (20 classes), for CPU-sized models. tools/dataset_converters/voc12_short_lists.py creates the
+# folder.
 _base_ = './voc.py'
 
 __mini = '{{$MMLABELPENET_MINI:data/VOCdevkit/VOC2012mini}}'

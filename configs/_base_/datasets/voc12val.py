@@ -1,4 +1,4 @@
-# PASCAL VOC 2012 to measure boxes at home: train for training, val for testing.
+# PASCAL VOC 2012 for local evaluation of boxes: train for training, val for testing.
 _base_ = './voc.py'
 
 __voc12 = '{{$MMLABELPENET_DATA:data/VOCdevkit}}/VOC2012'

@@ -1,4 +1,4 @@
-# Label-PEnet at CPU size: EfficientNet-Lite0 to its 112-channel blocks is shared (stride 8), a pyramid is each stage's tail.
+# CPU-sized Label-PEnet: EfficientNet-Lite0 up to its 112-channel blocks is shared (stride 8), the tail of each stage is ASPP.
 _base_ = './labelpenet_small.py'
 
 __imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow')

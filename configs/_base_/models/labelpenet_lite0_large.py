@@ -1,4 +1,4 @@
-# EfficientNet-Lite0 for images of the paper's sizes: anchors, RoIs, heads and CRF of labelpenet_vgg16.py.
+# EfficientNet-Lite0 for the paper's image sizes: anchors, RoIs, heads and CRF of labelpenet_vgg16.py.
 _base_ = './labelpenet_lite0.py'
 
 __train_cfg = dict(rpn_proposal=dict(nms_pre=12000, max_per_img=2000), rcnn=dict(sampler=dict(num=512)))

@@ -1,29 +1,29 @@
-# Label-PEnet on EfficientNet-Lite0 for a few hundred photographs: every stage reads what the last blocks know from ImageNet.
+# Label-PEnet on EfficientNet-Lite0 for a few hundred natural images: every stage uses the frozen last blocks, trained on ImageNet.
 _base_ = './labelpenet_lite0.py'
 
 __imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow', part='tail')
 __frozen = dict(_delete_=True, type='EfficientNetLite0Tail', frozen=True, init_cfg=__imagenet)
-# Weights of N(0, 0.01), as the pyramid has by default, hardly learn in a short schedule.
+# ASPP initialised with N(0, 0.01), the default, hardly learns in a short schedule.
 __pyramid = dict(channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d'))
 __tail = dict(__frozen, with_head=False, with_input=True, aspp=__pyramid)
 __rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
 __extractor = dict(featmap_strides=[16, 16])
-# Tens of images per class teach the extent of objects; all classes learn it together.
+# With tens of images per class, the extent of objects is learnt jointly for all classes.
 __bbox_head = dict(reg_class_agnostic=True)
 __mask_rcnn = dict(
     backbone=__tail,
     rpn_head=__rpn_head,
     roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head, mask_roi_extractor=__extractor),
 )
-# In testing, boxes are those of the fast cut; GrabCut follows borders more closely.
+# At test time, boxes come from the fast cut; GrabCut follows borders more closely.
 __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    consensus=True,  # the heads of the stages so far score proposals together
-    frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
+    consensus=True,  # scores are averaged over the heads of this and all earlier stages
+    frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     backbone=dict(out_stride=16),
-    # The first labels are what a classifier of the whole image looks at: it covers more of the object than the best proposals do. What a
-    # stage finds is cut out by its colours, and the box of the cut is better than the one that the stage detects.
+    # The first-stage labels are class activation maps of a whole-image classifier, which cover more of the object than the best proposals.
+    # Objects found by a stage are refined by colour, and the box of the cut is better than the detected one.
     stages=dict(
         classification=dict(
             detector=dict(
@@ -53,6 +53,6 @@ model = dict(
         refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
         segmentation=dict(detector=__mask_rcnn),
     ),
-    # Few images teach a detector classes less well than they teach the first stage; in testing too, boxes and masks are those of the cuts.
+    # With few images, a detector learns classes less well than the first stage; at test time too, boxes and masks come from cuts.
     test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
 )

@@ -1,8 +1,8 @@
-# ResNet-101 for images of the paper's sizes, from torchvision's weights.
+# ResNet-101 for the paper's image sizes, with torchvision's weights.
 _base_ = './labelpenet_r50_large.py'
 
 __imagenet = dict(arch='resnet101', preset='torchvision', checkpoint='torchvision://resnet101')
-__resnet = dict(depth=101, style='pytorch', init_cfg=__imagenet)  # the stride of a stage lies in its 3x3 convolutions
+__resnet = dict(depth=101, style='pytorch', init_cfg=__imagenet)  # the stride of a layer is in its 3x3 convolution
 __tail = dict(backbone=__resnet)
 
 model = dict(

@@ -1,4 +1,4 @@
-# Label-PEnet on ResNet-50: conv1 to layer3 shared (stride 16), layer4 and a pyramid as each stage's tail.
+# Label-PEnet on ResNet-50: conv1 to layer3 shared (stride 16), layer4 and ASPP as the tail of each stage.
 _base_ = './labelpenet_small.py'
 
 __imagenet = dict(

@@ -1,4 +1,4 @@
-# ResNet-50 for images of the paper's sizes: anchors, RoIs, heads and CRF of labelpenet_vgg16.py.
+# ResNet-50 for the paper's image sizes: anchors, RoIs, heads and CRF of labelpenet_vgg16.py.
 _base_ = './labelpenet_r50.py'
 
 __train_cfg = dict(rpn_proposal=dict(nms_pre=12000, max_per_img=2000), rcnn=dict(sampler=dict(num=512)))

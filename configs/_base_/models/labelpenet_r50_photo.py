@@ -1,4 +1,4 @@
-# Label-PEnet on ResNet-50 for a few hundred photographs: every stage reads what layer4 knows from ImageNet.
+# Label-PEnet on ResNet-50 for a few hundred natural images: every stage uses the frozen layer4, trained on ImageNet.
 _base_ = './labelpenet_r50.py'
 
 __imagenet = dict(
@@ -9,12 +9,12 @@ __imagenet = dict(
     checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
 )
 __frozen = dict(backbone=dict(frozen=True))
-# In testing, boxes are those of the fast cut; GrabCut follows borders more closely.
+# At test time, boxes come from the fast cut; GrabCut follows borders more closely.
 __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    consensus=True,  # the heads of the stages so far score proposals together
-    frozen_backbone=True,  # as Fig. 1 has it; docs/records/benchmark.md has both
+    consensus=True,  # scores are averaged over the heads of this and all earlier stages
+    frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     stages=dict(  # labels as for EfficientNet-Lite0
         classification=dict(
             detector=dict(

@@ -1,4 +1,4 @@
-# Label-PEnet with small heads, for any backbone: labelpenet_lite0.py and labelpenet_r50.py bring backbone, tails, channels and strides.
+# Label-PEnet with small heads, for any backbone: labelpenet_lite0.py and labelpenet_r50.py define backbone, tails, channels and strides.
 # Names with two leading underscores are local to this file.
 __box_coder = dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(0.1, 0.1, 0.2, 0.2))
 __rpn_head = dict(

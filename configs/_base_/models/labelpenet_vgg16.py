@@ -1,4 +1,4 @@
-# Label-PEnet as in the paper (Sec. 4.1): VGG-16 to relu4_3 shared; conv5, fc6 and fc7 for each stage.
+# Label-PEnet as in the paper (Sec. 4.1): VGG-16 up to relu4_3 is shared; each stage has its own conv5, fc6 and fc7.
 # Names with two leading underscores are local to this file.
 __imagenet = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', checkpoint='data/weights/vgg16_caffe_imagenet.pth')
 __new_layers = dict(type='Normal', std=0.01, override=[dict(name='fc_cls')])

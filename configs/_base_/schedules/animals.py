@@ -10,7 +10,7 @@ train_cfg = dict(
         recurrent=dict(iters=10),
     )
 )
-# Class scores learn ten times as fast as the weights of proposals, which otherwise settle on the part that tells a class best.
+# Class scores learn ten times as fast as proposal weights, which otherwise converge to the most discriminative part.
 __fast = dict(lr_mult=10)
 optim_wrapper = dict(
     paramwise_cfg=dict(

@@ -1,5 +1,5 @@
-# One phase for multiple-instance learning alone on photographs, longer than Label-PEnet's first phase. All layers learn at one rate,
-# as WSDDN, OICR and PCL have it: with slow weights of proposals their scores stay near zero, and OICR's branches learn nothing from them.
+# One phase of multiple-instance learning on natural images, longer than Label-PEnet's first phase. All layers have the same learning rate,
+# as in WSDDN, OICR and PCL: if proposal weights learnt more slowly, scores would stay near zero and OICR's branches would learn nothing.
 _base_ = './animals.py'
 train_cfg = dict(
     phases=dict(classification=dict(iters=800, milestones=[7 / 8]), detection=None, refinement=None, segmentation=None, recurrent=None)

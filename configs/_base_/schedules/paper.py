@@ -1,4 +1,4 @@
-# The paper's schedule (Sec. 4.2): four phases of 50 K iterations, then 80 K of recurrent mixed fine-tuning at a tenth of the rate.
+# The paper's schedule (Sec. 4.2): four phases of 50 K iterations, then 80 K of recurrent mixed fine-tuning at a tenth of the learning rate.
 __phase = dict(iters=50_000, lr=1e-3, milestones=[0.8])  # after 40 K iterations
 train_cfg = dict(
     type='LabelPropagationLoop',
@@ -11,4 +11,4 @@ train_cfg = dict(
     ),
 )
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=0.0005))
-auto_scale_lr = dict(enable=False, base_batch_size=2)  # Sec. 4.2: the rate above is for two images a batch
+auto_scale_lr = dict(enable=False, base_batch_size=2)  # Sec. 4.2: the learning rate above is for two images per batch

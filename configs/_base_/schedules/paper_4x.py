@@ -1,4 +1,4 @@
-# The paper's schedule four times as long, for COCO's 118,287 training images (VOC 2012 has 11,540). Not measured.
+# The paper's schedule, four times as long, for COCO's 118,287 training images (VOC 2012 has 11,540). No results have been measured with it.
 _base_ = './paper.py'
 __phase = dict(iters=200_000)
 train_cfg = dict(

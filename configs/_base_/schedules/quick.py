@@ -1,4 +1,5 @@
-# A short schedule: the four phases and the recurrent one in minutes. As in the paper the rate drops by 10 towards the end of a phase.
+# A short schedule: the four phases and the recurrent one in minutes. As in the paper, the learning rate is divided by 10 towards the end of
+# a phase.
 __phase = dict(iters=240, lr=5e-4, milestones=[11 / 12])
 train_cfg = dict(
     type='LabelPropagationLoop',
@@ -15,4 +16,4 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=10),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=4)  # the rates above are for four images a batch
+auto_scale_lr = dict(enable=False, base_batch_size=4)  # the learning rates above are for four images per batch

@@ -1,3 +1,3 @@
-# As for the animals, with a few more iterations of the first stage.
+# Like animals.py, with a few more iterations for the first stage.
 _base_ = './animals.py'
 train_cfg = dict(phases=dict(classification=dict(iters=500)))

@@ -1,3 +1,3 @@
-# C13: objects of the detection and refinement stages begin as the boxes of their calibrated masks, before they are cut out.
+# C13: objects of the detection and refinement stages start from the boxes of their calibrated masks, before refinement by colour.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(stages=dict(detection=dict(labels=dict(box='mask', peak=0.85)), refinement=dict(labels=dict(box='mask', peak=0.85))))

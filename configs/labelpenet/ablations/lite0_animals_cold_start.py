@@ -1,3 +1,3 @@
-# docs/findings.md: refinement and segmentation begin from ImageNet, as the paper's stages do.
+# docs/findings.md: refinement and segmentation start from ImageNet weights, like the paper's stages.
 _base_ = '../labelpenet_lite0_animals.py'
 train_cfg = dict(phases=dict(refinement=dict(warm_start=False), segmentation=dict(warm_start=False)))

@@ -1,4 +1,5 @@
-# docs/findings.md: the first stage's branches take steps in proportion to the gradient, as SGD does; AdamW does so far below its eps.
+# docs/findings.md: the steps of the first stage's branches are proportional to the gradient, as with SGD; AdamW behaves so for gradients
+# far below its eps.
 _base_ = './lite0_animals_excitation.py'
 optim_wrapper = dict(
     paramwise_cfg=dict(

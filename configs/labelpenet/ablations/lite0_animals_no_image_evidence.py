@@ -1,3 +1,3 @@
-# docs/findings.md: in testing the class scores of the whole image do not weigh detections; the training is that of the base.
+# docs/findings.md: image-level class scores do not weight detections at test time; uses the base's checkpoint.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(test_cfg=dict(image_evidence=False))

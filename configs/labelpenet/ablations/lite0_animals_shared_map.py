@@ -1,4 +1,5 @@
-# docs/findings.md: the classification stage reads the shared map instead of the last blocks, so that its maps cannot spread among blocks.
+# docs/findings.md: the classification stage reads the shared map instead of the last blocks, so its maps cannot be propagated by the
+# features of those blocks.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(
     stages=dict(

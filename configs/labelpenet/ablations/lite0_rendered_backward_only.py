@@ -1,3 +1,3 @@
-# L9: backward validation alone in recurrent fine-tuning.
+# L9: only backward validation in recurrent fine-tuning.
 _base_ = '../labelpenet_lite0_rendered.py'
 train_cfg = dict(phases=dict(recurrent=dict(directions=('backward',))))

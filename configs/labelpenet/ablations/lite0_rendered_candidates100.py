@@ -1,4 +1,4 @@
-# C8: only the 100 best proposals of a class enter.
+# C8: only the 100 best proposals of a class are used.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(
     stages=dict(

@@ -1,3 +1,3 @@
-# L9: neither direction; no recurrent fine-tuning at all.
+# L9: no recurrent fine-tuning.
 _base_ = '../labelpenet_lite0_rendered.py'
 train_cfg = dict(phases=dict(recurrent=None))

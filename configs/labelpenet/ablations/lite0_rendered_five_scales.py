@@ -1,4 +1,4 @@
-# Sec. 4.2: five scales in training.
+# Sec. 4.2: five training scales.
 _base_ = '../labelpenet_lite0_rendered.py'
 __pipeline = _base_.train_dataloader.dataset.pipeline
 __scales = dict(type='RandomChoiceResize', scales=[(240, 180), (320, 240), (360, 270), (400, 300), (480, 360)], keep_ratio=True)

@@ -1,3 +1,3 @@
-# N10: the backbone is fixed in recurrent fine-tuning too, as the caption of Fig. 1 says.
+# N10: the backbone is also frozen in recurrent fine-tuning, as in the caption of Fig. 1.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(frozen_backbone=True)

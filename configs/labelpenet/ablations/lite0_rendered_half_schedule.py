@@ -1,4 +1,4 @@
-# L8: half as many iterations in every phase.
+# L8: half the number of iterations in every phase.
 _base_ = '../labelpenet_lite0_rendered.py'
 __phase = dict(iters=120)
 train_cfg = dict(

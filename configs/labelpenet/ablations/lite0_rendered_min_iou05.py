@@ -1,4 +1,4 @@
-# C13: the box of a mask counts only if it overlaps its proposal by half.
+# C13: the box of a mask is used only if its IoU with the proposal is at least 0.5.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(
     stages=dict(

@@ -1,4 +1,4 @@
-# L2: every negative counts 1.
+# L2: every negative has weight 1.
 _base_ = '../labelpenet_lite0_rendered.py'
 __one = dict(sampler=dict(negatives='one'))
 __stage = dict(train_cfg=dict(rpn=__one, rcnn=__one))

@@ -1,4 +1,4 @@
-# C8: NMS at 0.5 when labels are made; fewer proposals support an object.
+# C8: NMS at 0.5 when labels are generated; fewer proposals support an object.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(
     stages=dict(

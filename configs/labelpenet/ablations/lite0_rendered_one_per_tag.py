@@ -1,3 +1,3 @@
-# C7: one object for each tag in all stages.
+# C7: one object per tag in all stages.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(stages=dict(detection=dict(labels=dict(max_per_tag=1)), refinement=dict(labels=dict(max_per_tag=1))))

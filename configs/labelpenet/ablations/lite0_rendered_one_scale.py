@@ -1,4 +1,4 @@
-# Sec. 4.2: one scale in training.
+# Sec. 4.2: one training scale.
 _base_ = '../labelpenet_lite0_rendered.py'
 __pipeline = _base_.train_dataloader.dataset.pipeline
 __scales = dict(type='RandomChoiceResize', scales=[(320, 240)], keep_ratio=True)

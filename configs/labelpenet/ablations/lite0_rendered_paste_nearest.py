@@ -1,4 +1,4 @@
-# C10: the nearest cell of the RoI grid for each pixel.
+# C10: each pixel takes the value of the nearest cell of the RoI grid.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(
     stages=dict(

@@ -1,3 +1,3 @@
-# Sec. 4.2: at most 100 proposals an image.
+# Sec. 4.2: at most 100 proposals per image.
 _base_ = '../labelpenet_lite0_rendered.py'
 train_dataloader = label_dataloader = test_dataloader = corloc_dataloader = dict(dataset=dict(max_proposals=100))

@@ -1,3 +1,3 @@
-# L11: no CRF in testing. Training is that of the base, whose checkpoint serves.
+# L11: no CRF at test time; uses the base's checkpoint.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(test_cfg=dict(crf=None))

@@ -1,3 +1,3 @@
-# L7: the segmentation stage learns with instance weights too.
+# L7: the segmentation stage also learns with instance weights.
 _base_ = '../labelpenet_lite0_rendered.py'
 model = dict(stages=dict(refinement=dict(labels=dict(weights='class'))))

@@ -1,4 +1,4 @@
-# N6: the pyramid on each RoI of the mask branch instead of on the map.
+# N6: ASPP on each RoI of the mask branch instead of on the whole map.
 _base_ = '../labelpenet_vgg16_voc07.py'
 __mask_rcnn = dict(
     backbone=dict(aspp=None),

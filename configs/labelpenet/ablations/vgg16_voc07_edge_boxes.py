@@ -1,4 +1,4 @@
-# Sec. 1: Edge Boxes instead of selective search. tools/dataset_converters/import_proposals.py makes the files of those of Edge Boxes.
+# Sec. 1: Edge Boxes instead of selective search. tools/dataset_converters/import_proposals.py converts them.
 _base_ = '../labelpenet_vgg16_voc07.py'
 __trainval = dict(dataset=dict(proposals='data/proposals/voc07_trainval_edge_boxes.npz'))
 train_dataloader = label_dataloader = corloc_dataloader = __trainval

@@ -1,3 +1,3 @@
-# N10: conv1 and conv2 are always fixed, as in Fast R-CNN.
+# N10: conv1 and conv2 are always frozen, as in Fast R-CNN.
 _base_ = '../labelpenet_vgg16_voc07.py'
 model = dict(backbone=dict(frozen_stages=2))

@@ -1,4 +1,4 @@
-# Sec. 4.2: one scale in training, the middle one of five.
+# Sec. 4.2: one training scale, the middle one of five.
 _base_ = '../labelpenet_vgg16_voc07.py'
 __pipeline = _base_.train_dataloader.dataset.pipeline
 __scales = dict(type='RandomChoiceResize', scales=[(1200, 688)], keep_ratio=True)

@@ -1,3 +1,3 @@
-# N4: stages of one structure share conv5, fc6 and fc7.
+# N4: stages with the same structure share conv5, fc6 and fc7.
 _base_ = '../labelpenet_vgg16_voc07.py'
 model = dict(share_tail=True)

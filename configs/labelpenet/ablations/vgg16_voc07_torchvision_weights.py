@@ -1,4 +1,4 @@
-# N5: torchvision's ImageNet weights, and the input that they want.
+# N5: torchvision's ImageNet weights, with the matching input normalisation.
 _base_ = '../labelpenet_vgg16_voc07.py'
 __imagenet = dict(preset='torchvision', checkpoint='torchvision://vgg16')
 __fcs = dict(type='ImageNetWeights', arch='vgg16', part='fcs', **__imagenet)

@@ -25,7 +25,7 @@ def paper_tables() -> dict[str, Any]:
 
 
 def group_markdown(group: Group, columns: Sequence[str] = COLUMNS, per_class: Sequence[str] = PER_CLASS) -> str:
-    """One group: its caption, one row per stage, then a table with one column per class for each requested metric.
+    """The tables of a group: its caption, one row per stage, then a table with one column per class for each requested metric.
 
     Args:
         columns: metrics of the first table; those that no stage has are omitted.
@@ -46,10 +46,10 @@ def group_markdown(group: Group, columns: Sequence[str] = COLUMNS, per_class: Se
 
 
 def paper_markdown(table: dict[str, Any], groups: Sequence[Group]) -> str:
-    """One table of the paper: its rows as printed, then ours.
+    """A table of the paper: its rows as printed, then ours.
 
     Args:
-        groups: ours; each stage that has one of the table's metrics becomes a row.
+        groups: our results; each stage with a metric of the table becomes a row.
     """
     metrics = table['metrics']
     rows, ours = [], list(our_rows(table, groups))
@@ -72,23 +72,23 @@ def paper_markdown(table: dict[str, Any], groups: Sequence[Group]) -> str:
 def _captions(rows: Sequence[dict[str, Any]]) -> list[str]:
     captions = list(dict.fromkeys(row['group'].caption() for row in rows))
     if any(not row['comparable'] for row in rows):
-        captions.append("Rows measured on other data than the paper's cannot be compared with its rows.")
+        captions.append("Rows measured on data other than the paper's cannot be compared with its rows.")
     return captions
 
 
 def our_rows(table: dict[str, Any], groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
-    """Our rows beside a table of the paper.
+    """Our rows for a table of the paper.
 
     Yields:
-        ``group``, ``stage``, ``values`` and ``per_class`` (of the first metric), ``where`` it was measured, and whether it is
-        ``comparable``: measured on the data and split of the table.
+        ``group``, ``stage``, ``values`` and ``per_class`` (of the first metric), ``where`` (data and split), and whether it is
+        ``comparable``: evaluated on the data and split of the table.
     """
     for group in groups:
         about = group.source(table['metrics'][0])
         for stage, row in group.rows.items():
             values = {metric: row[metric] for metric in table['metrics'] if metric in row}
             per_class = group.per_class[stage].get(next(iter(values), ''), {})
-            if not values or not set(table['classes']) <= set(per_class):  # another set of classes
+            if not values or not set(table['classes']) <= set(per_class):  # other classes
                 continue
             comparable = (about.get('data'), about.get('split')) == (table['data'], table['split'])
             where = f'{about.get("data", "?")}/{about.get("split", "?")}{"" if comparable else " (other data)"}'
@@ -112,11 +112,11 @@ def _single(value: float | None) -> Spread | None:
 
 
 def as_csv(groups: Sequence[Group], tables: Sequence[dict[str, Any]] = ()) -> str:
-    """One line a number, unrounded: ours by stage, metric and class, then the rows of the paper's tables.
+    """One unrounded number per line: ours by stage, metric and class, then the rows of the paper's tables.
 
     Returns:
         Text with the columns ``table, source, name, stage, phase, data, split, metric, class, mean, std, seeds``; ``class`` is empty
-        for means over classes, ``table`` for results of ours.
+        for means over classes, ``table`` for our own results.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator='\n')

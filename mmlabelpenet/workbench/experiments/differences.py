@@ -1,4 +1,4 @@
-"""Configs beside a base: mean ± standard deviation over seeds, and the difference from the base, seed by seed.
+"""Compare configs with a base: mean ± standard deviation over seeds, and the difference from the base, seed by seed.
 
 A *comparison* is a dict that can be stored as JSON::
 
@@ -7,7 +7,7 @@ A *comparison* is a dict that can be stored as JSON::
                   'stages': {stage: {metric: {'mean', 'std', 'count', 'difference'}}}}]}
 
 Values are percent; a difference is None or ``{'mean', 'std', 'count', 'paired', 'values'}`` in percentage points. ``stages['last']``
-compares the last stage of a config with the last of the base, whichever these are.
+compares the last stage of a config with the last stage of the base, whatever their names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ LAST = 'last'
 
 
 def compare_configs(results: Mapping[str, Sequence[Result]], base: str, metrics: Sequence[str] = METRICS) -> dict[str, Any]:
-    """Put configs beside a base.
+    """Compare configs with a base.
 
     Args:
-        results: of each config by its name, one for each seed.
+        results: results by config name, one per seed.
 
     Returns:
-        a comparison, the base first.
+        a comparison, starting with the base.
 
     Raises:
-        ValueError: the base has no result, or results of one config cannot be put together.
+        ValueError: the base has no result, or results of one config do not form one group.
     """
     groups = {name: _one_group(name, found) for name, found in results.items() if found}
     if base not in groups:
-        raise ValueError(f'The base {base} has no result to compare with; there are {", ".join(groups) or "none"}.')
+        raise ValueError(f'The base {base} has no result to compare with; available: {", ".join(groups) or "none"}.')
     names = [base, *(name for name in groups if name != base)]
     return dict(base=base, metrics=list(metrics), configs=[_entry(name, groups[name], groups[base], metrics) for name in names])
 
@@ -42,7 +42,7 @@ def compare_configs(results: Mapping[str, Sequence[Result]], base: str, metrics:
 def _one_group(name: str, results: Sequence[Result]) -> Group:
     groups = group_results(results)
     if len(groups) != 1:
-        raise ValueError(f'Results of {name} are of {len(groups)} experiments: {", ".join(str(result.path) for result in results)}.')
+        raise ValueError(f'Results of {name} belong to {len(groups)} experiments: {", ".join(str(result.path) for result in results)}.')
     return groups[0]
 
 
@@ -71,8 +71,8 @@ def difference(group: Group, stage: str, base: Group, base_stage: str, metric: s
     """A metric of a config minus that of the base.
 
     Returns:
-        ``mean``, ``std`` and ``count`` over the seeds that both have, ``values`` of these seeds, and ``paired``; without a common seed the
-        difference of the means, ``paired=False``. None where one of them lacks the metric.
+        ``mean``, ``std`` and ``count`` over common seeds, ``values`` of these seeds, and ``paired``; without a common seed the
+        difference of the means, ``paired=False``. None if one of them lacks the metric.
     """
     ours, theirs = _by_seed(group, stage, metric), _by_seed(base, base_stage, metric)
     if not ours or not theirs:
@@ -89,10 +89,10 @@ def _by_seed(group: Group, stage: str, metric: str) -> dict[Any, float]:
 
 
 def comparison_markdown(comparison: Mapping[str, Any]) -> str:
-    """A comparison as a page: the last stages first, then every stage."""
+    """A comparison as Markdown: last stages first, then every stage."""
     base, *_ = comparison['configs']
     stages = list(dict.fromkeys(stage for entry in comparison['configs'] for stage in entry['stages'] if stage != LAST))
-    parts = [f'# {comparison["base"]} and variants of it', base['caption'], _legend(comparison)]
+    parts = [f'# {comparison["base"]} and its variants', base['caption'], _legend(comparison)]
     for stage in (LAST, *stages):
         entries = [entry for entry in comparison['configs'] if stage in entry['stages']]
         rows = [_row(entry, stage, comparison['metrics']) for entry in entries]
@@ -104,7 +104,7 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
 
 
 def _legend(comparison: Mapping[str, Any]) -> str:
-    text = 'In brackets the difference from the base in percentage points, mean ± sample standard deviation over the seeds that both have.'
+    text = 'In parentheses: the difference from the base in percentage points, mean ± sample standard deviation over common seeds.'
     unpaired = [e['name'] for e in comparison['configs'] if any(_unpaired(value) for row in e['stages'].values() for value in row.values())]
     other = [entry['name'] for entry in comparison['configs'] if not entry['comparable']]
     text += f' Without a common seed, difference of means: {", ".join(unpaired)}.' if unpaired else ''

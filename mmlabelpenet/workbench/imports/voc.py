@@ -1,4 +1,4 @@
-"""Labels of a VOC devkit: boxes of its annotation files, masks of its label images."""
+"""Read labels of a VOC devkit: boxes from its annotation files, masks from its label images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +21,8 @@ from mmlabelpenet.workbench.voc_files import whole_corners
 def read_voc(folder: Path) -> list[ReadImage]:
     """Objects of all annotation files of a devkit.
 
-    The pixels of an object are those of the value of ``SegmentationObject`` that is its number in the annotation file, as exports write
-    it. Exact boxes, hidden pixels and weights of an export are taken where nobody has changed the object since.
+    As in exports, the pixel value of an object in ``SegmentationObject`` is its number in the annotation file. For objects unchanged since
+    an export, its exact boxes, hidden pixels and weights are used.
 
     Raises:
         FileNotFoundError: there is no annotation file.
@@ -30,7 +30,7 @@ def read_voc(folder: Path) -> list[ReadImage]:
     """
     paths = sorted((folder / 'Annotations').rglob('*.xml'))
     if not paths:
-        raise FileNotFoundError(f'{str(folder)!r} holds no Annotations/*.xml. Give the folder that holds Annotations.')
+        raise FileNotFoundError(f'{str(folder)!r} contains no Annotations/*.xml. Pass the folder that contains Annotations.')
     return [_read(path, folder) for path in paths]
 
 
@@ -39,7 +39,7 @@ def _read(path: Path, folder: Path) -> ReadImage:
     try:
         numbers = [int(root.findtext(f'size/{side}') or '') for side in ('height', 'width')]
     except ValueError as error:
-        raise ValueError(f'{where!r} does not give the size of its image in whole numbers.') from error
+        raise ValueError(f'{where!r} has no integer image size.') from error
     size = checked_size(*numbers, repr(where))
     stem = path.relative_to(folder / 'Annotations').with_suffix('').as_posix()
     values = _values(below(folder / 'SegmentationObject', f'{stem}.png'), size)
@@ -78,7 +78,7 @@ def _weight(element: ElementTree.Element) -> float:
 def _exact_box(
     element: ElementTree.Element, corners: tuple[float, float, float, float], size: tuple[int, int]
 ) -> tuple[float, float, float, float] | None:
-    """The box xywh that an export has written beside its corners, unless those have been changed since."""
+    """The exact box xywh that an export wrote next to the corners, unless these have been changed since."""
     try:
         x, y, w, h = (float(word) for word in (element.findtext('bbox') or '').split())
     except ValueError:
@@ -87,7 +87,7 @@ def _exact_box(
 
 
 def _pixels(elements: Sequence[ElementTree.Element], values: NDArray[np.uint8], path: Path) -> list[NDArray[np.bool_]]:
-    """Pixels of each object: those of its number in files of ours, of the value that covers its box best in others."""
+    """Pixels of each object: in our files those of its number, in others those of the value that covers its box best."""
     if any(element.find('mask') is not None for element in elements):
         return [values == number for number in range(1, len(elements) + 1)]
     masks = [values == value for value in np.unique(values[values > 0])]
@@ -122,7 +122,7 @@ def _values(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         with Image.open(path) as stored:
             if stored.mode not in ('P', 'L') or (stored.height, stored.width) != size:
                 raise ValueError(
-                    f'{str(path)!r} should hold numbers of objects for {size} pixels (h, w), got {stored.mode} {stored.size[::-1]}.'
+                    f'{str(path)!r} should contain object numbers for {size} pixels (h, w), got {stored.mode} {stored.size[::-1]}.'
                 )
             values = np.asarray(stored, np.uint8).copy()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:

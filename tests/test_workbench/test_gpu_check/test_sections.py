@@ -145,7 +145,7 @@ def test_the_report_survives_a_round_trip_and_its_page_escapes_what_was_found(tm
 
 def test_a_page_says_that_no_gpu_was_used(tmp_path):
     text = write_page(tmp_path / 'page.html', 'gpu_check.html', title='GPU check', report=Report('cpu', 0.5, 'now', [])).read_text()
-    assert 'no GPU was used, 0.5 minutes' in text and 'say nothing about a GPU' in text and 'No section has ended yet' in text
+    assert 'no GPU was used, 0.5 minutes' in text and 'are not representative of a GPU' in text and 'No section has finished yet' in text
 
 
 def test_findings_of_another_shape_are_refused(tmp_path):

@@ -47,7 +47,7 @@ def test_a_corrected_box_and_a_corrected_mask_count_as_drawn_by_hand(labels, ima
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('<annotation/>', 'does not give the size of its image'),
+        ('<annotation/>', 'has no integer image size'),
         (XML.format(OBJECT.format('cat', 5, 5, 1, 1)), 'needs a box'),
         (XML.format(OBJECT.format('cat', 500, 500, 510, 510)), 'has no area in an image'),
         (XML.format('').replace('20', '200000').replace('30', '200000'), 'megapixels'),

@@ -61,11 +61,11 @@ def test_the_report_carries_the_config_escaped(written):
 def test_the_report_measures_labels_and_tells_what_it_rests_on(written):
     texts = ' '.join(Checker(written).texts)
     for words in (
-        'beside the paper’s',
+        'compared with the paper',
         'mean mask IoU',
         'Confusions of the last labels',
         'Best and worst labels',
-        'seconds each (median)',
+        'seconds per iteration (median)',
         'Supervision card',
         'Verdict',
     ):
