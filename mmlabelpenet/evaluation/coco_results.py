@@ -7,9 +7,11 @@ A results file is one JSON list of entries::
 
 * ``image_id`` is the image's name; for COCO, also its numeric id.
 * ``category_id`` is the 1-based index in the list of classes, or for COCO the category id; or the class name, which may also be given as
-``category_name``. * ``bbox`` is in pixels of the original image, 0-based, right and bottom edge exclusive. It is optional if there is a
-``segmentation``: then the mask's tight box is used. * ``segmentation`` (RLE) is in all entries or in none. * ``id`` is optional and must be
-unique.
+  ``category_name``.
+* ``bbox`` is in pixels of the original image, 0-based, right and bottom edge exclusive. It is optional if there is a ``segmentation``:
+  then the mask's tight box is used.
+* ``segmentation`` (RLE) is in all entries or in none.
+* ``id`` is optional and must be unique.
 
 A first pass checks every entry and records its position; the entries of an image are then read when needed. Memory holds a few numbers per
 entry, whatever the order of the file and the size of its masks.

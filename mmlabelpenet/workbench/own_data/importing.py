@@ -1,8 +1,7 @@
 """Import corrected or drawn labels into a data set of own images, to train a stage and to evaluate.
 
-DIR/corrected.json         a label store, for ``pseudo_labels`` of a phase
-DIR/Annotations/, DIR/SegmentationObject/, DIR/SegmentationClass/
-                           annotations of the imported images for ``tools/test.py``
+* ``DIR/corrected.json``: a label store, for ``pseudo_labels`` of a phase
+* ``DIR/Annotations/``, ``DIR/SegmentationObject/`` and ``DIR/SegmentationClass/``: annotations of imported images, for ``tools/test.py``
 """
 
 import json

@@ -30,9 +30,10 @@ def read_entries(source: str | Path) -> Entries:
     """Read tags of a table, a JSON or XML file, or a folder of annotations.
 
     * CSV, TSV and Excel: a header with an image column and one or more tag columns (``image,tags``), or one column per class with 0 and 1.
-    Several tags in a cell are separated by ``;``, ``,``, ``|`` or line breaks, or are a list. * JSON: ``{image: [tag, ...]}``, ``[{"image":
-    ..., "tags": [...]}, ...]``, COCO and Label Studio exports. * XML: CVAT for images. * Folders: LabelMe, YOLO (``data.yaml``), VOC
-    (``Annotations``), COCO (``annotations``).
+      Several tags in a cell are separated by ``;``, ``,``, ``|`` or line breaks, or are a list.
+    * JSON: ``{image: [tag, ...]}``, ``[{"image": ..., "tags": [...]}, ...]``, COCO and Label Studio exports.
+    * XML: CVAT for images.
+    * Folders: LabelMe, YOLO (``data.yaml``), VOC (``Annotations``), COCO (``annotations``).
 
     Raises:
         FileNotFoundError: there is no such file.
