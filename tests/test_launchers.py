@@ -175,7 +175,7 @@ def test_a_dry_run_of_many_prints_what_would_be_submitted(configs, capsys):
         (['test', 'A.py', 'a.pth', 'b.pth', '2'], "'b.pth' is neither a config nor the checkpoint of the preceding config"),
         (
             ['test', 'A.py', 'C.py', '2', '--out', '/tmp/all.json'],
-            'With several configs, --out is the name of a file',
+            'With several configs, --out must be a file name',
         ),
         (['slurm', 'gpu', 'A.py'], 'The number of GPUs is missing. Usage: bash tools/slurm_train.sh PARTITION'),
         (['slurm', 'gpu', 'A.py', '12'], 'GPUS must be a multiple of GPUS_PER_NODE, got 12 and 8'),
@@ -216,7 +216,7 @@ def test_the_work_dir_of_another_config_is_not_touched(started, capsys):
     note_run(jobs.TrainingJob(Path('other.py')).config)
     Path('work_dirs/C/iter_1.pth').write_text('')
     assert launch.main(['train', 'A.py', 'C.py', '2']) == 1
-    reason = 'work_dirs/C holds a run of another config, other.py. Remove it, or choose another folder.'
+    reason = 'work_dirs/C contains a run of another config, other.py. Remove it, or choose another folder.'
     assert table(capsys.readouterr().out)['C.py'] == ('left_out', reason) and names(started) == ['A.py']
 
 

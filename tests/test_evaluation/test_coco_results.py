@@ -102,7 +102,7 @@ BROKEN = [
     ({'bbox': [0, 0, float('nan'), 1]}, 'JSON is malformed'),
     ({'bbox': None, 'segmentation': None}, 'neither a bbox nor a segmentation'),
     ({'more': 5000 * [[]], 'score': 'a'}, 'score`'),
-    ({'bbox': [0, 0, -1, 1]}, 'at least 0'),
+    ({'bbox': [0, 0, -1, 1]}, 'non-negative width and height'),
     ({'segmentation': {'size': [14, 12], 'counts': [168]}}, r'size \[14, 12\], but the image has \[12, 14\]'),
     ({'segmentation': {'size': list(SIZE), 'counts': '6P'}}, 'middle of a number'),
     ({'segmentation': {'size': list(SIZE), 'counts': [100]}}, 'cover 100 pixels'),

@@ -300,7 +300,7 @@ def test_stage_with_masks_or_predictions_for_some_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'segmentation': The stage has masks for some images"):
         run(root, samples)
     samples[0]['stage_predictions']['segmentation'] = None
-    with pytest.raises(ValueError, match=f'predicted {len(images) - 1} of {len(images)} images'):
+    with pytest.raises(ValueError, match=f'predicted only {len(images) - 1} of {len(images)} images'):
         run(root, samples)
 
 

@@ -45,12 +45,12 @@ def test_mask_iou_equals_counted_pixels_and_is_zero_for_empty_masks():
 
 def test_masks_of_two_sizes_are_refused_even_where_they_do_not_meet():
     small, large = np.zeros((1, 2, 2), bool), np.zeros((1, 3, 3), bool)
-    with pytest.raises(ValueError, match=r'one size .* \[\(2, 2\), \(3, 3\)\]'):
+    with pytest.raises(ValueError, match=r'the same size .* \[\(2, 2\), \(3, 3\)\]'):
         mask_iou(encode_masks(small), encode_masks(large))
 
 
 def test_masks_need_three_axes():
-    with pytest.raises(ValueError, match=r'shape \(n, h, w\), got \(2, 2\)'):
+    with pytest.raises(ValueError, match=r'shape \(n, h, w\) .*, got \(2, 2\)'):
         encode_masks(np.zeros((2, 2), bool))
 
 

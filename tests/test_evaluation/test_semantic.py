@@ -50,7 +50,7 @@ def test_masks_of_another_size_are_refused():
 
 
 def test_maps_of_two_sizes_and_values_beyond_the_classes_are_refused():
-    with pytest.raises(ValueError, match='one size'):
+    with pytest.raises(ValueError, match='the same size'):
         confusion_matrix(np.zeros((2, 2)), np.zeros((2, 3)), 1)
     with pytest.raises(ValueError, match='got 2'):
         confusion_matrix(np.array([[2]]), np.array([[0]]), 1)

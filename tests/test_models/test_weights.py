@@ -130,7 +130,7 @@ def test_names_of_caffe_with_another_preset_fail():
 def test_a_converted_file_of_another_preset_fails(tmp_path):
     torch.save(vgg_state('torchvision')[0], tmp_path / 'vgg.pth')
     convert_imagenet(tmp_path / 'vgg.pth', tmp_path / 'out.pth', 'vgg16', 'torchvision')
-    with pytest.raises(ValueError, match="of preset 'torchvision', but"):
+    with pytest.raises(ValueError, match="with preset 'torchvision', but"):
         load_imagenet('vgg16', 'caffe', tmp_path / 'out.pth')
 
 

@@ -21,7 +21,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('trace.png'), help='.png, .webp, or .html for a page (default: trace.png)')
     parser.add_argument('--width', type=whole(16), default=320, help='width of each tile (default: 320)')
     parser.add_argument('--min-score', type=decimal(0, 1), default=0.3, help='minimum score of a drawn detection (default: 0.3)')
-    parser.add_argument('--blank', action='store_true', help='omit the photograph, if it cannot be published')
+    parser.add_argument('--blank', action='store_true', help='omit the image itself, if it cannot be published')
     args = parser.parse_args(argv)
     if args.out.suffix not in ('.png', '.webp', '.html'):
         parser.error(f'--out must end in .png, .webp or .html, got {args.out}')

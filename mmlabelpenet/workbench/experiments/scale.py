@@ -111,7 +111,7 @@ def sending(config: Config) -> str:
         for count in (mean, recurrent):
             row += ['-'] * 3 if count is None else [size(count), duration(count / 1e10), duration(count / 1e9)]
         rows.append(row)
-    return table(['GPUs', 'a stage', 'at 10 GB/s', 'at 1 GB/s', 'recurrent', 'at 10 GB/s', 'at 1 GB/s'], rows)
+    return table(['GPUs', 'one stage', 'at 10 GB/s', 'at 1 GB/s', 'recurrent', 'at 10 GB/s', 'at 1 GB/s'], rows)
 
 
 def memory(images: Sequence[int]) -> str:

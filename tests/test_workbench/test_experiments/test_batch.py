@@ -150,7 +150,7 @@ def test_a_dry_run_names_commands_and_reasons_and_starts_nothing(tmp_path, proce
     jobs = [Stand('a', tmp_path), Stand('b', tmp_path, fault=two), Stand('c', tmp_path), Stand('d', tmp_path, fault=two)]
     first, *lacking, third, command, last = dry_run(jobs, Launch(8, 'gpu', port=100))
     assert first == '# a: skipped, done before' and lacking == ['# b: left out\n#     one\n#         more\n#     two']
-    assert third == '# c' and command.startswith('srun -p gpu') and 'PORT=100' in command and last == '# d: left out, as b'
+    assert third == '# c' and command.startswith('srun -p gpu') and 'PORT=100' in command and last == '# d: left out, same as b'
     assert not processes.commands
 
 

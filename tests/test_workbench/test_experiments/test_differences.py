@@ -72,7 +72,7 @@ def test_metrics_that_a_config_lacks_are_a_dash():
 def test_the_page_has_the_last_stage_first_then_every_stage():
     page = comparison_markdown(compare(base=[(0, [10.0, 20.0]), (1, [12.0, 24.0])], other=[(0, [11.0, 19.0]), (1, [14.0, 20.0])]))
     assert [line for line in page.splitlines() if line.startswith('#')] == [
-        '# base and variants of it',
+        '# base and its variants',
         '## Last stage',
         '## Stage classification',
         '## Stage detection',
@@ -84,11 +84,11 @@ def test_the_page_has_the_last_stage_first_then_every_stage():
 
 def test_configs_without_results_are_left_out_and_a_base_without_is_refused():
     assert [e['name'] for e in compare(base=[(0, [1.0])], other=[])['configs']] == ['base']
-    with pytest.raises(ValueError, match='The base base has no result to compare with; there are other.'):
+    with pytest.raises(ValueError, match='The base base has no result to compare with; available: other.'):
         compare(base=[], other=[(0, [1.0])])
 
 
 def test_results_of_two_experiments_under_one_name_are_refused():
     results = dict(base=[result('base', 0, [1.0]), result('else', 1, [1.0])])
-    with pytest.raises(ValueError, match='Results of base are of 2 experiments'):
+    with pytest.raises(ValueError, match='Results of base belong to 2 experiments'):
         compare_configs(results, 'base')

@@ -89,7 +89,7 @@ def test_a_folder_with_a_run_of_another_config_is_not_gone_on_with(path, noted):
         note_run(TrainingJob(other, folder=folder).config)
     else:
         (folder / 'other.py').write_text('')  # mmengine writes the config out
-    with pytest.raises(ValueError, match=r'work_dirs/leaf holds a run of another config, other'):
+    with pytest.raises(ValueError, match=r'work_dirs/leaf contains a run of another config, other'):
         TrainingJob(path).commands(Launch())
     (folder / 'iter_3.pth').unlink()
     assert TrainingJob(path).commands(Launch())  # nothing to be harmed

@@ -25,7 +25,7 @@ def test_light_instances_and_those_beyond_the_heaviest_are_left_out(store):
 
 def test_images_without_labels_are_left_out_unless_they_are_wanted(store):
     assert len(choose_labels(store, min_weight=0.8).images) < len(choose_labels(store, min_weight=0.8, keep_empty=True).images) == 16
-    with pytest.raises(ValueError, match='No label is left of 28 .28 with a lower weight'):
+    with pytest.raises(ValueError, match='None of 28 labels is left .28 with a lower weight'):
         choose_labels(store, min_weight=1.1)
 
 

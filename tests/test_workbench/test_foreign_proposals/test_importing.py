@@ -32,7 +32,7 @@ def record(boxes, scores=None, size=(20, 30), layout=PLAIN, **kwargs):
 def test_boxes_up_to_a_pixel_outside_are_cut_and_counted():
     found, tidied = record([[-1, 0, 10, 10], [0, 0, 30.5, 21], [1, 1, 5, 5]])
     assert sorted(found.bboxes.tolist()) == [[0, 0, 10, 10], [0, 0, 30, 20], [1, 1, 5, 5]] and tidied.clipped == 2
-    assert str(tidied) == '2 cut at the border by up to a pixel'
+    assert str(tidied) == '2 clipped at the border by up to a pixel'
 
 
 def test_empty_small_and_repeated_boxes_are_dropped_and_counted():
@@ -58,7 +58,7 @@ def test_an_image_without_proposals_gets_itself_and_is_counted():
         ([[1, 1, 30, 20]], MATLAB, r'read as yxyx from pixel 1: the first is \[1.0, 1.0, 30.0, 20.0\]. They would fit as xyxy or xywh.'),
         ([[20, 10, 10, 10]], PLAIN, 'They would fit as xywh.'),
         ([[0, 0, 100, 100]], PLAIN, 'Is the file for other images, or for images of another size'),
-        ([[0, 0, np.nan, 5]], PLAIN, '1 of 1 boxes of .a. do not lie in its 20 x 30 pixels'),
+        ([[0, 0, np.nan, 5]], PLAIN, '1 of 1 boxes of .a. are not inside its 20 x 30 pixels'),
     ],
 )
 def test_boxes_outside_are_refused_with_the_order_that_would_fit(boxes, layout, error):

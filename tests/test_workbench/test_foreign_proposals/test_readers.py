@@ -188,7 +188,7 @@ def test_what_is_no_proposal_file_is_refused_with_what_to_do(tmp_path):
     }.items():
         with pytest.raises(ValueError, match=error):
             read_foreign(tmp_path / name, ['a'])
-    with pytest.raises(FileNotFoundError, match='there is nothing'):
+    with pytest.raises(FileNotFoundError, match='nothing is there'):
         read_foreign(tmp_path / 'none.mat', ['a'])
 
 
