@@ -1,4 +1,4 @@
-"""Toy data and a toy network for every test that wants them."""
+"""Fixtures: toy data and a toy network."""
 
 import contextlib
 import importlib.util
@@ -47,7 +47,7 @@ def _one_thread():
 
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory):
-    """Devkit of six training and two test images; proposals lie beside it. Read only."""
+    """Devkit with six training and two test images, and its proposals. Do not modify it."""
     import toy
 
     return toy.make_data(tmp_path_factory.mktemp('toy'))
@@ -55,7 +55,7 @@ def toy_root(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def workspace(tmp_path_factory):
-    """Folder with small data of every official layout below ``data``, where configs look for it. Only proposals are added to it."""
+    """Folder with small data in every official layout below ``data``, where configs expect it. Only proposals are added to it."""
     import standin
 
     return standin.write_workspace(tmp_path_factory.mktemp('workspace'))
@@ -63,7 +63,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture
 def terminal(tmp_path, monkeypatch):
-    """A terminal in a folder of its own with small data of every layout, in which lines run as a reader types them; the current folder."""
+    """A terminal in a temporary folder with small data in every layout, in which command lines run as a reader would type them."""
     import documented
     import standin
 
@@ -127,7 +127,7 @@ def device(request, monkeypatch):
 
 @pytest.fixture
 def load_tool(monkeypatch):
-    """Import a script of tools/ by its path there."""
+    """Import a script by its path below tools/."""
 
     def load(name):
         spec = importlib.util.spec_from_file_location(f'tool_{Path(name).stem}', TOOLS / name)
@@ -146,7 +146,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope='session')
 def browser():
-    """Headless Chromium; skips where it, its driver or selenium is missing."""
+    """Headless Chromium; skips the test if it, its driver or selenium is missing."""
     webdriver = pytest.importorskip('selenium.webdriver')
     program = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
     driver = shutil.which('chromedriver')

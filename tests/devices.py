@@ -1,8 +1,8 @@
-"""Devices that tests compare with the CPU: a GPU, the CPU in its place, and one that only pretends.
+"""Devices that tests compare with the CPU: a GPU, the CPU itself, and a simulated device.
 
-Tensors of the device that pretends lie on the CPU, say that they do not, and refuse to meet tensors of the CPU, as those of a GPU do:
-only tensors without dimensions, indices and copies may be of both. Kernels are those of the CPU. So every run of the tests sees tensors
-that are made on the wrong device, and arrays that are made of tensors without a copy to the CPU.
+Tensors of the simulated device are on the CPU, but report another device and reject operations with CPU tensors, as on a GPU; only
+zero-dimensional tensors, indices and copies may mix devices. Kernels are those of the CPU. So tests without a GPU still detect tensors
+created on the wrong device, and arrays made from tensors without a copy to the CPU.
 """
 
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 
-PRETENDED = 'meta'  # the only device beside the CPU that every build of PyTorch has
+PRETENDED = 'meta'  # the only other device in every build of PyTorch
 GPU = pytest.param('cuda', marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')])
-INDEXING = ('aten::index', 'aten::index_put', 'aten::index_put_', 'aten::_index_put_impl_')  # indices may be of the CPU
+INDEXING = ('aten::index', 'aten::index_put', 'aten::index_put_', 'aten::_index_put_impl_')  # indices may be on the CPU
 COPYING = ('aten::_to_copy', 'aten::copy_')
 
 elsewhere = pytest.mark.parametrize('device', [PRETENDED, GPU], indirect=True)
@@ -29,7 +29,7 @@ in_its_place = pytest.mark.parametrize('device', ['cpu', GPU], indirect=True)
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor of the device that pretends; ``here`` is the same on the CPU."""
+    """A tensor of the simulated device; ``here`` is the same tensor on the CPU."""
 
     @staticmethod
     def __new__(cls, here):
@@ -79,17 +79,17 @@ class _Functions(TorchFunctionMode):
 
 @contextmanager
 def pretended():
-    """Let the device be used."""
+    """Enable the simulated device."""
     known = Union[(*get_args(instance_data.IndexType), Elsewhere)]  # noqa: UP007
     with patch.object(instance_data, 'IndexType', known), _Functions(), _Calls():
         yield
 
 
 def call(function, args, kwargs):
-    """Call a kernel of the CPU.
+    """Call a CPU kernel.
 
     Raises:
-        RuntimeError: tensors of two devices meet.
+        RuntimeError: tensors are on different devices.
     """
     name, device = function._schema.name, kwargs.get('device')
     meeting = (
@@ -108,7 +108,7 @@ def call(function, args, kwargs):
 
 
 def here(values):
-    """Values with the tensors that lie behind those of the device."""
+    """Replace tensors of the simulated device with the underlying CPU tensors."""
     return tree_map_only(Elsewhere, lambda each: each.here, values)
 
 
@@ -118,7 +118,7 @@ def network(device):
 
 
 def noise(model):
-    """Two images of noise with proposals and pseudo instances, where the model is; always the same."""
+    """Two noise images with proposals and pseudo instances, on the model's device; always the same."""
     torch.manual_seed(0)
     return model.data_preprocessor(synthetic_batch(4, (toy.HEIGHT, toy.WIDTH), 30, 2), False)
 

@@ -1,7 +1,7 @@
-"""Sixteen images and their labels that other programs get wrong easily: 28 instances in a label store.
+"""Sixteen images with labels that are difficult for other programs: 28 instances in a label store.
 
-Objects of several parts, with holes, of single pixels, on borders, with boxes alone, overlapping; images turned by EXIF, PNG, ``.JPG``,
-with a palette, with spaces and umlauts in their names, with equal names in two folders and with names that differ in their suffix alone.
+Objects with several parts, holes, single pixels, at borders, with only boxes, overlapping; images with EXIF orientation, PNG, ``.JPG``,
+palettes, spaces and umlauts in names, equal names in two folders, and names that differ only in the extension.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An image of a disc that stands out by its colour, for tests of cuts."""
+"""An image of a disc with a distinct colour, for tests of refinement by colour."""
 
 import numpy as np
 

@@ -29,7 +29,7 @@ PLACES = (
     *('*.md', 'docs/**/*.md', 'configs/*/*.md', 'configs/*/*.yml', 'configs/_base_/datasets/*.py', '.github/ISSUE_TEMPLATE/*.yml'),
     *('mmlabelpenet/**/*.py', 'tools/**/*.py', 'tools/*.sh', 'demo/*.py'),
 )
-HISTORY = 'CHANGELOG.md'  # its lines were right when they were written
+HISTORY = 'CHANGELOG.md'  # its lines were correct when written
 PROGRAMS = r'(?:python|bash|pytest|pip|mim|mmlabelpenet|yolo|labelme|source|export|cd|ls|sort|git|docker)'
 COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*{PROGRAMS} \S.*')
 CHECKPOINT = r'[\w./-]+/(?:iter|epoch)_\d+\.pth'
@@ -42,7 +42,7 @@ PRELOADED = [
 
 
 class Block(NamedTuple):
-    """Lines that are typed one after the other: ``page``, relative to the project, and ``lines`` without comments."""
+    """Lines typed one after another: ``page``, relative to the project, and ``lines`` without comments."""
 
     page: str
     lines: tuple[str, ...]
@@ -84,12 +84,12 @@ def joined(text):
 
 
 def without_comment(line):
-    """A line without what follows a ``#`` after a blank, and with single blanks; empty for a comment alone."""
+    """A line without its comment and with normalised spaces; empty for a pure comment."""
     return ' '.join(re.sub(r'(^|\s)#\s.*$', '', line).split())
 
 
 def without_remarks(line):
-    """A line of a docstring without its optional words in brackets, what stands apart on its right, and a full stop."""
+    """A docstring line without optional parts in brackets, remarks on the right, and the full stop."""
     line = re.sub(r' \[[^]]*\](\.\.\.)?|\.\.\.', '', line.strip())
     return without_comment(re.split(r'\s{2,}|, by default', line)[0]).rstrip('.')
 
@@ -101,7 +101,7 @@ def all_blocks():
 
 
 def fill(line, words):
-    """Put words in the place of others; of several for one word each occurrence takes the next.
+    """Replace words; if a word has several replacements, each occurrence takes the next one.
 
     >>> fill('python a.py CONFIG CONFIG --x CONFIG', dict(CONFIG=['b', 'c']))
     'python a.py b c --x b'
@@ -115,7 +115,7 @@ def fill(line, words):
 
 
 class Terminal:
-    """Runs lines in a folder that looks like a checkout with data.
+    """Runs command lines in a folder that looks like a checkout with data.
 
     Lines of Python alone run in processes that are forked from one that has imported PyTorch and MMDetection already.
 
@@ -137,7 +137,7 @@ class Terminal:
         self.program('mmlabelpenet', 'exec python -m mmlabelpenet "$@"')
 
     def run(self, line, before=()):
-        """Run a line after others that set the terminal up; returns its output. A line that fails is an error with the end of it."""
+        """Run a line after preparatory lines; returns its output. If it fails, raises an error with the last lines of output."""
         sys.stderr.write(f'$ {line}\n')
         process = self.start(line, before)
         process.join(1800)
@@ -149,7 +149,7 @@ class Terminal:
         return output
 
     def start(self, line, before=()):
-        """The process of a line, in a session of its own; what it writes goes to ``output``."""
+        """Start the process of a line in its own session, with output to ``output``."""
         python = re.fullmatch(r'((?:[A-Z_]+=\S+ )*)python ([^|<>&;]+)', re.sub(r'^mmlabelpenet ', 'python -m mmlabelpenet ', line))
         if python:  # Bash tells what the words and the environment are
             line = f'printf "%s\\0" {python[2]} --; {python[1]} env -0'
@@ -165,7 +165,7 @@ class Terminal:
         return process
 
     def program(self, name, content):
-        """Put a program on the path."""
+        """Add a program to the path."""
         path = self.folder / 'bin' / name
         path.write_text(f'#!/usr/bin/env bash\n{content}\n')
         path.chmod(0o755)
@@ -188,7 +188,7 @@ def fork_server():
 
 
 def be_bash(output, command, environment):
-    """Become a program."""
+    """Turn this process into a program."""
     settle(output, environment)
     os.execvp(command[0], command)
 
@@ -213,7 +213,7 @@ def be_python(output, words, environment):
 
 
 def settle(output, environment):
-    """Let a process have a session of its own, a folder, an environment and a file for what it writes."""
+    """Give a process its own session, folder, environment and output file."""
     os.setsid()
     os.chdir(environment['PWD'])
     multiprocessing.set_start_method(None, force=True)  # that of Python, for processes of its own

@@ -1,4 +1,4 @@
-"""What documented lines find in a workspace: small configs, checkpoints, and files that a reader has."""
+"""Prepare what documented lines need in a workspace: small configs, checkpoints, and a reader's files."""
 
 import json
 import re
@@ -22,7 +22,7 @@ VOC12 = 'data/VOCdevkit/VOC2012'
 
 
 def get_ready(terminal, page, line):
-    """Write the configs and checkpoints that a line names, and what else it needs."""
+    """Write the configs and checkpoints named in a line, and anything else it needs."""
     for place, pattern, prepare in NEEDS:
         if re.match(place, page) and re.search(pattern, line):
             prepare(terminal)
@@ -40,7 +40,7 @@ def get_ready(terminal, page, line):
 
 
 def write_config(path):
-    """The small version of a config of the project at the same place, with proposals; nothing where it is there."""
+    """Write the small version of a project config to the same path, with proposals, unless it exists."""
     if Path(path).exists() or not (ROOT / path).exists():
         return
     config = small.small_config(path)
@@ -124,7 +124,7 @@ def results(path, *splits):
 
 
 def photographs(terminal):
-    """Cats and dogs of a reader's, two of them without tags, and two more."""
+    """A reader's images of cats and dogs, two of them without tags, and two new ones."""
     for folder, numbers in (('home/photos', range(1, 13)), ('home/more_photos', range(21, 23))):
         Path(folder).mkdir(exist_ok=True)
         for number in numbers:
@@ -134,13 +134,13 @@ def photographs(terminal):
 
 
 def own_config(terminal):
-    """The config of a reader's photographs, made small."""
+    """The config for a reader's images, reduced in size."""
     terminal.run('python tools/own_data.py train data/mine --write-only')
     small.small_config(Path('data/mine/config.py').resolve()).dump('data/mine/config.py')
 
 
 def own_training(terminal):
-    """A training on a reader's photographs."""
+    """A training on a reader's images."""
     if not Path('data/mine/work_dir/run.json').exists():
         terminal.run('python tools/own_data.py proposals data/mine')
         own_config(terminal)

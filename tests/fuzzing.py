@@ -1,4 +1,4 @@
-"""Mutations of files, and a guard around what reads them: bounded time and memory, no network, no process, nothing written elsewhere."""
+"""Mutations of files, and a guard around their readers: bounded time and memory, no network, no processes, nothing written elsewhere."""
 
 import copy
 import json
@@ -31,13 +31,13 @@ class TooSlow(BaseException):
 
 @contextmanager
 def guarded(folder):
-    """Watch what is done while the block runs.
+    """Watch the operations in the block.
 
     Args:
         folder: the only one that may be written to.
 
     Yields:
-        What was done that may not be done, one line each; it fills.
+        A list that collects forbidden operations, one line each.
     """
     if not _watched:
         sys.addaudithook(_hear)
@@ -90,10 +90,10 @@ def _check(event, path, folder, done):
 
 
 def mutated(content, kind):
-    """A strategy of mutations of a sound file.
+    """A strategy for mutations of a valid file.
 
     Args:
-        content: bytes of the sound file.
+        content: bytes of the valid file.
         kind: ``'json'``, ``'text'`` or ``'bytes'``; the first two are also mutated in the ways after them.
     """
     ways = [_bytes(content)]
@@ -177,7 +177,7 @@ def _changed(draw, node, depth):
 
 
 def png(width, height, colour, data=b''):
-    """A PNG that claims a size, and holds so much data."""
+    """A PNG that claims a size, with a given amount of data."""
 
     def chunk(kind, content):
         return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))

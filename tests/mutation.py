@@ -40,17 +40,17 @@ PRELOADED = (
     'torch', 'torchvision', 'cv2', 'mmengine.runner', 'mmcv', 'mmcv.ops', 'mmdet.models', 'mmdet.datasets', 'scipy.io',
 )  # fmt: skip
 QUIET = ('-q', '-p', 'no:cacheprovider')
-WAITING = 120  # seconds without work: a deadlock
-MOST_ANEW = 100  # tests of a module that is imported anew: they are collected anew as well
-ANEW = 99  # exit status: the module is to be imported anew
+WAITING = 120  # seconds without CPU use that count as a deadlock
+MOST_ANEW = 100  # tests that are collected again because their module is reimported
+ANEW = 99  # exit status: the module must be reimported
 
 
 class Failures:
-    """Writes the name of the test that runs into a file until one fails, and ends a run after some seconds of the processor."""
+    """Writes the name of the running test to a file until one fails, and ends a run after a number of CPU seconds."""
 
     def __init__(self, file: Path, seconds: float) -> None:
         self.file, self.seconds, self.failed = file, seconds, False
-        self.begin: float | None = None  # seconds of the processor before the first test of a fork
+        self.begin: float | None = None  # CPU seconds before the first test of a fork
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         if not self.failed:
@@ -66,7 +66,7 @@ class Failures:
 
 
 class Server:
-    """In pytest's place after collection: runs faults."""
+    """Replaces pytest's run after collection: runs faults."""
 
     def __init__(self, args: argparse.Namespace, faults: list[tuple[Path, int]], failures: Failures) -> None:
         self.args, self.faults, self.failures = args, faults, failures
@@ -87,7 +87,7 @@ class Server:
         return True
 
     def _run(self, tests: list[str]) -> bool:
-        """Whether one of some tests fails; those after it do not run, and what belongs to the session stays."""
+        """Whether any of the tests fails; later ones do not run, and session fixtures are kept."""
         self.failures.failed, items = False, [self.items[test] for test in tests]
         items[0].session._setupstate.teardown_exact(items[0])
         try:
@@ -149,7 +149,7 @@ class Server:
         return sorted(mirror.union(*lines.values()) & self.items.keys() or self.items, key=rank)
 
     def _in_fork(self, path: Path, name: str | None, source: str, tests: list[str]) -> tuple[bool, str | None]:
-        """Whether the module had to be imported anew, and which test failed with this source ('import': it cannot be imported)."""
+        """Whether the module had to be reimported, and which test failed with this source ('import': it cannot be imported)."""
         self.failures.file.unlink(missing_ok=True)
 
         def run() -> int:
@@ -169,7 +169,7 @@ def read_lines(file: Path) -> list[dict]:
 
 
 def in_fork(run: object, seconds: float) -> int:
-    """Exit status of a forked process; negative where it hangs."""
+    """Exit status of a forked process; negative if it hangs."""
     process = os.fork()
     if process == 0:
         os.setsid()
@@ -221,7 +221,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Make faults, run tests, and say how many were caught."""
+    """Generate faults, run tests, and report how many were caught."""
     args = parse_args()
     sys.path.insert(0, str(ROOT))
     os.chdir(ROOT)
@@ -231,7 +231,7 @@ def main() -> None:
     for name in ('mmlabelpenet', *PRELOADED):
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split('.')[0] == 'mmlabelpenet']:
-        del sys.modules[name]  # forks import it anew
+        del sys.modules[name]  # forks reimport it
     paths = sorted(path for part in args.parts for path in [*PACKAGE.glob(f'{part}.py'), *(PACKAGE / part).rglob('*.py')])
     places = [(path, number) for path in paths for number in range(len(changes(ast.parse(path.read_text(encoding='utf-8')))))]
     faults = random.Random(args.seed).sample(places, min(args.faults, len(places)))

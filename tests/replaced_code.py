@@ -1,4 +1,4 @@
-"""Other code in the place of functions that are loaded, or of a module that is to be imported."""
+"""Replace the code of loaded functions, or of a module to be imported."""
 
 import ast
 import gc
@@ -33,7 +33,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader)
 
 
 def functions(code: CodeType) -> dict[str, CodeType]:
-    """Code of a module's functions and methods by qualified name; of several with one name the last."""
+    """Code of a module's functions and methods by qualified name; the last one if a name occurs several times."""
     found = {}
     for part in code.co_consts:
         if isinstance(part, CodeType):

@@ -1,4 +1,4 @@
-"""Configs made small: the same parts and data, few pixels, thin layers, an iteration of each phase, no weights from files."""
+"""Reduced configs: the same parts and data, few pixels, thin layers, one iteration per phase, no weights from files."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def replace(node, values):
 
 
 def small_config(leaf, iters=1):
-    """A leaf of ``configs`` made small, by its path below the root of the project; its data are where the leaf has them."""
+    """A reduced version of a config, given by its path below the project root; data paths are unchanged."""
     config = load_config(ROOT / leaf)
     content = config._cfg_dict
     if is_retrained(leaf):

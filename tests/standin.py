@@ -1,6 +1,6 @@
 """Small data in the official layouts: VOC 2007 and 2012, both joined, COCO, rendered figures, and exported pseudo labels.
 
-A workspace is a folder in which commands can be run as documentation gives them: everything lies where configs look for it.
+A workspace is a folder in which documented commands can be run: everything is where configs expect it.
 """
 
 import json
@@ -51,7 +51,7 @@ WITHOUT_ANNOTATIONS = {'VOC2007': (), 'VOC2012': range(7, 10), 'VOC2012mini': ()
 
 @dataclass(frozen=True)
 class Figures:
-    """A drawn image: RGB (h, w, 3), names of its objects, which of them are difficult, and numbers of objects by pixel (h, w)."""
+    """A drawn image: RGB (h, w, 3), names of its objects, which of them are difficult, and the object number of each pixel (h, w)."""
 
     image: np.ndarray
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ class Figures:
 
 
 def draw(seed, names):
-    """One or two ellipses side by side on a grey background, upright or lying."""
+    """One or two ellipses side by side on a grey background, vertical or horizontal."""
     rng = np.random.default_rng(seed)
     size = (96, 128) if seed % 2 else (128, 96)
     image, instances = rng.integers(100, 120, (*size, 3)).astype(np.uint8), np.zeros(size, np.uint8)
@@ -80,7 +80,7 @@ def draw(seed, names):
 
 
 def scenes(seed, count):
-    """Images with animals, of which every second one shows a person too."""
+    """Images with animals; every second one also shows a person."""
     return [draw(seed + k, (ANIMALS[k % 5],) if k % 2 else (ANIMALS[k % 5], 'person')) for k in range(count)]
 
 
@@ -200,7 +200,7 @@ def store_of(devkit, split):
 
 
 def write_random_proposals(dataset):
-    """The proposal file that a data set's config names, of random boxes; nothing where it is there."""
+    """Write the proposal file named in a data set's config, with random boxes, unless it exists."""
     path = Path(dataset['proposals'])
     if path.is_file():
         return

@@ -1,4 +1,4 @@
-"""Faults of a module as changes of its syntax tree."""
+"""Faults of a module, as changes to its syntax tree."""
 
 import ast
 import builtins
@@ -13,7 +13,7 @@ COMPARISONS |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.Not
 
 
 def changes(tree: ast.Module) -> list[tuple[ast.AST, ast.AST]]:
-    """Nodes of a module with what may stand in their place; texts, annotations and decorators are left alone."""
+    """Nodes of a module and their possible replacements; strings, annotations and decorators are not changed."""
     found: list[tuple[ast.AST, ast.AST]] = []
     passed = {id(part) for node in ast.walk(tree) for part in _not_behaviour(node) for part in ast.walk(part)}
     for node in ast.walk(tree):
@@ -66,7 +66,7 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 
 
 def faulty(path: Path, number: int) -> tuple[str, str, int]:
-    """The source with its change of this number, a text that tells of it, and its line in the sound source."""
+    """The source with the change of this index, a description of it, and its line in the original source."""
     tree = ast.parse(path.read_text(encoding='utf-8'))
     node, other = changes(tree)[number]
     text = f'{path.relative_to(ROOT)}:{node.lineno}: {_line(node)}  ->  {_line(other)}'

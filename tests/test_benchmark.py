@@ -1,4 +1,4 @@
-"""The frame of the benchmark: what it times, in which order, and what it writes."""
+"""The benchmark framework: what it times, in which order, and what it writes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the suites compare does the same work."""
+"""The variants compared in the suites compute the same results."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Small files that claim to be large: each is read or refused in one line, within ten seconds and four gigabytes (see ``fuzzing``)."""
+"""Small files that claim to be large: each is read, or rejected in one line, within ten seconds and four gigabytes (see ``fuzzing``)."""
 
 import gzip
 import io

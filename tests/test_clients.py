@@ -1,4 +1,4 @@
-"""Exports as other programs read them: ``pytest -m clients``, in an environment that tests/clients/clients_env.sh makes the first time."""
+"""Exports as read by other programs: ``pytest -m clients``, in an environment created on first use by tests/clients/clients_env.sh."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every tool that reads annotations takes COCO as it is published."""
+"""Every tool that reads annotations accepts COCO in its published layout."""
 
 import json
 

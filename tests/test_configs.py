@@ -1,4 +1,4 @@
-"""Every config: what it says is read, and it builds."""
+"""Every config can be built, and all its keys are used."""
 
 import copy
 import json

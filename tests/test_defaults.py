@@ -1,4 +1,4 @@
-"""What a config or a call leaves out means the same in every version. The choices among them are also compared with docs/choices.md."""
+"""Default values are the same in every version. Those that are choices are also compared with docs/choices.md."""
 
 import inspect
 from importlib import import_module

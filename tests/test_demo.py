@@ -1,4 +1,4 @@
-"""The scripts and notebooks of demo/ run as they are."""
+"""The scripts and notebooks in demo/ run unchanged."""
 
 import importlib.util
 import json

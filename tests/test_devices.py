@@ -1,4 +1,4 @@
-"""The device that pretends refuses what a GPU refuses, and computes what the CPU computes."""
+"""The simulated device rejects the same operations as a GPU, and computes the same results as the CPU."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the documentation names exists, and the defaults it states are those of the code."""
+"""Everything named in the documentation exists, and the stated defaults are those of the code."""
 
 import ast
 import importlib

@@ -1,6 +1,6 @@
-"""Every command line of the documentation runs, on small data of the official layouts and with small versions of the configs.
+"""Every command line of the documentation runs, on small data in the official layouts and with reduced configs.
 
-A line is run where it stands, by the test of its page, or is listed in ``ELSEWHERE`` with the test that does what it does.
+A line is run by the test of its page, or listed in ``ELSEWHERE`` with an equivalent test.
 ``python tests/documented.py`` prints each line with its test.
 """
 

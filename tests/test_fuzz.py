@@ -1,4 +1,4 @@
-"""Mutated files through everything that reads them: each is read, or refused in one line that names it; nothing else happens.
+"""Mutated files for all readers: each is read, or rejected in one line that names it; nothing else happens.
 
 A sample of every format is in the default tests; ``pytest -m fuzz`` reads 2,000 of each (``FUZZ_EXAMPLES`` sets another number).
 """

@@ -1,6 +1,6 @@
-"""On a GPU training gives what it gives on the CPU: kernels, losses and gradients, checkpoints, mixed precision, one rank.
+"""Training on a GPU gives the same results as on the CPU: kernels, losses and gradients, checkpoints, mixed precision, one rank.
 
-Each test also runs without a GPU, on a device that only pretends or with the CPU in its place, which shows that the test itself works.
+Each test also runs without a GPU, on a simulated device or the CPU, to verify the test itself.
 """
 
 import copy

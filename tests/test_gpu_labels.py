@@ -1,4 +1,4 @@
-"""On a GPU labels and predictions are those of the CPU."""
+"""Labels and predictions on a GPU equal those on the CPU."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The scripts that start several processes: one config or many, and what each line of odd input is told."""
+"""Scripts that launch several processes: one or more configs, and messages for invalid input."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Every leaf config trains and predicts on toy data, made small by one shared override."""
+"""Every config trains and predicts on toy data, reduced by one shared override."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One process at a time writes a place."""
+"""Only one process at a time writes to a path."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The metafiles of the model zoo: their form, the files they name, and whose numbers they hold."""
+"""The metafiles of the model zoo: their format, the files they name, and the source of their results."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What users of MMDetection do by habit works, or is refused in one line that says what to write (docs/for_mmdet_users.md)."""
+"""Habits of MMDetection users work, or are rejected with one line that explains what to write instead (docs/for_mmdet_users.md)."""
 
 import copy
 import json

@@ -1,6 +1,6 @@
-"""Commands that write a place: while one is at work there, a second one is refused in one line, and nothing changes.
+"""Commands that write to a path: while one is running, a second one is rejected in one line, and nothing changes.
 
-Trainings and dumps are in ``tests/test_apis``. Commands that are not listed write one file, which appears whole: both are right.
+Trainings and dumps are in ``tests/test_apis``. Commands that are not listed write one file atomically, so both may run.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The wheel alone, outside of a checkout: configs, tools and commands. The environment borrows installed packages, this one excepted."""
+"""The wheel without a checkout: configs, tools and commands. The environment reuses all installed packages except this one."""
 
 import json
 import os

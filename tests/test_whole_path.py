@@ -1,4 +1,4 @@
-"""A config of each kind goes the whole way of a user, command by command, on small data of its official layout.
+"""The complete workflow of a user for a config of each kind, command by command, on small data in its official layout.
 
 Proposals, an iteration of each phase, a kill, resuming, testing, predictions in a file, the archive for VOC's server and its check, the
 score of the file, report and trace.

@@ -1,7 +1,7 @@
-"""What other programs read of an export: python readers.py PROGRAM FORMAT FOLDER FOUND.json
+"""Check what other programs read from an export: python readers.py PROGRAM FORMAT FOLDER FOUND.json
 
-Runs in the environment of clients_env.sh. FOUND.json is {image name: [[class, box xyxy or null, mask run-length code or null], ...]}, the
-name being that of the exported image below its folder, without suffix.
+Runs in the environment of clients_env.sh. FOUND.json is {image name: [[class, box xyxy or null, mask run-length code or null], ...]}, where
+the image name is its path in the export, without file extension.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Switching a config's test over to test-time augmentation."""
+"""Enabling test-time augmentation in a config."""
 
 import copy
 from pathlib import Path

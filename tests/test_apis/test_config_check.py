@@ -1,4 +1,4 @@
-"""What is misspelt in a config is found before anything is built."""
+"""Spelling errors in a config are found before anything is built."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Something else where a config has a dict is named in one line."""
+"""Other values where a config needs a dict are reported in one line."""
 
 import copy
 from pathlib import Path

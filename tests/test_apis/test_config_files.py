@@ -1,4 +1,4 @@
-"""The files of a config, and where in them something stands."""
+"""The files of a config, and the location of keys in them."""
 
 import ast
 

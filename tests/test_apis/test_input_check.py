@@ -1,4 +1,4 @@
-"""The input that a model gets is the one that its ImageNet weights were trained on."""
+"""A model receives the kind of input that its ImageNet weights were trained on."""
 
 import pytest
 from mmdet.registry import MODELS as MMDET_MODELS

@@ -1,4 +1,4 @@
-"""What a training or a test reads is looked for before anything is built, and all that is missing is listed."""
+"""Input files of a training or a test are checked before anything is built, and all missing ones are listed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are given away."""
+"""Published checkpoints."""
 
 import importlib.util
 import json

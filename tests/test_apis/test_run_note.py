@@ -1,4 +1,4 @@
-"""The note of a work dir."""
+"""The record of runs in a work dir."""
 
 import pytest
 

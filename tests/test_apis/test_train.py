@@ -1,4 +1,4 @@
-"""Training from a config: where its weights come from."""
+"""Training from a config: the source of its weights."""
 
 import json
 import shutil

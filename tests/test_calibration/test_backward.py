@@ -1,4 +1,4 @@
-"""Detections as labels for the stage before."""
+"""Detections as labels for the previous stage."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Labels that are reused arrive in the frame of the visit."""
+"""Reused labels are in the frame of the current augmented image."""
 
 import numpy as np
 import pytest

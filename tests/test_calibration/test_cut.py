@@ -1,4 +1,4 @@
-"""Cuts by colour in turn, and labels that are cut."""
+"""Successive refinement by colour, and refined labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the commands that train and test have in common."""
+"""Common behaviour of the training and test commands."""
 
 import gc
 from importlib import import_module

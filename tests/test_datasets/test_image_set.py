@@ -1,4 +1,4 @@
-"""What training may know of a data set."""
+"""The information about a data set that training may use."""
 
 import pytest
 import toy
@@ -28,6 +28,6 @@ def test_one_text_is_not_taken_for_a_sequence_of_classes(toy_root):
 
 @pytest.mark.parametrize('classes', [{'lolly', 'cone'}, {'lolly': 0, 'cone': 1}, ('lolly', 3), 5])
 def test_classes_without_an_order_or_that_are_not_names_are_refused(toy_root, classes):
-    """The order of a set is another one in each process, and numbers the classes."""
+    """The order of a set differs between processes, but determines class indices."""
     with pytest.raises(ValueError, match='Classes must be a list or a tuple of names, whose order defines the labels'):
         open_images(toy_root, classes)

@@ -1,4 +1,4 @@
-"""Stores of pseudo labels: written, read, and completed after an interruption."""
+"""Label stores: writing, reading, and completion after an interruption."""
 
 import hashlib
 import json

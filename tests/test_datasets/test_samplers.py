@@ -1,4 +1,4 @@
-"""Draws that can be resumed."""
+"""Resumable sampling."""
 
 import random
 from collections import Counter

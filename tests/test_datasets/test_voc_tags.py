@@ -1,4 +1,4 @@
-"""The data set that knows tags only."""
+"""The data set that reads only tags."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Kills, full disks and dead ranks, as real processes."""
+"""Killed processes, full disks and dead ranks, with real processes."""
 
 import atexit
 import multiprocessing
@@ -93,7 +93,7 @@ class Spy:
 
 
 def state(runner):
-    """All that must be the same bits: weights, momentum, stores."""
+    """Everything that must be bit-identical: weights, momentum, stores."""
     stores = {path.name: path.read_bytes() for path in Path(runner.work_dir, 'pseudo_labels').glob('*.json')}
     momentum = [value['momentum_buffer'].clone() for value in runner.optim_wrapper.optimizer.state.values()]
     return toy.weights(getattr(runner.model, 'module', runner.model)), momentum, stores

@@ -1,4 +1,4 @@
-"""A fifth stage is a config and a tail, from training to the report."""
+"""A fifth stage needs only a config and a tail, from training to the report."""
 
 import io
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The pass between two phases."""
+"""The label pass between two phases."""
 
 import json
 import shutil

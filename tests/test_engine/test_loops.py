@@ -1,4 +1,4 @@
-"""The training loop: who trains when, and that nothing is lost."""
+"""The training loop: which stages train when, and that nothing is lost."""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Images of several sizes, which batches pad: no result depends on which images share one."""
+"""Images of several sizes, padded in batches: no result depends on which images share a batch."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Several ranks are one rank that accumulates; gloo, on the CPU."""
+"""Several ranks are equivalent to one rank with gradient accumulation; gloo, on the CPU."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Runs that go on under other conditions than those they began with: what changes is said, and what must not change does not."""
+"""Runs resumed under changed conditions: changes are reported, and what must not change does not."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Runs of the toy network, and runs that are killed."""
+"""Complete and killed training runs of the toy network."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Random small data sets full of edge cases: ties, equal boxes, empty images, duplicates, difficult-only classes, empty masks."""
+"""Small random data sets with many edge cases: ties, equal boxes, empty images, duplicates, difficult-only classes, empty masks."""
 
 import numpy as np
 

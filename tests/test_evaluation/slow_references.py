@@ -1,4 +1,4 @@
-"""Slow, obvious measures written from their definitions, one image and one prediction after the other; nothing of the package is used.
+"""Slow reference metrics that follow the definitions, image by image and prediction by prediction, without code of the package.
 
 A data set is a list of images: dicts with ``bboxes``, ``labels``, ``scores``, ``masks`` (predictions) and ``gt_bboxes``,
 ``gt_labels``, ``gt_difficult``, ``gt_masks``. Masks are bool (n, h, w).

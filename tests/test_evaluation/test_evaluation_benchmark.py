@@ -1,4 +1,4 @@
-"""The suite compares what agrees: both sides give equal numbers on the data that is timed, in small."""
+"""The compared variants give equal results on a smaller version of the timed data."""
 
 import importlib.util
 import sys

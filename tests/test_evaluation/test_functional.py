@@ -1,4 +1,4 @@
-"""The measures as a whole: what they load, and that they leave their arguments as they were."""
+"""The metrics as a whole: which modules they import, and that they do not modify their arguments."""
 
 import json
 import subprocess

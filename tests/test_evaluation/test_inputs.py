@@ -1,4 +1,4 @@
-"""Arrays of narrow types and plain lists are measured as wide arrays are, and of equal scores the earlier one ranks first."""
+"""Arrays with narrow dtypes and plain lists give the same results as wide arrays, and equal scores keep their order."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Scoring keeps a few numbers an instance, never its mask: measured on files of two lengths."""
+"""Evaluation keeps a few numbers per instance, never its mask: measured on files of two lengths."""
 
 import importlib.util
 import json
@@ -59,7 +59,7 @@ def write(root, count):
 
 
 def peak(tool, root):
-    """Bytes that scoring holds at most, and at its end."""
+    """Peak memory of evaluation in bytes, and memory at its end."""
     args = tool.parse_args([str(root), 'val', str(root / 'results.json')])
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""The commands that measure say what they do at once, without loading a framework first."""
+"""The evaluation commands show their help immediately, without importing a framework."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Names that were read from files."""
+"""File names read from files."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Arrays in a file: what is written never changes."""
+"""Arrays in a file: identical arrays give identical files."""
 
 import hashlib
 import io

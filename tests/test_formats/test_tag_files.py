@@ -1,4 +1,4 @@
-"""Readers of tags at their limits; the readers of whole data sets are tested with these."""
+"""Edge cases for readers of tags; readers of whole data sets are tested with these."""
 
 import pytest
 

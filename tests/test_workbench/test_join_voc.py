@@ -1,4 +1,4 @@
-"""Several years of VOC as one devkit."""
+"""Joining several years of VOC into one devkit."""
 
 import subprocess
 import sys

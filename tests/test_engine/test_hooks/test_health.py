@@ -1,4 +1,4 @@
-"""Gradients that are not numbers, and how large the others are."""
+"""Non-finite gradients, and gradient norms."""
 
 import re
 

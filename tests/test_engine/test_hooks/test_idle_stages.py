@@ -1,4 +1,4 @@
-"""Who is where."""
+"""The device of each stage."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Labels that wait to be reused, in checkpoints."""
+"""Labels kept for reuse, in checkpoints."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Where the trivial baselines put their boxes and masks."""
+"""Boxes and masks of the trivial baselines."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Runs over configs and seeds: skipped when done, resumed when interrupted, named when they fail."""
+"""Runs over configs and seeds: finished ones are skipped, interrupted ones resumed, failures reported."""
 
 import json
 import sys

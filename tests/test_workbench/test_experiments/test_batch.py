@@ -1,4 +1,4 @@
-"""Many jobs: checked before the first starts, done ones skipped, and a failure stops none of the others."""
+"""Several jobs: all are checked before the first starts, finished ones are skipped, and a failure does not stop the others."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -155,7 +155,7 @@ def test_a_dry_run_names_commands_and_reasons_and_starts_nothing(tmp_path, proce
 
 
 def on_two_nodes(first, second):
-    """What two nodes agree on."""
+    """Agreement of two nodes."""
     with ThreadPoolExecutor(2) as pool:
         port = 29700 + os.getpid() % 200
         return [future.result() for future in [pool.submit(agree, *found, port, node, 2) for node, found in enumerate((first, second))]]

@@ -1,4 +1,4 @@
-"""Configs beside a base."""
+"""Comparison of configs with a base."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""What a schedule will take."""
+"""Estimated duration of a schedule."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Label generators beside each other on trained networks."""
+"""Comparison of label generators on trained networks."""
 
 import runpy
 import sys

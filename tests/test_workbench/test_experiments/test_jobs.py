@@ -1,4 +1,4 @@
-"""Trainings and tests know whether they are done, what is left of them, and whose folder theirs is."""
+"""Training and test jobs detect whether they are finished, what remains, and which config a folder belongs to."""
 
 import json
 import os

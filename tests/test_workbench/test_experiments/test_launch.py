@@ -1,4 +1,4 @@
-"""Commands for one process, for a group of them and for Slurm; their output, and the error that it tells."""
+"""Commands for a single process, several processes and Slurm; their output and error messages."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""What a training needs."""
+"""Memory of a training."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoint after checkpoint: where the classification stage looks."""
+"""Proposal weights of the classification stage, checkpoint by checkpoint."""
 
 import json
 import runpy

@@ -35,7 +35,9 @@ def test_the_page_has_the_tables_that_the_tool_prints(coco):
         scale.memory(IMAGES),
         scale.labelling(IMAGES, scale.label_passes(coco)),
         scale.caching(
-            ['EfficientNet-Lite0 for natural images', 'ResNet-50 for natural images'], [config('lite0_animals'), config('r50_animals')], IMAGES
+            ['EfficientNet-Lite0 for natural images', 'ResNet-50 for natural images'],
+            [config('lite0_animals'), config('r50_animals')],
+            IMAGES,
         ),
     ]
     for table in tables:

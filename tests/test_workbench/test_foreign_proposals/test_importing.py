@@ -1,4 +1,4 @@
-"""Proposals of other programs made ours."""
+"""Import of proposals from other programs."""
 
 import importlib.util
 import subprocess

@@ -1,4 +1,4 @@
-"""The command line of the check, and the whole of it on the CPU."""
+"""The command line of the check, and a complete check on the CPU."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What is measured of the paper's network."""
+"""Measurements of the paper's network."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which training, and which tests after it, fit into the time."""
+"""Choosing the training, and the tests after it, that fit into the time."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Sections that end, fail, hang or find no time; what they noted stays."""
+"""Sections that finish, fail, hang or have no time left; their notes are kept."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A devkit made small."""
+"""A downscaled devkit."""
 
 import shutil
 from xml.etree import ElementTree

@@ -1,4 +1,4 @@
-"""Tests that are run as a section."""
+"""Tests run as a section."""
 
 import re
 from pathlib import Path

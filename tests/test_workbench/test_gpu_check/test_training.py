@@ -1,4 +1,4 @@
-"""What is trained on, and with which network."""
+"""The data and the network of the training."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The main job, once through with a few images, and its parts."""
+"""A complete quickstart with a few images, and its parts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Steps are done once, shown, logged, and gone on with."""
+"""Steps run once, are shown and logged, and continue after an interruption."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Pages of a toy training, of plain names and of names that try to be markup."""
+"""Pages of a toy training, with plain names and with names that contain markup."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Names that try to be markup, and a parser that is stricter than browsers."""
+"""Names that contain markup, and a parser that is stricter than browsers."""
 
 from html.parser import HTMLParser
 

@@ -1,4 +1,4 @@
-"""A warning where multiple-instance learning looks at small boxes only."""
+"""A warning if multiple-instance learning selects only small boxes."""
 
 import pytest
 from training import train

@@ -1,4 +1,4 @@
-"""Labels for a person to look at."""
+"""Labels drawn for inspection."""
 
 import cv2
 import numpy as np

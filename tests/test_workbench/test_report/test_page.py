@@ -21,7 +21,7 @@ def attributes(seen):
 
 @pytest.mark.parametrize('name', PAGES)
 def test_names_never_become_markup(hostile_pages, plain_pages, name):
-    """The same tags with the same attributes stand in a page of attacks as in one of plain names."""
+    """Pages with malicious names have the same tags and attributes as pages with plain names."""
     hostile, plain = (Checker(pages[name].read_text(encoding='utf-8')) for pages in (hostile_pages, plain_pages))
     assert attributes(hostile.seen) == attributes(plain.seen)
 
