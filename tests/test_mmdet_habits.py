@@ -41,7 +41,7 @@ def evaluated(toy_root):
 
 
 def validated(config, toy_root, interval=1):
-    """The config with validation every so many iterations."""
+    """The config with validation at an interval of iterations."""
     data = toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True)
     config.val_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=data)
     config.val_evaluator, config.val_cfg = evaluated(toy_root), dict()

@@ -1,4 +1,4 @@
-"""What MMDetection calls differently is refused in one line that says what to write."""
+"""Names that differ in MMDetection are rejected with one line that says what to write instead."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Options of the command line are typed in every tool alike, and switches may stand before the config."""
+"""Command-line options have the same form in every tool, and switches may precede the config."""
 
 import ast
 import os
@@ -65,7 +65,7 @@ def test_ablations_type_their_options(load_tool, tmp_path):
 
 
 def test_every_number_of_a_command_has_a_range():
-    """``type=int`` takes a batch of -1, ``type=float`` a score of nan; launchers give ranks, and choices are a range."""
+    """``type=int`` would accept a batch size of -1, ``type=float`` a score of nan; ranks come from launchers, and choices are a range."""
     root = Path(__file__).parents[1]
     calls = [
         ast.unparse(node)

@@ -36,7 +36,7 @@ def tool():
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Twelve images with tags, two of them without; one turned by EXIF, one grey, one with an umlaut and a space."""
+    """Twelve images, two of them without tags; one with EXIF orientation, one greyscale, one with an umlaut and a space in its name."""
     root = tmp_path_factory.mktemp('own')
     render_dataset(root / 'rendered', RenderSettings(**{**vars(toy.SETTINGS), 'num_train': 12, 'num_test': 1}))
     devkit = VOCDevkit(root / 'rendered', RENDERED_CLASSES)
@@ -128,7 +128,7 @@ def test_the_steps_lead_from_images_and_a_csv_to_labels(tool, folder, capsys, mo
 
 
 def test_no_step_opens_an_annotation(tool, folder):
-    """The data set of the steps holds images, lists and tags; what training reads is in its config."""
+    """The data set contains images, lists and tags; its config names the files that training reads."""
     text = (ROOT / 'mmlabelpenet/commands/own_data.py').read_text() + (ROOT / 'mmlabelpenet/workbench/own_data/dataset.py').read_text()
     assert 'bndbox' not in text and 'all_boxes' not in text and '.objects(' not in text and 'instance_masks' not in text
 

@@ -1,4 +1,4 @@
-"""A helping process does not outlive its parent."""
+"""A helper process does not outlive its parent."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def test_what_a_thread_has_forked_outlives_the_thread():
 
 
 def starts(code, environment=None):
-    """A process that starts others, and the number of the one that it tells of; the pipe closes when all have ended."""
+    """A process that starts others, and the reported process ID; the pipe closes when all have ended."""
     words = [sys.executable, '-B', '-c', f'import os, subprocess, sys, time\nfrom mmlabelpenet.processes import *\n{code}']
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | (environment or {}))
     assert process.stdout.readline().strip() == 'ready'
@@ -92,7 +92,7 @@ def code_of(process, kill=False):
 
 @pytest.fixture
 def short():
-    """A folder with a path that leaves room for those of sockets."""
+    """A folder whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(dir='/tmp') as folder:
         yield Path(folder)
 

@@ -15,7 +15,7 @@ def terminal(width=100):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Bars are updated and lines written after every item."""
+    """Update bars and write lines after every item."""
     monkeypatch.setattr(progress, 'REFRESH', -1)
     monkeypatch.setattr(progress, 'LINES', -1)
 

@@ -1,4 +1,4 @@
-"""What a public project has around its code: licence, citation, workflow, hooks, templates, the model zoo's pages and the site."""
+"""Project files besides code: licence, citation, workflow, hooks, templates, the model zoo's pages and the site."""
 
 import ast
 import hashlib
@@ -105,7 +105,7 @@ def test_the_page_on_security_names_every_command_that_opens_a_config_of_the_use
 
 
 def imported_from_the_package(path):
-    """Modules of the package and names that a script or a notebook imports from them, be it only when it runs."""
+    """Modules of the package and names that a script or a notebook imports from them, also lazily."""
     text = path.read_text()
     if path.suffix == '.ipynb':
         text = '\n'.join(cell.source for cell in nbformat.reads(text, as_version=4).cells if cell.cell_type == 'code')
@@ -130,7 +130,7 @@ def test_what_scripts_import_from_the_package_exists():
 
 
 def opens_text(node):
-    """Whether a call reads or writes text with the encoding of the locale."""
+    """Whether a call reads or writes text with the locale's encoding."""
     if not isinstance(node, ast.Call) or any(keyword.arg == 'encoding' for keyword in node.keywords):
         return False
     own, name = isinstance(node.func, ast.Name), getattr(node.func, 'attr', getattr(node.func, 'id', ''))

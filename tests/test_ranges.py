@@ -1,4 +1,4 @@
-"""The least and the largest value of an option are taken, and what lies beyond is refused in one line that names it."""
+"""The minimum and maximum of an option are accepted, and values beyond are rejected with one line that names it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What cannot be is refused with one line that says what was expected and what came."""
+"""Invalid values are rejected with one line that states what was expected and what was given."""
 
 import errno
 import json

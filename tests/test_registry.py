@@ -1,4 +1,4 @@
-"""Registries are children of those of MMDetection and MMEngine."""
+"""Our registries are children of those of MMDetection and MMEngine."""
 
 import pytest
 from mmengine.registry import DefaultScope

@@ -1,4 +1,4 @@
-"""Models of mmdet learn from exported pseudo labels and are scored by our measures."""
+"""mmdet's models learn from exported pseudo labels and are evaluated with our metrics."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files of text that somebody else may have written."""
+"""Text files from untrusted sources."""
 
 import hashlib
 from typing import Any

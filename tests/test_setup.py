@@ -50,7 +50,7 @@ def test_installing_the_package_leaves_pytorch_and_mmdetection_as_they_are():
 
 
 def imported_packages():
-    """Top-level names that the package imports, at whatever place in a file, without Python's own."""
+    """Top-level modules that the package imports anywhere in a file, except the standard library."""
     nodes = [node for path in (ROOT / 'mmlabelpenet').rglob('*.py') for node in ast.walk(ast.parse(path.read_text()))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}

@@ -1,4 +1,4 @@
-"""The Slurm scripts under a real Slurm of one node (tests/slurm/cluster.sh); skipped where Slurm and MUNGE are not installed."""
+"""The Slurm scripts with a real single-node Slurm (tests/slurm/cluster.sh); skipped if Slurm and MUNGE are not installed."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope='module')
 def cluster(tmp_path_factory):
-    """Environment of commands for a Slurm of its own."""
+    """Environment for commands with a separate Slurm."""
     folder, port = tmp_path_factory.mktemp('slurm'), 21000 + os.getpid() % 4000 * 2
     subprocess.run(['bash', CLUSTER, 'start', folder, str(port)], check=True)
     settings = dict(

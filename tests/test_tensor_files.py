@@ -1,4 +1,4 @@
-"""Files of tensors are data: none of these containers runs what it refers to, through none of the readers."""
+"""Tensor files are data: no reader executes code referenced in any of these containers."""
 
 import io
 import os
@@ -23,7 +23,7 @@ from mmlabelpenet.tensor_files import SAFE, read_tensors, save_tensors
 
 
 class Attribute:
-    """Unpickling it looks up an attribute of a class."""
+    """Unpickling this object looks up an attribute of a class."""
 
     def __init__(self, owner, name):
         self.arguments = owner, name
@@ -33,7 +33,7 @@ class Attribute:
 
 
 class Harmful:
-    """Unpickling it the usual way makes a folder."""
+    """Normal unpickling of this object creates a folder."""
 
     def __init__(self, path):
         self.path = path

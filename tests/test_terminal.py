@@ -73,7 +73,7 @@ def test_an_interrupted_command_may_say_how_to_continue():
 
 
 def test_types_and_keys_that_this_package_refuses_on_purpose_end_a_command_with_one_line():
-    """Also where MMEngine builds what refuses them, and raises the error once more."""
+    """Also if the rejecting object is built by MMEngine, which raises the error again."""
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.engine.phases import make_phases
 
@@ -144,7 +144,7 @@ def test_commands_in_an_error_can_be_copied_from_any_folder(tmp_path, monkeypatc
 
 
 def test_paths_in_commands_of_messages_are_quoted():
-    """A command that is copied from a message works where a path has a blank."""
+    """A command copied from a message works even if a path contains a space."""
     for path in [*(TOOLS.parent / 'mmlabelpenet').rglob('*.py'), *TOOLS.rglob('*.py')]:
         for text in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.JoinedStr)):
             source = ast.unparse(text)

@@ -17,7 +17,7 @@ def total(losses):
 
 
 def train(net, batch, trains, steps=2):
-    """A few updates with momentum and weight decay, all parameters in the optimizer; returns names that moved."""
+    """Do a few updates with momentum and weight decay, with all parameters in the optimizer; returns the names of changed ones."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
     net.train()
     before = toy.weights(net)
@@ -208,7 +208,7 @@ def test_losses_bring_the_labels_that_stages_learn_from_and_the_log_has_no_loss_
 
 @pytest.mark.parametrize(('trains', 'expected'), [('forward', [1, 1, 1, 1]), ('backward', [1, 1, 1, 2])])
 def test_a_tail_runs_once_for_losses_and_labels(toy_net, toy_batch, trains, expected):
-    """In backward validation the last stage does not learn: it looks at each image by itself."""
+    """In backward validation, the last stage does not learn and processes each image separately."""
     calls = dict.fromkeys(toy.STAGES, 0)
     for name, stage in toy_net.stages.items():
         stage.detector.backbone.register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))

@@ -1,4 +1,4 @@
-"""Losses that are not finite, and what the log says of multiple-instance learning."""
+"""Non-finite losses, and logged statistics of multiple-instance learning."""
 
 import pytest
 import torch

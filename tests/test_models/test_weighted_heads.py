@@ -1,4 +1,4 @@
-"""Instance weights: a detector whose weights are all 1 is mmdet's own."""
+"""Instance weights: with all weights 1, a detector equals mmdet's."""
 
 import copy
 
@@ -42,7 +42,7 @@ def on_one_map(config):
 
 
 def labelled(samples, weights=None, masks=True):
-    """What the hand-over gives a stage; ``weights`` replaces those of all instances."""
+    """The samples that a stage receives; ``weights`` replaces the weights of all instances."""
     pseudo = []
     for sample in samples:
         old = sample.pseudo_instances

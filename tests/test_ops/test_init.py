@@ -1,4 +1,4 @@
-"""Kernels that serve mmcv.ops."""
+"""Kernels that replace those of mmcv.ops."""
 
 import importlib.machinery
 import importlib.util

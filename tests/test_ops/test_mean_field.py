@@ -1,4 +1,4 @@
-"""Mean field, against sums over all pairs of pixels."""
+"""Mean field, compared with sums over all pairs of pixels."""
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def exact_mean_field(unary, kernels, iterations):
 
 
 def patches(seed, labels, size=(36, 48)):
-    """A noisy image with one patch of colour for each label, and a blurred, uncertain guess of the patches."""
+    """A noisy image with one coloured patch per label, and a blurred, uncertain initial segmentation."""
     rng = np.random.default_rng(seed)
     truth = np.zeros(size, int)
     for label in range(1, labels):

@@ -1,4 +1,4 @@
-"""The permutohedral lattice, against one of dictionaries and against exact Gaussians."""
+"""The permutohedral lattice, compared with a dictionary-based one and with exact Gaussians."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What is heard of mmdet's imports."""
+"""Output caused by mmdet's imports."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The gradient of RoIAlign as products against torchvision's kernel, and against a difference quotient."""
+"""The gradient of RoIAlign as matrix products, compared with torchvision's kernel and with a difference quotient."""
 
 import pytest
 import torch

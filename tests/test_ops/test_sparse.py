@@ -1,4 +1,4 @@
-"""Sparse matrices by rows, and images of another size."""
+"""Sparse matrices in row format, and images of another size."""
 
 import cv2
 import numpy as np

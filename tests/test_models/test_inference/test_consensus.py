@@ -1,4 +1,4 @@
-"""Scores and boxes of a stage's proposals as means over its head and those of the stages before it."""
+"""Scores and boxes of a stage's proposals, averaged over its head and those of all earlier stages."""
 
 import copy
 
@@ -76,7 +76,7 @@ def test_labels_are_made_of_what_the_heads_think_together(toy_net, toy_batch):
 
 @pytest.mark.parametrize('direction', ['forward', 'backward'])
 def test_recurrent_fine_tuning_makes_its_labels_of_them_too(toy_net, toy_batch, direction):
-    """Labels of the detection stage are as before; those of later ones are not."""
+    """Labels of the detection stage do not change; those of later stages do."""
     net, made = agreeing(toy_net.state_dict()), []
     for each in (toy_net, net):
         torch.manual_seed(0)

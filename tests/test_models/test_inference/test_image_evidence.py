@@ -1,4 +1,4 @@
-"""The image as a whole weighs the detections of the later stages."""
+"""Image-level class scores weight the detections of later stages."""
 
 import copy
 

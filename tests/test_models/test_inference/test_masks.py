@@ -1,4 +1,4 @@
-"""Masks in testing."""
+"""Masks at test time."""
 
 import numpy as np
 import pytest

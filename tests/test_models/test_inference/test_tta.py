@@ -1,4 +1,4 @@
-"""Views of an image merged before suppression."""
+"""Views of an image, merged before NMS."""
 
 import copy
 
@@ -60,7 +60,7 @@ def readings_of(net, name, data, index=0):
 
 
 def mirrored(data):
-    """The same batch whose images and proposals are mirrored, without saying so."""
+    """The same batch with flipped images and proposals, without flip flags."""
     data = copy.deepcopy(data)
     data['inputs'] = [[image.flip(-1) for image in images] for images in data['inputs']]
     for samples in data['data_samples']:
@@ -124,7 +124,7 @@ def test_a_mirrored_image_has_mirrored_results_where_each_view_is_seen_mirrored_
 
 
 def slow_candidates(net, name, views):
-    """What each view thinks of each proposal of the first view, one at a time, its mean moved to the first view's frame by hand."""
+    """Scores of each view for each proposal of the first view, one at a time, averaged in the first view's frame by hand."""
     detector, rows = net.stages[name].detector, []
     xs = [detector.extract_feat(view.feature) for view in views]
     proposals = merge_proposals(detector, xs, [view.sample for view in views]).bboxes
