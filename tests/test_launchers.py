@@ -267,7 +267,7 @@ def test_three_configs_on_two_ranks_then_what_is_missing_then_their_tests(toy_ro
     found = table(out)
     assert code == 1 and [row[0] for row in found.values()] == ['done', 'failed', 'left_out'], out
     assert "'none.npz' has no proposals for 2 of 2 images" in found['B.py'][1]  # they are those of the training images
-    assert 'work_dirs/C holds no checkpoint' in found['C.py'][1]
+    assert 'work_dirs/C contains no checkpoint' in found['C.py'][1]
     code, out = ended(run('dist_test.sh', 'A.py', 'C.py', 'work_dirs/A/iter_3.pth', '2'))
     assert code == 0 and [row[0] for row in table(out).values()] == ['skipped', 'done'], out
     assert Path('work_dirs/C/metrics.json').is_file()

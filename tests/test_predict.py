@@ -60,7 +60,7 @@ def test_every_format_tells_of_the_same_instances(model, photos, tmp_path, capsy
 
 def test_no_instance_still_gives_files_and_says_what_may_help(model, photos, tmp_path, capsys):
     predict.main([str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '1', '--format', 'coco', 'labelme'])
-    assert 'none has a score of 1: lower --min-score' in capsys.readouterr().out
+    assert 'none has a score of at least 1: lower --min-score' in capsys.readouterr().out
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').content['annotations'] == []
 
 
@@ -156,7 +156,7 @@ def test_labels_changed_by_hand_are_refused_before_any_image_is_predicted(model,
 
 def test_where_no_image_can_be_read_nothing_is_written(model, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'text')
-    with pytest.raises(ValueError, match='1 images cannot be read; no image is labelled.*a.png'):
+    with pytest.raises(ValueError, match='1 images cannot be read; no images were labelled.*a.png'):
         predict.main([str(tmp_path / 'a.png'), *model, '--out', str(tmp_path / 'out')])
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
 

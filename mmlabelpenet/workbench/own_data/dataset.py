@@ -72,7 +72,7 @@ class OwnData:
             ValueError: the record is malformed; names the location.
         """
         path = Path(root) / RECORD
-        require_file(path, f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Create it with  own_data.py init.')
+        require_file(path, f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Create it with own_data.py init.')
         record = read_json(path, _Record, 'the record of a data set of own images', 'Create the data set again with own_data.py init.')
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
 

@@ -44,5 +44,5 @@ def test_a_process_that_the_system_ends_is_memory_that_ran_out(config, tmp_path,
     (tmp_path / 'too_large.py').write_text('import os\nos._exit(9)\n')
     monkeypatch.syspath_prepend(tmp_path)
     config.custom_imports = dict(imports=['too_large'], allow_failed_imports=False)
-    with pytest.raises(MemoryError, match='the process that measured phase classification was ended'):
+    with pytest.raises(MemoryError, match='the process that measured phase classification was killed'):
         next(measure_phases(config, SIZE, proposals=20))

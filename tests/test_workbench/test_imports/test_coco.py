@@ -43,7 +43,7 @@ def test_masks_come_as_polygons_run_lengths_or_not_at_all(tmp_path):
         (note(segmentation=[['x'] * 6]), 'has a polygon that is not a list'),
         (note(segmentation=dict(size=[100_000, 100_000], counts=[10**10])), 'its mask has the size'),
         (note(segmentation=dict(size=[20, 30], counts='~~~')), 'its counts'),
-        (note(segmentation=[[31, 2, 35, 2, 35, 8], [2, -5, 6, -5, 6, -1]]), 'a mask outside of its image of 20 x 30 pixels'),
+        (note(segmentation=[[31, 2, 35, 2, 35, 8], [2, -5, 6, -5, 6, -1]]), 'a mask outside its image of 20 x 30 pixels'),
         (note(weight=5), 'weight'),
         (note(weight=-0.5), 'weight'),
         (note(bbox=None), 'has neither a box nor a mask'),

@@ -45,11 +45,11 @@ def test_a_class_may_be_called_train(tmp_path):
 @pytest.mark.parametrize(
     ('names', 'message'),
     [
-        (('train/cat/1.jpg', 'bus/2.jpg'), "Folder 'train' holds folders, beside 'bus': is it a class"),
+        (('train/cat/1.jpg', 'bus/2.jpg'), "Folder 'train' contains folders, unlike 'bus': is it a class"),
         (('train/1.jpg', 'val/2.jpg'), 'train, val would be the classes'),
         (('images/1.jpg', 'labels/2.jpg'), "Folder 'images' belongs to a data set"),
         (('cat/1.jpg', 'JPEGImages/2.jpg'), "Folder 'JPEGImages' belongs to a data set"),
-        (('cat/1.jpg', 'loose.jpg'), "1 do not, the first: 'loose.jpg'"),
+        (('cat/1.jpg', 'loose.jpg'), "1 are not, the first: 'loose.jpg'"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path, names, message):
@@ -84,7 +84,7 @@ def test_a_yolo_line_begins_with_a_class(tmp_path):
     for source in (tmp_path, tmp_path / 'data.yaml'):
         assert [(e.image, e.tags) for e in read_entries(source)] == [('train/images/a_jpg.rf.12', ('cat', 'dog'))]
     (tmp_path / 'train/labels/b.txt').write_text('2 0 0 1 1')
-    with pytest.raises(ValueError, match="Line 1 of .*b.txt' begins with '2', which is not the number of a class"):
+    with pytest.raises(ValueError, match="Line 1 of .*b.txt' begins with '2', which is not a class index"):
         read_entries(tmp_path)
 
 
@@ -102,5 +102,5 @@ def test_a_file_of_cvat_is_read(tmp_path):
 
 def test_a_folder_without_annotations_is_explained(tmp_path):
     Image.new('RGB', (20, 20)).save(tmp_path / 'a.jpg')
-    with pytest.raises(FileNotFoundError, match="For a folder for each class give 'folder-per-class'"):
+    with pytest.raises(FileNotFoundError, match="For one folder per class, use 'folder-per-class'"):
         read_entries(tmp_path)

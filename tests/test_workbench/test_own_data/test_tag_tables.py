@@ -71,9 +71,9 @@ def test_columns_of_tags_of_classes_and_of_other_things_are_told_apart(tmp_path,
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('image,tags,species\na.jpg,cat,felis\n', "Column 'species' of .* holds 'felis', and its name does not say"),
+        ('image,tags,species\na.jpg,cat,felis\n', "Column 'species' of .* contains 'felis', and its name does not indicate"),
         ('image,cat,note\na.jpg,1,0\nb.jpg,,1\n', r"Column 'note' of .* contains 0 and 1 .* Name it \"class note\", or remove it"),
-        ('image,cat,dog\na.jpg,1,maybe\n', "or with a column of 0 and 1 for each class; column 'dog' holds 'maybe' .line 2."),
+        ('image,cat,dog\na.jpg,1,maybe\n', "or with a column of 0 and 1 per class; column 'dog' contains 'maybe' .line 2."),
         ('image,tags,width\na.jpg,cat,3,dog\n', 'Line 2 of .* has 4 cells, the header 3'),
         ('image,tags\na.jpg,"[cat, dog"\n', 'Line 2 of .* starts like a list but is not one'),
         ('image,tags\nnan,cat\n', 'Line 2 of .* has no image name'),
@@ -111,5 +111,5 @@ def test_what_pandas_writes_is_read(tmp_path):
 def test_a_number_behind_an_image_is_its_tag_and_any_other_must_be_of_a_box(tmp_path):
     assert pairs(read_entries(write(tmp_path, 'a.jpg,7\nb.jpg,10\n'))) == [('a.jpg', ['7']), ('b.jpg', ['10'])]
     assert pairs(read_entries(write(tmp_path, 'a.jpg,7,0.25,1.0\nb.jpg\n'))) == [('a.jpg', ['7']), ('b.jpg', [])]
-    with pytest.raises(ValueError, match='Line 2 of .* holds the number 10: is it a tag'):
+    with pytest.raises(ValueError, match='Line 2 of .* contains the number 10: is it a tag'):
         read_entries(write(tmp_path, 'a.jpg,cat\nb.jpg,dog,10\n'))

@@ -126,7 +126,7 @@ def test_several_copies_of_one_original_are_told_apart_by_their_whole_names():
 
 def test_a_tag_of_several_others_is_refused_and_a_name_with_a_separator_is_a_class():
     a, b = Path('a'), Path('b')
-    with pytest.raises(ValueError, match="Tag 'cat; dog' looks like several tags in one, for 'dog' is one"):
+    with pytest.raises(ValueError, match="Tag 'cat; dog' looks like several tags, since 'dog' is one"):
         merge_classes({a: {'cat; dog'}, b: {'Dog'}})
     assert merge_classes({a: {'cup; mug'}, b: {'salt, pepper'}})[0] == ['cup; mug', 'salt, pepper']
 

@@ -37,7 +37,7 @@ def test_keys_choose_losses(work_dir):
 
 
 def test_nothing_to_draw_is_an_error(work_dir, tmp_path):
-    with pytest.raises(ValueError, match='that holds nonsense'):
+    with pytest.raises(ValueError, match='that contains nonsense'):
         plot_logs([work_dir], tmp_path / 'a.png', keys=['nonsense'])
     with pytest.raises(FileNotFoundError, match='contains no training'):
         plot_logs([tmp_path / 'nothing'], tmp_path / 'a.png')

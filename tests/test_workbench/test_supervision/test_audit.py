@@ -109,8 +109,8 @@ def test_weights_are_listed_with_what_they_were_trained_on():
     add_weights(card, Config(dict(model=dict(stages=stages), load_from='start.pth')))
     assert card.weights == [
         'vgg16 (caffe) from vgg.pth: image labels of ImageNet, read 2 times',
-        'mine.pth: unknown; ask who made them',
-        'start.pth: that of the training which wrote it; audit its config too',
+        'mine.pth: unknown; ask their author',
+        'start.pth: supervision of the training that wrote it; audit its config too',
     ]
 
 
@@ -161,4 +161,4 @@ def test_tags_of_own_images_say_what_they_were_made_of(tmp_path):
     (tmp_path / 'tags.csv').write_text('image,tags\n')
     card, path = Card(), str(tmp_path / 'tags.csv')
     add_files(card, {path: [()]}, Config(dict(train_dataloader=dict(dataset=dict(tags=path)))))
-    assert card.opened['image lists and tags'] == [path, f'{path} was made of: Names alone.']
+    assert card.opened['image lists and tags'] == [path, f'{path} was created from: Names alone.']
