@@ -14,6 +14,7 @@ INSTEAD = (  # a pattern of the key's path, and the advice, in which {key} is it
     (r'\w+_evaluator\.(.+\.)?classwise', 'Values per class are in the table written by tools/test.py --out FILE.json.'),
     (r'\w+_evaluator\.(.+\.)?(format_only|outfile_prefix)', 'Predictions are written by tools/test.py --dump FILE.json.'),
     (r'\w+_evaluator\.(.+\.)?(ann_file|backend_args)', 'Set data_root and split instead.'),
+    (r'\w+_dataloader\.dataset\.(.+\.)?backend_args', 'Remove it: images, tags and proposals are read from local disks.'),
     (r'compile', "Write custom_hooks=[dict(type='FastLayersHook', compile=True)]."),
     (r'find_unused_parameters', 'Write model_wrapper_cfg.{key}, which is already true.'),
     (r'strategy', "Training uses mmengine's Runner, which has no strategies."),
@@ -44,6 +45,7 @@ FLAGS = {  # options of MMDetection's commands, including version 2
     '--eval': '--cfg-options test_evaluator.metric=[bbox,segm]',
     '--eval-options': '--cfg-options test_evaluator.KEY=VALUE',
     '--format-only': '--dump FILE.json',
+    '--gpu-collect': '--cfg-options test_evaluator.collect_device=gpu',
     '--gpu-id': 'the variable CUDA_VISIBLE_DEVICES',
     '--gpu-ids': 'the variable CUDA_VISIBLE_DEVICES',
     '--gpus': 'bash tools/dist_train.sh CONFIG GPUS',
@@ -53,6 +55,7 @@ FLAGS = {  # options of MMDetection's commands, including version 2
     '--resume-from': '--resume CHECKPOINT',
     '--seed': '--cfg-options randomness.seed=SEED',
     '--show-score-thr': '--cfg-options default_hooks.visualization.score_thr=SCORE',
+    '--tmpdir': '--cfg-options test_evaluator.collect_dir=DIR',
 }
 
 

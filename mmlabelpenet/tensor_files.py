@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import urlparse
 
 import numpy as np
@@ -147,7 +148,12 @@ def _local(source: str) -> Path:
     if not path.is_file():
         make_folder(path.parent)
         digest = torch.hub.HASH_REGEX.search(path.name)
-        torch.hub.download_url_to_file(source, str(path), digest.group(1) if digest else None)
+        try:
+            torch.hub.download_url_to_file(source, str(path), digest.group(1) if digest else None)
+        except URLError as error:
+            raise OSError(
+                f'{source} cannot be downloaded ({error.reason}). Download it elsewhere and give the path of the file.'
+            ) from error
     return path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from mmlabelpenet.apis.arguments import arguments, fits, plain_arguments
 from mmlabelpenet.apis.config import inner_datasets
@@ -14,6 +15,7 @@ from mmlabelpenet.apis.config_dicts import Fault, KeyPath, all_files, dicts_with
 from mmlabelpenet.apis.config_files import names_read, place_of_key, place_of_text
 from mmlabelpenet.apis.evaluators import metric_list
 from mmlabelpenet.apis.registered import Registered, hint, nearest
+from mmlabelpenet.apis.runner_settings import wrong_settings
 from mmlabelpenet.mmdet_words import instead
 from mmlabelpenet.schema import short
 
@@ -40,7 +42,7 @@ HOOKS = (  # usual keys of default_hooks
     *('runtime_info', 'sample_panels', 'sampler_seed', 'timer', 'visualization'),
 )
 # Not built by a registry only.
-LAYERS = ('act_cfg', 'clip_grad', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
+LAYERS = ('act_cfg', 'conv_cfg', 'nms', 'norm_cfg', 'on_trace_ready', 'padding_cfg', 'roi_layer', 'upsample_cfg')
 PARAMWISE = {  # keys read by mmengine's DefaultOptimWrapperConstructor
     *('bias_decay_mult', 'bias_lr_mult', 'bypass_duplicate', 'custom_keys', 'dcn_offset_lr_mult', 'dwconv_decay_mult', 'flat_decay_mult'),
     'norm_decay_mult',
@@ -72,7 +74,7 @@ def check_config(config: Config) -> None:
     find = Registered(content.get('default_scope') or 'mmlabelpenet')
     refuse(config, not_dicts(content, find))
     faults = unread_keys(content, own_files(config)), wrong_parts(content, find, all_files(config)), wrong_values(content, find)
-    refuse(config, itertools.chain(*faults, wrong_names(content)))
+    refuse(config, itertools.chain(*faults, wrong_settings(content, find)))
 
 
 def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
@@ -87,8 +89,8 @@ def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
 
 
 def check_metrics(config: Config, part: str) -> None:
-    """Reject an incomplete evaluation config, and mmdet metrics that need ground truth in samples, which a data set with tags does not
-    provide.
+    """Reject an incomplete evaluation config, samplers that never end, and mmdet metrics that need ground truth in samples, which a
+    data set with tags does not provide.
 
     Args:
         config: with or without ``<part>_dataloader`` and ``<part>_evaluator``.
@@ -101,6 +103,11 @@ def check_metrics(config: Config, part: str) -> None:
     if 0 < len(given := [key for key in keys if config.get(key) is not None]) < len(keys):
         raise ValueError(
             f'The config has only {" and ".join(given)}: set all of {", ".join(keys)} (dict() is enough for the last), or none.'
+        )
+    sampler = str(((config.get(f'{part}_dataloader') or {}).get('sampler') or {}).get('type')).rpartition('.')[2]
+    if sampler in ('InfiniteSampler', 'ResumableSampler'):
+        raise ValueError(
+            f"{part}_dataloader.sampler: {sampler} never ends. Set {part}_dataloader.sampler=dict(type='DefaultSampler', shuffle=False)."
         )
     if config.get(f'{part}_evaluator') is None or 'split' not in inner_datasets(config[f'{part}_dataloader'].dataset)[0]:
         return
@@ -136,7 +143,7 @@ def wrong_parts(content: Mapping[str, Any], find: Registered, files: Sequence[Pa
         kind = node.get('type')
         if set(path) & {'metainfo', 'dist_cfg'} or (path and path[-1] in LAYERS):
             continue
-        if isinstance(kind, str):
+        if isinstance(kind, str) and path[-1:] != ('clip_grad',):
             target = find(kind, scope)
             if target is None:
                 yield Fault((*path, 'type'), f'nothing is registered as {kind!r}.{hint(find.nearest(kind))}', text=kind)
@@ -177,27 +184,19 @@ def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault
                 yield Fault((*path, key), f'expected {wanted}, got {short(value)}.', tuple(node))
 
 
-def wrong_names(content: Mapping[str, Any]) -> Iterator[Fault]:
-    """Values of the runner's keys that are not among the allowed names."""
-    levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
-    known = dict(log_level=levels, default_scope=Registered('mmlabelpenet').scopes, runner_type=('Runner',))
-    for key, names in known.items():
-        value = content.get(key)
-        if isinstance(value, str) and value not in names:
-            yield Fault((key,), f'{value!r} is not one of {", ".join(names)}.{hint(nearest(value, names))}')
-    if (content.get('model') or {}).get('type') == 'LabelPENet' and content.get('default_scope') in ('mmdet', 'mmengine'):
-        yield Fault(('default_scope',), "LabelPENet and its parts are registered in the scope 'mmlabelpenet'.")
-
-
 def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
     """Known keys of a dict without a type; None if they are not known."""
     dotted = '.'.join(map(str, path))
-    if dotted in ('randomness', 'env_cfg', 'auto_scale_lr'):
+    if dotted in ('randomness', 'env_cfg', 'env_cfg.mp_cfg', 'auto_scale_lr'):
         return {
             'randomness': {'seed', 'diff_rank_seed', 'deterministic'},
             'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+            'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
             'auto_scale_lr': {'enable', 'base_batch_size'},
         }[dotted]
+    if dotted == 'optim_wrapper.clip_grad':
+        by_value = content['optim_wrapper']['clip_grad'].get('type') == 'value'
+        return {'type', *arguments(clip_grad_value_ if by_value else clip_grad_norm_)[0]} - {'parameters'}
     if path[:2] == ('optim_wrapper', 'paramwise_cfg') and not content['optim_wrapper'].get('constructor'):
         return {2: PARAMWISE, 4: {'lr_mult', 'decay_mult'}}.get(len(path))
     if len(path) == 1 and dotted.endswith('_dataloader'):

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from mmlabelpenet.apis.checkpoint import read_state
 from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.apis.config_dicts import dicts_within
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.datasets.coco import COCOImages
 from mmlabelpenet.datasets.image_set import open_images
-from mmlabelpenet.datasets.proposals import find_proposals
+from mmlabelpenet.datasets.proposals import find_proposals, proposal_command
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.files import require_file
 from mmlabelpenet.models.weights import find_imagenet
@@ -72,6 +73,22 @@ def check_measured(config: Config, kind: str) -> None:
             )
 
 
+def check_proposals(config: Config, loader: str, stages: Collection[str]) -> None:
+    """Reject a data set without proposals for stages that have no RPN; they would silently learn and find nothing.
+
+    Args:
+        loader: key of the data loader.
+        stages: names of the stages that read it.
+    """
+    without_rpn = [name for name in stages if not config.model.stages[name].detector.get('rpn_head')]
+    for dataset in inner_datasets(config[loader].dataset) if without_rpn else ():
+        if 'split' in dataset and not dataset.get('proposals'):
+            raise ValueError(
+                f'{loader}.dataset has no proposals, which the stage {without_rpn[0]} needs because it has no RPN: set proposals=FILE.npz. '
+                f'Create it with\n    {proposal_command(dataset["data_root"], dataset["split"], "FILE.npz")}'
+            )
+
+
 def _missing_data(config: Config, parts: Sequence[str]) -> Iterator[Missing]:
     """Inputs of our data sets, mmdet data sets (their annotation files) and metrics."""
     sources = config.get('data_sources') or {}
@@ -116,7 +133,10 @@ def _missing_weights(config: Config) -> Iterator[Missing]:
             yield Missing(
                 Path(place), f'Weights {place!r} of the model do not exist. Copy them there, or change checkpoint in the init_cfg.'
             )
-    if (start := config.get('load_from')) and not _there(start):
+    start = config.get('load_from')
+    if start and Path(start).expanduser().is_dir():
+        yield from _found_missing(start, read_state, start)
+    elif start and not _there(start):
         leaf = Path(config.filename or 'config.py').with_name(f'{Path(start).parent.name}.py')
         maker = (
             f' It is written by\n    python tools/train.py {quote(str(leaf))}'

@@ -12,8 +12,10 @@ class Registered:
         default_scope: of the config; names without a scope are looked up there first.
     """
 
+    SCOPES = ('mmlabelpenet', 'mmdet', 'mmengine')
+
     def __init__(self, default_scope: str) -> None:
-        self.scopes = list(dict.fromkeys([default_scope, 'mmlabelpenet', 'mmdet', 'mmengine']))
+        self.scopes = list(dict.fromkeys([default_scope, *self.SCOPES]))
         self.tables = self._tables('mmlabelpenet.registry')
 
     def __call__(self, kind: str, scope: str | None = None) -> Callable | None:

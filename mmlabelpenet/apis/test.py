@@ -24,7 +24,7 @@ from mmlabelpenet.apis.config import (
 )  # fmt: skip
 from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
 from mmlabelpenet.apis.evaluators import stage_metric
-from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured
+from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured, check_proposals
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.metrics import StageMetric
@@ -89,6 +89,8 @@ def test(
             other images, or another process writes the same dump.
     """
     start = time.monotonic()
+    for place, endings in ((out, ('.json', '.pkl', '.pickle')), (dump, ('.json',))):
+        check_place(place, endings)
     make_folder(config.work_dir)
     check_test(config, corloc)
     own = 'stages' in config.model  # otherwise an mmdet model, retrained on pseudo labels
@@ -97,6 +99,7 @@ def test(
     config = keep_stages(config, content['meta'].get('stages'))
     chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
     if own:
+        check_proposals(config, 'test_dataloader', chosen)
         config.model.setdefault('test_cfg', {})
         config.model.test_cfg.stages = chosen
     if dump is not None:
@@ -121,6 +124,17 @@ def test(
     if out is not None and int(os.environ.get('RANK', 0)) == 0:
         write_metrics(out, table, meta)
     return {**table, 'meta': meta}
+
+
+def check_place(place: str | Path | None, endings: Sequence[str]) -> None:
+    """Reject a place for results, before a test that may take hours, if it is a folder or its name has another ending.
+
+    >>> check_place('out.yaml', ['.json'])
+    Traceback (most recent call last):
+    ValueError: Results are written to a file with a name ending in .json, got 'out.yaml'.
+    """
+    if place is not None and (Path(place).is_dir() or Path(place).suffix not in endings):
+        raise ValueError(f'Results are written to a file with a name ending in {", ".join(endings)}, got {str(place)!r}.')
 
 
 def check_test(config: Config, corloc: bool) -> None:

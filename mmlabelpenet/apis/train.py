@@ -14,14 +14,21 @@ from torch import nn
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.checkpoint import check_classes, check_resumable, checkpoint_stamps, find_checkpoint, read_checkpoint
-from mmlabelpenet.apis.config import config_classes, recipe_hash
+from mmlabelpenet.apis.config import config_classes, phase_lengths, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
 from mmlabelpenet.apis.input_check import check_input
-from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
+from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs, check_proposals
 from mmlabelpenet.apis.overlap import check_overlap
 from mmlabelpenet.apis.run_note import RunNote, read_note, write_note
+from mmlabelpenet.engine.phases import RECURRENT
 from mmlabelpenet.files import locked_by_first_rank
 from mmlabelpenet.tensor_files import differs
+
+LAUNCHERS = {  # a variable that each sets, and how to start it
+    'pytorch': ('RANK', 'bash tools/dist_train.sh CONFIG GPUS, or tools/dist_test.sh'),
+    'slurm': ('SLURM_PROCID', 'bash tools/slurm_train.sh PARTITION CONFIG GPUS, or srun'),
+    'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun'),
+}
 
 
 def train(
@@ -64,6 +71,7 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
         write_note(config.work_dir, replace(note, runs=[*note.runs, runner.timestamp]))
     ops.log_kernels()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    check_modules(model, config)
     check_input(model)
     if config.get('load_from'):
         check_checkpoint(model, config.load_from, config.get('resume', False), config_classes(config.train_dataloader.dataset))
@@ -105,6 +113,10 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
     """
     check_config(config)
     check_parts(config, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
+    if phases := phase_lengths(config):
+        check_parts(config, ['label_dataloader'], 'training')
+    for loader in ('train_dataloader', 'label_dataloader') if phases else ():
+        check_proposals(config, loader, stage_names(config) if RECURRENT in phases else phases)
     check_metrics(config, 'val')
     if str(config.optim_wrapper.get('type')).endswith('AmpOptimWrapper') and get_device() == 'cpu':
         raise ValueError("AmpOptimWrapper runs on GPUs only: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")
@@ -144,14 +156,33 @@ def scale_learning_rate(config: Config) -> None:
     config.auto_scale_lr = dict(base_batch_size=base / config.optim_wrapper.get('accumulative_counts', 1), enable=True)
 
 
+def check_modules(model: nn.Module, config: Config) -> None:
+    """Reject names of modules that the model does not have, in the keys for which mmengine looks them up.
+
+    >>> check_modules(nn.Sequential(nn.ReLU()), Config(dict(activation_checkpointing=['1'])))
+    Traceback (most recent call last):
+    ValueError: activation_checkpointing: the model has no module '1'. At the top level it has 0.
+    """
+    names = {name for name, _ in model.named_modules()}
+    for key in ('activation_checkpointing', 'efficient_conv_bn_eval'):
+        given = config.get(key) or []
+        if absent := [name for name in ([given] if isinstance(given, str) else given) if name not in names]:
+            top = ', '.join(name for name, _ in model.named_children())
+            raise ValueError(f'{key}: the model has no module {absent[0]!r}. At the top level it has {top}.')
+
+
 def allow_cpu_ranks(config: Config) -> None:
     """Initialise distributed training over gloo without CUDA; mmengine's own initialisation needs a GPU. Does nothing with CUDA or one
-    process.
+    process. Raises ValueError if the process was not started by the config's launcher.
 
     Args:
         config: changed so that the model wrapper does not expect a GPU.
     """
-    if config.get('launcher', 'none') != 'pytorch' or torch.cuda.is_available():
+    launcher = config.get('launcher', 'none')
+    variable, start = LAUNCHERS.get(launcher, ('PATH', ''))
+    if variable not in os.environ and not torch.distributed.is_initialized():
+        raise ValueError(f'launcher {launcher!r}: the environment variable {variable} is not set. Start the processes with {start}.')
+    if launcher != 'pytorch' or torch.cuda.is_available():
         return
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')

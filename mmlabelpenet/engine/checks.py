@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.runner import LogProcessor
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -44,9 +44,15 @@ BY_EPOCH = {  # attributes of hooks that count epochs, and their replacements
 }
 
 
-def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor) -> None:
-    """Reject hooks and schedulers that count epochs: a training in phases has only one. Also rejects a teacher for semi-supervised
-    learning.
+OF_OTHER_DETECTORS = {
+    'MeanTeacherHook': 'averages weights into the teacher of a semi-supervised detector: use EMAHook.',
+    'SetEpochInfoHook': 'counts epochs, but this training counts only iterations: remove it.',
+}
+
+
+def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor, validates: bool) -> None:
+    """Reject hooks that count epochs (a training in phases has only one), those of other detectors, and those that wait for a validation
+    which never comes.
     """
     counts = [(hook, 'default_hooks.checkpoint') for hook in hooks if isinstance(hook, CheckpointHook)] + [(log_processor, 'log_processor')]
     for part, key in counts:
@@ -56,8 +62,11 @@ def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor) -> None:
         for name, advice in BY_EPOCH.items():
             if getattr(hook, name, False):
                 raise ValueError(f'{type(hook).__name__} counts epochs, but this training counts only iterations: {advice}.')
-        if type(hook).__name__ == 'MeanTeacherHook':
-            raise ValueError('MeanTeacherHook averages weights into the teacher of a semi-supervised detector: use EMAHook.')
+        if advice := OF_OTHER_DETECTORS.get(type(hook).__name__):
+            raise ValueError(f'{type(hook).__name__} {advice}')
+        waits = 'default_hooks.checkpoint.save_best' if getattr(hook, 'save_best', None) else type(hook).__name__
+        if not validates and (getattr(hook, 'save_best', None) or isinstance(hook, EarlyStoppingHook)):
+            raise ValueError(f'{waits} needs validation: set val_dataloader, val_evaluator and val_cfg, or remove it.')
 
 
 def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:

@@ -62,7 +62,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here that live until the end of the run
         check_loader(self.dataloader, model.num_classes)
-        check_hooks(runner.hooks, runner.log_processor)
+        check_hooks(runner.hooks, runner.log_processor, validates=runner._val_loop is not None)
         check_tags_teach(
             self.dataloader.dataset.metainfo['classes'], [model.stages[phase.name] for phase in self.phases if phase.name in model.stages]
         )

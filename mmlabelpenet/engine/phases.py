@@ -48,6 +48,8 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.iters < 1:
             raise ValueError(f'Phase {self.name!r} needs at least one iteration, got {self.iters}.')
+        if low := [key for key in ('lr', 'gamma', 'warmup') if (getattr(self, key) or 0) < 0]:
+            raise ValueError(f'{low[0]} of phase {self.name!r} must be at least 0, got {getattr(self, low[0])}.')
         if bad := [milestone for milestone in self.milestones if milestone <= 0 or (milestone > 1 and milestone != int(milestone))]:
             raise ValueError(f'milestones of phase {self.name!r} must be fractions between 0 and 1, or iterations, got {bad[0]!r}.')
         if unknown := set(self.directions) - {FORWARD, BACKWARD}:
@@ -130,12 +132,16 @@ def _begins(lengths: Mapping[str, int]) -> dict[str, int]:
 def check_schedulers(schedulers: Any) -> None:
     """Raise a ValueError for schedulers, or their configs, that count epochs: training has none, so their rates would never change."""
     for scheduler in schedulers if isinstance(schedulers, list | tuple) else [schedulers]:
+        if isinstance(scheduler, Mapping) and 'type' not in scheduler:
+            raise ValueError(
+                f"A scheduler in param_scheduler needs a type, such as type='MultiStepLR', got the keys {', '.join(scheduler)}."
+            )
         if str(isinstance(scheduler, Mapping) and scheduler.get('type')).endswith('ReduceOnPlateauLR'):
             raise ValueError(
                 'ReduceOnPlateauLR counts epochs, which this training does not have: set lr and milestones of train_cfg.phases.<name>.'
             )
         by_epoch = scheduler.get('by_epoch', True) if isinstance(scheduler, Mapping) else getattr(scheduler, 'by_epoch', False)
-        if by_epoch and not (isinstance(scheduler, Mapping) and (scheduler.get('convert_to_iter_based') or 'type' not in scheduler)):
+        if by_epoch and not (isinstance(scheduler, Mapping) and scheduler.get('convert_to_iter_based')):
             kind = scheduler['type'] if isinstance(scheduler, Mapping) else type(scheduler).__name__
             raise ValueError(
                 f'{kind} in param_scheduler counts epochs, which this training does not have: set by_epoch=False, or remove '

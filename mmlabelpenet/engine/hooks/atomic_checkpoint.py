@@ -43,7 +43,10 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, minutes: float | None = 10, max_keep_ckpts: int = 2, by_epoch: bool = False, **kwargs) -> None:
         if 0 <= max_keep_ckpts < 2:
-            raise ValueError(f'Keep at least two checkpoints, so that one remains while the next is written; got {max_keep_ckpts}.')
+            raise ValueError(
+                'Keep at least two checkpoints, so that one remains while the next is written: set '
+                f'default_hooks.checkpoint.max_keep_ckpts=2, got {max_keep_ckpts}.'
+            )
         if minutes is not None and minutes <= 0:
             raise ValueError(f'minutes between checkpoints must be above 0, got {minutes}; None disables checkpoints by time.')
         super().__init__(max_keep_ckpts=max_keep_ckpts, by_epoch=by_epoch, backend_args=dict(backend='atomic'), **kwargs)
