@@ -112,6 +112,7 @@ def test_what_stands_in_place_of_a_flag_is_an_option_of_its_command():
     ('text', 'said'),
     [
         ("custom_imports = dict(imports=['hooks_of_mine'])\n", 'Failed to import hooks_of_mine. Add the folder .* PYTHONPATH'),
+        ('from mmengine.config import read_base\nwith read_base():\n    from .nothing import *\n', 'there is no file .*nothing.py'),
         ('from mmengine.config import read_base\nwith read_base():\n    from .base import *\n', 'cannot be mixed .* use _base_, so use it'),
     ],
 )

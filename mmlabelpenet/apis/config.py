@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,8 @@ def _reason(error: Exception) -> str:
     """The reason why a config cannot be read, in one line."""
     if isinstance(error, ImportError) and error.__cause__:  # mmengine's own message contains the whole sys.path
         return f'{error.__cause__}. Add the folder of the module to the environment variable PYTHONPATH.'
+    if missing := re.match(r'(\S+) not found!', str(error)):
+        return f'with read_base(): there is no file {missing[1]}.'
     if 'read_base' in str(error):  # mmengine would advise rewriting the base
         return 'with read_base() and _base_ cannot be mixed in a config and its bases. Configs of this package use _base_, so use it too.'
     return f'{type(error).__name__}: {str(error).splitlines()[0]}'

@@ -98,6 +98,8 @@ class PackTagInputs(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pack one result dict."""
+        if results['img'].ndim != 3:
+            raise ValueError(f'Expected an image (h, w, 3), got an array of shape {results["img"].shape}.')
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         sample = DetDataSample(metainfo={key: results[key] for key in self.META if key in results})
         onehot = torch.zeros(results.get('num_classes', 0))
