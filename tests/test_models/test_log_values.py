@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.log_values import check_finite, summarise_tags, tag_statistics, weight_entropy
+from mmlabelpenet.models.log_values import check_finite, label_statistics, summarise_tags, tag_statistics, weight_entropy
 from mmlabelpenet.structures import hand_over
 
 
@@ -55,3 +56,8 @@ def test_lists_of_losses_are_checked_too():
     check_finite({'a.loss': [torch.zeros(1), torch.ones(1)]}, [])
     with pytest.raises(FloatingPointError, match='a.loss'):
         check_finite({'a.loss': [torch.zeros(1), torch.tensor([float('nan')])]}, [])
+
+
+def test_labels_are_counted_per_image_and_weights_averaged_over_labels():
+    found = label_statistics([InstanceData(weights=torch.tensor(weights)) for weights in ([0.5, 1.0, 0.6], [], [0.3], [])])
+    assert {key: round(float(value), 4) for key, value in found.items()} == dict(labels_per_image=1.0, label_weight=0.6)
