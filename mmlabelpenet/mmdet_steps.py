@@ -48,8 +48,7 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
         if name == 'TestTimeAug' and not any(_name(inner) == 'ProposalBroadcaster' for inner, _ in _steps(step['transforms'])):
             raise ValueError(
                 'TestTimeAug transforms boxes, but not the proposals. Test with python tools/test.py CONFIG CHECKPOINT --tta of '
-                'mmlabelpenet, '
-                'which creates the views defined by the key tta of the config.'
+                'mmlabelpenet, which creates the views defined by the key tta of the config.'
             )
         if name == 'ProposalBroadcaster' and not with_proposals:
             raise ValueError("ProposalBroadcaster transforms proposals, but none are loaded: put dict(type='LoadProposals') before it.")

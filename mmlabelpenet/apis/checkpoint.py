@@ -200,8 +200,7 @@ def check_classes(path: str | Path, meta: Mapping[str, Any], classes: Sequence[s
         raise ValueError(
             f'Checkpoint {path} was trained on the classes {", ".join(named)}, the config has {", ".join(classes)}. Set the '
             "checkpoint's classes in its order in the config (metainfo.classes of its data sets). To initialise from weights of another "
-            'task, create a file of '
-            'tensors only (tools/model_converters/state_dict.py to).'
+            'task, create a file of tensors only (tools/model_converters/state_dict.py to).'
         )
 
 

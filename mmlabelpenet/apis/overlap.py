@@ -42,8 +42,7 @@ def check_overlap(config: Config) -> None:
             raise ValueError(
                 f'{len(shared)} images are in the training split {_list_of(train)!r} ({name}) and in the test split {_list_of(test)!r}, '
                 f'for example {" = ".join(dict.fromkeys(shared[0]))}. Choose other splits, or set allow_test_overlap=True and do not '
-                'report '
-                'the numbers as test results.'
+                'report the numbers as test results.'
             )
 
 

@@ -196,8 +196,8 @@ def take_back(args: argparse.Namespace) -> None:
     found = import_labels(args.dir, args.labels, args.format)
     counts = ', '.join(f'{count} of {split}' for split, count in found.images.items() if count)
     say(
-        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them are unchanged since the '
-        'export.'
+        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them '
+        'are unchanged since the export.'
     )
     if found.store is None:
         say(

@@ -65,13 +65,12 @@ class VOCTags(BaseDataset):
         if filter_cfg and filter_cfg != dict(filter_empty_gt=True):
             raise ValueError(
                 'Training skips images without tags, testing keeps all; other filters are not supported, got '
-                f'filter_cfg={dict(filter_cfg)}. '
-                'Remove it, and remove unwanted images from the image list.'
+                f'filter_cfg={dict(filter_cfg)}. Remove it, and remove unwanted images from the image list.'
             )
         if kwargs.get('ann_file') or kwargs.get('data_prefix'):
             raise ValueError(
-                f'VOCTags finds images and tags through data_root and split={split!r}, the name of an image list: remove ann_file and '
-                'data_prefix.'
+                f'VOCTags finds images and tags through data_root and split={split!r}, the name of an image list: '
+                'remove ann_file and data_prefix.'
             )
         if (max_proposals is not None and max_proposals < 1) or not 0 <= min_proposal_area <= 1 or max_bad_images < 0:
             raise ValueError(
@@ -101,9 +100,8 @@ class VOCTags(BaseDataset):
             self.proposal_file.check(image_ids)
             if not self.proposal_file.knows_images:
                 warn_once(
-                    f'{self.proposal_path!r} was written by an earlier version or another program and has no hashes of its image files: '
-                    'an image '
-                    'replaced by another one of the same size is not detected.'
+                    f'{self.proposal_path!r} was written by an earlier version or another program and has no hashes of its image files: an '
+                    'image replaced by another one of the same size is not detected.'
                 )
         self._check_indices(len(image_ids))
         return [dict(img_id=i, img_path=str(images.image_path(i)), tags=sorted(tags.get(i, []))) for i in image_ids]

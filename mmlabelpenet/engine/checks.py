@@ -74,8 +74,7 @@ def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:
     if len(classes) == 1 and any(stage.learns_from_tags for stage in trained):
         raise ValueError(
             f'There is only one class, {classes[0]!r}: if every image has the same tag, objects cannot be distinguished from their '
-            'surroundings, and no '
-            'gradient reaches the network. Add images of other classes with their tags.'
+            'surroundings, and no gradient reaches the network. Add images of other classes with their tags.'
         )
 
 
@@ -83,7 +82,6 @@ def check_covered(dataset: Any, store: PseudoLabelStore) -> None:
     """Reject training on images that were not labelled."""
     if missing := sorted(set(dataset.image_ids) - set(store.image_ids)):
         raise ValueError(
-            f'{len(missing)} training images have no pseudo labels, for example {missing[0]!r}. label_dataloader.dataset, or the '
-            'store named by the phase, must contain all images of train_dataloader.dataset: set the same split and indices for both data '
-            'sets.'
+            f'{len(missing)} training images have no pseudo labels, for example {missing[0]!r}. label_dataloader.dataset, or the store '
+            'named by the phase, must contain all images of train_dataloader.dataset: set the same split and indices for both data sets.'
         )

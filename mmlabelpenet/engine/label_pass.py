@@ -83,16 +83,14 @@ class LabelPass:
                 raise OSError(
                     error.errno,
                     f'The pseudo labels of {stage} cannot be written to {self.folder} ({error.strerror}). Labels written so far are kept: '
-                    'free '
-                    'some space, then continue with --resume',
+                    'free some space, then continue with --resume',
                 ) from error
             store = PseudoLabelStore.load(path)
         print_log(f'{stage}: {store.summary()}, in {path}', 'current')
         if not store.num_instances:
             warn(
                 f'{stage} gives no pseudo instances in any of {len(store)} images, so the loss of the next phase is zero. Check the tags, '
-                'the '
-                'proposals and the predictions of this stage.'
+                'the proposals and the predictions of this stage.'
             )
         return store
 

@@ -119,8 +119,7 @@ def check_place(phases: Sequence[Phase], trained: Mapping[str, int], iteration: 
         if begin < iteration and _begins(now).get(name) != begin:
             raise ValueError(
                 f'The checkpoint was written after {iteration} iterations with phases {dict(trained)}, the config has {now}: {name} would '
-                'start '
-                'at another iteration. Keep the lengths of finished phases in train_cfg.phases, or start again with load_from.'
+                'start at another iteration. Keep the lengths of finished phases in train_cfg.phases, or start again with load_from.'
             )
 
 
@@ -145,8 +144,7 @@ def check_schedulers(schedulers: Any) -> None:
             kind = scheduler['type'] if isinstance(scheduler, Mapping) else type(scheduler).__name__
             raise ValueError(
                 f'{kind} in param_scheduler counts epochs, which this training does not have: set by_epoch=False, or remove '
-                'param_scheduler '
-                'and set lr, milestones and warmup of train_cfg.phases.<name>.'
+                'param_scheduler and set lr, milestones and warmup of train_cfg.phases.<name>.'
             )
 
 

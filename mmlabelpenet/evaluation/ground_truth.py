@@ -16,8 +16,7 @@ def refusal(kind: str) -> str:
     """The reason why one of :data:`KINDS` does not work with tags, and its alternative."""
     return (
         f'{kind} reads ground truth from samples, which a data set with tags does not have. StageMetric computes the metrics of VOCMetric '
-        'for '
-        'each stage; for other programs, write COCO-format results with tools/test.py --dump FILE.json.'
+        'for each stage; for other programs, write COCO-format results with tools/test.py --dump FILE.json.'
     )
 
 

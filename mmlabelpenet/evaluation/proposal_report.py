@@ -20,8 +20,8 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
     """
     counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
     lines = [
-        f'{proposals.path}: {len(counts)} images, proposals per image: mean {counts.mean():.0f}, '
-        f'minimum {counts.min()}, median {np.median(counts):.0f}, maximum {counts.max()}'
+        f'{proposals.path}: {len(counts)} images, proposals per image: mean {counts.mean():.0f}, minimum {counts.min()}, median '
+        f'{np.median(counts):.0f}, maximum {counts.max()}'
     ]
     best = []
     for image_id in image_ids:

@@ -178,8 +178,8 @@ class WeightedBBoxHead(ConvFCBBoxHead):
         super().__init__(*args, **kwargs)
         if self.custom_cls_channels:
             raise ValueError(
-                f'{type(self.loss_cls).__name__} returns two losses, but instance weights need a single one: use CrossEntropyLoss or '
-                'FocalLoss.'
+                f'{type(self.loss_cls).__name__} returns two losses, but instance weights need a single one: use '
+                'CrossEntropyLoss or FocalLoss.'
             )
         check_box_loss(self)
 

@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     if args.predictions.suffix in ('.pkl', '.pickle'):
         raise ValueError(
-            f'{args.predictions} is a pickle, which can execute code. Write JSON instead: tools/test.py CONFIG CHECKPOINT --dump '
-            'preds.json.'
+            f'{args.predictions} is a pickle, which can execute code. Write JSON instead: tools/test.py '
+            'CONFIG CHECKPOINT --dump preds.json.'
         )
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.apis.config import config_devkit

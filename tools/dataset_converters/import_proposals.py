@@ -77,8 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     say(f'boxes read as {layout.order} from pixel {layout.first_pixel}{corner}; {tidied}')
     if not foreign.named:
         say(
-            f'The file has no image names: its entries were assigned in the order of {args.split!r}. A low recall suggests that this is '
-            'wrong.'
+            f'The file has no image names: its entries were assigned in the order of {args.split!r}. A low '
+            'recall suggests that this is wrong.'
         )
     say('\n'.join(describe_proposals(devkit, image_ids, ProposalFile(args.out, args.data_root, args.split))))
 

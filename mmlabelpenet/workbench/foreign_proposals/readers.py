@@ -105,8 +105,8 @@ def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
         )
     if cells.dtype != object:
         raise ValueError(
-            f'The boxes of {str(path)!r} are one array {cells.shape}, expected one cell per image. For files of single images, pass their '
-            'folder.'
+            f'The boxes of {str(path)!r} are one array {cells.shape}, expected one cell per image. For files of '
+            'single images, pass their folder.'
         )
     cells = cells.ravel()
     known = names.pick(content, names.images, IMAGES, path)

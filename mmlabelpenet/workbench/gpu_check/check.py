@@ -46,11 +46,9 @@ SECTIONS = (
         0.3,
         f'{__package__}.paper:paper',
         'Iterations of each training phase, and label passes, on random noise. "Seconds each": per iteration, or per image in a label '
-        'pass. '
-        'Label passes always run in float32. '
-        '"Peak GB": allocated GPU memory; on the CPU, memory of the process so far. "Times" and "hours": in the whole schedule of the '
-        'paper. '
-        '"Waits": fraction of the time that the network waits for CPU processes that load images or, in a label pass, run the CRF.',
+        'pass. Label passes always run in float32. "Peak GB": allocated GPU memory; on the CPU, memory of the process so far. "Times" '
+        'and "hours": in the whole schedule of the paper. "Waits": fraction of the time that the network waits for CPU processes that '
+        'load images or, in a label pass, run the CRF.',
     ),
     Section(
         'training',

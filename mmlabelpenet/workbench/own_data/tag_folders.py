@@ -50,8 +50,8 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Pa
     tools = sorted(name for name in first_level if name.casefold() in _TOOLS)
     if tools:
         raise ValueError(
-            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is not a class. Pass the folder of that data set as '
-            '--tags.'
+            f'Folder {tools[0]!r} belongs to a data set of YOLO, VOC or COCO and is not a class. Pass the '
+            'folder of that data set as --tags.'
         )
     deep = {name for name in first_level if all(len(names) > 2 for names in parts.values() if names[0] == name)}
     split = {name for name in first_level & deep if name.casefold() in _PARTS}
@@ -100,8 +100,7 @@ def annotation_folder(folder: Path) -> Entries:
     if not files:
         raise FileNotFoundError(
             f'{str(folder)!r} contains no annotations: neither data.yaml, Annotations/*.xml, annotations/instances*.json nor LabelMe '
-            'files. '
-            f'For one folder per class, use {FOLDERS!r}.'
+            f'files. For one folder per class, use {FOLDERS!r}.'
         )
     return Entries(_labelme(path, folder) for path in files)
 

@@ -116,8 +116,8 @@ def _by_tags(
         for k in others:
             if not is_missing(row[k]) and not _is_number(row[k]):
                 raise ValueError(
-                    f'Column {short(header[k])} of {path!r} contains {short(row[k], 40)}, and its name does not indicate whether that is '
-                    'a tag. '
+                    f'Column {short(header[k])} of {path!r} contains {short(row[k], 40)}, and its name does not '
+                    'indicate whether that is a tag. '
                     "Name the column 'tags 2', or remove it."
                 )
         if len(row) > len(header) and not last:
