@@ -93,8 +93,7 @@ class AttentionGenerator(LabelGenerator):
         weights: W is ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by the best one in the
             image; or ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps directly.
-        box: box of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the
-            mask.
+        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
         cut: refinement by colour, starting from that box and mask, see :func:`build_cuts`; several are applied one after the other.
         min_iou: minimum IoU of the mask's box with R^c; below it, the object is R^c without a mask (row C13).
         peak: divisor of a map, see :func:`class_attention` (row C11).

@@ -54,10 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--min-size', type=whole(0), default=defaults.min_size, help='minimum side of a proposal in pixels (default: %(default)s)'
     )
     parser.add_argument(
-        '--max-proposals',
-        type=whole(0),
-        default=defaults.max_proposals,
-        help='maximum number of proposals per image, 0 for all (default: 0)',
+        '--max-proposals', type=whole(0), default=defaults.max_proposals, help='maximum number per image, 0 for all (default: 0)'
     )
     parser.add_argument(
         '--max-side', type=whole(0), default=0, help='downscale larger images to this longer side for the search, 0 for none (default: 0)'

@@ -122,10 +122,7 @@ class StageMetric(BaseMetric):
             if predictions is None:  # a model without stages
                 predictions = {self.stages[-1]: sample['pred_instances']}
             if image_id not in self._order:
-                raise KeyError(
-                    f'Image {image_id!r} is not in split {self.split!r} of {self.data_root}. Use the same '
-                    'split for the data and the metric.'
-                )
+                raise KeyError(f'Image {image_id!r} is not in split {self.split!r} of {self.data_root}. Use one split for data and metric.')
             truth = read_truth(devkit, image_id, settings)
             records: dict[str, Record | None] = {}
             for stage in self.stages:

@@ -59,12 +59,8 @@ def misnamed_images(folder: str | Path) -> list[Path]:
 def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
     """Whether all programs read the file in the same way: an upright 8-bit greyscale or RGB JPEG or PNG. Only the header is read.
 
-    Args:
-        path: path of the file.
-        min_side: minimum length of the shorter side in pixels.
-
     Raises:
-        ValueError: the file is not an image, or it is too small or too large.
+        ValueError: the file is not an image, or it is too large, or its shorter side is below ``min_side`` pixels.
     """
     with _opened(Path(path), min_side) as image:
         if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:

@@ -28,8 +28,7 @@ from mmlabelpenet.schema import check_range
 class MILBBoxHead(BaseModule):
     """fc6, fc7 and two branches: classification x^{c,1} and proposal weights x^{p,1}.
 
-    The classification branch has C + 1 outputs: multiple-instance learning uses the first C, the single-label loss of backward validation
-    uses all (row C3).
+    The classification branch has C + 1 outputs, of which only the single-label loss of backward validation uses the last (row C3).
 
     Args:
         num_classes, in_channels, roi_feat_size: C, D and p.
@@ -97,10 +96,7 @@ class MILBBoxHead(BaseModule):
         return self.fc_cls(x), self.fc_weight(x), *([] if self.refinement is None else self.refinement(x))
 
     def class_probs(self, cls_logits: Tensor) -> Tensor:
-        """w^{c,1}: softmax over the C classes, without the background output, float (R, C).
-
-        With refinement branches, which have learnt the background, the softmax over C + 1 classes.
-        """
+        """w^{c,1}: softmax over the C classes, float (R, C); over C + 1 with refinement branches, which have learnt the background."""
         return cls_logits[:, :-1].softmax(1) if self.refinement is None else cls_logits.softmax(1)[:, :-1]
 
 
