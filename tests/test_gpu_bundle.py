@@ -136,7 +136,7 @@ def test_what_cannot_be_packed_is_said_in_one_line(words, message, tmp_path):
 @pytest.mark.parametrize(
     ('version', 'there', 'message'),
     [
-        ('2.7', ['core'], f'This bundle is for Python 2.7, and {sys.executable} is Python {VERSION}'),
+        ('2.7', ['core'], f'This bundle is for Python 2.7, but {sys.executable} is Python {VERSION}'),
         (VERSION, ['data'], 'core.tar.xz.part0 of the bundle is not in'),
         (VERSION, ['half of core'], 'core.tar.xz in'),
         (VERSION, ['core', 'half of data'], 'data.tar.xz in'),

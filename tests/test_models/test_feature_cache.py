@@ -153,7 +153,7 @@ def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path)
     size = sum(path.stat().st_size for path in tmp_path.rglob('*.map'))
     FeatureCache(tmp_path, max_gib=1.5 * size / 2**30).shared(toy_net.backbone, [image + 1])
     assert len(list(tmp_path.rglob('*.map'))) == 1
-    with pytest.raises(ValueError, match='max_gib must be a positive size, got -1'):
+    with pytest.raises(ValueError, match='max_gib must be at least 0, got -1'):
         FeatureCache(tmp_path, max_gib=-1)
 
 

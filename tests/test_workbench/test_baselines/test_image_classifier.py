@@ -39,7 +39,7 @@ def test_a_class_that_no_image_shows_is_improbable():
 
 
 def test_tags_and_features_must_belong_together():
-    with pytest.raises(ValueError, match='3 rows of features and 2 of tags'):
+    with pytest.raises(ValueError, match='3 rows of features and 2 rows of tags'):
         fit_image_classifier(torch.zeros(3, 2), torch.zeros(2, 1))
 
 

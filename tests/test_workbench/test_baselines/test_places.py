@@ -72,5 +72,5 @@ def test_a_map_without_positive_activation_shows_nothing():
 
 @pytest.mark.parametrize('threshold', [0.0, 1.0])
 def test_a_threshold_that_is_no_share_is_refused(threshold):
-    with pytest.raises(ValueError, match='share of the maximum'):
+    with pytest.raises(ValueError, match='fraction of the maximum'):
         activation_masks(np.zeros((4, 6, 3), np.uint8), torch.ones(1, 2, 3), threshold, [None])

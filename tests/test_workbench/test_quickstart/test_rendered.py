@@ -83,7 +83,7 @@ def test_a_data_set_of_other_settings_is_refused_and_kept(root):
 def test_a_data_set_that_lost_images_is_refused(tmp_path):
     render_dataset(tmp_path / 'toy', SMALL)
     (tmp_path / 'toy/JPEGImages/train_00001.jpg').unlink()
-    with pytest.raises(ValueError, match='should hold 10 images, found 9'):
+    with pytest.raises(ValueError, match='should contain 10 images, found 9'):
         render_dataset(tmp_path / 'toy', SMALL)
 
 

@@ -154,7 +154,7 @@ def test_the_score_is_the_mean_of_the_branches_without_the_background():
 
 
 def test_no_branch_at_all_is_refused():
-    with pytest.raises(ValueError, match='num_branches=0'):
+    with pytest.raises(ValueError, match='num_branches must be at least 1, got 0'):
         OICRBranches(in_channels=2, num_classes=4, num_branches=0)
 
 
