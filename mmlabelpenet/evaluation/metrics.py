@@ -201,7 +201,8 @@ def read_truth(devkit: Devkit, image_id: str, settings: Settings) -> Truth:
     Returns:
         The ground truth; masks are None if the image has none or they are not needed, boxes are empty if nothing is measured.
     """
-    objects = devkit.objects(image_id) if settings.groups else Objects(*3 * [np.zeros(0)])
+    nothing = Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+    objects = devkit.objects(image_id) if settings.groups else nothing
     instances = devkit.instance_masks(image_id) if {'segm', 'abo'} & set(settings.groups) else None
     return Truth(
         bboxes=objects.bboxes,

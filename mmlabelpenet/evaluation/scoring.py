@@ -152,7 +152,7 @@ def _score_boxes(prediction: Prediction, truth: Truth, settings: Settings) -> Re
             'objects': np.bincount(truth.labels[~truth.difficult], minlength=settings.num_classes),
         }
     if 'corloc' in settings.groups:
-        images, object_images = np.zeros(len(prediction.labels)), np.zeros(len(truth.labels))
+        images, object_images = np.zeros(len(prediction.labels), dtype=np.int64), np.zeros(len(truth.labels), dtype=np.int64)
         for name, skip in (('corloc', False), ('corloc_no_difficult_only', True)):
             result[name] = np.stack(
                 measure.corloc_counts(
@@ -166,7 +166,7 @@ def _score_boxes(prediction: Prediction, truth: Truth, settings: Settings) -> Re
 def _score_masks(prediction: Prediction, truth: Truth, settings: Settings) -> Record:
     iou = measure.mask_iou(prediction.masks or [], truth.masks or [])
     labels, object_labels = prediction.labels, truth.mask_labels
-    best, easy = measure.best_in_matrix(iou, labels, object_labels), np.zeros(len(object_labels))
+    best, easy = measure.best_in_matrix(iou, labels, object_labels), np.zeros(len(object_labels), dtype=bool)
     return {
         'labels': labels,
         'scores': prediction.scores,
