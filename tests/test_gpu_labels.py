@@ -60,7 +60,7 @@ def test_predictions_of_every_stage_are_those_of_the_cpu(device, settings):
     predicted = []
     for place in (device, 'cpu'):
         model = network(place).eval()
-        model.inference = Inference(model.stages, model.peers, max_masks=2, **settings)
+        model.inference = Inference(model.reader, max_masks=2, **settings)
         data = noise(model)
         predicted.append(model.predict(data['inputs'], data['data_samples'], stages=toy.STAGES, explain=True))
     assert_same(*predicted, device)

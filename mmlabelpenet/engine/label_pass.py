@@ -129,7 +129,7 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
 
     Image files are not included: a store has the hash of each, which training compares.
     """
-    heads, trained = [model.stages[stage], *model.peers[stage]], ('train_cfg', 'init_cfg')
+    heads, trained = model.reader.makers(stage), ('train_cfg', 'init_cfg')
     backbone, *detectors = (
         {key: value for key, value in part.items() if key not in trained}
         for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
@@ -147,7 +147,7 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
 
 def makers_hash(model: nn.Module, stage: str) -> str:
     """Hash of all weights that affect the labels of a stage: the backbone, the stage, and the stages that score with it."""
-    return weights_hash(model.backbone, model.stages[stage], *model.peers[stage])
+    return weights_hash(model.backbone, *model.reader.makers(stage))
 
 
 def label(explained: tuple[LabelGenerator, np.ndarray, Any, DetDataSample]) -> tuple[DetDataSample, InstanceData]:

@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.cache import LabelCache
-from mmlabelpenet.models.feature_cache import FeatureCache
+from mmlabelpenet.models.feature_cache import FeatureCache, MapKey
 from mmlabelpenet.models.inference.image import Inference, check_names
+from mmlabelpenet.models.inference.joint import JointReader
 from mmlabelpenet.models.inference.views import View
 from mmlabelpenet.models.log_values import check_finite
 from mmlabelpenet.models.recompute import recompute_activations
@@ -54,6 +55,8 @@ class LabelPENet(BaseDetector):
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         consensus: whether scores and boxes of a stage's proposals are averaged over its head and those of the previous stages that learn
             from labels, for labels and at test time, as Cascade R-CNN averages the scores of its heads.
+        map_evidence: whether scores of proposals are weighted by their agreement with class activation maps, for labels and at test time,
+            see :func:`~mmlabelpenet.calibration.map_evidence.weigh_by_maps`.
         feature_cache: settings of :class:`FeatureCache`; None recomputes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
     """
@@ -69,6 +72,7 @@ class LabelPENet(BaseDetector):
         refresh_interval: int = 1,
         recompute: Sequence[str] = (),
         consensus: bool = False,
+        map_evidence: bool = False,
         feature_cache: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
@@ -91,9 +95,8 @@ class LabelPENet(BaseDetector):
         if share_tail:
             share_tails(stage.detector for stage in self.stages.values())
         recompute_activations(self, recompute)
-        learners = [stage for stage in self.stages.values() if consensus and not stage.learns_from_tags]
-        self.peers = {name: learners[: learners.index(stage)] if stage in learners else [] for name, stage in self.stages.items()}
-        self.inference = Inference(self.stages, self.peers, **(test_cfg or {}))
+        self.reader = JointReader(self.stages, consensus, map_evidence)
+        self.inference = Inference(self.reader, **(test_cfg or {}))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,26 +167,33 @@ class LabelPENet(BaseDetector):
     ) -> list[View]:
         """One view per image of (N, 3, H, W), without the padding of its batch, so that results do not depend on the other images.
 
-        ``store`` adds the maps to the feature cache, if there is one. Maps of enlarged images, for the label generators of the stages
-        ``explained``, are not cached, because they are read only once or twice.
+        ``store`` adds the maps to the feature cache, if there is one. ``explained`` are stages whose label generators will be used: their
+        views have maps of the enlarged images that these read.
         """
         generators = [self.stages[name].labels for name in check_names(explained, self.names)]
         zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
-        inputs = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
-        zoomed = [{zoom: self.extract_feat(F.interpolate(each, scale_factor=zoom, mode='bilinear')) for zoom in zooms} for each in inputs]
+        images = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
+        zoomed = {
+            zoom: self._shared_maps([F.interpolate(each, scale_factor=zoom, mode='bilinear') for each in images], store) for zoom in zooms
+        }
+        return [
+            View(feature, sample, key, {zoom: maps[index][1] for zoom, maps in zoomed.items()})
+            for index, ((key, feature), sample) in enumerate(zip(self._shared_maps(images, store), batch_data_samples, strict=True))
+        ]
+
+    def _shared_maps(self, images: Sequence[Tensor], store: bool) -> list[tuple[MapKey | None, Tensor]]:
+        """The shared map of each image (1, 3, H, W), and its key in the feature cache, if there is one."""
         if self.feature_cache is None:
-            found = [(None, self.extract_feat(each)) for each in inputs]
-        else:
-            with timed('backbone'):
-                found = self.feature_cache.shared(self.backbone, inputs, store)
-        return [View(own.float(), sample, key, more) for (key, own), sample, more in zip(found, batch_data_samples, zoomed, strict=True)]
+            return [(None, self.extract_feat(image)) for image in images]
+        with timed('backbone'):
+            return [(key, feature.float()) for key, feature in self.feature_cache.shared(self.backbone, images, store)]
 
     @torch.no_grad()
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:
         """Image and explanation of each image, from which ``stages[name].labels.label`` generates pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
-        views = self.views(batch_inputs, batch_data_samples, explained=[name])
-        explanations = [stage.explain(stage.read([view], peers=self.peers[name])[0]) for view in views]
+        views = self.views(batch_inputs, batch_data_samples, explained=[maker.name for maker in self.reader.makers(name)])
+        explanations = [stage.explain(self.reader.read(name, [view])[0]) for view in views]
         return list(zip(images, explanations, strict=True))
 
     @torch.no_grad()

@@ -78,7 +78,7 @@ class Labels:
                 if (recalled := self.model.label_cache.recall(key, view.sample)) is not None:
                     made.append(Workers().submit(InstanceData.clone, recalled))
                     continue
-                (reading,) = stage.read([view], generator, self.model.peers[teacher])
+                (reading,) = self.model.reader.read(teacher, [view], generator=generator)
                 made.append(workers.submit(generator.label, image, stage.explain(reading, generator)))
         return key, made
 

@@ -153,6 +153,14 @@ class Stage(BaseModule):
         with inference(self):
             return torch.stack([self.detector.roi_head.image_evidence(self.maps(view), view.sample) for view in views]).mean(0)
 
+    def class_maps(self, view: View, labels: Sequence[int]) -> Tensor:
+        """Maps of classes, float (K, h, w) in [0, 1], 0.5 at the border of an object, from the label generator; stored in the view."""
+        if (key := tuple(labels)) not in view.class_maps:
+            reading = Reading(self.maps(view), view.sample, InstanceData(), shared={1.0: view.feature, **view.zoomed})
+            with inference(self):
+                view.class_maps[key] = self.labels.class_maps(self.detector, reading, key)
+        return view.class_maps[key]
+
     def predict(
         self,
         readings: Sequence[Reading],

@@ -20,6 +20,7 @@ __test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     consensus=True,  # scores are averaged over the heads of this and all earlier stages
+    map_evidence=True,  # and weighted by the class activation maps of the first stage
     frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     backbone=dict(out_stride=16),
     # The first-stage labels are class activation maps of a whole-image classifier, which cover more of the object than the best proposals.

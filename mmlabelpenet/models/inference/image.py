@@ -10,6 +10,7 @@ from mmdet.structures import DetDataSample
 from numpy import uint8
 from numpy.typing import NDArray
 
+from mmlabelpenet.models.inference.joint import JointReader
 from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result
 from mmlabelpenet.models.inference.views import View
 from mmlabelpenet.models.stage import Choice, Stage
@@ -19,8 +20,7 @@ class Inference:
     """Runs each stage once on an image, and converts the readings into results.
 
     Args:
-        all_stages: stages of the model, by name.
-        peers: for each stage, other stages whose heads also score its proposals.
+        reader: reads the stages of the model.
         stages: stages that predict, the last of which gives the result; None is the last of the model.
         with_masks: False predicts only boxes, as detected, which is faster.
         image_evidence: whether image-level class scores, from the stage that learns from tags, weight the detections of all other stages,
@@ -30,26 +30,26 @@ class Inference:
 
     def __init__(
         self,
-        all_stages: Mapping[str, Stage],
-        peers: Mapping[str, Sequence[Stage]],
+        reader: JointReader,
         stages: Sequence[str] | None = None,
         with_masks: bool = True,
         image_evidence: bool = False,
         **refinement,
     ) -> None:
-        self.all_stages, self.peers, self.with_masks = all_stages, peers, with_masks
+        self.reader, self.with_masks, all_stages = reader, with_masks, reader.stages
         self.stages = check_names(list(all_stages)[-1:] if stages is None else stages, all_stages)
-        tellers = [name for name, stage in all_stages.items() if stage.learns_from_tags]
+        tellers = [stage for stage in all_stages.values() if stage.learns_from_tags]
         if image_evidence and not tellers:
             raise ValueError("test_cfg.image_evidence needs a stage that learns from tags (learns_from='tags'); the model has none.")
-        self.teller = tellers[0] if image_evidence else None
+        self.image_evidence, self.teller = image_evidence, tellers[0] if image_evidence or reader.mapper is not None else None
         self.refinement = MaskRefinement(**refinement)
 
     def explained(
         self, stages: Sequence[str] | None = None, with_masks: bool | None = None, explain: bool = False, **_: object
     ) -> Sequence[str]:
-        """Stages whose label generators are needed with these arguments, for masks or explanations."""
-        return (stages or self.stages) if explain or (self.with_masks if with_masks is None else with_masks) else ()
+        """Stages whose label generators are needed with these arguments, for masks, explanations or class maps."""
+        own = (stages or self.stages) if explain or (self.with_masks if with_masks is None else with_masks) else ()
+        return [*own, *([] if self.reader.mapper is None else [self.reader.mapper.name])]
 
     @torch.no_grad()
     def __call__(
@@ -74,12 +74,13 @@ class Inference:
             explain: also add ``explanations``, by name of the stages with label generators.
             choose: selects detections of a stage by score before masks are computed; None keeps all.
         """
-        names = self.stages if stages is None else check_names(stages, self.all_stages)
+        all_stages = self.reader.stages
+        names = self.stages if stages is None else check_names(stages, all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
-        readings = {name: self.all_stages[name].read(views, peers=self.peers[name]) for name in names}
-        told = None if self.teller is None else self.all_stages[self.teller].evidence(views)
-        evidence = {name: None if name == self.teller else told for name in names}
-        found = {name: self.all_stages[name].predict(readings[name], image, refinement, evidence[name], choose) for name in names}
+        evidence = None if self.teller is None else self.teller.evidence(views)
+        readings = {name: self.reader.read(name, views, evidence) for name in names}
+        weights = {name: evidence if self.image_evidence and all_stages[name] is not self.teller else None for name in names}
+        found = {name: all_stages[name].predict(readings[name], image, refinement, weights[name], choose) for name in names}
         sample = views[0].sample
         if rescale:
             found = {name: rescale_result(each, sample) for name, each in found.items()}
@@ -89,7 +90,7 @@ class Inference:
         sample.set_field(found, 'stage_predictions')
         sample.pred_instances = found[names[-1]]
         if explain:
-            told = {name: self.all_stages[name].explain(readings[name][0]) for name in names if self.all_stages[name].labels is not None}
+            told = {name: all_stages[name].explain(readings[name][0]) for name in names if all_stages[name].labels is not None}
             sample.set_field(told, 'explanations')
         return sample
 

@@ -36,6 +36,7 @@ class View:
         key: key of the map in a feature cache.
         zoomed: shared maps of the enlarged image, by scale factor.
         maps: maps of the tails that have run on it, float (1, D, h', w') each, by stage name.
+        class_maps: class maps (K, h, w) that have been computed for it, by their classes.
     """
 
     feature: Tensor
@@ -43,6 +44,7 @@ class View:
     key: MapKey | None = None
     zoomed: Mapping[float, Tensor] = field(default_factory=dict)
     maps: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    class_maps: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
 
 def crop_maps(maps: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:

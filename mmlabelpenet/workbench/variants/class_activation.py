@@ -49,7 +49,13 @@ class ClassActivation(AttentionGenerator):
         self.threshold, self.zooms, self.spread = threshold, tuple(zooms), spread
 
     def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
-        """Maps (K, h, w) in [0, 1], 0.5 at the threshold, and the probabilities (K,) of the classes.
+        """Maps (K, h, w) in [0, 1], 0.5 at the threshold, and the probabilities (K,) of the classes."""
+        classes = [found.label for found in objects]
+        maps = self.class_maps(detector, reading, classes)
+        return maps, detector.roi_head.tag_probs(reading.x, reading.sample)[classes]
+
+    def class_maps(self, detector: TwoStageDetector, reading: Reading, classes: Sequence[int]) -> Tensor:
+        """Maps (K, h, w) in [0, 1] of classes, 0.5 at the threshold; the proposals of the reading are not used.
 
         Raises:
             TypeError: the stage has no tag head, or ``spread`` is used with a tail without levels.
@@ -57,17 +63,15 @@ class ClassActivation(AttentionGenerator):
         head = getattr(detector.roi_head, 'tag_head', None)
         if head is None:
             raise TypeError("ClassActivation needs a stage with a tag head: roi_head=dict(tag_head=dict(type='TagHead', ...)).")
-        if not objects:
-            return super().attention_maps(detector, reading, objects)
-        classes = [found.label for found in objects]
-        maps, stride = self._class_maps(head, detector, reading, classes)
+        if not classes:
+            return reading.x[-1].new_zeros(0, *reading.size)
+        maps, stride = self._raw_maps(head, detector, reading, list(classes))
         height, width = reading.size
         size = [round(side * stride) for side in maps.shape[1:]]
         maps = F.interpolate(maps[None], size, mode='bilinear')[0, :, :height, :width]
-        scores = detector.roi_head.tag_probs(reading.x, reading.sample)
-        return (maps / (2 * self.threshold * peaks(maps))).clamp(max=1), scores[classes]
+        return (maps / (2 * self.threshold * peaks(maps))).clamp(max=1)
 
-    def _class_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, classes: list[int]) -> tuple[Tensor, float]:
+    def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, classes: list[int]) -> tuple[Tensor, float]:
         """Maps (K, h', w') >= 0 of classes, averaged over the image and its enlargements, and their stride in pixels of the image."""
         stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
         if not self.zooms and self.spread is None:

@@ -54,7 +54,7 @@ def test_a_stage_with_none_before_it_is_as_without_consensus(toy_net, toy_batch)
 
 def test_peers_are_the_stages_before_that_learn_from_labels_and_none_without_consensus(toy_net):
     def names(net):
-        return {name: [stage.name for stage in peers] for name, peers in net.peers.items()}
+        return {name: [stage.name for stage in peers] for name, peers in net.reader.peers.items()}
 
     assert names(agreeing()) == dict(classification=[], detection=[], refinement=['detection'], segmentation=['detection', 'refinement'])
     assert names(agreeing(classification=None, detection=None)) == dict(refinement=[], segmentation=['refinement'])

@@ -1,0 +1,73 @@
+"""Stages read together: heads of earlier stages score a stage's proposals too, and class maps of the first weight the scores.
+
+Shapes: C classes. Boxes: float32 xyxy in pixels of the network input of a view.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from mmlabelpenet.calibration.generators import LabelGenerator
+from mmlabelpenet.calibration.map_evidence import weigh_by_maps
+from mmlabelpenet.calibration.reading import Reading
+from mmlabelpenet.models.inference.views import View
+from mmlabelpenet.models.stage import Stage
+
+_LIKELY = 0.02  # image-level score from which a class is looked for
+
+
+class JointReader:
+    """Reads stages for label passes, recurrent fine-tuning and testing.
+
+    Args:
+        stages: stages of the model, by name.
+        consensus: whether scores and boxes are averaged over the heads of a stage and of all earlier ones that learn from labels.
+        map_evidence: whether scores are weighted by the class maps of the stage that learns from tags, see :func:`weigh_by_maps`.
+
+    Raises:
+        ValueError: ``map_evidence`` without a stage that learns from tags and whose label generator has class maps.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage], consensus: bool = False, map_evidence: bool = False) -> None:
+        self.stages = stages
+        learners = [stage for stage in stages.values() if consensus and not stage.learns_from_tags]
+        self.peers = {name: learners[: learners.index(stage)] if stage in learners else [] for name, stage in stages.items()}
+        mappers = [stage for stage in stages.values() if stage.learns_from_tags and hasattr(stage.labels, 'class_maps')]
+        if map_evidence and not mappers:
+            raise ValueError(
+                "model.map_evidence needs a stage that learns from tags with labels=dict(type='ClassActivation', ...); the model has none."
+            )
+        self.mapper = mappers[0] if map_evidence else None
+
+    def makers(self, name: str) -> list[Stage]:
+        """Stages on which the readings of a stage depend: itself first."""
+        weighted = self.mapper is not None and name != self.mapper.name
+        return [self.stages[name], *self.peers[name], *([self.mapper] if weighted else [])]
+
+    def read(
+        self, name: str, views: Sequence[View], evidence: Tensor | None = None, generator: LabelGenerator | None = None
+    ) -> list[Reading]:
+        """As :meth:`Stage.read`, together with the other stages.
+
+        ``evidence``, class scores (C,) of the whole image, selects the classes that are looked for; None takes the tags of the image.
+        """
+        readings = self.stages[name].read(views, generator, self.peers[name])
+        if self.mapper not in self.makers(name)[1:]:
+            return readings
+        weighed = []
+        for reading, view in zip(readings, views, strict=True):
+            labels = reading.tags if evidence is None else likely(evidence)
+            maps = self.mapper.class_maps(view, labels)
+            weighed.append(replace(reading, candidates=weigh_by_maps(reading.candidates, labels, maps)))
+        return weighed
+
+
+def likely(evidence: Tensor) -> list[int]:
+    """Classes with an image-level score of at least 0.02 among (C,), and the best one in any case.
+
+    >>> import torch
+    >>> likely(torch.tensor([0.01, 0.9, 0.3])), likely(torch.tensor([0.001, 0.002]))
+    ([1, 2], [1])
+    """
+    return (evidence >= min(_LIKELY, float(evidence.max()))).nonzero().flatten().tolist()
