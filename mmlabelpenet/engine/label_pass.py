@@ -134,11 +134,12 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
         {key: value for key, value in part.items() if key not in trained}
         for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
     )
+    maps = [maker.labels.settings() for maker in heads if maker is model.reader.mapper and maker.name != stage]
     return dict(
         stage=stage,
         weights=makers_hash(model, stage),
         backbone=json_hash(backbone),
-        detector=json_hash([model_config.get('data_preprocessor'), *detectors]),
+        detector=json_hash([model_config.get('data_preprocessor'), *detectors, *plain_json(maps)]),
         rounded_maps=model_config.get('feature_cache') is not None,
         generator=plain_json(model.stages[stage].labels.settings()),
         **dataset.inputs(),
@@ -146,7 +147,7 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
 
 
 def makers_hash(model: nn.Module, stage: str) -> str:
-    """Hash of all weights that affect the labels of a stage: the backbone, the stage, and the stages that score with it."""
+    """Hash of all weights that affect the labels of a stage: the backbone, the stage, and those that it is read with."""
     return weights_hash(model.backbone, *model.reader.makers(stage))
 
 

@@ -15,8 +15,8 @@ __mask_rcnn = dict(
     rpn_head=__rpn_head,
     roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head, mask_roi_extractor=__extractor),
 )
-# At test time, boxes come from the fast cut; GrabCut follows borders more closely.
-__test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
+# Masks are those of the cut. Their boxes make other errors than the detected ones, so the mean of both is used.
+__cut = dict(type='GrabCut', moves_boxes=0.5)
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     consensus=True,  # scores are averaged over the heads of this and all earlier stages
@@ -24,7 +24,7 @@ model = dict(
     frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     backbone=dict(out_stride=16),
     # The first-stage labels are class activation maps of a whole-image classifier, which cover more of the object than the best proposals.
-    # Objects found by a stage are refined by colour, and the box of the cut is better than the detected one.
+    # Objects found by a stage are refined by colour.
     stages=dict(
         classification=dict(
             detector=dict(
@@ -44,16 +44,16 @@ model = dict(
                 ),
             ),
             labels=dict(
-                _delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, threshold=0.3, zooms=[1.5], spread=dict(), cut=dict()
+                _delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, threshold=0.3, zooms=[1.5], spread=dict(), cut=__cut
             ),
         ),
         detection=dict(
             detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
-            labels=dict(box='proposal', peak=0.95, cut=dict()),
+            labels=dict(box='proposal', peak=0.95, cut=__cut),
         ),
-        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
+        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=__cut, weights='class')),
         segmentation=dict(detector=__mask_rcnn),
     ),
     # With few images, a detector learns classes less well than the first stage; at test time too, boxes and masks come from cuts.
-    test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__cut, min_score=0.02),
 )

@@ -31,18 +31,19 @@ class GrabCut:
         iterations: iterations of fitting and cutting.
         margin: how far an object may extend beyond its box, as a fraction of the box's sides; everything beyond is background.
         max_size: larger images are downscaled to this longer side; None keeps the size.
-        moves_boxes: whether the box of an object is replaced by that of its cut.
+        moves_boxes: how far the box of an object moves to that of its cut: True or 1 replaces it, False or 0 keeps it, 0.5 is their mean.
     """
 
     iterations: int = 1
     margin: float = 0.1
     max_size: int | None = 300
-    moves_boxes: bool = True
+    moves_boxes: bool | float = True
 
     def __post_init__(self) -> None:
         """Refuse values that OpenCV would accept silently."""
         check_range(1, iterations=self.iterations, max_size=self.max_size)
         check_range(0, margin=self.margin)
+        check_range(0, 1, moves_boxes=float(self.moves_boxes))
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
         """The object's mask, bool (h, w): the initial mask itself, within its bounds, if object or background have too few pixels.
@@ -73,7 +74,7 @@ class GrabCut:
     ) -> tuple[Tensor, np.ndarray]:
         """Boxes (n, 4) of the largest components of several objects' cuts, and the cuts, bool (n, h, w), computed on all cores.
 
-        Box and mask are kept if the cut is empty or elsewhere (IoU below 0.1); with ``moves_boxes=False``, every box is kept.
+        Box and mask are kept if the cut is empty or elsewhere (IoU below 0.1); ``moves_boxes`` says how far other boxes move.
 
         Args:
             image: RGB uint8 (h, w, 3).
@@ -95,7 +96,7 @@ class GrabCut:
         with timed('cut'), ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV releases the GIL
             for index, (tight, found) in enumerate(pool.map(cut, masks.copy(), bboxes.clone(), others)):
                 if found.any():
-                    masks[index], bboxes[index] = found, tight if self.moves_boxes else bboxes[index]
+                    masks[index], bboxes[index] = found, bboxes[index].lerp(tight, float(self.moves_boxes))
         return bboxes, masks
 
     def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:

@@ -187,8 +187,8 @@ def test_masks_change_size_to_the_nearest_pixel():
 def test_stages_are_explained_where_masks_or_explanations_are_asked_for(toy_net, with_masks):
     inference = toy_net.inference
     inference.stages, inference.with_masks = ['segmentation'], with_masks
-    assert inference.explained() == (['segmentation'] if with_masks else ())
-    assert inference.explained(with_masks=False) == () and inference.explained(with_masks=True, rescale=False) == ['segmentation']
+    assert inference.explained() == (['segmentation'] if with_masks else [])
+    assert inference.explained(with_masks=False) == [] and inference.explained(with_masks=True, rescale=False) == ['segmentation']
     assert inference.explained(stages=['detection'], with_masks=False, explain=True) == ['detection']
 
 

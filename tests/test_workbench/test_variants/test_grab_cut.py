@@ -82,6 +82,9 @@ def test_a_cut_that_does_not_move_boxes_gives_the_same_masks():
     (moved, first), (kept, second) = (GrabCut(moves_boxes=moves).boxes_and_masks(image, guess[None] * 1.0, box) for moves in (True, False))
     assert torch.equal(kept, box) and not torch.equal(moved, box)
     np.testing.assert_array_equal(first, second)
+    halfway, third = GrabCut(moves_boxes=0.5).boxes_and_masks(image, guess[None] * 1.0, box)
+    torch.testing.assert_close(halfway, (moved + kept) / 2)
+    np.testing.assert_array_equal(first, third)
 
 
 def test_several_objects_are_cut_as_each_alone():
