@@ -53,10 +53,7 @@ class LabelPENet(BaseDetector):
         refresh_interval: number of visits for which the labels of an image are used in recurrent fine-tuning (row L10).
         recompute: activations to recompute in the backward pass instead of keeping them: ``'backbone'``, ``'tail'`` (conv5 of every
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
-        consensus: whether scores and boxes of a stage's proposals are averaged over its head and those of the previous stages that learn
-            from labels, for labels and at test time, as Cascade R-CNN averages the scores of its heads.
-        map_evidence: whether scores of proposals are weighted by their agreement with class activation maps, for labels and at test time,
-            see :func:`~mmlabelpenet.calibration.map_evidence.weigh_by_maps`.
+        consensus, map_evidence: whether heads of earlier stages and class activation maps score with a stage, see :class:`JointReader`.
         feature_cache: settings of :class:`FeatureCache`; None recomputes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
     """
