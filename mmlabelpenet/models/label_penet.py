@@ -164,18 +164,16 @@ class LabelPENet(BaseDetector):
     ) -> list[View]:
         """One view per image of (N, 3, H, W), without the padding of its batch, so that results do not depend on the other images.
 
-        ``store`` adds the maps to the feature cache, if there is one. ``explained`` are stages whose label generators will be used: their
-        views have maps of the enlarged images that these read.
+        ``store`` adds maps to the feature cache, if there is one. Label generators of ``explained`` stages find maps of enlarged images.
         """
         generators = [self.stages[name].labels for name in check_names(explained, self.names)]
         zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
         images = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
-        zoomed = {
-            zoom: self._shared_maps([F.interpolate(each, scale_factor=zoom, mode='bilinear') for each in images], store) for zoom in zooms
-        }
+        enlarged = [[F.interpolate(each, scale_factor=zoom, mode='bilinear') for each in images] for zoom in zooms]
+        own, *zoomed = (self._shared_maps(each, store) for each in (images, *enlarged))
         return [
-            View(feature, sample, key, {zoom: maps[index][1] for zoom, maps in zoomed.items()})
-            for index, ((key, feature), sample) in enumerate(zip(self._shared_maps(images, store), batch_data_samples, strict=True))
+            View(feature, sample, key, {zoom: more for zoom, (_, more) in zip(zooms, of_image, strict=True)})
+            for (key, feature), sample, *of_image in zip(own, batch_data_samples, *zoomed, strict=True)
         ]
 
     def _shared_maps(self, images: Sequence[Tensor], store: bool) -> list[tuple[MapKey | None, Tensor]]:
