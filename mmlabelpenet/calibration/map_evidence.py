@@ -21,8 +21,8 @@ def weigh_by_maps(candidates: InstanceData, labels: Sequence[int], maps: Tensor)
 
         sqrt(p_rc · Σ_c' p_rc') · a_rc / max_r' a_r'c
 
-    The sum is the score of "some object": with few images, extent is learnt better than class. The best proposal keeps its score, so that
-    thresholds keep their meaning.
+    The sum is the score of "some object": with few images, extent is learnt better than class. The factor is 1 for the proposal that agrees
+    best, so that thresholds keep their meaning.
 
     Args:
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
