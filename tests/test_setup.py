@@ -5,8 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -57,20 +56,12 @@ def imported_packages():
     return {name.split('.')[0] for name in names} - sys.stdlib_module_names - {'mmlabelpenet'}
 
 
-def distributions_of_packages():
-    """Names of the installed distributions that each top-level package or module belongs to."""
-    found = defaultdict(set)
-    for distribution in distributions():
-        for file in distribution.files or ():
-            found[file.parts[0].split('.')[0]].add(distribution.metadata['Name'].lower().replace('_', '-'))
-    return found
-
-
 def test_every_package_that_is_imported_is_declared():
     declared = {name.lower().replace('_', '-') for file in ('runtime', 'mminstall', 'crf') for name in requirements(file)}
-    installed = distributions_of_packages() | {'pydensecrf': {'pydensecrf2'}}  # optional
+    installed = packages_distributions() | {'pydensecrf': ['pydensecrf2']}  # optional
     for name in imported_packages() - {'pytest'}:  # of a checkout, whose tests the GPU check runs
-        assert installed[name] & declared, f'{name} is imported and not declared'
+        distributions_of_it = {found.lower().replace('_', '-') for found in installed[name]}
+        assert distributions_of_it & declared, f'{name} is imported and not declared'
 
 
 def test_exactly_one_opencv_wheel_is_installed_and_it_has_selective_search():

@@ -32,6 +32,7 @@ from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, shrunk_se
 from mmlabelpenet.registry import MODELS
 
 SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights included in the package: docs/model_card.md
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / f'weights/{SHIPPED}.pth'
 _LOADERS = ('LoadImageFromFile', 'LoadAnnotations')
 
 
@@ -209,7 +210,7 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
     if config_or_dir is None:
         if checkpoint is not None:
             raise ValueError(f'{str(checkpoint)!r} needs the config that it was trained with: pass that too.')
-        return load_config(shipped(f'configs/labelpenet/{SHIPPED}.py')), Path(__file__).parents[1] / f'weights/{SHIPPED}.pth'
+        return load_config(shipped(f'configs/labelpenet/{SHIPPED}.py')), SHIPPED_WEIGHTS
     path = Path(config_or_dir)
     if not path.is_dir():
         config = load_config(path)

@@ -147,8 +147,11 @@ def _missing_weights(config: Config) -> Iterator[Missing]:
 
 
 def _missing_labels(config: Config) -> Iterator[Missing]:
-    """Label stores named by phases."""
+    """Label stores and checkpoints named by phases."""
     for _, node, _ in dicts_within(config.get('train_cfg')):
+        start = node.get('warm_start')
+        if isinstance(start, str) and not _there(start):
+            yield Missing(Path(start), f'Checkpoint {start} in warm_start of a phase does not exist. Training writes them as iter_<n>.pth.')
         store = node.get('pseudo_labels')
         if store and not _there(store):
             yield Missing(Path(store), f'Label store {store} of a phase does not exist. Training writes it to pseudo_labels/.')

@@ -17,6 +17,7 @@ from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
 from mmlabelpenet.engine.resuming import compare_run
+from mmlabelpenet.engine.warm_start import last_stage, take_weights
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
 from mmlabelpenet.workers import Workers
@@ -109,7 +110,10 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             check_covered(self.dataloader.dataset, store)
         self.dataloader.dataset.use_pseudo_labels(store)
         if phase.warm_start and self._iter == start:
-            take_weights(self.model.stages[phase.name], self.model.stages[self.stage_before(phase)])
+            own = phase.warm_start is True
+            weights = self.model.stages[self.stage_before(phase)].state_dict() if own else last_stage(phase.warm_start)
+            source = 'the previous stage' if own else phase.warm_start
+            take_weights(self.model.stages[phase.name], weights, self.model.num_classes, source)
         self.dataloader.sampler.begin(self._iter * self.batches_per_update, self.dataloader.batch_size)
         self.runner.call_hook('before_phase', phase=phase)
         self.batches = iter(self.dataloader)
@@ -198,24 +202,6 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         scalars, finished = MessageHub.get_current_instance().log_scalars, (*self.model.names, FORWARD, BACKWARD, 'backbone', 'loss')
         for key in [key for key in scalars if key.startswith('train/') and key.split('/')[1].split('.')[0] in finished]:
             scalars.pop(key)
-
-
-def take_weights(stage: torch.nn.Module, teacher: torch.nn.Module) -> None:
-    """Copy all parameters and buffers of ``teacher`` with matching name and shape into ``stage``; raises ValueError if there are none.
-
-    >>> old, new = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    >>> take_weights(new, old)
-    >>> torch.equal(old.weight, new.weight)
-    True
-    """
-    own = stage.state_dict()
-    shared = {name: value for name, value in teacher.state_dict().items() if name in own and own[name].shape == value.shape}
-    if not shared:
-        raise ValueError(
-            'warm_start: the two stages have no tensors with the same name and shape. Remove it, or give them the same structure.'
-        )
-    stage.load_state_dict(own | shared)
-    print_log(f'{len(shared)} of {len(own)} tensors are initialised from the previous stage.', 'current')
 
 
 def mean_logs(logs: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

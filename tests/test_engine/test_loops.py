@@ -14,7 +14,7 @@ from mmengine.logging import MessageHub
 from training import PHASES, killed, train
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.engine import label_pass, loops
+from mmlabelpenet.engine import label_pass, loops, warm_start
 from mmlabelpenet.registry import HOOKS
 
 
@@ -199,7 +199,7 @@ def test_a_phase_may_stand_alone_on_the_labels_of_the_weights_it_starts_from(toy
 
 def test_a_warm_start_begins_with_the_weights_of_the_stage_before_and_says_of_how_many_tensors(toy_root, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(loops, 'print_log', lambda text, *_, **__: said.append(text))
+    monkeypatch.setattr(warm_start, 'print_log', lambda text, *_, **__: said.append(text))
     phases = [('classification', 1), ('detection', 2), ('refinement', 1, dict(warm_start=True))]
     config = toy.run_config(toy_root, tmp_path, phases)
     config.optim_wrapper.optimizer.lr = 0.0

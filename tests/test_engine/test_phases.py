@@ -37,6 +37,8 @@ def test_an_iteration_lies_in_its_phase(iteration, expected):
     ('phases', 'error', 'message'),
     [
         (dict(classification=dict(iters=1, warm_start=True)), ValueError, 'no previous stage to start from'),
+        (dict(recurrent=dict(iters=1, warm_start='last.pth')), ValueError, "'recurrent' continues with the weights of all stages"),
+        (dict(detection=dict(iters=1, warm_start=2)), ValueError, "Phase 'detection' is malformed .*warm_start"),
         (
             dict(segmentaton=dict(iters=1)),
             ValueError,

@@ -18,6 +18,7 @@ from mmengine.config import Config
 
 from mmlabelpenet.apis.config import build_dataset
 from mmlabelpenet.apis.config_dicts import dicts_within
+from mmlabelpenet.apis.inferencer import SHIPPED_WEIGHTS
 from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
@@ -27,6 +28,7 @@ from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
 
 MASKS = ('SegmentationClass', 'SegmentationObject')
 WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.caffemodel')
+_UNKNOWN = 'supervision of the training that wrote it; audit its config too'
 _NAMES_ONLY = {'formats.tag_files.tags_from_xml', 'datasets.coco.read_names'}
 
 
@@ -208,8 +210,11 @@ def add_weights(card: Card, config: Config) -> None:
             known = str(source).startswith('torchvision://')
             found[f'{source}: {"image labels of ImageNet" if known else "unknown; ask their author"}'] += 1
     card.weights = [f'{line}, read {count} times' if count > 1 else line for line, count in found.items()]
-    if config.get('load_from'):
-        card.weights.append(f'{config.load_from}: supervision of the training that wrote it; audit its config too')
+    starts = [phase.get('warm_start') for phase in filter(None, config.get('train_cfg', {}).get('phases', {}).values())]
+    for checkpoint in filter(None, [config.get('load_from'), *(start for start in starts if isinstance(start, str))]):
+        known = checkpoint == str(SHIPPED_WEIGHTS)
+        told = ', included in the package: image tags of VOC 2012 (docs/model_card.md)' if known else f': {_UNKNOWN}'
+        card.weights.append(f'{checkpoint}{told}')
     if not card.weights:
         card.weights = ['none']
 

@@ -8,6 +8,7 @@ import toy
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmlabelpenet.apis.inferencer import SHIPPED_WEIGHTS
 from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.evaluation.voc import VOCDevkit
@@ -106,11 +107,13 @@ def test_weights_are_listed_with_what_they_were_trained_on():
     imagenet = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='tail', checkpoint='vgg.pth')
     stages = [dict(init_cfg=imagenet), dict(init_cfg=imagenet), dict(init_cfg=dict(type='Pretrained', checkpoint='mine.pth'))]
     card = Card()
-    add_weights(card, Config(dict(model=dict(stages=stages), load_from='start.pth')))
+    phases = dict(detection=dict(warm_start=str(SHIPPED_WEIGHTS)), refinement=dict(warm_start=True), segmentation=None)
+    add_weights(card, Config(dict(model=dict(stages=stages), load_from='start.pth', train_cfg=dict(phases=phases))))
     assert card.weights == [
         'vgg16 (caffe) from vgg.pth: image labels of ImageNet, read 2 times',
         'mine.pth: unknown; ask their author',
         'start.pth: supervision of the training that wrote it; audit its config too',
+        f'{SHIPPED_WEIGHTS}, included in the package: image tags of VOC 2012 (docs/model_card.md)',
     ]
 
 
