@@ -17,7 +17,7 @@ from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
 from mmlabelpenet.engine.resuming import compare_run
-from mmlabelpenet.engine.warm_start import last_stage, take_weights
+from mmlabelpenet.engine.warm_start import fitting_weights, last_stage, take_weights
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
 from mmlabelpenet.workers import Workers
@@ -83,6 +83,9 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         if self._iter >= self._max_iters:
             print_log(f'Nothing left to train: {self._iter} of {self._max_iters} iterations are done.', 'current')
         compare_run(self.runner.cfg, self.dataloader, self.batches_per_update)
+        for phase in self.phases:
+            if isinstance(phase.warm_start, str):  # read again when the phase begins
+                fitting_weights(self.model.stages[phase.name], last_stage(phase.warm_start), self.model.num_classes, phase.warm_start)
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         start = 0

@@ -26,18 +26,7 @@ def last_stage(checkpoint: str) -> dict[str, Tensor]:
 
 
 def take_weights(stage: nn.Module, weights: Mapping[str, Tensor], num_classes: int, source: str) -> None:
-    """Copy tensors into a stage, except for frozen parameters and tensors without a counterpart of the same name and shape.
-
-    Layers of one row per class start from the mean of the rows if the number of classes differs: every class begins as an object of any
-    class.
-
-    Args:
-        stage: with ``num_classes`` classes.
-        weights: by name.
-        source: where they come from, for messages.
-
-    Raises:
-        ValueError: no tensor matches.
+    """Copy the tensors of :func:`fitting_weights`, which has the same arguments, into a stage.
 
     >>> head = nn.ModuleDict(dict(fc_cls=nn.Linear(1, 3), fc_reg=nn.Linear(1, 4)))  # 2 classes and the background
     >>> old = dict(fc_cls=nn.Linear(1, 5), fc_reg=nn.Linear(1, 4))  # 4 classes
@@ -46,14 +35,31 @@ def take_weights(stage: nn.Module, weights: Mapping[str, Tensor], num_classes: i
     >>> head.fc_cls.weight.flatten().tolist(), head.fc_reg.weight.flatten().tolist()
     ([1.5, 1.5, 4.0], [0.0, 1.0, 2.0, 3.0])
     """
+    taken = fitting_weights(stage, weights, num_classes, source)
+    stage.load_state_dict(taken, strict=False)
+    print_log(f'{len(taken)} of {len(stage.state_dict())} tensors are initialised from {source}.', 'current')
+
+
+def fitting_weights(stage: nn.Module, weights: Mapping[str, Tensor], num_classes: int, source: str) -> dict[str, Tensor]:
+    """Tensors for a stage, without frozen parameters and tensors that have no counterpart of the same name and shape.
+
+    Layers of one row per class get the mean of the rows if the number of classes differs: every class begins as an object of any class.
+
+    Args:
+        stage: with ``num_classes`` classes.
+        weights: by name.
+        source: where they come from, for messages.
+
+    Raises:
+        ValueError: no tensor matches.
+    """
     own = stage.state_dict()
     frozen = {name for name, value in stage.named_parameters() if not value.requires_grad}
     fitting = {name: fit_rows(value, own[name], num_classes) for name, value in weights.items() if name in own.keys() - frozen}
     taken = {name: value for name, value in fitting.items() if value.shape == own[name].shape}
     if not taken:
         raise ValueError(f'warm_start: no tensor of {source} has the name and shape of one of the stage. Remove it, or use the same model.')
-    stage.load_state_dict(taken, strict=False)
-    print_log(f'{len(taken)} of {len(own)} tensors are initialised from {source}.', 'current')
+    return taken
 
 
 def fit_rows(value: Tensor, own: Tensor, num_classes: int) -> Tensor:

@@ -61,6 +61,15 @@ def test_files_that_do_not_fit_are_refused_in_one_line(tmp_path):
         take_weights(nn.Linear(4, 4), last_stage(str(tmp_path / 'small.pth')), 2, 'small.pth')
 
 
+def test_a_checkpoint_that_does_not_fit_is_refused_before_the_first_iteration(toy_root, tmp_path):
+    torch.save({'stages.detection.other.weight': torch.zeros(3)}, tmp_path / 'other.pth')
+    phases = [('classification', 1), ('detection', 1, dict(warm_start=str(tmp_path / 'other.pth')))]
+    runner = toy.build_runner(toy.run_config(toy_root, tmp_path / 'run', phases))
+    with pytest.raises(ValueError, match='warm_start: no tensor of .*other.pth has the name'):
+        runner.train()
+    assert runner.iter == 0
+
+
 def test_a_missing_checkpoint_is_named_before_training(toy_root, tmp_path):
     from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs
 
