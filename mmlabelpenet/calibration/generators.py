@@ -176,8 +176,12 @@ class AttentionGenerator(LabelGenerator):
                 masks[index] &= inside_box(masks.shape[1:], proposal)
             else:
                 bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
-        bboxes, masks = cut_out(self.cuts, image, masks.astype(np.float32), bboxes, others)
+        bboxes, masks = cut_out(self.cuts, image, self.initial_masks(masks, explanation.maps).astype(np.float32), bboxes, others)
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
+
+    def initial_masks(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Masks (K, h, w) from which cuts start."""
+        return masks
 
     def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Disjoint masks of the objects, bool (K, h, w), computed jointly from all attention maps (K, h, w) and the background map."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmlabelpenet.apis.config import load_config, unsubstituted
+from mmlabelpenet.apis.inferencer import SHIPPED_WEIGHTS
 from mmlabelpenet.files import atomic_write, shipped
 from mmlabelpenet.workbench.own_data.dataset import OwnData
 
@@ -106,7 +107,8 @@ classes = {_tuple(data.classes)}
 {_model(data, recipe)}
 
 # Iterations of each stage, and finally of all stages together; the learning rate is divided by ten in the last twelfth of each later stage.
-# More iterations take longer and mostly help. The two mask stages start from the weights of the previous stage.
+# More iterations take longer and mostly help. The detection stage starts from the network included in the
+# package (docs/model_card.md), which has learnt from image tags where objects of any class are; the mask stages from the previous stage.
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=dict(
@@ -192,18 +194,21 @@ def _phases(recipe: Recipe) -> str:
         elif name == 'recurrent':
             rest = f'lr={recipe.lr / 20}'
         else:
-            warm = ', warm_start=True' if number > 1 else ''
-            rest = f'lr={recipe.lr / 2}, milestones=[11 / 12]{warm}'
+            start = True if number > 1 else str(SHIPPED_WEIGHTS)
+            rest = f'lr={recipe.lr / 2}, milestones=[11 / 12], warm_start={start!r}'
         lines.append(f'        {name}=dict(iters={count}, {rest}),')
     return '\n'.join(lines)
 
 
 def _model(data: OwnData, recipe: Recipe) -> str:
-    if max(recipe.scales[0]) <= 400:
-        return f'model = dict(num_classes={len(data.classes)})'
-    return f"""# Anchors of 64 to 512 pixels; the model's default ends at 320, for smaller images.
+    later = ', '.join(f'{name}=__anchors' for name in list(recipe.iters)[1:4])
+    large = max(recipe.scales[0]) > 400
+    anchors = """# Anchors of 64 to 512 pixels; the model's default ends at 320, for smaller images.
 __anchors = dict(detector=dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32]))))
-model = dict(num_classes={len(data.classes)}, stages=dict(detection=__anchors, refinement=__anchors, segmentation=__anchors))"""
+"""
+    return f"""{anchors if large else ''}# First labels: cuts start from the core of a map; where they stay small, boxes shrink.
+__first = dict(labels=dict(core=0.9, cut=dict(min_fill=0.6)))
+model = dict(num_classes={len(data.classes)}, stages=dict(classification=__first{f', {later}' if large else ''}))"""
 
 
 def _tuple(names: Sequence[str]) -> str:

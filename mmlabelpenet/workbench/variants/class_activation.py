@@ -9,8 +9,11 @@ Shapes: C classes, K objects, D channels, (h, w) image, (h', w') map of S = h' w
 
 from collections.abc import Sequence
 
+import cv2
+import numpy as np
 import torch
 from mmdet.models.detectors import TwoStageDetector
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +22,7 @@ from mmlabelpenet.calibration.objects import FoundObject
 from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.registry import LABEL_GENERATORS
+from mmlabelpenet.schema import check_range
 from mmlabelpenet.workbench.variants.tag_head import TagHead
 
 
@@ -34,19 +38,26 @@ class ClassActivation(AttentionGenerator):
         zooms: factors by which the image is enlarged; the maps of these images and of the image itself are averaged. Recurrent fine-tuning
             reads only the image itself.
         spread: ``power`` and ``steps`` of :func:`spread`, using features of the last of these images; None disables it.
+        core: the core of a map lies above this multiple of its Otsu threshold. Cuts start from the core, and may grow over the rest of the
+            object by colour; None lets them start from the whole object.
         **kwargs: as for :class:`AttentionGenerator`.
 
     Raises:
-        ValueError: a threshold outside (0, 0.5], or a factor that is not above 1.
+        ValueError: a threshold outside (0, 0.5], a factor that is not above 1, a negative ``core``, or one without ``cut``.
     """
 
-    def __init__(self, threshold: float = 0.2, zooms: Sequence[float] = (), spread: dict | None = None, **kwargs) -> None:
+    def __init__(
+        self, threshold: float = 0.2, zooms: Sequence[float] = (), spread: dict | None = None, core: float | None = None, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
+        check_range(0, core=core)
+        if core is not None and not self.cuts:
+            raise ValueError('core is where cuts start, and there is no cut. Set cut, or core=None.')
         if not 0 < threshold <= 0.5:
             raise ValueError(f'threshold is a share of the maximum in (0, 0.5], got {threshold}.')
         if any(zoom <= 1 for zoom in zooms):
             raise ValueError(f'zooms are factors above 1, got {zooms}.')
-        self.threshold, self.zooms, self.spread = threshold, tuple(zooms), spread
+        self.threshold, self.zooms, self.spread, self.core = threshold, tuple(zooms), spread, core
 
     def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
         """Maps (K, h, w) in [0, 1], 0.5 at the threshold, and the probabilities (K,) of the classes."""
@@ -55,7 +66,8 @@ class ClassActivation(AttentionGenerator):
         return maps, detector.roi_head.tag_probs(reading.x, reading.sample)[classes]
 
     def class_maps(self, detector: TwoStageDetector, reading: Reading, classes: Sequence[int]) -> Tensor:
-        """Maps (K, h, w) in [0, 1] of classes, 0.5 at the threshold; the proposals of the reading are not used.
+        """Maps (K, h, w) in [0, 1] of classes, 0.5 at the threshold and 1 in the core, or from twice the threshold on without ``core``; the
+        proposals of the reading are not used.
 
         Raises:
             TypeError: the stage has no tag head, or ``spread`` is used with a tail without levels.
@@ -69,7 +81,19 @@ class ClassActivation(AttentionGenerator):
         height, width = reading.size
         size = [round(side * stride) for side in maps.shape[1:]]
         maps = F.interpolate(maps[None], size, mode='bilinear')[0, :, :height, :width]
-        return (maps / (2 * self.threshold * peaks(maps))).clamp(max=1)
+        maps = maps / peaks(maps)
+        if self.core is None:
+            return (maps / (2 * self.threshold)).clamp(max=1)
+        cores = maps.new_tensor([self.core * otsu_threshold(each) for each in maps])[:, None, None]
+        above = (maps - self.threshold) / (cores.clamp(self.threshold + 0.01, 0.95) - self.threshold)
+        return torch.where(above < 0, maps / (2 * self.threshold), (0.5 + above / 2).clamp(max=1))
+
+    def initial_masks(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """The cores of the objects, or all of an object without a core."""
+        if self.core is None:
+            return masks
+        cores = masks & (maps >= 1)
+        return np.where(cores.any((1, 2), keepdims=True), cores, masks)
 
     def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, classes: list[int]) -> tuple[Tensor, float]:
         """Maps (K, h', w') >= 0 of classes, averaged over the image and its enlargements, and their stride in pixels of the image."""
@@ -120,6 +144,16 @@ def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: in
     for _ in range(steps):
         values = values @ walk.T
     return values.view(maps.shape)
+
+
+def otsu_threshold(values: Tensor) -> float:
+    """Otsu's threshold of a map in [0, 1] (Otsu, IEEE Trans. SMC 1979): it separates high from low values with the least variance within.
+
+    >>> round(otsu_threshold(torch.tensor([[0.0, 0.1, 0.1, 0.9, 0.9, 1.0]])), 1)
+    0.1
+    """
+    grey = (values * 255).byte().cpu().numpy()
+    return cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0] / 255
 
 
 def peaks(maps: Tensor) -> Tensor:

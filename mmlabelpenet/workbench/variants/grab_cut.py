@@ -32,18 +32,21 @@ class GrabCut:
         margin: how far an object may extend beyond its box, as a fraction of the box's sides; everything beyond is background.
         max_size: larger images are downscaled to this longer side; None keeps the size.
         moves_boxes: how far the box of an object moves to that of its cut: True or 1 replaces it, False or 0 keeps it, 0.5 is their mean.
+        min_fill: if the box of the cut fills less than this share of the object's box, that box is too large: the box of the initial mask
+            replaces it before it moves.
     """
 
     iterations: int = 1
     margin: float = 0.1
     max_size: int | None = 300
     moves_boxes: bool | float = True
+    min_fill: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values that OpenCV would accept silently."""
         check_range(1, iterations=self.iterations, max_size=self.max_size)
         check_range(0, margin=self.margin)
-        check_range(0, 1, moves_boxes=float(self.moves_boxes))
+        check_range(0, 1, moves_boxes=float(self.moves_boxes), min_fill=self.min_fill)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
         """The object's mask, bool (h, w): the initial mask itself, within its bounds, if object or background have too few pixels.
@@ -95,8 +98,12 @@ class GrabCut:
 
         with timed('cut'), ThreadPoolExecutor(torch.get_num_threads()) as pool:  # OpenCV releases the GIL
             for index, (tight, found) in enumerate(pool.map(cut, masks.copy(), bboxes.clone(), others)):
-                if found.any():
-                    masks[index], bboxes[index] = found, bboxes[index].lerp(tight, float(self.moves_boxes))
+                if not found.any():
+                    continue
+                filled, whole = ((box[2:] - box[:2]).prod() for box in (tight, bboxes[index]))
+                if filled < self.min_fill * whole:
+                    bboxes[index], _ = mask_bbox(masks[index], bboxes[index], 0.0)
+                masks[index], bboxes[index] = found, bboxes[index].lerp(tight, float(self.moves_boxes))
         return bboxes, masks
 
     def _seeds(self, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None) -> np.ndarray:

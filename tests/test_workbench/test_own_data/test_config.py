@@ -4,6 +4,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.config import load_config, stage_names
+from mmlabelpenet.apis.inferencer import SHIPPED_WEIGHTS
 from mmlabelpenet.engine.phases import make_phases
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.own_data.config import Hardware, choose_recipe, write_config
@@ -75,7 +76,7 @@ def test_the_rate_drops_within_each_later_phase_and_stays_low_in_the_last(tmp_pa
     assert [phase.name for phase in phases] == [*stage_names(config), 'recurrent'] and phases[1].iters == 500
     rates = [(phase.rate(0, 1.0), phase.rate(phase.iters - 1, 1.0)) for phase in phases]
     assert rates == [pytest.approx((each, last)) for each, last in ((1e-3, 1e-3), *[(5e-4, 5e-5)] * 3, (5e-5, 5e-5))]
-    assert [phase.warm_start for phase in phases] == [False, False, True, True, False]
+    assert [phase.warm_start for phase in phases] == [False, str(SHIPPED_WEIGHTS), True, True, False]
 
 
 def test_this_machine_can_be_described():
