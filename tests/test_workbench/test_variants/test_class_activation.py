@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import toy
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.workbench.variants import ClassActivation
-from mmlabelpenet.workbench.variants.class_activation import spread
+from mmlabelpenet.workbench.variants.class_activation import otsu_threshold, spread
 
 
 @pytest.fixture
@@ -128,10 +129,56 @@ def test_boxes_alone_need_no_enlargement(net, toy_batch, monkeypatch):
 
 
 def test_other_settings_are_other_labels_for_a_store():
-    settings = [ClassActivation(**each).settings() for each in ({}, dict(zooms=[1.5]), dict(spread=dict()), dict(spread=dict(steps=3)))]
+    settings = [
+        ClassActivation(**each).settings()
+        for each in ({}, dict(zooms=[1.5]), dict(spread=dict()), dict(spread=dict(steps=3)), dict(core=1.0, cut={}))
+    ]
     assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
 
 
 def test_a_factor_that_does_not_enlarge_is_refused():
     with pytest.raises(ValueError, match='factors above 1'):
         ClassActivation(zooms=[1.0])
+
+
+def test_cuts_start_from_the_core_of_a_map_and_may_grow_to_its_threshold(net, toy_batch):
+    wholes = _explained(net, toy_batch, threshold=0.3)
+    coreds = _explained(net, toy_batch, threshold=0.3, core=0.9, cut=dict())
+    generator = net.stages['classification'].labels
+    for whole, cored in zip(wholes, coreds, strict=True):
+        masks = cored > 0.5
+        assert np.array_equal(masks, whole > 0.5)  # the object is the same
+        for one, other in zip(whole, cored, strict=True):
+            order = np.argsort(one[one < 1])
+            assert (np.diff(other[one < 1][order]) >= -1e-6).all()  # up to its top, one is a growing function of the other
+        cores = generator.initial_masks(masks, cored)
+        assert cores.any() and cores.sum() < masks.sum() and (cored[cores] == 1).all()
+        assert np.array_equal(ClassActivation(threshold=0.3).initial_masks(masks, cored), masks)
+
+
+def test_an_object_without_a_core_starts_from_all_of_it():
+    masks = np.ones((1, 2, 3), bool)
+    assert ClassActivation(core=0.9, cut=dict()).initial_masks(masks, np.full((1, 2, 3), 0.7, np.float32)).all()
+
+
+def test_otsus_threshold_is_that_of_the_definition():
+    values = torch.rand(20, 30, generator=torch.Generator().manual_seed(0)) ** 3
+    grey = (values * 255).byte().double()
+
+    def within(threshold):
+        parts = [part for part in (grey[grey <= threshold], grey[grey > threshold]) if len(part)]
+        return sum(len(part) * part.var(correction=0) for part in parts)
+
+    best = min(range(256), key=within)
+    assert otsu_threshold(values) == pytest.approx(best / 255)
+
+
+@pytest.mark.parametrize(('core', 'message'), [(-1, 'core must be at least 0'), ('high', 'core must be at least 0')])
+def test_a_core_that_is_no_number_is_refused(core, message):
+    with pytest.raises(ValueError, match=message):
+        ClassActivation(core=core, cut=dict())
+
+
+def test_a_core_without_a_cut_is_refused():
+    with pytest.raises(ValueError, match='core is where cuts start, and there is no cut'):
+        ClassActivation(core=0.9)

@@ -98,3 +98,20 @@ def test_several_objects_are_cut_as_each_alone():
         alone = GrabCut().boxes_and_masks(image, soft[None], box[None])
         assert torch.equal(alone[0][0], tight)
         np.testing.assert_array_equal(alone[1][0], mask)
+
+
+@pytest.mark.parametrize(('moves_boxes', 'min_fill', 'expected'), [(1, 0.6, 1.0), (0, 0.6, 0.5), (0.5, 0.6, 0.75), (0.5, 0.0, None)])
+def test_a_box_that_its_cut_does_not_fill_starts_from_the_initial_mask(moves_boxes, min_fill, expected):
+    """The expected box lies between those of the initial mask (half the size of the object) and of the cut (the object)."""
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:40, 30:50] = 250
+    guess = np.zeros((1, 60, 80), np.float32)
+    guess[0, 25:35, 35:45] = 1
+    whole = torch.tensor([[5.0, 5, 75, 55]])
+    boxes, masks = GrabCut(moves_boxes=moves_boxes, min_fill=min_fill).boxes_and_masks(image, guess, whole)
+    assert np.array_equal(masks[0], image[..., 0] > 0)
+    if expected is None:
+        assert torch.equal(boxes, (whole + torch.tensor([[30.0, 20, 50, 40]])) / 2)
+    else:
+        half = 10 * expected
+        assert boxes.tolist() == [[40 - half, 30 - half, 40 + half, 30 + half]]
