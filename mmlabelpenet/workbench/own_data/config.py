@@ -107,8 +107,8 @@ classes = {_tuple(data.classes)}
 {_model(data, recipe)}
 
 # Iterations of each stage, and finally of all stages together; the learning rate is divided by ten in the last twelfth of each later stage.
-# More iterations take longer and mostly help. The detection stage starts from the network included in the
-# package (docs/model_card.md), which has learnt from image tags where objects of any class are; the mask stages from the previous stage.
+# More iterations take longer and mostly help. The detection stage starts from the network included in the package, trained on image tags
+# of 20 classes; the two mask stages start from the previous stage.
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=dict(
@@ -206,7 +206,7 @@ def _model(data: OwnData, recipe: Recipe) -> str:
     anchors = """# Anchors of 64 to 512 pixels; the model's default ends at 320, for smaller images.
 __anchors = dict(detector=dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32]))))
 """
-    return f"""{anchors if large else ''}# First labels: cuts start from the core of a map; where they stay small, boxes shrink.
+    return f"""{anchors if large else ''}# Cuts of the first labels start from the core of a map, and boxes that they do not fill shrink.
 __first = dict(labels=dict(core=0.9, cut=dict(min_fill=0.6)))
 model = dict(num_classes={len(data.classes)}, stages=dict(classification=__first{f', {later}' if large else ''}))"""
 

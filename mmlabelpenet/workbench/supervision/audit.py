@@ -28,7 +28,6 @@ from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
 
 MASKS = ('SegmentationClass', 'SegmentationObject')
 WEIGHTS = ('.pth', '.pt', '.bin', '.safetensors', '.caffemodel')
-_UNKNOWN = 'supervision of the training that wrote it; audit its config too'
 _NAMES_ONLY = {'formats.tag_files.tags_from_xml', 'datasets.coco.read_names'}
 
 
@@ -212,9 +211,10 @@ def add_weights(card: Card, config: Config) -> None:
     card.weights = [f'{line}, read {count} times' if count > 1 else line for line, count in found.items()]
     starts = [phase.get('warm_start') for phase in filter(None, config.get('train_cfg', {}).get('phases', {}).values())]
     for checkpoint in filter(None, [config.get('load_from'), *(start for start in starts if isinstance(start, str))]):
-        known = checkpoint == str(SHIPPED_WEIGHTS)
-        told = ', included in the package: image tags of VOC 2012 (docs/model_card.md)' if known else f': {_UNKNOWN}'
-        card.weights.append(f'{checkpoint}{told}')
+        if checkpoint == str(SHIPPED_WEIGHTS):
+            card.weights.append(f'{checkpoint}, included in the package: image tags of VOC 2012 (docs/model_card.md)')
+        else:
+            card.weights.append(f'{checkpoint}: supervision of the training that wrote it; audit its config too')
     if not card.weights:
         card.weights = ['none']
 
