@@ -26,7 +26,7 @@ def build_cuts(settings: dict | Sequence[dict] | None) -> tuple[Any, ...]:
     (1, ())
     """
     several = [settings] if isinstance(settings, dict) else settings or ()
-    return tuple(TASK_UTILS.build(dict(type='GrabCut') | each) for each in several)
+    return tuple(TASK_UTILS.build(dict(type='SuperpixelCut') | each) for each in several)
 
 
 def cut_out(

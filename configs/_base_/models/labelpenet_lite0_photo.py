@@ -15,8 +15,6 @@ __mask_rcnn = dict(
     rpn_head=__rpn_head,
     roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head, mask_roi_extractor=__extractor),
 )
-# Masks are those of the cut. Their boxes make other errors than the detected ones, so the mean of both is used.
-__cut = dict(type='GrabCut', moves_boxes=0.5)
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     consensus=True,  # scores are averaged over the heads of this and all earlier stages
@@ -44,16 +42,24 @@ model = dict(
                 ),
             ),
             labels=dict(
-                _delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, threshold=0.3, zooms=[1.5], spread=dict(), cut=__cut
+                _delete_=True,
+                type='ClassActivation',
+                max_per_tag=1,
+                min_iou=0.0,
+                threshold=0.3,
+                zooms=[1.5],
+                spread=dict(),
+                core=0.9,
+                cut=dict(min_fill=0.6),
             ),
         ),
         detection=dict(
             detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
-            labels=dict(box='proposal', peak=0.95, cut=__cut),
+            labels=dict(box='proposal', peak=0.95, cut=dict()),
         ),
-        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=__cut, weights='class')),
+        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
         segmentation=dict(detector=__mask_rcnn),
     ),
     # With few images, a detector learns classes less well than the first stage; at test time too, boxes and masks come from cuts.
-    test_cfg=dict(image_evidence=True, crf=None, cut=__cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=dict(), min_score=0.02),
 )

@@ -9,8 +9,6 @@ __imagenet = dict(
     checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
 )
 __frozen = dict(backbone=dict(frozen=True))
-# At test time, boxes come from the fast cut; GrabCut follows borders more closely.
-__test_cut = [dict(type='ColourCut'), dict(type='GrabCut', moves_boxes=False)]
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     consensus=True,  # scores are averaged over the heads of this and all earlier stages
@@ -37,5 +35,5 @@ model = dict(
         refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
         segmentation=dict(detector=__frozen),
     ),
-    test_cfg=dict(image_evidence=True, crf=None, cut=__test_cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=dict(), min_score=0.02),
 )

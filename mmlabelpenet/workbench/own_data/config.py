@@ -206,9 +206,8 @@ def _model(data: OwnData, recipe: Recipe) -> str:
     anchors = """# Anchors of 64 to 512 pixels; the model's default ends at 320, for smaller images.
 __anchors = dict(detector=dict(rpn_head=dict(anchor_generator=dict(scales=[4, 8, 16, 32]))))
 """
-    return f"""{anchors if large else ''}# Cuts of the first labels start from the core of a map, and boxes that they do not fill shrink.
-__first = dict(labels=dict(core=0.9, cut=dict(min_fill=0.6)))
-model = dict(num_classes={len(data.classes)}, stages=dict(classification=__first{f', {later}' if large else ''}))"""
+    stages = f', stages=dict({later})' if large else ''
+    return f'{anchors if large else ""}model = dict(num_classes={len(data.classes)}{stages})'
 
 
 def _tuple(names: Sequence[str]) -> str:

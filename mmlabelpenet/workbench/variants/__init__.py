@@ -15,5 +15,6 @@ from .online_refinement import OICRBranches, PCLBranches
 from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead
 from .resnet import ResNetC4, ResNetC5
 from .roi_means import MeanRoIExtractor
+from .superpixel_cut import SuperpixelCut
 from .tag_head import TagHead
 from .tails import ASPPRoIExtractor, ASPPTail, IdentityTail
