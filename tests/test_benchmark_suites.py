@@ -48,16 +48,16 @@ def test_one_autograd_pass_for_each_proposal_gives_the_maps_of_the_closed_form()
     torch.testing.assert_close(maps, slow, atol=1e-5, rtol=1e-5)
 
 
-def test_masks_without_cuts_are_timed_on_a_model_that_has_its_cuts_back(monkeypatch):
+def test_masks_without_a_cut_are_timed_on_a_model_that_has_its_cut_back(monkeypatch):
     from benchmarks import testing
 
     built, build = [], testing.build_model
     monkeypatch.setattr(testing, 'IMAGES', 1)
     monkeypatch.setattr(testing, 'build_model', lambda *parts: built.append(build(*parts)) or built[0])
     comparison = next(iter(testing.comparisons(torch.device('cpu'))))
-    cuts = built[0].inference.refinement.cuts
+    cut = built[0].inference.refinement.cut
     comparison.variants['with masks']()
-    assert cuts and built[0].inference.refinement.cuts is cuts
+    assert cut and built[0].inference.refinement.cut is cut
 
 
 @pytest.mark.parametrize('name', ['detection', 'segmentation'])

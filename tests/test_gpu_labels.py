@@ -54,7 +54,7 @@ def test_label_generators_give_the_labels_of_the_cpu(device, stage, make, genera
 
 
 @pytest.mark.parametrize(
-    'settings', [dict(crf=toy.CRF, image_evidence=True), dict(cut=dict(type='ColourCut', size=16))], ids=['crf', 'cut']
+    'settings', [dict(crf=toy.CRF, image_evidence=True), dict(cut=dict(type='SuperpixelCut', size=2))], ids=['crf', 'cut']
 )
 def test_predictions_of_every_stage_are_those_of_the_cpu(device, settings):
     predicted = []

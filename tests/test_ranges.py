@@ -24,9 +24,8 @@ from mmlabelpenet.registry import MODELS
 from mmlabelpenet.schema import Size, convert
 from mmlabelpenet.workbench.report.label_samples_hook import LabelSamplesHook
 from mmlabelpenet.workbench.report.sample_panels_hook import SamplePanels
-from mmlabelpenet.workbench.variants.colour_cut import ColourCut
-from mmlabelpenet.workbench.variants.grab_cut import GrabCut
 from mmlabelpenet.workbench.variants.online_refinement import PCLBranches
+from mmlabelpenet.workbench.variants.superpixel_cut import SuperpixelCut
 
 
 def roi_head(**option):
@@ -86,16 +85,10 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'iterations of the CRF': (lambda v: DenseCRF(iterations=v), [0], [-1], 'iterations'),
     'max_size of the CRF': (lambda v: DenseCRF(max_size=v), [None, 1], [0], 'max_size'),
     'confidence': (lambda v: DenseCRF(confidence=v), [0.5, 0.999], [0.49, 1], 'confidence'),
-    'GrabCut': (lambda v: GrabCut(iterations=v), [1], [0], 'iterations'),
-    'max_size of GrabCut': (lambda v: GrabCut(max_size=v), [None, 1], [0, -5], 'max_size'),
-    'margin of GrabCut': (lambda v: GrabCut(margin=v), [0], [-0.1], 'margin'),
-    'size of ColourCut': (lambda v: ColourCut(size=v), [1], [0], 'size'),
-    'rounds': (lambda v: ColourCut(rounds=v), [1], [0], 'rounds'),
-    'steps': (lambda v: ColourCut(steps=v), [0], [-1], 'steps'),
-    'smoothness': (lambda v: ColourCut(smoothness=v), [0], [-1], 'smoothness'),
-    'trust': (lambda v: ColourCut(trust=v), [0], [-1], 'trust'),
-    'margin of ColourCut': (lambda v: ColourCut(margin=v), [0], [-1], 'margin'),
-    'surroundings': (lambda v: ColourCut(surroundings=v), [0], [-1], 'surroundings'),
+    'size of superpixels': (lambda v: SuperpixelCut(size=v), [1], [0], 'size'),
+    'max_size of cuts': (lambda v: SuperpixelCut(max_size=v), [None, 1], [0, -5], 'max_size'),
+    'smoothness': (lambda v: SuperpixelCut(smoothness=v), [0], [-1], 'smoothness'),
+    'margin of cuts': (lambda v: SuperpixelCut(margin=v), [0], [-1], 'margin'),
     'min_size of images': (lambda v: PackTagInputs(v), [0], [-1], 'min_size'),
     'beta': (lambda v: roi_head(beta=v), [0, 1], [-0.1, 1.1], 'beta'),
     'single_label_weight': (lambda v: roi_head(single_label_weight=v), [0], [-1], 'single_label_weight'),

@@ -16,7 +16,6 @@ Shapes: R proposals of one image, K objects, M members of them, (p, p) RoI grid,
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
@@ -30,11 +29,10 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.cut import build_cuts, cut_out
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, distinct, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
-from mmlabelpenet.registry import LABEL_GENERATORS
+from mmlabelpenet.registry import LABEL_GENERATORS, TASK_UTILS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import timed
@@ -94,7 +92,8 @@ class AttentionGenerator(LabelGenerator):
             image; or ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps directly.
         box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
-        cut: refinement by colour, starting from that box and mask, see :func:`build_cuts`; several are applied one after the other.
+        cut: config of the refinement by colour (not in the paper), which starts from that box and mask, such as
+            :class:`~mmlabelpenet.workbench.variants.superpixel_cut.SuperpixelCut`; None disables it.
         min_iou: minimum IoU of the mask's box with R^c; below it, the object is R^c without a mask (row C13).
         peak: divisor of a map, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
@@ -112,7 +111,7 @@ class AttentionGenerator(LabelGenerator):
         weights: str = 'class',
         crf: dict | str | None = None,
         box: str = 'mask',
-        cut: dict | Sequence[dict] | None = None,
+        cut: dict | None = None,
         min_iou: float = 0.1,
         peak: float = 1.0,
         paste: str = 'bilinear',
@@ -130,7 +129,8 @@ class AttentionGenerator(LabelGenerator):
             max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )
         self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
-        self.crf, self.cuts = build_crf(crf), build_cuts(cut)
+        self.crf = build_crf(crf)
+        self.cut = None if cut is None else TASK_UTILS.build(cut)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
         """Objects of the image's tags and their maps (Fig. 2a and 2b)."""
@@ -176,7 +176,8 @@ class AttentionGenerator(LabelGenerator):
                 masks[index] &= inside_box(masks.shape[1:], proposal)
             else:
                 bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
-        bboxes, masks = cut_out(self.cuts, image, self.initial_masks(masks, explanation.maps).astype(np.float32), bboxes, others)
+        if self.cut is not None:
+            bboxes, masks = self.cut.boxes_and_masks(image, self.initial_masks(masks, explanation.maps), bboxes, others)
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
 
     def initial_masks(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:

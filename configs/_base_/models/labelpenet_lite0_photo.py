@@ -10,6 +10,7 @@ __rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
 __extractor = dict(featmap_strides=[16, 16])
 # With tens of images per class, the extent of objects is learnt jointly for all classes.
 __bbox_head = dict(reg_class_agnostic=True)
+__cut = dict(type='SuperpixelCut')
 __mask_rcnn = dict(
     backbone=__tail,
     rpn_head=__rpn_head,
@@ -50,16 +51,16 @@ model = dict(
                 zooms=[1.5],
                 spread=dict(),
                 core=0.9,
-                cut=dict(min_fill=0.6),
+                cut=dict(__cut, min_fill=0.6),
             ),
         ),
         detection=dict(
             detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
-            labels=dict(box='proposal', peak=0.95, cut=dict()),
+            labels=dict(box='proposal', peak=0.95, cut=__cut),
         ),
-        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
+        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=__cut, weights='class')),
         segmentation=dict(detector=__mask_rcnn),
     ),
     # With few images, a detector learns classes less well than the first stage; at test time too, boxes and masks come from cuts.
-    test_cfg=dict(image_evidence=True, crf=None, cut=dict(), min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__cut, min_score=0.02),
 )

@@ -9,6 +9,7 @@ __imagenet = dict(
     checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
 )
 __frozen = dict(backbone=dict(frozen=True))
+__cut = dict(type='SuperpixelCut')
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
     consensus=True,  # scores are averaged over the heads of this and all earlier stages
@@ -29,11 +30,11 @@ model = dict(
                     tag_head=dict(type='TagHead', in_channels=2048),
                 ),
             ),
-            labels=dict(_delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, crf='small', cut=dict()),
+            labels=dict(_delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, crf='small', cut=__cut),
         ),
-        detection=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict())),
-        refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=dict(), weights='class')),
+        detection=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=__cut)),
+        refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=__cut, weights='class')),
         segmentation=dict(detector=__frozen),
     ),
-    test_cfg=dict(image_evidence=True, crf=None, cut=dict(), min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__cut, min_score=0.02),
 )

@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
-from mmlabelpenet.calibration.cut import build_cuts, cut_out
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
 from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
+from mmlabelpenet.registry import TASK_UTILS
 from mmlabelpenet.schema import check_range
 
 
@@ -38,7 +38,7 @@ class MaskRefinement:
             calibrated ones are empty.
         min_score: minimum score of such detections.
         margin: margin of the window as a fraction of the box.
-        cut: refinement of these masks and boxes by colour, see :func:`build_cuts`; None disables it.
+        cut: config of the refinement of these masks and boxes by colour, as in :class:`AttentionGenerator`; None disables it.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class MaskRefinement:
         max_masks: int = 20,
         min_score: float = 0.0,
         margin: float = 0.25,
-        cut: dict | Sequence[dict] | None = None,
+        cut: dict | None = None,
     ) -> None:
         check_range(0, max_masks=max_masks, margin=margin)
         check_range(0, 1, min_score=min_score)
         self.crf = build_crf(crf)
-        self.cuts = build_cuts(cut)
+        self.cut = None if cut is None else TASK_UTILS.build(cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
@@ -67,7 +67,9 @@ class MaskRefinement:
         bboxes, guesses = found.bboxes.cpu(), soft[:count]
         if self.crf is not None:
             guesses = np.stack([self._by_crf(image, *pair) for pair in zip(guesses, bboxes)]) if count else guesses
-        tight, masks = cut_out(self.cuts, image, guesses, bboxes[:count])
+        tight, masks = bboxes[:count], guesses > 0.5
+        if self.cut is not None:
+            tight, masks = self.cut.boxes_and_masks(image, masks, tight)
         return InstanceData(
             bboxes=torch.cat([tight, bboxes[count:]]).to(found.bboxes.device),
             scores=found.scores,

@@ -59,19 +59,16 @@ def chosen_config(settings: Settings, notes: Notebook) -> tuple[Path, dict[str, 
         name, root = 'lite0_rendered', Path(settings.out) / 'rendered'
         splits = ('train', 'test')
         notes.fact('proposals', render(root, settings.small))
-        cut = {}
     else:
         root = Path(settings.data)
         weights = root.parent.parent / 'weights/resnet50_caffe_imagenet_fp16.pth'
         name = 'r50_voc12mini' if weights.is_file() and not settings.small else 'lite0_voc12mini'
         os.environ['MMLABELPENET_DATA'] = str(root.parent)
         splits = devkit_splits(root)
-        cut = {'model.test_cfg.cut': [dict(type='ColourCut')]}  # with GrabCut, only a tenth of the images could be tested
-        notes.fact('masks in testing', 'refined by ColourCut only, without the slower GrabCut of the config')
     os.environ.setdefault('MMLABELPENET_CACHE', f'{settings.out}/feature_cache')
     notes.fact('config', f'configs/labelpenet/labelpenet_{name}.py')
     notes.fact('data', f'{root.name}: {splits[0]}, {splits[1]}')
-    options: dict[str, Any] = cut | {f'{key}_evaluator.data_root': str(root) for key in ('test', 'corloc')}
+    options: dict[str, Any] = {f'{key}_evaluator.data_root': str(root) for key in ('test', 'corloc')}
     options |= {'test_evaluator.split': splits[1], 'corloc_evaluator.split': splits[0]}
     for loader, split in (('train', splits[0]), ('label', splits[0]), ('test', splits[1]), ('corloc', splits[0])):
         values = dict(data_root=str(root), split=split, proposals=str(root / f'proposals/{split}.npz'))

@@ -5,11 +5,9 @@ Importing this package registers them; registries import it on demand.
 """
 
 from .class_activation import ClassActivation
-from .colour_cut import ColourCut
 from .conv_mil_head import ConvMILBBoxHead
 from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
 from .fast_layers import FastLayersHook
-from .grab_cut import GrabCut
 from .mil_losses import MILSigmoidLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches
 from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead

@@ -51,7 +51,7 @@ class ClassActivation(AttentionGenerator):
     ) -> None:
         super().__init__(**kwargs)
         check_range(0, core=core)
-        if core is not None and not self.cuts:
+        if core is not None and self.cut is None:
             raise ValueError('core is where cuts start, and there is no cut. Set cut, or core=None.')
         if not 0 < threshold <= 0.5:
             raise ValueError(f'threshold is a share of the maximum in (0, 0.5], got {threshold}.')

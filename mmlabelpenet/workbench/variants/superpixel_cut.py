@@ -63,7 +63,7 @@ class SuperpixelCut:
         check_range(0, 1, moves_boxes=self.moves_boxes, min_fill=self.min_fill)
 
     def boxes_and_masks(
-        self, image: np.ndarray, guesses: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray] | None = None
+        self, image: np.ndarray, masks: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray] | None = None
     ) -> tuple[Tensor, np.ndarray]:
         """Boxes (n, 4) of the largest components of several objects' cuts, and the cuts, bool (n, h, w).
 
@@ -71,16 +71,16 @@ class SuperpixelCut:
 
         Args:
             image: RGB uint8 (h, w, 3).
-            guesses: soft masks, float (n, h, w) in [0, 1]; pixels above 0.5 are the initial mask.
+            masks: initial masks, bool (n, h, w).
             bboxes: float (n, 4), on the CPU.
             others: bool (n, h, w), for each object the pixels of other objects.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
-        >>> boxes, masks = SuperpixelCut(moves_boxes=1).boxes_and_masks(image, image[None, ..., 0] / 255, Tensor([[8, 3, 21, 16]]))
+        >>> boxes, masks = SuperpixelCut(moves_boxes=1).boxes_and_masks(image, image[None, ..., 0] > 0, Tensor([[8, 3, 21, 16]]))
         >>> boxes.tolist(), int(masks.sum())
         ([[10.0, 5.0, 20.0, 15.0]], 100)
         """
-        bboxes, masks = bboxes.clone(), guesses > 0.5
+        bboxes, masks = bboxes.clone(), masks.copy()
         with timed('cut'):
             for index, bbox in enumerate(bboxes.clone()):
                 tight, found = mask_bbox(self(image, masks[index], bbox.tolist(), None if others is None else others[index]), bbox)
@@ -208,7 +208,7 @@ def contrast(image: np.ndarray, labels: np.ndarray, many: int) -> coo_matrix:
 
 
 def log_density(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Log density of colours (m, 3) under a mixture of Gaussians estimated from pixels uint8 (p, 3); float64 (m,).
+    """Log density of colours (m, 3) under a mixture of Gaussians estimated from pixels uint8 (p, 3), up to a constant; float64 (m,).
 
     >>> black_and_white = np.repeat(np.uint8([[0, 0, 0], [255, 255, 255]]), 50, 0)
     >>> density = log_density(black_and_white, np.array([[0.0, 0, 0], [128, 128, 128], [255, 255, 255]]))

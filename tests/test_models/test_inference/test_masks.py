@@ -10,7 +10,9 @@ from mmengine.structures import InstanceData
 from mmlabelpenet.calibration import ProposalCalibration
 from mmlabelpenet.models.inference.masks import MaskRefinement, rescale_result, resize_masks, supported_objects
 from mmlabelpenet.structures import hand_over
-from mmlabelpenet.workbench.variants.colour_cut import ColourCut
+from mmlabelpenet.workbench.variants.superpixel_cut import SuperpixelCut
+
+CUT = dict(type='SuperpixelCut', moves_boxes=1)
 
 
 def scene():
@@ -41,7 +43,7 @@ def test_without_a_crf_masks_are_cut_at_one_half():
 def test_beyond_the_limits_masks_are_only_cut(limit):
     image, found, soft = scene()
     soft[0, 0, 0] = 0.5
-    result = MaskRefinement(crf=toy.CRF, cut=dict(), **limit)(image, found, soft)
+    result = MaskRefinement(crf=toy.CRF, cut=CUT, **limit)(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)
 
@@ -54,7 +56,7 @@ def test_a_score_at_the_limit_is_refined():
 
 
 @pytest.mark.parametrize('crf', [None, dict(bilateral_xy=30)])
-@pytest.mark.parametrize('cut', [dict(type='ColourCut'), dict(type='ColourCut', size=52), dict(type='GrabCut', iterations=2)])
+@pytest.mark.parametrize('cut', [CUT, dict(CUT, size=2)])
 def test_masks_are_cut_by_their_colours_after_the_crf(crf, cut):
     image, found, soft = scene()
     if crf is None:
@@ -75,7 +77,7 @@ def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
     image, found, soft = scene()
     detected = found.bboxes.clone()
     assert torch.equal(MaskRefinement(crf=dict(bilateral_xy=30))(image, found, soft).bboxes, detected)
-    result = MaskRefinement(cut=dict(type='ColourCut'))(image, found, soft)
+    result = MaskRefinement(cut=CUT)(image, found, soft)
     assert result.bboxes.tolist() == [[30, 20, 50, 40]] and result.bboxes.dtype == detected.dtype
     assert torch.equal(found.bboxes, detected) and 'masks' not in found  # a new object
     assert torch.equal(result.scores, found.scores) and torch.equal(result.labels, found.labels)
@@ -84,14 +86,14 @@ def test_boxes_are_tight_around_what_is_cut_out_and_nothing_else_changes():
 def test_only_the_best_boxes_are_cut():
     image, one, soft = scene()
     found = InstanceData.cat([one, one])
-    result = MaskRefinement(cut=dict(), max_masks=1)(image, found, np.repeat(soft, 2, 0))
+    result = MaskRefinement(cut=CUT, max_masks=1)(image, found, np.repeat(soft, 2, 0))
     assert result.bboxes.tolist() == [[30, 20, 50, 40], one.bboxes[0].tolist()]
 
 
 def test_where_the_cut_finds_nothing_box_and_mask_stay(monkeypatch):
     image, found, soft = scene()
-    monkeypatch.setattr(ColourCut, '_assign', lambda self, colours, guess, inside: np.full_like(guess, -1))
-    result = MaskRefinement(cut=dict(type='ColourCut'))(image, found, soft)
+    monkeypatch.setattr(SuperpixelCut, '__call__', lambda self, image, mask, bbox, others: np.zeros_like(mask))
+    result = MaskRefinement(cut=CUT)(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import toy
 
-from mmlabelpenet.apis import load_config
 from mmlabelpenet.datasets.proposals import ProposalFile
 from mmlabelpenet.workbench.gpu_check import training
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
@@ -49,4 +48,3 @@ def test_a_devkit_gets_resnet_where_its_weights_are(tmp_path, notes, monkeypatch
     (tmp_path / 'weights/resnet50_caffe_imagenet_fp16.pth').touch()
     path, _ = training.chosen_config(Settings('cuda', str(tmp_path), str(root)), notes)
     assert path.name == 'labelpenet_r50_voc12mini.py'
-    assert load_config(path, options).model.test_cfg.cut == [dict(type='ColourCut')]

@@ -27,14 +27,14 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
             model.predict(data['inputs'], data['data_samples'], stages=model.names, **asked)
 
     variants = {'with masks': predict, 'boxes alone': lambda: predict(with_masks=False)}
-    cut, cuts = dict(variants), model.inference.refinement.cuts
+    coarse, cut = dict(variants), model.inference.refinement.cut
 
     def without_cut() -> None:
-        model.inference.refinement.cuts = ()
+        model.inference.refinement.cut = None
         predict()
-        model.inference.refinement.cuts = cuts
+        model.inference.refinement.cut = cut
 
-    cut['with masks'] = without_cut
+    coarse['with masks'] = without_cut
     shapes = f'{IMAGES} images of 400 x 300, EfficientNet-Lite0, four stages, {model.inference.refinement.max_masks} masks each'
-    yield Comparison('masks without refinement by colour', cut, reach=1.5, shapes=shapes, runs=3)
+    yield Comparison('masks without refinement by colour', coarse, reach=1.5, shapes=shapes, runs=3)
     yield Comparison('masks', variants, reach=1.5, shapes=shapes, runs=3)
