@@ -152,22 +152,24 @@ class Superpixels(NamedTuple):
 
     def minimum_cut(self, evidence: np.ndarray, background: np.ndarray, smoothness: float) -> np.ndarray:
         """The superpixels of the object, bool (s,), given log odds (s,) and those that are certainly background, bool (s,)."""
-        source, sink = (many := len(evidence)), many + 1
-        gain, loss = np.where(background, 0, evidence.clip(0)), (-evidence).clip(0)
-        units = min(UNITS, MOST / max(gain.sum(), loss.sum(), smoothness * self.borders.sum(), 1e-9))
-        first, second = self.borders.row, self.borders.col
-        both = smoothness * self.borders.data
-        every = np.arange(many)
-        capacities = (units * np.concatenate([both, both, gain, loss])).astype(np.int32)
-        capacities[len(capacities) - many :][background] = MOST
-        rows = np.concatenate([first, second, np.full(many, source), every])
-        columns = np.concatenate([second, first, every, np.full(many, sink)])
-        graph = csr_matrix((capacities, (rows, columns)), shape=(many + 2, many + 2))
-        rest = graph - maximum_flow(graph, source, sink).flow
+        nodes = np.where(background, -1, (~background).cumsum() - 1)  # only the others are part of the graph
+        many = int(nodes.max()) + 1
+        first, second, cost = nodes[self.borders.row], nodes[self.borders.col], smoothness * self.borders.data
+        inner = (first >= 0) & (second >= 0)
+        outer = ~inner & (first + second > -2)
+        gain, loss = evidence[~background].clip(0), (-evidence[~background]).clip(0)
+        loss += np.bincount(np.maximum(first, second)[outer], cost[outer], many)
+        first, second, cost = first[inner], second[inner], cost[inner]
+        units = min(UNITS, MOST / max(gain.sum(), loss.sum(), cost.sum(), 1e-9))
+        capacities = (units * np.concatenate([cost, cost, gain, loss])).astype(np.int32)
+        every, source, sink = np.arange(many), np.full(many, many), np.full(many, many + 1)
+        ends = np.concatenate([first, second, source, every]), np.concatenate([second, first, every, sink])
+        graph = csr_matrix((capacities, ends), shape=(many + 2, many + 2))
+        rest = graph - maximum_flow(graph, many, many + 1).flow
         rest.eliminate_zeros()
         chosen = np.zeros(many + 2, bool)
-        chosen[breadth_first_order(rest, source, return_predecessors=False)] = True
-        return chosen[:many]
+        chosen[breadth_first_order(rest, many, return_predecessors=False)] = True
+        return chosen[nodes]
 
 
 @lru_cache(maxsize=2)
