@@ -10,7 +10,8 @@ from discs import disc, iou
 from scipy.sparse import coo_matrix
 from scipy.stats import multivariate_normal
 
-from mmlabelpenet.workbench.variants.superpixel_cut import SuperpixelCut, Superpixels, contrast, log_density, superpixels
+from mmlabelpenet.workbench.variants.superpixel_cut import SuperpixelCut
+from mmlabelpenet.workbench.variants.superpixels import Superpixels, contrast, log_density, superpixels
 
 
 @pytest.mark.parametrize('max_size', [None, 80, 1000])
@@ -174,3 +175,15 @@ def test_images_smaller_than_a_few_superpixels_are_cut_too(shape, size):
     guess = np.random.default_rng(1).random((1, *shape)) > 0.5
     boxes, masks = SuperpixelCut(size=size).boxes_and_masks(image, guess, torch.tensor([[0.0, 0, *shape[::-1]]]))
     assert masks.shape == guess.shape and boxes.isfinite().all()
+
+
+def test_without_contributed_modules_cuts_use_pixels_and_say_so(monkeypatch):
+    image, truth, guess = disc()
+    said = []
+    monkeypatch.delattr(cv2, 'ximgproc')
+    monkeypatch.setattr('mmlabelpenet.workbench.variants.superpixels.warn_once', said.append)
+    superpixels.cache_clear()
+    cut = SuperpixelCut()(image, guess, (34, 19, 86, 71))
+    superpixels.cache_clear()
+    assert iou(cut, truth) > 0.95
+    assert ['install only opencv-contrib-python-headless' in message for message in said] == [True]
