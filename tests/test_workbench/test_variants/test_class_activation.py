@@ -143,7 +143,7 @@ def test_a_factor_that_does_not_enlarge_is_refused():
 
 def test_cuts_start_from_the_core_of_a_map_and_may_grow_to_its_threshold(net, toy_batch):
     wholes = _explained(net, toy_batch, threshold=0.3)
-    coreds = _explained(net, toy_batch, threshold=0.3, core=0.9, cut=dict())
+    coreds = _explained(net, toy_batch, threshold=0.3, core=0.9, cut=dict(type='SuperpixelCut'))
     generator = net.stages['classification'].labels
     for whole, cored in zip(wholes, coreds, strict=True):
         masks = cored > 0.5
@@ -158,7 +158,7 @@ def test_cuts_start_from_the_core_of_a_map_and_may_grow_to_its_threshold(net, to
 
 def test_an_object_without_a_core_starts_from_all_of_it():
     masks = np.ones((1, 2, 3), bool)
-    assert ClassActivation(core=0.9, cut=dict()).initial_masks(masks, np.full((1, 2, 3), 0.7, np.float32)).all()
+    assert ClassActivation(core=0.9, cut=dict(type='SuperpixelCut')).initial_masks(masks, np.full((1, 2, 3), 0.7, np.float32)).all()
 
 
 def test_otsus_threshold_is_that_of_the_definition():
@@ -176,7 +176,7 @@ def test_otsus_threshold_is_that_of_the_definition():
 @pytest.mark.parametrize(('core', 'message'), [(-1, 'core must be at least 0'), ('high', 'core must be at least 0')])
 def test_a_core_that_is_no_number_is_refused(core, message):
     with pytest.raises(ValueError, match=message):
-        ClassActivation(core=core, cut=dict())
+        ClassActivation(core=core, cut=dict(type='SuperpixelCut'))
 
 
 def test_a_core_without_a_cut_is_refused():
