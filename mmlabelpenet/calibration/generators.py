@@ -29,10 +29,11 @@ from torch import Tensor
 
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, distinct, find_objects, inside_box, mask_bbox
 from mmlabelpenet.calibration.reading import Reading
-from mmlabelpenet.registry import LABEL_GENERATORS, TASK_UTILS
+from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import timed
@@ -92,8 +93,7 @@ class AttentionGenerator(LabelGenerator):
             image; or ``'one'`` (row L7).
         crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps directly.
         box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
-        cut: config of the refinement by colour (not in the paper), which starts from that box and mask, such as
-            :class:`~mmlabelpenet.workbench.variants.superpixel_cut.SuperpixelCut`; None disables it.
+        cut: refinement by colour (not in the paper), which starts from that box and mask, see :func:`build_cut`; None disables it.
         min_iou: minimum IoU of the mask's box with R^c; below it, the object is R^c without a mask (row C13).
         peak: divisor of a map, see :func:`class_attention` (row C11).
         paste: ``'bilinear'`` or ``'nearest'`` (row C10).
@@ -129,8 +129,7 @@ class AttentionGenerator(LabelGenerator):
             max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )
         self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
-        self.crf = build_crf(crf)
-        self.cut = None if cut is None else TASK_UTILS.build(cut)
+        self.crf, self.cut = build_crf(crf), build_cut(cut)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
         """Objects of the image's tags and their maps (Fig. 2a and 2b)."""

@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
+from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
 from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
-from mmlabelpenet.registry import TASK_UTILS
 from mmlabelpenet.schema import check_range
 
 
@@ -38,7 +38,7 @@ class MaskRefinement:
             calibrated ones are empty.
         min_score: minimum score of such detections.
         margin: margin of the window as a fraction of the box.
-        cut: config of the refinement of these masks and boxes by colour, as in :class:`AttentionGenerator`; None disables it.
+        cut: refinement of these masks and boxes by colour, see :func:`build_cut`; None disables it.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class MaskRefinement:
         check_range(0, max_masks=max_masks, margin=margin)
         check_range(0, 1, min_score=min_score)
         self.crf = build_crf(crf)
-        self.cut = None if cut is None else TASK_UTILS.build(cut)
+        self.cut = build_cut(cut)
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:

@@ -131,7 +131,7 @@ def test_boxes_alone_need_no_enlargement(net, toy_batch, monkeypatch):
 def test_other_settings_are_other_labels_for_a_store():
     settings = [
         ClassActivation(**each).settings()
-        for each in ({}, dict(zooms=[1.5]), dict(spread=dict()), dict(spread=dict(steps=3)), dict(core=1.0, cut={}))
+        for each in ({}, dict(zooms=[1.5]), dict(spread=dict()), dict(spread=dict(steps=3)), dict(core=1.0, cut=dict(type='SuperpixelCut')))
     ]
     assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
 
