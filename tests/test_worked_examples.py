@@ -16,6 +16,7 @@ from mmlabelpenet.apis.config import phase_lengths
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
+from mmlabelpenet.utils import register_all_modules
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +33,7 @@ def example(tmp_path, monkeypatch):
     """A function that writes the two files of a page and returns the folder; what they register goes with the test."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
+    register_all_modules()  # so that only what the page itself registers goes
     registered = [(registry, set(registry.module_dict)) for registry in (MODELS, LABEL_GENERATORS)]
 
     def write(page):
