@@ -1,26 +1,38 @@
 """Class activation maps weight the scores of proposals."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from scipy import ndimage
+from torch.nn import functional as F
 
-from mmlabelpenet.calibration.map_evidence import map_agreement, weigh_by_maps
+from mmlabelpenet.calibration.map_evidence import map_agreement, separate_parts, weigh_by_maps
 
 
 def slow_agreement(box, image):
-    """The share of the map's sum in a box times the IoU of the box with the region above 0.5, pixel by pixel."""
+    """The best agreement of a box with a map or one of its separate parts, pixel by pixel."""
+    labels, count = ndimage.label(image.numpy() > 0.5, np.ones((3, 3)))
+    sizes = [(labels == part).sum() for part in range(1, count + 1)]
+    kept = [part for part, size in enumerate(sizes, 1) if count > 1 and size >= max(sizes) / 10]
+    return max(agreement_with_one(box, each) for each in (image, *(image * torch.from_numpy(labels == part) for part in kept)))
+
+
+def agreement_with_one(box, image):
+    """The share of the map's sum in a box, times the root of the IoU of the box with the region above 0.5."""
     height, width = image.shape
     x1, y1, x2, y2 = (round(side) for side in box)
     within = [(y, x) for y in range(height) for x in range(width) if y1 <= y < y2 and x1 <= x < x2]
     region = {(y, x) for y in range(height) for x in range(width) if image[y, x] > 0.5}
     share = sum(float(image[place]) for place in within) / float(image.sum())
     both = len(region & set(within))
-    return share * both / ((x2 - x1) * (y2 - y1) + len(region) - both)
+    return share * (both / ((x2 - x1) * (y2 - y1) + len(region) - both)) ** 0.5
 
 
 def test_the_agreement_equals_counting_pixels():
     torch.manual_seed(0)
-    maps = torch.rand(3, 12, 17)
+    maps = F.interpolate(torch.rand(1, 3, 4, 5), (12, 17), mode='bilinear')[0]
+    assert [len(separate_parts(each)) for each in maps] == [4, 3, 2]  # the map itself, then its parts; one of the third is too small
     corners = torch.stack([torch.randint(0, 8, (40, 3)), torch.randint(0, 6, (40, 3))], -1)
     bboxes = torch.cat([corners, corners + torch.stack([torch.randint(1, 9, (40, 3)), torch.randint(1, 6, (40, 3))], -1)], -1).float()
     found = map_agreement(bboxes, maps)
@@ -28,6 +40,14 @@ def test_the_agreement_equals_counting_pixels():
     for r in range(40):
         for k in range(3):
             assert found[r, k].item() == pytest.approx(slow_agreement(bboxes[r, k].tolist(), maps[k]), abs=1e-6)
+
+
+def test_each_of_several_objects_may_have_a_part_of_its_own():
+    image = torch.zeros(1, 10, 30)
+    image[0, 2:8, 2:10], image[0, 2:8, 14:22], image[0, 0, 29] = 1, 0.9, 1  # the last is too small to be an object
+    bboxes = torch.tensor([[2.0, 2, 10, 8], [14, 2, 22, 8], [2, 2, 22, 8], [29, 0, 30, 1]])[:, None]
+    first, second, both, speck = map_agreement(bboxes, image).flatten().tolist()
+    assert first == second == pytest.approx(1) and both < 1 and speck < 0.1
 
 
 def test_scores_are_of_some_object_and_of_the_class_weighted_by_the_agreement_relative_to_the_best():

@@ -23,7 +23,7 @@ model = dict(
     frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     backbone=dict(out_stride=16),
     # The first-stage labels are class activation maps of a whole-image classifier, which cover more of the object than the best proposals.
-    # Objects found by a stage are refined by colour.
+    # Objects found by a stage are cut out by colour, without a CRF before.
     stages=dict(
         classification=dict(
             detector=dict(
@@ -56,9 +56,9 @@ model = dict(
         ),
         detection=dict(
             detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
-            labels=dict(box='proposal', peak=0.95, cut=__cut),
+            labels=dict(box='proposal', peak=0.95, crf=None, cut=__cut),
         ),
-        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, cut=__cut, weights='class')),
+        refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, crf=None, cut=__cut, weights='class')),
         segmentation=dict(detector=__mask_rcnn),
     ),
     # With few images, a detector learns classes less well than the first stage; at test time too, boxes and masks come from cuts.
