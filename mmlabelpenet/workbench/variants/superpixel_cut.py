@@ -14,7 +14,6 @@ Shapes: n objects of one image (h, w). Boxes: float xyxy in pixels of the image.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from mmlabelpenet.calibration.objects import inside_box, mask_bbox
 from mmlabelpenet.registry import TASK_UTILS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.timing import timed
-from mmlabelpenet.workbench.variants.superpixels import COMPONENTS, superpixels
+from mmlabelpenet.workbench.variants.superpixels import COMPONENTS, scaled, superpixels
 
 
 @TASK_UTILS.register_module()
@@ -103,20 +102,10 @@ class SuperpixelCut:
             allowed &= ~others
         guess = (mask if mask.any() else inside_box(mask.shape, bbox)) & allowed
         ratio = min(1.0, (self.max_size or max(mask.shape)) / max(mask.shape))
-        width, height = (max(1, round(side * ratio)) for side in mask.shape[::-1])
-        image, small, inside = (scaled(array, width, height) for array in (image, guess, allowed))
+        size = tuple(max(1, round(side * ratio)) for side in mask.shape)
+        small, inside = scaled(guess, size), scaled(allowed, size)
         if min(np.count_nonzero(small), small.size - np.count_nonzero(small)) < COMPONENTS:
             return guess
-        parts = superpixels(image.tobytes(), height, width, self.size)
-        evidence = parts.log_odds(image, small)
-        chosen = parts.minimum_cut(evidence, parts.mean(~inside) > 0.5, self.smoothness)
-        return scaled(chosen[parts.labels], *mask.shape[::-1]) & allowed
-
-
-def scaled(array: np.ndarray, width: int, height: int) -> np.ndarray:
-    """An image uint8 (h, w, 3) or a mask bool (h, w) at another size."""
-    if array.shape[:2] == (height, width):
-        return np.ascontiguousarray(array)
-    if array.dtype == bool:
-        return cv2.resize(array.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    return cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA)
+        parts = superpixels(image.tobytes(), mask.shape, size, self.size)
+        chosen = parts.minimum_cut(parts.log_odds(small), parts.mean(~inside) > 0.5, self.smoothness)
+        return scaled(chosen[parts.labels], mask.shape) & allowed

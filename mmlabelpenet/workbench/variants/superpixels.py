@@ -23,6 +23,7 @@ MOST = 2**30  # bound of all capacities together
 class Superpixels(NamedTuple):
     """The superpixels of an image."""
 
+    pixels: np.ndarray  # RGB uint8 (h w, 3)
     labels: np.ndarray  # int64 (h, w)
     colours: np.ndarray  # float64 (m, 3)
     counts: csr_matrix  # (s, m): number of pixels of each colour
@@ -33,10 +34,10 @@ class Superpixels(NamedTuple):
         size = np.bincount(self.labels.ravel())
         return np.bincount(self.labels.ravel(), mask.ravel(), len(size)) / size
 
-    def log_odds(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def log_odds(self, mask: np.ndarray) -> np.ndarray:
         """Log odds of the colours of each superpixel, float (s,), under mixtures of the colours inside and outside a mask (h, w)."""
-        pixels = image.reshape(-1, 3)
-        inside, outside = (log_density(pixels[where.ravel()], self.colours) for where in (mask, ~mask))
+        places = [np.flatnonzero(where) for where in (mask, ~mask)]
+        inside, outside = (log_density(self.pixels[each[:: -(-len(each) // SAMPLE)]], self.colours) for each in places)
         return self.counts @ (inside - outside)
 
     def minimum_cut(self, evidence: np.ndarray, background: np.ndarray, smoothness: float) -> np.ndarray:
@@ -62,16 +63,18 @@ class Superpixels(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def superpixels(pixels: bytes, height: int, width: int, size: int) -> Superpixels:
-    """Superpixels of an RGB image, given as the bytes of an array uint8 (h, w, 3); kept for the next objects of the same image."""
-    image = np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
+def superpixels(pixels: bytes, shape: tuple[int, int], scale: tuple[int, int], size: int) -> Superpixels:
+    """Superpixels of an RGB image, given as the bytes of an array uint8 (h, w, 3) of a ``shape``, which is resized to ``scale``; kept for
+    the next objects of the same image.
+    """
+    image = scaled(np.frombuffer(pixels, np.uint8).reshape(*shape, 3), scale)
     labels = superpixel_labels(image, size)
     many = int(labels.max()) + 1
     coarse = image.reshape(-1, 3).astype(np.int64) >> 3
     used, bins, amount = np.unique((coarse[:, 0] << 10) | (coarse[:, 1] << 5) | coarse[:, 2], return_inverse=True, return_counts=True)
     colours = np.stack([np.bincount(bins, image[..., axis].ravel()) / amount for axis in range(3)], 1)
     counts = csr_matrix((np.ones(bins.size), (labels.ravel(), bins)), shape=(many, len(used)))
-    return Superpixels(labels, colours, counts, contrast(image, labels, many))
+    return Superpixels(image.reshape(-1, 3), labels, colours, counts, contrast(image, labels, many))
 
 
 def superpixel_labels(image: np.ndarray, size: int) -> np.ndarray:
@@ -124,7 +127,7 @@ def log_density(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     >>> bool(density[0] == density[2] > density[1])
     True
     """
-    sample = pixels[:: -(-len(pixels) // SAMPLE)].astype(np.float32)
+    sample = pixels.astype(np.float32)
     cv2.setRNGSeed(0)  # k-means starts from random pixels
     stop = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0)
     _, nearest, _ = cv2.kmeans(sample, min(COMPONENTS, len(sample)), None, stop, 1, cv2.KMEANS_PP_CENTERS)
@@ -139,3 +142,12 @@ def log_density(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
         distance = (away @ np.linalg.inv(spread) * away).sum(1)
         density += len(members) / len(sample) / np.sqrt(np.linalg.det(spread)) * np.exp(-distance / 2)
     return np.log(density)
+
+
+def scaled(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image uint8 (h, w, 3) or a mask bool (h, w) at another size (h', w')."""
+    if array.shape[:2] == size:
+        return np.ascontiguousarray(array)
+    if array.dtype == bool:
+        return cv2.resize(array.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+    return cv2.resize(array, size[::-1], interpolation=cv2.INTER_AREA)

@@ -120,7 +120,7 @@ def test_the_cut_has_the_least_energy_of_all(seed):
     random = np.random.default_rng(seed)
     many, background = 6, np.arange(6) == seed % 6
     evidence, weights = random.integers(-9, 10, many) * 1.0, np.triu(random.integers(0, 5, (many, many)), 1) * 1.0
-    parts = Superpixels(np.arange(6)[None], None, None, coo_matrix(weights))
+    parts = Superpixels(None, np.arange(6)[None], None, None, coo_matrix(weights))
 
     def energy(chosen: np.ndarray) -> float:
         return -evidence[chosen].sum() + 2 * (weights * (chosen[:, None] != chosen)).sum()
@@ -160,7 +160,7 @@ def test_a_mixture_of_five_colours_is_recovered():
 
 def test_superpixels_cover_the_image_without_gaps_and_know_its_colours():
     image, truth, _ = disc(noise=20)
-    parts = superpixels(image.tobytes(), *truth.shape, 4)
+    parts = superpixels(image.tobytes(), truth.shape, truth.shape, 4)
     sizes = np.bincount(parts.labels.ravel())
     assert sizes.min() > 0 and 8 < sizes.mean() < 25
     assert np.array_equal(parts.counts.sum(1).A1, sizes) and parts.counts.sum() == truth.size
