@@ -9,10 +9,11 @@ Shapes: R proposals of one image, C classes, K of them with a map, (h, w) image.
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
 import torch
 from mmengine.structures import InstanceData
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def weigh_by_maps(candidates: InstanceData, labels: Sequence[int], maps: Tensor) -> InstanceData:
@@ -41,7 +42,7 @@ def weigh_by_maps(candidates: InstanceData, labels: Sequence[int], maps: Tensor)
 
 
 def map_agreement(bboxes: Tensor, maps: Tensor) -> Tensor:
-    """Agreement in [0, 1] of boxes (R, K, 4) with the map of their class, float64 (R, K).
+    """Agreement in [0, 1] of boxes (R, K, 4) with the map of their class, float64 (R, K), on the CPU.
 
     With the share of the map that lies in the box, and the IoU of the box with the region above 0.5,
 
@@ -54,35 +55,42 @@ def map_agreement(bboxes: Tensor, maps: Tensor) -> Tensor:
     >>> map_agreement(torch.tensor([[[0.0, 0, 2, 2]], [[0.0, 0, 4, 2]], [[2.0, 0, 4, 2]]]), maps).flatten().tolist()
     [1.0, 0.7071067811865476, 0.0]
     """
-    parts = [(which, part) for which, each in enumerate(maps) for part in separate_parts(each)]
-    owner = torch.tensor([which for which, _ in parts], device=maps.device)
-    parts = torch.stack([part for _, part in parts]).double()
-    region, bboxes = (parts > 0.5).double(), bboxes[:, owner]
-    height, width = maps.shape[1:]
-    area = (bboxes[..., 2:] - bboxes[..., :2]).clamp(min=0).double().prod(-1)
-    x, y = (bboxes[..., axis::2].round().long().clamp(0, side) for axis, side in enumerate((width, height)))
-    mass, inside = box_sums(parts, x, y), box_sums(region, x, y)
-    share = mass / parts.sum((1, 2)).clamp(min=1e-9)
-    overlap = inside / (area + region.sum((1, 2)) - inside).clamp(min=1e-9)
-    agreement = share * overlap.sqrt()
-    return torch.stack([agreement[:, owner == which].amax(1) for which in range(len(maps))], 1)
+    agreement = np.zeros(bboxes.shape[:2])
+    for which, image in enumerate(maps.cpu().numpy()):
+        for part in separate_parts(image):
+            agreement[:, which] = np.maximum(agreement[:, which], part_agreement(bboxes[:, which].cpu().numpy(), part))
+    return torch.from_numpy(agreement)
 
 
-def separate_parts(image: Tensor) -> list[Tensor]:
+def part_agreement(bboxes: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """share · sqrt(IoU) of boxes (R, 4) with one map (h, w), (R,)."""
+    height, width = image.shape
+    corners = bboxes.round().clip(0, (width, height, width, height)).astype(int)
+    area = (bboxes[:, 2:] - bboxes[:, :2]).clip(0).astype(np.float64).prod(1)
+    region = (image > 0.5).astype(np.float32)
+    mass, inside = box_sums(image, corners), box_sums(region, corners)
+    overlap = inside / (area + region.sum() - inside).clip(1e-9)
+    return mass / max(image.sum(dtype=np.float64), 1e-9) * np.sqrt(overlap)
+
+
+def separate_parts(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """A map (h, w) and, if there are several, its parts above 0.5 that do not touch, without those below a tenth of the largest area.
 
-    >>> [part.tolist() for part in separate_parts(torch.tensor([[1.0, 0.2, 0.8]]))[1:]]
-    [[[1.0, 0.0, 0.0]], [[0.0, 0.0, 0.800000011920929]]]
+    >>> [part.tolist() for part in separate_parts(np.float32([[1.0, 0.25, 0.75]]))[1:]]
+    [[[1.0, 0.0, 0.0]], [[0.0, 0.0, 0.75]]]
     """
-    _, label, stats, _ = cv2.connectedComponentsWithStats((image > 0.5).byte().cpu().numpy())
+    _, label, stats, _ = cv2.connectedComponentsWithStats((image > 0.5).astype(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]
     kept = [1 + which for which, area in enumerate(areas) if len(areas) > 1 and area >= 0.1 * areas.max()]
-    return [image, *(image * torch.from_numpy(label == which).to(image) for which in kept)]
+    return [image, *(image * (label == which) for which in kept)]
 
 
-def box_sums(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Sums of maps (K, h, w) in boxes with sides ``x`` and ``y``, int64 (R, K, 2) each, from an integral image; (R, K)."""
-    integral = F.pad(maps.cumsum(1).cumsum(2), (1, 0, 1, 0))
-    which = torch.arange(len(maps), device=maps.device)
-    (left, right), (top, bottom) = x.unbind(-1), y.unbind(-1)
-    return integral[which, bottom, right] - integral[which, top, right] - integral[which, bottom, left] + integral[which, top, left]
+def box_sums(image: NDArray[np.float32], corners: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Sums of a map (h, w) in boxes with corners (R, 4), from an integral image; (R,).
+
+    >>> box_sums(np.ones((2, 3), np.float32), np.array([[0, 0, 3, 2], [1, 1, 2, 2]])).tolist()
+    [6.0, 1.0]
+    """
+    left, top, right, bottom = corners.T
+    integral = cv2.integral(image)
+    return integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]

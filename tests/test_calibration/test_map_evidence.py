@@ -32,7 +32,11 @@ def agreement_with_one(box, image):
 def test_the_agreement_equals_counting_pixels():
     torch.manual_seed(0)
     maps = F.interpolate(torch.rand(1, 3, 4, 5), (12, 17), mode='bilinear')[0]
-    assert [len(separate_parts(each)) for each in maps] == [4, 3, 2]  # the map itself, then its parts; one of the third is too small
+    assert [len(separate_parts(each.numpy())) for each in maps] == [
+        4,
+        3,
+        2,
+    ]  # the map itself, then its parts; one of the third is too small
     corners = torch.stack([torch.randint(0, 8, (40, 3)), torch.randint(0, 6, (40, 3))], -1)
     bboxes = torch.cat([corners, corners + torch.stack([torch.randint(1, 9, (40, 3)), torch.randint(1, 6, (40, 3))], -1)], -1).float()
     found = map_agreement(bboxes, maps)
