@@ -35,6 +35,7 @@ class Reading:
         candidates: all proposals before NMS: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         activations: as returned by :func:`recorded`, float (R, D_l) each; empty if not recorded or without proposals.
         shared: maps that the tail reads, float (1, D, h'', w''), by image scale factor; 1 is the image itself.
+        memo: what label generators have computed for the view, by generator; all readings of a view share it.
     """
 
     x: tuple[Tensor, ...]
@@ -42,6 +43,7 @@ class Reading:
     candidates: InstanceData
     activations: tuple[Tensor, ...] = ()
     shared: Mapping[float, Tensor] = field(default_factory=dict)
+    memo: dict = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -134,6 +134,7 @@ class Stage(BaseModule):
                 reading,
                 candidates=mean_candidates([reading.candidates, *(peer.score(view, reading.candidates.rois) for peer in peers)]),
                 shared={1.0: view.feature, **view.zoomed},
+                memo=view.memo,
             )
             for reading, view in zip(readings, views, strict=True)
         ]
@@ -154,12 +155,10 @@ class Stage(BaseModule):
             return torch.stack([self.detector.roi_head.image_evidence(self.maps(view), view.sample) for view in views]).mean(0)
 
     def class_maps(self, view: View, labels: Sequence[int]) -> Tensor:
-        """Maps of classes, float (K, h, w) in [0, 1], 0.5 at the border of an object, from the label generator; stored in the view."""
-        if (key := tuple(labels)) not in view.class_maps:
-            reading = Reading(self.maps(view), view.sample, InstanceData(), shared={1.0: view.feature, **view.zoomed})
-            with inference(self):
-                view.class_maps[key] = self.labels.class_maps(self.detector, reading, key)
-        return view.class_maps[key]
+        """Maps of classes, float (K, h, w) in [0, 1], 0.5 at the border of an object, from the label generator."""
+        reading = Reading(self.maps(view), view.sample, InstanceData(), shared={1.0: view.feature, **view.zoomed}, memo=view.memo)
+        with inference(self):
+            return self.labels.class_maps(self.detector, reading, labels)
 
     def predict(
         self,

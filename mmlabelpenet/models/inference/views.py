@@ -36,7 +36,7 @@ class View:
         key: key of the map in a feature cache.
         zoomed: shared maps of the enlarged image, by scale factor.
         maps: maps of the tails that have run on it, float (1, D, h', w') each, by stage name.
-        class_maps: class maps (K, h, w) that have been computed for it, by their classes.
+        memo: what label generators have computed for it, see :class:`~mmlabelpenet.calibration.reading.Reading`.
     """
 
     feature: Tensor
@@ -44,7 +44,7 @@ class View:
     key: MapKey | None = None
     zoomed: Mapping[float, Tensor] = field(default_factory=dict)
     maps: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
-    class_maps: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
+    memo: dict = field(default_factory=dict)
 
 
 def crop_maps(maps: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:

@@ -75,12 +75,19 @@ class ClassActivation(AttentionGenerator):
         head = getattr(detector.roi_head, 'tag_head', None)
         if head is None:
             raise TypeError("ClassActivation needs a stage with a tag head: roi_head=dict(tag_head=dict(type='TagHead', ...)).")
-        if not classes:
-            return reading.x[-1].new_zeros(0, *reading.size)
-        maps, stride = self._raw_maps(head, detector, reading, list(classes))
-        height, width = reading.size
-        size = [round(side * stride) for side in maps.shape[1:]]
-        maps = F.interpolate(maps[None], size, mode='bilinear')[0, :, :height, :width]
+        if self not in reading.memo:
+            reading.memo[self] = *self._raw_maps(head, detector, reading), {}
+        raw, stride, known = reading.memo[self]
+        missing = [label for label in classes if label not in known]
+        known |= zip(missing, self._extents(raw[missing], stride, reading.size))
+        return torch.stack([known[label] for label in classes]) if classes else raw.new_zeros(0, *reading.size)
+
+    def _extents(self, maps: Tensor, stride: float, size: tuple[int, int]) -> Tensor:
+        """Maps (K, h, w) in [0, 1] from raw ones (K, h', w') of a stride."""
+        if not len(maps):
+            return maps
+        height, width = size
+        maps = F.interpolate(maps[None], [round(side * stride) for side in maps.shape[1:]], mode='bilinear')[0, :, :height, :width]
         maps = maps / peaks(maps)
         if self.core is None:
             return (maps / (2 * self.threshold)).clamp(max=1)
@@ -95,11 +102,11 @@ class ClassActivation(AttentionGenerator):
         cores = masks & (maps >= 1)
         return np.where(cores.any((1, 2), keepdims=True), cores, masks)
 
-    def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, classes: list[int]) -> tuple[Tensor, float]:
-        """Maps (K, h', w') >= 0 of classes, averaged over the image and its enlargements, and their stride in pixels of the image."""
+    def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading) -> tuple[Tensor, float]:
+        """Maps (C, h', w') >= 0 of all classes, averaged over the image and its enlargements, and their stride in pixels of the image."""
         stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
         if not self.zooms and self.spread is None:
-            return head.activation_maps(reading.x[-1][0])[classes].clamp(min=0), stride
+            return head.activation_maps(reading.x[-1][0]).clamp(min=0), stride
         zooms = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared]
         levels = [] if self.spread is None else tail_levels(detector.backbone, reading.shared[zooms[-1]])
         maps = []
@@ -107,7 +114,7 @@ class ClassActivation(AttentionGenerator):
             known = levels if zoom == zooms[-1] else []
             shared = (reading.shared[zoom], known[-1]) if known else reading.shared[zoom]
             x = reading.x if zoom == 1 else detector.extract_feat(shared)
-            maps.append(head.activation_maps(x[-1][0])[classes].clamp(min=0))
+            maps.append(head.activation_maps(x[-1][0]).clamp(min=0))
         size = maps[-1].shape[1:]
         mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)
         if self.spread is not None:  # the last level distinguishes classes, not objects
