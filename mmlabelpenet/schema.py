@@ -41,7 +41,7 @@ def _json(value: Any) -> str:
 
 
 def check_range(low: float, high: float = float('inf'), **values: float | None) -> None:
-    """Raise a ValueError for the first option that is not a number from ``low`` to ``high``; None means that an option is not set.
+    """Raise a ValueError for the first option that is not a finite number from ``low`` to ``high``; None means that an option is not set.
 
     >>> check_range(0, 1, min_score=0.3, max_overlap=None)
     >>> check_range(0, 1, nms_thr=30)
@@ -49,7 +49,7 @@ def check_range(low: float, high: float = float('inf'), **values: float | None) 
     ValueError: nms_thr must be between 0 and 1, got 30.
     """
     for name, value in values.items():
-        if value is not None and not (isinstance(value, int | float) and low <= value <= high):
+        if value is not None and not (isinstance(value, int | float) and low <= value <= high and value < float('inf')):
             expected = f'at least {low:g}' if high == float('inf') else f'between {low:g} and {high:g}'
             raise ValueError(f'{name} must be {expected}, got {value!r}.')
 

@@ -55,17 +55,17 @@ def map_agreement(bboxes: Tensor, maps: Tensor) -> Tensor:
     >>> map_agreement(torch.tensor([[[0.0, 0, 2, 2]], [[0.0, 0, 4, 2]], [[2.0, 0, 4, 2]]]), maps).flatten().tolist()
     [1.0, 0.7071067811865476, 0.0]
     """
-    agreement = np.zeros(bboxes.shape[:2])
-    for which, image in enumerate(maps.cpu().numpy()):
+    agreement, bboxes = np.zeros(bboxes.shape[:2]), bboxes.float().cpu().numpy().round()
+    for which, image in enumerate(maps.float().cpu().numpy()):
         for part in separate_parts(image):
-            agreement[:, which] = np.maximum(agreement[:, which], part_agreement(bboxes[:, which].cpu().numpy(), part))
+            agreement[:, which] = np.maximum(agreement[:, which], part_agreement(bboxes[:, which], part))
     return torch.from_numpy(agreement)
 
 
 def part_agreement(bboxes: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """share · sqrt(IoU) of boxes (R, 4) with one map (h, w), (R,)."""
+    """share · sqrt(IoU) of boxes (R, 4), in whole pixels, with one map (h, w); (R,), NaN for a box that is not finite."""
     height, width = image.shape
-    corners = bboxes.round().clip(0, (width, height, width, height)).astype(int)
+    corners = np.nan_to_num(bboxes).clip(0, (width, height, width, height)).astype(int)
     area = (bboxes[:, 2:] - bboxes[:, :2]).clip(0).astype(np.float64).prod(1)
     region = (image > 0.5).astype(np.float32)
     mass, inside = box_sums(image, corners), box_sums(region, corners)

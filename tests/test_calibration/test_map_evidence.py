@@ -81,3 +81,22 @@ def test_a_map_without_peak_and_boxes_outside_of_it_score_zero_and_stay_finite()
     for image in (torch.zeros(1, 4, 4), torch.eye(4)[None].flip(1)):
         scores = weigh_by_maps(candidates, [0], image).scores
         assert torch.isfinite(scores).all() and scores[1] == 0
+
+
+def test_the_agreement_is_at_most_one_also_between_pixels():
+    image = torch.zeros(1, 12, 12)
+    image[0, 5:9, 5:9] = 1
+    bboxes = torch.tensor([[5.0, 5, 9, 9], [5.49, 5.49, 8.51, 8.51], [6.4, 6.4, 6.6, 6.6]])[:, None]
+    best, inner, point = map_agreement(bboxes, image).flatten().tolist()
+    assert best == inner == 1 and point <= 1
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_maps_and_boxes_of_any_precision_agree(dtype):
+    maps, bboxes = torch.rand(2, 8, 8).round(decimals=1), torch.tensor([[[1.0, 2, 7, 6]] * 2])
+    expected = map_agreement(bboxes, maps)
+    torch.testing.assert_close(map_agreement(bboxes.to(dtype), maps.to(dtype)), expected, rtol=0.02, atol=0.01)
+
+
+def test_the_agreement_of_a_box_that_is_not_finite_is_not_a_number_so_that_the_labels_are_refused_later():
+    assert map_agreement(torch.full((1, 1, 4), torch.nan), torch.ones(1, 4, 4)).isnan().all()

@@ -38,8 +38,8 @@ class ClassActivation(AttentionGenerator):
         zooms: factors by which the image is enlarged; the maps of these images and of the image itself are averaged. Recurrent fine-tuning
             reads only the image itself.
         spread: ``power`` and ``steps`` of :func:`spread`, using features of the last of these images; None disables it.
-        core: the core of a map lies above this multiple of its Otsu threshold. Cuts start from the core, and may grow over the rest of the
-            object by colour; None lets them start from the whole object.
+        core: the core of a map lies above this multiple of its Otsu threshold, which must lie between ``threshold`` + 0.01 and 0.95. Cuts
+            start from the core, and may grow over the box of the object by colour; None lets them start from the whole object.
         **kwargs: as for :class:`AttentionGenerator`.
 
     Raises:
@@ -55,7 +55,7 @@ class ClassActivation(AttentionGenerator):
             raise ValueError('core is where cuts start, and there is no cut. Set cut, or core=None.')
         if not 0 < threshold <= 0.5:
             raise ValueError(f'threshold is a share of the maximum in (0, 0.5], got {threshold}.')
-        if any(zoom <= 1 for zoom in zooms):
+        if any(not 1 < zoom < float('inf') for zoom in zooms):
             raise ValueError(f'zooms are factors above 1, got {zooms}.')
         self.threshold, self.zooms, self.spread, self.core = threshold, tuple(zooms), spread, core
 

@@ -49,7 +49,10 @@ class SuperpixelCut:
     def __post_init__(self) -> None:
         """Refuse values that would give nothing."""
         check_range(1, size=self.size, max_size=self.max_size)
-        check_range(0, smoothness=self.smoothness, margin=self.margin)
+        if not isinstance(self.size, int):
+            raise ValueError(f'size is a number of pixels, such as 4, got {self.size!r}.')
+        check_range(0, 1e6, smoothness=self.smoothness)
+        check_range(0, margin=self.margin)
         check_range(0, 1, moves_boxes=self.moves_boxes, min_fill=self.min_fill)
 
     def boxes_and_masks(

@@ -17,7 +17,7 @@ COMPONENTS = 5  # number of Gaussians per mixture
 SAMPLE = 3000  # number of pixels from which a mixture is estimated
 ITERATIONS = 5  # of SLIC
 UNITS = 100  # capacities of the graph are integers: this many for each unit of energy
-MOST = 2**30  # bound of all capacities together
+MOST = 2**30  # bound of the sum of the capacities to the object, of those to the background, and of those between superpixels
 
 
 class Superpixels(NamedTuple):

@@ -136,9 +136,10 @@ def test_other_settings_are_other_labels_for_a_store():
     assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
 
 
-def test_a_factor_that_does_not_enlarge_is_refused():
+@pytest.mark.parametrize('zoom', [1.0, float('nan'), float('inf')])
+def test_a_factor_that_does_not_enlarge_is_refused(zoom):
     with pytest.raises(ValueError, match='factors above 1'):
-        ClassActivation(zooms=[1.0])
+        ClassActivation(zooms=[zoom])
 
 
 def test_cuts_start_from_the_core_of_a_map_and_may_grow_to_its_threshold(net, toy_batch):
