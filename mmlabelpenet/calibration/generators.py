@@ -169,17 +169,17 @@ class AttentionGenerator(LabelGenerator):
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
         """Apply the CRF, take the box of each mask, and refine by colour (Fig. 2c and 2d)."""
         masks, bboxes = self.segment(image, explanation.maps), torch.from_numpy(explanation.bboxes)
-        others = masks.any(0) & ~masks
         for index, proposal in enumerate(bboxes.clone()):
             if self.box == 'proposal':
                 masks[index] &= inside_box(masks.shape[1:], proposal)
             else:
                 bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
         if self.cut is not None:
-            bboxes, masks = self.cut.boxes_and_masks(image, self.initial_masks(masks, explanation.maps), bboxes, others)
+            others, cores = masks.any(0) & ~masks, self.cores(masks, explanation.maps)
+            bboxes, masks = self.cut.boxes_and_masks(image, masks, bboxes, others, cores)
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
 
-    def initial_masks(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def cores(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Masks (K, h, w) from which cuts start."""
         return masks
 

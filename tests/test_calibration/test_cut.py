@@ -54,3 +54,18 @@ def test_neighbours_do_not_take_each_others_pixels():
     pseudo = ProposalCalibration(cut=dict(CUT, margin=0.5)).label(image, told([left & ~right, right], [(36, 21, 60, 69), (58, 30, 80, 60)]))
     first, second = pseudo.masks.masks.astype(bool)
     assert iou(second, right) > 0.95 and iou(first, truth & ~right) > 0.8 and not (first & right).any()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'proposal'), [(dict(box='proposal'), (10, 10, 50, 50)), (dict(box='mask', min_iou=0.5), (0, 0, 20, 9))]
+)
+def test_pixels_outside_a_neighbours_box_or_of_a_rejected_mask_are_free(settings, proposal):
+    image = np.full((60, 120, 3), 40, np.uint8) + np.random.default_rng(0).integers(0, 9, (60, 120, 3), np.uint8)
+    image[20:40, 60:100] = 200
+    maps = np.zeros((2, 60, 120))
+    maps[0, 10:50, 10:75], maps[1, 20:40, 75:100] = 0.9, 0.9  # the first reaches into the second object
+    second, generator = (60, 20, 100, 40), ProposalCalibration(cut=CUT, **settings)
+    both, alone = generator.label(image, told(maps, [proposal, second])), generator.label(image, told(maps[1:], [second]))
+    assert alone.masks.masks.sum() >= 500
+    np.testing.assert_array_equal(both.masks.masks[1], alone.masks.masks[0])
+    assert torch.equal(both.bboxes[1], alone.bboxes[0])

@@ -95,7 +95,7 @@ class ClassActivation(AttentionGenerator):
         above = (maps - self.threshold) / (cores.clamp(self.threshold + 0.01, 0.95) - self.threshold)
         return torch.where(above < 0, maps / (2 * self.threshold), (0.5 + above / 2).clamp(max=1))
 
-    def initial_masks(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def cores(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
         """The cores of the objects, or all of an object without a core."""
         if self.core is None:
             return masks

@@ -56,7 +56,12 @@ class SuperpixelCut:
         check_range(0, 1, moves_boxes=self.moves_boxes, min_fill=self.min_fill)
 
     def boxes_and_masks(
-        self, image: np.ndarray, masks: np.ndarray, bboxes: Tensor, others: Sequence[np.ndarray] | None = None
+        self,
+        image: np.ndarray,
+        masks: np.ndarray,
+        bboxes: Tensor,
+        others: Sequence[np.ndarray] | None = None,
+        cores: np.ndarray | None = None,
     ) -> tuple[Tensor, np.ndarray]:
         """Boxes (n, 4) of the largest components of several objects' cuts, and the cuts, bool (n, h, w).
 
@@ -67,6 +72,7 @@ class SuperpixelCut:
             masks: initial masks, bool (n, h, w).
             bboxes: float (n, 4), on the CPU.
             others: bool (n, h, w), for each object the pixels of other objects.
+            cores: bool (n, h, w), masks from which the cuts start; None starts from the initial ones.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> boxes, masks = SuperpixelCut(moves_boxes=1).boxes_and_masks(image, image[None, ..., 0] > 0, Tensor([[8, 3, 21, 16]]))
@@ -76,13 +82,15 @@ class SuperpixelCut:
         bboxes, masks = bboxes.clone(), masks.copy()
         with timed('cut'):
             for index, bbox in enumerate(bboxes.clone()):
-                tight, found = mask_bbox(self(image, masks[index], bbox.tolist(), None if others is None else others[index]), bbox)
-                if not found.any():
-                    continue
+                core = masks[index] if cores is None else cores[index]
+                cut = self(image, core, bbox.tolist(), None if others is None else others[index])
+                tight, _ = mask_bbox(cut, bbox, 0.0)
                 filled, whole = ((box[2:] - box[:2]).prod() for box in (tight, bbox))
                 if filled < self.min_fill * whole:
-                    bbox, _ = mask_bbox(masks[index], bbox, 0.0)
-                masks[index], bboxes[index] = found, bbox.lerp(tight, float(self.moves_boxes))
+                    bbox, _ = mask_bbox(core, bbox, 0.0)
+                tight, found = mask_bbox(cut, bbox)
+                if found.any():
+                    masks[index], bboxes[index] = found, bbox.lerp(tight, float(self.moves_boxes))
         return bboxes, masks
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:

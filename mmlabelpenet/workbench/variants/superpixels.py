@@ -37,7 +37,8 @@ class Superpixels(NamedTuple):
     def log_odds(self, mask: np.ndarray) -> np.ndarray:
         """Log odds of the colours of each superpixel, float (s,), under mixtures of the colours inside and outside a mask (h, w)."""
         places = [np.flatnonzero(where) for where in (mask, ~mask)]
-        inside, outside = (log_density(self.pixels[each[:: -(-len(each) // SAMPLE)]], self.colours) for each in places)
+        samples = [np.random.default_rng(0).choice(each, min(SAMPLE, len(each)), replace=False, shuffle=False) for each in places]
+        inside, outside = (log_density(self.pixels[each], self.colours) for each in samples)
         return self.counts @ (inside - outside)
 
     def minimum_cut(self, evidence: np.ndarray, background: np.ndarray, smoothness: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 import toy
 from torch.nn import functional as F
 
+from mmlabelpenet.calibration.generators import Explanation
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.workbench.variants import ClassActivation
 from mmlabelpenet.workbench.variants.class_activation import otsu_threshold, spread
@@ -152,14 +153,24 @@ def test_cuts_start_from_the_core_of_a_map_and_may_grow_to_its_threshold(net, to
         for one, other in zip(whole, cored, strict=True):
             order = np.argsort(one[one < 1])
             assert (np.diff(other[one < 1][order]) >= -1e-6).all()  # up to its top, one is a growing function of the other
-        cores = generator.initial_masks(masks, cored)
+        cores = generator.cores(masks, cored)
         assert cores.any() and cores.sum() < masks.sum() and (cored[cores] == 1).all()
-        assert np.array_equal(ClassActivation(threshold=0.3).initial_masks(masks, cored), masks)
+        assert np.array_equal(ClassActivation(threshold=0.3).cores(masks, cored), masks)
 
 
 def test_an_object_without_a_core_starts_from_all_of_it():
     masks = np.ones((1, 2, 3), bool)
-    assert ClassActivation(core=0.9, cut=dict(type='SuperpixelCut')).initial_masks(masks, np.full((1, 2, 3), 0.7, np.float32)).all()
+    assert ClassActivation(core=0.9, cut=dict(type='SuperpixelCut')).cores(masks, np.full((1, 2, 3), 0.7, np.float32)).all()
+
+
+def test_an_object_whose_cut_fails_keeps_its_mask_not_only_the_core():
+    generator = ClassActivation(core=0.9, threshold=0.3, min_iou=0.0, cut=dict(type='SuperpixelCut', min_fill=0.6))
+    maps = np.zeros((1, 80, 100), np.float32)
+    maps[0, 20:60, 20:80], maps[0, 35:37, 40:42] = 0.7, 1  # a core of too few pixels for a mixture of colours
+    explanation = Explanation(maps, np.float32([[20, 20, 80, 60]]), np.array([0]), np.float32([0.9]), np.array([1]))
+    pseudo = generator.label(np.full((80, 100, 3), 90, np.uint8), explanation)
+    assert pseudo.bboxes.tolist() == [[20, 20, 80, 60]]
+    np.testing.assert_array_equal(pseudo.masks.masks[0].astype(bool), maps[0] > 0.5)
 
 
 def test_otsus_threshold_is_that_of_the_definition():

@@ -114,6 +114,24 @@ def test_a_box_that_its_cut_does_not_fill_starts_from_the_initial_mask(moves_box
         assert boxes.tolist() == [[40 - half, 30 - half, 40 + half, 30 + half]]
 
 
+@pytest.mark.parametrize('side', [17, 18, 19, 20])
+def test_a_box_far_larger_than_its_cut_is_replaced_too(side):
+    image = np.random.default_rng(0).integers(80, 90, (100, 100, 3)).astype(np.uint8)
+    image[40 : 40 + side, 40 : 40 + side] = 220
+    guess = image[None, ..., 0] == 220
+    boxes, masks = SuperpixelCut(min_fill=0.6, size=1).boxes_and_masks(image, guess, torch.tensor([[20.0, 20, 80, 80]]))
+    assert boxes.tolist() == [[40, 40, 40 + side, 40 + side]] and np.array_equal(masks, guess)
+
+
+def test_colours_are_sampled_without_regard_to_columns():
+    image = np.full((225, 300, 3), 200, np.uint8)
+    image[:, ::20] = 0
+    mask = np.zeros((225, 300), bool)
+    mask[100:125] = True
+    parts = superpixels(image.tobytes(), mask.shape, mask.shape, 4)
+    assert np.abs(parts.log_odds(mask)).max() < 20  # inside and outside have the same colours
+
+
 @pytest.mark.parametrize('seed', range(8))
 def test_the_cut_has_the_least_energy_of_all(seed):
     """Against all assignments of six superpixels, with integer energies, which the graph represents exactly."""
