@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from mmlabelpenet.calibration.objects import inside_box, mask_bbox
@@ -84,12 +85,11 @@ class SuperpixelCut:
             for index, bbox in enumerate(bboxes.clone()):
                 core = masks[index] if cores is None else cores[index]
                 cut = self(image, core, bbox.tolist(), None if others is None else others[index])
-                tight, _ = mask_bbox(cut, bbox, 0.0)
+                tight, found = mask_bbox(cut, bbox, 0.0)
                 filled, whole = ((box[2:] - box[:2]).prod() for box in (tight, bbox))
                 if filled < self.min_fill * whole:
                     bbox, _ = mask_bbox(core, bbox, 0.0)
-                tight, found = mask_bbox(cut, bbox)
-                if found.any():
+                if found.any() and bbox_overlaps(tight[None], bbox[None]).item() >= 0.1:
                     masks[index], bboxes[index] = found, bbox.lerp(tight, float(self.moves_boxes))
         return bboxes, masks
 
