@@ -176,7 +176,9 @@ class AttentionGenerator(LabelGenerator):
                 bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
         if self.cut is not None:
             others, cores = masks.any(0) & ~masks, self.cores(masks, explanation.maps)
-            bboxes, masks = self.cut.boxes_and_masks(image, masks, bboxes, others, cores)
+            attention = class_attention(torch.from_numpy(explanation.maps), self.peak)
+            soft = (attention[1:] / attention.sum(0).clamp(min=1e-6)).numpy()
+            bboxes, masks = self.cut.boxes_and_masks(image, masks, bboxes, others, cores, soft)
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
 
     def cores(self, masks: NDArray[np.bool_], maps: NDArray[np.float32]) -> NDArray[np.bool_]:

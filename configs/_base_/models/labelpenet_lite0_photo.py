@@ -10,7 +10,9 @@ __rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
 __extractor = dict(featmap_strides=[16, 16])
 # With tens of images per class, the extent of objects is learnt jointly for all classes.
 __bbox_head = dict(reg_class_agnostic=True)
-__cut = dict(type='SuperpixelCut')
+__cut = dict(type='SuperpixelCut', prior=0.25)
+# The maps of the detection stage are coarse, and detections need not be one object: their boxes come from colours alone.
+__both = dict(__cut, from_box=True)
 __mask_rcnn = dict(
     backbone=__tail,
     rpn_head=__rpn_head,
@@ -51,16 +53,16 @@ model = dict(
                 zooms=[1.5],
                 spread=dict(),
                 core=0.9,
-                cut=dict(__cut, min_fill=0.6),
+                cut=dict(type='SuperpixelCut', min_fill=0.6),
             ),
         ),
         detection=dict(
             detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
-            labels=dict(box='proposal', peak=0.95, crf=None, cut=__cut),
+            labels=dict(box='proposal', peak=0.95, crf=None, cut=__both),
         ),
         refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, crf=None, cut=__cut, weights='class')),
         segmentation=dict(detector=__mask_rcnn),
     ),
     # With few images, a detector learns classes less well than the first stage; at test time too, boxes and masks come from cuts.
-    test_cfg=dict(image_evidence=True, crf=None, cut=__cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__both, min_score=0.02),
 )

@@ -69,7 +69,7 @@ class MaskRefinement:
             guesses = np.stack([self._by_crf(image, *pair) for pair in zip(guesses, bboxes)]) if count else guesses
         tight, masks = bboxes[:count], guesses > 0.5
         if self.cut is not None:
-            tight, masks = self.cut.boxes_and_masks(image, masks, tight)
+            tight, masks = self.cut.boxes_and_masks(image, masks, tight, soft=guesses)
         return InstanceData(
             bboxes=torch.cat([tight, bboxes[count:]]).to(found.bboxes.device),
             scores=found.scores,

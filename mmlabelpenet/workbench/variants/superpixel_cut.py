@@ -4,9 +4,11 @@ As in GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004), two mixtures of Gau
 and a minimum cut separates object and background along image edges. As in Lazy Snapping (Li, Sun, Tang and Shum, SIGGRAPH 2004), it assigns
 superpixels instead of pixels, which takes a fraction of the time. With colours c_i of pixels i in superpixels s(i), it minimises
 
-    sum_i -log p(c_i | x_s(i)) + gamma * sum_ij [x_s(i) != x_s(j)] exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / |i - j|
+    - sum_i [log p(c_i | x_s(i)) + lambda * log q_i(x_s(i))]
+    + gamma * sum_ij [x_s(i) != x_s(j)] exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / |i - j|
 
-over x in {object, background}, where the second sum is over all pairs of 8 neighbours.
+over x in {object, background}, where the last sum is over all pairs of 8 neighbours, and q_i(object) is a soft mask: the probability that
+pixel i is part of the object.
 
 Shapes: n objects of one image (h, w). Boxes: float xyxy in pixels of the image.
 """
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from mmdet.structures.bbox import bbox_overlaps
+from scipy.special import logit
 from torch import Tensor
 
 from mmlabelpenet.calibration.objects import inside_box, mask_bbox
@@ -23,6 +26,8 @@ from mmlabelpenet.registry import TASK_UTILS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.timing import timed
 from mmlabelpenet.workbench.variants.superpixels import COMPONENTS, scaled, superpixels
+
+UNSURE = 0.02  # probabilities of a soft mask are clipped to [UNSURE, 1 - UNSURE]
 
 
 @TASK_UTILS.register_module()
@@ -38,6 +43,8 @@ class SuperpixelCut:
         moves_boxes: how far the box of an object moves to that of its cut: 1 replaces it, 0 keeps it, 0.5 is their mean.
         min_fill: if the box of the cut fills less than this share of the object's box, that box is too large: the box of the initial mask
             replaces it before it moves.
+        prior: lambda, the weight of a soft mask; 0 uses colours alone.
+        from_box: boxes move to a second cut, which starts from the whole box and uses colours alone.
     """
 
     size: int = 4
@@ -46,6 +53,8 @@ class SuperpixelCut:
     max_size: int | None = 300
     moves_boxes: float = 0.75
     min_fill: float = 0.0
+    prior: float = 0.0
+    from_box: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that would give nothing."""
@@ -53,7 +62,7 @@ class SuperpixelCut:
         if not isinstance(self.size, int):
             raise ValueError(f'size is a number of pixels, such as 4, got {self.size!r}.')
         check_range(0, 1e6, smoothness=self.smoothness)
-        check_range(0, margin=self.margin)
+        check_range(0, margin=self.margin, prior=self.prior)
         check_range(0, 1, moves_boxes=self.moves_boxes, min_fill=self.min_fill)
 
     def boxes_and_masks(
@@ -63,10 +72,11 @@ class SuperpixelCut:
         bboxes: Tensor,
         others: Sequence[np.ndarray] | None = None,
         cores: np.ndarray | None = None,
+        soft: np.ndarray | None = None,
     ) -> tuple[Tensor, np.ndarray]:
         """Boxes (n, 4) of the largest components of several objects' cuts, and the cuts, bool (n, h, w).
 
-        Box and mask are kept if the cut is empty or elsewhere (IoU below 0.1); ``moves_boxes`` says how far other boxes move.
+        Box or mask are kept if their cut is empty or elsewhere (IoU below 0.1); ``moves_boxes`` says how far other boxes move.
 
         Args:
             image: RGB uint8 (h, w, 3).
@@ -74,6 +84,7 @@ class SuperpixelCut:
             bboxes: float (n, 4), on the CPU.
             others: bool (n, h, w), for each object the pixels of other objects.
             cores: bool (n, h, w), masks from which the cuts start; None starts from the initial ones.
+            soft: float (n, h, w) in [0, 1], the probability that a pixel is part of the object; None uses colours alone.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> boxes, masks = SuperpixelCut(moves_boxes=1).boxes_and_masks(image, image[None, ..., 0] > 0, Tensor([[8, 3, 21, 16]]))
@@ -84,16 +95,29 @@ class SuperpixelCut:
         with timed('cut'):
             for index, bbox in enumerate(bboxes.clone()):
                 core = masks[index] if cores is None else cores[index]
-                cut = self(image, core, bbox.tolist(), None if others is None else others[index])
-                tight, found = mask_bbox(cut, bbox, 0.0)
+                rest, likely = (None if each is None else each[index] for each in (others, soft))
+                tight, found = mask_bbox(self(image, core, bbox.tolist(), rest, likely), bbox, 0.0)
                 filled, whole = ((box[2:] - box[:2]).prod() for box in (tight, bbox))
                 if filled < self.min_fill * whole:
                     bbox, _ = mask_bbox(core, bbox, 0.0)
-                if found.any() and bbox_overlaps(tight[None], bbox[None]).item() >= 0.1:
-                    masks[index], bboxes[index] = found, bbox.lerp(tight, float(self.moves_boxes))
+                near = found.any() and bbox_overlaps(tight[None], bbox[None]).item() >= 0.1
+                if near:
+                    masks[index] = found
+                if self.from_box:
+                    tight, found = mask_bbox(self(image, np.zeros_like(core), bbox.tolist(), rest), bbox, 0.1)
+                    near = found.any()
+                if near:
+                    bboxes[index] = bbox.lerp(tight, float(self.moves_boxes))
         return bboxes, masks
 
-    def __call__(self, image: np.ndarray, mask: np.ndarray, bbox: Sequence[float], others: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        bbox: Sequence[float],
+        others: np.ndarray | None = None,
+        soft: np.ndarray | None = None,
+    ) -> np.ndarray:
         """The object's mask, bool (h, w): the initial mask itself, within its bounds, if object or background have too few pixels.
 
         Args:
@@ -101,6 +125,7 @@ class SuperpixelCut:
             mask: initial mask, bool (h, w); an empty one stands for the whole box.
             bbox: box of the object.
             others: bool (h, w), pixels that belong to other objects.
+            soft: float (h, w) in [0, 1], the probability that a pixel is part of the object, which the prior weighs.
 
         >>> image = np.zeros((20, 30, 3), np.uint8); image[5:15, 10:20] = 250
         >>> guess = np.zeros((20, 30), bool); guess[5:12, 9:17] = True
@@ -118,5 +143,9 @@ class SuperpixelCut:
         if min(np.count_nonzero(small), small.size - np.count_nonzero(small)) < COMPONENTS:
             return guess
         parts = superpixels(image.tobytes(), mask.shape, size, self.size)
-        chosen = parts.minimum_cut(parts.log_odds(small), parts.mean(~inside) > 0.5, self.smoothness)
+        evidence = parts.log_odds(small)
+        if self.prior and soft is not None:
+            likely = np.nan_to_num(scaled(soft.astype(np.float32), size), nan=0.5).clip(UNSURE, 1 - UNSURE)
+            evidence += self.prior * parts.total(logit(likely))
+        chosen = parts.minimum_cut(evidence, parts.mean(~inside) > 0.5, self.smoothness)
         return scaled(chosen[parts.labels], mask.shape) & allowed

@@ -29,10 +29,13 @@ class Superpixels(NamedTuple):
     counts: csr_matrix  # (s, m): number of pixels of each colour
     borders: coo_matrix  # (s, s): contrast along each border, once per pair
 
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sum of values (h, w) in each superpixel, float (s,)."""
+        return np.bincount(self.labels.ravel(), values.ravel())
+
     def mean(self, mask: np.ndarray) -> np.ndarray:
         """Share of each superpixel in a mask (h, w); float (s,)."""
-        size = np.bincount(self.labels.ravel())
-        return np.bincount(self.labels.ravel(), mask.ravel(), len(size)) / size
+        return self.total(mask) / np.bincount(self.labels.ravel())
 
     def log_odds(self, mask: np.ndarray) -> np.ndarray:
         """Log odds of the colours of each superpixel, float (s,), under mixtures of the colours inside and outside a mask (h, w)."""
@@ -146,7 +149,7 @@ def log_density(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 
 def scaled(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image uint8 (h, w, 3) or a mask bool (h, w) at another size (h', w')."""
+    """An image uint8 (h, w, 3), or a mask bool or soft mask float32 (h, w), at another size (h', w')."""
     if array.shape[:2] == size:
         return np.ascontiguousarray(array)
     if array.dtype == bool:

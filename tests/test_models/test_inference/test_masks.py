@@ -92,7 +92,7 @@ def test_only_the_best_boxes_are_cut():
 
 def test_where_the_cut_finds_nothing_box_and_mask_stay(monkeypatch):
     image, found, soft = scene()
-    monkeypatch.setattr(SuperpixelCut, '__call__', lambda self, image, mask, bbox, others: np.zeros_like(mask))
+    monkeypatch.setattr(SuperpixelCut, '__call__', lambda self, image, mask, *rest: np.zeros_like(mask))
     result = MaskRefinement(cut=CUT)(image, found, soft)
     np.testing.assert_array_equal(result.masks, soft > 0.5)
     assert torch.equal(result.bboxes, found.bboxes)

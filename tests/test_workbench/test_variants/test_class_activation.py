@@ -165,7 +165,7 @@ def test_an_object_without_a_core_starts_from_all_of_it():
 
 def test_an_object_whose_cut_fails_keeps_its_mask_not_only_the_core(monkeypatch):
     generator = ClassActivation(core=0.9, threshold=0.3, min_iou=0.0, cut=dict(type='SuperpixelCut'))
-    monkeypatch.setattr(type(generator.cut), '__call__', lambda self, image, mask, bbox, others: np.zeros_like(mask))
+    monkeypatch.setattr(type(generator.cut), '__call__', lambda self, image, mask, *rest: np.zeros_like(mask))
     maps = np.zeros((1, 80, 100), np.float32)
     maps[0, 20:60, 20:80], maps[0, 35:45, 40:55] = 0.7, 1
     explanation = Explanation(maps, np.float32([[20, 20, 80, 60]]), np.array([0]), np.float32([0.9]), np.array([1]))

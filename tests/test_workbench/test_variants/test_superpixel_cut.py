@@ -205,3 +205,56 @@ def test_without_contributed_modules_cuts_use_pixels_and_say_so(monkeypatch):
     superpixels.cache_clear()
     assert iou(cut, truth) > 0.95
     assert ['install only opencv-contrib-python-headless' in message for message in said] == [True]
+
+
+def two_halves() -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """An object of two colours on a background of a third; the initial mask covers one of them."""
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:40, 30:40], image[20:40, 40:50] = (250, 0, 0), (0, 250, 0)
+    return image, image[None, ..., 0] > 0, torch.tensor([[27.0, 17, 53, 43]])
+
+
+@pytest.mark.parametrize('prior', [0.0, 100.0])
+def test_a_prior_adds_what_colours_do_not_say(prior):
+    """Colours alone know only the half in which they start; a soft mask knows both."""
+    image, start, bbox = two_halves()
+    soft = np.where(image.any(-1), 0.9, 0.1)[None]
+    _, masks = SuperpixelCut(prior=prior, size=1).boxes_and_masks(image, start, bbox, soft=soft)
+    assert np.array_equal(masks[0], image.any(-1) if prior else start[0])
+    _, colours = SuperpixelCut(prior=prior, size=1).boxes_and_masks(image, start, bbox)
+    assert np.array_equal(colours, start)
+
+
+def test_the_prior_is_lambda_times_the_log_odds_of_each_pixel():
+    """With one colour everywhere, the prior decides alone: pixels above 0.5 are the object, however small lambda is."""
+    image, soft = np.full((20, 30, 3), 90, np.uint8), np.full((1, 20, 30), 0.4, np.float32)
+    soft[0, 5:15, 10:20] = 0.6
+    _, masks = SuperpixelCut(prior=0.1, smoothness=0.0, size=1).boxes_and_masks(
+        image, soft > 0.5, torch.tensor([[0.0, 0, 30, 20]]), soft=soft
+    )
+    assert np.array_equal(masks, soft > 0.5)
+
+
+@pytest.mark.parametrize('value', [0.0, 1.0, float('nan')])
+def test_a_certain_soft_mask_can_still_be_overruled(value):
+    image, truth, guess = disc()
+    _, masks = SuperpixelCut(prior=0.001).boxes_and_masks(
+        image, guess[None], torch.tensor([[34.0, 19, 86, 71]]), soft=np.full_like(image[None, ..., 0], value, np.float32)
+    )
+    assert iou(masks[0], truth) > 0.9
+
+
+def test_boxes_from_a_second_cut_that_starts_from_the_box():
+    """The first cut has one half of the object, which gives the mask; the second has all of it, which gives the box."""
+    image, start, bbox = two_halves()
+    boxes, masks = SuperpixelCut(moves_boxes=1, from_box=True, size=1).boxes_and_masks(image, start, bbox)
+    assert boxes.tolist() == [[30, 20, 50, 40]] and np.array_equal(masks, start)
+    boxes, same = SuperpixelCut(moves_boxes=1, size=1).boxes_and_masks(image, start, bbox)
+    assert boxes.tolist() == [[30, 20, 40, 40]] and np.array_equal(masks, same)
+
+
+def test_a_second_cut_that_fails_leaves_the_box():
+    image, start, _ = two_halves()
+    elsewhere = torch.tensor([[60.0, 45, 75, 58]])  # of one colour
+    boxes, _ = SuperpixelCut(from_box=True, size=1).boxes_and_masks(image, start, elsewhere)
+    assert torch.equal(boxes, elsewhere)
