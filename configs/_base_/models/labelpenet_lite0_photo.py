@@ -13,10 +13,13 @@ __bbox_head = dict(reg_class_agnostic=True)
 __cut = dict(type='SuperpixelCut', prior=0.25)
 # The maps of the detection stage are coarse, and detections need not be one object: their boxes come from colours alone.
 __both = dict(__cut, from_box=True)
+# A box around several objects does not suppress those inside, it reduces their scores.
+__test_cfg = dict(rcnn=dict(nms=dict(type='soft_nms', method='gaussian', sigma=0.3, min_score=1e-3)))
 __mask_rcnn = dict(
     backbone=__tail,
     rpn_head=__rpn_head,
     roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head, mask_roi_extractor=__extractor),
+    test_cfg=__test_cfg,
 )
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
@@ -57,7 +60,12 @@ model = dict(
             ),
         ),
         detection=dict(
-            detector=dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head)),
+            detector=dict(
+                backbone=__tail,
+                rpn_head=__rpn_head,
+                roi_head=dict(bbox_roi_extractor=__extractor, bbox_head=__bbox_head),
+                test_cfg=__test_cfg,
+            ),
             labels=dict(box='proposal', peak=0.95, crf=None, cut=__both),
         ),
         refinement=dict(detector=__mask_rcnn, labels=dict(box='proposal', peak=0.95, crf=None, cut=__cut, weights='class')),
