@@ -21,7 +21,7 @@ from mmlabelpenet.formats.rle import checked_segmentation
 from mmlabelpenet.log import warn
 from mmlabelpenet.schema import convert, read_json
 
-_TODO = 'Delete it; training will regenerate it.'
+_TODO = 'Label stores are <work dir>/pseudo_labels/<stage>.json; if one is damaged, delete it, and training will regenerate it.'
 
 
 class PseudoLabelStore:

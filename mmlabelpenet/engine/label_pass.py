@@ -57,9 +57,9 @@ class LabelPass:
         self.num_workers = int(dataloader.get('num_workers', 0))
         self.folder = Path(folder)
 
-    def run(self, runner: Runner, stage: str, model: nn.Module) -> PseudoLabelStore:
+    def run(self, runner: Runner, stage: str, model: nn.Module, begun: str | None = None) -> PseudoLabelStore:
         """Return the label store of ``stage``, which is read if these weights have already written it, and completed if a pass was
-        interrupted.
+        interrupted. The store with which a resumed phase began, given by its digest ``begun``, is read even if settings have changed.
 
         Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
         """
@@ -72,8 +72,10 @@ class LabelPass:
         header, path = fingerprint(self.model_config, stage, model, dataset), self.folder / f'{stage}.json'
         store = PseudoLabelStore.load(path) if path.exists() else None
         if store is not None and (changed := differences(store.header, header)):
-            warn(f'{path} was generated with different {", ".join(changed)} and is regenerated.')
-            store = None
+            keep = store.digest() == begun
+            what = 'still used, since the current phase began with it; the next phase uses the new settings' if keep else 'regenerated'
+            warn(f'{path} was generated with different {", ".join(changed)} and is {what}.')
+            store = store if keep else None
         if store is None:
             try:
                 self._make(runner, stage, model, dataset, PseudoLabelWriter(path, header, get_rank()))

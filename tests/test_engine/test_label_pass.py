@@ -328,3 +328,25 @@ def test_a_phase_that_is_resumed_on_other_labels_is_refused(toy_root, tmp_path):
         train(toy_root, tmp_path, phases=phases, resume=True)
     path.unlink()  # the same weights make the same labels again
     assert train(toy_root, tmp_path, phases=phases, resume=True).iter == 8
+
+
+def test_a_phase_that_is_resumed_with_other_settings_keeps_the_labels_with_which_it_began(toy_root, tmp_path, monkeypatch):
+    phases, said = [('classification', 2), ('detection', 6), ('refinement', 1)], []
+    whole = train(toy_root, tmp_path / 'whole', phases=phases)
+    assert killed(toy_root, tmp_path / 'run', phases=phases, hooks=[dict(type='KillAt', iteration=4)])
+    path = tmp_path / 'run/pseudo_labels/classification.json'
+    before, labelled = path.read_bytes(), count_labelled(monkeypatch)
+    monkeypatch.setattr(label_pass, 'warn', said.append)
+    config = toy.run_config(toy_root, tmp_path / 'run', phases)
+    config.merge_from_dict(
+        {'resume': True, 'model.stages.classification.labels.nms_thr': 0.35, 'label_dataloader.dataset.max_proposals': 9}
+    )
+    again = toy.build_runner(config)
+    again.train()
+    assert path.read_bytes() == before and len(labelled) == 6  # only the pass before refinement
+    assert [line.split(' was ')[1] for line in said] == [
+        'generated with different generator, max_proposals and is still used, since the current phase began with it; the next phase uses '
+        'the new settings.'
+    ]
+    same, other = (run.model.stages['detection'].state_dict() for run in (whole, again))
+    assert all(torch.equal(same[name], other[name]) for name in same)
