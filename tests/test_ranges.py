@@ -89,6 +89,7 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'max_size of cuts': (lambda v: SuperpixelCut(max_size=v), [None, 1], [0, -5], 'max_size'),
     'smoothness': (lambda v: SuperpixelCut(smoothness=v), [0, 1e6], [-1, float('inf')], 'smoothness'),
     'margin of cuts': (lambda v: SuperpixelCut(margin=v), [0], [-1, float('inf'), float('nan')], 'margin'),
+    'prior of cuts': (lambda v: SuperpixelCut(prior=v), [0, 2.5], [-0.1, float('inf'), float('nan')], 'prior'),
     'min_size of images': (lambda v: PackTagInputs(v), [0], [-1], 'min_size'),
     'beta': (lambda v: roi_head(beta=v), [0, 1], [-0.1, 1.1], 'beta'),
     'single_label_weight': (lambda v: roi_head(single_label_weight=v), [0], [-1], 'single_label_weight'),
