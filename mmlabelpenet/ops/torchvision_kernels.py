@@ -11,7 +11,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-import torchvision  # registers torch.ops.torchvision
+import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from mmlabelpenet.ops.roi_products import SMALL, roi_align_gradient
@@ -62,21 +62,22 @@ def softnms(
         int64 (K,), indices of the kept boxes, in the order of selection.
     """
     boxes = boxes.to(_compute_dtype(boxes))
-    wide = boxes + boxes.new_tensor([0, 0, offset, offset])
+    low, high = boxes[:, :2], boxes[:, 2:] + offset
+    areas = (high - low).prod(1)
     scores = scores.to(boxes, copy=True)
-    rest = torch.arange(len(boxes), device=boxes.device)
+    rest = torch.ones_like(scores, dtype=torch.bool)  # boxes that are neither kept nor removed
     kept: list[Tensor] = []
-    while len(rest):
-        best = torch.argmax(scores[rest])
-        index = rest[best]
-        dets[len(kept), :4] = boxes[index]
-        dets[len(kept), 4] = scores[index]
+    for place in range(len(boxes)):
+        index = torch.where(rest, scores, -torch.inf).argmax()
+        if not rest[index]:
+            break
+        dets[place, :4], dets[place, 4] = boxes[index], scores[index]
         kept.append(index)
-        rest = torch.cat((rest[:best], rest[best + 1 :]))
-        overlap = torchvision.ops.box_iou(wide[index][None], wide[rest])[0]
-        scores[rest] *= _decay(overlap, iou_threshold, sigma, method)
-        rest = rest[scores[rest] >= min_score]
-    return torch.stack(kept) if kept else rest
+        rest[index] = False
+        shared = (torch.minimum(high, high[index]) - torch.maximum(low, low[index])).clamp_(min=0).prod(1)
+        scores *= torch.where(rest, _decay(shared / (areas + areas[index] - shared), iou_threshold, sigma, method), 1)
+        rest &= scores >= min_score
+    return torch.stack(kept) if kept else rest.nonzero().flatten()
 
 
 def roi_align_forward(
