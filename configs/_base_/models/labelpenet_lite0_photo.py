@@ -11,9 +11,9 @@ __extractor = dict(featmap_strides=[16, 16])
 # With tens of images per class, the extent of objects is learnt jointly for all classes.
 __bbox_head = dict(reg_class_agnostic=True)
 __cut = dict(type='SuperpixelCut', prior=0.25)
-# The maps of the detection stage are coarse, and detections need not be one object: their boxes come from colours alone.
+# Boxes of the detection stage's labels and at test time come from a second cut, which does not depend on a coarse map or mask.
 __both = dict(__cut, from_box=True)
-# A box around several objects does not suppress those inside, it reduces their scores.
+# A box around several objects does not remove those inside, but only reduces their scores.
 __test_cfg = dict(rcnn=dict(nms=dict(type='soft_nms', method='gaussian', sigma=0.3, min_score=1e-3)))
 __mask_rcnn = dict(
     backbone=__tail,

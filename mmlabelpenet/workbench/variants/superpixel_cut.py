@@ -76,7 +76,7 @@ class SuperpixelCut:
     ) -> tuple[Tensor, np.ndarray]:
         """Boxes (n, 4) of the largest components of several objects' cuts, and the cuts, bool (n, h, w).
 
-        Box or mask are kept if their cut is empty or elsewhere (IoU below 0.1); ``moves_boxes`` says how far other boxes move.
+        A box or mask is kept if its cut is empty or elsewhere (IoU below 0.1); ``moves_boxes`` says how far other boxes move.
 
         Args:
             image: RGB uint8 (h, w, 3).
