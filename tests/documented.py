@@ -7,24 +7,16 @@ of a block share a terminal: ``cd`` and ``export`` have no effect after the bloc
 """
 
 import ast
-import atexit
-import functools
-import gc
-import multiprocessing
 import os
 import re
 import runpy
 import signal
 import subprocess
 import sys
-import threading
-from multiprocessing import forkserver
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
+from warm import ROOT, be_bash, be_python, fork_server
 
-ROOT = Path(__file__).resolve().parents[1]
 PLACES = (
     *('*.md', 'docs/**/*.md', 'configs/*/*.md', 'configs/*/*.yml', 'configs/_base_/datasets/*.py', '.github/ISSUE_TEMPLATE/*.yml'),
     *('mmlabelpenet/**/*.py', 'tools/**/*.py', 'tools/*.sh', 'demo/*.py'),
@@ -34,11 +26,6 @@ PROGRAMS = r'(?:python|bash|pytest|pip|mim|mmlabelpenet|yolo|labelme|source|expo
 COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*{PROGRAMS} \S.*')
 CHECKPOINT = r'[\w./-]+/(?:iter|epoch)_\d+\.pth'
 LEAF, RUN = 'configs/labelpenet/labelpenet_lite0_rendered.py', 'work_dirs/labelpenet_lite0_rendered'  # what most lines are tried with
-PRELOADED = [
-    *(f'mmlabelpenet.{name}' for name in ('apis', 'models', 'engine', 'workbench.report.report')),
-    *(f'mmdet.{name}' for name in ('models', 'datasets', 'engine', 'visualization')),
-    *('matplotlib.pyplot', 'setuptools', 'yapf.yapflib.yapf_api'),
-]
 
 
 class Block(NamedTuple):
@@ -169,59 +156,6 @@ class Terminal:
         path = self.folder / 'bin' / name
         path.write_text(f'#!/usr/bin/env bash\n{content}\n')
         path.chmod(0o755)
-
-
-@functools.cache
-def fork_server():
-    """The context of processes that are forked from one that has imported PyTorch, MMDetection and this checkout's package.
-
-    That one imports from where it is started, also what its children import later: never from a workspace, which goes with its test.
-    """
-    context, here = multiprocessing.get_context('forkserver'), os.getcwd()
-    context.set_forkserver_preload(PRELOADED)
-    os.chdir(ROOT)
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.chdir(here)
-    return context
-
-
-def be_bash(output, command, environment):
-    """Turn this process into a program."""
-    settle(output, environment)
-    os.execvp(command[0], command)
-
-
-def be_python(output, words, environment):
-    """Run a script or, after ``-m``, a module, as Python does."""
-    settle(output, environment)
-    torch.set_num_threads(1)  # a fork has no others
-    gc.freeze()  # what a collector touches is copied
-    script = words[0] != '-m'
-    sys.argv = words if script else words[1:]
-    kept = [path for path in sys.path if path and Path(path) != ROOT and not Path(path).is_relative_to(ROOT / 'tests')]
-    sys.path[:] = [str(Path(words[0]).resolve().parent) if script else '', *environment['PYTHONPATH'].split(':'), *kept]
-    try:
-        if script:
-            runpy.run_path(words[0], run_name='__main__')
-        else:
-            runpy.run_module(words[1], run_name='__main__', alter_sys=True)
-    finally:  # in the order of an interpreter that ends; pools of processes are told first
-        threading._shutdown()
-        atexit._run_exitfuncs()
-
-
-def settle(output, environment):
-    """Give a process its own session, folder, environment and output file."""
-    os.setsid()
-    os.chdir(environment['PWD'])
-    multiprocessing.set_start_method(None, force=True)  # that of Python, for processes of its own
-    os.environ.clear()
-    os.environ.update(environment)
-    with output.open('wb') as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
 
 
 if __name__ == '__main__':

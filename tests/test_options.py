@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from mmengine.config import DictAction
 
 from mmlabelpenet import predict
@@ -187,8 +188,7 @@ def test_options_are_read_without_a_framework():
 
 @pytest.mark.parametrize('tool', ['estimate.py', 'memory.py'])
 def test_a_config_that_does_not_exist_is_one_line(tool):
-    command = [sys.executable, ROOT / 'tools/analysis_tools' / tool, 'none.py']
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = warm.run(ROOT / 'tools/analysis_tools' / tool, 'none.py')
     assert result.returncode == 1 and result.stderr.splitlines()[-1].startswith('Error: Config none.py does not exist.')
     assert 'Traceback' not in result.stderr
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import toy
+import warm
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -153,7 +154,7 @@ def test_the_steps_work_with_the_real_network(folder, tmp_path):
 def test_images_that_do_not_fit_are_one_line(folder, tmp_path):
     (tmp_path / 'tags.csv').write_text('image,tags\nghost.jpg,cat\n')
     command = ['init', tmp_path / 'set', '--images', folder / 'photos', '--tags', tmp_path / 'tags.csv']
-    done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', *map(str, command)], capture_output=True, text=True)
+    done = warm.run(ROOT / 'tools/own_data.py', *command)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert "1 entries match no image: 'ghost.jpg' (line 2); 12 images have no entry" in done.stderr
     assert len(done.stderr.splitlines()) == 1 and len(done.stderr) <= 310

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import toy
+import warm
 from mmengine.registry import init_default_scope
 from PIL import Image
 from pycocotools.coco import COCO
@@ -163,8 +164,7 @@ def test_where_no_image_can_be_read_nothing_is_written(model, tmp_path):
 
 def test_an_empty_folder_and_a_missing_model_are_one_line(tmp_path):
     (tmp_path / 'empty').mkdir()
-    command = [sys.executable, '-m', 'mmlabelpenet.predict', str(tmp_path / 'empty'), '--model', str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = warm.run('-m', 'mmlabelpenet.predict', tmp_path / 'empty', '--model', tmp_path)
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith('Error: ') and 'Traceback' not in done.stderr
 
 

@@ -1,13 +1,12 @@
 """Spelling errors in a config are found before anything is built."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import toy
+import warm
 from mmengine.config import Config
 
 from mmlabelpenet.apis import load_config, train
@@ -269,8 +268,7 @@ def test_training_refuses_before_it_builds(toy_root, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('tool', ['tools/train.py', 'tools/test.py'])
 def test_tools_end_with_the_one_line(tool):
-    command = [sys.executable, ROOT / tool, RENDERED, *(['none.pth'] if 'test' in tool else []), '--cfg-options', 'model.num_clases=3']
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = warm.run(ROOT / tool, RENDERED, *(['none.pth'] if 'test' in tool else []), '--cfg-options', 'model.num_clases=3')
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
         f"Error: {RENDERED}: model.num_clases: LabelPENet has no such argument. Did you mean 'num_classes'?"

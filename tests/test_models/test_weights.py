@@ -1,14 +1,13 @@
 """ImageNet weights: published layouts, strictness, presets."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+import warm
 from torch import nn
 
 from mmlabelpenet.apis import load_config
@@ -81,8 +80,7 @@ def test_the_converter_writes_a_file_that_a_config_can_use(tmp_path):
     state, layers = vgg_state('caffe')
     torch.save(state, tmp_path / 'vgg.pth')
     script = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'imagenet_vgg16.py'
-    command = [sys.executable, script, tmp_path / 'vgg.pth', tmp_path / 'out.pth', '--preset', 'caffe']
-    subprocess.run(command, check=True, capture_output=True)
+    warm.run(script, tmp_path / 'vgg.pth', tmp_path / 'out.pth', '--preset', 'caffe').check_returncode()
     init_cfg = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', part='backbone', checkpoint=str(tmp_path / 'out.pth'))
     c4 = MODELS.build(dict(type='VGG16C4', init_cfg=init_cfg))
     c4.init_weights()

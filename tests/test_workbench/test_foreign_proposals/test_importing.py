@@ -1,13 +1,12 @@
 """Import of proposals from other programs."""
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy
+import warm
 from scipy.io import savemat
 
 from mmlabelpenet.datasets.proposals import ProposalFile
@@ -140,6 +139,5 @@ def test_boxes_that_fit_in_both_orders_are_pointed_out_before_they_are_written(m
 
 
 def test_the_command_ends_with_one_line_and_its_help_loads_nothing(toy_root, tmp_path):
-    command = [sys.executable, TOOL, 'nothing.mat', toy_root, 'train', tmp_path / 'a.npz']
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(TOOL, 'nothing.mat', toy_root, 'train', tmp_path / 'a.npz')
     assert done.returncode == 1 and done.stderr.startswith("Error: Expected proposals at 'nothing.mat'") and 'Traceback' not in done.stderr

@@ -1,14 +1,12 @@
 """A complete quickstart with a few images, and its parts."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
+import warm
 
 from mmlabelpenet.ops.selective_search import SelectiveSearchSettings
 from mmlabelpenet.workbench.quickstart import __main__ as quickstart
@@ -19,10 +17,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def run_quickstart(folder, *more):
-    command = [sys.executable, '-m', 'mmlabelpenet.workbench.quickstart', '--quick-check']
-    command += ['--work-dir', str(folder / 'work'), '--data', str(folder / 'data/rendered'), *more]
-    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    words = ('--quick-check', '--work-dir', folder / 'work', '--data', folder / 'data/rendered')
+    return warm.run('-m', 'mmlabelpenet.workbench.quickstart', *words, *more)
 
 
 @pytest.fixture(scope='module')
