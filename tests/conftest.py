@@ -1,6 +1,8 @@
 """Fixtures: toy data and a toy network."""
 
 import contextlib
+import copy
+import functools
 import importlib.util
 import os
 import shutil
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 import mmlabelpenet  # noqa: F401  it serves mmcv.ops, which mmdet looks for when it is imported, whichever test is the first
 
@@ -28,6 +31,23 @@ FLAGS = (
     '--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-background-networking '
     '--disable-component-update --disable-sync --hide-scrollbars'
 ).split()
+
+
+def _parse_once(parse=Config._file2dict):
+    """Let MMEngine parse each config of the project once for each environment: tests read hundreds, most of them with the same bases."""
+    kept, configs = functools.cache(lambda path, environment, options: parse(path, **dict(options))), f'{TOOLS.parent}/configs/'
+
+    def parse_or_copy(filename, *rest, **options):
+        path = os.path.abspath(filename)
+        if rest or not path.startswith(configs):
+            return parse(filename, *rest, **options)
+        environment = tuple((name, value) for name, value in os.environ.items() if name.startswith('MMLABELPENET_'))
+        return copy.deepcopy(kept(path, environment, tuple(options.items())))
+
+    Config._file2dict = staticmethod(parse_or_copy)
+
+
+_parse_once()
 
 
 @pytest.hookimpl(tryfirst=True)

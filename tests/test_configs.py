@@ -257,6 +257,8 @@ def test_models_of_resnet_inherit_nothing_of_another_backbone(name):
 def test_every_model_builds_without_memory_and_without_download(leaf):
     config = load(leaf)
     before = config.model.to_dict()
+    if BUILT.setdefault(repr(before), leaf) != leaf:
+        return  # another leaf has the same model
     with torch.device('meta'):
         model = MODELS.build(config.model)
     assert model.names == stage_names(config) and config.model.to_dict() == before

@@ -1,6 +1,7 @@
 """Other values where a config needs a dict are reported in one line."""
 
 import copy
+import itertools
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,16 @@ def test_no_dict_of_a_config_may_be_a_list_a_text_or_a_number():
     paths = [path for path, _, _ in dicts_within(content) if path and not isinstance(path[-1], int)]
     lists = [path for path in paths if LISTS.fullmatch('.'.join(map(str, path)))]  # where a list of dicts may be as well
     assert len(paths) > 150 and 0 < len(lists) < 10
-    for path in paths:
-        for value in ([], [{}], ['a'], 'a', 3, True):
-            node = wrong = copy.deepcopy(content)
+    for depth, value in itertools.product({len(path) for path in paths}, ([], [{}], ['a'], 'a', 3, True)):
+        alike, wrong = [path for path in paths if len(path) == depth], copy.deepcopy(content)  # none is within another
+        for path in alike:
+            node = wrong
             for step in path[:-1]:
                 node = node[step]
             node[path[-1]] = value
-            found = [fault for fault in not_dicts(wrong, FIND) if fault.path == path]
+        faults = [*not_dicts(wrong, FIND)]
+        for path in alike:
+            found = [fault for fault in faults if fault.path == path]
             assert len(found) == (path not in lists or value not in ([], [{}])), (path, value)
             assert all(fault.what.startswith('expected a dict') for fault in found)
 
