@@ -9,6 +9,7 @@ from mmlabelpenet.schema import short
 
 _LONGEST = 255  # bytes of one part of a path
 _PLAIN = re.compile(r'[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*', re.ASCII)  # names that are certainly valid
+_CONTROL = re.compile(r'[\x00-\x1f\x7f]')
 
 
 def checked_name(name: object, where: str = '') -> str:
@@ -41,7 +42,7 @@ def checked_name(name: object, where: str = '') -> str:
         problem = 'it is absolute'
     elif '..' in path.parts:
         problem = "it contains '..'"
-    elif any(ord(character) < 32 or ord(character) == 127 for character in name):
+    elif _CONTROL.search(name):
         problem = 'it contains a control character'
     elif name != name.rstrip():
         problem = 'it ends in a space'

@@ -105,8 +105,8 @@ def read_image_list(path: Path) -> list[str]:
         FileNotFoundError: there is no such file.
         ValueError: the list is empty, names an image twice, or contains an invalid name.
     """
-    lines = read_text(path).split('\n')
-    names = [checked_name(line.rstrip(), f'line {number} of {str(path)!r}') for number, line in enumerate(lines, 1) if line.strip()]
+    lines, source = map(str.rstrip, read_text(path).split('\n')), repr(str(path))
+    names = [checked_name(line, f'line {number} of {source}') for number, line in enumerate(lines, 1) if line]
     if not names:
         raise ValueError(f'The image list {str(path)!r} is empty.')
     check_distinct(names, str(path))
