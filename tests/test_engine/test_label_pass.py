@@ -31,9 +31,18 @@ class LouderBackbone(toy.ToyBackbone):
         return tuple(2 * each for each in super().forward(x))
 
 
+@pytest.fixture(scope='module')
+def trained_once(toy_root, tmp_path_factory):
+    return train(toy_root, tmp_path_factory.mktemp('trained'), phases=PHASES)
+
+
 @pytest.fixture
-def trained(toy_root, tmp_path):
-    return train(toy_root, tmp_path, phases=PHASES)
+def trained(trained_once, toy_root, tmp_path):
+    """A copy of a finished run."""
+    shutil.copytree(trained_once.work_dir, tmp_path, dirs_exist_ok=True)
+    runner = toy.build_runner(toy.run_config(toy_root, tmp_path, PHASES))
+    runner.model.load_state_dict(trained_once.model.state_dict())
+    return runner
 
 
 def run_pass(runner, stage='classification'):

@@ -1,6 +1,8 @@
 """Runs resumed under changed conditions: changes are reported, and what must not change does not."""
 
+import functools
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -21,11 +23,18 @@ def config(root, work_dir, iters, **kwargs):
 def begun(toy_root, tmp_path_factory):
     """A function that continues a run of two iterations up to the fourth with a changed config: the runner and what it says."""
 
-    def go_on(change, amp=(None, None), begin=lambda config: None):
-        folder, said = tmp_path_factory.mktemp('run'), []
+    @functools.cache
+    def two_iterations(amp, begin):
+        folder = tmp_path_factory.mktemp('begun')
         first = config(toy_root, folder, 2)
         begin(first)
-        train(first, amp=amp[0])
+        train(first, amp=amp)
+        return folder
+
+    def go_on(change, amp=(None, None), begin=bool):
+        folder, said = tmp_path_factory.mktemp('run'), []
+        shutil.copytree(two_iterations(amp[0], begin), folder, dirs_exist_ok=True)
+        (folder / 'last_checkpoint').write_text(str(folder / 'iter_2.pth'))
         second = config(toy_root, folder, 4)
         change(second)
         with pytest.MonkeyPatch.context() as patch:
