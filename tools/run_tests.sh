@@ -7,4 +7,4 @@ unset PYTHON # scripts run by the tests use the environment, not the interpreter
 ruff check .
 ruff format --check .
 lint-imports
-python -m pytest -q -rs -n auto "$@"
+python -m pytest -q -rs -n auto --dist worksteal "$@"
