@@ -56,12 +56,12 @@ def kernels() -> str:
     >>> 'mmcv.ops' in kernels()
     True
     """
-    import torchvision
-
     spec = importlib.util.find_spec(EXTENSION)
     if spec is None:
         return f'mmcv.ops has no kernels: {EXTENSION} is missing and mmlabelpenet.ops.install() has not been called.'
     if isinstance(spec.loader, _Loader):
+        import torchvision
+
         return (
             f'torchvision {torchvision.__version__} provides the kernels of mmcv.ops (NMS, soft-NMS, RoIAlign, RoIPool, deformable '
             'attention), since '

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import cv2
 import numpy as np
 import pytest
+import warm
 
 from mmlabelpenet.commands import selective_search as command
 from mmlabelpenet.datasets.proposals import ProposalFile
@@ -269,21 +270,27 @@ def test_shards_merge_into_the_bytes_of_one_run(tool, root, tmp_path):
 
 
 def test_a_slurm_array_searches_shards_and_merges_them(tool, root, tmp_path):
-    """A stand-in for sbatch runs what it is given, once for every number of the array."""
+    """A stand-in for sbatch runs what it is given, once for every number of the array; one for Python writes down what is to run."""
     fake = tmp_path / 'bin/sbatch'
     fake.parent.mkdir()
+    (fake.parent / 'python').write_text('#!/usr/bin/env bash\nprintf "%s\\0" "$PYTHONPATH" "$@" >> "$CALLS"; echo >> "$CALLS"\n')
     fake.write_text(
         '#!/usr/bin/env bash\nfor word in "$@"; do case $word in --array=1-*) last=${word##*-};; esac; done\n'
         'for number in $(seq ${last:-1}); do SLURM_ARRAY_TASK_ID=$number bash -c "${@: -1}" >&2 || exit 1; done\necho "7;cluster"\n'
     )
-    fake.chmod(0o755)
+    for program in fake.parent.iterdir():
+        program.chmod(0o755)
     out = tmp_path / 'my proposals.npz'
     run_tool(tool, root, tmp_path / 'whole.npz')
     script = Path(__file__).parents[2] / 'tools/slurm_proposals.sh'
     command = ['bash', script, 'cpu', '2', root, 'train', out]
-    environment = os.environ | dict(PATH=f'{fake.parent}:{os.environ["PATH"]}', CPUS_PER_TASK='1')
+    environment = os.environ | dict(PATH=f'{fake.parent}:{os.environ["PATH"]}', CPUS_PER_TASK='1', CALLS=str(tmp_path / 'calls'))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == '7;cluster\n' and out.read_bytes() == (tmp_path / 'whole.npz').read_bytes()
+    calls = (tmp_path / 'calls').read_text().splitlines()
+    for call in calls:
+        path, *words = call.split('\0')[:-1]
+        warm.run(*words, PYTHONPATH=path).check_returncode()
+    assert len(calls) == 3 and done.stdout == '7;cluster\n' and out.read_bytes() == (tmp_path / 'whole.npz').read_bytes()
 
 
 def test_a_complete_file_is_left_alone_and_other_settings_need_overwrite(tool, root, tmp_path):

@@ -61,8 +61,8 @@ def test_a_section_that_fails_or_dies_loses_neither_its_notes_nor_the_others(run
 def test_a_section_is_cut_off_with_its_children_and_keeps_its_notes(run, monkeypatch):
     begin = time.monotonic()
     monkeypatch.setattr(sections, 'SHORTEST', 1.0)
-    (found,) = run(40.0, hanging=0.25)
-    assert found.state == 'cut off' and found.limit == pytest.approx(10.0, abs=0.1) and 10 <= time.monotonic() - begin < 30
+    (found,) = run(16.0, hanging=0.25)
+    assert found.state == 'cut off' and found.limit == pytest.approx(4.0, abs=0.1) and 4 <= time.monotonic() - begin < 30
     assert ended(found.findings.facts['child'])
 
 
