@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 
-def test_the_programming_interface_is_imported_without_remarks_on_optional_packages():
-    done = subprocess.run([sys.executable, '-c', 'import mmlabelpenet.apis'], capture_output=True, text=True, check=True)
-    assert done.stdout == done.stderr == ''
+def test_the_programming_interface_and_then_detectors_are_imported_without_remarks_on_optional_packages():
+    code = 'import mmlabelpenet.apis; import mmcv.ops; from mmdet.models.detectors import MaskRCNN; print(MaskRCNN.__name__)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'MaskRCNN\n', '')
