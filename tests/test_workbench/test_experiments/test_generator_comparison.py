@@ -29,7 +29,7 @@ def configs(toy_root, tmp_path_factory):
             model['stages'][stage]['labels'].update(changes)
         loader = dict(batch_size=2, num_workers=0, dataset=toy.dataset_config(toy_root, 'train', train=False))
         evaluator = dict(type='StageMetric', mask_classes=loader['dataset']['metainfo']['classes'])
-        config = Config(dict(model=model, label_dataloader=loader, corloc_evaluator=evaluator))
+        config = Config(dict(model=model, label_dataloader=loader, corloc_evaluator=evaluator), format_python_code=False)
         config.dump(folder / f'{name}.py')
         found.append(Config.fromfile(folder / f'{name}.py'))
     return found
