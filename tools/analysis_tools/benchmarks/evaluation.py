@@ -153,8 +153,11 @@ def star_codes(rng: np.random.Generator) -> list[RLE]:
     for number in range(20):
         jitter = 0 if number == 0 else rng.normal(0, 8, 5) * [1, 1, 1, 1, 0.05]
         centre_x, centre_y, first, second, phase = star + jitter
-        angle = np.arctan2(y - centre_y, x - centre_x)
-        masks.append(((x - centre_x) / first) ** 2 + ((y - centre_y) / second) ** 2 < 1 + 0.25 * np.sin(5 * angle + phase))
+        ends = [(max(int(at - 1.2 * abs(r)), 0), max(int(at + 1.2 * abs(r)) + 2, 0)) for at, r in ((centre_y, second), (centre_x, first))]
+        window = tuple(slice(*end) for end in ends)  # the star lies in it
+        down, right = y[window] - centre_y, x[window] - centre_x
+        masks.append(np.zeros(SIZE, bool))
+        masks[-1][window] = (right / first) ** 2 + (down / second) ** 2 < 1 + 0.25 * np.sin(5 * np.arctan2(down, right) + phase)
     return encode_masks(np.array(masks))
 
 
