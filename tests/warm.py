@@ -110,7 +110,7 @@ def interpret(words, environment):
 
 
 class Forked(subprocess.Popen):
-    """A new process of this interpreter is a fork of this process; others are as ever."""
+    """Starts new processes of this interpreter as forks of this process, and other programs as usual."""
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
         words = [os.fspath(word) for word in args] if isinstance(args, (list, tuple)) else [args]
