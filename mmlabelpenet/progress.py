@@ -3,13 +3,13 @@
 Only the first rank shows anything. No background thread is used, so processes can be forked in the meantime.
 """
 
+import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import TypeVar
 
-from mmengine.dist import is_main_process
 from rich.console import Console
 from rich.control import Control
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -43,7 +43,7 @@ class ProgressBar:
             TimeRemainingColumn(),
         )
         fixed = dict(auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        self.shown = is_main_process()
+        self.shown = is_first_rank()
         self.bar = Progress(*columns, console=self.console, disable=not (self.shown and self.console.is_terminal), **fixed)
         self.bar.add_task(text, total=total, completed=done)
         (self.task,) = self.bar.tasks
@@ -99,7 +99,7 @@ class LiveLine:
     @property
     def shown(self) -> bool:
         """Whether anything is written."""
-        return self.console.is_terminal and is_main_process()
+        return self.console.is_terminal and is_first_rank()
 
     def show(self, text: str) -> None:
         """Replace the line, truncated to the terminal's width."""
@@ -111,6 +111,15 @@ class LiveLine:
         """Clear the line so that others can write."""
         if self.shown:
             self.console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+
+
+def is_first_rank() -> bool:
+    """Whether this process may write; a process that has not imported PyTorch is not distributed, and does not import it for this."""
+    if 'torch' not in sys.modules:
+        return True
+    from mmengine.dist import is_main_process
+
+    return is_main_process()
 
 
 def clock(seconds: float | None) -> str:

@@ -83,9 +83,9 @@ def test_the_help_of_estimate_comes_without_torch():
 
 
 def test_parts_of_calibration_are_timed_inside_the_whole():
-    from benchmarks.calibration import ProductWatch, Stopwatch
+    from benchmarks.calibration import PRODUCTS, OperatorWatch, Stopwatch
 
-    crf, products = Stopwatch(lambda x: x + 1), ProductWatch()
+    crf, products = Stopwatch(lambda x: x + 1), OperatorWatch(PRODUCTS)
     with products:
         assert torch.equal(torch.ones(200, 200) @ torch.ones(200, 200), torch.full((200, 200), 200.0))
     assert crf(1) == 2 and products.seconds > 0 and crf.seconds > 0

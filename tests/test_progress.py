@@ -49,7 +49,7 @@ def test_bars_and_lines_go_to_standard_error(at_once, capsys):
 
 
 def test_the_first_rank_alone_shows_progress(at_once, monkeypatch):
-    monkeypatch.setattr(progress, 'is_main_process', lambda: False)
+    monkeypatch.setattr(progress, 'is_first_rank', lambda: False)
     console = terminal()
     with ProgressBar('labels', 2, console=console) as bar:
         bar.advance()

@@ -3,12 +3,14 @@
 import copy
 import errno
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.dataset import pseudo_collate
 from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -46,7 +48,7 @@ class LabelPass:
 
     Args:
         dataloader: config; its data set is the training split at test scale, without augmentation. ``num_workers`` processes load images,
-            and the same number of others run the CRF.
+            and the same number of others run the CRF; on the CPU, several of them run everything, the network included.
         folder: folder of the stores ``<folder>/<stage>.json``.
         model_config: config of the network, recorded in the store.
     """
@@ -110,20 +112,32 @@ class LabelPass:
 
     def _label(self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter) -> None:
         sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
-        loader = runner.build_dataloader(self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler))
+        config = self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler)
         generator = model.stages[stage].labels
 
-        def explained() -> Iterator[tuple[LabelGenerator, np.ndarray, Any, DetDataSample]]:
-            for batch in loader:
-                data = model.data_preprocessor(batch, False)
-                samples = data['data_samples']
-                for sample, (image, explanation) in zip(samples, model.explain(stage, data['inputs'], samples), strict=True):
-                    yield generator, image, explanation, DetDataSample(metainfo=sample.metainfo)
+        def explained(batch: dict) -> Iterator[tuple[LabelGenerator, np.ndarray, Any, DetDataSample]]:
+            data = model.data_preprocessor(batch, False)
+            samples = data['data_samples']
+            for sample, (image, explanation) in zip(samples, model.explain(stage, data['inputs'], samples), strict=True):
+                yield generator, image, explanation, DetDataSample(metainfo=sample.metainfo)
+
+        def labelled(images: list[dict]) -> list[tuple[DetDataSample, InstanceData]]:
+            return list(map(label, explained(pseudo_collate(images))))
 
         with inference(model), Workers(self.num_workers) as workers, ProgressBar(f'labels of {stage}', len(remaining)) as bar:
-            for sample, pseudo in workers.map(label, explained()):
+            if workers_run_network(model, self.num_workers):
+                batches = runner.build_dataloader(config | dict(collate_fn=labelled, multiprocessing_context='fork'))
+                results = chain.from_iterable(batches)
+            else:
+                results = workers.map(label, chain.from_iterable(map(explained, runner.build_dataloader(config))))
+            for sample, pseudo in results:
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 bar.advance()
+
+
+def workers_run_network(model: nn.Module, workers: int) -> bool:
+    """Whether the processes of a label pass run the network as well: several do so on the CPU."""
+    return workers > 1 and next(model.parameters()).device.type == 'cpu'
 
 
 def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTags) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The label pass between two phases."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,12 +88,29 @@ def test_labels_are_made_of_images_that_no_augmentation_of_batches_changes(train
 def test_processes_beside_the_network_do_not_change_a_byte(trained, stage):
     path = Path(trained.work_dir) / f'pseudo_labels/{stage}.json'
     contents = []
-    for workers in (0, 2):
+    for workers in (0, 1, 2):  # in this process, with a process for labels, and network and labels in processes
         trained.cfg.label_dataloader.num_workers = workers
         path.unlink(missing_ok=True)
         assert len(run_pass(trained, stage)) == 6
         contents.append(path.read_bytes())
-    assert contents[0] == contents[1] and b'"counts"' in contents[0]
+    assert contents[0] == contents[1] == contents[2] and b'"counts"' in contents[0]
+
+
+@pytest.mark.parametrize(('workers', 'beside'), [(1, False), (2, True)])
+def test_on_the_cpu_several_processes_run_the_network(trained, tmp_path, monkeypatch, workers, beside):
+    (Path(trained.work_dir) / 'pseudo_labels/classification.json').unlink()
+    trained.cfg.label_dataloader.num_workers = workers
+    log, real = tmp_path / 'processes', trained.model.explain
+
+    def explain(*args, **kwargs):
+        with log.open('a') as file:
+            file.write(f'{os.getpid()}\n')
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(trained.model, 'explain', explain)
+    run_pass(trained)
+    processes = set(map(int, log.read_text().split()))
+    assert (os.getpid() not in processes) == beside and len(processes) == workers
 
 
 @pytest.mark.parametrize('what', ['stage', 'backbone', 'generator'])

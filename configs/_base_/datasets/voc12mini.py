@@ -16,7 +16,7 @@ __train_pipeline = [*__load, __pseudo_labels, dict(type='ProposalBroadcaster', t
 __test_pipeline = [*__load, dict(type='ProposalBroadcaster', transforms=__resize), dict(type='PackTagInputs')]
 
 train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__train_pipeline))
-label_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
+label_dataloader = dict(batch_size=4, num_workers=2, dataset=dict(__train, pipeline=__test_pipeline))
 test_dataloader = dict(num_workers=1, dataset=dict(__test, pipeline=__test_pipeline))
 test_evaluator = dict(data_root=__mini, split='mini_test')
 corloc_dataloader = dict(num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))

@@ -15,7 +15,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
 from mmlabelpenet.datasets.samplers import Draw
-from mmlabelpenet.engine.label_pass import label
+from mmlabelpenet.engine.label_pass import label, workers_run_network
 from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
@@ -148,7 +148,10 @@ def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, i
             label((generator, image, explanation, sample))
         parts.append(dict(loading=load / size, network=(middle - begin) / size, crf=(time.perf_counter() - middle) / size))
     mean = _mean(parts[1:])
-    seconds, waits = _beside(mean, ('loading', 'crf'), workers)
+    if workers_run_network(model, workers):
+        seconds, waits = sum(mean.values()) / workers, 0.0
+    else:
+        seconds, waits = _beside(mean, ('loading', 'crf'), workers)
     return Step(f'labels of {stage}', images, seconds, mean, _peak(), waits)
 
 

@@ -41,7 +41,7 @@ class Recipe:
 
     Attributes:
         batch_size: images per iteration.
-        workers: number of data-loading processes.
+        workers: number of processes that load data, and on the CPU of those that label images.
         scales: (w, h) of training images; the smaller one is used at test time.
         iters: iterations of each phase, in order.
         lr: learning rate of the first stage; the others start at half of it.
@@ -165,7 +165,7 @@ train_dataloader = dict(
     sampler=dict(type='ResumableSampler'),
     dataset=dict(__train, pipeline=__train_pipeline),
 )
-label_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(__train, pipeline=__test_pipeline))
+label_dataloader = dict(batch_size=4, num_workers={recipe.workers}, dataset=dict(__train, pipeline=__test_pipeline))
 test_dataloader = dict(
     batch_size=1,
     num_workers=1,

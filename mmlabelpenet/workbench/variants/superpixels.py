@@ -25,7 +25,7 @@ class Superpixels(NamedTuple):
 
     pixels: np.ndarray  # RGB uint8 (h w, 3)
     labels: np.ndarray  # int64 (h, w)
-    colours: np.ndarray  # float64 (m, 3)
+    colours: np.ndarray  # products of the channels of each colour, float64 (m, 16)
     counts: csr_matrix  # (s, m): number of pixels of each colour
     borders: coo_matrix  # (s, s): contrast along each border, once per pair
 
@@ -78,7 +78,7 @@ def superpixels(pixels: bytes, shape: tuple[int, int], scale: tuple[int, int], s
     used, bins, amount = np.unique((coarse[:, 0] << 10) | (coarse[:, 1] << 5) | coarse[:, 2], return_inverse=True, return_counts=True)
     colours = np.stack([np.bincount(bins, image[..., axis].ravel()) / amount for axis in range(3)], 1)
     counts = csr_matrix((np.ones(bins.size), (labels.ravel(), bins)), shape=(many, len(used)))
-    return Superpixels(image.reshape(-1, 3), labels, colours, counts, contrast(image, labels, many))
+    return Superpixels(image.reshape(-1, 3), labels, products(colours), counts, contrast(image, labels, many))
 
 
 def superpixel_labels(image: np.ndarray, size: int) -> np.ndarray:
@@ -124,10 +124,12 @@ def contrast(image: np.ndarray, labels: np.ndarray, many: int) -> coo_matrix:
 
 
 def log_density(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Log density of colours (m, 3) under a mixture of Gaussians estimated from pixels uint8 (p, 3), up to a constant; float64 (m,).
+    """Log density of colours under a mixture of Gaussians estimated from pixels uint8 (p, 3), up to a constant; float64 (m,).
+
+    ``colours`` are their :func:`products` (m, 16): the exponents are linear in them, and so are the moments of the pixels.
 
     >>> black_and_white = np.repeat(np.uint8([[0, 0, 0], [255, 255, 255]]), 50, 0)
-    >>> density = log_density(black_and_white, np.array([[0.0, 0, 0], [128, 128, 128], [255, 255, 255]]))
+    >>> density = log_density(black_and_white, products(np.array([[0.0, 0, 0], [128, 128, 128], [255, 255, 255]])))
     >>> bool(density[0] == density[2] > density[1])
     True
     """
@@ -135,17 +137,24 @@ def log_density(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     cv2.setRNGSeed(0)  # k-means starts from random pixels
     stop = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0)
     _, nearest, _ = cv2.kmeans(sample, min(COMPONENTS, len(sample)), None, stop, 1, cv2.KMEANS_PP_CENTERS)
-    density = np.full(len(colours), 1e-30)
-    for component in range(COMPONENTS):
-        members = sample[nearest[:, 0] == component].astype(np.float64)
-        if not len(members):
-            continue
-        centre = members.mean(0)
-        spread = (members - centre).T @ (members - centre) / len(members) + np.eye(3)
-        away = colours - centre
-        distance = (away @ np.linalg.inv(spread) * away).sum(1)
-        density += len(members) / len(sample) / np.sqrt(np.linalg.det(spread)) * np.exp(-distance / 2)
-    return np.log(density)
+    moments = (nearest == np.unique(nearest)).astype(float).T @ products(pixels)
+    share, moments = moments[:, 0] / len(sample), (moments / moments[:, :1]).reshape(-1, 4, 4)
+    centre = moments[:, 1:, 0]
+    spread = moments[:, 1:, 1:] - centre[:, :, None] * centre[:, None] + np.eye(3)
+    precision = np.linalg.inv(spread)
+    towards = np.concatenate([-centre[:, None], np.broadcast_to(np.eye(3), spread.shape)], 1)  # (1, c) @ towards = c - centre
+    distance = colours @ (towards @ precision @ towards.swapaxes(1, 2)).reshape(-1, 16).T
+    return np.log(np.exp(-distance / 2) @ (share / np.sqrt(np.linalg.det(spread))) + 1e-30)
+
+
+def products(colours: np.ndarray) -> np.ndarray:
+    """Products of each pair of 1 and the channels of colours (m, 3), float64 (m, 16).
+
+    >>> products(np.array([[2.0, 3, 5]])).reshape(4, 4).tolist()[1:3]
+    [[2.0, 4.0, 6.0, 10.0], [3.0, 6.0, 9.0, 15.0]]
+    """
+    extended = np.column_stack([np.ones(len(colours)), colours])
+    return (extended[:, :, None] * extended[:, None]).reshape(-1, 16)
 
 
 def scaled(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -16,14 +16,15 @@ from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.models.inference.views import View
 
 HEIGHT, WIDTH, PROPOSALS, TAGS = 375, 500, 1000, (3, 7, 14)
-PRODUCTS = ('aten::mm', 'aten::addmm', 'aten::bmm', 'aten::convolution')
+PRODUCTS = ('aten::mm', 'aten::addmm', 'aten::addmm_', 'aten::bmm', 'aten::convolution')
+POOLING = ('torchvision::roi_pool',)
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
     """The classification stage of VGG-16 on 500 x 375 pixels, 1,000 proposals, 3 tags; the shared map is given.
 
     The parts are timed inside the whole: products are the stage's convolutions and linear layers and those of excitation backprop and
-    pasting; the rest is RoI pooling, NMS, boxes of the masks, and copying.
+    pasting; the rest is RoI pooling, which is torchvision's and shown as a part, NMS, boxes of the masks, and copying.
     """
     config = load_config(ROOT / 'configs/labelpenet/labelpenet_vgg16_voc07.py')
     config.model.stages = dict(classification=config.model.stages.classification)
@@ -31,22 +32,22 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     stage = model.stages['classification']
     generator, feature = stage.labels, torch.rand(1, 512, HEIGHT // 8, WIDTH // 8, device=device)
     sample, image = scene(device)
-    crf, products = Stopwatch(generator.crf), ProductWatch()
+    crf, products, pooling = Stopwatch(generator.crf), OperatorWatch(PRODUCTS), OperatorWatch(POOLING)
     generator.crf = crf
 
     def run() -> None:
-        with products:
+        with products, pooling:
             (reading,) = stage.read([View(feature, sample)])
             generator.label(image, stage.explain(reading))
 
     def parts() -> Mapping[str, float]:
-        return {'matrix products': products.take(), 'CRF': crf.take()}
+        return {'matrix products': products.take(), 'CRF': crf.take(), 'RoI pooling': pooling.take()}
 
     def share(seconds: Mapping[str, float]) -> float:
         return 1 - (seconds['matrix products'] + seconds['CRF']) / seconds['whole']
 
     def prepare() -> None:
-        products.take(), crf.take()
+        products.take(), crf.take(), pooling.take()
 
     shapes = f'{WIDTH} x {HEIGHT} pixels, {PROPOSALS} proposals, {len(TAGS)} tags, VGG-16, CRF of 10 iterations at full size'
     settings = dict(ratio=share, parts=parts, prepare=prepare, shapes=shapes, runs=5)
@@ -98,15 +99,19 @@ class Stopwatch:
         return seconds
 
 
-class ProductWatch(TorchDispatchMode):
-    """Seconds of PyTorch's matrix products and convolutions inside the block."""
+class OperatorWatch(TorchDispatchMode):
+    """Seconds of some operators inside the block.
 
-    def __init__(self) -> None:
+    Args:
+        names: such as ``aten::mm``, without their overloads.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
-        self.seconds = 0.0
+        self.names, self.seconds = names, 0.0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if function.name().split('.')[0] not in PRODUCTS:
+        if function.name().split('.')[0] not in self.names:
             return function(*args, **(kwargs or {}))
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
