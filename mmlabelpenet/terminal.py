@@ -17,6 +17,8 @@ from mmlabelpenet.processes import end_children, end_with_launcher, keep_tempora
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, following pytorch.org for your CUDA version.')
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
 _STEERING = re.compile('[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')  # also directions of script
+_PROCESS_ENDED = re.compile('DataLoader worker .*(exited unexpectedly|is killed by signal)|process pool was terminated')
+_FROM_LOADER = 'Original Traceback (most recent call last):'  # in the message of an error of a data-loading process
 AGAIN = 'Interrupted. Run the same command again to continue.'
 
 
@@ -105,26 +107,39 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     except ModuleNotFoundError as error:
         sys.exit(visible(f'Error: {error}.{MISSING.get(error.name or "", "")}'))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(visible(f'Error: {runnable(str(error))}{_more_space(error)}'))
+        sys.exit(visible(f'Error: {runnable(_message(error))}{_more_space(error)}'))
     except (TypeError, KeyError) as error:
         if not _is_told(error):
             raise
-        sys.exit(visible(f'Error: {runnable(str(error.args[0] if error.args else error))}'))
+        sys.exit(visible(f'Error: {runnable(_message(error))}'))
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        reason = _message(error).strip().partition('\n')[0][:200]
+        if _is_out_of_memory(error):
+            sys.exit(f'Error: Out of memory{f" ({reason})" if reason else ""}. Use smaller images or batches, or fewer workers.')
+        if not _PROCESS_ENDED.search(reason):
             raise
-        reason = str(error).strip().partition('\n')[0][:200]
-        sys.exit(f'Error: Out of memory{f" ({reason})" if reason else ""}. Use smaller images or batches, or fewer workers.')
+        sys.exit(f'Error: A process was killed ({reason}). If memory ran out, use smaller images or batches, or fewer workers.')
     finally:
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # it runs first, so that nothing can be interrupted afterwards
     if status:
         sys.exit(status)
 
 
+def _message(error: BaseException) -> str:
+    """The message of an error, without the traceback that PyTorch adds to one of a data-loading process."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if _FROM_LOADER not in text:
+        return text
+    return re.split(rf'^(?:\w+\.)*{type(error).__name__}: ', text, flags=re.MULTILINE)[-1].strip()
+
+
 def _is_told(error: BaseException) -> bool:
     """Whether this package raised an error deliberately, about invalid input; any other error is a bug."""
-    for frame in traceback.extract_tb(error.__traceback__)[-1:]:
-        if Path(frame.filename).is_relative_to(Path(__file__).parent) and (frame.line or '').startswith('raise '):
+    frames = [(frame.filename, frame.line or '') for frame in traceback.extract_tb(error.__traceback__)]
+    if _FROM_LOADER in str(error):
+        frames = re.findall(r'^  File "(.+)", line \d+, in .*\n    (.*)$', str(error), re.MULTILINE)
+    for filename, line in frames[-1:]:
+        if Path(filename).is_relative_to(Path(__file__).parent) and line.startswith('raise '):
             return True
     inner = error.__context__  # MMEngine re-raises errors of the objects that it builds
     return inner is not None and str(inner) in str(error) and _is_told(inner)

@@ -1,5 +1,6 @@
 import ast
 import errno
+import os
 import re
 import shlex
 import signal
@@ -101,6 +102,52 @@ BUGS = [ZeroDivisionError(), RuntimeError('a tensor of another shape'), TypeErro
 def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(type(error)):
         run(fail(error))
+
+
+class Unlucky:
+    """A data set whose items end in the same way."""
+
+    def __init__(self, get):
+        self.get = get
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return self.get()
+
+
+def refuse():
+    raise ValueError("Image 'a.jpg' cannot be read.\nReplace it.")
+
+
+def refuse_phases():
+    from mmlabelpenet.engine.phases import make_phases
+
+    make_phases([], [])
+
+
+@pytest.mark.parametrize(
+    ('get', 'message'),
+    [
+        (refuse, "Error: Image 'a.jpg' cannot be read.\nReplace it."),
+        (refuse_phases, 'Error: train_cfg.phases must be a dict by name'),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), 'Error: A process was killed (DataLoader worker (pid'),
+    ],
+)
+def test_what_happens_in_a_data_loading_process_is_told_as_if_it_had_happened_here(get, message):
+    from torch.utils.data import DataLoader
+
+    with pytest.raises(SystemExit) as end:
+        run(lambda: list(DataLoader(Unlucky(get), num_workers=1)))
+    assert end.value.code.startswith(message) and 'Traceback' not in end.value.code
+
+
+def test_a_bug_in_a_data_loading_process_keeps_its_traceback():
+    from torch.utils.data import DataLoader
+
+    with pytest.raises(TypeError, match='Original Traceback'):
+        run(lambda: list(DataLoader(Unlucky(lambda: 1 + None), num_workers=1)))
 
 
 def test_what_to_do_about_a_full_disk_is_said_once():

@@ -144,12 +144,12 @@ def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: in
     >>> spread(torch.tensor([[[1.0, 0.0, 0.0, 0.0]]]), [feature], steps=1).tolist()
     [[[0.5, 0.5, 0.0, 0.0]]]
     """
-    unit = [F.normalize(level.flatten(1), dim=0) for level in levels]
-    similar = torch.stack([each.T @ each for each in unit]).mean(0).clamp(min=0) ** power
-    walk = similar / similar.sum(1, keepdim=True).clamp(min=1e-9)
+    unit = torch.cat([F.normalize(level.flatten(1), dim=0) for level in levels])
+    similar = (unit.T @ unit).div_(len(levels)).clamp_(min=0).pow_(power)
+    total = similar.sum(1).clamp(min=1e-9)
     values = maps.flatten(1)
     for _ in range(steps):
-        values = values @ walk.T
+        values = values @ similar / total  # similarity is symmetric
     return values.view(maps.shape)
 
 
