@@ -8,6 +8,7 @@ Shapes: D channels, (H, W) network input of one image, stride s.
 """
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ class FeatureCache:
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key
         check_range(0, max_gib=max_gib)
         self.folder, self.max_bytes = Path(dir), max_gib * 2**30
-        self._room: float | None = None  # bytes that this process may still add
+        # Bytes that this rank and the processes forked from it may still add; NaN before it is known.
+        self._room = torch.tensor([math.nan], dtype=torch.float64).share_memory_()
         self._hashes: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
         self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
@@ -97,12 +99,12 @@ class FeatureCache:
         return hashlib.sha256((LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
-        if self._room is None:
+        if self._room.isnan():
             used = 0
             if self.folder.is_dir():
                 remove_partial(self.folder)
                 used = sum(file.stat().st_size for file in self.folder.rglob('*.map'))
-            self._room = (self.max_bytes - used) / get_world_size()
+            self._room.fill_((self.max_bytes - used) / get_world_size())
         if self._room < value.numel() * 2:
             self._stop(f'has reached max_gib={self.max_bytes / 2**30:g}')
             return
@@ -114,7 +116,7 @@ class FeatureCache:
     def _stop(self, why: str) -> None:
         if self._room:  # said once
             warn(f'The feature cache {self.folder} {why}: maps that are not in it are recomputed each time.')
-        self._room = 0.0
+        self._room.zero_()
 
 
 def _pixels_hash(image: Tensor) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import os
 import subprocess
 from pathlib import Path
 
@@ -164,6 +165,24 @@ def test_ranks_share_the_room(toy_net, image, tmp_path, monkeypatch, ranks, maps
     monkeypatch.setattr(feature_cache, 'get_world_size', lambda: ranks)
     FeatureCache(tmp_path / 'all', max_gib=4.5 * size / 2**30).shared(toy_net.backbone, [image + number for number in range(9)])
     assert len(list((tmp_path / 'all').rglob('*.map'))) == maps
+
+
+def test_the_processes_of_a_label_pass_share_the_room(toy_net, image, tmp_path):
+    FeatureCache(tmp_path / 'one').shared(toy_net.backbone, [image])
+    size = sum(path.stat().st_size for path in (tmp_path / 'one').rglob('*.map'))
+    cache = FeatureCache(tmp_path / 'all', max_gib=4.5 * size / 2**30)
+
+    def add(*numbers):
+        cache.shared(toy_net.backbone, [image + number for number in numbers])
+
+    add(0)
+    for numbers in ((1, 2), (3, 4)):
+        if not (process := os.fork()):
+            add(*numbers)
+            os._exit(0)
+        assert os.waitpid(process, 0)[1] == 0
+    add(5, 6)
+    assert len(list((tmp_path / 'all').rglob('*.map'))) == 4
 
 
 @pytest.mark.parametrize(
