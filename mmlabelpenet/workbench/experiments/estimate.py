@@ -1,6 +1,7 @@
 """Estimate time and memory of a schedule from a few iterations of each phase."""
 
 import copy
+import os
 import resource
 import statistics
 import time
@@ -132,8 +133,10 @@ def _phase(model: nn.Module, optimizer: OptimWrapper, phase: Phase, data, loader
 def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, iters: int) -> Step:
     parts: list[dict[str, float]] = []
     size, workers, generator = loader.batch_size, loader.get('num_workers', 0), model.stages[stage].labels
+    in_workers, threads = workers_run_network(model, workers), torch.get_num_threads()
     model.eval()
     _forget_peak()
+    torch.set_num_threads(1 if in_workers else threads)
     for number in range(iters + 1):
         begin = time.perf_counter()
         batch = pseudo_collate([data[k % len(data)] for k in range(number * size, (number + 1) * size)])
@@ -147,9 +150,10 @@ def _label_pass(model: nn.Module, stage: str, data, loader: dict, images: int, i
         for (image, explanation), sample in zip(explained, data_batch['data_samples'], strict=True):
             label((generator, image, explanation, sample))
         parts.append(dict(loading=load / size, network=(middle - begin) / size, crf=(time.perf_counter() - middle) / size))
+    torch.set_num_threads(threads)
     mean = _mean(parts[1:])
-    if workers_run_network(model, workers):
-        seconds, waits = sum(mean.values()) / workers, 0.0
+    if in_workers:
+        seconds, waits = sum(mean.values()) / min(workers, len(os.sched_getaffinity(0))), 0.0
     else:
         seconds, waits = _beside(mean, ('loading', 'crf'), workers)
     return Step(f'labels of {stage}', images, seconds, mean, _peak(), waits)

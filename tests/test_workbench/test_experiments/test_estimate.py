@@ -1,5 +1,6 @@
 """Estimated duration of a schedule."""
 
+import os
 import time
 
 import pytest
@@ -46,6 +47,15 @@ def test_workers_hide_what_they_do_beside_the_network():
     parts = dict(loading=3.0, update=2.0)
     found = [module._beside(parts, ['loading'], workers) for workers in (0, 1, 2)]
     assert found == [(5.0, pytest.approx(0.6)), (3.0, pytest.approx(1 / 3)), (2.0, 0.0)]
+
+
+@pytest.mark.parametrize(('workers', 'cores', 'sharers'), [(0, 4, 1), (2, 4, 2), (8, 4, 4)])
+def test_processes_on_the_cpu_share_a_whole_label_pass(toy_root, tmp_path, monkeypatch, workers, cores, sharers):
+    config, threads = toy.run_config(toy_root, tmp_path, PHASES[:2]), torch.get_num_threads()
+    config.label_dataloader.num_workers = workers
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda process: set(range(cores)))
+    (step,) = estimate(config, CPU, iters=1, measured=[module.LABEL_PASSES])
+    assert step.seconds == pytest.approx(sum(step.parts.values()) / sharers) and torch.get_num_threads() == threads
 
 
 def test_ranks_share_a_label_pass_and_send_their_gradients(toy_root, tmp_path):
