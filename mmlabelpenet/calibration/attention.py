@@ -56,6 +56,7 @@ def class_attention(maps: Tensor, peak: float = 1.0) -> Tensor:
     """
     scaled = maps.clone()
     for attention in scaled:
-        if (attention > 0).any():
-            attention.div_(torch.quantile(attention[attention > 0], peak)).clamp_(max=1)
+        positive = attention[attention > 0]
+        if len(positive):
+            attention.div_(positive.max() if peak == 1 else torch.quantile(positive, peak)).clamp_(max=1)
     return torch.cat([(1 - scaled.sum(0, keepdim=True)).clamp(min=0), scaled])

@@ -60,12 +60,14 @@ class Reading:
 def inference(stage: torch.nn.Module) -> Iterator[None]:
     """Switch to evaluation mode without gradients (row N9: none flow through labels) and without mixed precision, then restore."""
     training = stage.training
-    stage.eval()
+    if training:  # otherwise all its parts are in evaluation mode already
+        stage.eval()
     try:
         with torch.no_grad(), torch.autocast(get_device(), enabled=False):
             yield
     finally:
-        stage.train(training)
+        if training:
+            stage.train()
 
 
 def find_proposals(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSample) -> InstanceData:
