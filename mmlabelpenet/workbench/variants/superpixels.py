@@ -112,11 +112,12 @@ def contrast(image: np.ndarray, labels: np.ndarray, many: int) -> coo_matrix:
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         here = slice(None, -down or None), slice(max(0, -right), -max(0, right) or None)
         there = slice(down, None), slice(max(0, right), min(0, right) or None)
-        square = ((image[here] - image[there]) ** 2).sum(-1)
-        border = labels[here] != labels[there]
+        step = image[here] - image[there]
+        square = np.einsum('hwc,hwc->hw', step, step)
+        border = np.flatnonzero(labels[here] != labels[there])
         squares.append((square.sum(dtype=np.float64), square.size))
-        weights.append((square[border], np.full(np.count_nonzero(border), np.hypot(down, right))))
-        pairs.append((labels[here][border], labels[there][border]))
+        weights.append((square.ravel()[border], np.full(len(border), np.hypot(down, right))))
+        pairs.append((labels[here].ravel()[border], labels[there].ravel()[border]))
     total, count = np.sum(squares, 0)
     (square, length), (first, second) = (np.concatenate(each, 1) for each in (weights, pairs))
     weight = np.exp(-square * count / max(2 * total, 1e-9)) / length
