@@ -1,5 +1,6 @@
 import io
 import re
+import subprocess
 import sys
 
 import pytest
@@ -76,3 +77,8 @@ def test_a_live_line_is_cut_at_the_width_and_cleared():
 @pytest.mark.parametrize(('seconds', 'text'), [(0, '0:00:00'), (59.6, '0:01:00'), (3600, '1:00:00'), (None, '?')])
 def test_a_clock_reads_like_one(seconds, text):
     assert clock(seconds) == text
+
+
+def test_commands_that_show_progress_start_without_pytorch():
+    code = 'import sys, mmlabelpenet.commands.selective_search; sys.exit("torch" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
