@@ -8,13 +8,14 @@ Shapes: D channels, (H, W) network input of one image, stride s.
 """
 
 import hashlib
-import math
+import mmap
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from torch import Tensor, nn
@@ -46,8 +47,9 @@ class FeatureCache:
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key
         check_range(0, max_gib=max_gib)
         self.folder, self.max_bytes = Path(dir), max_gib * 2**30
-        # Bytes that this rank and the processes forked from it may still add; NaN before it is known.
-        self._room = torch.tensor([math.nan], dtype=torch.float64).share_memory_()
+        # Bytes that this rank and the processes forked from it, which share it, may still add; NaN before it is known.
+        self._room = np.frombuffer(mmap.mmap(-1, 8))
+        self._room[0] = np.nan
         self._hashes: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
         self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
@@ -99,24 +101,24 @@ class FeatureCache:
         return hashlib.sha256((LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
-        if self._room.isnan():
+        if np.isnan(self._room[0]):
             used = 0
             if self.folder.is_dir():
                 remove_partial(self.folder)
                 used = sum(file.stat().st_size for file in self.folder.rglob('*.map'))
-            self._room.fill_((self.max_bytes - used) / get_world_size())
-        if self._room < value.numel() * 2:
+            self._room[0] = (self.max_bytes - used) / get_world_size()
+        if self._room[0] < value.numel() * 2:
             self._stop(f'has reached max_gib={self.max_bytes / 2**30:g}')
             return
         try:
-            self._room -= write_map(path, value)
+            self._room[0] -= write_map(path, value)
         except OSError as error:
             self._stop(f'cannot be written ({error.strerror})')
 
     def _stop(self, why: str) -> None:
-        if self._room:  # said once
+        if self._room[0]:  # said once
             warn(f'The feature cache {self.folder} {why}: maps that are not in it are recomputed each time.')
-        self._room.zero_()
+        self._room[0] = 0
 
 
 def _pixels_hash(image: Tensor) -> str:
