@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def fail(error):
         (MemoryError(), 'Error: Out of memory. Use smaller images'),
         (type('OutOfMemoryError', (RuntimeError,), {})('CUDA out of memory\nof GPU 0'), 'Error: Out of memory (CUDA out of memory). Use'),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 'Error: Out of memory ([enforce fail] DefaultCPU'),
+        (BrokenProcessPool('A process in the process pool was terminated abruptly'), 'Error: A process was killed (A process in the'),
         (ModuleNotFoundError("No module named 'mmdet'", name='mmdet'), "Error: No module named 'mmdet'. Install MMDetection"),
         (ValueError("'a\x1b[31m.jpg' is not readable"), r"Error: 'a\x1b[31m.jpg' is not readable"),
         (FileNotFoundError('photos/\u202egpj.\udcff'), r'Error: photos/\u202egpj.\udcff'),

@@ -1,11 +1,9 @@
 """Compare ``selective_search.py`` with two processes with a loop of OpenCV's selective search on one core."""
 
-import multiprocessing
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -20,10 +18,7 @@ TOOL = ROOT / 'tools/dataset_converters/selective_search.py'
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
-    """The whole command, including start and output file; the loop only reads images and searches.
-
-    Two loops at once show how much two processes can gain on this machine, whose cores share memory and caches.
-    """
+    """The whole command, including start and output file; the loop only reads images and searches."""
     root = rendered_data(IMAGES, HEIGHT, WIDTH)
     out = root.parent / 'searched.npz'
     images = sorted((root / 'JPEGImages').glob('train_*.jpg'))
@@ -36,13 +31,9 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         out.unlink(missing_ok=True)
         shutil.rmtree(out.with_name(out.name + '.parts'), ignore_errors=True)
 
-    def two_loops() -> None:
-        with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context('fork')) as pool:
-            list(pool.map(raw_loop, [images[start::PROCESSES] for start in range(PROCESSES)]))
-
     yield Comparison(
         'loop on one core by the command with two processes',
-        {'loop': lambda: raw_loop(images), 'command': command, 'two loops at once': two_loops},
+        {'loop': lambda: raw_loop(images), 'command': command},
         reach=1.9,
         at_least=True,
         prepare=remove,
