@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 
 from mmlabelpenet import apis
 from mmlabelpenet.apis.config import phase_lengths
+from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
@@ -102,11 +103,11 @@ def test_watershed_draws_the_outlines(example, toy_root):
     rows, columns = torch.meshgrid(torch.arange(60), torch.arange(80), indexing='ij')
     soft = torch.exp(-((rows - 29) ** 2 + (columns - 39) ** 2) / 200)[None]  # round, and a pixel off
     soft = torch.where(soft < 0.05, 0.0, soft)
-    (mask,) = generator.segment(image, soft.numpy())
+    (mask,) = generator.segment(image, class_attention(soft, generator.peak).numpy())
     truth, cut = image[..., 0] > 100, soft[0].numpy() > 0.5
     assert (mask & truth).sum() / (mask | truth).sum() > 0.95 > 0.9 > (cut & truth).sum() / (cut | truth).sum()
-    assert generator.segment(image, soft[:0].numpy()).shape == (0, 60, 80)
-    both = generator.segment(image, torch.cat([soft, soft.roll(8, 2)]).numpy())
+    assert generator.segment(image, class_attention(soft[:0]).numpy()).shape == (0, 60, 80)
+    both = generator.segment(image, class_attention(torch.cat([soft, soft.roll(8, 2)])).numpy())
     assert not (both[0] & both[1]).any()
 
 

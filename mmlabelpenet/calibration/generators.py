@@ -168,7 +168,8 @@ class AttentionGenerator(LabelGenerator):
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
         """Apply the CRF, take the box of each mask, and refine by colour (Fig. 2c and 2d)."""
-        masks, bboxes = self.segment(image, explanation.maps), torch.from_numpy(explanation.bboxes)
+        attention = class_attention(torch.from_numpy(explanation.maps), self.peak)
+        masks, bboxes = self.segment(image, attention.numpy()), torch.from_numpy(explanation.bboxes)
         for index, proposal in enumerate(bboxes.clone()):
             if self.box == 'proposal':
                 masks[index] &= inside_box(masks.shape[1:], proposal)
@@ -176,7 +177,6 @@ class AttentionGenerator(LabelGenerator):
                 bboxes[index], masks[index] = mask_bbox(masks[index], proposal, self.min_iou)
         if self.cut is not None:
             others, cores = masks.any(0) & ~masks, self.cores(masks, explanation.maps)
-            attention = class_attention(torch.from_numpy(explanation.maps), self.peak)
             soft = (attention[1:] / attention.sum(0).clamp(min=1e-6)).numpy()
             bboxes, masks = self.cut.boxes_and_masks(image, masks, bboxes, others, cores, soft)
         return pseudo_instances(bboxes, torch.from_numpy(explanation.labels), masks, torch.from_numpy(explanation.weights))
@@ -185,13 +185,10 @@ class AttentionGenerator(LabelGenerator):
         """Masks (K, h, w) from which cuts start."""
         return masks
 
-    def segment(self, image: NDArray[np.uint8], maps: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Disjoint masks of the objects, bool (K, h, w), computed jointly from all attention maps (K, h, w) and the background map."""
-        if len(maps) == 0:
-            return np.zeros(maps.shape, bool)
-        attention = class_attention(torch.from_numpy(maps), self.peak).numpy()
+    def segment(self, image: NDArray[np.uint8], attention: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Disjoint masks of the objects, bool (K, h, w), from the attention maps A_0 (background) to A_K in [0, 1], float (K + 1, h, w)."""
         with timed('crf'):
-            labels = attention.argmax(0) if self.crf is None else self.crf(image, attention)
+            labels = attention.argmax(0) if self.crf is None or len(attention) == 1 else self.crf(image, attention)
         return labels == np.arange(1, len(attention))[:, None, None]
 
     def _weigh(self, objects: list[FoundObject], class_scores: Tensor) -> Tensor:

@@ -258,7 +258,7 @@ def test_class_scores_are_weights_in_their_range():
 def test_without_a_crf_the_strongest_map_wins(scene):
     maps = torch.zeros(2, 4, 4)
     maps[0, :, :2], maps[1, :, 3], maps[1, 0, 2] = 5, 0.1, 0.01
-    masks = ProposalCalibration().segment(np.zeros((4, 4, 3), np.uint8), maps.numpy())
+    masks = ProposalCalibration().segment(np.zeros((4, 4, 3), np.uint8), class_attention(maps).numpy())
     assert masks[0].sum() == 8 and masks[0][:, :2].all()
     assert masks[1].sum() == 4 and masks[1][:, 3].all()
 

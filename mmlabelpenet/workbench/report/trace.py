@@ -13,6 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
+from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.generators import Explanation, MaskAggregation
 from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.formats.images import read_rgb
@@ -77,7 +78,8 @@ def _hand_over_tiles(model: LabelPENet, name: str, painter: Painter, sample: Det
         chosen = told.labels == label
         note = f'{counted(int(chosen.sum()), "object")}, {counted(int(told.members[chosen].sum()), "proposal")}'
         tiles.append(painter.heat(title, label, told.maps[chosen].sum(0), note))
-    tiles.append(_crf_tile(stage.labels.segment(image, told.maps), told, stage.labels.crf is not None, painter))
+    attention = class_attention(torch.from_numpy(told.maps), stage.labels.peak)
+    tiles.append(_crf_tile(stage.labels.segment(image, attention.numpy()), told, stage.labels.crf is not None, painter))
     pseudo = to_original(stage.labels.label(image, told), sample.metainfo)
     bboxes, labels = pseudo.bboxes.cpu().numpy(), pseudo.labels.cpu().numpy()
     return [*tiles, painter.labels(name, bboxes, labels, pseudo.weights.tolist(), pseudo.masks.masks.astype(bool))]
