@@ -4,6 +4,6 @@ _base_ = './paper.py'
 __deep = dict(lr=5e-4)  # learning rate 0.001 for linear heads, half of it for deeper ones
 train_cfg = dict(phases=dict(detection=__deep, refinement=__deep, segmentation=__deep, recurrent=dict(lr=5e-5)))
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01),
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=10),
 )

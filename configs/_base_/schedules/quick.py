@@ -13,7 +13,7 @@ train_cfg = dict(
 )
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01, fused=True),  # one pass over the weights
     clip_grad=dict(max_norm=10),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=4)  # the learning rates above are for four images per batch

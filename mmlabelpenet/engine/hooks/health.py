@@ -17,7 +17,7 @@ class HealthHook(Hook):
 
     Logs ``<part>.grad_norm`` for the backbone and each stage being trained, prefixed with the direction in recurrent fine-tuning.
     Non-finite gradients abort the run before the update; the loop adds iteration and phase to the message. In float16, the loss scaler
-    skips such updates and lowers its scale, so none arrive here.
+    skips such updates and lowers its scale.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -41,11 +41,14 @@ class HealthHook(Hook):
         self.prefix = '' if trains in self.parts else f'{trains}.'
 
     def _check(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        if getattr(optimizer, 'found_inf', 0) > 0:  # fused optimizers skip such updates themselves
+            return
+        scale = getattr(optimizer, 'grad_scale', None)  # and divide by the loss scale
         for part, parameters in self.parts.items():
             gradients = [p.grad for p in parameters.values() if p.grad is not None]
             if not gradients:
                 continue
-            norm = float(torch.nn.utils.get_total_norm(gradients))
+            norm = float(torch.nn.utils.get_total_norm(gradients)) / (1 if scale is None else float(scale))
             if not math.isfinite(norm):
                 raise FloatingPointError(self._message(part, parameters))
             self.runner.message_hub.update_scalar(f'train/{self.prefix}{part}.grad_norm', norm)

@@ -58,5 +58,5 @@ def place(model: nn.Module, needed: Collection[str], device: str | torch.device,
         stage.to(target)
         for parameter in parameters:
             for key, value in optimizer.state.get(parameter, {}).items():
-                if torch.is_tensor(value) and value.dim():
+                if torch.is_tensor(value) and (value.dim() or optimizer.defaults.get('fused')):  # otherwise numbers stay on the CPU
                     optimizer.state[parameter][key] = value.to(target)

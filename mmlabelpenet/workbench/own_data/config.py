@@ -119,7 +119,7 @@ train_cfg = dict(
 __fast = dict(lr_mult=10)
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr={recipe.lr}, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=10),
     paramwise_cfg=dict(
         custom_keys={{

@@ -1,6 +1,7 @@
 """Non-finite gradients, and gradient norms."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmengine.hooks import Hook
 from training import train
 
 from mmlabelpenet.engine.hooks.health import HealthHook, parameters_by_part
+from mmlabelpenet.engine.precision import MixedPrecisionWrapper
 from mmlabelpenet.registry import HOOKS
 
 
@@ -31,6 +33,22 @@ def test_a_bad_gradient_stops_before_the_update_and_names_iteration_phase_stage_
     with pytest.raises(FloatingPointError, match=message):
         train(toy_root, tmp_path, phases=[('classification', 3), ('detection', 3)], hooks=[hook])
     assert len(kept) == 4 and (tmp_path / 'last_checkpoint').read_text().endswith('iter_4.pth')
+
+
+@pytest.mark.parametrize('clip', [None, dict(max_norm=0.5)])
+@pytest.mark.parametrize('fused', [False, True])
+def test_in_float16_an_overflow_is_skipped_and_norms_are_those_without_the_loss_scale(fused, clip):
+    model, norms = torch.nn.Linear(2, 1), []
+    model.stages = torch.nn.ModuleDict()
+    wrapper = MixedPrecisionWrapper('fp16', optimizer=torch.optim.AdamW(model.parameters(), lr=1.0, fused=fused), clip_grad=clip)
+    hub = SimpleNamespace(update_scalar=lambda name, value: norms.append((name, value)))
+    HealthHook().before_train(SimpleNamespace(model=model, optim_wrapper=wrapper, message_hub=hub))
+    before = toy.weights(model)
+    wrapper.update_params(model(torch.ones(1, 2)).sum() * 3e38)
+    assert toy.different(before, toy.weights(model)) == [] and norms == []
+    wrapper.update_params(model(torch.ones(1, 2)).sum())
+    assert toy.different(before, toy.weights(model)) == ['weight', 'bias']
+    assert norms == [('train/backbone.grad_norm', pytest.approx(0.5 if clip else 3**0.5, rel=1e-4))]
 
 
 def test_the_message_counts_what_is_not_finite_alone():
