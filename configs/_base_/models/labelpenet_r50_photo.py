@@ -1,4 +1,5 @@
-# Label-PEnet on ResNet-50 for a few hundred natural images: every stage uses the frozen layer4, trained on ImageNet.
+# Label-PEnet on ResNet-50 for a few hundred natural images: every stage uses the frozen layer4, trained on ImageNet. All settings besides the
+# layers are those of labelpenet_lite0_photo.py, which explains them.
 _base_ = './labelpenet_r50.py'
 
 __imagenet = dict(
@@ -8,13 +9,19 @@ __imagenet = dict(
     part='tail',
     checkpoint='{{$MMLABELPENET_DATA:data/VOCdevkit}}/../weights/resnet50_caffe_imagenet_fp16.pth',
 )
-__frozen = dict(backbone=dict(frozen=True))
-__cut = dict(type='SuperpixelCut')
+__tail = dict(frozen=True)
+__rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20]))
+__bbox_head = dict(reg_class_agnostic=True)
+__cut = dict(type='SuperpixelCut', prior=0.25)
+__both = dict(__cut, from_box=True)
+__test_cfg = dict(rcnn=dict(nms=dict(type='soft_nms', method='gaussian', sigma=0.3, min_score=1e-3)))
+__detector = dict(backbone=__tail, rpn_head=__rpn_head, roi_head=dict(bbox_head=__bbox_head), test_cfg=__test_cfg)
 model = dict(
-    feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    consensus=True,  # scores are averaged over the heads of this and all earlier stages
-    frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
-    stages=dict(  # labels as for EfficientNet-Lite0
+    feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),
+    consensus=True,
+    map_evidence=True,
+    frozen_backbone=True,
+    stages=dict(
         classification=dict(
             detector=dict(
                 backbone=dict(_delete_=True, type='ResNetC5', frozen=True, init_cfg=__imagenet),
@@ -30,11 +37,21 @@ model = dict(
                     tag_head=dict(type='TagHead', in_channels=2048),
                 ),
             ),
-            labels=dict(_delete_=True, type='ClassActivation', max_per_tag=1, min_iou=0.0, crf='small', cut=__cut),
+            labels=dict(
+                _delete_=True,
+                type='ClassActivation',
+                max_per_tag=1,
+                min_iou=0.0,
+                threshold=0.3,
+                zooms=[1.5],
+                spread=dict(),
+                core=0.9,
+                cut=dict(type='SuperpixelCut', min_fill=0.6),
+            ),
         ),
-        detection=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=__cut)),
-        refinement=dict(detector=__frozen, labels=dict(box='proposal', peak=0.95, cut=__cut, weights='class')),
-        segmentation=dict(detector=__frozen),
+        detection=dict(detector=__detector, labels=dict(box='proposal', peak=0.95, crf=None, cut=__both)),
+        refinement=dict(detector=__detector, labels=dict(box='proposal', peak=0.95, crf=None, cut=__cut, weights='class')),
+        segmentation=dict(detector=__detector),
     ),
-    test_cfg=dict(image_evidence=True, crf=None, cut=__cut, min_score=0.02),
+    test_cfg=dict(image_evidence=True, crf=None, cut=__both, min_score=0.02),
 )

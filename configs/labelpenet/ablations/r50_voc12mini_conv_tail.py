@@ -1,5 +1,5 @@
-# Sec. 4.1, N9: instead of fc6 and fc7, the ImageNet-trained layer4 on crops of 14x14 and average pooling; calibration propagates through
-# it.
+# Sec. 4.1, N9: instead of fc6 and fc7, the ImageNet-trained layer4 on crops of 14x14 and average pooling; the paper's calibration propagates
+# through it.
 _base_ = '../labelpenet_r50_voc12mini.py'
 
 __tail = dict(
@@ -21,18 +21,31 @@ __head = dict(
     roi_norm=dict(type='CentredUnitNorm'),
     mil_loss=dict(type='MILSoftmaxLoss'),
 )
+__labels = dict(
+    _delete_=True,
+    type='ProposalCalibration',
+    max_per_tag=1,
+    max_candidates=50,
+    nms_thr=0.0,
+    peak=0.85,
+    min_iou=0.0,
+    crf='small',
+    cut=dict(),
+)
 model = dict(
+    map_evidence=False,
     stages=dict(
         classification=dict(
             detector=dict(
                 backbone=dict(_delete_=True, type='IdentityTail'),
                 roi_head=dict(
                     chunk=100,
+                    tag_head=None,
                     bbox_roi_extractor=dict(roi_layer=dict(output_size=14, sampling_ratio=2), out_channels=1024),
                     bbox_head=__head,
                 ),
             ),
-            labels=dict(max_candidates=50),
+            labels=__labels,
         )
     ),
 )
