@@ -15,6 +15,7 @@ from mmlabelpenet.options import Parser
 from mmlabelpenet.processes import end_children, end_with_launcher, keep_temporary_files
 
 MISSING = dict.fromkeys(('torch', 'torchvision'), ' Install PyTorch first, following pytorch.org for your CUDA version.')
+MISSING['filelock'] = ' Activate the environment (source .venv/bin/activate), or install the package: docs/install.md.'
 MISSING |= dict.fromkeys(('mmcv', 'mmdet', 'mmengine'), ' Install MMDetection: pip install "mmlabelpenet[mim]".')
 _STEERING = re.compile('[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')  # also directions of script
 _PROCESS_ENDED = re.compile('DataLoader worker .*(exited unexpectedly|is killed by signal)|process pool was terminated')

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_ROWS = 256  # bytes of a weight matrix whose positive part is computed at a time: all of fc6 would take 0.4 GB, and a seventh of the time
+_ROWS = 256  # rows of a weight matrix whose positive part is computed at a time: a copy of all of fc6 would take 0.4 GB
 
 
 def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], start: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
         start: probability of the last layer's outputs, float (R, D_L) >= 0.
 
     Returns:
-        float32 (R, D_0) >= 0; its sum over D_0 equals that of ``start``.
+        float32 (R, D_0) >= 0; its sum over D_0 equals that of ``start``, without the share of neurons that have no excited input.
 
     >>> x, w = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0], [2.0, -1.0]])
     >>> excitation_backprop([x], [w], start=torch.tensor([[0.8, 0.0]])).tolist()

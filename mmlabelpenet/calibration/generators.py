@@ -10,7 +10,7 @@ Proposal calibration is Fig. 2 from left to right, and the order of this file:
     CRF          one mask per object that follows the image                                   (crf.py; cut.py)
     labels       the box of each mask, its class, and its weight W
 
-Of the two steps of a generator :meth:`LabelGenerator.explain` runs the network; :meth:`LabelGenerator.label` may run in another process.
+Of the two steps of a generator, :meth:`LabelGenerator.explain` runs the network; :meth:`LabelGenerator.label` may run in another process.
 
 Shapes: R proposals of one image, K objects, M members of them, (p, p) RoI grid, (h, w) image.
 Boxes: float32 xyxy in pixels of the network input.
@@ -132,7 +132,7 @@ class AttentionGenerator(LabelGenerator):
         self.crf, self.cut = build_crf(crf), build_cut(cut)
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Explanation:
-        """Objects of the image's tags and their maps (Fig. 2a and 2b)."""
+        """Objects of the image's tags and their maps (Fig. 2a, 2b and the sum of 2c)."""
         objects = find_objects(reading.candidates, reading.tags, **self.selection)
         maps, class_scores = self.attention_maps(detector, reading, objects)
         bboxes = torch.stack([found.bbox for found in objects]) if objects else class_scores.new_zeros(0, 4)
@@ -167,7 +167,7 @@ class AttentionGenerator(LabelGenerator):
         return reading.candidates.scores[[found.best for found in objects], [found.label for found in objects]]
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
-        """Apply the CRF, take the box of each mask, and refine by colour (Fig. 2c and 2d)."""
+        """Apply the CRF (Fig. 2c), take the box of each mask, and refine by colour (not in the paper)."""
         attention = class_attention(torch.from_numpy(explanation.maps), self.peak)
         masks, bboxes = self.segment(image, attention.numpy()), torch.from_numpy(explanation.bboxes)
         for index, proposal in enumerate(bboxes.clone()):

@@ -58,7 +58,7 @@ class Reading:
 
 @contextmanager
 def inference(stage: torch.nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode without gradients (row N9: none flow through labels) and without mixed precision, then restore."""
+    """Switch to evaluation mode (row N9) without gradients (row L9) and without mixed precision, then restore."""
     training = stage.training
     if training:  # otherwise all its parts are in evaluation mode already
         stage.eval()

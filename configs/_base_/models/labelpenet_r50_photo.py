@@ -1,5 +1,5 @@
-# Label-PEnet on ResNet-50 for a few hundred natural images: every stage uses the frozen layer4, trained on ImageNet. All settings besides the
-# layers are those of labelpenet_lite0_photo.py, which explains them.
+# Label-PEnet on ResNet-50 for a few hundred natural images: every stage uses the frozen layer4, trained on ImageNet. All other settings are
+# those of labelpenet_lite0_photo.py, which explains them.
 _base_ = './labelpenet_r50.py'
 
 __imagenet = dict(

@@ -1,5 +1,5 @@
-# Sec. 4.1, N9: instead of fc6 and fc7, the ImageNet-trained layer4 on crops of 14x14 and average pooling; the paper's calibration propagates
-# through it.
+# Sec. 4.1, N9: instead of fc6 and fc7, the ImageNet-trained layer4 on crops of 14x14 and average pooling; the paper's calibration
+# propagates through it.
 _base_ = '../labelpenet_r50_voc12mini.py'
 
 __tail = dict(

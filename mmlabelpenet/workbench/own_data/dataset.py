@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.files import atomic_folder, locked, require_file
+from mmlabelpenet.files import atomic_folder, file_hash, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, list_images, misnamed_images, read_rgb, unusable
@@ -110,14 +110,12 @@ def make_own_data(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f'{str(root)!r} is not empty. Choose a new folder, or remove this one.')
     paths = list_images(images)
-    if str(tags) == FOLDERS:
-        entries, paths = folder_entries(images, paths)
-    else:
-        entries = read_entries(tags)
+    entries = folder_entries(images, paths) if str(tags) == FOLDERS else read_entries(tags)
     found, unknown, ambiguous = match_images(entries, images, paths)
     broken = unusable(paths)
     missing = [path for path in paths if path not in found and path not in broken]
-    ids, clashes = image_ids(images, [path for path in found if path not in broken])
+    found, copies = join_copies({path: names for path, names in found.items() if path not in broken})
+    ids, clashes = image_ids(images, list(found))
     misnamed = [path.relative_to(images).as_posix() for path in misnamed_images(images)]
     problems = _problems(unknown, ambiguous, broken, [path.relative_to(images).as_posix() for path in missing], clashes, misnamed)
     if problems and not skip:
@@ -134,11 +132,27 @@ def make_own_data(
     record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))
     data = _write(root, record, names, {ids[path]: path for path in ids}, max_side)
     left_out = [f'{len(items)} {what}: {listed(items)}' for what, items in problems.items()]
+    if copies:
+        left_out.append(f'{len(copies)} {"image is a copy" if len(copies) == 1 else "images are copies"} of others: {listed(copies)}')
     seen = set(map(str.casefold, classes))
     if unseen := [name for name in dict.fromkeys(entries.classes) if name.casefold() not in seen]:
         count = f'{len(unseen)} {"class has" if len(unseen) == 1 else "classes have"}'
         left_out.append(f'{count} no images and cannot be learnt: {listed(unseen)}')
     return data, [*left_out, *advice(classes, names)]
+
+
+def join_copies(tags: Mapping[Path, set[str]]) -> tuple[dict[Path, set[str]], list[str]]:
+    """Tags of images without exact copies of other images, whose tags are joined, and the copies, each with the image that is kept."""
+    sizes = Counter(path.stat().st_size for path in tags)
+    kept: dict[Path | str, Path] = {}
+    joined: dict[Path, set[str]] = {}
+    copies = []
+    for path in sorted(tags):
+        first = kept.setdefault(file_hash(path) if sizes[path.stat().st_size] > 1 else path, path)
+        joined.setdefault(first, set()).update(tags[path])
+        if first != path:
+            copies.append(f'{path.name} of {first.name}')
+    return joined, copies
 
 
 def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:

@@ -31,16 +31,20 @@ def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 
     left = {int(index) for index in rng.permutation(len(labels)) if labels[index]}
     order = {int(index): rank for rank, index in enumerate(rng.permutation(len(labels)))}
     parts: tuple[list[int], list[int]] = ([], [])
-    wishes = [{c: size * sum(c in labels[i] for i in left) for c in {c for i in left for c in labels[i]}} for size in (1 - share, share)]
+    holders: dict[int, set[int]] = {}
+    for index in left:
+        for c in set(labels[index]):
+            holders.setdefault(c, set()).add(index)
+    wishes = [{c: size * len(held) for c, held in holders.items()} for size in (1 - share, share)]
     room = [size * len(left) for size in (1 - share, share)]
     while left:
-        counts = {c: sum(c in labels[i] for i in left) for c in wishes[0]}
-        rarest = min((c for c in counts if counts[c]), key=lambda c: (counts[c], c))
-        for index in sorted((i for i in left if rarest in labels[i]), key=order.__getitem__):
+        rarest = min((c for c, held in holders.items() if held), key=lambda c: (len(holders[c]), c))
+        for index in sorted(holders[rarest], key=order.__getitem__):
             second = (wishes[1][rarest], room[1]) > (wishes[0][rarest], room[0])
             parts[second].append(index)
             left.discard(index)
             room[second] -= 1
             for c in set(labels[index]):
                 wishes[second][c] -= 1
+                holders[c].discard(index)
     return sorted(parts[0]), sorted(parts[1])

@@ -1,6 +1,5 @@
 """Image tags from folders: one per class, or annotations of LabelMe, YOLO, VOC, COCO and CVAT, of which only names are read."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
@@ -29,17 +28,14 @@ class _LabelMeFile(msgspec.Struct):
     flags: dict[str, bool] | None = None
 
 
-def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Path]]:
-    """Tags from the folders below ``root``; an image whose identical file is in two of them has both tags.
+def folder_entries(root: Path, images: Sequence[Path]) -> Entries:
+    """Tags from the folders below ``root``.
 
     Folders such as ``train`` and ``val`` that contain the class folders are not classes.
 
     Args:
         root: folder of the class folders.
         images: files below it.
-
-    Returns:
-        entries, and the images without duplicates.
 
     Raises:
         ValueError: an image outside the class folders, or folders that are not classes.
@@ -64,15 +60,11 @@ def folder_entries(root: Path, images: Sequence[Path]) -> tuple[Entries, list[Pa
             f'With {FOLDERS!r} {", ".join(sorted(first_level))[:60]} would be the classes. Put the images into one folder per class.'
         )
     level = 1 if split else 0
-    first: dict[str, Path] = {}
-    tags: dict[Path, list[str]] = {}
-    for path in images:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        tags.setdefault(first.setdefault(digest, path), []).append(plain(parts[path][level]))
-    entries = (Entry(path.relative_to(root).as_posix(), tuple(names), f'folder {names[0]!r}') for path, names in tags.items())
+    named = {path: plain(parts[path][level]) for path in images}
+    entries = (Entry(path.relative_to(root).as_posix(), (name,), f'folder {name!r}') for path, name in named.items())
     holders = [root / name for name in sorted(split)] or [root]
     folders = {path.name for holder in holders for path in holder.iterdir() if path.is_dir() and not is_passed_over(path.name)}
-    return Entries(entries, sorted(folders)), list(tags)
+    return Entries(entries, sorted(folders))
 
 
 def _refuse_loose(loose: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from mmlabelpenet.workbench.own_data.dataset import OwnData, advice, make_own_da
 
 def make_image(path, size=(60, 40), mode='RGB', **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(len(path.name)).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    noise = np.random.default_rng(list(os.fsencode(path))).integers(0, 256, (size[1], size[0], 3), np.uint8)
     Image.fromarray(noise).convert(mode).save(path, **kwargs)
 
 
@@ -170,6 +170,23 @@ def test_folders_as_classes_with_equal_names_make_a_data_set(tmp_path):
     data, _ = make_own_data(tmp_path / 'set', tmp_path / 'photos', 'folder-per-class', test_share=0)
     with (data.root / 'tags.csv').open() as file:
         assert list(csv.reader(file))[1:] == [['2_b', 'dog'], ['cat_1', 'cat'], ['dog_1', 'dog']]
+
+
+def test_copies_of_an_image_are_one_image_with_all_their_tags(folder):
+    for name in ('again.jpg', 'untagged.jpg'):
+        shutil.copy(folder / 'photos/p00.jpg', folder / 'photos' / name)
+    (folder / 'tags.csv').write_text((folder / 'tags.csv').read_text() + '\nagain.jpg,bird\nuntagged.jpg,\n')
+    data, notes = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', test_share=0)
+    assert read_back(data)['again'] == ['bird', 'cat'] and not {'p00', 'untagged'} & set(data.sources) and not data.splits['new']
+    assert '2 images are copies of others: p00.jpg of again.jpg, untagged.jpg of again.jpg' in notes
+
+
+def test_an_image_in_the_folders_of_two_classes_has_both_tags(tmp_path):
+    for name in ('cat/1.jpg', 'dog/2.jpg'):
+        make_image(tmp_path / 'photos' / name)
+    shutil.copy(tmp_path / 'photos/cat/1.jpg', tmp_path / 'photos/dog/copy.jpg')
+    data, _ = make_own_data(tmp_path / 'set', tmp_path / 'photos', 'folder-per-class', test_share=0)
+    assert read_back(data) == {'1': ['cat', 'dog'], '2': ['dog']}
 
 
 def test_two_images_with_one_name_are_an_error(tmp_path):
