@@ -9,8 +9,10 @@ Shapes: D channels, (H, W) network input of one image, stride s.
 
 import hashlib
 import mmap
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -101,24 +103,32 @@ class FeatureCache:
         return hashlib.sha256((LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
-        if np.isnan(self._room[0]):
-            used = 0
-            if self.folder.is_dir():
-                remove_partial(self.folder)
-                used = sum(file.stat().st_size for file in self.folder.rglob('*.map'))
-            self._room[0] = (self.max_bytes - used) / get_world_size()
-        if self._room[0] < value.numel() * 2:
-            self._stop(f'has reached max_gib={self.max_bytes / 2**30:g}')
-            return
         try:
-            self._room[0] -= write_map(path, value)
+            if np.isnan(self._room[0]):
+                self._room[0] = (self.max_bytes - used_bytes(self.folder)) / get_world_size()
+            if self._room[0] < value.numel() * 2:
+                self._stop(f'has reached max_gib={self.max_bytes / 2**30:g}')
+                return
+            size = write_map(path, value)
+            self._room[0] -= size  # not in one line with writing, during which other processes change it
         except OSError as error:
-            self._stop(f'cannot be written ({error.strerror})')
+            self._stop(f'cannot be written ({error.strerror or error})')
 
     def _stop(self, why: str) -> None:
         if self._room[0]:  # said once
             warn(f'The feature cache {self.folder} {why}: maps that are not in it are recomputed each time.')
         self._room[0] = 0
+
+
+def used_bytes(folder: Path) -> int:
+    """Bytes of the maps in a folder, after removing temporary files of killed processes; files deleted meanwhile do not count."""
+    with suppress(OSError):
+        remove_partial(folder)
+    used = 0
+    for path in (Path(place, name) for place, _, files in os.walk(folder) for name in files if name.endswith('.map')):
+        with suppress(OSError):
+            used += path.stat().st_size
+    return used
 
 
 def _pixels_hash(image: Tensor) -> str:

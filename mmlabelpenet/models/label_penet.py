@@ -177,9 +177,9 @@ class LabelPENet(BaseDetector):
         ]
 
     def _shared_maps(self, images: Sequence[Tensor], store: bool) -> list[tuple[MapKey | None, Tensor]]:
-        """The shared map of each image (1, 3, H, W), and its key in the feature cache, if there is one."""
+        """The shared map of each image (1, 3, H, W), float32, and its key in the feature cache, if there is one."""
         if self.feature_cache is None:
-            return [(None, self.extract_feat(image)) for image in images]
+            return [(None, self.extract_feat(image).float()) for image in images]
         with timed('backbone'):
             return [(key, feature.float()) for key, feature in self.feature_cache.shared(self.backbone, images, store)]
 

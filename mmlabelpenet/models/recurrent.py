@@ -41,7 +41,7 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
     cached = model.frozen_backbone and model.feature_cache is not None
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
         feature = None if cached else model.extract_feat(inputs)
-    views = model.views(inputs, samples) if cached else list(map(View, crop_maps(feature.detach(), samples), samples))
+    views = model.views(inputs, samples) if cached else list(map(View, crop_maps(feature.detach().float(), samples), samples))
     learning = model.names if direction == FORWARD else model.names[:-1]
     features = {name: model.stages[name].inputs(views) if cached else feature for name in learning}
     maps = {name: model.stages[name].run_tail(features[name]) for name in learning}

@@ -326,3 +326,25 @@ def test_the_hash_of_weights_that_stay_is_computed_once(toy_net, image, tmp_path
     for _ in range(3):
         shared(cache, toy_net.backbone, image)
     assert len(computed) == 1
+
+
+def test_what_other_processes_write_meanwhile_takes_room_too(toy_net, image, tmp_path, monkeypatch):
+    cache = FeatureCache(tmp_path, max_gib=1)
+
+    def write(path, value):
+        cache._room[0] -= 1000  # shared memory: another process
+        return 10
+
+    monkeypatch.setattr(feature_cache, 'write_map', write)
+    shared(cache, toy_net.backbone, image)
+    assert cache._room[0] == 2**30 - 1010
+
+
+def test_a_folder_that_cannot_be_tidied_or_disappears_is_used_all_the_same(toy_net, image, tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    monkeypatch.setattr(feature_cache, 'remove_partial', refuse)
+    (tmp_path / 'old.map').symlink_to(tmp_path / 'gone')
+    shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    assert len(list(tmp_path.rglob('*.map'))) == 2

@@ -14,7 +14,7 @@ from mmlabelpenet.registry import HOOKS
 
 @HOOKS.register_module()
 class IdleStagesHook(Hook):
-    """Keep only the stage that trains or labels on the GPU, with its optimizer state.
+    """Keep only the stage that trains, or those that label, on the GPU, with their optimizer state.
 
     In recurrent fine-tuning and in validation, all stages are on the GPU. For one GPU only: with several ranks, gradient buckets need all
     parameters on one device.
@@ -29,8 +29,9 @@ class IdleStagesHook(Hook):
             raise ValueError('IdleStagesHook supports only one GPU. Remove it from custom_hooks to train on several.')
 
     def before_label_pass(self, runner: Runner, stage: str) -> None:
-        """Move the stage that labels to the GPU."""
-        place(runner.model, [stage], get_device(), runner.optim_wrapper.optimizer)
+        """Move the stage that labels, and those it is read with, to the GPU."""
+        makers = [maker.name for maker in runner.model.reader.makers(stage)]
+        place(runner.model, makers, get_device(), runner.optim_wrapper.optimizer)
 
     def before_phase(self, runner: Runner, phase) -> None:
         """Move the stage that trains, or all, to the GPU."""

@@ -33,12 +33,13 @@ def panel(
         stores: label stores by stage; a store without this image is skipped.
         devkit: ground truth, shown for images with an annotation file.
         kinds: kinds of tiles; also ``'proposals'``.
-        stages: stages whose predictions are shown; None for all.
+        stages: stages whose outputs are shown, at least one; None for all.
     """
     batch = model.data_preprocessor(pseudo_collate([data]), False)
     sample = batch['data_samples'][0]
-    shown = (model.names if stages is None else stages) if 'prediction' in kinds else ()
-    needed = [name for name in model.names if name in shown or name == model.names[0]]  # the first has the attention
+    available = model.names if stages is None else stages
+    shown = available if 'prediction' in kinds else ()
+    needed = shown or available[:1]  # the first stage has the attention
     painter = Painter(read_image(sample.img_path)[..., ::-1], classes, scale)
     (sample,) = model.predict(batch['inputs'], [sample], stages=needed, explain='attention' in kinds)
     tiles = []

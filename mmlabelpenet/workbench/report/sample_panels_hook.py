@@ -29,7 +29,7 @@ class SamplePanels(Hook):
     started training.
 
     ``<work dir>/vis/<image>_iter_<n>.webp``; also to TensorBoard, if the visualizer has that backend. Weights, modes and random states are
-    not changed. Stages on another device than the backbone are skipped.
+    not changed. Stages that are on another device than the backbone, or need one that is, are skipped.
 
     Args:
         interval: number of iterations between two panels.
@@ -57,6 +57,8 @@ class SamplePanels(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         classes = runner.train_dataloader.dataset.metainfo['classes']
         stages = begun(model, locate(runner.train_loop.phases, runner.iter)[0].name)
+        if not stages:
+            return
         with left_as_it_was(model):
             for data in self._samples(runner):
                 sample = data['data_samples']
@@ -81,11 +83,12 @@ class SamplePanels(Hook):
 
 
 def begun(model: nn.Module, phase: str) -> list[str]:
-    """Stages that have started training and are on the device of the backbone."""
+    """Stages that have started training and can predict: all stages that they need are on the device of the backbone."""
     names = list(model.names)
     names = names[: names.index(phase) + 1] if phase in names else names
     device = next(model.backbone.parameters()).device
-    return [name for name in names if all(parameter.device == device for parameter in model.stages[name].parameters())]
+    tellers = [] if model.inference.teller is None else [model.inference.teller]
+    return [name for name in names if all(p.device == device for each in (*model.reader.makers(name), *tellers) for p in each.parameters())]
 
 
 @contextmanager

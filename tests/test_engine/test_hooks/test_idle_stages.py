@@ -12,6 +12,7 @@ from training import PHASES, train
 
 from mmlabelpenet.engine.hooks import idle_stages
 from mmlabelpenet.engine.hooks.idle_stages import IdleStagesHook, place
+from mmlabelpenet.models.inference.joint import JointReader
 
 
 class Stages(nn.Module):
@@ -57,6 +58,16 @@ def test_the_loop_says_who_is_needed_when(toy_root, tmp_path, monkeypatch):
     train(toy_root, tmp_path, phases=[(name, 1) for name, _ in PHASES], hooks=[dict(type='IdleStagesHook')])
     one, two, three, four = ((name,) for name in toy.STAGES)
     assert calls == [one, one, two, two, three, three, four, tuple(toy.STAGES)]
+
+
+def test_a_label_pass_also_needs_the_stages_that_score_together(toy_net, monkeypatch):
+    calls = []
+    monkeypatch.setattr(idle_stages, 'place', lambda model, needed, *_: calls.append(needed))
+    runner = SimpleNamespace(model=toy_net, optim_wrapper=SimpleNamespace(optimizer=None))
+    for consensus in (False, True):
+        toy_net.reader = JointReader(toy_net.stages, consensus=consensus)
+        IdleStagesHook().before_label_pass(runner, 'refinement')
+    assert calls == [['refinement'], ['refinement', 'detection']]
 
 
 def test_all_stages_are_there_in_validation_and_only_the_needed_one_after_it(monkeypatch):

@@ -47,6 +47,8 @@ def test_a_panel_shows_what_travels_in_its_order(toy_net, dataset, toy_root):
 
 
 def test_a_panel_without_stores_and_ground_truth_shows_the_rest(toy_net, dataset):
+    alone = panel(toy_net.eval(), dataset[0], RENDERED_CLASSES, stages=['detection'], kinds=('attention', 'prediction'))
+    assert [tile.kind for tile in alone] == ['prediction']  # without the first stage there is no attention
     kinds = {tile.kind for tile in panel(toy_net.eval(), dataset[0], RENDERED_CLASSES)}
     assert kinds == {'input', 'attention', 'prediction'}
 

@@ -4,6 +4,7 @@ import pytest
 import toy
 from mmengine.registry import init_default_scope
 
+from mmlabelpenet.models.inference.joint import JointReader
 from mmlabelpenet.workbench.report.sample_panels_hook import SamplePanels, begun
 
 PHASES = [('classification', 2), ('detection', 2)]
@@ -61,6 +62,17 @@ def test_stages_that_have_not_begun_are_not_shown(toy_net):
     assert begun(toy_net, 'refinement') == list(toy.STAGES[:3])
     assert begun(toy_net, 'recurrent') == list(toy.STAGES)
     assert begun(toy_net.to('cpu'), 'segmentation') == list(toy.STAGES)
+
+
+def test_stages_without_those_that_they_need_are_not_shown(toy_net):
+    toy_net.stages.classification.to('meta')  # idle
+    assert begun(toy_net, 'refinement') == ['detection', 'refinement']
+    toy_net.inference.teller = toy_net.stages.classification
+    assert begun(toy_net, 'refinement') == []
+    toy_net.inference.teller = None
+    toy_net.reader = JointReader(toy_net.stages, consensus=True)
+    toy_net.stages.detection.to('meta')
+    assert begun(toy_net, 'segmentation') == []
 
 
 @pytest.mark.parametrize('wrong', [dict(interval=0), dict(images=0)])

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.generators import Explanation
 from mmlabelpenet.calibration.reading import inference
+from mmlabelpenet.models.inference.image import Inference
+from mmlabelpenet.models.inference.joint import JointReader
 from mmlabelpenet.workbench.variants import ClassActivation
 from mmlabelpenet.workbench.variants.class_activation import otsu_threshold, spread
 
@@ -195,3 +197,13 @@ def test_a_core_that_is_no_number_is_refused(core, message):
 def test_a_core_without_a_cut_is_refused():
     with pytest.raises(ValueError, match='core is where cuts start, and there is no cut'):
         ClassActivation(core=0.9)
+
+
+def test_mixed_precision_reaches_the_maps_neither_in_recurrent_iterations_nor_in_predictions(net, toy_batch):
+    net.stages['classification'].labels = ClassActivation(max_per_tag=1, min_iou=0.0, zooms=[1.5], spread={})
+    inputs, samples = toy_batch
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = net.train().loss(inputs, copy.deepcopy(samples), trains='forward')
+        net.inference = Inference(JointReader(net.stages, map_evidence=True), net.names)
+        net.eval().predict(inputs, copy.deepcopy(samples))
+    assert torch.isfinite(losses['detection.loss_cls']) and losses['labels']['detection'][0].bboxes.dtype == torch.float32
