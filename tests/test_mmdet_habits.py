@@ -265,6 +265,19 @@ def test_images_that_were_not_labelled_are_counted(toy_root, tmp_path):
         trained(config)
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'said'),
+    [('timeout', -1, 'timeout'), ('persistent_workers', True, 'persistent_workers'), ('dataset.indices', 2, '4 training images'),
+     ('dataset.max_proposals', 0, 'max_proposals'), ('dataset.min_proposal_area', 2, 'min_proposal_area')],
+)  # fmt: skip
+def test_faults_of_the_label_data_appear_before_anything_is_trained(toy_root, tmp_path, key, value, said):
+    config = training(toy_root, tmp_path, [('classification', 1), ('detection', 1)])
+    config.merge_from_dict({f'label_dataloader.{key}': value})
+    with pytest.raises(ValueError, match=said):
+        trained(config)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
 def test_filters_of_mmdet_are_taken_where_they_mean_the_same(toy_root):
     DATASETS.build(toy.dataset_config(toy_root, filter_cfg=dict(filter_empty_gt=True)))
     with pytest.raises(ValueError, match='filter_cfg.*Remove it'):

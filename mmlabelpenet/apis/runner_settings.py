@@ -14,6 +14,14 @@ NAMES = {  # allowed values
     ('env_cfg', 'mp_cfg', 'mp_start_method'): ('fork', 'spawn', 'forkserver'),
 }
 
+LOADERS = ('train_dataloader', 'label_dataloader', 'val_dataloader', 'test_dataloader', 'corloc_dataloader')
+COUNTS = {  # minimum of whole numbers
+    **{(loader, 'batch_size'): 1 for loader in LOADERS},
+    **{(loader, 'num_workers'): 0 for loader in LOADERS},
+    ('optim_wrapper', 'accumulative_counts'): 1,
+    ('train_cfg', 'val_interval'): 1,
+}
+
 
 def wrong_settings(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
     """Values of the runner's keys that are not among the allowed ones, and parts that cannot train this model."""
@@ -21,6 +29,12 @@ def wrong_settings(content: Mapping[str, Any], find: Registered) -> Iterator[Fau
         value = get(content, path)
         if isinstance(value, str) and value not in names:
             yield Fault(path, f'{value!r} is not one of {", ".join(names)}.{hint(nearest(value, names))}')
+    for path, least in COUNTS.items():
+        if path[-1] in (get(content, path[:-1]) or ()) and not (type(value := get(content, path)) is int and value >= least):
+            yield Fault(path, f'expected a whole number from {least} on, got {short(value)}.')
+    optimizer = get(content, ('optim_wrapper', 'optimizer')) or {}
+    if not isinstance(rate := optimizer.get('lr', 0), int | float) or rate < 0:
+        yield Fault(('optim_wrapper', 'optimizer', 'lr'), f'expected a number from 0 on, got {short(rate)}.')
     for key in ('randomness', 'env_cfg'):
         if key in content and content[key] is None:
             yield Fault((key,), 'expected a dict, got None.')

@@ -7,7 +7,6 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.runner import LogProcessor
 from torch.utils.data import BatchSampler, DataLoader
 
-from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.models.stage import Stage
 
 
@@ -78,9 +77,9 @@ def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:
         )
 
 
-def check_covered(dataset: Any, store: PseudoLabelStore) -> None:
-    """Reject training on images that were not labelled."""
-    if missing := sorted(set(dataset.image_ids) - set(store.image_ids)):
+def check_covered(dataset: Any, labelled: Iterable[str]) -> None:
+    """Reject training on images other than those that are labelled."""
+    if missing := sorted(set(dataset.image_ids) - set(labelled)):
         raise ValueError(
             f'{len(missing)} training images have no pseudo labels, for example {missing[0]!r}. label_dataloader.dataset, or the store '
             'named by the phase, must contain all images of train_dataloader.dataset: set the same split and indices for both data sets.'

@@ -2,7 +2,8 @@
 
 import copy
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 
 from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.reading import inference
@@ -59,19 +60,29 @@ class LabelPass:
         self.num_workers = int(dataloader.get('num_workers', 0))
         self.folder = Path(folder)
 
-    def run(self, runner: Runner, stage: str, model: nn.Module, begun: str | None = None) -> PseudoLabelStore:
-        """Return the label store of ``stage``, which is read if these weights have already written it, and completed if a pass was
-        interrupted. The store with which a resumed phase began, given by its digest ``begun``, is read even if settings have changed.
-
-        Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
-        """
+    @cached_property
+    def dataset(self) -> VOCTags:
+        """The images to label."""
         dataset = DATASETS.build(self.dataloader['dataset'])
         if (different := len(set(dataset.image_ids))) < len(dataset):
             raise ValueError(
                 f'Labels are stored by image id, but label_dataloader.dataset has {len(dataset)} images with {different} ids. Remove '
                 'wrappers that repeat images; join data sets with equal ids by tools/dataset_converters/join_voc.py.'
             )
-        header, path = fingerprint(self.model_config, stage, model, dataset), self.folder / f'{stage}.json'
+        return dataset
+
+    def loader(self, runner: Runner, indices: Sequence[int], **settings: Any) -> DataLoader:
+        """A data loader of some of the images; a ValueError says which of its settings are wrong."""
+        sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
+        return runner.build_dataloader(self.dataloader | dict(dataset=Subset(self.dataset, indices), sampler=sampler, **settings))
+
+    def run(self, runner: Runner, stage: str, model: nn.Module, begun: str | None = None) -> PseudoLabelStore:
+        """Return the label store of ``stage``, which is read if these weights have already written it, and completed if a pass was
+        interrupted. The store with which a resumed phase began, given by its digest ``begun``, is read even if settings have changed.
+
+        Every rank labels a share, rank 0 merges. An OSError says what to do if the disk is full.
+        """
+        header, path = fingerprint(self.model_config, stage, model, self.dataset), self.folder / f'{stage}.json'
         store = PseudoLabelStore.load(path) if path.exists() else None
         if store is not None and (changed := differences(store.header, header)):
             keep = store.digest() == begun
@@ -80,7 +91,7 @@ class LabelPass:
             store = store if keep else None
         if store is None:
             try:
-                self._make(runner, stage, model, dataset, PseudoLabelWriter(path, header, get_rank()))
+                self._make(runner, stage, model, PseudoLabelWriter(path, header, get_rank()))
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -98,21 +109,19 @@ class LabelPass:
             )
         return store
 
-    def _make(self, runner: Runner, stage: str, model: nn.Module, dataset: VOCTags, writer: PseudoLabelWriter) -> None:
-        image_ids = dataset.image_ids
+    def _make(self, runner: Runner, stage: str, model: nn.Module, writer: PseudoLabelWriter) -> None:
+        image_ids = self.dataset.image_ids
         barrier()
         done = writer.labelled()  # read by all ranks before any of them continues writing
         barrier()
-        self._label(runner, stage, model, dataset, [i for i, name in enumerate(image_ids) if name not in done], writer)
+        self._label(runner, stage, model, [i for i, name in enumerate(image_ids) if name not in done], writer)
         barrier()
         if is_main_process():
-            add_unreadable(writer, dataset, image_ids)
-            writer.finish(image_ids, dataset.metainfo['classes'])
+            add_unreadable(writer, self.dataset, image_ids)
+            writer.finish(image_ids, self.dataset.metainfo['classes'])
         barrier()
 
-    def _label(self, runner: Runner, stage: str, model: nn.Module, dataset, remaining: list[int], writer: PseudoLabelWriter) -> None:
-        sampler = dict(type='DefaultSampler', shuffle=False, round_up=False)
-        config = self.dataloader | dict(dataset=Subset(dataset, remaining), sampler=sampler)
+    def _label(self, runner: Runner, stage: str, model: nn.Module, remaining: list[int], writer: PseudoLabelWriter) -> None:
         generator = model.stages[stage].labels
 
         def explained(batch: dict) -> Iterator[tuple[LabelGenerator, np.ndarray, Any, DetDataSample]]:
@@ -126,10 +135,9 @@ class LabelPass:
 
         with inference(model), Workers(self.num_workers) as workers, ProgressBar(f'labels of {stage}', len(remaining)) as bar:
             if workers_run_network(model, self.num_workers):
-                batches = runner.build_dataloader(config | dict(collate_fn=labelled, multiprocessing_context='fork'))
-                results = chain.from_iterable(batches)
+                results = chain.from_iterable(self.loader(runner, remaining, collate_fn=labelled, multiprocessing_context='fork'))
             else:
-                results = workers.map(label, chain.from_iterable(map(explained, runner.build_dataloader(config))))
+                results = workers.map(label, chain.from_iterable(map(explained, self.loader(runner, remaining))))
             for sample, pseudo in results:
                 writer.add(sample.img_id, Path(sample.img_path).name, sample.ori_shape, pseudo, sample.img_path)
                 bar.advance()

@@ -70,6 +70,9 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         runner.register_hook(ValidatedStagesHook())
         self.batches_per_update: int = runner.cfg.optim_wrapper.get('accumulative_counts', 1)
         self.label_pass = LabelPass(runner.cfg.label_dataloader, f'{runner.work_dir}/pseudo_labels', runner.cfg.model)
+        if any(self.stage_before(phase) and not phase.pseudo_labels for phase in self.phases):  # before hours of training
+            self.label_pass.loader(runner, ())
+            check_covered(self.dataloader.dataset, self.label_pass.dataset.image_ids)
 
     def run(self) -> torch.nn.Module:
         """Train all remaining phases."""
@@ -110,7 +113,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         self._forget_scalars()
         store = self._labels_for(phase, resumed=self._iter > start)
         if store is not None:
-            check_covered(self.dataloader.dataset, store)
+            check_covered(self.dataloader.dataset, store.image_ids)
         self.dataloader.dataset.use_pseudo_labels(store)
         if phase.warm_start and self._iter == start:
             own = phase.warm_start is True

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.models.data_preprocessor import InvertibleDataPreprocessor
 from mmlabelpenet.models.feature_cache import FeatureCache, MapKey
 from mmlabelpenet.models.inference.image import Inference, check_names
 from mmlabelpenet.models.inference.joint import JointReader
@@ -76,10 +76,9 @@ class LabelPENet(BaseDetector):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        if type(self.data_preprocessor) is DetDataPreprocessor:
-            raise ValueError(
-                "DetDataPreprocessor does not support tags: use data_preprocessor=dict(type='InvertibleDataPreprocessor', ...)."
-            )
+        if not isinstance(self.data_preprocessor, InvertibleDataPreprocessor):
+            kind = type(self.data_preprocessor).__name__
+            raise ValueError(f"{kind} does not support tags: use data_preprocessor=dict(type='InvertibleDataPreprocessor', ...).")
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)
@@ -91,7 +90,7 @@ class LabelPENet(BaseDetector):
         self.frozen_backbone = frozen_backbone
         if share_tail:
             share_tails(stage.detector for stage in self.stages.values())
-        recompute_activations(self, recompute)
+        recompute_activations(self, recompute or ())
         self.reader = JointReader(self.stages, consensus, map_evidence)
         self.inference = Inference(self.reader, **(test_cfg or {}))
 

@@ -108,6 +108,25 @@ def test_one_line_names_file_key_and_the_nearest_right_name(tmp_path, monkeypatc
     assert expected in lines and (len(lines) == 1 or key.endswith('type'))
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'expected'),
+    [
+        ('label_dataloader.batch_size', None, 'a whole number from 1 on'),
+        ('label_dataloader.num_workers', 1.5, 'a whole number from 0 on'),
+        ('train_dataloader.batch_size', 0, 'a whole number from 1 on'),
+        ('train_dataloader.num_workers', -1, 'a whole number from 0 on'),
+        ('optim_wrapper.accumulative_counts', None, 'a whole number from 1 on'),
+        ('optim_wrapper.optimizer.lr', None, 'a number from 0 on'),
+        ('train_cfg.val_interval', None, 'a whole number from 1 on'),
+    ],
+)
+def test_numbers_that_the_runner_needs_are_numbers(key, value, expected):
+    config = load_config(ROOT / RENDERED)
+    config.merge_from_dict({key: value})
+    with pytest.raises(ValueError, match=f'{key}: expected {expected}, got {value}'):
+        check_config(config)
+
+
 @pytest.mark.parametrize('key', ['model', 'train_dataloader', 'val_cfg', 'default_hooks', 'randomness'])
 def test_what_is_to_be_a_dict_and_is_not_is_named(tmp_path, monkeypatch, key):
     monkeypatch.chdir(tmp_path)

@@ -248,9 +248,10 @@ def test_all_ranks_read_what_is_there_before_one_writes_and_the_first_merges_whe
     monkeypatch.setattr(label_pass, 'barrier', lambda: done.append('all'))
     monkeypatch.setattr(label_pass, 'is_main_process', lambda: first)
     monkeypatch.setattr(label_pass, 'add_unreadable', lambda writer, dataset, image_ids: done.append('unreadable'))
-    monkeypatch.setattr(LabelPass, '_label', lambda self, runner, stage, model, dataset, remaining, writer: done.append(remaining))
-    dataset = SimpleNamespace(image_ids=['a', 'b'], metainfo=dict(classes=('x',)))
-    LabelPass({}, tmp_path, {})._make(None, 'detection', None, dataset, Writer())
+    monkeypatch.setattr(LabelPass, '_label', lambda self, runner, stage, model, remaining, writer: done.append(remaining))
+    maker = LabelPass({}, tmp_path, {})
+    maker.dataset = SimpleNamespace(image_ids=['a', 'b'], metainfo=dict(classes=('x',)))
+    maker._make(None, 'detection', None, Writer())
     merged = ['unreadable', ('merged', ['a', 'b'], ('x',))] if first else []
     assert done == ['all', 'read', 'all', [1], 'all', *merged, 'all']
 

@@ -147,9 +147,9 @@ def count_labelled(monkeypatch):
     """Image ids that label passes really label from now on."""
     seen, real = [], LabelPass._label
 
-    def label(self, runner, stage, model, dataset, remaining, writer):
-        seen.extend((stage, dataset.get_data_info(i)['img_id']) for i in remaining)
-        return real(self, runner, stage, model, dataset, remaining, writer)
+    def label(self, runner, stage, model, remaining, writer):
+        seen.extend((stage, self.dataset.get_data_info(i)['img_id']) for i in remaining)
+        return real(self, runner, stage, model, remaining, writer)
 
     monkeypatch.setattr(LabelPass, '_label', label)
     return seen
