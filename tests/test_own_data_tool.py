@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -161,6 +162,14 @@ def test_images_that_do_not_fit_are_one_line(folder, tmp_path):
     assert not (tmp_path / 'set').exists()
 
 
+def test_labels_without_a_training_are_refused_with_the_step_that_is_missing(folder, tmp_path):
+    tool = ROOT / 'tools/own_data.py'
+    begun = warm.run(tool, 'init', tmp_path / 'set', '--images', folder / 'photos', '--tags', folder / 'tags.csv')
+    done = warm.run(tool, 'export', tmp_path / 'set', '--format', 'coco')
+    assert begun.returncode == 0 and done.returncode == 1
+    assert re.fullmatch(r'Error: .*/set has not been trained. First run python .*own_data.py train .*/set', done.stderr.strip())
+
+
 def test_help_comes_at_once():
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([sys.executable, ROOT / 'tools/own_data.py', '--help'], capture_output=True, text=True, check=True)
@@ -171,6 +180,7 @@ def test_help_comes_at_once():
 def test_a_network_of_other_classes_labels_nothing(tool, folder, tmp_path, monkeypatch):
     words = ['init', str(tmp_path / 'set'), '--images', str(folder / 'photos'), '--tags', str(folder / 'tags.csv')]
     tool.main(words)
+    (tmp_path / 'set/work_dir').mkdir()
     classes = json.loads((tmp_path / 'set/own_data.json').read_text())['classes']
     stub = type('Inferencer', (), dict(__init__=lambda self, *args, **kwargs: None, classes=tuple(reversed(classes))))
     monkeypatch.setattr('mmlabelpenet.apis.LabelPENetInferencer', stub)

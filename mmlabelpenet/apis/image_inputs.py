@@ -65,9 +65,14 @@ def names_below(images: Iterable[Path]) -> tuple[Path, dict[str, str]]:
     >>> names_below([Path('in/day/a.jpg'), Path('in/night/a.jpg')])[1]
     {'day/a': 'day/a.jpg', 'night/a': 'night/a.jpg'}
     """
-    paths = [Path(os.path.abspath(path)) for path in images]
+    paths = [Path(_absolute(path)) for path in images]
     root = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
     return root, identities(dict.fromkeys(path.relative_to(root).as_posix() for path in paths))
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """The absolute path, with one slash at its start; two have a meaning of their own in POSIX, so Python keeps them."""
+    return '/' + os.path.abspath(path).lstrip('/')
 
 
 def input_names(sources: Sequence[ImageInput]) -> list[str]:
@@ -78,7 +83,7 @@ def input_names(sources: Sequence[ImageInput]) -> list[str]:
     """
     root, names = names_below(Path(source) for source in sources if not isinstance(source, np.ndarray))
     ids = {str(root / name): image_id for image_id, name in names.items()}
-    return [f'array_{place}' if isinstance(source, np.ndarray) else ids[os.path.abspath(source)] for place, source in enumerate(sources)]
+    return [f'array_{place}' if isinstance(source, np.ndarray) else ids[_absolute(source)] for place, source in enumerate(sources)]
 
 
 def checked_array(image: NDArray) -> NDArray[np.uint8]:

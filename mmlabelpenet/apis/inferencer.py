@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, noted_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
+from mmlabelpenet.apis.config_files import SUFFIXES
 from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, input_names, usable_device
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.apis.run_note import run_files
@@ -212,6 +213,8 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
             raise ValueError(f'{str(checkpoint)!r} needs the config that it was trained with: pass that too.')
         return load_config(shipped(f'configs/labelpenet/{SHIPPED}.py')), SHIPPED_WEIGHTS
     path = Path(config_or_dir)
+    if not path.exists() and '::' not in str(path) and path.suffix not in SUFFIXES:
+        raise FileNotFoundError(f'{str(path)!r} does not exist. Expected the work dir of a training, or a config.')
     if not path.is_dir():
         config = load_config(path)
         if checkpoint is None:

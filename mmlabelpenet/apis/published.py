@@ -4,6 +4,7 @@ Every file written here contains only tensors and plain Python values, so ``torc
 """
 
 import ast
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -195,8 +196,14 @@ def _bytes(value: Any) -> int:
 
 
 def _compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors so that each has its own storage of exactly its size."""
-    return {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+    """Copy tensors so that their storages have exactly their size; equal tensors, as in frozen layers of several stages, share one."""
+    kept: dict[tuple, Tensor] = {}
+    compact = {}
+    for key, value in state.items():
+        copy = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        content = hashlib.sha256(copy.reshape(-1).view(torch.uint8).numpy()).digest()
+        compact[key] = kept.setdefault((copy.dtype, copy.shape, content), copy)
+    return compact
 
 
 def _receipt() -> dict[str, Any]:

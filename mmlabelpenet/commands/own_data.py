@@ -162,6 +162,8 @@ def export(args: argparse.Namespace) -> None:
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(args.dir)
+    if not (args.dir / 'work_dir').is_dir():
+        raise FileNotFoundError(f'{args.dir} has not been trained. First run {command(*NAMES)} train {quote(args.dir)}')
     devkit = VOCImages(args.dir, data.classes)
     images = {name: devkit.image_path(name) for names in data.splits.values() for name in names}
     from mmlabelpenet.apis import LabelPENetInferencer

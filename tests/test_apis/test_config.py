@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmlabelpenet.apis import load_config, parse_options
-from mmlabelpenet.apis.config import config_devkit
+from mmlabelpenet.apis.config import config_devkit, keep_stages, stage_names
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/labelpenet'
@@ -138,3 +138,11 @@ def test_a_loader_of_another_data_set_has_no_devkit():
     config = Config(dict(train_dataloader=dict(dataset=dict(type='mmdet.CocoDataset', data_root='data/coco'))))
     with pytest.raises(ValueError, match='train_dataloader.dataset is a mmdet.CocoDataset'):
         config_devkit(config)
+
+
+@pytest.mark.parametrize('key', ['map_evidence', 'test_cfg.image_evidence'])
+def test_the_stage_of_the_tags_cannot_be_left_out_where_all_others_need_it(key):
+    config = load_config(CONFIGS / 'labelpenet_lite0_rendered.py', {f'model.{key}': True})
+    assert stage_names(keep_stages(config, ['classification', 'segmentation'])) == ('classification', 'segmentation')
+    with pytest.raises(ValueError, match=f'only segmentation, but model.{key} .* needs classification: .*--stages classification segm'):
+        keep_stages(config, ['segmentation'])

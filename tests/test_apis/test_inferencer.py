@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmlabelpenet.apis import checkpoint
-from mmlabelpenet.apis.image_inputs import checked_array, expand, usable_device
+from mmlabelpenet.apis.image_inputs import checked_array, expand, input_names, names_below, usable_device
 from mmlabelpenet.apis.inferencer import LabelPENetInferencer
 from mmlabelpenet.apis.published import publish
 from mmlabelpenet.datasets.voc import VOC_CLASSES
@@ -244,6 +244,16 @@ def test_the_network_that_comes_with_the_package_finds_a_cat():
     (found,) = inferencer(CAT)
     assert found.classes[found.labels[0]] == 'cat' and found.scores[0] > 0.5
     assert found.masks[0][80:180, 150:250].mean() > 0.8  # the middle of its face
+
+
+def test_a_work_dir_that_is_not_there_is_not_taken_for_a_config(tmp_path):
+    with pytest.raises(FileNotFoundError, match='work_dirs/quickstart.* does not exist. Expected the work dir of a training'):
+        LabelPENetInferencer(tmp_path / 'work_dirs/quickstart')
+
+
+def test_two_slashes_at_the_start_of_a_path_are_one():
+    assert names_below([Path('//in/a.jpg'), Path('/in/b.jpg')]) == (Path('/in'), {'a': 'a.jpg', 'b': 'b.jpg'})
+    assert input_names(['//in/a.jpg']) == ['a']
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

@@ -90,6 +90,14 @@ def test_a_tensor_that_looks_at_a_larger_one_is_written_alone(tmp_path):
     assert publish(tmp_path / 'iter_1.pth', tmp_path).stat().st_size < 10_000
 
 
+def test_equal_tensors_are_written_once(tmp_path):
+    layer = torch.rand(100, 100)
+    state = dict(one=layer, other=layer.clone(), shape=layer.clone().view(50, 200), count=torch.tensor(3), counted=torch.tensor(3))
+    torch.save(dict(state_dict=state), tmp_path / 'iter_1.pth')
+    path = publish(tmp_path / 'iter_1.pth', tmp_path)
+    assert 80_000 < path.stat().st_size < 90_000 and toy.different(read_checkpoint(path)['state_dict'], state) == []
+
+
 def test_a_plain_state_dict_and_back_gives_the_same_weights(trained, toy_root, tmp_path):
     config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
     to_state_dict(trained, tmp_path / 'state.pth')
