@@ -76,7 +76,7 @@ class Explanation:
     bboxes: NDArray[np.float32]  # (K, 4), R^c
     labels: NDArray[np.int64]  # (K,)
     weights: NDArray[np.float32]  # (K,), W
-    members: NDArray[np.int64]  # (K,), number of proposals summed in each map
+    member_counts: NDArray[np.int64]  # (K,), number of proposals summed in each map
     reading: Reading | None = None
 
     def __getstate__(self) -> dict:
@@ -126,7 +126,7 @@ class AttentionGenerator(LabelGenerator):
         check_range(0, min_iou=min_iou)  # above 1: always R^c
         check_range(1, max_per_tag=max_per_tag, max_candidates=max_candidates)
         self.selection = dict(
-            max_per_label=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
+            max_per_tag=max_per_tag, nms_thr=nms_thr, max_candidates=max_candidates, min_score=min_score, max_overlap=max_overlap
         )
         self.weights, self.box, self.min_iou, self.peak, self.paste = weights, box, min_iou, peak, paste
         self.crf, self.cut = build_crf(crf), build_cut(cut)
@@ -137,9 +137,9 @@ class AttentionGenerator(LabelGenerator):
         maps, class_scores = self.attention_maps(detector, reading, objects)
         bboxes = torch.stack([found.bbox for found in objects]) if objects else class_scores.new_zeros(0, 4)
         labels = np.array([found.label for found in objects], np.int64)
-        members = np.array([len(found.members) for found in objects], np.int64)
+        member_counts = np.array([len(found.members) for found in objects], np.int64)
         weights = self._weigh(objects, class_scores).cpu().numpy()
-        return Explanation(maps.cpu().numpy(), bboxes.cpu().numpy(), labels, weights, members, reading)
+        return Explanation(maps.cpu().numpy(), bboxes.cpu().numpy(), labels, weights, member_counts, reading)
 
     def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
         """A^c of each object, float (K, h, w), and the class score of its R^c, float (K,)."""
@@ -237,8 +237,8 @@ class ProposalCalibration(AttentionGenerator):
         scores = reading.candidates.scores[found.members]
         if self.start == 'argmax_all':
             return scores.argmax(1)
-        rivals = torch.tensor(found.rivals, device=found.members.device)
-        return rivals[scores[:, rivals].argmax(1)]
+        tags = torch.tensor(found.tags, device=found.members.device)
+        return tags[scores[:, tags].argmax(1)]
 
 
 @LABEL_GENERATORS.register_module()

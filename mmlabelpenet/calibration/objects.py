@@ -26,7 +26,7 @@ class FoundObject(NamedTuple):
     score: float  # the ranking score
     best: int  # index of R^c among the proposals
     members: Tensor  # int64 (M,), indices of R^c and of the proposals that it suppresses
-    rivals: tuple[int, ...]  # all classes searched for in the image
+    tags: tuple[int, ...]  # all classes searched for in the image
 
 
 def find_objects(
@@ -34,7 +34,7 @@ def find_objects(
     labels: list[int],
     nms_thr: float = 0.3,
     max_candidates: int = 300,
-    max_per_label: int | None = None,
+    max_per_tag: int | None = None,
     min_score: float = 0.3,
     max_overlap: float = 1.0,
 ) -> list[FoundObject]:
@@ -45,7 +45,7 @@ def find_objects(
         labels: classes to search for (the tags).
         nms_thr: IoU above which a higher-scoring box suppresses (row C8).
         max_candidates: number of highest-scoring proposals per class that are considered.
-        max_per_label: maximum number of objects per class; 1 in the classification stage (row C7).
+        max_per_tag: maximum number of objects per class; 1 in the classification stage (row C7).
         min_score: minimum score of further objects of a class; the best one is always kept (row L5).
         max_overlap: if two objects of different classes overlap more than this, only the higher-scoring one is kept; 1 keeps both.
 
@@ -63,7 +63,7 @@ def find_objects(
         _, kept = nms(bboxes, scores, nms_thr)
         kept = kept.sort().values
         owner = _owners(bbox_overlaps(bboxes, bboxes[kept]), kept, nms_thr)
-        for rank, index in enumerate(kept.tolist()[:max_per_label]):
+        for rank, index in enumerate(kept.tolist()[:max_per_tag]):
             if rank and scores[index] < min_score:
                 break
             members = order[(owner == rank).nonzero().flatten()]

@@ -158,7 +158,7 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
         {key: value for key, value in part.items() if key not in trained}
         for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
     )
-    maps = [maker.labels.settings() for maker in heads if maker is model.reader.mapper and maker.name != stage]
+    maps = [maker.labels.settings() for maker in heads if maker is model.reader.map_stage and maker.name != stage]
     return dict(
         stage=stage,
         weights=makers_hash(model, stage),

@@ -11,6 +11,7 @@ Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride 
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,15 +51,14 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
             for view, *own in zip(views, *(crop_maps(level.detach(), samples) for level in each), strict=True):
                 view.maps[name] = tuple(own)
     labels = Labels(model, views, model.data_preprocessor.images(inputs, samples))
-    if direction == FORWARD:
-        made = {name: labels.begin(name, FORWARD, workers) for name in model.names[:-1]}  # so that the CRF runs in parallel with the losses
-        learners = [(name, made.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
-    else:
-        pairs = zip(model.names[:0:-1], model.names[-2::-1], strict=True)
-        learners = ((name, labels.begin(teacher, BACKWARD, Workers())) for teacher, name in pairs)  # one after the other
+    if direction == FORWARD:  # all labels are begun first, so that the CRF runs in parallel with the losses
+        begun = {teacher: labels.begin(teacher, FORWARD, workers) for teacher in model.names[:-1]}
+        learners = [(name, begun.get(teacher)) for teacher, name in zip((None, *model.names), model.names)]
+    else:  # one after the other, from the last stage to the first
+        learners = ((name, labels.begin(teacher, BACKWARD, Workers())) for name, teacher in reversed([*pairwise(model.names)]))
     losses: dict[str, Any] = dict(labels={})
-    for name, futures in learners:
-        found = model.stages[name].loss(features[name], samples, labels.finish(futures), maps[name])
+    for name, label_futures in learners:
+        found = model.stages[name].loss(features[name], samples, labels.finish(label_futures), maps[name])
         losses |= found | dict(labels=losses['labels'] | found['labels'])
     return losses
 

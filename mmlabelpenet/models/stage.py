@@ -35,8 +35,8 @@ from mmlabelpenet.timing import timed
 Maps = tuple[Tensor, ...]  # maps of a tail, float (N, D, h', w') each
 Features = Tensor | tuple[Tensor, Tensor]  # the shared map, optionally with the map of a tail's frozen layers
 Choice = Callable[[NDArray], NDArray[np.int64]]  # from scores, in descending order, to selected indices
-OTHERWISE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that behave differently in training
-TAKEN = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved names with another meaning in places that name stages
+TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that behave differently in training
+RESERVED = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved names with another meaning in places that name stages
 
 
 class Stage(BaseModule):
@@ -87,7 +87,7 @@ class Stage(BaseModule):
         None if evaluation would give other maps: in mixed precision, and for a tail with dropout or trained batch normalisation.
         """
         layers = [*self.detector.backbone.modules(), *(self.detector.neck.modules() if self.detector.with_neck else [])]
-        if torch.is_autocast_enabled(get_device()) or any(layer.training and isinstance(layer, OTHERWISE) for layer in layers):
+        if torch.is_autocast_enabled(get_device()) or any(layer.training and isinstance(layer, TRAINING_DEPENDENT) for layer in layers):
             return None
         with timed(self.name):
             return self.detector.extract_feat(feature)
@@ -191,7 +191,7 @@ class Stage(BaseModule):
 
 @contextmanager
 def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
-    """Make a detector use given maps of its tail instead of running the tail; None runs it."""
+    """Make a detector use given maps of its tail instead of running the tail, which mmdet's ``loss`` does; None runs it."""
     if maps is not None:
         detector.extract_feat = lambda _: maps
     try:
@@ -222,9 +222,9 @@ def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
     if not stages:
         raise ValueError('The model needs at least one stage in model.stages, got none.')
     for name in stages:
-        if not name.isidentifier() or 'loss' in name or name in TAKEN:
+        if not name.isidentifier() or 'loss' in name or name in RESERVED:
             raise ValueError(
-                f"The name of a stage must be a Python identifier without 'loss' and other than {', '.join(TAKEN)}; got {name!r}."
+                f"The name of a stage must be a Python identifier without 'loss' and other than {', '.join(RESERVED)}; got {name!r}."
             )
     if missing := [name for name in list(stages)[:-1] if stages[name].get('labels') is None]:
         raise ValueError(

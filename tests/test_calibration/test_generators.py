@@ -109,7 +109,7 @@ def test_an_explanation_goes_to_another_process_without_what_the_stage_has_read(
         told = GENERATORS[name]().explain(net.stages[name].detector, reading)
     sent = pickle.loads(pickle.dumps(told))
     assert told.reading is reading and sent.reading is None
-    assert np.array_equal(sent.maps, told.maps) and np.array_equal(sent.members, told.members) and len(told.maps)
+    assert np.array_equal(sent.maps, told.maps) and np.array_equal(sent.member_counts, told.member_counts) and len(told.maps)
 
 
 def test_the_classification_stage_gives_one_object_per_tag_and_others_several(scene):
@@ -123,7 +123,7 @@ def test_every_option_of_the_selection_reaches_the_search(scene, monkeypatch):
     options, asked = dict(nms_thr=0.11, max_candidates=12, min_score=0.13, max_overlap=0.14), []
     monkeypatch.setattr(generators, 'find_objects', lambda candidates, tags, **given: asked.append(given) or [])
     labels_of(scene, 'detection', max_per_tag=15, **options)
-    assert asked == [options | dict(max_per_label=15)] * len(scene[2])
+    assert asked == [options | dict(max_per_tag=15)] * len(scene[2])
 
 
 @pytest.mark.parametrize('name', ['classification', 'detection'])
@@ -133,7 +133,7 @@ def test_calibration_follows_figure_2_step_by_step(scene, name):
     readings, found_labels = readings_of(scene, name), labels_of(scene, name)
     for i, sample in enumerate(samples):
         candidates = readings[i].candidates
-        objects = find_objects(candidates, readings[i].tags, max_per_label=1 if name == 'classification' else None)
+        objects = find_objects(candidates, readings[i].tags, max_per_tag=1 if name == 'classification' else None)
         maps, weights = [], []
         for found in objects:
             total = torch.zeros(sample.img_shape)
@@ -175,8 +175,8 @@ def test_aggregation_sums_masks_weighted_by_score(scene):
 def test_maps_may_start_at_each_proposals_own_best_tag_or_class(scene):
     reading, stage = readings_of(scene, 'classification')[0], scene[0].stages['classification'].detector
     candidates = reading.candidates
-    (found,) = find_objects(candidates, [1], max_per_label=1)
-    found = found._replace(rivals=(1, 3))
+    (found,) = find_objects(candidates, [1], max_per_tag=1)
+    found = found._replace(tags=(1, 3))
     rois = candidates.rois[found.members]
     feats = stage.roi_head.bbox_roi_extractor(reading.x, bbox2roi([rois]))
     candidates.scores[found.members[1], 3] = 9

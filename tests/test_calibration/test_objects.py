@@ -27,7 +27,7 @@ def overlap(a, b):
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def slow_objects(candidates, label, nms_thr, max_candidates, max_per_label, min_score):
+def slow_objects(candidates, label, nms_thr, max_candidates, max_per_tag, min_score):
     """``{best: members}``, box by box."""
     boxes, scores = candidates.bboxes[:, label].tolist(), candidates.scores[:, label].tolist()
     left = sorted(range(len(boxes)), key=lambda i: -scores[i])[:max_candidates]
@@ -37,7 +37,7 @@ def slow_objects(candidates, label, nms_thr, max_candidates, max_per_label, min_
         members = [i for i in left if i == best or overlap(boxes[i], boxes[best]) > nms_thr]
         left = [i for i in left if i not in members]
         found[best] = sorted(members)
-    kept = list(found.items())[:max_per_label]
+    kept = list(found.items())[:max_per_tag]
     return dict(item for rank, item in enumerate(kept) if rank == 0 or scores[item[0]] >= min_score)
 
 
@@ -45,14 +45,14 @@ def slow_objects(candidates, label, nms_thr, max_candidates, max_per_label, min_
 @pytest.mark.parametrize('settings', [(0.301, 300, None, 0.3), (0.501, 20, None, 0.0), (0.101, 300, 1, 0.0), (0.401, 300, 2, 0.951)])
 def test_it_equals_a_slow_suppression(seed, settings):
     candidates = random_candidates(seed)
-    names = ('nms_thr', 'max_candidates', 'max_per_label', 'min_score')
+    names = ('nms_thr', 'max_candidates', 'max_per_tag', 'min_score')
     found = find_objects(candidates, [2, 0], **dict(zip(names, settings, strict=True)))
     for label in (2, 0):
         mine = {o.best: sorted(o.members.tolist()) for o in found if o.label == label}
         assert mine == slow_objects(candidates, label, *settings)
     assert [o.label for o in found] == sorted((o.label for o in found), reverse=True)
     for o in found:
-        assert o.rivals == (2, 0)
+        assert o.tags == (2, 0)
         assert o.score == candidates.scores[o.best, o.label]
         assert torch.equal(o.bbox, candidates.bboxes[o.best, o.label])
 
@@ -76,7 +76,7 @@ def test_without_proposals_or_tags_nothing_is_found():
 
 def test_an_empty_box_is_no_object_and_the_best_box_takes_its_place():
     boxes = [[128, 5, 128, 9], [0, 0, 9, 9], [20, 96, 30, 96], [0, 0, 9, 8]]
-    found = find_objects(candidates_of(boxes, [[0.9], [0.2], [0.8], [0.1]]), [0], max_per_label=1)
+    found = find_objects(candidates_of(boxes, [[0.9], [0.2], [0.8], [0.1]]), [0], max_per_tag=1)
     assert [(o.best, o.members.tolist()) for o in found] == [(1, [1, 3])]
     assert find_objects(candidates_of(boxes[:1], [[0.9]]), [0]) == []
 

@@ -38,10 +38,10 @@ class Inference:
     ) -> None:
         self.reader, self.with_masks, all_stages = reader, with_masks, reader.stages
         self.stages = check_names(list(all_stages)[-1:] if stages is None else stages, all_stages)
-        tellers = [stage for stage in all_stages.values() if stage.learns_from_tags]
-        if image_evidence and not tellers:
+        tag_stages = [stage for stage in all_stages.values() if stage.learns_from_tags]
+        if image_evidence and not tag_stages:
             raise ValueError("test_cfg.image_evidence needs a stage that learns from tags (learns_from='tags'); the model has none.")
-        self.image_evidence, self.teller = image_evidence, tellers[0] if image_evidence or reader.mapper is not None else None
+        self.image_evidence, self.tag_stage = image_evidence, tag_stages[0] if image_evidence or reader.map_stage is not None else None
         self.refinement = MaskRefinement(**refinement)
 
     def explained(
@@ -49,7 +49,7 @@ class Inference:
     ) -> Sequence[str]:
         """Stages whose label generators are needed with these arguments, for masks, explanations or class maps."""
         own = (stages or self.stages) if explain or (self.with_masks if with_masks is None else with_masks) else ()
-        return [*own, *([] if self.reader.mapper is None else [self.reader.mapper.name])]
+        return [*own, *([] if self.reader.map_stage is None else [self.reader.map_stage.name])]
 
     @torch.no_grad()
     def __call__(
@@ -77,9 +77,9 @@ class Inference:
         all_stages = self.reader.stages
         names = self.stages if stages is None else check_names(stages, all_stages)
         refinement = self.refinement if (self.with_masks if with_masks is None else with_masks) else None
-        evidence = None if self.teller is None else self.teller.evidence(views)
+        evidence = None if self.tag_stage is None else self.tag_stage.evidence(views)
         readings = {name: self.reader.read(name, views, evidence) for name in names}
-        weights = {name: evidence if self.image_evidence and all_stages[name] is not self.teller else None for name in names}
+        weights = {name: evidence if self.image_evidence and all_stages[name] is not self.tag_stage else None for name in names}
         found = {name: all_stages[name].predict(readings[name], image, refinement, weights[name], choose) for name in names}
         sample = views[0].sample
         if rescale:

@@ -34,17 +34,17 @@ class JointReader:
         self.stages = stages
         learners = [stage for stage in stages.values() if consensus and not stage.learns_from_tags]
         self.peers = {name: learners[: learners.index(stage)] if stage in learners else [] for name, stage in stages.items()}
-        mappers = [stage for stage in stages.values() if stage.learns_from_tags and hasattr(stage.labels, 'class_maps')]
-        if map_evidence and not mappers:
+        map_stages = [stage for stage in stages.values() if stage.learns_from_tags and hasattr(stage.labels, 'class_maps')]
+        if map_evidence and not map_stages:
             raise ValueError(
                 "model.map_evidence needs a stage that learns from tags with labels=dict(type='ClassActivation', ...); the model has none."
             )
-        self.mapper = mappers[0] if map_evidence else None
+        self.map_stage = map_stages[0] if map_evidence else None
 
     def makers(self, name: str) -> list[Stage]:
         """Stages on which the readings of a stage depend: itself first."""
-        weighted = self.mapper is not None and name != self.mapper.name
-        return [self.stages[name], *self.peers[name], *([self.mapper] if weighted else [])]
+        weighted = self.map_stage is not None and name != self.map_stage.name
+        return [self.stages[name], *self.peers[name], *([self.map_stage] if weighted else [])]
 
     def read(
         self, name: str, views: Sequence[View], evidence: Tensor | None = None, generator: LabelGenerator | None = None
@@ -54,12 +54,12 @@ class JointReader:
         ``evidence``, class scores (C,) of the whole image, selects the classes that are looked for; None takes the tags of the image.
         """
         readings = self.stages[name].read(views, generator, self.peers[name])
-        if self.mapper not in self.makers(name)[1:]:
+        if self.map_stage not in self.makers(name)[1:]:
             return readings
         weighed = []
         for reading, view in zip(readings, views, strict=True):
             labels = reading.tags if evidence is None else likely(evidence)
-            maps = self.mapper.class_maps(view, labels)
+            maps = self.map_stage.class_maps(view, labels)
             weighed.append(replace(reading, candidates=weigh_by_maps(reading.candidates, labels, maps)))
         return weighed
 

@@ -87,8 +87,10 @@ def begun(model: nn.Module, phase: str) -> list[str]:
     names = list(model.names)
     names = names[: names.index(phase) + 1] if phase in names else names
     device = next(model.backbone.parameters()).device
-    tellers = [] if model.inference.teller is None else [model.inference.teller]
-    return [name for name in names if all(p.device == device for each in (*model.reader.makers(name), *tellers) for p in each.parameters())]
+    tag_stages = [] if model.inference.tag_stage is None else [model.inference.tag_stage]
+    return [
+        name for name in names if all(p.device == device for each in (*model.reader.makers(name), *tag_stages) for p in each.parameters())
+    ]
 
 
 @contextmanager

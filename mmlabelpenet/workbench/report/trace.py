@@ -76,7 +76,7 @@ def _hand_over_tiles(model: LabelPENet, name: str, painter: Painter, sample: Det
     tiles = [_score_tile(scored, told.reading.candidates, label, painter, sample) for label in _tags(sample)]
     for label in sorted(set(told.labels.tolist())):
         chosen = told.labels == label
-        note = f'{counted(int(chosen.sum()), "object")}, {counted(int(told.members[chosen].sum()), "proposal")}'
+        note = f'{counted(int(chosen.sum()), "object")}, {counted(int(told.member_counts[chosen].sum()), "proposal")}'
         tiles.append(painter.heat(title, label, told.maps[chosen].sum(0), note))
     attention = class_attention(torch.from_numpy(told.maps), stage.labels.peak)
     tiles.append(_crf_tile(stage.labels.segment(image, attention.numpy()), told, stage.labels.crf is not None, painter))

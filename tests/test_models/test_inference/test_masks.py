@@ -152,7 +152,7 @@ def test_a_detection_is_supported_by_the_best_of_those_that_it_would_suppress():
     for limit, members in ((9, [0, 1, 2]), (1, [0, 1]), (2, [0, 1, 2])):  # an overlap of just the threshold is none; the nearest is one
         generator = ProposalCalibration(nms_thr=0.5, max_candidates=limit)
         (one,) = supported_objects(generator, candidates, found)
-        assert one.members.tolist() == members and (one.label, one.best, one.score, one.rivals) == (1, 0, 0.5, (1,))
+        assert one.members.tolist() == members and (one.label, one.best, one.score, one.tags) == (1, 0, 0.5, (1,))
 
 
 def test_a_stage_without_mask_head_and_generator_has_no_masks(toy_batch):

@@ -67,9 +67,9 @@ def test_stages_that_have_not_begun_are_not_shown(toy_net):
 def test_stages_without_those_that_they_need_are_not_shown(toy_net):
     toy_net.stages.classification.to('meta')  # idle
     assert begun(toy_net, 'refinement') == ['detection', 'refinement']
-    toy_net.inference.teller = toy_net.stages.classification
+    toy_net.inference.tag_stage = toy_net.stages.classification
     assert begun(toy_net, 'refinement') == []
-    toy_net.inference.teller = None
+    toy_net.inference.tag_stage = None
     toy_net.reader = JointReader(toy_net.stages, consensus=True)
     toy_net.stages.detection.to('meta')
     assert begun(toy_net, 'segmentation') == []
