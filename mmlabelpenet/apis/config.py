@@ -23,6 +23,15 @@ from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.files import require_file, shown
 from mmlabelpenet.registry import DATASETS, MODELS
 
+MMENGINE_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)  # that its runner registers by default
+
 
 class PlainConfig(Config):
     """A config that is unchanged after being written and read again: text from data is not substituted."""
@@ -69,6 +78,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         except (TypeError, IndexError) as error:
             raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
     refuse(config, not_dicts(config.to_dict()))
+    for name in [name for name, hook in config.get('default_hooks', {}).items() if hook is None and name not in MMENGINE_HOOKS]:
+        config.default_hooks.pop(name)  # mmengine removes only its own in this way
     return config
 
 

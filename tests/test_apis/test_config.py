@@ -20,6 +20,15 @@ def test_a_config_writes_itself_without_yapf_and_reads_back_as_it_was(monkeypatc
     assert dumped.to_dict() == config.to_dict() and dumped.randomness.seed == 7
 
 
+def test_a_hook_set_to_none_is_off(tmp_path):
+    (tmp_path / 'leaf.py').write_text(
+        "_base_ = 'mmlabelpenet::labelpenet/labelpenet_lite0_rendered.py'\ndefault_hooks = dict(health=None)\n"
+    )
+    config = load_config(tmp_path / 'leaf.py', {'default_hooks.sample_panels': None, 'default_hooks.checkpoint': None})
+    assert not {'health', 'sample_panels'} & set(config.default_hooks) and 'progress' in config.default_hooks
+    assert config.default_hooks.checkpoint is None  # mmengine has one of its own
+
+
 def test_a_config_that_is_not_there_is_named_with_the_nearest_one(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r'labelpenet_lite0_rendred.py does not exist. Did you mean .*labelpenet_lite0_rendered.py\?'
