@@ -4,7 +4,7 @@ __phase = dict(iters=240, lr=5e-4, milestones=[11 / 12])
 train_cfg = dict(
     type='LabelPropagationLoop',
     phases=dict(
-        classification=dict(iters=100, lr=1e-3),  # a linear head learns faster than deeper ones
+        classification=dict(iters=300, lr=1e-3),  # a linear head learns faster than deeper ones
         detection=__phase,
         refinement=__phase,
         segmentation=__phase,

@@ -2,5 +2,5 @@
 _base_ = '../labelpenet_lite0_rendered.py'
 __phase = dict(iters=120)
 train_cfg = dict(
-    phases=dict(classification=dict(iters=50), detection=__phase, refinement=__phase, segmentation=__phase, recurrent=dict(iters=4))
+    phases=dict(classification=dict(iters=150), detection=__phase, refinement=__phase, segmentation=__phase, recurrent=dict(iters=4))
 )
