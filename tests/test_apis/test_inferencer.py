@@ -240,7 +240,7 @@ def test_of_a_checkpoint_of_some_stages_the_network_has_these_alone(trained, inf
 
 def test_the_network_that_comes_with_the_package_finds_a_cat():
     inferencer = LabelPENetInferencer(device='cpu')
-    assert inferencer.stages == ('classification', 'segmentation') and inferencer.classes == VOC_CLASSES
+    assert inferencer.stages == ('classification', 'detection', 'segmentation') and inferencer.classes == VOC_CLASSES
     (found,) = inferencer(CAT)
     assert found.classes[found.labels[0]] == 'cat' and found.scores[0] > 0.5
     assert found.masks[0][80:180, 150:250].mean() > 0.8  # the middle of its face

@@ -109,7 +109,8 @@ def shortened(config: Config, work_dir: str, images: int) -> Config:
     for name in ('val', 'test'):
         for part in ('dataloader', 'evaluator', 'cfg'):
             small.pop(f'{name}_{part}', None)
-    small.merge_from_dict(dict(work_dir=work_dir, resume=False, allow_test_overlap=True, experiment_name=f'audit_{Path(work_dir).name}'))
+    name = f'audit_{Path(work_dir).parent.name}'  # unique: two trainings of one name within a second would share their log folder
+    small.merge_from_dict(dict(work_dir=work_dir, resume=False, allow_test_overlap=True, experiment_name=name))
     return small
 
 
