@@ -208,7 +208,9 @@ def take_back(args: argparse.Namespace) -> None:
         )
     else:
         say(f"To train a stage on them, set pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")
-    if found.images['test']:
+    if found.images['test'] and found.as_exported == found.objects:
+        say('All labels are unchanged predictions of the network: evaluating it on them would be meaningless.')
+    elif found.images['test']:
         say(f'To evaluate on them: {command(*test.NAMES)} {quote(args.dir / "config.py")} {quote(args.dir / "work_dir/CHECKPOINT")}')
 
 

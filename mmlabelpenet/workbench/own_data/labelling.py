@@ -15,6 +15,7 @@ from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.rle import EncodedMasks, encoded, enlarged_code
+from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.schema import json_hash
 from mmlabelpenet.structures import have_area
@@ -45,7 +46,7 @@ def label_images(
     Returns:
         the store, in which the weight of an instance is its score, and the unreadable images, with reasons.
     """
-    stage, tags = stage or inferencer.stages[-1], dict(tags or {})
+    (stage,), tags = check_names([stage or inferencer.stages[-1]], inferencer.stages), dict(tags or {})
     header = dict(stage=stage, weights=file_hash(inferencer.checkpoint), min_score=min_score, settings=json_hash(inferencer.settings))
     header['tags'] = {name: list(map(int, labels)) for name, labels in sorted(tags.items())}
     writer = PseudoLabelWriter(out, header, files=images)
