@@ -7,9 +7,10 @@ Shapes: R proposals and n detections of one image, C classes, D_l width of layer
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ class Reading:
         activations: as returned by :func:`recorded`, float (R, D_l) each; empty if not recorded or without proposals.
         shared: maps that the tail reads, float (1, D, h'', w''), by image scale factor; 1 is the image itself.
         memo: what label generators have computed for the view, by generator; all readings of a view share it.
+        keep: returns the result of a computation, from a feature cache if possible, see :meth:`FeatureCache.of_stage`; its arguments are
+            the layers on which the map depends, name and settings, and the computation.
     """
 
     x: tuple[Tensor, ...]
@@ -44,6 +47,7 @@ class Reading:
     activations: tuple[Tensor, ...] = ()
     shared: Mapping[float, Tensor] = field(default_factory=dict)
     memo: dict = field(default_factory=dict)
+    keep: Callable[[Sequence[torch.nn.Module], Any, Callable[[], Tensor]], Tensor] = lambda layers, what, compute: compute()  # noqa: E731
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-"""Feature maps of frozen layers, computed once and stored on disk for training, label passes and testing.
+"""Feature maps of frozen layers, computed once and stored on disk for training, label passes and testing; also class maps of a stage
+whose training has ended.
 
 The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. The key of a map is a hash of the weights,
 the layers (strides, dilations) and the network input, so it is unique to an image, size, flip, normalisation and network. Each image is
@@ -77,6 +78,19 @@ class FeatureCache:
             self._get(key._replace(weights=weights[key.weights]), lambda feature=feature: tail.fixed(feature.float()), feature.device)
             for key, feature in zip(keys, shared, strict=True)
         ]
+
+    def of_stage(self, key: MapKey, detector: nn.Module, layers: Sequence[nn.Module], what: Any, compute: Callable[[], Tensor]) -> Tensor:
+        """Map float16 (1, D', h', w') computed by a stage that does not train now, for an image of :meth:`shared`.
+
+        Args:
+            key: of the image's shared map.
+            detector: of the stage.
+            layers: parts of it on which the map depends.
+            what: name and settings of the map, as plain values.
+            compute: computes it, float (1, D', h', w').
+        """
+        weights = self._weights(f'{key.weights}{json_hash(what)}', detector, layers)
+        return self._get(key._replace(weights=weights), compute, next(detector.parameters()).device)
 
     def _get(self, key: MapKey, compute: Callable[[], Tensor], device: torch.device) -> Tensor:
         if key not in self._recent:

@@ -76,7 +76,11 @@ class ClassActivation(AttentionGenerator):
         if head is None:
             raise TypeError("ClassActivation needs a stage with a tag head: roi_head=dict(tag_head=dict(type='TagHead', ...)).")
         if self not in reading.memo:
-            reading.memo[self] = *self._raw_maps(head, detector, reading), {}
+            zooms = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared or zoom == 1]
+            what = ['class maps', zooms, self.spread]
+            raw = reading.keep([detector.backbone, head], what, lambda: self._raw_maps(head, detector, reading, zooms)[None])
+            stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1] / zooms[-1]
+            reading.memo[self] = raw[0].float(), stride, {}
         raw, stride, known = reading.memo[self]
         missing = [label for label in classes if label not in known]
         known |= zip(missing, self._extents(raw[missing], stride, reading.size))
@@ -102,12 +106,10 @@ class ClassActivation(AttentionGenerator):
         cores = masks & (maps >= 1)
         return np.where(cores.any((1, 2), keepdims=True), cores, masks)
 
-    def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading) -> tuple[Tensor, float]:
-        """Maps (C, h', w') >= 0 of all classes, averaged over the image and its enlargements, and their stride in pixels of the image."""
-        stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1]
+    def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, zooms: Sequence[float]) -> Tensor:
+        """Maps (C, h', w') >= 0 of all classes, averaged over the image and its enlargements, at the size of the last one."""
         if not self.zooms and self.spread is None:
-            return head.activation_maps(reading.x[-1][0]).clamp(min=0), stride
-        zooms = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared]
+            return head.activation_maps(reading.x[-1][0]).clamp(min=0)
         levels = [] if self.spread is None else tail_levels(detector.backbone, reading.shared[zooms[-1]])
         maps = []
         for zoom in zooms:
@@ -119,7 +121,7 @@ class ClassActivation(AttentionGenerator):
         mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)
         if self.spread is not None:  # the last level distinguishes classes, not objects
             mean = spread(mean, [level[0] for level in levels[:-1]], **self.spread)
-        return mean, stride / zooms[-1]
+        return mean
 
 
 def tail_levels(tail: nn.Module, shared: Tensor) -> list[Tensor]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mmlabelpenet.calibration.generators import Explanation
 from mmlabelpenet.calibration.reading import inference
+from mmlabelpenet.models.feature_cache import FeatureCache
 from mmlabelpenet.models.inference.image import Inference
 from mmlabelpenet.models.inference.joint import JointReader
 from mmlabelpenet.workbench.variants import ClassActivation
@@ -207,3 +208,25 @@ def test_mixed_precision_reaches_the_maps_neither_in_recurrent_iterations_nor_in
         net.inference = Inference(JointReader(net.stages, map_evidence=True), net.names)
         net.eval().predict(inputs, copy.deepcopy(samples))
     assert torch.isfinite(losses['detection.loss_cls']) and losses['labels']['detection'][0].bboxes.dtype == torch.float32
+
+
+def test_class_maps_of_a_stage_that_does_not_train_are_kept_until_its_weights_change(net, toy_batch, tmp_path, monkeypatch):
+    net.feature_cache = net.stages['classification'].cache = FeatureCache(tmp_path)
+    stage, computed, real = net.stages['classification'], [], ClassActivation._raw_maps
+    monkeypatch.setattr(ClassActivation, '_raw_maps', lambda *args: computed.append(args) or real(*args))
+
+    def maps(**settings):
+        stage.labels = ClassActivation(max_per_tag=1, min_iou=0.0, **settings)
+        (view, *_) = net.views(*toy_batch, explained=['classification'])
+        return stage.class_maps(view, [0, 2]), len(computed)
+
+    net.eval()
+    first, _ = maps(zooms=[1.5], spread={})
+    assert torch.equal(first, maps(zooms=[1.5], spread={})[0]) and len(computed) == 1
+    assert maps(zooms=[1.5], spread=dict(steps=1))[1] == 2 and maps(threshold=0.4)[1] == 3
+    with torch.no_grad():
+        next(stage.detector.roi_head.tag_head.parameters())[0] += 1
+    assert not torch.equal(first, maps(zooms=[1.5], spread={})[0]) and len(computed) == 4
+    net.train()
+    files = len(list(tmp_path.rglob('*.map')))
+    assert maps(zooms=[1.5], spread={})[1] == 5 and len(list(tmp_path.rglob('*.map'))) == files

@@ -104,8 +104,16 @@ def draw_batch(dataset: torch.utils.data.Dataset, number: int, size: int) -> dic
     return pseudo_collate([dataset[Draw(k % len(dataset), k)] for k in range(number * size, (number + 1) * size)])
 
 
-def run_label_pass(config: Config, model: torch.nn.Module, stage: str) -> None:
-    """A complete label pass into a temporary folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        runner = SimpleNamespace(cfg=config, build_dataloader=Runner.build_dataloader)
-        LabelPass(config.label_dataloader, folder, config.model).run(runner, stage, model)
+class LabelPasses:
+    """Complete label passes of one stage, one per call, each into a temporary folder; as in training, the data set is built once."""
+
+    def __init__(self, config: Config, model: torch.nn.Module, stage: str) -> None:
+        self.model, self.stage = model, stage
+        self.runner = SimpleNamespace(cfg=config, build_dataloader=Runner.build_dataloader)
+        self.label_pass = LabelPass(config.label_dataloader, '', config.model)
+        self.label_pass.loader(self.runner, ())
+
+    def __call__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self.label_pass.folder = Path(folder)
+            self.label_pass.run(self.runner, self.stage, self.model)

@@ -2,10 +2,10 @@
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
-from _scenes import ROOT, build_model, draw_batch, optimizer_of, rendered_config, rendered_data, run_label_pass, training_set
+from _scenes import ROOT, LabelPasses, build_model, draw_batch, optimizer_of, rendered_config, rendered_data, training_set
 from comparison import Comparison
 from mmengine.config import Config
 
@@ -29,7 +29,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         variants['with a warm cache'].warm()
         shapes = '4 images of 400 x 300 or 480 x 360, flipped or not, EfficientNet-Lite0 at stride 16'
         yield Comparison(f'{name} phase', variants, reach=reach, at_least=True, shapes=shapes, runs=BATCHES)
-    passes: dict[str, Callable] = {text: lambda net=net: run_label_pass(config, net, 'classification') for text, net in nets.items()}
+    passes = {text: LabelPasses(config, net, 'classification') for text, net in nets.items()}
     passes['with a warm cache']()
     yield Comparison('label pass of classification', passes, reach=2.5, at_least=True, shapes=f'{IMAGES} images of 400 x 300', runs=2)
     folder.cleanup()

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 
 import torch
-from _scenes import build_model, rendered_config, rendered_data, run_label_pass
+from _scenes import LabelPasses, build_model, rendered_config, rendered_data
 from comparison import Comparison
 from mmengine.config import Config
 
@@ -21,7 +21,7 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
         yield Comparison(f'{stage} stage', variants, reach=1.8, at_least=True, shapes=shapes, runs=3)
 
 
-class Pass:
+class Pass(LabelPasses):
     """One complete label pass per call.
 
     Args:
@@ -33,12 +33,13 @@ class Pass:
     """
 
     def __init__(self, config: Config, model: torch.nn.Module, stage: str, workers: int, threads: int | None = None) -> None:
-        self.config = copy.deepcopy(config)
-        self.config.label_dataloader.num_workers = workers
-        self.model, self.stage, self.threads = model, stage, threads
+        config = copy.deepcopy(config)
+        config.label_dataloader.num_workers = workers
+        super().__init__(config, model, stage)
+        self.threads = threads
 
     def __call__(self) -> None:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
-        run_label_pass(self.config, self.model, self.stage)
+        super().__call__()
         torch.set_num_threads(before)
