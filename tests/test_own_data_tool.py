@@ -180,7 +180,6 @@ def test_help_comes_at_once():
 def test_a_network_of_other_classes_labels_nothing(tool, folder, tmp_path, monkeypatch):
     words = ['init', str(tmp_path / 'set'), '--images', str(folder / 'photos'), '--tags', str(folder / 'tags.csv')]
     tool.main(words)
-    (tmp_path / 'set/work_dir').mkdir()
     classes = json.loads((tmp_path / 'set/own_data.json').read_text())['classes']
     stub = type('Inferencer', (), dict(__init__=lambda self, *args, **kwargs: None, classes=tuple(reversed(classes))))
     monkeypatch.setattr('mmlabelpenet.apis.LabelPENetInferencer', stub)

@@ -162,8 +162,6 @@ def export(args: argparse.Namespace) -> None:
     from mmlabelpenet.workbench.own_data.dataset import OwnData
 
     data = OwnData.load(args.dir)
-    if not (args.dir / 'work_dir').is_dir():
-        raise FileNotFoundError(f'{args.dir} has not been trained. First run {command(*NAMES)} train {quote(args.dir)}')
     devkit = VOCImages(args.dir, data.classes)
     images = {name: devkit.image_path(name) for names in data.splits.values() for name in names}
     from mmlabelpenet.apis import LabelPENetInferencer
@@ -173,7 +171,10 @@ def export(args: argparse.Namespace) -> None:
     from mmlabelpenet.files import locked
     from mmlabelpenet.workbench.own_data.labelling import label_images, refuse_unreadable
 
-    inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
+    try:
+        inferencer = LabelPENetInferencer(args.dir / 'work_dir', device=args.device)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{args.dir} has not been trained. First run {command(*NAMES)} train {quote(args.dir)}') from error
     if inferencer.classes != data.classes:
         trained, own = ', '.join(inferencer.classes), ', '.join(data.classes)
         raise ValueError(f'The network was trained with the classes {trained}, but {args.dir} has {own}, in this order. Train again.')
