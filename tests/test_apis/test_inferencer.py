@@ -82,7 +82,7 @@ def test_predictions_are_those_of_testing(inferencer, trained, images, stage):
 def test_detections_that_are_not_returned_change_nothing_and_cost_no_mask(inferencer, images, monkeypatch):
     counts, refine = [], MaskRefinement.__call__
     monkeypatch.setattr(
-        MaskRefinement, '__call__', lambda self, image, found, soft: counts.append(len(found)) or refine(self, image, found, soft)
+        MaskRefinement, '__call__', lambda self, image, found, *rest: counts.append(len(found)) or refine(self, image, found, *rest)
     )
     (every,) = inferencer(images[0], min_score=0)
     for limit in (dict(min_score=float(every.scores[3])), dict(min_score=0, max_instances=2)):
