@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,34 +192,6 @@ def stage_names(config: Config) -> tuple[str, ...]:
     ('classification',)
     """
     return tuple(name for name, stage in config.get('model', {}).get('stages', {}).items() if stage is not None)
-
-
-def keep_stages(config: Config, names: Collection[str] | None) -> Config:
-    """A copy of a config whose model has only these stages, as a published checkpoint may; None keeps all.
-
-    Raises:
-        ValueError: the model needs the stage that learns from tags, and it is not among them.
-
-    >>> stages = dict(classification=dict(), detection=dict())
-    >>> stage_names(keep_stages(Config(dict(model=dict(stages=stages))), ['detection']))
-    ('detection',)
-    """
-    config = copy.deepcopy(config)
-    for name in stage_names(config) if names is not None else ():
-        if name not in names:
-            if config.model.stages[name].get('learns_from') == 'tags' and (key := weighs_by_tags(config)):
-                raise ValueError(
-                    f'The checkpoint has only {", ".join(names)}, but {key} of the config also needs {name}: publish it with --stages '
-                    f'{" ".join([name, *names])}.'
-                )
-            config.model.stages[name] = None
-    return config
-
-
-def weighs_by_tags(config: Config) -> str | None:
-    """The key of a model by which scores of all stages depend on the one that learns from tags; None if they do not."""
-    used = {'model.map_evidence': config.model, 'model.test_cfg.image_evidence': config.model.get('test_cfg') or {}}
-    return next((key for key, part in used.items() if part.get(key.rpartition('.')[2])), None)
 
 
 def phase_lengths(config: Config) -> dict[str, int]:

@@ -17,9 +17,10 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
 from mmlabelpenet.apis.checkpoint import check_classes, load_strictly, named_classes, noted_checkpoint, read_checkpoint
-from mmlabelpenet.apis.config import config_classes, keep_stages, load_config
+from mmlabelpenet.apis.config import config_classes, load_config
 from mmlabelpenet.apis.config_files import SUFFIXES
 from mmlabelpenet.apis.image_inputs import ImageInput, checked_array, expand, input_names, usable_device
+from mmlabelpenet.apis.published import keep_stages
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.datasets.voc import VOC_CLASSES

@@ -4,10 +4,11 @@ Every file written here contains only tensors and plain Python values, so ``torc
 """
 
 import ast
+import copy
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, named_classes, read_checkpoint, read_state
-from mmlabelpenet.apis.config import build_model, config_classes, config_hash, recipe_hash
+from mmlabelpenet.apis.config import build_model, config_classes, config_hash, recipe_hash, stage_names
 from mmlabelpenet.apis.receipt import git_commit, package_versions
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.schema import convert
@@ -58,6 +59,34 @@ def publish(source: str | Path, folder: str | Path, stages: Sequence[str] | None
     target = unnamed.with_name(f'{Path(source).stem}-{file_hash(unnamed)[:8]}.pth')
     os.replace(unnamed, target)
     return target
+
+
+def keep_stages(config: Config, names: Collection[str] | None) -> Config:
+    """A copy of a config whose model has only these stages, as a published checkpoint may; None keeps all.
+
+    Raises:
+        ValueError: the model needs the stage that learns from tags, and it is not among them.
+
+    >>> stages = dict(classification=dict(), detection=dict())
+    >>> stage_names(keep_stages(Config(dict(model=dict(stages=stages))), ['detection']))
+    ('detection',)
+    """
+    config = copy.deepcopy(config)
+    for name in stage_names(config) if names is not None else ():
+        if name not in names:
+            if config.model.stages[name].get('learns_from') == 'tags' and (key := weighs_by_tags(config)):
+                raise ValueError(
+                    f'The checkpoint has only {", ".join(names)}, but {key} of the config also needs {name}: publish it with --stages '
+                    f'{" ".join([name, *names])}.'
+                )
+            config.model.stages[name] = None
+    return config
+
+
+def weighs_by_tags(config: Config) -> str | None:
+    """The key of a model by which scores of all stages depend on the one that learns from tags; None if they do not."""
+    used = {'model.map_evidence': config.model, 'model.test_cfg.image_evidence': config.model.get('test_cfg') or {}}
+    return next((key for key, part in used.items() if part.get(key.rpartition('.')[2])), None)
 
 
 def to_state_dict(source: str | Path, target: str | Path) -> dict[str, Tensor]:

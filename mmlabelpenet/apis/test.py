@@ -17,7 +17,6 @@ from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import (
     config_classes,
     config_hash,
-    keep_stages,
     planned_iterations,
     recipe_hash,
     stage_names,
@@ -25,6 +24,7 @@ from mmlabelpenet.apis.config import (
 from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured, check_proposals
+from mmlabelpenet.apis.published import keep_stages
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
 from mmlabelpenet.evaluation.metrics import StageMetric

@@ -128,24 +128,22 @@ class Stage(BaseModule):
         """
         generator = generator or self.labels
         record = generator is not None and generator.reads_activations
-        kept = list(map(self._kept, views))
         with inference(self):
             readings = read_views(self.detector, [self.maps(view) for view in views], [view.sample for view in views], record)
         return [
             replace(
                 reading,
                 candidates=mean_candidates([reading.candidates, *(peer.score(view, reading.candidates.rois) for peer in peers)]),
-                shared={1.0: view.feature, **view.zoomed},
-                memo=view.memo,
-                **keep,
+                **self._surroundings(view),
             )
-            for reading, view, keep in zip(readings, views, kept, strict=True)
+            for reading, view in zip(readings, views, strict=True)
         ]
 
-    def _kept(self, view: View) -> dict[str, Any]:
-        """The argument ``keep`` of the readings of a view; while the stage trains, its maps are not kept."""
+    def _surroundings(self, view: View) -> dict[str, Any]:
+        """What the readings of a view share; while the stage trains, its maps are not kept."""
         stored = self.cache is not None and view.key is not None and not self.training
-        return dict(keep=partial(self.cache.of_stage, view.key, self.detector)) if stored else {}
+        keep = dict(keep=partial(self.cache.of_stage, view.key, self.detector)) if stored else {}
+        return dict(shared={1.0: view.feature, **view.zoomed}, memo=view.memo, **keep)
 
     def score(self, view: View, proposals: Tensor) -> InstanceData:
         """Scores and boxes of this stage for the proposals of another one, float (R, 4), as :attr:`Reading.candidates`."""
@@ -164,8 +162,7 @@ class Stage(BaseModule):
 
     def class_maps(self, view: View, labels: Sequence[int]) -> Tensor:
         """Maps of classes, float (K, h, w) in [0, 1], 0.5 at the border of an object, from the label generator."""
-        shared = {1.0: view.feature, **view.zoomed}
-        reading = Reading(self.maps(view), view.sample, InstanceData(), shared=shared, memo=view.memo, **self._kept(view))
+        reading = Reading(self.maps(view), view.sample, InstanceData(), **self._surroundings(view))
         with inference(self):
             return self.labels.class_maps(self.detector, reading, labels)
 

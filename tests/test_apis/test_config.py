@@ -6,7 +6,8 @@ import pytest
 from mmengine.config import Config
 
 from mmlabelpenet.apis import load_config, parse_options
-from mmlabelpenet.apis.config import config_devkit, keep_stages, stage_names
+from mmlabelpenet.apis.config import config_devkit, stage_names
+from mmlabelpenet.apis.published import keep_stages
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/labelpenet'

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.files import atomic_folder, file_hash, locked, require_file
+from mmlabelpenet.files import atomic_folder, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, list_images, misnamed_images, read_rgb, unusable
@@ -25,7 +25,7 @@ from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.exports.images import jpeg_bytes
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, folder_entries
-from mmlabelpenet.workbench.own_data.tags import listed, match_images, merge_classes, read_entries
+from mmlabelpenet.workbench.own_data.tags import join_copies, listed, match_images, merge_classes, read_entries
 from mmlabelpenet.workbench.voc_files import copy_file
 
 RECORD = 'own_data.json'
@@ -139,20 +139,6 @@ def make_own_data(
         count = f'{len(unseen)} {"class has" if len(unseen) == 1 else "classes have"}'
         left_out.append(f'{count} no images and cannot be learnt: {listed(unseen)}')
     return data, [*left_out, *advice(classes, names)]
-
-
-def join_copies(tags: Mapping[Path, set[str]]) -> tuple[dict[Path, set[str]], list[str]]:
-    """Tags of images without exact copies of other images, whose tags are joined, and the copies, each with the image that is kept."""
-    sizes = Counter(path.stat().st_size for path in tags)
-    kept: dict[Path | str, Path] = {}
-    joined: dict[Path, set[str]] = {}
-    copies = []
-    for path in sorted(tags):
-        first = kept.setdefault(file_hash(path) if sizes[path.stat().st_size] > 1 else path, path)
-        joined.setdefault(first, set()).update(tags[path])
-        if first != path:
-            copies.append(f'{path.name} of {first.name}')
-    return joined, copies
 
 
 def image_ids(root: Path, paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:

@@ -6,11 +6,11 @@ error. From annotations, only image names and class names are read, no boxes or 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mmlabelpenet.files import require_file
+from mmlabelpenet.files import file_hash, require_file
 from mmlabelpenet.schema import short
 from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entries, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, annotation_folder, read_cvat
@@ -79,6 +79,20 @@ def match_images(entries: Iterable[Entry], root: Path, paths: Sequence[Path]) ->
         else:
             (ambiguous if found else unknown).append(f'{short(entry.image)} ({entry.where})')
     return tags, unknown, ambiguous
+
+
+def join_copies(tags: Mapping[Path, set[str]]) -> tuple[dict[Path, set[str]], list[str]]:
+    """Tags of images without exact copies of other images, whose tags are joined, and the copies, each with the image that is kept."""
+    sizes = Counter(path.stat().st_size for path in tags)
+    kept: dict[Path | str, Path] = {}
+    joined: dict[Path, set[str]] = {}
+    copies = []
+    for path in sorted(tags):
+        first = kept.setdefault(file_hash(path) if sizes[path.stat().st_size] > 1 else path, path)
+        joined.setdefault(first, set()).update(tags[path])
+        if first != path:
+            copies.append(f'{path.name} of {first.name}')
+    return joined, copies
 
 
 def merge_classes(tags: dict[Path, set[str]]) -> tuple[list[str], dict[Path, list[int]]]:

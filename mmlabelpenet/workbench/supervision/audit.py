@@ -247,5 +247,4 @@ def add_overlap(card: Card, config: Config) -> None:
         if shared:
             first = ' = '.join(dict.fromkeys(Path(path).name for path in shared[0]))
             card.faults.append(f'Training and testing share {len(shared)} images: {about}, the first {first}.')
-    if not card.overlap:
-        card.overlap = ['the config has no test split']
+    card.overlap = card.overlap or ['the config has no test split']
