@@ -192,9 +192,7 @@ class Stage(BaseModule):
             explains = self.detector.with_mask or isinstance(self.labels, AttentionGenerator)
             if refinement is None or not explains:
                 return found
-            soft = soft_masks(self.detector, self.labels, readings, found, refinement.max_masks)
-            found = refinement(image, found, soft, self.detector.with_mask)
-            return found if choose is None else found[choose(found.scores.cpu().numpy())]  # scores may be lower now
+            return refinement(image, found, soft_masks(self.detector, self.labels, readings, found, refinement.max_masks))
 
 
 @contextmanager

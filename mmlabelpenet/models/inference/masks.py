@@ -39,8 +39,6 @@ class MaskRefinement:
         min_score: minimum score of such detections.
         margin: margin of the window as a fraction of the box.
         cut: refinement of these masks and boxes by colour, see :func:`build_cut`; None disables it.
-        mask_scores: whether scores of a stage with a mask head are multiplied by the mean probability inside the refined mask, as SOLO's
-            are (Wang et al., ECCV 2020).
     """
 
     def __init__(
@@ -50,22 +48,20 @@ class MaskRefinement:
         min_score: float = 0.0,
         margin: float = 0.25,
         cut: dict | None = None,
-        mask_scores: bool = False,
     ) -> None:
         check_range(0, max_masks=max_masks, margin=margin)
         check_range(0, 1, min_score=min_score)
         self.crf = build_crf(crf)
         self.cut = build_cut(cut)
-        self.max_masks, self.min_score, self.margin, self.mask_scores = max_masks, min_score, margin, mask_scores
+        self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
-    def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray, learnt: bool = False) -> InstanceData:
+    def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
         """The detections, by descending score, with ``masks`` bool (n, h, w); refined objects get the boxes of their cuts.
 
         Args:
             image: RGB uint8 (h, w, 3).
             found: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,).
             soft: float (n, h, w) in [0, 1].
-            learnt: whether they come from a mask head.
         """
         count = int((found.scores[: self.max_masks] >= self.min_score).sum())
         bboxes, guesses = found.bboxes.cpu(), soft[:count]
@@ -74,16 +70,12 @@ class MaskRefinement:
         tight, masks = bboxes[:count], guesses > 0.5
         if self.cut is not None:
             tight, masks = self.cut.boxes_and_masks(image, masks, tight, soft=guesses)
-        refined = InstanceData(
+        return InstanceData(
             bboxes=torch.cat([tight, bboxes[count:]]).to(found.bboxes.device),
             scores=found.scores,
             labels=found.labels,
             masks=np.concatenate([masks, soft[count:] > 0.5]),
         )
-        if not (learnt and self.mask_scores):
-            return refined
-        refined.scores = found.scores * torch.from_numpy(mean_inside(soft, refined.masks)).to(found.scores)
-        return refined[refined.scores.argsort(descending=True, stable=True)]
 
     def _by_crf(self, image: np.ndarray, soft: np.ndarray, bbox: Tensor) -> np.ndarray:
         """Mask of an object, 0 or 1 as float (h, w), empty outside the window around its box; a soft mask without pixels there is
@@ -95,15 +87,6 @@ class MaskRefinement:
             return soft
         mask[rows, columns] = self.crf(image[rows, columns], np.stack([1 - inside, inside]))
         return mask
-
-
-def mean_inside(soft: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Mean of each soft mask (n, h, w) inside a mask bool (n, h, w), float64 (n,); 0.5 for an empty mask.
-
-    >>> mean_inside(np.array([[[0.9, 0.7]], [[0.2, 0.1]]]), np.array([[[True, True]], [[False, False]]])).tolist()
-    [0.8, 0.5]
-    """
-    return np.array([values[mask].mean(dtype=np.float64) if mask.any() else 0.5 for values, mask in zip(soft, masks, strict=True)])
 
 
 def soft_masks(

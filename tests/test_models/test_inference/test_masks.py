@@ -90,30 +90,6 @@ def test_only_the_best_boxes_are_cut():
     assert result.bboxes.tolist() == [[30, 20, 50, 40], one.bboxes[0].tolist()]
 
 
-def test_scores_are_multiplied_by_the_mean_probability_inside_the_mask_of_a_mask_head():
-    image, one, soft = scene()
-    found = InstanceData.cat([one, one, one])
-    found.labels, found.scores = torch.tensor([2, 0, 1]), torch.tensor([0.9, 0.8, 0.7])
-    soft = np.stack([0.6 * (soft[0] > 0.5), 1.0 * (soft[0] > 0.5), 0.0 * soft[0]]).astype(np.float32)
-    plain = MaskRefinement()(image, found, soft, learnt=True)
-    result = MaskRefinement(mask_scores=True)(image, found, soft, learnt=True)
-    torch.testing.assert_close(result.scores, torch.tensor([0.8, 0.54, 0.35]))  # an empty mask counts one half
-    assert result.labels.tolist() == [0, 2, 1] and (result.masks == plain.masks[[1, 0, 2]]).all()
-    assert torch.equal(MaskRefinement(mask_scores=True)(image, found, soft).scores, found.scores)  # masks of calibration
-
-
-def test_detections_whose_scores_fall_below_the_limit_are_left_out(toy_net, toy_batch):
-    def most(scores):
-        return np.flatnonzero(scores >= 0.2)
-
-    toy_net.eval().inference.refinement.mask_scores = True
-    samples = toy_net.predict(*toy_batch, stages=['segmentation'], choose=most)
-    every = toy_net.predict(*toy_batch, stages=['segmentation'])
-    for sample, whole in zip(samples, every, strict=True):
-        kept, scores = sample.pred_instances, whole.pred_instances.scores
-        assert torch.equal(kept.scores, scores[scores >= 0.2]) and torch.equal(scores, scores.sort(descending=True).values)
-
-
 def test_where_the_cut_finds_nothing_box_and_mask_stay(monkeypatch):
     image, found, soft = scene()
     monkeypatch.setattr(SuperpixelCut, '__call__', lambda self, image, mask, *rest: np.zeros_like(mask))
