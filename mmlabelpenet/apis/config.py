@@ -23,14 +23,8 @@ from mmlabelpenet.evaluation.devkit import Devkit, open_devkit
 from mmlabelpenet.files import require_file, shown
 from mmlabelpenet.registry import DATASETS, MODELS
 
-MMENGINE_HOOKS = (
-    'runtime_info',
-    'timer',
-    'sampler_seed',
-    'logger',
-    'param_scheduler',
-    'checkpoint',
-)  # that its runner registers by default
+# Hooks that mmengine's runner registers by default.
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 class PlainConfig(Config):

@@ -47,7 +47,7 @@ class Reading:
     activations: tuple[Tensor, ...] = ()
     shared: Mapping[float, Tensor] = field(default_factory=dict)
     memo: dict = field(default_factory=dict)
-    keep: Callable[[Sequence[torch.nn.Module], Any, Callable[[], Tensor]], Tensor] = lambda layers, what, compute: compute()  # noqa: E731
+    keep: Callable[[Sequence[torch.nn.Module], Any, Callable[[], Tensor]], Tensor] = lambda layers, what, compute: compute()
 
     @property
     def size(self) -> tuple[int, int]:

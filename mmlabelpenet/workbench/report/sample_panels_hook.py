@@ -88,9 +88,11 @@ def begun(model: nn.Module, phase: str) -> list[str]:
     names = names[: names.index(phase) + 1] if phase in names else names
     device = next(model.backbone.parameters()).device
     tag_stages = [] if model.inference.tag_stage is None else [model.inference.tag_stage]
-    return [
-        name for name in names if all(p.device == device for each in (*model.reader.makers(name), *tag_stages) for p in each.parameters())
-    ]
+
+    def is_present(stage: nn.Module) -> bool:
+        return all(parameter.device == device for parameter in stage.parameters())
+
+    return [name for name in names if all(map(is_present, (*model.reader.makers(name), *tag_stages)))]
 
 
 @contextmanager
