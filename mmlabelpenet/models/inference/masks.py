@@ -94,34 +94,35 @@ def soft_masks(
 ) -> np.ndarray:
     """Soft masks of detections (by descending score), float32 (n, h, w) in [0, 1], from the readings of an image, one per view.
 
-    A detector without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
+    A stage without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
     """
-    if detector.with_mask:
-        return merged_head_masks(detector, readings, found)
+    if readings[0].mask_heads:
+        return merged_head_masks(readings, found)
     maps = merged_attention(detector, generator, readings, found[:limit])
     return np.pad(maps, ((0, len(found) - len(maps)), (0, 0), (0, 0)))
 
 
-def merged_head_masks(detector: TwoStageDetector, readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
-    """Soft masks (n, h, w) of the mask head, averaged over the views on the RoI grid and pasted once."""
-    first, found = readings[0].sample, InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels)
-    if len(readings) == 1 or len(found) == 0:
-        (pasted,) = detector.roi_head.predict_mask(readings[0].x, [first.metainfo], [found], rescale=False)
-        return head_masks(pasted, readings[0].size)
-    head, extractor, total = detector.roi_head.mask_head, detector.roi_head.mask_roi_extractor, 0
+def merged_head_masks(readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
+    """Soft masks (n, h, w) of mask heads, averaged over heads and views on the RoI grid and pasted once."""
+    first, probs = readings[0], []
+    if len(found) == 0:
+        return np.zeros((0, *first.size), np.float32)
     for reading in readings:
-        boxes = move_boxes(found.bboxes, first, reading.sample)
-        probs = head(extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))).sigmoid()
-        total = total + (probs.flip(-1) if reading.sample.get('flip', False) else probs) / len(readings)
-    (pasted,) = head.predict_by_feat(
-        mask_preds=(total.cpu().numpy(),),
-        results_list=[found],
-        batch_img_metas=[first.metainfo],
-        rcnn_test_cfg=detector.roi_head.test_cfg,
+        rois = bbox2roi([move_boxes(found.bboxes, first.sample, reading.sample)])
+        for roi_head, x in reading.mask_heads:
+            extractor = roi_head.mask_roi_extractor
+            each = roi_head.mask_head(extractor(x[: extractor.num_inputs], rois)).sigmoid()
+            probs.append(each.flip(-1) if reading.sample.get('flip', False) else each)
+    roi_head = first.mask_heads[0][0]
+    (pasted,) = roi_head.mask_head.predict_by_feat(
+        mask_preds=(torch.stack(probs).mean(0).cpu().numpy(),),
+        results_list=[InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels)],
+        batch_img_metas=[first.sample.metainfo],
+        rcnn_test_cfg=roi_head.test_cfg,
         rescale=False,
         activate_map=True,  # these are probabilities
     )
-    return head_masks(pasted, readings[0].size)
+    return head_masks(pasted, first.size)
 
 
 def merged_attention(

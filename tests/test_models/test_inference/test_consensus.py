@@ -1,4 +1,4 @@
-"""Scores and boxes of a stage's proposals, averaged over its head and those of all earlier stages."""
+"""Scores, boxes and soft masks of a stage, averaged over its heads and those of all earlier stages."""
 
 import copy
 
@@ -8,6 +8,8 @@ import toy
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.reading import read, suppress
+from mmlabelpenet.models.inference.masks import soft_masks
+from mmlabelpenet.models.inference.views import detections
 
 LEARNERS = toy.STAGES[1:]
 
@@ -41,6 +43,18 @@ def test_candidates_are_means_over_the_heads_so_far_each_on_its_own_maps(toy_bat
             assert len(expected) > 2
             for field in ('bboxes', 'scores', 'labels'):
                 torch.testing.assert_close(prediction.stage_predictions[name][field], expected[field], rtol=1e-4, atol=1e-4)
+
+
+def test_masks_are_means_over_the_mask_heads_so_far(toy_batch):
+    net = agreeing()
+    view = net.views(*toy_batch)[0]
+    for name, value in (('refinement', 1.0), ('segmentation', -3.0)):
+        net.stages[name].detector.roi_head.mask_head.forward = lambda feats, value=value: torch.full((len(feats), 4, 14, 14), value)
+    for name, mean in (('refinement', torch.sigmoid(torch.tensor(1.0))), ('segmentation', torch.tensor([1.0, -3.0]).sigmoid().mean())):
+        stage = net.stages[name]
+        readings = net.reader.read(name, [view])
+        soft = soft_masks(stage.detector, stage.labels, readings, detections(stage.detector, readings), limit=3)
+        assert len(soft) > 1 and soft.max() == pytest.approx(float(mean), abs=1 / 255)
 
 
 def test_a_stage_with_none_before_it_is_as_without_consensus(toy_net, toy_batch):
