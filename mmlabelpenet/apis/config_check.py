@@ -155,7 +155,7 @@ def wrong_parts(content: Mapping[str, Any], find: Registered, files: Sequence[Pa
             yield Fault(path, f'a hook needs a type.{hint(nearest(str(path[-1]), HOOKS))}')
             continue
         else:
-            allowed, whose = allowed_keys(path, content), 'no code reads this key.'
+            allowed, whose = allowed_keys(path, content, find), 'no code reads this key.'
         if allowed is None:
             continue
         for key in (key for key in node if key not in allowed):
@@ -184,7 +184,7 @@ def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault
                 yield Fault((*path, key), f'expected {wanted}, got {short(value)}.', tuple(node))
 
 
-def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
+def allowed_keys(path: KeyPath, content: Mapping[str, Any], find: Registered) -> set[str] | None:
     """Known keys of a dict without a type; None if they are not known."""
     dotted = '.'.join(map(str, path))
     if dotted in ('randomness', 'env_cfg', 'env_cfg.mp_cfg', 'auto_scale_lr'):
@@ -198,7 +198,11 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any]) -> set[str] | None:
         by_value = content['optim_wrapper']['clip_grad'].get('type') == 'value'
         return {'type', *arguments(clip_grad_value_ if by_value else clip_grad_norm_)[0]} - {'parameters'}
     if path[:2] == ('optim_wrapper', 'paramwise_cfg') and not content['optim_wrapper'].get('constructor'):
-        return {2: PARAMWISE, 4: {'lr_mult', 'decay_mult'}}.get(len(path))
+        if len(path) != 4:
+            return PARAMWISE if len(path) == 2 else None
+        kind = (content['optim_wrapper'].get('optimizer') or {}).get('type')  # also reads its own arguments, for the matching parameters
+        names, anything = arguments(find(kind)) if isinstance(kind, str) and find(kind) else ((), True)
+        return None if anything else {'lr_mult', 'decay_mult', *names} - {'params'}
     if len(path) == 1 and dotted.endswith('_dataloader'):
         from torch.utils.data import DataLoader
 

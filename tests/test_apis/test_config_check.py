@@ -135,16 +135,22 @@ def test_what_is_to_be_a_dict_and_is_not_is_named(tmp_path, monkeypatch, key):
         check_config(load_config('leaf.py'))
 
 
-def sampled(leaves, every=6):
-    """All configs, of the many ablations most in the slow run only."""
-    ablations = [leaf for leaf in leaves if '/ablations/' in leaf]
-    slow = {leaf for number, leaf in enumerate(ablations) if number % every}
-    return [pytest.param(leaf, marks=pytest.mark.slow if leaf in slow else ()) for leaf in leaves]
-
-
-@pytest.mark.parametrize('leaf', sampled(LEAVES))
+@pytest.mark.parametrize('leaf', LEAVES)
 def test_no_config_of_the_project_is_refused(leaf):
     check_config(load_config(ROOT / leaf))
+
+
+def test_custom_keys_take_arguments_of_the_optimizer_and_no_others(toy_root, tmp_path):
+    config = toy.run_config(toy_root, tmp_path, [('classification', 1)])
+    config.optim_wrapper = dict(
+        type='OptimWrapper',
+        optimizer=dict(type='AdamW', lr=0.1),
+        paramwise_cfg=dict(custom_keys={'fc_cls': dict(lr_mult=10, eps=1.0, betas=(0.9, 0.99))}),
+    )
+    check_config(config)
+    config.optim_wrapper.optimizer.type = 'SGD'
+    with pytest.raises(ValueError, match=r'fc_cls\.eps: no code reads this key'):
+        check_config(config)
 
 
 @pytest.mark.parametrize(
