@@ -11,7 +11,7 @@ from torch import Tensor
 from mmlabelpenet.calibration.generators import LabelGenerator
 from mmlabelpenet.calibration.map_evidence import weigh_by_maps
 from mmlabelpenet.calibration.reading import Reading
-from mmlabelpenet.models.inference.views import View
+from mmlabelpenet.models.inference.views import View, move_maps
 from mmlabelpenet.models.stage import Stage
 
 _LIKELY = 0.02  # image-level score from which a class is looked for
@@ -56,12 +56,12 @@ class JointReader:
         readings = self.stages[name].read(views, generator, self.peers[name])
         if self.map_stage not in self.makers(name)[1:]:
             return readings
-        weighed = []
-        for reading, view in zip(readings, views, strict=True):
-            labels = reading.tags if evidence is None else likely(evidence)
-            maps = self.map_stage.class_maps(view, labels)
-            weighed.append(replace(reading, candidates=weigh_by_maps(reading.candidates, labels, maps)))
-        return weighed
+        labels = readings[0].tags if evidence is None else likely(evidence)
+        maps = self.map_stage.class_maps(views[0], labels)
+        return [
+            replace(reading, candidates=weigh_by_maps(reading.candidates, labels, move_maps(maps, views[0].sample, reading.sample)))
+            for reading in readings
+        ]
 
 
 def likely(evidence: Tensor) -> list[int]:

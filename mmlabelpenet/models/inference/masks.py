@@ -17,7 +17,6 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
@@ -25,7 +24,7 @@ from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
 from mmlabelpenet.calibration.reading import Reading, head_masks
-from mmlabelpenet.models.inference.views import merge_candidates, move_boxes
+from mmlabelpenet.models.inference.views import merge_candidates, move_boxes, move_maps
 from mmlabelpenet.schema import check_range
 
 
@@ -132,7 +131,7 @@ def merged_attention(
     objects, total = supported_objects(generator, merge_candidates(readings), found), 0
     for reading in readings:
         maps, _ = generator.attention_maps(detector, reading, objects)
-        total = total + upright_maps(maps, reading.sample, readings[0].size) / len(readings)
+        total = total + move_maps(maps, reading.sample, readings[0].sample) / len(readings)
     return class_attention(total, generator.peak)[1:].cpu().numpy()
 
 
@@ -146,14 +145,6 @@ def supported_objects(generator: AttentionGenerator, candidates: InstanceData, f
         best = int(overlap.argmax())
         objects.append(FoundObject(label, box, score, best, torch.unique(torch.cat([members, members.new_tensor([best])])), (label,)))
     return objects
-
-
-def upright_maps(maps: Tensor, sample: DetDataSample, size: tuple[int, int]) -> Tensor:
-    """Maps (n, h', w') of a view, without its flip and at the size (h, w) of the first view."""
-    maps = maps.flip(-1) if sample.get('flip', False) else maps
-    if len(maps) == 0 or tuple(maps.shape[1:]) == tuple(size):
-        return maps.new_zeros(0, *size) if len(maps) == 0 else maps
-    return F.interpolate(maps[None], size, mode='bilinear', antialias=True)[0]
 
 
 def rescale_result(found: InstanceData, sample: DetDataSample) -> InstanceData:

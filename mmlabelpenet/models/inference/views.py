@@ -12,7 +12,7 @@ Boxes: float32 xyxy in pixels of the network input of a view.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from mmcv.ops import batched_nms
@@ -20,6 +20,7 @@ from mmdet.models.detectors import TwoStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmlabelpenet.calibration.reading import Reading, find_proposals, mean_candidates, read, suppress
 from mmlabelpenet.models.feature_cache import MapKey
@@ -98,6 +99,34 @@ def move_boxes(bboxes: Tensor, source: DetDataSample, target: DetDataSample) -> 
         return bboxes
     ratio = bboxes.new_tensor(target.scale_factor) / bboxes.new_tensor(source.scale_factor)
     return upright_boxes(upright_boxes(bboxes, source.metainfo) * ratio.repeat(2), target.metainfo)
+
+
+def move_maps(maps: Tensor, source: DetDataSample, target: DetDataSample) -> Tensor:
+    """Convert maps (n, h, w) from the frame of one view to that of another.
+
+    >>> first = DetDataSample(metainfo=dict(img_shape=(1, 2)))
+    >>> second = DetDataSample(metainfo=dict(img_shape=(1, 2), flip=True))
+    >>> move_maps(torch.tensor([[[1.0, 2]]]), first, second).tolist()
+    [[[2.0, 1.0]]]
+    """
+    if source.get('flip', False) != target.get('flip', False):
+        maps = maps.flip(-1)
+    size = tuple(target.img_shape[:2])
+    if len(maps) == 0 or tuple(maps.shape[1:]) == size:
+        return maps.new_zeros(0, *size) if len(maps) == 0 else maps
+    return F.interpolate(maps[None], size, mode='bilinear', antialias=True)[0]
+
+
+def mirror(sample: DetDataSample) -> DetDataSample:
+    """The sample of a mirrored image; its boxes are those of the given one."""
+    mirrored = sample.clone()
+    mirrored.set_metainfo(dict(flip=not sample.get('flip', False), flip_direction='horizontal'))
+    return mirrored
+
+
+def merge_readings(readings: Sequence[Reading]) -> Reading:
+    """The reading of the first view of an image with candidates averaged over all views, see :func:`merge_candidates`."""
+    return replace(readings[0], candidates=merge_candidates(readings))
 
 
 def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample]) -> InstanceData:

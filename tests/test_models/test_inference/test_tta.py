@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 import toy
+from mmdet.structures import DetDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.apis.augment import view_pipeline
 from mmlabelpenet.calibration.reading import read, suppress
-from mmlabelpenet.models.inference.masks import soft_masks, upright_maps
+from mmlabelpenet.models.inference.masks import soft_masks
 from mmlabelpenet.models.inference.tta import LabelPENetTTA
-from mmlabelpenet.models.inference.views import detections, merge_candidates, merge_proposals, move_boxes
+from mmlabelpenet.models.inference.views import detections, merge_candidates, merge_proposals, move_boxes, move_maps
 from mmlabelpenet.registry import DATASETS
 
 FIELDS = ('bboxes', 'scores', 'labels', 'masks')
@@ -222,14 +223,16 @@ def test_a_mask_is_the_mean_over_the_views_of_the_mask_heads_probabilities(net, 
     assert soft.max() == pytest.approx(mean, abs=1 / 255)
 
 
-def test_maps_of_a_mirrored_and_larger_view_return_to_the_first(toy_batch):
-    sample = toy_batch[1][0].clone()
+def test_maps_of_a_mirrored_and_larger_view_return_to_the_first():
+    first, larger = (DetDataSample(metainfo=dict(img_shape=shape, flip=flip)) for shape, flip in (((10, 20), False), ((20, 40), True)))
     maps = torch.zeros(1, 20, 40)
     maps[0, :, 30:] = 1
-    sample.set_metainfo(dict(flip=True, flip_direction='horizontal'))
-    back = upright_maps(maps, sample, (10, 20))
+    back = move_maps(maps, larger, first)
     assert back.shape == (1, 10, 20) and back[0, :, :4].min() > 0.9 and back[0, :, 6:].max() < 0.1
-    assert upright_maps(maps[:0], sample, (10, 20)).shape == (0, 10, 20)
+    there = move_maps(back, first, larger)
+    assert there.shape == (1, 20, 40) and there[0, :, 32:].min() > 0.9 and there[0, :, :28].max() < 0.1
+    assert move_maps(maps[:0], larger, first).shape == (0, 10, 20)
+    assert move_maps(maps, larger, larger) is maps
 
 
 def test_boxes_go_to_another_view_and_return(toy_root):
@@ -279,7 +282,8 @@ def test_views_add_no_maps_to_a_cache(net, toy_root, monkeypatch):
     assert asked == [False] * 2
 
 
-def test_a_much_larger_map_is_reduced_to_means(toy_batch):
+def test_a_much_larger_map_is_reduced_to_means():
+    large, small = (DetDataSample(metainfo=dict(img_shape=(side, side))) for side in (16, 4))
     maps = torch.zeros(1, 16, 16)
     maps[..., ::4] = 1
-    assert upright_maps(maps, toy_batch[1][0], (4, 4)).sub(0.25).abs().max() < 0.15
+    assert move_maps(maps, large, small).sub(0.25).abs().max() < 0.15
