@@ -4,8 +4,8 @@ _base_ = './labelpenet_lite0.py'
 __imagenet = dict(type='ImageNetWeights', arch='efficientnet_lite0', preset='tensorflow', part='tail')
 __frozen = dict(_delete_=True, type='EfficientNetLite0Tail', frozen=True, init_cfg=__imagenet)
 # ASPP initialised with N(0, 0.01), the default, hardly learns in a short schedule.
-__pyramid = dict(channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d'))
-__tail = dict(__frozen, with_head=False, with_input=True, aspp=__pyramid)
+__aspp = dict(channels=64, out_channels=128, init_cfg=dict(type='Kaiming', layer='Conv2d'))
+__tail = dict(__frozen, with_head=False, with_input=True, aspp=__aspp)
 __rpn_head = dict(anchor_generator=dict(scales=[3, 6, 12, 20], strides=[16]))
 __extractor = dict(featmap_strides=[16, 16])
 # With tens of images per class, the extent of objects is learnt jointly for all classes.
