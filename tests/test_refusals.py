@@ -26,6 +26,7 @@ from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.formats.tag_files import tags_from_file
 from mmlabelpenet.models import weights
+from mmlabelpenet.models.stage import with_classes
 from mmlabelpenet.models.weighted_heads import check_weighted
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.tensor_files import read_tensors
@@ -115,6 +116,7 @@ CASES = {
     'box loss': (lambda f: rpn(loss_bbox=dict(type='GIoULoss')), ValueError, 'GIoULoss compares boxes, but WeightedRPNHead regr'),
     'objectness': (lambda f: rpn(loss_cls=dict(type='FocalLoss')), ValueError, 'has objectness targets.*got FocalLoss'),
     'one logit': (lambda f: MODELS.build(dict(type='ObjectnessLoss', use_sigmoid=False)), ValueError, 'use_sigmoid must be True'),
+    'cascade': (lambda f: with_classes(dict(roi_head=dict(bbox_head=[{}])), 3), TypeError, 'single roi_head.bbox_head, got a list'),
     'part': (imagenet_without_a_part, ValueError, "The weights of vgg16 have no part 'tail'"),
     'linears': (lambda f: weights._fill_linears(nn.Sequential(nn.Linear(1, 1)), {}), ValueError, 'exactly two linear layers, Seq.* 1'),
     'arch': (lambda f: weights.preset_of('vgg17', 'caffe'), ValueError, "arch 'vgg17' are unknown; choose one of .*vgg16"),

@@ -208,8 +208,13 @@ def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
 
 
 def with_classes(detector: dict, num_classes: int) -> dict:
-    """A copy of a detector's config (mmdet modifies its input) with the number of classes C set in all heads."""
+    """A copy of a detector's config (mmdet modifies its input) with the number of classes C set in all heads.
+
+    Several box heads, as in Cascade R-CNN, raise a TypeError.
+    """
     detector = copy.deepcopy(detector)
+    if isinstance(detector['roi_head'].get('bbox_head'), Sequence):
+        raise TypeError('A stage has a single roi_head.bbox_head, got a list, as in Cascade R-CNN: use several stages instead.')
     for head in ('bbox_head', 'mask_head', 'tag_head'):
         if detector['roi_head'].get(head) is not None:
             detector['roi_head'][head]['num_classes'] = num_classes
