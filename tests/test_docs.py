@@ -173,7 +173,7 @@ def test_the_choices_state_the_defaults_of_the_code(name, value):
 
 def test_every_decision_has_its_row():
     rows = re.findall(r'^\| ([A-Z]\d+) \|', read(CHOICES), flags=re.MULTILINE)
-    assert rows == [f'{group}{number}' for group, count in dict(N=10, C=15, L=12, T=4).items() for number in range(1, count + 1)]
+    assert rows == [f'{group}{number}' for group, count in dict(N=10, C=15, L=12, T=5).items() for number in range(1, count + 1)]
 
 
 def blocks(language):

@@ -1,4 +1,4 @@
-# PASCAL VOC 2012 for masks (Sec. 4.4, 4.5): tags of the 10,582 images of train and of the additional annotations, tested on the 1,449
+# PASCAL VOC 2012 for masks (Sec. 4.4, 4.5): tags of the 10,582 images of train and of SBD, tested on the 1,449
 # images of the segmentation list val. docs/reproduce.md explains the list trainaug. Only names are read from XML files.
 _base_ = './voc.py'
 

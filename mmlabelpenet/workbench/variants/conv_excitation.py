@@ -1,4 +1,5 @@
-"""Excitation backprop through the convolutions of a RoI tail, ResNet's layer4 followed by average pooling (paper Sec. 3.2, Fig. 2b).
+"""Excitation backprop through the convolutions of a RoI tail, ResNet's layer4 followed by average pooling (not in the paper, which
+stops at fully connected layers).
 
 A convolution is a linear layer with shared weights, so the rule of :mod:`~mmlabelpenet.calibration.excitation` applies unchanged: with z =
 W+ a, a convolution with the positive weights, the inputs get ``a * (W+^T (P / z))``, a transposed one. Other parts of a tail:
