@@ -3,7 +3,8 @@ whose training has ended.
 
 The shared backbone is frozen in cascaded pre-training, and so are tails with ``frozen=True``. The key of a map is a hash of the weights,
 the layers (strides, dilations) and the network input, so it is unique to an image, size, flip, normalisation and network. Each image is
-computed without the padding of its batch, and every map is rounded to float16: results do not depend on the state of the cache.
+computed without the padding of its batch, and every map is rounded to float16: results do not depend on the state of the cache if every
+process uses one thread.
 
 Shapes: D channels, (H, W) network input of one image, stride s.
 """

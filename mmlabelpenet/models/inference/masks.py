@@ -55,7 +55,8 @@ class MaskRefinement:
         self.max_masks, self.min_score, self.margin = max_masks, min_score, margin
 
     def __call__(self, image: np.ndarray, found: InstanceData, soft: np.ndarray) -> InstanceData:
-        """The detections, by descending score, with ``masks`` bool (n, h, w); refined objects get the boxes of their cuts.
+        """The detections, by descending score, with ``masks`` bool (n, h, w); the boxes of refined objects are moved towards
+        those of their cuts.
 
         Args:
             image: RGB uint8 (h, w, 3).

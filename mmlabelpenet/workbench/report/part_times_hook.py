@@ -13,8 +13,8 @@ from mmlabelpenet.timing import STOPWATCH
 class PartTimesHook(Hook):
     """Log seconds per iteration, in addition to mmengine's ``time`` and ``data_time``.
 
-    ``backbone.time`` and ``<stage>.time`` are forward passes, ``labels.time`` is label generation without the CRF, ``crf.time`` the CRF,
-    ``update.time`` the rest: backward passes and the optimizer.
+    ``backbone.time`` and ``<stage>.time`` are forward passes, ``labels.time`` is label generation without the CRF and refinement by colour,
+    ``crf.time`` and ``cut.time`` are those two, ``update.time`` the rest: backward passes and the optimizer.
 
     Args:
         synchronize: whether each part waits until the GPU is done, which makes training a little slower. Without it, work on the GPU

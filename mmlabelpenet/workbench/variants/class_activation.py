@@ -66,8 +66,9 @@ class ClassActivation(AttentionGenerator):
         return maps, detector.roi_head.tag_probs(reading.x, reading.sample)[classes]
 
     def class_maps(self, detector: TwoStageDetector, reading: Reading, classes: Sequence[int]) -> Tensor:
-        """Maps (K, h, w) in [0, 1] of classes, 0.5 at the threshold and 1 in the core, or from twice the threshold on without ``core``; the
-        proposals of the reading are not used.
+        """Maps (K, h, w) in [0, 1] of classes: 0.5 at the threshold, 1 in the core (without ``core``, from twice the threshold on).
+
+        Does not use the proposals.
 
         Raises:
             TypeError: the stage has no tag head, or ``spread`` is used with a tail without levels.

@@ -19,8 +19,8 @@ class ConvMILBBoxHead(MILBBoxHead):
 
     Args:
         num_classes: C.
-        tail: config of a :class:`~mmlabelpenet.models.backbones.ResNetC5` without ASPP; ``stride=2, dilation=1`` and crops of 14x14
-            correspond to its training on ImageNet.
+        tail: config of a :class:`~mmlabelpenet.workbench.variants.resnet.ResNetC5` without ASPP; ``stride=2, dilation=1`` and crops of
+            14x14 correspond to its training on ImageNet.
         fc_channels: widths of fully connected layers between pooling and branches.
         batch: number of RoIs processed by the tail at once in calibration, which bounds memory.
         **kwargs: as for :class:`MILBBoxHead`, except ``in_channels`` and ``roi_feat_size``, which follow from the tail.

@@ -41,8 +41,8 @@ class SuperpixelCut:
         margin: how far an object may extend beyond its box, as a fraction of the box's sides; everything beyond is background.
         max_size: larger images are downscaled to this longer side; None keeps the size.
         moves_boxes: how far the box of an object moves to that of its cut: 1 replaces it, 0 keeps it, 0.5 is their mean.
-        min_fill: if the box of the cut fills less than this share of the object's box, that box is too large: the box of the initial mask
-            replaces it before it moves.
+        min_fill: minimum share of the object's box that the box of its cut must fill. Below it, the object's box is too large and is first
+            replaced by the box of the initial mask.
         prior: lambda, the weight of a soft mask; 0 uses colours alone.
         from_box: boxes move to a second cut, which starts from the whole box and uses colours alone.
     """
