@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -215,8 +216,8 @@ def remove_partial(place: Path) -> None:
 
 def _is_left(path: Path) -> bool:
     """Whether the process of a path of :func:`temporary` has ended."""
-    process = path.name.removesuffix(_END).rpartition('.')[2].partition('-')[0]
-    return process.isdigit() and not is_alive(int(process))
+    ours = re.fullmatch(rf'\..+\.(\d+)-[0-9a-f]+{re.escape(_END)}', path.name)
+    return ours is not None and not is_alive(int(ours[1]))
 
 
 def temporary(path: Path) -> Path:

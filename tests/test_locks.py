@@ -72,6 +72,7 @@ def test_a_lock_removes_what_killed_processes_left_and_nothing_else(tmp_path):
         [sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True, check=True
     ).stdout.strip()
     kept = ['run/a.partial', f'run/.a.{os.getpid()}-0.partial', f'.other.{gone}-0.partial', 'run/sub/a.txt']
+    kept += [f'run/photos.{gone}.partial', f'run/.photos.{gone}.partial', f'run/sub/a.{gone}-0.partial']
     left = [f'run/.a.{gone}-0.partial', f'run/sub/.b.pth.{gone}-0.partial', f'.run.{gone}-0.partial', f'.run.{gone}-1.partial/sub/a.txt']
     for name in (*kept, *left):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -164,7 +164,7 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
     """The folder with results of finished images, next to the file.
 
     Raises:
-        ValueError: it was started with other settings and may not be overwritten.
+        ValueError: it was started with other settings and may not be overwritten, or is a folder of another kind.
     """
     parts = args.out.with_name(args.out.name + '.parts')
     marker = parts / 'settings.json'
@@ -172,8 +172,10 @@ def open_parts(args: argparse.Namespace, settings: dict[str, object]) -> Path:
         begun = read_json(marker, dict[str, Any], 'settings of a search', f'Remove {str(parts)!r} or add --overwrite.')
         if begun != settings:
             raise ValueError(f'{str(parts)!r} was started with {begun}, requested are {settings}. Remove it or add --overwrite.')
-    elif parts.exists():
+    elif marker.exists():
         shutil.rmtree(parts)
+    elif parts.exists() and any(not path.name.startswith('.settings.json.') for path in parts.iterdir()):
+        raise ValueError(f'Expected partial proposals in {str(parts)!r}, got a folder without settings.json. Move it, or delete it.')
     make_folder(parts)
     with atomic_write(marker) as file:
         file.write(json.dumps(settings))

@@ -4,6 +4,7 @@ An interrupted pass continues where it stopped.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -31,12 +32,17 @@ class PseudoLabelWriter:
             warning that names the difference.
         rank: writes ``<path>.part<rank>``.
         files: image files by id: a line of a partial file is used only if its image file has not changed.
+
+    Raises:
+        ValueError: the partial file would overwrite a file of another kind.
     """
 
     def __init__(self, path: str | Path, header: dict, rank: int = 0, files: Mapping[str, Path] | None = None) -> None:
         self.path = Path(path)
         self.header = dict(header, version=VERSION)
         self.part = self.path.with_suffix(f'.part{rank}')
+        if self.part.exists() and not _is_part(self.part):
+            raise ValueError(f'Expected a partial label store at {str(self.part)!r}, got another file. Move it, or delete it.')
         lines = _read_part(self.part, self.header, compared=True)
         lines = [line for line in lines if files is None or _is_of(line, files.get(line.img_id))]
         self.done = {line.img_id for line in lines}
@@ -90,7 +96,8 @@ class PseudoLabelWriter:
         return set(self._lines())
 
     def _parts(self) -> list[Path]:
-        return [path for path in sorted(self.path.parent.iterdir()) if path.name.startswith(f'{self.path.stem}.part')]
+        ours = re.compile(re.escape(self.path.stem) + r'\.part\d+')
+        return [path for path in sorted(self.path.parent.iterdir()) if ours.fullmatch(path.name) and _is_part(path)]
 
     def _lines(self) -> dict[str, Line]:
         """Lines of all ranks by image; files with another header, left by an earlier run with more ranks, are ignored."""
@@ -135,6 +142,15 @@ def _is_of(line: Line, file: Path | None) -> bool:
 def _as_line(content: dict | Line) -> bytes:
     text = msgspec.json.encode(content)
     return hashlib.sha256(text).hexdigest()[:16].encode() + b' ' + text + b'\n'
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file is empty or starts like a partial store; other files are neither read nor deleted."""
+    if not path.is_file():
+        return False
+    with path.open('rb') as file:
+        start = file.read(18)
+    return not start or re.fullmatch(rb'[0-9a-f]{16} \{', start) is not None
 
 
 def _read_part(path: Path, header: dict, compared: bool = False) -> list[Line]:

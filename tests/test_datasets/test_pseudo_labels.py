@@ -94,6 +94,20 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ['d.json']
 
 
+def test_files_with_similar_names_are_neither_read_nor_deleted(tmp_path):
+    others = {f'd.{end}': b'mine' for end in ('partial_notes.csv', 'parts.json', 'part', 'part1.zip', 'part7')}
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / 'd.part8').mkdir()
+    write(tmp_path / 'd.json', 'a', rank=1, finish=False)
+    write(tmp_path / 'd.json', 'ab')
+    (tmp_path / 'd.part8').rmdir()
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found.pop('d.json') and found == others
+    with pytest.raises(ValueError, match="^Expected a partial label store at '.*d.part7', got another file. Move it, or delete it.$"):
+        PseudoLabelWriter(tmp_path / 'd.json', HEADER, rank=7)
+
+
 def test_of_lines_that_are_there_those_whose_files_are_the_same_are_kept(tmp_path):
     files = {name: tmp_path / f'{name}.jpg' for name in 'abcd'}
     for name in 'abc':

@@ -353,6 +353,15 @@ def test_parts_of_other_settings_are_not_mixed_in(tool, root, tmp_path):
     assert len(ProposalFile(tmp_path / 'p.npz').get('train_00000')[0]) > 1
 
 
+def test_a_folder_that_has_the_name_of_parts_but_no_settings_is_kept(tool, root, tmp_path):
+    (tmp_path / 'p.npz.parts').mkdir()
+    (tmp_path / 'p.npz.parts/mine.txt').touch()
+    for words in ((), ('--overwrite',)):
+        with pytest.raises(ValueError, match=r"got a folder without settings.json. Move it, or delete it\.$"):
+            run_tool(tool, root, tmp_path / 'p.npz', *words)
+    assert (tmp_path / 'p.npz.parts/mine.txt').exists()
+
+
 def test_images_without_annotations_get_proposals_and_no_recall(tool, root, tmp_path, capsys):
     (tmp_path / 'JPEGImages').mkdir()
     (tmp_path / 'ImageSets/Main').mkdir(parents=True)
