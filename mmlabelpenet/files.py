@@ -64,6 +64,23 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
         raise
 
 
+def given_path(path: str | os.PathLike[str]) -> Path:
+    """A path; an empty text, for example from an unset variable, would silently mean the working directory.
+
+    Raises:
+        ValueError: an empty text.
+
+    >>> given_path('a'), given_path('.')
+    (PosixPath('a'), PosixPath('.'))
+    >>> given_path('')
+    Traceback (most recent call last):
+    ValueError: Expected the path of a file or folder, got an empty text. The working directory is '.'.
+    """
+    if not os.fspath(path).strip():
+        raise ValueError("Expected the path of a file or folder, got an empty text. The working directory is '.'.")
+    return Path(path)
+
+
 def require_file(path: str | os.PathLike[str], otherwise: str = '') -> None:
     """Raise an error unless a path is a regular file.
 

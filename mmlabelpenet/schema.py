@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -52,6 +53,46 @@ def check_range(low: float, high: float = float('inf'), **values: float | None) 
         if value is not None and not (isinstance(value, int | float) and low <= value <= high and value < float('inf')):
             expected = f'at least {low:g}' if high == float('inf') else f'between {low:g} and {high:g}'
             raise ValueError(f'{name} must be {expected}, got {value!r}.')
+
+
+def check_whole(low: int, **values: object) -> None:
+    """Raise a ValueError for the first option that is not an integer of at least ``low``.
+
+    >>> check_whole(1, batch_size=2)
+    >>> check_whole(0, max_instances=-1)
+    Traceback (most recent call last):
+    ValueError: max_instances must be a whole number of at least 0, got -1.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Integral) or value < low:
+            raise ValueError(f'{name} must be a whole number of at least {low}, got {short(value)}.')
+
+
+_PLURAL_VERBS = {'is': 'are', 'has': 'have', 'was': 'were', 'does': 'do'}
+
+
+def counted(number: int, noun: str, verb: str = '', of: int | None = None) -> str:
+    """A number with a noun, and a verb that agrees with it.
+
+    Args:
+        number: the number.
+        noun: a noun in the singular; before ``' of '`` in a phrase.
+        verb: a verb in the third person singular.
+        of: the total, of which it is a part.
+
+    >>> counted(1, 'image'), counted(2, 'entry of the list'), counted(0, 'class')
+    ('1 image', '2 entries of the list', '0 classes')
+    >>> counted(1, 'image', 'has'), counted(2, 'image', 'appears'), counted(1, 'image', 'is', of=3), counted(1, 'box', of=1)
+    ('1 image has', '2 images appear', '1 of 3 images is', '1 of 1 box')
+    """
+    if (number if of is None else of) != 1:
+        head, sign, rest = noun.partition(' of ')
+        ending = 'es' if head.endswith(('s', 'x', 'ch', 'sh')) else 's'
+        head = f'{head[:-1]}ies' if head.endswith('y') and head[-2] not in 'aeiou' else head + ending
+        noun = f'{head}{sign}{rest}'
+    if number != 1:
+        verb = _PLURAL_VERBS.get(verb, verb[:-2] if verb.endswith(('ches', 'shes')) else verb.removesuffix('s'))
+    return f'{number}{"" if of is None else f" of {of}"} {noun} {verb}'.rstrip()
 
 
 def short(value: object, limit: int = 60) -> str:

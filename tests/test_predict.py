@@ -188,6 +188,6 @@ def test_the_longest_names_of_images_work_in_every_format(model, photos, tmp_pat
 
 
 def test_a_stage_that_the_network_lacks_leaves_nothing_behind(model, photos, tmp_path):
-    with pytest.raises(ValueError, match='Unknown stages refining: the model has classification'):
+    with pytest.raises(ValueError, match='Unknown stage refining: the model has classification'):
         predict.main([str(photos), *model, '--stage', 'refining', '--out', str(tmp_path / 'out')])
     assert not list((tmp_path / 'out').glob('.labels*'))

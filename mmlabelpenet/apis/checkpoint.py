@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mmlabelpenet.apis.run_note import read_note
+from mmlabelpenet.files import given_path
 from mmlabelpenet.log import warn
 from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import described, differs, read_tensors
@@ -101,7 +102,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def read_state(path: str | Path) -> dict[str, Any]:
     """Like :func:`read_checkpoint`, for any version."""
-    folder = Path(path).parent if Path(path).name == 'last_checkpoint' else Path(path)
+    folder = Path(path).parent if given_path(path).name == 'last_checkpoint' else Path(path)
     if folder.is_dir():
         last = noted_checkpoint(folder)
         raise FileNotFoundError(f'{path} is not a checkpoint. Name one in {folder}{f", the last is {last}" if last else ""}.')
@@ -144,7 +145,7 @@ def find_checkpoint(work_dir: str | Path) -> Path | None:
     Raises:
         ValueError: there are checkpoints, but none is complete.
     """
-    work_dir, last = Path(work_dir), noted_checkpoint(work_dir)
+    work_dir, last = given_path(work_dir), noted_checkpoint(work_dir)
     stamps, others = checkpoint_stamps(work_dir), read_note(work_dir).earlier
     paths = [work_dir / name for name, stamp in stamps.items() if others.get(name) != stamp]
     if stamps and not paths:

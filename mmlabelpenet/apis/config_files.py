@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from mmengine.config import Config
 
-from mmlabelpenet.files import shown
+from mmlabelpenet.files import given_path, shown
 from mmlabelpenet.schema import read_text
 
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')
@@ -56,7 +56,7 @@ def config_path(name: str | os.PathLike[str]) -> Path:
     'labelpenet_lite0_animals.py'
     """
     package, external, path = str(name).rpartition('::')
-    return _configs_of(package).resolve() / path if external else Path(name)
+    return _configs_of(package).resolve() / path if external else given_path(name)
 
 
 def _base_path(base: str, path: Path) -> Path:

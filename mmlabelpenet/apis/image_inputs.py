@@ -1,18 +1,22 @@
 """Inputs of the inferencer: images in any form, and a device."""
 
 import glob
+import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+from mmlabelpenet.files import given_path
 from mmlabelpenet.formats.image_names import identities
-from mmlabelpenet.formats.images import list_images
+from mmlabelpenet.formats.images import list_images, pillow_rgb
 
-ImageInput = str | Path | NDArray[np.uint8]
+ImageInput = str | Path | NDArray[np.uint8] | Image.Image
+_SINGLE = bytes | bytearray | Mapping | io.IOBase | torch.Tensor  # iterable, but no list of images
 
 
 def usable_device(name: str | torch.device | None = None) -> torch.device:
@@ -24,11 +28,11 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
     >>> usable_device('cpu')
     device(type='cpu')
     """
-    name = name or ('cuda' if torch.cuda.is_available() else 'cpu')
+    name = ('cuda' if torch.cuda.is_available() else 'cpu') if name is None else name
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, NotImplementedError, AssertionError) as error:
+    except (RuntimeError, NotImplementedError, AssertionError, TypeError) as error:
         reason = str(error).strip().partition('\n')[0]
         raise ValueError(f'Device {str(name)!r} cannot be used here ({reason}). Choose cpu, or cuda:0 if there is a GPU.') from error
     return device
@@ -39,16 +43,22 @@ def expand(inputs: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
 
     Raises:
         FileNotFoundError: no such file or folder, or nothing matches the pattern.
-        ValueError: a URL.
+        ValueError: a URL, or an empty text.
+        TypeError: an input of another type.
     """
-    if isinstance(inputs, np.ndarray):
+    if isinstance(inputs, np.ndarray | Image.Image):
         return [inputs]
     if not isinstance(inputs, str | Path):
+        if isinstance(inputs, _SINGLE) or not isinstance(inputs, Iterable):
+            raise TypeError(
+                'Expected an image file, a folder, a glob pattern, an RGB array uint8 (h, w, 3), a Pillow image, or a list of these, got '
+                f'{type(inputs).__name__}. Convert it to one of them.'
+            )
         return [source for item in inputs for source in expand(item)]
     text = str(inputs)
     if '://' in text:
         raise ValueError(f'Images are read from files, got the URL {text!r}. Download it first.')
-    path = Path(inputs)
+    path = given_path(inputs)
     if path.is_dir():
         return list(list_images(path))
     if os.path.lexists(path):  # inputs that are not files are reported when it is their turn
@@ -76,18 +86,18 @@ def _absolute(path: str | os.PathLike[str]) -> str:
 
 
 def input_names(sources: Sequence[ImageInput]) -> list[str]:
-    """The id of each file as given by :func:`names_below`, and ``array_<k>`` for an array at index k.
+    """The id of each file as given by :func:`names_below`, and ``array_<k>`` for an array or Pillow image at index k.
 
     >>> input_names(['in/a.jpg', np.zeros((20, 30), np.uint8)])
     ['a', 'array_1']
     """
-    root, names = names_below(Path(source) for source in sources if not isinstance(source, np.ndarray))
+    root, names = names_below(Path(source) for source in sources if isinstance(source, str | Path))
     ids = {str(root / name): image_id for image_id, name in names.items()}
-    return [f'array_{place}' if isinstance(source, np.ndarray) else ids[_absolute(source)] for place, source in enumerate(sources)]
+    return [ids[_absolute(source)] if isinstance(source, str | Path) else f'array_{place}' for place, source in enumerate(sources)]
 
 
-def checked_array(image: NDArray) -> NDArray[np.uint8]:
-    """An RGB array, converted from greyscale if necessary.
+def checked_array(image: NDArray | Image.Image) -> NDArray[np.uint8]:
+    """An RGB array, converted from greyscale or from a Pillow image if necessary.
 
     Raises:
         ValueError: another shape or dtype.
@@ -95,7 +105,7 @@ def checked_array(image: NDArray) -> NDArray[np.uint8]:
     >>> checked_array(np.zeros((20, 30), np.uint8)).shape
     (20, 30, 3)
     """
-    image = np.asarray(image)
+    image = pillow_rgb(image) if isinstance(image, Image.Image) else np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
         raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a greyscale array uint8 (h, w), got {image.dtype} {image.shape}.')
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image

@@ -1,9 +1,10 @@
-"""Predict boxes and masks for files, arrays, folders or glob patterns.
+"""Predict boxes and masks for files, arrays, Pillow images, folders or glob patterns.
 
 Shapes: n instances, R proposals, (h, w) image. Images: RGB uint8 (h, w, 3).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mmlabelpenet.apis.published import keep_stages
 from mmlabelpenet.apis.results import Prediction, worth_showing
 from mmlabelpenet.apis.run_note import run_files
 from mmlabelpenet.datasets.voc import VOC_CLASSES
-from mmlabelpenet.files import shipped
+from mmlabelpenet.files import given_path, shipped
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.formats.rle import EncodedMasks, enlarged_code
 from mmlabelpenet.log import warn
@@ -32,6 +33,7 @@ from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, shrunk_search
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import check_whole
 
 SHIPPED = 'labelpenet_lite0_voc12mini'  # config and weights included in the package: docs/model_card.md
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / f'weights/{SHIPPED}.pth'
@@ -47,7 +49,7 @@ class LabelPENetInferencer:
         checkpoint: None takes the last one of the work dir.
         device: ``'cpu'``, ``'cuda:0'``, ...; None uses a GPU if there is one.
         search: method of computing proposals, for the stage that needs them.
-        search_side: images are downscaled to this size for selective search; boxes refer to the original image.
+        search_side: images are downscaled to this size for selective search, 0 for none; boxes refer to the original image.
 
     Attributes:
         classes: names in label order, those of the checkpoint if it names them.
@@ -55,7 +57,8 @@ class LabelPENetInferencer:
 
     Raises:
         FileNotFoundError: no such config, work dir or checkpoint.
-        ValueError: the checkpoint belongs to another model.
+        ValueError: the checkpoint belongs to another model, or ``search_side`` is below 0.
+        TypeError: ``search`` is not a :class:`~mmlabelpenet.ops.selective_search.SelectiveSearchSettings`.
     """
 
     def __init__(
@@ -66,6 +69,9 @@ class LabelPENetInferencer:
         search: SelectiveSearchSettings | None = None,
         search_side: int = 500,
     ) -> None:
+        check_whole(0, search_side=search_side)
+        if search is not None and not isinstance(search, SelectiveSearchSettings):
+            raise TypeError(f"search must be SelectiveSearchSettings, for example SelectiveSearchSettings(mode='fast'), got {search!r}.")
         config, self.checkpoint = find_run(config_or_dir, checkpoint)
         content = read_checkpoint(self.checkpoint)
         self.config = keep_stages(config, content['meta'].get('stages'))
@@ -108,10 +114,10 @@ class LabelPENetInferencer:
         """Predict batch by batch, so that a folder of any size fits in memory.
 
         Args:
-            inputs: a file, an RGB array, a folder, a glob pattern such as ``'photos/*.jpg'``, or several of these.
+            inputs: a file, an RGB array, a Pillow image, a folder, a glob pattern such as ``'photos/*.jpg'``, or several of these.
             stage: the stage that predicts; None is the last one.
             min_score: minimum score of a detection; for a stage that learns from tags, as a fraction of the best score in the image.
-            max_instances: maximum number per image.
+            max_instances: maximum number per image, at least 0.
             with_masks: False predicts only boxes, as detected, which is faster.
             batch_size: images per batch.
             pass_over: called with each unreadable image and the reason; None raises the error.
@@ -121,13 +127,14 @@ class LabelPENetInferencer:
 
         Raises:
             FileNotFoundError: no such file or folder, or nothing matches the pattern.
-            ValueError: an image cannot be read, the network has no such stage, the batch size is below 1, or the score not in [0, 1].
+            ValueError: an image cannot be read, the network has no such stage, or an option is out of its range.
+            TypeError: an input of another type.
         """
-        (stage,) = check_names([stage or self.stages[-1]], self.stages)
-        if batch_size < 1:
-            raise ValueError(f'A batch holds at least 1 image, got batch_size={batch_size}.')
-        if not 0 <= min_score <= 1:
-            raise ValueError(f'Scores are in [0, 1], got min_score={min_score}.')
+        (stage,) = check_names([self.stages[-1] if stage is None else stage], self.stages)
+        check_whole(1, batch_size=batch_size)
+        check_whole(0, max_instances=max_instances)
+        if not isinstance(min_score, Real) or not 0 <= min_score <= 1:
+            raise ValueError(f'Scores are numbers in [0, 1], got min_score={min_score!r}.')
         sources = expand(inputs)
         named = list(zip(sources, input_names(sources), strict=True))
         for start in range(0, len(named), batch_size):
@@ -146,7 +153,7 @@ class LabelPENetInferencer:
         """One packed sample, as a data set of the config would return it.
 
         Args:
-            source: file or RGB array.
+            source: file, RGB array or Pillow image.
             name: of the image; None takes the file name without extension.
             stage: the stage that will predict; None for all. Proposals are computed only if they are needed.
             tags: labels, if the image is to be labelled.
@@ -156,7 +163,7 @@ class LabelPENetInferencer:
         path = Path(source) if isinstance(source, str | Path) else None
         h, w = image.shape[:2]
         bboxes = np.array([[0, 0, w, h]], np.float32)
-        if any(self.model.stages[name].needs_proposals for name in ([stage] if stage else self.stages)):
+        if any(self.model.stages[name].needs_proposals for name in (self.stages if stage is None else [stage])):
             bboxes = shrunk_search(image, self.search, self.search_side)[0]
         return self.pipeline(
             dict(
@@ -207,22 +214,22 @@ def find_run(config_or_dir: str | Path | None = None, checkpoint: str | Path | N
 
     Raises:
         FileNotFoundError: no such config, work dir or checkpoint.
-        ValueError: a config without checkpoint.
+        ValueError: a config without checkpoint, or an empty text.
     """
     if config_or_dir is None:
         if checkpoint is not None:
             raise ValueError(f'{str(checkpoint)!r} needs the config that it was trained with: pass that too.')
         return load_config(shipped(f'configs/labelpenet/{SHIPPED}.py')), SHIPPED_WEIGHTS
-    path = Path(config_or_dir)
+    path, checkpoint = given_path(config_or_dir), None if checkpoint is None else given_path(checkpoint)
     if not path.exists() and '::' not in str(path) and path.suffix not in SUFFIXES:
         raise FileNotFoundError(f'{str(path)!r} does not exist. Expected the work dir of a training, or a config.')
     if not path.is_dir():
         config = load_config(path)
         if checkpoint is None:
             raise ValueError(f'{str(path)!r} is a config: pass the checkpoint too, or the work dir of a training, which has both.')
-        return config, Path(checkpoint)
+        return config, checkpoint
     configs, last = run_files(path), noted_checkpoint(path)
-    found = Path(checkpoint) if checkpoint else last
+    found = checkpoint or last
     if not configs or found is None:
         raise FileNotFoundError(f'{str(path)!r} contains no finished training (no last_checkpoint, no */vis_data/config.py). Train first.')
     return load_config(configs[-1]), found

@@ -20,7 +20,7 @@ from torch import Tensor
 from mmlabelpenet.apis.checkpoint import OLD_NAME, load_strictly, named_classes, read_checkpoint, read_state
 from mmlabelpenet.apis.config import build_model, config_classes, config_hash, recipe_hash, stage_names
 from mmlabelpenet.apis.receipt import git_commit, package_versions
-from mmlabelpenet.files import file_hash
+from mmlabelpenet.files import file_hash, given_path
 from mmlabelpenet.schema import convert
 from mmlabelpenet.tensor_files import read_tensors, save_tensors
 
@@ -55,7 +55,7 @@ def publish(source: str | Path, folder: str | Path, stages: Sequence[str] | None
         state = {key: value for key, value in state.items() if not key.startswith('stages.') or key.split('.')[1] in stages}
     if half:
         state = {key: value.half() if value.dtype == torch.float32 and value.ndim > 1 else value for key, value in state.items()}
-    unnamed = _write(Path(folder) / f'.{uuid.uuid4().hex}.pth', state, meta)
+    unnamed = _write(given_path(folder) / f'.{uuid.uuid4().hex}.pth', state, meta)
     target = unnamed.with_name(f'{Path(source).stem}-{file_hash(unnamed)[:8]}.pth')
     os.replace(unnamed, target)
     return target

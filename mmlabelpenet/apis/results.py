@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mmlabelpenet.formats.rle import EncodedMasks, encoded
 
@@ -75,22 +76,25 @@ class Prediction:
         masks = self._masks()
         return (masks if isinstance(masks, EncodedMasks) else EncodedMasks(list(map(encoded, masks)), self.size)).numbered()
 
-    def draw(self, image: NDArray[np.uint8] | None = None, scale: float = 1.0) -> NDArray[np.uint8]:
+    def draw(self, image: NDArray[np.uint8] | Image.Image | None = None, scale: float = 1.0) -> NDArray[np.uint8]:
         """The image with boxes, masks, classes and scores.
 
         Args:
-            image: RGB; None reads the file.
-            scale: scale factor of the result.
+            image: RGB or greyscale, or a Pillow image; None reads the file.
+            scale: scale factor of the result, above 0.
 
         Raises:
-            ValueError: the input was an array and is not given, or the image has another size.
+            ValueError: the input was an array and is not given, the image has another size or dtype, or the scale is not above 0.
         """
+        from mmlabelpenet.apis.image_inputs import checked_array
         from mmlabelpenet.formats.images import read_rgb
         from mmlabelpenet.visualization.drawing import class_colours, draw_instances
 
         if image is None and self.path is None:
             raise ValueError('The input of this prediction was an array, so pass it to draw(image).')
-        image = read_rgb(self.path) if image is None else image
+        if not 0 < scale < float('inf'):
+            raise ValueError(f'scale must be above 0, got {scale!r}.')
+        image = read_rgb(self.path) if image is None else checked_array(image)
         if image.shape[:2] != self.size:
             raise ValueError(f'The prediction is for an image of size {self.size} (h, w), got {image.shape[:2]}.')
         captions = [f'{name} {score:.2f}' for name, score in zip(self.names, self.scores, strict=True)]

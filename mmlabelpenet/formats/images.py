@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ..files import given_path
 from .image_names import SUFFIXES, find_images
 from .rle import MAX_PIXELS
 
@@ -34,8 +35,9 @@ def list_images(folder: str | Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is no such folder, or it has no image.
+        ValueError: an empty text.
     """
-    folder = Path(folder)
+    folder = given_path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'Expected a folder of images at {str(folder)!r}, but there is none.')
     found, _ = find_images(folder)
@@ -111,6 +113,18 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
             return shrink(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), max_side)
         except _DAMAGE as error:
             raise _unreadable(path, error, 'Store it as an 8-bit JPEG or PNG.') from error
+
+
+def pillow_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """An open Pillow image as RGB, upright, as :func:`read_rgb` returns a file; raises ValueError if it cannot be decoded.
+
+    >>> pillow_rgb(Image.new('L', (30, 20))).shape
+    (20, 30, 3)
+    """
+    try:
+        return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+    except _DAMAGE as error:
+        raise _unreadable(getattr(image, 'filename', '') or 'The Pillow image', error) from error
 
 
 def is_transparent(path: str | Path) -> bool:

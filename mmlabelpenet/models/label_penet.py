@@ -126,7 +126,7 @@ class LabelPENet(BaseDetector):
                     f'Specify what to train: {", ".join(self.names)}, forward or backward. In a config, set train_cfg='
                     f"dict(type='LabelPropagationLoop', phases=dict({self.names[0]}=dict(iters=..., lr=...), ...))."
                 )
-            (name,) = check_names([trains or self.names[0]], self.names)
+            (name,) = check_names([self.names[0] if trains is None else trains], self.names)
             with torch.no_grad():  # cascaded pre-training: the backbone is frozen (Sec. 3.3)
                 if self.feature_cache is None:
                     feature = self.extract_feat(batch_inputs)

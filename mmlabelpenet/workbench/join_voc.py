@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCImages
-from mmlabelpenet.files import atomic_folder, locked
+from mmlabelpenet.files import atomic_folder, given_path, locked
 from mmlabelpenet.workbench.voc_files import copy_file
 
 _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.png', 'SegmentationObject': '.png'}
@@ -29,7 +29,7 @@ def join_devkits(roots: Sequence[str | Path], out: str | Path, joint: str = 'tra
         FileNotFoundError: a list or an image is missing.
         ValueError: an image is in two lists.
     """
-    out, devkits = Path(out), [VOCImages(root, VOC_CLASSES) for root in roots]
+    out, devkits = given_path(out), [VOCImages(root, VOC_CLASSES) for root in roots]
     lists = {joint: [(devkit, devkit.image_ids(joint)) for devkit in devkits], first: [(devkits[0], devkits[0].image_ids(first))]}
     names = [image_id for parts in lists.values() for _, ids in parts for image_id in ids]
     if len(set(names)) < len(names):

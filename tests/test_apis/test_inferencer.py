@@ -1,3 +1,4 @@
+import io
 import shutil
 from pathlib import Path
 
@@ -201,11 +202,73 @@ def test_what_is_no_image_is_an_error(inferencer, given, error, message):
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [(dict(stage='third'), 'Unknown stages third'), (dict(batch_size=0), 'at least 1'), (dict(min_score=float('nan')), 'in .0, 1., got')],
+    [
+        (dict(stage='third'), 'Unknown stage third'),
+        (dict(stage=0), 'Unknown stage 0: the model has classification'),
+        (dict(stage=['detection', 'third']), r"Unknown stage \['detection', 'third'\]"),
+        (dict(batch_size=0), 'batch_size must be a whole number of at least 1, got 0'),
+        (dict(batch_size='2'), "batch_size must be a whole number of at least 1, got '2'"),
+        (dict(batch_size=2.5), 'batch_size must be a whole number of at least 1, got 2.5'),
+        (dict(max_instances=-1), 'max_instances must be a whole number of at least 0, got -1'),
+        (dict(max_instances=None), 'max_instances must be a whole number of at least 0, got None'),
+        (dict(min_score=float('nan')), r'in \[0, 1\], got min_score=nan'),
+        (dict(min_score='0.5'), r"in \[0, 1\], got min_score='0.5'"),
+        (dict(min_score=None), r'in \[0, 1\], got min_score=None'),
+    ],
 )
 def test_wrong_options_are_an_error(inferencer, images, options, message):
     with pytest.raises(ValueError, match=message):
         inferencer(images, **options)
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        (dict(search_side=-1), ValueError, 'search_side must be a whole number of at least 0, got -1'),
+        (dict(search='fast'), TypeError, r"SelectiveSearchSettings\(mode='fast'\), got 'fast'"),
+        (dict(device=''), ValueError, "Device '' cannot be used here"),
+        (dict(device=3.5), ValueError, "Device '3.5' cannot be used here"),
+        (dict(config_or_dir=''), ValueError, 'got an empty text'),
+        (dict(config_or_dir='a', checkpoint=''), ValueError, 'got an empty text'),
+    ],
+)
+def test_wrong_settings_of_an_inferencer_are_one_line(trained, options, error, message):
+    paths = dict(config_or_dir=trained[0] / 'toy.py', checkpoint=trained[0] / 'iter_1.pth')
+    with pytest.raises(error, match=message) as raised:
+        LabelPENetInferencer(**paths | options)
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('given', ['', ' ', [''], ['a.jpg', '']])
+def test_an_empty_text_is_not_the_working_directory(given, tmp_path, monkeypatch):
+    Image.new('RGB', (20, 30)).save(tmp_path / 'a.jpg')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='^Expected the path of a file or folder, got an empty text'):
+        expand(given)
+    assert expand('.') == [Path('a.jpg')]
+
+
+@pytest.mark.parametrize(
+    'given', [None, 7, b'a.jpg', torch.zeros(20, 30, 3), [torch.zeros(20, 30, 3)], dict(a='a.jpg'), io.BytesIO(b'a'), [None]]
+)
+def test_another_type_is_one_line_that_names_the_accepted_ones(given):
+    kind = type(given[0] if isinstance(given, list) else given).__name__
+    with pytest.raises(TypeError, match=f'^Expected an image file, a folder, .* a Pillow image, or a list of these, got {kind}. Convert'):
+        expand(given)
+
+
+def test_a_pillow_image_is_predicted_as_its_file(inferencer, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    Image.fromarray(read_rgb(CAT)[::2, ::2]).save(tmp_path / 'cat.png', exif=exif)
+    with Image.open(tmp_path / 'cat.png') as image:
+        (found,), (expected,) = inferencer(image, min_score=0), inferencer(tmp_path / 'cat.png', min_score=0)
+        assert found.image_id == 'array_0' and found.path is None and found.size == expected.size
+        assert len(found) and np.array_equal(found.bboxes, expected.bboxes) and np.array_equal(found.scores, expected.scores)
+        assert np.array_equal(found.draw(image), expected.draw())
+    (tmp_path / 'cut.png').write_bytes((tmp_path / 'cat.png').read_bytes()[:2000])
+    with Image.open(tmp_path / 'cut.png') as image, pytest.raises(ValueError, match='cut.png. is not readable'):
+        inferencer(image)
 
 
 def test_a_config_without_checkpoint_is_an_error(trained):
@@ -234,7 +297,7 @@ def test_of_a_checkpoint_of_some_stages_the_network_has_these_alone(trained, inf
     assert partial.stages == ('classification', 'detection')
     (found,), (expected,) = (given(images[0], stage='detection', min_score=0) for given in (partial, inferencer))
     assert np.array_equal(found.bboxes, expected.bboxes) and np.array_equal(found.masks, expected.masks)
-    with pytest.raises(ValueError, match='Unknown stages refinement'):
+    with pytest.raises(ValueError, match='Unknown stage refinement'):
         partial(images[0], stage='refinement')
 
 

@@ -31,6 +31,12 @@ def test_a_prediction_draws_itself(found):
         found.draw()
     with pytest.raises(ValueError, match='for an image of size'):
         found.draw(image[:5])
+    with pytest.raises(ValueError, match='An image is an RGB array uint8 .* got float64'):
+        found.draw(image / 255)
+    assert np.array_equal(found.draw(image[..., 0]), found.draw(image))
+    for scale in (0, -1, float('nan')):
+        with pytest.raises(ValueError, match=f'scale must be above 0, got {scale}'):
+            found.draw(image, scale)
 
 
 def test_maps_need_masks(found):

@@ -168,7 +168,7 @@ def test_a_stage_set_to_none_is_left_out_and_the_order_is_that_of_the_config(toy
         (dict(stages=dict(classification=None)), 'at least one stage'),
         (dict(stages=dict(recurrent=toy.stage_config('detection'))), "got 'recurrent'"),
         (dict(stages=dict(lossless=toy.stage_config('detection'))), "without 'loss'"),
-        (dict(test_cfg=dict(stages=['all'])), 'Unknown stages all: the model has classification, detection'),
+        (dict(test_cfg=dict(stages=['all'])), 'Unknown stage all: the model has classification, detection'),
     ],
 )
 def test_stages_that_cannot_be_are_refused(change, message):
@@ -193,7 +193,7 @@ def test_a_stage_learns_from_labels_or_tags():
 def test_what_trains_must_be_said_where_there_are_several_stages(toy_net, toy_batch):
     with pytest.raises(ValueError, match='Specify what to train: classification, detection, refinement, segmentation, forward or backward'):
         toy_net.loss(*toy_batch)
-    with pytest.raises(ValueError, match='Unknown stages polish'):
+    with pytest.raises(ValueError, match='Unknown stage polish'):
         toy_net.loss(*toy_batch, trains='polish')
     assert 'classification.loss_mil' in toy.build(toy.model_config(stages=('classification',))).loss(*toy_batch)
 

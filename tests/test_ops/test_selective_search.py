@@ -357,7 +357,7 @@ def test_a_folder_that_has_the_name_of_parts_but_no_settings_is_kept(tool, root,
     (tmp_path / 'p.npz.parts').mkdir()
     (tmp_path / 'p.npz.parts/mine.txt').touch()
     for words in ((), ('--overwrite',)):
-        with pytest.raises(ValueError, match=r"got a folder without settings.json. Move it, or delete it\.$"):
+        with pytest.raises(ValueError, match=r'got a folder without settings.json. Move it, or delete it\.$'):
             run_tool(tool, root, tmp_path / 'p.npz', *words)
     assert (tmp_path / 'p.npz.parts/mine.txt').exists()
 

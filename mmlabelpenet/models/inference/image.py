@@ -101,6 +101,6 @@ def check_names(names: Sequence[str], stages: Sequence[str] | Mapping[str, Stage
     >>> check_names(['detection'], ['classification', 'detection'])
     ['detection']
     """
-    if unknown := [name for name in names if name not in stages]:
-        raise ValueError(f'Unknown stages {", ".join(unknown)}: the model has {", ".join(stages)}.')
+    if unknown := [str(name) for name in names if name not in tuple(stages)]:
+        raise ValueError(f'Unknown {"stage" if len(unknown) == 1 else "stages"} {", ".join(unknown)}: the model has {", ".join(stages)}.')
     return list(names)

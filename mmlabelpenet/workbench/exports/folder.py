@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmlabelpenet.files import atomic_write, file_hash, locked, make_folder, temporary
+from mmlabelpenet.files import atomic_write, file_hash, given_path, locked, make_folder, temporary
 from mmlabelpenet.formats.file_names import below
 
 RECEIPT = 'written.sha256'
@@ -36,7 +36,7 @@ def replace_files(
         FileExistsError: a file that is not ours, or was changed, is in the way.
         ValueError: another process is writing there, or ``written.sha256`` is malformed.
     """
-    out = Path(os.path.abspath(out))
+    out = Path(os.path.abspath(given_path(out)))
     if os.path.lexists(out) and not out.is_dir():
         raise FileExistsError(f'{str(out)!r} is not a folder. Choose another path.')
     with locked(out):

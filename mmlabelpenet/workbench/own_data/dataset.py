@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from mmlabelpenet.files import atomic_folder, locked, require_file
+from mmlabelpenet.files import atomic_folder, given_path, locked, require_file
 from mmlabelpenet.formats.file_names import fitted
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, list_images, misnamed_images, read_rgb, unusable
@@ -71,7 +71,7 @@ class OwnData:
             FileNotFoundError: there is none.
             ValueError: the record is malformed; names the location.
         """
-        path = Path(root) / RECORD
+        path = given_path(root) / RECORD
         require_file(path, f'{str(root)!r} is not a data set of own images: it has no {RECORD}. Create it with own_data.py init.')
         record = read_json(path, _Record, 'the record of a data set of own images', 'Create the data set again with own_data.py init.')
         return cls(Path(root), record.classes, record.splits, record.sources, record.converted, record.tags_from)
@@ -104,8 +104,8 @@ def make_own_data(
         ValueError: images without an entry, entries without an image, unreadable images, images with the same name, or a single class; one
             line with the first of each.
     """
-    root, images = Path(root), Path(images)
-    if 0 < max_side < MIN_SIDE:
+    root, images, tags = given_path(root), given_path(images), given_path(tags)
+    if max_side < MIN_SIDE and max_side != 0:
         raise ValueError(f'Images can be downscaled to at least {MIN_SIDE} pixels (0: not at all), got {max_side}.')
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f'{str(root)!r} is not empty. Choose a new folder, or remove this one.')

@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.files import given_path
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.tag_files import unknown_tag
 from mmlabelpenet.workbench.exports.folder import replace_files
@@ -65,7 +66,7 @@ def import_labels(root: str | Path, source: str | Path, kind: str | None = None)
         FileExistsError: the data set has annotations from another source.
         ValueError: labels for images or classes that are not in the data set, or malformed files.
     """
-    data, source = OwnData.load(root), Path(source)
+    data, source = OwnData.load(root), given_path(source)
     devkit = VOCDevkit(data.root, data.classes)
     images = {image.name: image for image in _matched(READERS[kind or find_kind(source)](source), data)}
     for name, image in images.items():

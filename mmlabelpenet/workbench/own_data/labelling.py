@@ -46,7 +46,7 @@ def label_images(
     Returns:
         the store, in which the weight of an instance is its score, and the unreadable images, with reasons.
     """
-    (stage,), tags = check_names([stage or inferencer.stages[-1]], inferencer.stages), dict(tags or {})
+    (stage,), tags = check_names([inferencer.stages[-1] if stage is None else stage], inferencer.stages), dict(tags or {})
     header = dict(stage=stage, weights=file_hash(inferencer.checkpoint), min_score=min_score, settings=json_hash(inferencer.settings))
     header['tags'] = {name: list(map(int, labels)) for name, labels in sorted(tags.items())}
     writer = PseudoLabelWriter(out, header, files=images)

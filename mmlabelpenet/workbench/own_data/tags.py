@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mmlabelpenet.files import file_hash, require_file
+from mmlabelpenet.files import file_hash, given_path, require_file
 from mmlabelpenet.schema import short
 from mmlabelpenet.workbench.own_data.entries import SEPARATORS, Entries, Entry, plain
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, annotation_folder, read_cvat
@@ -39,7 +39,7 @@ def read_entries(source: str | Path) -> Entries:
         FileNotFoundError: there is no such file.
         ValueError: another file extension, an encoding other than UTF-8, or a malformed file; names line or entry.
     """
-    path = Path(source)
+    path = given_path(source)
     if path.is_dir():
         entries = annotation_folder(path)
     elif path.name in ('data.yaml', 'data.yml'):

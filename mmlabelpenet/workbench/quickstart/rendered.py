@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmlabelpenet.files import atomic_folder, locked
+from mmlabelpenet.files import atomic_folder, given_path, locked
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
 from mmlabelpenet.workbench.quickstart.scenes import RENDERED_CLASSES, RenderSettings, Scene, render_scene
@@ -37,7 +37,7 @@ def render_dataset(root: str | os.PathLike[str], settings: RenderSettings | None
     Raises:
         ValueError: ``root`` contains something else, or a data set with other settings.
     """
-    root = Path(root)
+    root = given_path(root)
     settings = settings or RenderSettings()
     if _is_complete(root, settings):
         return

@@ -14,6 +14,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.evaluation.table import read_metrics
+from mmlabelpenet.files import given_path
 from mmlabelpenet.models.label_penet import LabelPENet
 from mmlabelpenet.progress import track
 from mmlabelpenet.schema import read_json
@@ -44,7 +45,7 @@ class Run:
     """
 
     def __init__(self, work_dir: str | Path) -> None:
-        self.folder = Path(work_dir)
+        self.folder = given_path(work_dir)
         self.config, self.checkpoint = find_run(self.folder)
         self.config_text = Path(self.config.filename).read_text(encoding='utf-8')
         metrics, steps = self.folder / 'metrics.json', self.folder / 'quickstart.json'
@@ -104,7 +105,7 @@ def find_stores(place: str | Path) -> dict[str, Path]:
     Raises:
         FileNotFoundError: there is none.
     """
-    place = Path(place)
+    place = given_path(place)
     config = last_config(place.resolve().parent) if place.is_dir() else None
     if not place.is_dir():
         files = [place]

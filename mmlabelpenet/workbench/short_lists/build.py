@@ -22,7 +22,7 @@ from PIL import Image
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.evaluation.devkit import Objects
 from mmlabelpenet.evaluation.voc import VOCDevkit
-from mmlabelpenet.files import atomic_folder, locked
+from mmlabelpenet.files import atomic_folder, given_path, locked
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.progress import track
 from mmlabelpenet.workbench.short_lists.instances import instances_of
@@ -60,7 +60,7 @@ def build_short_lists(official: str | Path, out: str | Path, masks: str = 'deriv
         FileNotFoundError: ``official`` lacks images, annotations or masks.
         ValueError: masks of another kind.
     """
-    out, source = Path(out), VOCDevkit(official)
+    out, source = given_path(out), VOCDevkit(official)
     if masks not in MASKS:
         raise ValueError(f'masks must be {" or ".join(MASKS)}, got {masks!r}.')
     lists = {split: names_of(split) for split in (*MINI, 'mini_test_clean', 'animals_train')}
