@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlabelpenet import files
+from mmlabelpenet import apis, files
+from mmlabelpenet.apis.checkpoint import find_checkpoint, read_checkpoint
 from mmlabelpenet.files import (
     atomic_folder,
     atomic_write,
@@ -17,6 +18,11 @@ from mmlabelpenet.files import (
     shown,
     temporary,
 )
+from mmlabelpenet.formats.images import list_images
+from mmlabelpenet.workbench.exports.folder import replace_files
+from mmlabelpenet.workbench.own_data.dataset import OwnData, make_own_data
+from mmlabelpenet.workbench.own_data.tags import read_entries
+from mmlabelpenet.workbench.report.run import Run, find_stores
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path):
@@ -172,6 +178,20 @@ def test_what_a_killed_process_left_of_a_file_goes_with_the_next_one_that_writes
     with atomic_write(tmp_path / 'a.txt') as file:
         file.write('new')
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / 'a.txt'])
+
+
+@pytest.mark.parametrize(
+    'read',
+    [
+        apis.load_config, list_images, find_checkpoint, read_checkpoint, read_entries, OwnData.load, Run, find_stores,
+        lambda path: make_own_data(path, 'images', 'tags.csv'), lambda path: make_own_data('out', path, 'tags.csv'),
+        lambda path: make_own_data('out', 'images', path), lambda path: replace_files(path, print),
+    ],
+)  # fmt: skip
+def test_an_empty_text_is_not_taken_for_the_working_directory(tmp_path, monkeypatch, read):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='^Expected the path of a file or folder, got an empty text'):
+        read('')
 
 
 def refuse(*args, **kwargs):

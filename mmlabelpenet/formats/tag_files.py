@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -203,20 +203,41 @@ def split_tags(cell: str, separators: str = ';') -> list[str]:
     return [tag for tag in tags if tag]
 
 
-def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
-    rows = csv.reader(io.StringIO(read_text(path), newline=''))
+def csv_rows(path: Path, text: str, delimiter: str = ',') -> Iterator[tuple[int, list[str]]]:
+    """Rows of a CSV text, each with the number of the line in which it begins.
+
+    Args:
+        path: the file, for messages.
+        text: its content.
+        delimiter: between cells.
+
+    Raises:
+        ValueError: quotation marks do not match, or a cell is too large; names the line in which the row begins.
+
+    >>> list(csv_rows(Path('a.csv'), 'image,tags' + chr(10) + 'a,"cat'))
+    Traceback (most recent call last):
+    ValueError: Line 2 of 'a.csv' is not readable as CSV: unexpected end of data. Check its quotation marks.
+    """
+    rows, number = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True), 1
     try:
-        header = [cell.strip().lower() for cell in next(rows, [])]
-        if header != ['image', 'tags']:
-            raise ValueError(f"Expected the header 'image,tags' in {str(path)!r}, got {short(','.join(header))}.")
         for row in rows:
-            if not row:
-                continue
-            if len(row) != 2:
-                raise ValueError(f"Line {rows.line_num} of {str(path)!r} should be 'image,tag;tag;...', got {short(','.join(row))}.")
-            yield row[0].strip(), split_tags(row[1]), f'line {rows.line_num}'
+            yield number, row
+            number = rows.line_num + 1
     except csv.Error as error:
-        raise ValueError(f'Line {rows.line_num} of {str(path)!r} is not readable as CSV: {error}.') from error
+        raise ValueError(f'Line {number} of {str(path)!r} is not readable as CSV: {error}. Check its quotation marks.') from error
+
+
+def _read_csv(path: Path) -> Iterable[tuple[str, list[str], str]]:
+    rows = csv_rows(path, read_text(path))
+    header = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
+    if header != ['image', 'tags']:
+        raise ValueError(f"Expected the header 'image,tags' in {str(path)!r}, got {short(','.join(header))}.")
+    for number, row in rows:
+        if not row:
+            continue
+        if len(row) != 2:
+            raise ValueError(f"Line {number} of {str(path)!r} should be 'image,tag;tag;...', got {short(','.join(row))}.")
+        yield row[0].strip(), split_tags(row[1]), f'line {number}'
 
 
 def distinct_names(pairs: Sequence[tuple[str, object]], path: Path) -> dict[str, object]:

@@ -46,7 +46,7 @@ def _list_entries(content: list, path: str) -> Iterable[Entry]:
         if isinstance(item.get('data'), dict):
             yield _task(item, where, path)
         elif isinstance(item.get('image'), str) and ('annotation_id' in item or 'lead_time' in item or 'annotator' in item):
-            yield Entry(item['image'], tuple(_named(item, path)), where)
+            yield Entry(item['image'], tuple(_named(item, f'{where} of {path!r}')), where)
         else:
             image, tags = (next((item[key] for key in keys if key in item), _Absent) for keys in (_IMAGE, _TAGS))
             if image is _Absent or tags is _Absent:
@@ -75,27 +75,46 @@ def _task(task: Mapping, where: str, path: str) -> Entry:
         raise ValueError(
             f'Entry {where.split()[-1]} of {path!r} is a Label Studio task whose data has no image name: {short(task["data"])}.'
         )
-    drawn = [note for key in ('annotations', 'completions') for note in task.get(key) or () if isinstance(note, dict)]
-    results = [item for note in drawn if not note.get('was_cancelled') for item in note.get('result') or () if isinstance(item, dict)]
-    return Entry(image, tuple(tag for item in results for tag in _found(item.get('value'))), where)
+    place = f'{where} of {path!r}'
+    drawn = [note for key in ('annotations', 'completions') for note in _objects(task, key, place)]
+    results = [item for note in drawn if not note.get('was_cancelled') for item in _objects(note, 'result', place)]
+    return Entry(image, tuple(tag for item in results for tag in _found(item.get('value'), place)), where)
 
 
-def _named(item: Mapping, path: str) -> Iterable[str]:
+def _objects(holder: Mapping, key: str, place: str) -> list[dict]:
+    """A list of JSON objects; empty if it is missing."""
+    value = [] if holder.get(key) is None else holder[key]
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError(f'Expected a list of objects as {key!r} in {place}, got {short(value)}. Export the annotations again.')
+    return value
+
+
+def _named(item: Mapping, place: str) -> Iterable[str]:
     """Tags of an entry in Label Studio's short format, whose keys depend on the user's labelling interface."""
     for key, value in item.items():
         if key not in _ABOUT:
-            yield from [plain(value)] if isinstance(value, str) and not is_missing(value) else _found(value)
+            yield from [plain(value)] if isinstance(value, str) and not is_missing(value) else _found(value, place)
 
 
-def _found(value: Any) -> Iterable[str]:
+def _found(value: Any, place: str) -> Iterable[str]:
     """All label names in a Label Studio result."""
     if isinstance(value, list):
         for part in value:
-            yield from [plain(part)] if isinstance(part, str) else _found(part)
+            yield from [plain(part)] if isinstance(part, str) else _found(part, place)
     elif isinstance(value, dict):
         for key in _LABELS:
-            named = value.get(key)
-            yield from [plain(named)] if isinstance(named, str) else _found(named)
+            yield from _label_names(value.get(key), key, place)
+
+
+def _label_names(value: Any, key: str, place: str) -> Iterable[str]:
+    """Names in a field of labels: a text, or a list, which is nested for a taxonomy."""
+    if isinstance(value, str):
+        yield plain(value)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _label_names(part, key, place)
+    elif value is not None:
+        raise ValueError(f'Expected names of labels as {key!r} in {place}, got {short(value)}. Export the annotations again.')
 
 
 def _coco(path: Path) -> Entries:

@@ -1,13 +1,13 @@
 """Image tags in tables: CSV of any dialect and Excel sheets, with tag columns, one line per tag, or one column per class."""
 
-import csv
-import io
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mmlabelpenet.formats.image_names import is_image_name
+from mmlabelpenet.formats.tag_files import csv_rows
 from mmlabelpenet.schema import read_text, short
 from mmlabelpenet.workbench.own_data.entries import Entries, Entry, cell_tags, is_missing
 
@@ -34,16 +34,25 @@ def read_csv(path: Path) -> Entries:
     """Tags of a text table; the delimiter is a comma, semicolon or tab.
 
     Raises:
-        ValueError: not UTF-8, or a table with ambiguous columns or cells.
+        ValueError: not UTF-8, quotation marks that do not match, or a table with ambiguous columns or cells.
     """
     text = read_text(path)
     head = next((line for line in text.splitlines() if line.strip()), '')
     delimiter = max(',;\t', key=head.count) if any(sign in head for sign in ',;\t') else ','
-    rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
-    try:
-        return table_entries(((f'line {rows.line_num}', row) for row in rows), str(path))
-    except csv.Error as error:
-        raise ValueError(f'Line {rows.line_num} of {str(path)!r} is not readable as CSV: {error}.') from error
+    return table_entries(map(partial(_whole_row, path), csv_rows(path, text, delimiter)), str(path))
+
+
+def _whole_row(path: Path, row: tuple[int, list[str]]) -> Row:
+    """A row of a text table; raises ValueError if one of its cells seems to contain further rows."""
+    number, cells = row
+    for cell in cells:
+        swallowed = [part.strip() for part in re.split(r'[;,|\t\r\n]', cell) if is_image_name(part.strip())]
+        if swallowed and len(cell.strip().splitlines()) > 1:
+            raise ValueError(
+                f'Line {number} of {str(path)!r} begins a cell of several lines that contains the image name {short(swallowed[-1])}. '
+                'Check its quotation marks.'
+            )
+    return f'line {number}', cells
 
 
 def read_xlsx(path: Path) -> Entries:

@@ -69,6 +69,39 @@ def result(kind, *names, **more):
     return dict(type=kind, from_name='label', to_name='image', value={kind: list(names)} | more)
 
 
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(annotations=5), "a list of objects as 'annotations' in entry 1 of .*tags.json., got 5. Export"),
+        (dict(annotations='cat'), "a list of objects as 'annotations' in entry 1 of .*tags.json., got 'cat'. Export"),
+        (dict(completions=[7]), r"a list of objects as 'completions' in entry 1 of .*tags.json., got \[7\]. Export"),
+        (dict(annotations=[dict(result=3)]), "a list of objects as 'result' in entry 1 of .*tags.json., got 3. Export"),
+        (dict(annotations=[dict(result=[None])]), r"a list of objects as 'result' in entry 1 of .*tags.json., got \[None\]. Export"),
+        (dict(annotations=[dict(result=[result('choices', 5)])]), "names of labels as 'choices' in entry 1 of .*tags.json., got 5. Export"),
+        (
+            dict(annotations=[dict(result=[dict(value=dict(labels=dict(a=1)))])]),
+            "names of labels as 'labels' in entry 1 of .*, got {'a': 1}",
+        ),
+    ],
+)
+def test_a_field_of_another_type_is_refused_with_the_place(tmp_path, change, said):
+    with pytest.raises(ValueError, match=f'^Expected {said}'):
+        read_entries(write(tmp_path, json.dumps([dict(data=dict(image='a.jpg')) | change]), 'tags.json'))
+
+
+@pytest.mark.parametrize(
+    'change', [{}, dict(annotations=None), dict(annotations=[dict(result=None)]), dict(annotations=[dict(result=[{}])])]
+)
+def test_a_task_without_results_has_no_tags(tmp_path, change):
+    task = dict(data=dict(image='a.jpg')) | change
+    assert pairs(read_entries(write(tmp_path, json.dumps([task]), 'tags.json'))) == [('a.jpg', [])]
+
+
+def test_nested_choices_are_all_tags(tmp_path):
+    task = dict(data=dict(image='a.jpg'), annotations=[dict(result=[result('taxonomy', ['animal', 'cat'])])])
+    assert pairs(read_entries(write(tmp_path, json.dumps([task]), 'tags.json'))) == [('a.jpg', ['animal', 'cat'])]
+
+
 def test_exports_of_label_studio_are_read_names_alone(tmp_path):
     poison = dict(x='poison', y=[1], width={})
     tasks = [
