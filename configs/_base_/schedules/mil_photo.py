@@ -1,6 +1,6 @@
-# One phase of multiple-instance learning on natural images, longer than Label-PEnet's first phase. With eps far above the gradients, steps of
-# AdamW are proportional to the gradient, as with SGD: otherwise the best proposals shrink to the smallest parts (docs/records/mil.md, "Optimizer
-# of the first stage"). Branches of OICR and PCL need an even higher learning rate, since their labels have small weights.
+# One phase of multiple-instance learning on natural images, longer than Label-PEnet's first phase. With eps far above the gradients, steps
+# of AdamW are proportional to the gradient, as with SGD: otherwise the best proposals shrink to the smallest parts (docs/records/mil.md,
+# "Optimizer of the first stage"). Branches of OICR and PCL need an even higher learning rate, since their labels have small weights.
 _base_ = './animals.py'
 train_cfg = dict(
     phases=dict(classification=dict(iters=800, milestones=[7 / 8]), detection=None, refinement=None, segmentation=None, recurrent=None)
