@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools/analysis_tools'
 CONFIG = TOOLS.parents[1] / 'configs/labelpenet/labelpenet_lite0_rendered.py'
@@ -36,14 +37,13 @@ def test_the_bare_layers_learn_what_the_mil_head_learns(monkeypatch):
 def test_one_autograd_pass_for_each_proposal_gives_the_maps_of_the_closed_form():
     from benchmarks.excitation import autograd_map
 
-    from mmlabelpenet.calibration.excitation import proposal_attention
     from mmlabelpenet.models.weighted_heads import WeightedBBoxHead
 
     torch.manual_seed(0)
     box = dict(in_channels=3, roi_feat_size=4, num_classes=5, num_shared_fcs=2, fc_out_channels=16)
     head = WeightedBBoxHead(**box, bbox_coder=dict(type='DeltaXYWHBBoxCoder')).eval()
     feats, labels = torch.rand(6, 3, 4, 4), torch.tensor([0, 1, 2, 3, 4, 0])
-    maps, _ = proposal_attention(feats, head, labels)
+    maps, _ = toy.attention_of(head, feats, labels)
     slow = torch.stack([autograd_map(feats[i : i + 1], head, int(label)) for i, label in enumerate(labels)])
     torch.testing.assert_close(maps, slow, atol=1e-5, rtol=1e-5)
 

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn import functional as F
 
+from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.datasets.proposals import ProposalFile, ProposalRecord
 from mmlabelpenet.evaluation.voc import VOCDevkit
@@ -363,6 +364,14 @@ def read_batch(detector, feature, samples, record=False):
     with inference(detector):
         views = map(View, crop_maps(feature.detach(), samples), samples)
         return [read_views(detector, [detector.extract_feat(view.feature.float())], [view.sample], record)[0] for view in views]
+
+
+def attention_of(head, feats, labels):
+    """Attention maps (R, p, p) of RoI features and the class probabilities (R, C), from one pass of a box head."""
+    with recorded(head.linear_layers()) as found:
+        head(feats)
+    activations = [values for (values,) in found]
+    return proposal_attention(feats, head, labels, activations), head.class_probs(activations[-1])
 
 
 def labels_of(detector, generator, feature, samples, images):

@@ -52,14 +52,6 @@ def excitation_backprop(inputs: Sequence[Tensor], weights: Sequence[Tensor], sta
     return probability
 
 
-def layer_inputs(x: Tensor, layers: Sequence[nn.Linear]) -> tuple[list[Tensor], Tensor]:
-    """Run fc6, fc7 and the class layer, with ReLU in between; returns the input (R, D_{l-1}) of each layer, and the logits (R, D_L)."""
-    inputs = [x]
-    for layer in layers[:-1]:
-        inputs.append(F.relu(layer(inputs[-1])))
-    return inputs, layers[-1](inputs[-1])
-
-
 @contextmanager
 def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
     """Record the forward passes inside the block, in one list per layer: the inputs of all layers but the first, then the output of the
@@ -83,10 +75,8 @@ def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
             handle.remove()
 
 
-def proposal_attention(
-    roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor, hidden: Sequence[Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """Attention map A_i of each proposal, float (R, p, p), and class probabilities (R, C) (rows C5, C9).
+def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor, activations: Sequence[Tensor]) -> Tensor:
+    """Attention map A_i of each proposal, float (R, p, p) (rows C5, C9).
 
     The mass of a map is the probability of the class at which it starts.
 
@@ -94,12 +84,10 @@ def proposal_attention(
         roi_feats: float (R, D, p, p).
         bbox_head: with ``first_input``, ``linear_layers``, ``class_probs``, and ``grid_mass`` to get from the first input to the RoI grid.
         labels: start class of each proposal's excitation, int64 (R,).
-        hidden: activations recorded by :func:`recorded` for these proposals; None runs the layers.
+        activations: of these proposals, recorded by :func:`recorded`, one tensor per layer.
     """
-    layers = bbox_head.linear_layers()
-    first = bbox_head.first_input(roi_feats)
-    inputs, logits = layer_inputs(first, layers) if hidden is None else ([first, *hidden[:-1]], hidden[-1])
-    probs = bbox_head.class_probs(logits)
-    start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs.gather(1, labels[:, None]))
-    mass = excitation_backprop(inputs, [layer.weight for layer in layers], start)
-    return bbox_head.grid_mass(roi_feats, mass), probs
+    *hidden, logits = activations
+    probs = bbox_head.class_probs(logits).gather(1, labels[:, None])
+    start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs)
+    weights = [layer.weight for layer in bbox_head.linear_layers()]
+    return bbox_head.grid_mass(roi_feats, excitation_backprop([bbox_head.first_input(roi_feats), *hidden], weights, start))

@@ -222,8 +222,7 @@ class ProposalCalibration(AttentionGenerator):
         """Attention maps A_i of the members at their RoIs."""
         rois, extractor, head = reading.candidates.rois[members], detector.roi_head.bbox_roi_extractor, detector.roi_head.bbox_head
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([rois]))
-        maps, _ = proposal_attention(feats, head, labels, [values[members] for values in reading.activations])
-        return maps, rois
+        return proposal_attention(feats, head, labels, [values[members] for values in reading.activations]), rois
 
     def object_scores(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> Tensor:
         """Softmax class scores."""

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+import toy
 from torch import nn
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration import excitation
-from mmlabelpenet.calibration.excitation import excitation_backprop, layer_inputs, proposal_attention
+from mmlabelpenet.calibration.excitation import excitation_backprop, recorded
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.weighted_heads import WeightedBBoxHead
 
@@ -99,21 +100,26 @@ def test_a_layer_without_input_is_refused():
         excitation_backprop([torch.zeros(1, 2)] * 2, [torch.zeros(2, 2)] * 3, torch.zeros(1, 2))
 
 
-def test_there_is_a_relu_between_layers_and_none_before_the_first_or_after_the_last():
-    torch.manual_seed(0)
-    layers = [nn.Linear(8, 6), nn.Linear(6, 3)]
-    x = torch.randn(2, 8)
-    inputs, logits = layer_inputs(x, layers)
-    torch.testing.assert_close(inputs[0], x)
-    torch.testing.assert_close(inputs[1], F.relu(layers[0](x)))
-    torch.testing.assert_close(logits, layers[1](inputs[1]))
-
-
 def heads():
     coder = dict(type='DeltaXYWHBBoxCoder')
     box = dict(in_channels=3, roi_feat_size=4, num_classes=5, num_shared_fcs=2, fc_out_channels=128, bbox_coder=coder)
     centred = MILBBoxHead(5, 3, 4, (), roi_norm=dict(type='CentredUnitNorm'))
     return [MILBBoxHead(5, 3, 4, (128, 128)), MILBBoxHead(5, 3, 4, ()), WeightedBBoxHead(**box), centred]
+
+
+@pytest.mark.parametrize('number', range(4))
+def test_there_is_a_relu_between_the_recorded_layers_and_none_before_the_first_or_after_the_last(number):
+    torch.manual_seed(number)
+    head = heads()[number].eval()
+    *between, last = head.linear_layers()
+    feats = torch.randn(2, 3, 4, 4)
+    with recorded(head.linear_layers()) as record:
+        head(feats)
+    x, (*hidden, logits) = head.first_input(feats), [values for (values,) in record]
+    for layer, found in zip(between, hidden, strict=True):
+        x = F.relu(layer(x))
+        torch.testing.assert_close(found, x)
+    torch.testing.assert_close(logits, last(x))
 
 
 @pytest.mark.parametrize('number', range(4))
@@ -126,7 +132,7 @@ def test_the_mass_of_a_map_is_the_class_probability(number):
     for layer in head.linear_layers():
         nn.init.normal_(layer.weight, std=0.3)
     feats, labels = torch.rand(6, 3, 4, 4), torch.tensor([0, 1, 2, 3, 4, 0])
-    maps, probs = proposal_attention(feats, head, labels)
+    maps, probs = toy.attention_of(head, feats, labels)
     assert maps.shape == (6, 4, 4) and maps.min() >= 0
     torch.testing.assert_close(maps.sum((1, 2)), probs[torch.arange(6), labels])
     torch.testing.assert_close(probs, head.class_probs(head(feats)[0]))
@@ -147,5 +153,5 @@ def test_the_map_lies_where_the_evidence_is():
     nn.init.constant_(head.fc_cls.weight, 0.1)
     feats = torch.zeros(1, 1, 3, 3)
     feats[0, 0, 2, 1] = 4
-    maps, _ = proposal_attention(feats, head, torch.tensor([1]))
+    maps, _ = toy.attention_of(head, feats, torch.tensor([1]))
     assert maps[0].nonzero().tolist() == [[2, 1]]

@@ -14,7 +14,6 @@ from mmengine.structures import InstanceData
 from mmlabelpenet.calibration import generators
 from mmlabelpenet.calibration.attention import class_attention, paste_attention
 from mmlabelpenet.calibration.backward import DetectionLabels
-from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import MaskAggregation, ProposalCalibration
 from mmlabelpenet.calibration.objects import find_objects, mask_bbox
 from mmlabelpenet.calibration.reading import Reading, head_masks, inference
@@ -140,7 +139,7 @@ def test_calibration_follows_figure_2_step_by_step(scene, name):
             for member in found.members.tolist():  # one proposal at a time
                 roi = candidates.rois[member][None]
                 feats = stage.roi_head.bbox_roi_extractor(readings[i].x, bbox2roi([roi]))
-                grid, probs = proposal_attention(feats, stage.roi_head.bbox_head, torch.tensor([found.label]))
+                grid, probs = toy.attention_of(stage.roi_head.bbox_head, feats, torch.tensor([found.label]))
                 total += paste_attention(grid, roi, sample.img_shape)
                 if member == found.best:
                     weights.append(probs[0, found.label])
@@ -187,7 +186,7 @@ def test_maps_may_start_at_each_proposals_own_best_tag_or_class(scene):
         with torch.no_grad():
             generator = ProposalCalibration(start=start)
             maps, boxes = generator.member_maps(stage, reading, found.members, generator.member_labels(reading, found))
-        torch.testing.assert_close(maps, proposal_attention(feats, stage.roi_head.bbox_head, labels)[0])
+        torch.testing.assert_close(maps, toy.attention_of(stage.roi_head.bbox_head, feats, labels)[0])
         assert torch.equal(boxes, rois)
     assert set(own.tolist()) == {1, 3} and best[0] == 2
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 import toy
 
-from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.generators import ProposalCalibration
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.workbench.variants.conv_mil_head import ConvMILBBoxHead
@@ -39,7 +38,7 @@ def test_the_branches_read_the_means_of_layer4(feats):
 @pytest.mark.parametrize('norm', [None, dict(type='CentredUnitNorm')])
 def test_the_mass_of_a_map_is_the_class_probability_and_it_fills_the_roi_grid(feats, norm):
     head, labels = conv_head(roi_norm=norm), torch.tensor([0, 1, 2])
-    maps, probs = proposal_attention(feats, head, labels)
+    maps, probs = toy.attention_of(head, feats, labels)
     assert maps.shape == (3, 4, 4) and maps.min() >= 0
     torch.testing.assert_close(maps.sum((1, 2)), probs[torch.arange(3), labels], rtol=1e-3, atol=1e-4)
 
@@ -48,16 +47,16 @@ def test_the_mass_of_a_map_is_the_class_probability_and_it_fills_the_roi_grid(fe
 def test_the_map_lies_where_the_evidence_is(feats):
     somewhere = torch.zeros_like(feats)
     somewhere[:, :, 2:, :2] = feats[:, :, 2:, :2]
-    maps, _ = proposal_attention(somewhere, conv_head(), torch.tensor([0, 1, 2]))
+    maps, _ = toy.attention_of(conv_head(), somewhere, torch.tensor([0, 1, 2]))
     assert maps[:, 2:, :2].sum() > 0 and maps[:, :2].sum() == 0 and maps[:, :, 2:].sum() == 0
 
 
 @torch.no_grad()
 def test_parts_give_the_same_maps(feats):
     head, labels = conv_head(batch=2), torch.tensor([2, 0, 1])
-    parts = proposal_attention(feats, head, labels)[0]
+    parts, _ = toy.attention_of(head, feats, labels)
     head.batch = 64
-    torch.testing.assert_close(parts, proposal_attention(feats, head, labels)[0])
+    torch.testing.assert_close(parts, toy.attention_of(head, feats, labels)[0])
 
 
 def test_the_norm_learns_from_pooled_features(feats):

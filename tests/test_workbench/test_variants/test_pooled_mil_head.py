@@ -1,8 +1,8 @@
 """The classification head on the mean of each RoI."""
 
 import torch
+import toy
 
-from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.models import MILBBoxHead
 from mmlabelpenet.workbench.variants import CentredUnitNorm, PooledMILBBoxHead, pooled_mil_head
 
@@ -25,7 +25,7 @@ def test_the_mass_of_a_map_is_the_class_probability():
     net, feats = head(), torch.rand(4, 6, 5, 5)
     with torch.no_grad():
         net.fc_cls.weight.abs_()
-        maps, probs = proposal_attention(feats, net, labels)
+        maps, probs = toy.attention_of(net, feats, labels)
     assert maps.shape == (4, 5, 5)
     torch.testing.assert_close(maps.sum((1, 2)), probs[range(4), labels])
 
@@ -34,7 +34,7 @@ def test_attention_lies_where_the_exciting_channel_is():
     """A slow loop over channels and places: a channel's share of the score, spread in proportion to its activations."""
     net, feats, label = head(), torch.rand(1, 6, 2, 2), 1
     with torch.no_grad():
-        maps, probs = proposal_attention(feats, net, torch.tensor([label]))
+        maps, probs = toy.attention_of(net, feats, torch.tensor([label]))
     weight, mean = net.fc_cls.weight[label].detach().clamp(min=0), feats[0].mean((1, 2))
     total = sum(float(weight[d] * mean[d]) for d in range(6))
     for y in range(2):

@@ -6,7 +6,7 @@ import torch
 from comparison import Comparison
 from torch import Tensor
 
-from mmlabelpenet.calibration.excitation import layer_inputs, proposal_attention
+from mmlabelpenet.calibration.excitation import proposal_attention, recorded
 from mmlabelpenet.models.weighted_heads import WeightedBBoxHead
 
 PROPOSALS, CHANNELS, CELLS, WIDTH, CLASSES = 300, 512, 7, 4096, 20
@@ -28,11 +28,13 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     feats = torch.rand(PROPOSALS, CHANNELS, CELLS, CELLS, device=device)
     labels = torch.randint(CLASSES, (PROPOSALS,), device=device)
     layers = head.linear_layers()
-    inputs, logits = layer_inputs(head.first_input(feats), layers)
-    hidden, positive = [*inputs[1:], logits], [layer.weight.clamp(min=0) for layer in layers]
+    with recorded(layers) as record:
+        head(feats)
+    activations, positive = [values for (values,) in record], [layer.weight.clamp(min=0) for layer in layers]
+    inputs = [head.first_input(feats), *activations[:-1]]
 
     def ours(count: int = PROPOSALS) -> None:
-        proposal_attention(feats[:count], head, labels[:count], [values[:count] for values in hidden])
+        proposal_attention(feats[:count], head, labels[:count], [values[:count] for values in activations])
 
     def products() -> None:
         for x, weight in zip(inputs, positive, strict=True):
