@@ -92,7 +92,7 @@ def test_the_inferencer_shows_what_testing_measures(leaf, toy_root, tmp_path, mo
     dataset = DATASETS.build(config.test_dataloader.dataset)
     given = dataset.get_data_info(0)['proposals']
     bboxes = given['bboxes'] if isinstance(given, dict) else given
-    monkeypatch.setattr('mmlabelpenet.apis.inferencer.shrunk_search', lambda *args: (bboxes, None))
+    monkeypatch.setattr('mmlabelpenet.apis.inferencer.shrunk_search', lambda *args: bboxes)
     (expected,) = model.test_step(pseudo_collate([dataset[0]]))
     (found,) = LabelPENetInferencer(tmp_path / 'config.py', tmp_path / 'iter_1.pth')(expected.img_path, min_score=0, max_instances=1000)
     wanted = expected.pred_instances

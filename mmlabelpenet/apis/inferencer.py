@@ -164,7 +164,7 @@ class LabelPENetInferencer:
         h, w = image.shape[:2]
         bboxes = np.array([[0, 0, w, h]], np.float32)
         if any(self.model.stages[name].needs_proposals for name in (self.stages if stage is None else [stage])):
-            bboxes = shrunk_search(image, self.search, self.search_side)[0]
+            bboxes = shrunk_search(image, self.search, self.search_side)
         return self.pipeline(
             dict(
                 img=image,

@@ -228,7 +228,7 @@ def search_one(job: tuple[str, Path, SelectiveSearchSettings, Path, int]) -> str
     """
     image_id, path, search, parts, max_side = job
     image = read_image(path)
-    bboxes, _ = shrunk_search(image, search, max_side)
+    bboxes = shrunk_search(image, search, max_side)
     with atomic_write(part_path(parts, image_id), 'wb') as file:
         np.savez(file, size=np.array(image.shape[:2]), bboxes=bboxes, sha256=np.array(file_hash(path)))
     return image_id

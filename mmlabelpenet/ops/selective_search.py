@@ -50,22 +50,18 @@ def opencv_search() -> Any:
     return cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
 
 
-def selective_search(
-    image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def selective_search(image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None) -> NDArray[np.float32]:
     """Proposals of an image, BGR uint8 (h, w, 3); if nothing is found, the only proposal is the whole image.
 
     Returns:
-        unique ``bboxes`` float32 (R, 4) in canonical order, and ``scores`` float32 (R,), all 1: the ranks of selective search are random
-        and not used.
+        unique boxes, float32 (R, 4), in canonical order. They have no scores: the ranks of selective search are random and not used.
 
     Raises:
         ValueError: the image has another shape or dtype.
         ImportError: OpenCV lacks its contributed modules.
 
-    >>> bboxes, scores = selective_search(np.zeros((40, 60, 3), np.uint8))
-    >>> bboxes.tolist(), scores.tolist()
-    ([[0.0, 0.0, 60.0, 40.0]], [1.0])
+    >>> selective_search(np.zeros((40, 60, 3), np.uint8)).tolist()
+    [[0.0, 0.0, 60.0, 40.0]]
     """
     settings = settings or SelectiveSearchSettings()
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
@@ -85,20 +81,16 @@ def selective_search(
         rects = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
     bboxes = np.concatenate([rects[:, :2], rects[:, :2] + rects[:, 2:]], 1)
     bboxes = bboxes[canonical_order(bboxes, np.ones(len(bboxes), np.float32))]
-    if settings.max_proposals:
-        bboxes = thin_proposals(bboxes, settings.max_proposals)
-    return bboxes, np.ones(len(bboxes), np.float32)
+    return thin_proposals(bboxes, settings.max_proposals) if settings.max_proposals else bboxes
 
 
-def shrunk_search(
-    image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None, max_side: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def shrunk_search(image: NDArray[np.uint8], settings: SelectiveSearchSettings | None = None, max_side: int = 0) -> NDArray[np.float32]:
     """Run :func:`selective_search` on the image downscaled to ``max_side`` pixels (0: never); boxes are in pixels of the original image.
 
     The time grows faster than the number of pixels, and settings such as ``min_size`` are meant for images of about 500 pixels; they apply
     to the downscaled image.
 
-    >>> shrunk_search(np.zeros((400, 600, 3), np.uint8), max_side=60)[0].tolist()
+    >>> shrunk_search(np.zeros((400, 600, 3), np.uint8), max_side=60).tolist()
     [[0.0, 0.0, 600.0, 400.0]]
     """
     h, w = image.shape[:2]
@@ -106,9 +98,8 @@ def shrunk_search(
     if not max_side or ratio >= 1:
         return selective_search(image, settings)
     small = cv2.resize(image, (max(1, round(w * ratio)), max(1, round(h * ratio))), interpolation=cv2.INTER_AREA)
-    bboxes, scores = selective_search(small, settings)
     scale = np.array([w / small.shape[1], h / small.shape[0]] * 2, np.float32)
-    return (bboxes * scale).clip(0, np.array([w, h, w, h], np.float32)), scores
+    return (selective_search(small, settings) * scale).clip(0, np.array([w, h, w, h], np.float32))
 
 
 def canonical_order(bboxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.int64]:

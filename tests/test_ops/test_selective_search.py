@@ -60,7 +60,7 @@ def test_iou_counts_pixels():
 
 
 def test_every_run_returns_the_same_proposals_in_the_same_order(image):
-    runs = [selective_search(image)[0] for _ in range(4)]
+    runs = [selective_search(image) for _ in range(4)]
     assert len(runs[0]) > 20
     for other in runs[1:]:
         assert np.array_equal(runs[0], other)
@@ -73,26 +73,26 @@ def test_every_run_returns_the_same_proposals_in_the_same_order(image):
 def test_each_mode_is_one_of_opencvs_and_an_image_of_small_regions_is_a_proposal_itself(monkeypatch, mode, switch):
     search = Mock(**{'process.return_value': [[0, 0, 30, 19]]})
     monkeypatch.setattr(selective, 'opencv_search', lambda: search)
-    bboxes, scores = selective_search(np.zeros((40, 60, 3), np.uint8), SelectiveSearchSettings(mode))
+    bboxes = selective_search(np.zeros((40, 60, 3), np.uint8), SelectiveSearchSettings(mode))
     assert [name for name, *_ in search.method_calls] == ['setBaseImage', switch, 'process']
-    assert bboxes.tolist() == [[0, 0, 60, 40]] and scores.tolist() == [1]
+    assert bboxes.tolist() == [[0, 0, 60, 40]]
 
 
 def test_proposals_are_distinct_lie_in_the_image_and_are_large_enough(image):
-    bboxes, scores = selective_search(image, SelectiveSearchSettings(min_size=25))
-    assert bboxes.dtype == scores.dtype == np.float32 and len(bboxes) == len(scores) == len(np.unique(bboxes, axis=0))
+    bboxes = selective_search(image, SelectiveSearchSettings(min_size=25))
+    assert bboxes.dtype == np.float32 and len(bboxes) == len(np.unique(bboxes, axis=0))
     assert bboxes.min() >= 0 and (bboxes[:, 2:] <= [128, 96]).all()
     assert (bboxes[:, 2:] - bboxes[:, :2]).min() >= 25
-    every = selective_search(image, SelectiveSearchSettings(min_size=1))[0]
+    every = selective_search(image, SelectiveSearchSettings(min_size=1))
     sides = (every[:, 2:] - every[:, :2]).min(1)
     assert sides.min() < 25
     for least in (int(np.median(sides)), int(np.median(sides)) + 1):
-        assert len(selective_search(image, SelectiveSearchSettings(min_size=least))[0]) == (sides >= least).sum()
+        assert len(selective_search(image, SelectiveSearchSettings(min_size=least))) == (sides >= least).sum()
 
 
 def test_a_limit_keeps_a_fixed_choice_of_all_proposals(image):
-    every = selective_search(image, SelectiveSearchSettings(min_size=5))[0]
-    few = [selective_search(image, SelectiveSearchSettings(min_size=5, max_proposals=15))[0] for _ in range(3)]
+    every = selective_search(image, SelectiveSearchSettings(min_size=5))
+    few = [selective_search(image, SelectiveSearchSettings(min_size=5, max_proposals=15)) for _ in range(3)]
     assert len(few[0]) == 15 < len(every)
     assert all(np.array_equal(few[0], other) for other in few)
     assert {tuple(box) for box in few[0]} <= {tuple(box) for box in every}
@@ -171,7 +171,7 @@ def test_the_file_fits_the_images(tool, root, tmp_path):
     proposals = ProposalFile(tmp_path / 'p.npz')
     assert proposals.settings['min_size'] == 15 and proposals.settings['split'] == 'train' and proposals.settings['mode'] == 'fast'
     image = cv2.imread(str(root / 'JPEGImages/train_00002.jpg'))
-    expected = selective_search(image, SelectiveSearchSettings(min_size=15))[0]
+    expected = selective_search(image, SelectiveSearchSettings(min_size=15))
     assert np.array_equal(proposals.get('train_00002')[0], expected) and proposals.size('train_00002') == image.shape[:2]
 
 
@@ -378,10 +378,8 @@ def test_images_without_annotations_get_proposals_and_no_recall(tool, root, tmp_
 def test_a_reduced_search_finds_what_the_search_of_the_reduced_image_finds(image):
     large = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     small = cv2.resize(large, image.shape[1::-1], interpolation=cv2.INTER_AREA)
-    bboxes, scores = shrunk_search(large, max_side=max(image.shape[:2]))
-    assert np.array_equal(bboxes, selective_search(small)[0] * 4)
-    assert len(scores) == len(bboxes)
-    assert np.array_equal(shrunk_search(image, max_side=500)[0], selective_search(image)[0])
+    assert np.array_equal(shrunk_search(large, max_side=max(image.shape[:2])), selective_search(small) * 4)
+    assert np.array_equal(shrunk_search(image, max_side=500), selective_search(image))
 
 
 def test_the_tool_can_search_reduced_images_and_remembers_it(tool, root, tmp_path):

@@ -134,7 +134,7 @@ def propose(path: Path) -> Any:
     from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, is_available, selective_search
 
     image = cv2.imread(str(path))
-    boxes = selective_search(image, SelectiveSearchSettings(min_size=28))[0] if is_available() else windows(*image.shape[:2])
+    boxes = selective_search(image, SelectiveSearchSettings(min_size=28)) if is_available() else windows(*image.shape[:2])
     return ProposalRecord(path.stem, image.shape[:2], boxes, np.ones(len(boxes), np.float32), file_hash(path))
 
 

@@ -163,7 +163,7 @@ def is_stale(plan: Plan, split: str, settings: 'SelectiveSearchSettings') -> boo
     except ValueError:
         return True
     image = cv2.imread(str(plan.data / 'JPEGImages' / f'{names[0]}.jpg'))
-    return present.image_ids != names or not np.array_equal(present.get(names[0])[0], selective_search(image, settings)[0])
+    return present.image_ids != names or not np.array_equal(present.get(names[0])[0], selective_search(image, settings))
 
 
 def check_unchanged(steps: Steps, name: str, settings: Any, work_dir: Path) -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import warm
 
@@ -104,7 +105,8 @@ def test_proposals_of_other_images_are_stale(tmp_path):
     images = {name: cv2.imread(str(plan.data / f'JPEGImages/{name}.jpg')) for name in ('train_00000', 'train_00001')}
 
     def write(found):
-        write_proposals(plan.proposals('train'), [ProposalRecord(name, (96, 128), *result) for name, result in found.items()], {})
+        records = [ProposalRecord(name, (96, 128), boxes, np.ones(len(boxes), np.float32)) for name, boxes in found.items()]
+        write_proposals(plan.proposals('train'), records, {})
 
     found = {name: selective_search(image) for name, image in images.items()}
     write(found)
