@@ -131,13 +131,13 @@ def assign_clusters(proposals: Tensor, centres: InstanceData, iou_thr: float = 0
 
     Args:
         proposals: float (R, 4).
-        centres: see the module.
+        centres: see the module; at least one.
         iou_thr: overlap above which a proposal belongs to the cluster.
         ignore_iou: background with a smaller overlap with every centre has weight 0. The papers have no such limit, the authors' code uses
             0.1.
 
     Returns:
-        ``clusters`` int64 (R,), K is the background; ``weights`` float (R,), those of the nearest centre, 0 if there is none.
+        ``clusters`` int64 (R,), K is the background; ``weights`` float (R,), those of the nearest centre or 0.
 
     >>> boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 1], [8, 8, 9, 9]])
     >>> centres = InstanceData(bboxes=boxes[:1], labels=torch.tensor([3]), scores=torch.tensor([0.5]))
@@ -145,8 +145,6 @@ def assign_clusters(proposals: Tensor, centres: InstanceData, iou_thr: float = 0
     >>> assigned.clusters.tolist(), assigned.weights.tolist()
     ([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.0])
     """
-    if len(centres) == 0:
-        return InstanceData(clusters=torch.zeros_like(proposals[:, 0], dtype=torch.long), weights=torch.zeros_like(proposals[:, 0]))
     overlap, nearest = bbox_overlaps(proposals, centres.bboxes).max(1)
     clusters = torch.where(overlap > iou_thr, nearest, len(centres))
     return InstanceData(clusters=clusters, weights=centres.scores[nearest] * (overlap >= ignore_iou))

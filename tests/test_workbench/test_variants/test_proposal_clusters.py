@@ -114,13 +114,6 @@ def test_half_an_overlap_is_not_enough_and_the_threshold_is_a_setting():
     assert assign_clusters(boxes, centres).weights.tolist() == [0.25] * 3
 
 
-def test_without_a_centre_everything_is_background_of_weight_zero():
-    boxes, scores, _ = image(0)
-    for centres in (highest_scoring(boxes, scores, torch.zeros(4)), InstanceData(bboxes=boxes[:0], labels=torch.zeros(0).long())):
-        assigned = assign_clusters(boxes, centres)
-        assert assigned.clusters.tolist() == [0] * 30 and not assigned.weights.any()
-
-
 @settings(deadline=None, max_examples=40)
 @given(values=st.lists(st.integers(0, 60), min_size=1, max_size=25), groups=st.integers(1, 4))
 def test_the_top_ranking_group_equals_k_means_on_a_list(values, groups):
