@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmlabelpenet import ops
@@ -27,6 +26,7 @@ from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_m
 from mmlabelpenet.apis.published import keep_stages
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.apis.train import allow_cpu_ranks
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.pickled import DumpPredictions
 from mmlabelpenet.evaluation.scoring import Settings
@@ -181,7 +181,7 @@ def run_test(
     allow_cpu_ranks(config)
     runner = Runner.from_cfg(config)
     ops.log_kernels()
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = network(runner)
     load_strictly(model.module if tta else model, checkpoint, classes=config_classes(config.test_dataloader.dataset))
     if pickled is not None:
         runner.test_evaluator.metrics.append(DumpPredictions(str(pickled)))

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from msgspec.structs import replace
 from torch import nn
@@ -20,6 +19,7 @@ from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs, check_proposals
 from mmlabelpenet.apis.overlap import check_overlap
 from mmlabelpenet.apis.run_note import RunNote, read_note, write_note
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.engine.phases import RECURRENT
 from mmlabelpenet.files import locked_by_first_rank
 from mmlabelpenet.tensor_files import differs
@@ -70,7 +70,7 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
         note = read_note(config.work_dir)
         write_note(config.work_dir, replace(note, runs=[*note.runs, runner.timestamp]))
     ops.log_kernels()
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = network(runner)
     check_modules(model, config)
     check_input(model)
     if config.get('load_from'):

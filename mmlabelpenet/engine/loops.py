@@ -7,7 +7,6 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub, print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
@@ -15,6 +14,7 @@ from mmlabelpenet.datasets.samplers import seed_all
 from mmlabelpenet.engine.checks import check_covered, check_hooks, check_loader, check_tags_teach
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.engine.phases import RECURRENT, Phase, PhaseLR, check_place, check_schedulers, make_phases
 from mmlabelpenet.engine.resuming import compare_run
 from mmlabelpenet.engine.warm_start import fitting_weights, last_stage, take_weights
@@ -50,7 +50,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: dict, phases: dict[str, dict | None], **kwargs) -> None:
         if 'max_iters' in kwargs:
             raise ValueError('The training length is the sum of the phases: set train_cfg.phases.<name>.iters instead of max_iters.')
-        self.model = model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = model = network(runner)
         self.phases = make_phases(phases, model.names)
         if runner.param_schedulers is None:
             runner.param_schedulers = [dict(type='PhaseLR', phases=self.phases)]

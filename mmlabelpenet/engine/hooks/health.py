@@ -4,10 +4,10 @@ import math
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.registry import HOOKS
 
 
@@ -23,7 +23,7 @@ class HealthHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Register a callback before the optimizer's update."""
         self.runner = runner
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = network(runner)
         self.parts = parameters_by_part(self.model)
         self.prefix = ''
         self.handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._check)

@@ -4,10 +4,10 @@ from typing import Any
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmlabelpenet.calibration.cache import LabelCache
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.log import warn
 from mmlabelpenet.registry import HOOKS
 
@@ -36,4 +36,4 @@ class ReusedLabelsHook(Hook):
 
 def label_cache(runner: Runner) -> LabelCache:
     """The label cache of the runner's network."""
-    return (runner.model.module if is_model_wrapper(runner.model) else runner.model).label_cache
+    return network(runner).label_cache

@@ -6,9 +6,9 @@ from typing import Any
 
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.registry import HOOKS
 
 
@@ -29,13 +29,8 @@ class ValidatedStagesHook(Hook):
 class EarlyStoppingHook(MMEngineEarlyStoppingHook):
     """mmengine's early stopping, applied to each phase separately; metrics of stages that have not trained yet are ignored.
 
-    Args:
-        monitor: metric, such as ``'detection/bbox_mAP_50_area'``.
-        **kwargs: as for mmengine's ``EarlyStoppingHook``.
+    Its arguments are those of mmengine's hook; ``monitor`` is a metric such as ``'detection/bbox_mAP_50_area'``.
     """
-
-    def __init__(self, monitor: str, **kwargs) -> None:
-        super().__init__(monitor, **kwargs)
 
     def before_phase(self, runner: Runner, phase: Any) -> None:
         """Reset the patience counter."""
@@ -49,8 +44,7 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
 
 def stages_of(runner: Runner) -> tuple[str, ...]:
     """Names of the model's stages; empty for an mmdet model."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return getattr(model, 'names', ())
+    return getattr(network(runner), 'names', ())
 
 
 def is_measured(key: str, metrics: Mapping[str, float], stages: Collection[str]) -> bool:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from mmengine.visualization import TensorboardVisBackend
 from torch import nn
 
+from mmlabelpenet.engine.network import network
 from mmlabelpenet.engine.phases import locate
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
@@ -54,7 +54,7 @@ class SamplePanels(Hook):
         from mmlabelpenet.workbench.report.panels import panel
         from mmlabelpenet.workbench.report.tiles import join
 
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = network(runner)
         classes = runner.train_dataloader.dataset.metainfo['classes']
         stages = begun(model, locate(runner.train_loop.phases, runner.iter)[0].name)
         if not stages:
