@@ -34,7 +34,7 @@ class MILBBoxHead(BaseModule):
         fc_channels: widths of fc6 and fc7; empty for branches directly on the RoI grid.
         mil_loss: registered loss with ``ranking``; ``MILSoftmaxLoss`` is Eq. 1 and 2.
         dropout: dropout after fc6 and fc7 in training.
-        roi_norm: config of a module applied to flattened RoI features, such as ``CentredUnitNorm``.
+        roi_norm: config of a module applied to flattened RoI features, such as ``CentredNorm``.
         refinement: config of online refinement branches, ``OICRBranches`` or ``PCLBranches``. With them, proposals are ranked by the mean
             of the branches, and class scores and excitation backprop use the last branch.
         init_cfg: by default N(0, 0.01) for the branches, Xavier for the preceding layers.

@@ -103,7 +103,7 @@ def test_a_layer_without_input_is_refused():
 def heads():
     coder = dict(type='DeltaXYWHBBoxCoder')
     box = dict(in_channels=3, roi_feat_size=4, num_classes=5, num_shared_fcs=2, fc_out_channels=128, bbox_coder=coder)
-    centred = MILBBoxHead(5, 3, 4, (), roi_norm=dict(type='CentredUnitNorm'))
+    centred = MILBBoxHead(5, 3, 4, (), roi_norm=dict(type='CentredNorm'))
     return [MILBBoxHead(5, 3, 4, (128, 128)), MILBBoxHead(5, 3, 4, ()), WeightedBBoxHead(**box), centred]
 
 

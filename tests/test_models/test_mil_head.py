@@ -14,7 +14,7 @@ from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.models.recompute import recompute_activations
 from mmlabelpenet.structures import hand_over, pseudo_instances
-from mmlabelpenet.workbench.variants import CentredUnitNorm
+from mmlabelpenet.workbench.variants import CentredNorm
 
 KEEP = ('proposals', 'gt_image_labels')
 
@@ -155,7 +155,7 @@ def test_an_image_without_proposals_has_no_detection(stage, feature, toy_batch):
 
 
 def test_the_roi_norm_stands_before_the_first_layer_and_in_excitation_backprop():
-    head = MILBBoxHead(3, 2, 2, (), roi_norm=dict(type='CentredUnitNorm', length=5.0))
+    head = MILBBoxHead(3, 2, 2, (), roi_norm=dict(type='CentredNorm', length=5.0))
     feats = torch.rand(4, 2, 2, 2)
     head.eval().learn_norm([feats])
     assert head.roi_norm.batches == 0  # it learns in training alone
@@ -190,7 +190,7 @@ def test_proposals_in_chunks_give_the_same_loss_and_gradients_and_bound_what_is_
     def gradients(chunk):
         stage.roi_head.chunk = chunk
         if norm:
-            stage.roi_head.bbox_head.roi_norm = CentredUnitNorm(width)
+            stage.roi_head.bbox_head.roi_norm = CentredNorm(width)
         toy_net.zero_grad()
         loss = stage.loss(toy_net.extract_feat(toy_batch[0]), samples)['loss_mil']
         loss.backward()
@@ -211,7 +211,7 @@ def test_a_roi_norm_learns_once_where_the_head_is_computed_again_in_the_backward
     head = stage.roi_head.bbox_head
     found = []
     for again in (False, True):
-        head.roi_norm = CentredUnitNorm(head.linear_layers()[0].in_features)
+        head.roi_norm = CentredNorm(head.linear_layers()[0].in_features)
         if again:
             recompute_activations(toy_net, ['roi_head'])
         toy_net.zero_grad()

@@ -32,7 +32,7 @@ model = dict(
                         _delete_=True,
                         type='PooledMILBBoxHead',
                         in_channels=2048,
-                        roi_norm=dict(type='CentredUnitNorm'),
+                        roi_norm=dict(type='CentredNorm'),
                         mil_loss=dict(type='MILSoftmaxLoss'),
                     ),
                     tag_head=dict(type='TagHead', in_channels=2048),

@@ -80,7 +80,7 @@ model = dict(
                         type='MILBBoxHead',
                         fc_channels=(),
                         roi_feat_size=3,
-                        roi_norm=dict(type='CentredUnitNorm'),
+                        roi_norm=dict(type='CentredNorm'),
                         mil_loss=dict(type='MILSoftmaxLoss'),
                     ),
                 ),

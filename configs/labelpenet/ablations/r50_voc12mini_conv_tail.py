@@ -18,7 +18,7 @@ __head = dict(
     _delete_=True,
     type='ConvMILBBoxHead',
     tail=__tail,
-    roi_norm=dict(type='CentredUnitNorm'),
+    roi_norm=dict(type='CentredNorm'),
     mil_loss=dict(type='MILSoftmaxLoss'),
 )
 __labels = dict(

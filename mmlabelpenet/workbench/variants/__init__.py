@@ -10,7 +10,7 @@ from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
 from .fast_layers import FastLayersHook
 from .mil_losses import MILSigmoidLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches
-from .pooled_mil_head import CentredUnitNorm, PooledMILBBoxHead
+from .pooled_mil_head import CentredNorm, PooledMILBBoxHead
 from .resnet import ResNetC4, ResNetC5
 from .roi_means import MeanRoIExtractor
 from .superpixel_cut import SuperpixelCut

@@ -45,8 +45,8 @@ class PooledMILBBoxHead(MILBBoxHead):
         return excite_average_pool(roi_feats, mass).sum(1)
 
 
-@MODELS.register_module()
-class CentredUnitNorm(nn.Module):
+@MODELS.register_module(name=['CentredNorm', 'CentredUnitNorm'])  # the second in configs of earlier checkpoints
+class CentredNorm(nn.Module):
     """Subtract the running mean of all proposals, then normalise the features of every proposal to the same length.
 
     Features of a frozen backbone share a large uninformative component; without it, and with equal lengths, a linear head learns from the

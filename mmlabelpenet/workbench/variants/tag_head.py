@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlabelpenet.registry import MODELS
-from mmlabelpenet.workbench.variants.pooled_mil_head import CentredUnitNorm
+from mmlabelpenet.workbench.variants.pooled_mil_head import CentredNorm
 
 
 @MODELS.register_module()
@@ -38,7 +38,7 @@ class TagHead(BaseModule):
         self, num_classes: int, in_channels: int, length: float = 3.0, loss_weight: float = 1.0, init_cfg: dict | list[dict] | None = None
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', layer='Linear', std=0.01))
-        self.norm = CentredUnitNorm(in_channels, length)
+        self.norm = CentredNorm(in_channels, length)
         self.fc = nn.Linear(in_channels, num_classes)
         self.loss_weight = loss_weight
 

@@ -35,7 +35,7 @@ def test_the_branches_read_the_means_of_layer4(feats):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('norm', [None, dict(type='CentredUnitNorm')])
+@pytest.mark.parametrize('norm', [None, dict(type='CentredNorm')])
 def test_the_mass_of_a_map_is_the_class_probability_and_it_fills_the_roi_grid(feats, norm):
     head, labels = conv_head(roi_norm=norm), torch.tensor([0, 1, 2])
     maps, probs = toy.attention_of(head, feats, labels)
@@ -60,7 +60,7 @@ def test_parts_give_the_same_maps(feats):
 
 
 def test_the_norm_learns_from_pooled_features(feats):
-    head = conv_head(roi_norm=dict(type='CentredUnitNorm')).train()
+    head = conv_head(roi_norm=dict(type='CentredNorm')).train()
     head.learn_norm([feats[:2], feats[2:]])
     torch.testing.assert_close(head.roi_norm.mean, head.pooled(feats).mean(0).detach())
 

@@ -4,7 +4,8 @@ import torch
 import toy
 
 from mmlabelpenet.models import MILBBoxHead
-from mmlabelpenet.workbench.variants import CentredUnitNorm, PooledMILBBoxHead, pooled_mil_head
+from mmlabelpenet.registry import MODELS
+from mmlabelpenet.workbench.variants import CentredNorm, PooledMILBBoxHead, pooled_mil_head
 
 
 def head(**kwargs):
@@ -45,7 +46,7 @@ def test_attention_lies_where_the_exciting_channel_is():
 
 def test_the_mean_of_all_proposals_is_subtracted_and_every_length_is_the_same():
     torch.manual_seed(0)
-    norm, batches = CentredUnitNorm(5, length=3.0), [torch.rand(4, 5) + k for k in range(3)]
+    norm, batches = CentredNorm(5, length=3.0), [torch.rand(4, 5) + k for k in range(3)]
     for x in batches:
         norm.learn(x.split(3))
     mean = torch.stack([x.mean(0) for x in batches]).mean(0)
@@ -56,7 +57,7 @@ def test_the_mean_of_all_proposals_is_subtracted_and_every_length_is_the_same():
 
 
 def test_the_running_mean_forgets_slowly():
-    norm = CentredUnitNorm(2, momentum=0.25)
+    norm = CentredNorm(2, momentum=0.25)
     for value in (4.0, 4, 4, 4, 0):
         norm.learn([torch.full((1, 2), value)])
     assert norm.mean.tolist() == [3.0, 3.0]
@@ -64,7 +65,7 @@ def test_the_running_mean_forgets_slowly():
 
 def test_no_gradient_flows_into_the_mean():
     x = torch.rand(3, 2, requires_grad=True)
-    norm = CentredUnitNorm(2)
+    norm = CentredNorm(2)
     norm.learn([x])
     norm(x)[:, 0].sum().backward()
     assert x.grad.any() and not norm.mean.requires_grad
@@ -78,14 +79,18 @@ def test_a_rank_without_proposals_still_meets_the_others(monkeypatch):
         total += torch.tensor([6.0, 8.0, 2.0])  # another rank: two proposals, (2, 3) and (4, 5)
 
     monkeypatch.setattr(pooled_mil_head, 'all_reduce', all_reduce)
-    norm = CentredUnitNorm(2)
+    norm = CentredNorm(2)
     norm.learn([torch.zeros(0, 2)])
     assert norm(torch.zeros(0, 2)).shape == (0, 2)
     assert met == ['sum'] and norm.mean.tolist() == [3.0, 4.0]
 
 
 def test_without_any_proposal_the_mean_stays():
-    norm = CentredUnitNorm(2)
+    norm = CentredNorm(2)
     norm.learn([torch.ones(3, 2)])
     norm.learn([torch.zeros(0, 2)])
     assert norm.mean.tolist() == [1.0, 1.0] and norm.batches == 1
+
+
+def test_configs_of_earlier_checkpoints_name_the_norm_otherwise():
+    assert MODELS.get('CentredUnitNorm') is MODELS.get('CentredNorm') is CentredNorm
