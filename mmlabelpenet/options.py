@@ -41,6 +41,18 @@ def decimal(least: float, most: float = math.inf) -> Callable[[str], float]:
     return lambda text: _read(text, float, least, most, f'a number from {least}{" on" if most == math.inf else f" to {most}"}')
 
 
+def share(text: str) -> float:
+    """An ``argparse`` type: the share of a part that is not the whole, in [0, 1).
+
+    >>> share('0.1')
+    0.1
+    >>> share('1')
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: expected a number from 0 to below 1, got '1'
+    """
+    return _read(text, float, 0, math.nextafter(1, 0), 'a number from 0 to below 1')
+
+
 seed = whole(0, 2**32 - 1)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from numbers import Integral
 from pathlib import Path
@@ -68,6 +69,7 @@ def check_whole(low: int, **values: object) -> None:
             raise ValueError(f'{name} must be a whole number of at least {low}, got {short(value)}.')
 
 
+_PREPOSITION = re.compile(' (?=(?:of|in|with|without|from|for) )')
 _PLURAL_VERBS = {'is': 'are', 'has': 'have', 'was': 'were', 'does': 'do'}
 
 
@@ -76,20 +78,20 @@ def counted(number: int, noun: str, verb: str = '', of: int | None = None) -> st
 
     Args:
         number: the number.
-        noun: a noun in the singular; before ``' of '`` in a phrase.
+        noun: a noun in the singular, optionally followed by a preposition and more.
         verb: a verb in the third person singular.
         of: the total, of which it is a part.
 
-    >>> counted(1, 'image'), counted(2, 'entry of the list'), counted(0, 'class')
-    ('1 image', '2 entries of the list', '0 classes')
+    >>> counted(1, 'image'), counted(2, 'entry of the list'), counted(0, 'class'), counted(3, 'image without tags')
+    ('1 image', '2 entries of the list', '0 classes', '3 images without tags')
     >>> counted(1, 'image', 'has'), counted(2, 'image', 'appears'), counted(1, 'image', 'is', of=3), counted(1, 'box', of=1)
     ('1 image has', '2 images appear', '1 of 3 images is', '1 of 1 box')
     """
     if (number if of is None else of) != 1:
-        head, sign, rest = noun.partition(' of ')
+        head = _PREPOSITION.split(noun, maxsplit=1)[0]
         ending = 'es' if head.endswith(('s', 'x', 'ch', 'sh')) else 's'
-        head = f'{head[:-1]}ies' if head.endswith('y') and head[-2] not in 'aeiou' else head + ending
-        noun = f'{head}{sign}{rest}'
+        plural = f'{head[:-1]}ies' if head.endswith('y') and head[-2] not in 'aeiou' else head + ending
+        noun = plural + noun[len(head) :]
     if number != 1:
         verb = _PLURAL_VERBS.get(verb, verb[:-2] if verb.endswith(('ches', 'shes')) else verb.removesuffix('s'))
     return f'{number}{"" if of is None else f" of {of}"} {noun} {verb}'.rstrip()

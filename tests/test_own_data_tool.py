@@ -157,7 +157,7 @@ def test_images_that_do_not_fit_are_one_line(folder, tmp_path):
     command = ['init', tmp_path / 'set', '--images', folder / 'photos', '--tags', tmp_path / 'tags.csv']
     done = warm.run(ROOT / 'tools/own_data.py', *command)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert "1 entries match no image: 'ghost.jpg' (line 2); 12 images have no entry" in done.stderr
+    assert "1 entry matches no image: 'ghost.jpg' (line 2); 12 images have no entry" in done.stderr
     assert len(done.stderr.splitlines()) == 1 and len(done.stderr) <= 310
     assert not (tmp_path / 'set').exists()
 

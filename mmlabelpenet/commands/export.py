@@ -6,7 +6,7 @@ STORE is <work dir>/pseudo_labels/<stage>.json, or a labels.json written by own_
 import argparse
 from pathlib import Path
 
-from mmlabelpenet.options import decimal, seed, whole
+from mmlabelpenet.options import decimal, seed, share, whole
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('export', 'python tools/export_pseudo_labels.py')  # as a command of mmlabelpenet, and as a script
@@ -26,7 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--need-mask', action='store_true', help='exclude instances that have only a box')
     parser.add_argument('--keep-empty', action='store_true', help='keep images without instances, as background')
     parser.add_argument(
-        '--val-share', type=decimal(0, 1), default=0.0, help='fraction of the images used for validation (default: 0; not for labelme)'
+        '--val-share', type=share, default=0.0, help='fraction of the images used for validation (default: 0; not for labelme)'
     )
     parser.add_argument('--seed', type=seed, default=0, help='random seed of the split (default: 0)')
     parser.add_argument('--boxes', action='store_true', help='yolo: boxes for detectors instead of polygons')
@@ -43,8 +43,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error('--images is inside --out: choose another --out')
     if args.masks == 'polygon' and args.format not in _POLYGONS:
         parser.error(f'--masks polygon is only for {" and ".join(_POLYGONS)}')
-    if args.val_share == 1:
-        parser.error('--val-share leaves no training images: use a value below 1')
     return args
 
 
@@ -53,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.workbench.exports.formats import write_export
-    from mmlabelpenet.workbench.exports.labels import choose_labels
+    from mmlabelpenet.workbench.exports.labels import choose_labels, told
 
     needs_mask = args.need_mask or (args.format == 'yolo' and not args.boxes)
     labels = choose_labels(PseudoLabelStore.load(args.store), args.min_weight, args.top_k, needs_mask, args.keep_empty)
@@ -68,4 +66,4 @@ def main(argv: list[str] | None = None) -> None:
     if kept:
         say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
     if labels.left_out:
-        say('left out: ' + ', '.join(f'{number} {what}' for what, number in labels.left_out.items()))
+        say(f'left out: {told(labels.left_out)}')

@@ -15,7 +15,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
-from mmlabelpenet.options import ConfigOptions, decimal, seed, whole
+from mmlabelpenet.options import ConfigOptions, decimal, seed, share, whole
 from mmlabelpenet.terminal import command, new_parser, say
 
 NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and as a script
@@ -36,9 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a table (.csv, .xlsx), JSON, a Label Studio or CVAT export, a folder of annotations (only names are read), '
         'or folder-per-class',
     )
-    init.add_argument(
-        '--test-share', type=decimal(0, 1), default=0.1, help='fraction of the images used for testing, per class (default: 0.1)'
-    )
+    init.add_argument('--test-share', type=share, default=0.1, help='fraction of the images used for testing, per class (default: 0.1)')
     init.add_argument(
         '--max-side', type=whole(0), default=1600, help='downscale larger images to this longer side, 0 for none (default: 1600)'
     )
@@ -63,7 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=0.8,
         help='minimum score of an instance; the best one of each tag is always kept (default: 0.8)',
     )
-    export.add_argument('--val-share', type=decimal(0, 1), default=0.1, help='fraction of the images used for validation (default: 0.1)')
+    export.add_argument('--val-share', type=share, default=0.1, help='fraction of the images used for validation (default: 0.1)')
     export.add_argument('--device', help='cpu, cuda:0, ... (default: a GPU if there is one)')
     back = steps.add_parser('import', help='import labels that were corrected or drawn by hand')
     back.add_argument('dir', type=Path)

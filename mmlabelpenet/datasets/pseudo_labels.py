@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.label_schema import Annotation, Image, Line, LineInstance, Store
 from mmlabelpenet.files import file_hash, require_file
 from mmlabelpenet.formats.file_names import checked_name
 from mmlabelpenet.formats.image_names import check_distinct
-from mmlabelpenet.formats.rle import checked_segmentation
+from mmlabelpenet.formats.rle import RLE, checked_segmentation, enlarged_code
 from mmlabelpenet.log import warn
 from mmlabelpenet.schema import convert, read_json
 
@@ -121,7 +122,8 @@ class PseudoLabelStore:
     def instances(self, img_id: str, classes: Sequence[str] | None = None) -> list[dict]:
         """Pseudo instances of one image as mmdet's ``instances``, with a ``weight`` each.
 
-        Labels are indices into ``classes``, or into the store's own classes.
+        Labels are indices into ``classes``, or into the store's own classes. An instance without segmentation has an empty mask, as
+        objects with only a box (row C13): its mask is not learnt.
 
         Raises:
             KeyError: the image is not in the store.
@@ -134,24 +136,33 @@ class PseudoLabelStore:
             dict(
                 bbox=[a['bbox'][0], a['bbox'][1], a['bbox'][0] + a['bbox'][2], a['bbox'][1] + a['bbox'][3]],
                 bbox_label=classes.index(self._categories[a['category_id']]),
-                mask=a['segmentation'],
+                mask=a['segmentation'] or self._empty_mask(img_id),
                 weight=a['weight'],
                 ignore_flag=0,
             )
             for a in self._annotations(img_id)
         ]
 
+    def _empty_mask(self, img_id: str) -> RLE | list[list[float]]:
+        """An empty mask; a polygon without area if the size of the image is unknown."""
+        size = self.size(img_id)
+        return enlarged_code(np.zeros((1, 1), bool), size) if all(size) else [[0.0] * 6]
+
     def _annotations(self, img_id: str) -> list[dict]:
-        """Annotations of an image, with checked segmentations."""
+        """Annotations of an image, with checked segmentations: RLE with compressed counts, polygons only if the image size is unknown."""
         found = msgspec.json.decode(self._texts[img_id])
         for annotation in found:
             segmentation, image = annotation.setdefault('segmentation', None), self._images[img_id]
             try:
                 if segmentation:
-                    size = (image.height, image.width)
-                    if not all(size):  # unknown size: that of the RLE itself; for polygons, one that allows any corner
+                    known = size = (image.height, image.width)
+                    if not all(known):  # unknown size: that of the RLE itself; for polygons, one that allows any corner
                         size = tuple(segmentation['size']) if isinstance(segmentation, dict) else (1_000_000, 1_000_000)
-                    checked_segmentation(segmentation, size)
+                    code = checked_segmentation(segmentation, size)
+                    if isinstance(code, list) and all(known):
+                        code = coco_mask.merge(coco_mask.frPyObjects(code, *size))
+                    if isinstance(code, dict):
+                        annotation['segmentation'] = dict(size=list(size), counts=code['counts'].decode())
             except ValueError as error:
                 number = annotation.get('id')
                 raise ValueError(f'Annotation {number} of image {img_id!r} in {self._source} cannot be used: {error}. {_TODO}') from error

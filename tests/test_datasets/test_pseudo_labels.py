@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 from mmlabelpenet.datasets import label_writer, pseudo_labels
 from mmlabelpenet.datasets.label_writer import PseudoLabelWriter
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
+from mmlabelpenet.datasets.transforms import LoadAnnotations
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.workbench.exports.labels import choose_labels
 
@@ -337,6 +338,25 @@ def test_a_segmentation_that_cannot_be_drawn_is_named_when_it_is_read(tmp_path, 
     for read in (lambda: store.instances('a'), lambda: store.content):
         with pytest.raises(ValueError, match=f"Annotation 1 of image 'a' in .*d.json cannot be used: .*{problem}"):
             read()
+
+
+@pytest.mark.parametrize('segmentation', [None, []])
+@pytest.mark.parametrize('size', [(20, 30), (None, None)])
+def test_a_label_without_segmentation_has_an_empty_mask(segmentation, size):
+    sizes = dict(image__height=size[0], image__width=size[1])
+    (instance,) = PseudoLabelStore(store_with(annotation__segmentation=segmentation, **sizes)).instances('a')
+    found = LoadAnnotations(with_mask=True).transform(dict(instances=[instance], ori_shape=(20, 30)))
+    assert found['gt_masks'].masks.shape == (1, 20, 30) and not found['gt_masks'].masks.any() and not found['gt_ignore_flags'].any()
+    assert found['gt_bboxes'].tensor.tolist() == [[1, 2, 4, 6]]
+
+
+@pytest.mark.parametrize('segmentation', [[[1, 2, 4, 2, 4, 6, 1, 6]], dict(size=[20, 30], counts=[22, 4, 16, 4, 16, 4, 534])])
+def test_polygons_and_lists_of_runs_are_the_same_mask_as_compressed_runs(segmentation):
+    mask = np.zeros((20, 30), bool)
+    mask[2:6, 1:4] = True
+    store = PseudoLabelStore(store_with(annotation__segmentation=segmentation))
+    for code in (store.instances('a')[0]['mask'], store.content['annotations'][0]['segmentation']):
+        assert isinstance(code['counts'], str) and np.array_equal(coco_mask.decode(code), mask)
 
 
 def test_a_code_of_ten_gigapixels_takes_no_memory():

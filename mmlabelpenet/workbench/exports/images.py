@@ -12,6 +12,7 @@ from PIL import Image
 from mmlabelpenet.formats.file_names import below, fitted
 from mmlabelpenet.formats.images import image_size, is_plain, read_rgb
 from mmlabelpenet.progress import track
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.exports.labels import image_name
 from mmlabelpenet.workbench.voc_files import copy_file
 
@@ -45,7 +46,8 @@ def export_names(images: Sequence[Mapping], source: Path | None, jpeg: bool = Fa
     if source is not None:
         missing = [name for name in wanted.values() if not below(source, name).is_file()]
         if missing:
-            raise FileNotFoundError(f'{len(missing)} of {len(images)} images are not in {str(source)!r}, the first: {missing[0]!r}.')
+            number = counted(len(missing), 'image', 'is', of=len(images))
+            raise FileNotFoundError(f'{number} not in {str(source)!r}, the first: {missing[0]!r}.')
     names: dict[int, str] = {}
     paths = {key: PurePosixPath(_seen(name.replace('/', '_') if flat else name)) for key, name in wanted.items()}
     first = {key: fitted(str(path.with_suffix('')), _ENDING) for key, path in paths.items()}

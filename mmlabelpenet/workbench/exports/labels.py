@@ -5,15 +5,17 @@ Shapes: (h, w) image. Boxes: xywh in pixels of the original image, as in the sto
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
-from mmlabelpenet.formats.file_names import checked_name
+from mmlabelpenet.formats.file_names import below, checked_name
+from mmlabelpenet.formats.image_names import SUFFIXES
 from mmlabelpenet.log import warn
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 
 
@@ -49,8 +51,10 @@ def choose_labels(
     Raises:
         ValueError: no label is left.
     """
+    if not store.num_instances:
+        raise ValueError('The label store contains no labels. Label images with a trained stage first, and check its min_score.')
     annotations: dict[int, list[dict]] = {image['id']: [] for image in store.content['images']}
-    left_out = dict.fromkeys(('with a lower weight', 'without mask', 'beyond the top_k', 'images without labels'), 0)
+    left_out = dict.fromkeys(('with a lower weight', 'without mask', 'beyond the top_k', 'image without labels'), 0)
     for annotation in sorted(store.content['annotations'], key=lambda a: (-a['weight'], a['id'])):
         found = annotations[annotation['image_id']]
         if annotation['weight'] < min_weight:
@@ -62,10 +66,10 @@ def choose_labels(
         else:
             found.append(annotation)
     images = [image for image in store.content['images'] if keep_empty or annotations[image['id']]]
-    left_out['images without labels'] = len(annotations) - len(images)
+    left_out['image without labels'] = len(annotations) - len(images)
     if not any(annotations.values()):
-        why = ', '.join(f'{count} {what}' for what, count in left_out.items() if count)
-        raise ValueError(f'None of {len(store.content["annotations"])} labels is left ({why}). Lower min_weight, or include boxes.')
+        number = counted(len(store.content['annotations']), 'label')
+        raise ValueError(f'None of {number} is left ({told(left_out)}). Lower min_weight, or include boxes.')
     kept = {image['id'] for image in images}
     return Labels(
         store.classes,
@@ -73,6 +77,15 @@ def choose_labels(
         {key: found for key, found in annotations.items() if key in kept},
         {name: count for name, count in left_out.items() if count},
     )
+
+
+def told(left_out: Mapping[str, int]) -> str:
+    """Excluded labels as text.
+
+    >>> told({'without mask': 2, 'beyond the top_k': 0, 'image without labels': 1})
+    '2 without mask, 1 image without labels'
+    """
+    return ', '.join(counted(count, what) if what.startswith('image') else f'{count} {what}' for what, count in left_out.items() if count)
 
 
 def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]:
@@ -84,13 +97,14 @@ def divide(labels: Labels, val_share: float, seed: int) -> dict[str, list[dict]]
         ValueError: no image is left for training.
     """
     classes = [sorted({a['category_id'] for a in labels.annotations[image['id']]}) for image in labels.images]
-    val = set(stratified_split(classes, val_share, seed)[1])
+    val = set(stratified_split(classes, val_share, seed, 'val_share')[1])
     if len(val) == len(labels.images):
-        raise ValueError(f'A validation share of {val_share} leaves none of {len(val)} images for training. Choose a smaller one.')
+        number = counted(len(val), 'image')
+        raise ValueError(f'A validation share of {val_share} leaves none of {number} for training. Choose a smaller one.')
     if not val:
         if val_share:
-            message = f'A validation share of {val_share} is less than one of {len(labels.images)} images: all are used for training.'
-            warn(message)
+            number = counted(len(labels.images), 'image')
+            warn(f'A validation share of {val_share} is less than one of {number}: all are used for training.')
         return dict(train=labels.images)
     parts = ([k for k in range(len(labels.images)) if (k in val) == chosen] for chosen in (False, True))
     return {split: [labels.images[k] for k in part] for split, part in zip(('train', 'val'), parts, strict=True)}
@@ -112,6 +126,22 @@ def image_name(image: Mapping) -> str:
     if len(name.parts) == 1 and identity.name in (name.stem, name.name):
         name = identity.parent / name
     return checked_name(str(name), 'an img_id of the store')
+
+
+def file_below(folder: str | Path, image: Mapping) -> str:
+    """Path of an existing image file below a folder.
+
+    A store without file names has ids without extension, so a name that is not a file is completed if there is exactly one such image.
+
+    Args:
+        folder: the image folder.
+        image: an entry of a store.
+    """
+    name = image_name(image)
+    if below(folder, name).is_file():
+        return name
+    found = [name + end for suffix in SUFFIXES for end in (suffix, suffix.upper()) if below(folder, name + end).is_file()]
+    return found[0] if len(found) == 1 else name
 
 
 def has_mask(annotation: Mapping) -> bool:

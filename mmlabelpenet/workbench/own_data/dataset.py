@@ -21,7 +21,7 @@ from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.images import MIN_SIDE, image_size, is_plain, list_images, misnamed_images, read_rgb, unusable
 from mmlabelpenet.formats.tag_files import join_tags
 from mmlabelpenet.progress import track
-from mmlabelpenet.schema import read_json
+from mmlabelpenet.schema import counted, read_json
 from mmlabelpenet.workbench.exports.images import jpeg_bytes
 from mmlabelpenet.workbench.own_data.splits import stratified_split
 from mmlabelpenet.workbench.own_data.tag_folders import FOLDERS, folder_entries
@@ -131,13 +131,12 @@ def make_own_data(
     names = {ids[path]: labels[path] for path in sorted(ids, key=lambda path: ids[path])}
     record = dict(classes=classes, seed=seed, test_share=test_share, tags_from=_tags_from(tags))
     data = _write(root, record, names, {ids[path]: path for path in ids}, max_side)
-    left_out = [f'{len(items)} {what}: {listed(items)}' for what, items in problems.items()]
+    left_out = [f'{what}: {listed(items)}' for what, items in problems.items()]
     if copies:
         left_out.append(f'{len(copies)} {"image is a copy" if len(copies) == 1 else "images are copies"} of others: {listed(copies)}')
     seen = set(map(str.casefold, classes))
     if unseen := [name for name in dict.fromkeys(entries.classes) if name.casefold() not in seen]:
-        count = f'{len(unseen)} {"class has" if len(unseen) == 1 else "classes have"}'
-        left_out.append(f'{count} no images and cannot be learnt: {listed(unseen)}')
+        left_out.append(f'{counted(len(unseen), "class", "has")} no images and cannot be learnt: {listed([*map(repr, unseen)])}')
     return data, [*left_out, *advice(classes, names)]
 
 
@@ -164,15 +163,18 @@ def advice(classes: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[
     tagged = {name: set(found) for name, found in labels.items() if found}
     holders = [{name for name, found in tagged.items() if label in found} for label in range(len(classes))]
     sentences = [
-        f'{classes[label]!r} is in {len(held)} {"image" if len(held) == 1 else "images"}; at least {_FEW} are needed to learn it.'
+        f'{classes[label]!r} is in {counted(len(held), "image")}; at least {_FEW} are needed to learn it.'
         for label, held in enumerate(holders)
         if len(held) < _FEW
     ]
     if any(len(held) == len(tagged) for held in holders):
-        always = [classes[label] for label, held in enumerate(holders) if len(held) == len(tagged)]
-        sentences.append(f'{listed(always)} is in every image, so it cannot be distinguished from the surroundings. Add images without it.')
+        always = [repr(classes[label]) for label, held in enumerate(holders) if len(held) == len(tagged)]
+        are, they, them = ('is', 'it', 'it') if len(always) == 1 else ('are', 'they', 'them')
+        sentences.append(
+            f'{listed(always)} {are} in every image, so {they} cannot be distinguished from the surroundings. Add images without {them}.'
+        )
     for label, held in enumerate(holders):
-        twins = [classes[k] for k in range(label + 1, len(classes)) if holders[k] == held and len(held) > 1]
+        twins = [repr(classes[k]) for k in range(label + 1, len(classes)) if holders[k] == held and len(held) > 1]
         if twins:
             sentences.append(f'{classes[label]!r} and {listed(twins)} always appear together, so they cannot be distinguished.')
     return sentences
@@ -182,25 +184,23 @@ def _problems(
     unknown: list[str], ambiguous: list[str], broken: Mapping, missing: list[str], clashes: list[str], misnamed: list[str]
 ) -> dict[str, list[str]]:
     kinds = {
-        'entries match no image': unknown,
-        'entries match several images (use their paths)': ambiguous,
-        'images have no entry': missing,
-        'images have names that differ only in the extension': clashes,
-        'images have an unknown file extension': misnamed,
-        'images cannot be used': [
+        ('entry', 'matches', 'no image'): unknown,
+        ('entry', 'matches', 'several images (use their paths)'): ambiguous,
+        ('image', 'has', 'no entry'): missing,
+        ('image', 'has', 'names that differ only in the extension'): clashes,
+        ('image', 'has', 'an unknown file extension'): misnamed,
+        ('image', 'cannot be', 'used'): [
             message.replace(repr(str(path)), repr(path.name)).replace(str(path), path.name).rstrip('.') for path, message in broken.items()
         ],
     }
     readable = {what: [item if item.isprintable() else repr(item)[1:-1] for item in items] for what, items in kinds.items()}
-    return {what: items for what, items in readable.items() if items}
+    return {f'{counted(len(items), noun, verb)} {rest}': items for (noun, verb, rest), items in readable.items() if items}
 
 
 def _in_short(problems: Mapping[str, list[str]]) -> str:
     """Counts, with the first of each kind if there is room in one line."""
-    room = (_LINE - sum(len(what) + 10 for what in problems)) // len(problems)
-    return '; '.join(
-        f'{len(items)} {what}: {items[0] if len(items[0]) <= room else items[0][: room - 3] + "..."}' for what, items in problems.items()
-    )
+    room = (_LINE - sum(len(what) + 6 for what in problems)) // len(problems)
+    return '; '.join(f'{what}: {items[0] if len(items[0]) <= room else items[0][: room - 3] + "..."}' for what, items in problems.items())
 
 
 def _tags_from(tags: str | Path) -> str:
@@ -213,7 +213,7 @@ def _tags_from(tags: str | Path) -> str:
 
 def _write(root: Path, record: Mapping, labels: Mapping[str, list[int]], sources: Mapping[str, Path], max_side: int) -> OwnData:
     names, classes = list(labels), record['classes']
-    train, test = stratified_split([labels[name] for name in names], record['test_share'], record['seed'])
+    train, test = stratified_split([labels[name] for name in names], record['test_share'], record['seed'], 'test_share')
     if lacking := sorted(set(range(len(classes))) - {label for k in train for label in labels[names[k]]}):
         raise ValueError(
             f'A test share of {record["test_share"]:g} leaves no training image of {classes[lacking[0]]!r}. Use a smaller one.'

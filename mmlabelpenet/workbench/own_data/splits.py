@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 0) -> tuple[list[int], list[int]]:
+def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 0, name: str = 'share') -> tuple[list[int], list[int]]:
     """Split images by iterative stratification (Sechidis et al., ECML 2011), starting with the rarest class.
 
     An image with several classes counts for each. For shares below one half, classes with one or two images stay in the first part.
@@ -14,6 +14,7 @@ def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 
         labels: classes of each image; images without classes are in neither part.
         share: share of the second part, in [0, 1).
         seed: seed of the order.
+        name: of the share, for the message.
 
     Returns:
         sorted indices of the first part and of the second.
@@ -26,7 +27,7 @@ def stratified_split(labels: Sequence[Sequence[int]], share: float, seed: int = 
     (3, 1)
     """
     if not 0 <= share < 1:
-        raise ValueError(f'The share of the second part must be in [0, 1), got {share}.')
+        raise ValueError(f'{name} must be in [0, 1), got {share}.')
     rng = np.random.default_rng(seed)
     left = {int(index) for index in rng.permutation(len(labels)) if labels[index]}
     order = {int(index): rank for rank, index in enumerate(rng.permutation(len(labels)))}

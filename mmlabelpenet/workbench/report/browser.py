@@ -9,13 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.devkit import Devkit
+from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.images import read_rgb
+from mmlabelpenet.formats.rle import draw
 from mmlabelpenet.progress import track
 from mmlabelpenet.visualization.drawing import enlarge
+from mmlabelpenet.workbench.exports.labels import file_below
 from mmlabelpenet.workbench.report.comparison import compare, disagreement
 from mmlabelpenet.workbench.report.page import hex_colours, webp_base64, write_page
 
@@ -47,6 +49,7 @@ def write_browser(
     entries, thumbs = [], []
     for image in track(first.content['images'], 'images'):
         rgb = read_rgb(_image_file(image, images, devkit))
+        image = image | dict(height=rgb.shape[0], width=rgb.shape[1])  # stores of other programs may lack them
         scale = width / rgb.shape[1]
         small = enlarge(rgb, scale)
         thumbs.append(webp_base64(small, quality=60))
@@ -87,7 +90,7 @@ def image_entry(
         overlaps = compare(items, truth, name).box_iou.tolist() if truth else [None] * len(items)
         for item, overlap in zip(items, overlaps, strict=True):
             entry = dict(s=stage, c=item['bbox_label'], w=round(item['weight'], 4), b=_box(item['bbox'], scale))
-            entry |= dict(p=_path(coco_mask.decode(item['mask']), size))
+            entry |= dict(p=_path(draw(item['mask'], (image['height'], image['width'])), size))
             instances.append(entry if overlap is None else entry | dict(o=round(overlap, 3)))
     apart = [disagreement(a, b) for a, b in zip(found, found[1:])]
     entry = dict(n=name, h=size[0], w=size[1], t=list(tags), i=instances, d=round(float(np.mean(apart)), 3) if apart else 0.0)
@@ -96,7 +99,7 @@ def image_entry(
 
 def _image_file(image: Mapping, images: str | Path | None, devkit: Devkit | None) -> Path:
     if images is not None:
-        return Path(images) / image['file_name']
+        return below(images, file_below(images, image))
     if devkit is None:
         raise ValueError('The folder of the images is unknown: pass it, or a devkit.')
     return devkit.image_path(image['img_id'])

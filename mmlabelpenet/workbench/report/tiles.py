@@ -12,10 +12,11 @@ import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from mmlabelpenet.apis.results import worth_showing
 from mmlabelpenet.evaluation.devkit import Devkit
+from mmlabelpenet.formats.rle import draw
+from mmlabelpenet.schema import counted
 from mmlabelpenet.visualization.drawing import class_colours, draw_heat, draw_instances, draw_masks, draw_proposals, enlarge
 
 _STRIP = 22  # height of a title, in pixels
@@ -66,7 +67,7 @@ class Painter:
 
     def stored_labels(self, stage: str, instances: Sequence[Mapping]) -> Tile:
         """Like :meth:`labels`, for ``PseudoLabelStore.instances``."""
-        masks = np.array([coco_mask.decode(item['mask']) for item in instances], bool).reshape(-1, *self.original.shape[:2])
+        masks = np.array([draw(item['mask'], self.original.shape[:2]) for item in instances], bool).reshape(-1, *self.original.shape[:2])
         bboxes = np.array([item['bbox'] for item in instances]).reshape(-1, 4)
         labels = np.array([item['bbox_label'] for item in instances], np.int64)
         return self.labels(stage, bboxes, labels, [item['weight'] for item in instances], masks)
@@ -90,15 +91,6 @@ class Painter:
         captions = [self.classes[label] for label in objects.labels]
         drawn = draw_instances(canvas, objects.bboxes * self.scale, self.colours[objects.labels], captions)
         return Tile('truth', 'ground truth', drawn, counted(len(objects.labels), 'object'))
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in singular or plural.
-
-    >>> counted(1, 'object'), counted(0, 'object')
-    ('1 object', '0 objects')
-    """
-    return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
 def join(tiles: Sequence[Tile], columns: int = 4, gap: int = 8, titles: bool = False) -> NDArray[np.uint8]:

@@ -18,9 +18,10 @@ from mmlabelpenet.calibration.generators import Explanation, MaskAggregation
 from mmlabelpenet.evaluation.devkit import Devkit
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.models.label_penet import LabelPENet
+from mmlabelpenet.schema import counted
 from mmlabelpenet.structures import to_original
 from mmlabelpenet.visualization.drawing import draw_instances, draw_masks
-from mmlabelpenet.workbench.report.tiles import Painter, Tile, counted
+from mmlabelpenet.workbench.report.tiles import Painter, Tile
 
 _BEST = 8  # number of proposals drawn by score
 

@@ -1,9 +1,12 @@
 import json
 
 import pytest
+from PIL import Image
 
 from mmlabelpenet.commands import export as tool
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.workbench.exports.formats import WRITERS, write_export
+from mmlabelpenet.workbench.exports.labels import choose_labels
 
 
 def files(folder):
@@ -56,6 +59,24 @@ def test_a_failed_export_leaves_the_earlier_one(labels, images, tmp_path, kind):
 
 
 @pytest.mark.parametrize('kind', WRITERS)
+def test_images_of_a_store_without_file_names_are_found_by_their_ids(tmp_path, kind):
+    for place, change in ((tmp_path / 'a', {}), (tmp_path / 'b', dict(file_name=None))):
+        place.mkdir()
+        image = dict(id=1, img_id='day/a', file_name='day/a.JPG', height=20, width=30) | change
+        note = dict(id=1, image_id=1, category_id=1, bbox=[2, 3, 9, 9], weight=0.5, segmentation=[[2, 3, 11, 3, 11, 12, 2, 12]])
+        store = PseudoLabelStore(dict(info={}, images=[image], annotations=[note], categories=[dict(id=1, name='cat')]))
+        (place / 'in/day').mkdir(parents=True)
+        Image.new('RGB', (30, 20)).save(place / 'in/day/a.JPG', 'JPEG')
+        write_export(kind, choose_labels(store), place / 'out', place / 'in')
+    assert {path.relative_to(tmp_path / 'a'): data for path, data in files(tmp_path / 'a/out').items()} == {
+        path.relative_to(tmp_path / 'b'): data for path, data in files(tmp_path / 'b/out').items()
+    }
+    Image.new('RGB', (30, 20)).save(tmp_path / 'b/in/day/a.png')
+    with pytest.raises(FileNotFoundError, match="^1 of 1 image is not in .*, the first: 'day/a'"):
+        write_export(kind, choose_labels(store), tmp_path / 'c', tmp_path / 'b/in')
+
+
+@pytest.mark.parametrize('kind', WRITERS)
 def test_the_tool_writes_every_format_and_says_what_it_left_out(store, images, tmp_path, capsys, kind):
     (tmp_path / 'store.json').write_text(json.dumps(store.content))
     words = tmp_path / 'store.json', '--format', kind, '--images', images, '--out', tmp_path / 'out', '--min-weight', '0.65'
@@ -71,6 +92,7 @@ def test_the_tool_refuses_folders_and_options_that_do_not_fit(images):
         ['--images', str(images), '--out', str(images)],
         ['--out', 'x'],
         ['--images', str(images), '--out', 'x', '--masks', 'polygon'],
+        ['--images', str(images), '--out', 'x', '--val-share', '1'],
     ):
         with pytest.raises(SystemExit):
             tool.main(['s.json', '--format', 'voc', *more])

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.workbench.exports.formats import write_export
 from mmlabelpenet.workbench.exports.labels import choose_labels, divide, has_mask
 
@@ -27,6 +28,8 @@ def test_images_without_labels_are_left_out_unless_they_are_wanted(store):
     assert len(choose_labels(store, min_weight=0.8).images) < len(choose_labels(store, min_weight=0.8, keep_empty=True).images) == 16
     with pytest.raises(ValueError, match='None of 28 labels is left .28 with a lower weight'):
         choose_labels(store, min_weight=1.1)
+    with pytest.raises(ValueError, match='^The label store contains no labels. Label images'):
+        choose_labels(PseudoLabelStore(store.content | dict(annotations=[])), keep_empty=True)
 
 
 def test_instances_without_mask_can_be_left_out(store):
@@ -50,5 +53,5 @@ def test_a_share_below_one_image_leaves_all_for_training_and_writes_no_folder_of
 
 def test_a_share_that_leaves_nothing_for_training_is_refused(labels):
     one = dataclasses.replace(labels, images=labels.images[:1])
-    with pytest.raises(ValueError, match='share of 0.9 leaves none of 1 images for training'):
+    with pytest.raises(ValueError, match='share of 0.9 leaves none of 1 image for training'):
         divide(one, 0.9, 0)

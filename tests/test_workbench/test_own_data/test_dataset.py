@@ -96,7 +96,7 @@ def test_what_does_not_fit_can_be_left_out(folder):
 )
 def test_what_is_not_an_image_but_named_like_one_is_listed_and_can_be_left_out(folder, name, make, reason):
     make(folder / 'photos' / name)
-    with pytest.raises(ValueError, match=rf'1 images cannot be used: .*{reason}.*(?<!\.)\. Fix this') as refused:
+    with pytest.raises(ValueError, match=rf'1 image cannot be used: .*{reason}.*(?<!\.)\. Fix this') as refused:
         make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv')
     data, warnings = make_own_data(folder / 'set', folder / 'photos', folder / 'tags.csv', skip=True)
     assert len(data.sources) == 12 and any(reason in text for text in warnings)
@@ -208,8 +208,9 @@ def test_images_without_any_tag_are_an_error(tmp_path):
     ('labels', 'words'),
     [
         ([[0]] * 20 + [[1]] * 3, ["'b' is in 3 images"]),
-        ([[0]] * 20 + [[0, 1]] * 20, ['a is in every image']),
-        ([[0, 1]] * 20 + [[2]] * 20, ["'a' and b always appear together"]),
+        ([[0]] * 20 + [[0, 1]] * 20, ["'a' is in every image, so it cannot"]),
+        ([[0, 1]] * 20 + [[2]] * 20, ["'a' and 'b' always appear together"]),
+        ([[0, 1]] * 20, ["'a', 'b' are in every image, so they cannot"]),
         ([[0]] * 20 + [[1]] * 20, []),
     ],
 )

@@ -41,5 +41,5 @@ def test_nothing_is_set_aside_with_a_share_of_nought():
 
 @pytest.mark.parametrize('share', [-0.1, 1.0])
 def test_a_share_outside_is_an_error(share):
-    with pytest.raises(ValueError, match=r'\[0, 1\)'):
-        stratified_split([[0]], share)
+    with pytest.raises(ValueError, match=rf'^test_share must be in \[0, 1\), got {share}\.$'):
+        stratified_split([[0]], share, name='test_share')

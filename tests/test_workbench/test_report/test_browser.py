@@ -66,6 +66,16 @@ def test_data_with_tags_alone_make_a_page_without_iou(stores, toy_root, tmp_path
     assert not meta['truth'] and all(image['d'] == 0 and 'g' not in image for image in meta['images'])
 
 
+def test_labels_without_masks_sizes_and_file_names_have_boxes_in_the_page(stores, toy_root, tmp_path):
+    content = PseudoLabelStore.load(stores / 'detection.json').content
+    images = [dict(id=image['id'], img_id=image['img_id']) for image in content['images']]
+    notes = [dict(note, segmentation=None) for note in content['annotations']]
+    store = PseudoLabelStore(dict(content, images=images, annotations=notes))
+    meta, _ = data_of(write_browser(tmp_path / 'a.html', dict(labels=store), toy_root / 'JPEGImages'))
+    found = [instance for image in meta['images'] for instance in image['i']]
+    assert len(found) == len(notes) and not any(instance['p'] for instance in found) and all(instance['b'] for instance in found)
+
+
 def test_the_tool_finds_stores_and_writes_beside_them(stores, toy_root, capsys):
     spec = importlib.util.spec_from_file_location('browse_pseudo_labels', TOOL)
     tool = importlib.util.module_from_spec(spec)
