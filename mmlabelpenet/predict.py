@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmlabelpenet.options import decimal, whole
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import new_parser, run, say
 
 if TYPE_CHECKING:
@@ -149,12 +150,12 @@ def main(argv: list[str] | None = None) -> None:
 
     store, unreadable, kept = predict(args)
     hint = '' if store.num_instances else f'; none has a score of at least {args.min_score:g}: lower --min-score, or train longer'
-    say(f'{store.num_instances} instance{"" if store.num_instances == 1 else "s"}, in {args.out}{hint}')
+    say(f'{counted(store.num_instances, "instance")}, in {args.out}{hint}')
     if kept:
-        say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+        say(f'kept because they were corrected by hand: {counted(len(kept), "file")}, the first is {kept[0]}')
     misnamed = [path for name in args.images if os.path.isdir(name) for path in misnamed_images(name)]
     if misnamed:
-        say(f'skipped because of an unknown file extension: {len(misnamed)} images, the first is {misnamed[0]}')
+        say(f'skipped because of an unknown file extension: {counted(len(misnamed), "image")}, the first is {misnamed[0]}')
     for reason in unreadable.values():
         say(f'not labelled: {reason}')
     refuse_unreadable(unreadable, len(store))

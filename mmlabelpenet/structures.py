@@ -13,6 +13,8 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlabelpenet.schema import counted
+
 
 def pseudo_instances(bboxes: Tensor, labels: Tensor, masks: np.ndarray, weights: Tensor) -> InstanceData:
     """Check generated labels and pack them; every field exists even if K is 0.
@@ -95,7 +97,7 @@ def hand_over(
         ValueError: the number of entries differs from the number of images, or a box has no area.
     """
     if pseudo is not None and len(pseudo) != len(samples):
-        raise ValueError(f'Expected pseudo instances for {len(samples)} images, got {len(pseudo)}.')
+        raise ValueError(f'Expected pseudo instances for {counted(len(samples), "image")}, got {len(pseudo)}.')
     fresh = []
     for index, sample in enumerate(samples):
         new = DetDataSample(metainfo=sample.metainfo)

@@ -88,7 +88,7 @@ def test_results_of_the_call_before_are_replaced_but_not_what_was_corrected_by_h
     path.write_text(path.read_text().replace('weight', 'corrected'))
     corrected = path.read_text()
     predict.main(words)
-    assert path.read_text() == corrected and 'corrected by hand: 1 files' in capsys.readouterr().out
+    assert path.read_text() == corrected and 'corrected by hand: 1 file,' in capsys.readouterr().out
     (tmp_path / 'out/labels.json').write_text('mine')
     with pytest.raises(FileExistsError, match='labels.json. has been changed since it was written'):
         predict.main(words)
@@ -101,7 +101,7 @@ def test_one_unreadable_image_is_listed_all_others_are_labelled_and_a_second_cal
     good = (photos / 'ü 0.jpg').read_bytes()
     (photos / 'cut.jpg').write_bytes(good[: len(good) // 2])
     words = [str(photos), *model, '--out', str(tmp_path / 'out'), '--min-score', '0.26', '--format', 'coco', 'png', 'drawn']
-    with pytest.raises(ValueError, match="1 images cannot be read; the other 2 are labelled.*cut.jpg' is not readable"):
+    with pytest.raises(ValueError, match="1 image cannot be read; 2 other images are labelled.*cut.jpg' is not readable"):
         predict.main(words)
     files = {path: path.read_bytes() for path in (tmp_path / 'out').rglob('*') if path.is_file()}
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['ü 0', 'ü 1'] and len(files) == 8  # with the receipt
@@ -120,7 +120,7 @@ def test_images_that_are_not_named_like_one_are_counted(model, photos, tmp_path,
     (photos / 'ü 0.jpg').rename(photos / 'ü 0.jpg_large')
     (photos / 'notes').write_text('not an image')
     predict.main([str(photos), *model, '--out', str(tmp_path / 'out')])
-    assert f'of an unknown file extension: 1 images, the first is {photos / "ü 0.jpg_large"}' in capsys.readouterr().out
+    assert f'of an unknown file extension: 1 image, the first is {photos / "ü 0.jpg_large"}' in capsys.readouterr().out
 
 
 def test_what_is_not_an_image_but_named_like_one_is_passed_over_in_every_call(model, photos, tmp_path):
@@ -129,7 +129,7 @@ def test_what_is_not_an_image_but_named_like_one_is_passed_over_in_every_call(mo
     (photos / 'bytes\udcff.jpg').write_bytes((photos / 'ü 0.jpg').read_bytes())
     (photos / 'esc\x1b[31m.jpg').write_bytes((photos / 'ü 0.jpg').read_bytes())
     for _ in range(2):
-        with pytest.raises(ValueError, match='4 images cannot be read; the other 2 are labelled'):
+        with pytest.raises(ValueError, match='4 images cannot be read; 2 other images are labelled'):
             predict.main([str(photos), *model, '--out', str(tmp_path / 'out')])
     assert PseudoLabelStore.load(tmp_path / 'out/labels.json').image_ids == ['ü 0', 'ü 1']
 
@@ -157,7 +157,7 @@ def test_labels_changed_by_hand_are_refused_before_any_image_is_predicted(model,
 
 def test_where_no_image_can_be_read_nothing_is_written(model, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'text')
-    with pytest.raises(ValueError, match='1 images cannot be read; no images were labelled.*a.png'):
+    with pytest.raises(ValueError, match='1 image cannot be read; no images were labelled.*a.png'):
         predict.main([str(tmp_path / 'a.png'), *model, '--out', str(tmp_path / 'out')])
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
 

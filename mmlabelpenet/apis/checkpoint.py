@@ -14,7 +14,7 @@ from torch import nn
 from mmlabelpenet.apis.run_note import read_note
 from mmlabelpenet.files import given_path
 from mmlabelpenet.log import warn
-from mmlabelpenet.schema import convert
+from mmlabelpenet.schema import convert, counted
 from mmlabelpenet.tensor_files import described, differs, read_tensors
 
 OLD_NAME = re.compile(r'(stages\.\w+\.)((?:backbone|rpn_head|roi_head)\.)')  # key names of version 0.1, in which stages were detectors
@@ -239,7 +239,7 @@ def load_strictly(
     ]
     if differences:
         raise ValueError(
-            f'Checkpoint {path} belongs to another model than the config: of its {len(given)} tensors {"; ".join(differences)}. '
+            f'Checkpoint {path} belongs to another model than the config: of its {counted(len(given), "tensor")} {"; ".join(differences)}. '
             'Use the config that it was trained with.'
         )
     model.load_state_dict(given, assign=assign)

@@ -12,7 +12,7 @@ from mmlabelpenet.datasets.image_set import open_images
 from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.image_names import read_image_list, without_suffix
-from mmlabelpenet.schema import read_json
+from mmlabelpenet.schema import counted, read_json
 
 
 class _Image(msgspec.Struct):
@@ -40,7 +40,8 @@ def check_overlap(config: Config) -> None:
             shared = [(str(path), str(known[stem])) for path in _present(train) if (stem := without_suffix(path.name)) in known]
         if shared:
             raise ValueError(
-                f'{len(shared)} images are in the training split {_list_of(train)!r} ({name}) and in the test split {_list_of(test)!r}, '
+                f'{counted(len(shared), "image", "is")} in the training split {_list_of(train)!r} ({name}) and in the test split '
+                f'{_list_of(test)!r}, '
                 f'for example {" = ".join(dict.fromkeys(shared[0]))}. Choose other splits, or set allow_test_overlap=True and do not '
                 'report the numbers as test results.'
             )

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import decimal, seed, share, whole
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import new_parser, say
 
 NAMES = ('export', 'python tools/export_pseudo_labels.py')  # as a command of mmlabelpenet, and as a script
@@ -62,8 +63,8 @@ def main(argv: list[str] | None = None) -> None:
         options['boxes'] = args.boxes
     kept = write_export(args.format, labels, args.out, args.images, **options)
     count = sum(map(len, labels.annotations.values()))
-    say(f'{count} instances of {len(labels.classes)} classes in {len(labels.images)} images: {args.out}')
+    say(f'{counted(count, "instance")} of {counted(len(labels.classes), "class")} in {counted(len(labels.images), "image")}: {args.out}')
     if kept:
-        say(f'kept because they were corrected by hand: {len(kept)} files, the first is {kept[0]}')
+        say(f'kept because they were corrected by hand: {counted(len(kept), "file")}, the first is {kept[0]}')
     if labels.left_out:
         say(f'left out: {told(labels.left_out)}')

@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, decimal, seed, share, whole
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import command, new_parser, say
 
 NAMES = ('own-data', 'python tools/own_data.py')  # as a command of mmlabelpenet, and as a script
@@ -92,7 +93,7 @@ def init(args: argparse.Namespace) -> None:
         say(f'{name:{width}}  {counts["train"][label]:7}{counts["test"][label]:7}{"":>7}')
     say(f'{"images":{width}}  ' + ''.join(f'{len(names):7}' for names in data.splits.values()))
     if data.converted:
-        say(f'{len(data.converted)} images were converted, see {args.dir}/own_data.json.')
+        say(f'{counted(len(data.converted), "image", "was")} converted, see {args.dir}/own_data.json.')
     for text in warnings:
         say(f'Note: {text.strip()}')
     say(f'\nNext: {command(*NAMES)} proposals {quote(args.dir)}')
@@ -139,7 +140,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         hardware = Hardware.here()
         iterations = planned_iterations(write_config(data, hardware, path))
-        say(f'Wrote {path} for {len(data.splits["train"])} images and {hardware}: {iterations} iterations.')
+        say(f'Wrote {path} for {counted(len(data.splits["train"]), "image")} and {hardware}: {iterations} iterations.')
     if args.write_only:
         return
     config = apis.load_config(path, args.cfg_options)
@@ -197,13 +198,13 @@ def take_back(args: argparse.Namespace) -> None:
     found = import_labels(args.dir, args.labels, args.format)
     counts = ', '.join(f'{count} of {split}' for split, count in found.images.items() if count)
     say(
-        f'{found.objects} objects in {sum(found.images.values())} images ({counts}); {found.as_exported} of them '
-        'are unchanged since the export.'
+        f'{counted(found.objects, "object")} in {counted(sum(found.images.values()), "image")} ({counts}); {found.as_exported} of them '
+        f'{"is" if found.as_exported == 1 else "are"} unchanged since the export.'
     )
     if found.store is None:
         say(
-            f'{found.missing} images of train have no labels, so no label store for training was written. Export all images first, or '
-            'label these too.'
+            f'{counted(found.missing, "image of train", "has")} no labels, so no label store for training was written. Export all images '
+            'first, or label these too.'
         )
     else:
         say(f"To train a stage on them, set pseudo_labels='{found.store}' in its phase in {args.dir}/config.py")

@@ -34,7 +34,7 @@ from mmlabelpenet.ops.selective_search import SelectiveSearchSettings, opencv_se
 from mmlabelpenet.options import whole
 from mmlabelpenet.processes import end_with
 from mmlabelpenet.progress import ProgressBar
-from mmlabelpenet.schema import read_json, reason
+from mmlabelpenet.schema import counted, read_json, reason
 from mmlabelpenet.terminal import new_parser, say
 from mmlabelpenet.workbench.proposal_writer import write_proposals
 
@@ -127,8 +127,8 @@ def is_complete(args: argparse.Namespace, devkit: Devkit, image_ids: list[str], 
     present = ProposalFile(args.out, args.data_root, args.split)
     if present.settings != settings or present.image_ids != sorted(image_ids):
         raise ValueError(
-            f'{str(args.out)!r} contains other proposals: {present.settings}, {len(present)} images; requested are {settings}, '
-            f'{len(image_ids)} images. Choose another file or add --overwrite.'
+            f'{str(args.out)!r} contains other proposals: {present.settings}, {counted(len(present), "image")}; requested are {settings}, '
+            f'{counted(len(image_ids), "image")}. Choose another file or add --overwrite.'
         )
     for name in image_ids:
         present.check_image(name, devkit.image_path(name))
@@ -144,7 +144,8 @@ def merge_shards(args: argparse.Namespace, image_ids: list[str], settings: dict[
     """
     paths = {number: shard_path(args.out, number, args.merge) for number in range(1, args.merge + 1)}
     if missing := [str(path) for path in paths.values() if not path.is_file()]:
-        raise FileNotFoundError(f'{len(missing)} of {args.merge} shards are missing, the first: {missing[0]!r}. Create them with --shard.')
+        shards = counted(len(missing), 'shard', 'is', of=args.merge)
+        raise FileNotFoundError(f'{shards} missing, the first: {missing[0]!r}. Create them with --shard.')
     files = {number: ProposalFile(path, args.data_root, args.split) for number, path in paths.items()}
     for number, file in files.items():
         wanted = settings | {'shard': f'{number}/{args.merge}'}

@@ -17,6 +17,7 @@ from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.files import atomic_write, file_hash
 from mmlabelpenet.formats.rle import EncodedMasks, encoded
 from mmlabelpenet.log import warn
+from mmlabelpenet.schema import counted
 
 VERSION = 2
 
@@ -82,7 +83,7 @@ class PseudoLabelWriter:
         lines, image_ids = self._lines(), list(image_ids)
         missing = [i for i in image_ids if i not in lines]
         if missing:
-            raise ValueError(f'{len(missing)} images have no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
+            raise ValueError(f'{counted(len(missing), "image", "has")} no pseudo labels, the first is {missing[0]!r}. Run the pass again.')
         content = _coco(self.header, [lines[i] for i in image_ids], classes)
         del lines
         with atomic_write(self.path, 'wb') as file:
@@ -165,5 +166,6 @@ def _read_part(path: Path, header: dict, compared: bool = False) -> list[Line]:
             warn(f'{path} was started with different {", ".join(differences(begun, header))} and is restarted.')
         return []
     if len(whole) < len(texts):
-        warn(f'{len(texts) - len(whole)} damaged lines of {path} are ignored; their images are labelled again.')
+        damaged = counted(len(texts) - len(whole), f'damaged line of {path}', 'is')
+        warn(f'{damaged} ignored; the affected images are labelled again.')
     return [msgspec.json.decode(text, type=Line) for text in whole[1:]]

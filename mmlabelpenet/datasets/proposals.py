@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..files import file_hash, require_file
 from ..formats.mapped_arrays import ArrayFile
-from ..schema import decode_json, reason
+from ..schema import counted, decode_json, reason
 
 _INDEX = ('image_ids', 'sizes', 'offsets', 'digests', 'settings')
 HASHES = 'images'  # an array of the index that files of earlier versions lack
@@ -176,9 +176,10 @@ class ProposalFile:
         missing = [image_id for image_id in wanted if image_id not in self._index]
         if missing:
             raise ValueError(
-                f'{str(self.path)!r} has no proposals for {len(missing)} of {len(wanted)} images, the first: {", ".join(missing[:3])}; '
-                f'it contains {len(self)} images of split {self.settings.get("split", "unknown")!r}. Create the right file with\n    '
-                f'{self.command}'
+                f'{str(self.path)!r} has no proposals for {counted(len(missing), "image", of=len(wanted))}, the first: '
+                f'{", ".join(missing[:3])}; '
+                f'it contains {counted(len(self), "image")} of split {self.settings.get("split", "unknown")!r}. Create the right file '
+                f'with\n    {self.command}'
             )
 
     def _open(self) -> dict[str, NDArray]:

@@ -20,7 +20,7 @@ from mmlabelpenet.formats.file_names import checked_name
 from mmlabelpenet.formats.image_names import check_distinct
 from mmlabelpenet.formats.rle import RLE, checked_segmentation, enlarged_code
 from mmlabelpenet.log import warn
-from mmlabelpenet.schema import convert, read_json
+from mmlabelpenet.schema import convert, counted, read_json
 
 _TODO = 'Label stores are <work dir>/pseudo_labels/<stage>.json; if one is damaged, delete it, and training will regenerate it.'
 
@@ -62,8 +62,8 @@ class PseudoLabelStore:
         numbered = {image.id: image for image in store.images}
         kept = [note for note in store.annotations if not note.iscrowd and _has_area(note, numbered[note.image_id])]
         if len(kept) < len(store.annotations):
-            count, total = len(store.annotations) - len(kept), len(store.annotations)
-            warn(f'{count} of {total} pseudo labels are crowds or have no area in their image and are ignored.')
+            count = counted(len(store.annotations) - len(kept), 'pseudo label', 'is', of=len(store.annotations))
+            warn(f'{count} ignored: crowds, or boxes without area in their image.')
         self._weights = np.array([annotation.weight for annotation in kept])
         self._used = {annotation.category_id for annotation in kept}
         found: dict[int, list[Annotation]] = {image.id: [] for image in store.images}
@@ -197,11 +197,11 @@ class PseudoLabelStore:
         'no pseudo instance in 0 images'
         """
         if not self.num_instances:
-            return f'no pseudo instance in {len(self)} images'
+            return f'no pseudo instance in {counted(len(self), "image")}'
         empty = sum(text == b'[]' for text in self._texts.values())
         return (
-            f'{self.num_instances} pseudo instances in {len(self)} images ({self.num_instances / len(self):.2f} each, '
-            f'{empty} images without), mean weight {self._weights.mean():.3f}'
+            f'{counted(self.num_instances, "pseudo instance")} in {counted(len(self), "image")} ({self.num_instances / len(self):.2f} '
+            f'each, {counted(empty, "image")} without), mean weight {self._weights.mean():.3f}'
         )
 
 

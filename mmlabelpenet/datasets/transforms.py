@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData, LabelData
 
 from mmlabelpenet.formats.images import is_transparent, read_image
 from mmlabelpenet.registry import TRANSFORMS
-from mmlabelpenet.schema import check_range
+from mmlabelpenet.schema import check_range, counted
 from mmlabelpenet.structures import clip_boxes, have_area, pseudo_instances
 
 
@@ -133,7 +133,8 @@ class PackTagInputs(BaseTransform):
         weights = weights[results['gt_instances_ids']] if 'gt_instances_ids' in results else weights
         if len(weights) != len(bboxes):
             raise ValueError(
-                f'{len(bboxes)} of {len(weights)} pseudo instances are left after a transform that does not update their weights. '
+                f'{counted(len(bboxes), "pseudo instance", "is", of=len(weights))} left after a transform that does not '
+                'update their weights. '
                 "Remove transforms that drop boxes; RandomCrop keeps the weights after LoadAnnotations of mmlabelpenet (without 'mmdet.')."
             )
         return pseudo_instances(

@@ -17,7 +17,7 @@ from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.log import warn, warn_once
 from mmlabelpenet.mmdet_steps import check_pipeline
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.schema import json_hash
+from mmlabelpenet.schema import counted, json_hash
 
 
 @DATASETS.register_module()
@@ -94,7 +94,7 @@ class VOCTags(BaseDataset):
         image_ids = [i for i in images.image_ids(self.split) if self.keep_untagged or tags.get(i)]
         skipped = len(images.image_ids(self.split)) - len(image_ids)
         if skipped:
-            warn(f'{skipped} images of {self.split!r} have no tag and are skipped.')
+            warn(f'{counted(skipped, f"image of {self.split!r}", "has")} no tag and {"is" if skipped == 1 else "are"} skipped.')
         self.proposal_file = None if self.proposal_path is None else ProposalFile(self.proposal_path, self.data_root, self.split)
         if self.proposal_file is not None:
             self.proposal_file.check(image_ids)
@@ -115,7 +115,8 @@ class VOCTags(BaseDataset):
             return
         if isinstance(chosen, int) or len(chosen) == 0 or not -count <= min(chosen) <= max(chosen) < count:
             raise ValueError(
-                f'indices must be a number of images, or a list of indices of the {count} images of {self.split!r}, got {chosen}.'
+                f'indices must be a number of images, or a list of indices of the {counted(count, "image")} of {self.split!r}, got '
+                f'{chosen}.'
             )
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:
@@ -185,7 +186,7 @@ class VOCTags(BaseDataset):
             raise error
         if idx not in self.bad_images:
             self.bad_images.add(idx)
-            warn(f'{len(self.bad_images)} of at most {self.max_bad_images} unreadable images skipped: {error}')
+            warn(f'{len(self.bad_images)} of at most {counted(self.max_bad_images, "unreadable image")} skipped: {error}')
 
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline; errors name an image that cannot be read or has changed since its labels or proposals were generated."""

@@ -8,6 +8,7 @@ from mmengine.runner import LogProcessor
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmlabelpenet.models.stage import Stage
+from mmlabelpenet.schema import counted
 
 
 def check_loader(loader: DataLoader, num_classes: int) -> None:
@@ -30,7 +31,7 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
     classes = loader.dataset.metainfo['classes']
     if len(classes) != num_classes:
         raise ValueError(
-            f'The model has {num_classes} classes, the training set {len(classes)} ({", ".join(classes[:5])}, ...). '
+            f'The model has {counted(num_classes, "class")}, the training set {len(classes)} ({", ".join(classes[:5])}, ...). '
             f'Set model.num_classes={len(classes)}, or metainfo.classes of the data sets.'
         )
 
@@ -81,6 +82,7 @@ def check_covered(dataset: Any, labelled: Iterable[str]) -> None:
     """Reject training on images other than those that are labelled."""
     if missing := sorted(set(dataset.image_ids) - set(labelled)):
         raise ValueError(
-            f'{len(missing)} training images have no pseudo labels, for example {missing[0]!r}. label_dataloader.dataset, or the store '
-            'named by the phase, must contain all images of train_dataloader.dataset: set the same split and indices for both data sets.'
+            f'{counted(len(missing), "training image", "has")} no pseudo labels, for example {missing[0]!r}. '
+            'label_dataloader.dataset, or the store named by the phase, must contain all images of train_dataloader.dataset: set the same '
+            'split and indices for both data sets.'
         )

@@ -28,7 +28,7 @@ from mmlabelpenet.log import warn
 from mmlabelpenet.models.feature_cache import weights_hash
 from mmlabelpenet.progress import ProgressBar
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.schema import json_hash, plain_json
+from mmlabelpenet.schema import counted, json_hash, plain_json
 from mmlabelpenet.structures import pseudo_instances, to_original
 from mmlabelpenet.workers import Workers
 
@@ -66,7 +66,8 @@ class LabelPass:
         dataset = DATASETS.build(self.dataloader['dataset'])
         if (different := len(set(dataset.image_ids))) < len(dataset):
             raise ValueError(
-                f'Labels are stored by image id, but label_dataloader.dataset has {len(dataset)} images with {different} ids. Remove '
+                f'Labels are stored by image id, but label_dataloader.dataset has {counted(len(dataset), "image")} with '
+                f'{counted(different, "id")}. Remove '
                 'wrappers that repeat images; join data sets with equal ids by tools/dataset_converters/join_voc.py.'
             )
         return dataset
@@ -104,8 +105,8 @@ class LabelPass:
         print_log(f'{stage}: {store.summary()}, in {path}', 'current')
         if not store.num_instances:
             warn(
-                f'{stage} gives no pseudo instances in any of {len(store)} images, so the loss of the next phase is zero. Check the tags, '
-                'the proposals and the predictions of this stage.'
+                f'{stage} gives no pseudo instances in any of {counted(len(store), "image")}, so the loss of the next phase is zero. '
+                'Check the tags, the proposals and the predictions of this stage.'
             )
         return store
 

@@ -20,6 +20,7 @@ from mmlabelpenet.engine.resuming import compare_run
 from mmlabelpenet.engine.warm_start import fitting_weights, last_stage, take_weights
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import LOOPS
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workers import Workers
 
 
@@ -84,7 +85,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         check_place(self.phases, hub.get_info('phases', {}), self._iter)
         hub.update_info('phases', {phase.name: phase.iters for phase in self.phases})
         if self._iter >= self._max_iters:
-            print_log(f'Nothing left to train: {self._iter} of {self._max_iters} iterations are done.', 'current')
+            print_log(f'Nothing left to train: {counted(self._iter, "iteration", "is", of=self._max_iters)} done.', 'current')
         compare_run(self.runner.cfg, self.dataloader, self.batches_per_update)
         for phase in self.phases:
             if isinstance(phase.warm_start, str):  # read again when the phase begins
@@ -108,7 +109,8 @@ class LabelPropagationLoop(IterBasedTrainLoop):
         """Generate or read the pseudo labels of a phase that starts at iteration ``start``, and continue sampling images."""
         rate = phase.rate(self._iter - start, self.runner.optim_wrapper.defaults['lr'])
         print_log(
-            f'Phase {phase.name}: {phase.iters} of {self._max_iters} iterations, now at {self._iter}, learning rate {rate:g}', 'current'
+            f'Phase {phase.name}: {counted(phase.iters, "iteration", of=self._max_iters)}, now at {self._iter}, learning rate {rate:g}',
+            'current',
         )
         self._forget_scalars()
         store = self._labels_for(phase, resumed=self._iter > start)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from mmlabelpenet.log import warn
 from mmlabelpenet.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmlabelpenet.schema import counted
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -46,7 +47,8 @@ class DefaultOptimWrapperConstructor(MMEngineConstructor):
         finally:
             logger.removeFilter(is_general)
         if rules:
-            logger.info(f'paramwise_cfg: {len(rules)} tensors have their own rules, {len(frozen)} are frozen and skipped.')
+            own, skipped = counted(len(rules), 'tensor', 'has'), counted(len(frozen), 'tensor', 'is')
+            logger.info(f'paramwise_cfg: {own} separate rules, {skipped} frozen and skipped.')
         keep_settings(wrapper.optimizer)
         return wrapper
 
@@ -68,7 +70,7 @@ def keep_settings(optimizer: Optimizer) -> None:
         saved = state['param_groups']
         if len(saved) != len(settings) or _numbers(saved) != _numbers(settings):
             raise ValueError(
-                f'The checkpoint was written with another optimizer. It has {len(saved)} parameter groups with '
+                f'The checkpoint was written with another optimizer. It has {counted(len(saved), "parameter group")} with '
                 f'{", ".join(sorted(_numbers(saved)))}, {type(optimizer).__name__} of the config {len(settings)} with '
                 f'{", ".join(sorted(_numbers(settings)))}. Keep optim_wrapper unchanged, or start from the weights only: set load_from.'
             )

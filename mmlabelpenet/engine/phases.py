@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import PARAM_SCHEDULERS
-from mmlabelpenet.schema import convert
+from mmlabelpenet.schema import convert, counted
 
 RECURRENT = 'recurrent'
 
@@ -123,8 +123,9 @@ def check_place(phases: Sequence[Phase], trained: Mapping[str, int], iteration: 
     for name, begin in _begins(trained).items():
         if begin < iteration and _begins(now).get(name) != begin:
             raise ValueError(
-                f'The checkpoint was written after {iteration} iterations with phases {dict(trained)}, the config has {now}: {name} would '
-                'start at another iteration. Keep the lengths of finished phases in train_cfg.phases, or start again with load_from.'
+                f'The checkpoint was written after {counted(iteration, "iteration")} with phases {dict(trained)}, the config has '
+                f'{now}: {name} would start at another iteration. Keep the lengths of finished phases in train_cfg.phases, or start '
+                'again with load_from.'
             )
 
 

@@ -6,6 +6,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmlabelpenet.schema import counted
 from mmlabelpenet.tensor_files import read_tensors
 
 
@@ -37,7 +38,7 @@ def take_weights(stage: nn.Module, weights: Mapping[str, Tensor], num_classes: i
     """
     taken = fitting_weights(stage, weights, num_classes, source)
     stage.load_state_dict(taken, strict=False)
-    print_log(f'{len(taken)} of {len(stage.state_dict())} tensors are initialised from {source}.', 'current')
+    print_log(f'{counted(len(taken), "tensor", "is", of=len(stage.state_dict()))} initialised from {source}.', 'current')
 
 
 def fitting_weights(stage: nn.Module, weights: Mapping[str, Tensor], num_classes: int, source: str) -> dict[str, Tensor]:

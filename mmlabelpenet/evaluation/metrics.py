@@ -15,6 +15,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from numpy.typing import NDArray
 
+from mmlabelpenet.schema import counted
+
 from ..log import warn
 from ..registry import METRICS
 from .devkit import Devkit, Objects, ResultNames, open_devkit
@@ -159,7 +161,8 @@ class StageMetric(BaseMetric):
         if twice:
             raise ValueError(f'Each image must be evaluated once, got {twice[:5]} twice.')
         if len(ids) < len(self._order):
-            warn(f'Only {len(ids)} of {len(self._order)} images of {self.split!r} were evaluated.')
+            number = counted(len(ids), f'image of {self.split!r}', 'was', of=len(self._order))
+            warn(f'Only {number} evaluated.')
         self.table = {stage: self._row(stage, results) for stage in self.stages}
         self.meta = {
             'protocol': self.protocol,
@@ -182,7 +185,8 @@ class StageMetric(BaseMetric):
         records = [result['stages'][stage] for result in results if result['stages'][stage] is not None]
         if records and len(records) < len(results):
             raise ValueError(
-                f'Stage {stage!r} predicted only {len(records)} of {len(results)} images. A stage must predict all images or none.'
+                f'Stage {stage!r} predicted only {counted(len(records), "image", of=len(results))}. '
+                'A stage must predict all images or none.'
             )
         try:
             return make_row(summarise(records, self.settings), self.classes)

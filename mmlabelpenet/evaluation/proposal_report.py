@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmlabelpenet.schema import counted
+
 from ..datasets.proposals import ProposalFile
 from .devkit import Devkit
 from .functional import proposal_quality
@@ -20,7 +22,7 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
     """
     counts = np.array([len(proposals.get(image_id)[0]) for image_id in image_ids])
     lines = [
-        f'{proposals.path}: {len(counts)} images, proposals per image: mean {counts.mean():.0f}, minimum {counts.min()}, median '
+        f'{proposals.path}: {counted(len(counts), "image")}, proposals per image: mean {counts.mean():.0f}, minimum {counts.min()}, median '
         f'{np.median(counts):.0f}, maximum {counts.max()}'
     ]
     best = []
@@ -33,7 +35,7 @@ def describe_proposals(devkit: Devkit, image_ids: Sequence[str], proposals: Prop
         quality = proposal_quality(overlaps, np.zeros(len(overlaps), int), num_classes=1, iou_thrs=(0.5, 0.7))
         shares = ', '.join(f'at {threshold}: {100 * quality[f"recall_{100 * threshold:g}"]:.1f} %' for threshold in (0.5, 0.7))
         lines.append(
-            f'recall of {len(overlaps)} objects in {len(best)} annotated images (without difficult ones), IoU {shares}; '
-            f'average best overlap {100 * quality["average_best_overlap"]:.1f} %'
+            f'recall of {counted(len(overlaps), "object")} in {counted(len(best), "annotated image")} (without difficult ones), IoU '
+            f'{shares}; average best overlap {100 * quality["average_best_overlap"]:.1f} %'
         )
     return lines

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..schema import read_text
+from ..schema import counted, read_text
 from .file_names import checked_name
 
 SUFFIXES = (
@@ -118,9 +118,10 @@ def check_distinct(names: Sequence[str], source: str) -> None:
 
     >>> check_distinct(['a', 'b', 'a'], 'train.txt')
     Traceback (most recent call last):
-    ValueError: 1 images appear twice in 'train.txt', the first: a. Keep one line of each.
+    ValueError: 1 image appears twice in 'train.txt', the first: a. Keep one line of each.
     """
     seen: set[str] = set()
     twice = [name for name in names if name in seen or seen.add(name)]
     if twice:
-        raise ValueError(f'{len(twice)} images appear twice in {source!r}, the first: {", ".join(twice[:3])}. Keep one line of each.')
+        number = counted(len(twice), 'image', 'appears')
+        raise ValueError(f'{number} twice in {source!r}, the first: {", ".join(twice[:3])}. Keep one line of each.')

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..files import given_path
+from ..schema import counted
 from .image_names import SUFFIXES, find_images
 from .rle import MAX_PIXELS
 
@@ -221,7 +222,7 @@ def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Im
     w, h = image.size
     if min(h, w) < min_side or h * w > MAX_PIXELS:
         image.close()
-        limits = f'at least {min_side} pixels per side and at most {MAX_PIXELS // 1_000_000} megapixels'
+        limits = f'at least {counted(min_side, "pixel")} per side and at most {MAX_PIXELS // 1_000_000} megapixels'
         raise ValueError(f'{str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize or remove it.')
     return image
 

@@ -18,7 +18,7 @@ import msgspec
 from defusedxml.ElementTree import iterparse
 
 from ..files import require_file
-from ..schema import decode_json, read_text, short
+from ..schema import counted, decode_json, read_text, short
 from .file_names import below, checked_name
 from .image_names import without_suffix
 
@@ -180,7 +180,8 @@ def tags_from_file(path: Path, image_ids: Sequence[str], classes: Sequence[str])
 def _check_complete(image_ids: Sequence[str], found: Collection[str], path: Path) -> None:
     missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
-        raise ValueError(f'{len(missing)} images of the split have no entry in {str(path)!r}, the first: {", ".join(missing[:3])}.')
+        number = counted(len(missing), 'image of the split', 'has')
+        raise ValueError(f'{number} no entry in {str(path)!r}, the first: {", ".join(missing[:3])}.')
 
 
 def join_tags(names: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from mmengine.model import update_init_info
 from torch import Tensor, nn
 
 from mmlabelpenet.registry import MODELS, WEIGHT_INITIALIZERS
+from mmlabelpenet.schema import counted
 from mmlabelpenet.tensor_files import check_like, read_tensors, save_tensors
 
 _CONVERTED = ('resnet50', 'vgg16')  # tools/model_converters has a script for each
@@ -149,8 +150,8 @@ def _fill(module: nn.Module, part: State) -> None:
     if wanted != set(part):
         missing, left_over = sorted(wanted - set(part)), sorted(set(part) - wanted)
         raise ValueError(
-            f'{type(module).__name__} does not match the weights: {len(missing)} keys are missing {missing[:4]}, '
-            f'{len(left_over)} are unexpected {left_over[:4]}. Check arch, part and checkpoint of its init_cfg.'
+            f'{type(module).__name__} does not match the weights: {counted(len(missing), "key", "is")} missing {missing[:4]}, '
+            f'{counted(len(left_over), "key", "is")} unexpected {left_over[:4]}. Check arch, part and checkpoint of its init_cfg.'
         )
     check_like(part, {key: value for key, value in module.state_dict().items() if key in wanted}, type(module).__name__)
     module.load_state_dict(part, strict=False)
@@ -220,7 +221,7 @@ def rename_published(arch: str, preset: str, state: State) -> State:
     missing, left_over = sorted(set(names) - set(state)), sorted(set(state) - dropped - set(names))
     if missing or left_over:
         raise ValueError(
-            f'The file does not contain the published {arch}: {len(missing)} keys are missing {missing[:4]}, '
-            f'{len(left_over)} are unexpected {left_over[:4]}. Use the original file, or correct arch={arch!r}.'
+            f'The file does not contain the published {arch}: {counted(len(missing), "key", "is")} missing {missing[:4]}, '
+            f'{counted(len(left_over), "key", "is")} unexpected {left_over[:4]}. Use the original file, or correct arch={arch!r}.'
         )
     return {new: state[old].float() if state[old].is_floating_point() else state[old] for old, new in names.items()}

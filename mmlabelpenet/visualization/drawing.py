@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlabelpenet.schema import counted
+
 Image = NDArray[np.uint8]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -73,7 +75,7 @@ def draw_instances(
     counts = {'colours': len(colours), 'captions': len(captions or bboxes), 'masks': len(bboxes if masks is None else masks)}
     for name, count in counts.items():
         if count != len(bboxes):
-            raise ValueError(f'{len(bboxes)} boxes need as many {name}, got {count}.')
+            raise ValueError(f'{counted(len(bboxes), "box", "needs")} as many {name}, got {count}.')
     canvas = enlarge(image, scale) if masks is None else draw_masks(image, masks, colours, scale, opacity)
     for index in range(len(bboxes) - 1, -1, -1):
         colour = tuple(int(v) for v in colours[index])

@@ -44,7 +44,7 @@ def test_a_test_image_is_refused_wherever_its_labels_are_learnt_and_however_it_i
     config = Config(dict(loaders, test_dataloader=dict(dataset=dataset(toy_root, 'test'))))
     check_overlap(config)
     config[name].dataset = dataset(copied, 'more')
-    message = rf"1 images are in the training split 'more' \({name}\) .*renamed.jpg = .*test_00000.jpg"
+    message = rf"1 image is in the training split 'more' \({name}\) .*renamed.jpg = .*test_00000.jpg"
     with pytest.raises(ValueError, match=message):
         check_overlap(config)
 
@@ -59,5 +59,5 @@ def test_equal_names_in_two_data_sets_are_two_images(toy_root, tmp_path):
     loaders = {f'{name}_dataloader': dict(dataset=dataset(tmp_path, split)) for name, split in (('train', 'train'), ('test', 'val'))}
     check_overlap(Config(loaders))
     shutil.copy(toy_root / 'JPEGImages/train_00000.jpg', tmp_path / 'val/0001.jpg')
-    with pytest.raises(ValueError, match='1 images are in the training split'):
+    with pytest.raises(ValueError, match='1 image is in the training split'):
         check_overlap(Config(loaders))

@@ -257,7 +257,7 @@ def test_maps_of_many_classes_have_16_bits(tmp_path):
 
 
 def test_one_file_under_two_spellings_is_one_image(tmp_path):
-    with pytest.raises(ValueError, match="1 images appear twice in .*instances_val.json', the first: x/a.jpg"):
+    with pytest.raises(ValueError, match="1 image appears twice in .*instances_val.json', the first: x/a.jpg"):
         made(tmp_path, ['x/a.jpg', './x//a.jpg'])
 
 

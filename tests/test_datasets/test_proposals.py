@@ -113,7 +113,7 @@ def test_proposals_of_another_split_are_refused(path):
     with pytest.raises(ValueError, match=r"for 2 of 3 images, the first: x, y; .*4 images of split 'train'.*\n.*data val"):
         proposals.check(['image0', 'x', 'y'])
     for act in (proposals.get, proposals.size, proposals.digest, proposals.image_hash):
-        with pytest.raises(ValueError, match='has no proposals for 1 of 1 images, the first: x'):
+        with pytest.raises(ValueError, match='has no proposals for 1 of 1 image, the first: x'):
             act('x')
     for read in (proposals.get, proposals.size):
         with pytest.raises(ValueError, match='no proposals for 1 of 1'):

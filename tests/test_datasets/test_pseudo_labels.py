@@ -59,7 +59,7 @@ def test_crowds_and_labels_without_an_area_in_their_image_are_left_out_of_a_stor
     content['annotations'] = [dict(one, bbox=box, id=k) for k, box in enumerate(boxes, 1)] + [dict(one, id=9, iscrowd=1)]
     path.write_text(json.dumps(content))
     store = PseudoLabelStore.load(path)
-    assert said == ['5 of 6 pseudo labels are crowds or have no area in their image and are ignored.']
+    assert said == ['5 of 6 pseudo labels are ignored: crowds, or boxes without area in their image.']
     assert [instance['bbox'] for instance in store.instances('a')] == [[29, 2, 38, 11]]
     assert list(choose_labels(store).annotations.values()) == [store.content['annotations']] and len(store.content['annotations']) == 1
 
@@ -163,7 +163,7 @@ def test_images_without_instances_are_counted_in_the_summary(tmp_path):
     writer.add('b', 'b.jpg', (20, 30), pseudo(1, count=3))
     store = writer.finish(['a', 'b'], ('x', 'y', 'z'))
     assert store.instances('a') == []
-    assert '3 pseudo instances in 2 images (1.50 each, 1 images without)' in store.summary()
+    assert '3 pseudo instances in 2 images (1.50 each, 1 image without)' in store.summary()
 
 
 def test_an_unknown_image_is_named(tmp_path):
@@ -250,7 +250,7 @@ def test_a_line_in_which_a_digit_changed_is_written_again_with_a_warning(tmp_pat
     lines[2] = lines[2].replace(b'"weight":0.', b'"weight":0.1', 1)
     part.write_bytes(b'\n'.join(lines))
     assert PseudoLabelWriter(tmp_path / 'd.json', HEADER).done == {'a', 'c'}
-    assert said == [f'1 damaged lines of {part} are ignored; their images are labelled again.']
+    assert said == [f'1 damaged line of {part} is ignored; the affected images are labelled again.']
     write(tmp_path / 'd.json', 'abc')
     assert len(said) == 1
     write(tmp_path / 'whole/d.json', 'abc')
@@ -299,7 +299,7 @@ def store_with(**changes):
         (dict(images={}), r'`\$.images`'),
         (dict(info=[]), r'`\$.info`'),
         (dict(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), 'categories need different ids'),
-        (dict(images=[dict(id=k, img_id='a', height=20, width=30) for k in (1, 2)]), r'1 images appear twice in .*, the first: a\.'),
+        (dict(images=[dict(id=k, img_id='a', height=20, width=30) for k in (1, 2)]), r'1 image appears twice in .*, the first: a\.'),
         (dict(category__name=3), r'`\$.categories\[0\].name`'),
     ],
 )

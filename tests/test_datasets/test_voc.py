@@ -141,7 +141,7 @@ def test_an_unknown_name_in_xml_is_an_error_and_an_unwanted_voc_class_is_not(roo
 @pytest.mark.parametrize('name', ['tags.csv', 'tags.json'])
 def test_an_image_without_an_entry_is_named(root, name):
     path = write_tags(root / name, {key: names for key, names in TAGS.items() if key != 'c'})
-    with pytest.raises(ValueError, match='1 images of the split have no entry .* c'):
+    with pytest.raises(ValueError, match='1 image of the split has no entry .* c'):
         VOCDevkit(root, CLASSES).tags('train', path)
 
 
@@ -210,7 +210,7 @@ def test_an_unreadable_image_is_named(root):
         VOCDevkit(root, CLASSES).image_size('a')
 
 
-@pytest.mark.parametrize(('content', 'message'), [('a\nb\na\n', '1 images appear twice .*: a'), ('\n', 'empty')])
+@pytest.mark.parametrize(('content', 'message'), [('a\nb\na\n', '1 image appears twice .*: a'), ('\n', 'empty')])
 def test_a_bad_image_list_is_refused(root, content, message):
     (root / 'ImageSets/Main/train.txt').write_text(content)
     with pytest.raises(ValueError, match=message):

@@ -36,7 +36,7 @@ def test_rules_of_single_tensors_are_one_line_of_the_log_and_frozen_tensors_are_
     model[0].requires_grad_(False)
     rules = dict(custom_keys={'1': dict(lr_mult=10)})
     wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1, weight_decay=0.5), paramwise_cfg=rules))
-    assert logged == ['paramwise_cfg: 2 tensors have their own rules, 2 are frozen and skipped.']
+    assert logged == ['paramwise_cfg: 2 tensors have separate rules, 2 tensors are frozen and skipped.']
     rates = [group['lr'] for group in wrapper.param_groups if any(p.requires_grad for p in group['params'])]
     assert sorted(rates) == pytest.approx([0.1, 0.1, 1.0, 1.0])
 

@@ -43,7 +43,7 @@ def test_names_that_end_in_the_suffix_twice_are_told_apart():
         (b'a\tb\n', 'Line 1 of .*control character'),
         (b'x' * 300, 'Line 1 of .*at most 255 bytes'),
         (b'\n \n', 'is empty'),
-        (b'a b\na b\n', '1 images appear twice .*: a b'),
+        (b'a b\na b\n', '1 image appears twice .*: a b'),
     ],
 )
 def test_a_list_that_names_no_images_is_refused_with_its_line(tmp_path, content, message):

@@ -110,7 +110,7 @@ def test_a_left_over_key_fails():
 def test_a_missing_key_fails():
     state, _ = vgg_state('caffe')
     del state['conv5_2.bias']
-    with pytest.raises(ValueError, match='1 keys are missing.*conv5_2.bias'):
+    with pytest.raises(ValueError, match='1 key is missing.*conv5_2.bias'):
         rename_published('vgg16', 'caffe', state)
 
 

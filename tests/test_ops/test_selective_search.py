@@ -369,7 +369,7 @@ def test_images_without_annotations_get_proposals_and_no_recall(tool, root, tmp_
     (tmp_path / 'JPEGImages/photo.jpg').write_bytes((root / 'JPEGImages/train_00000.jpg').read_bytes())
     run_tool(tool, tmp_path, tmp_path / 'p.npz')
     printed = capsys.readouterr().out
-    assert '1 images' in printed and 'recall' not in printed
+    assert '1 image,' in printed and 'recall' not in printed
     (tmp_path / 'JPEGImages/photo.jpg').write_text('not an image')
     with pytest.raises(ValueError, match=r'photo\.jpg.* not readable'):
         run_tool(tool, tmp_path, tmp_path / 'q.npz')

@@ -62,6 +62,6 @@ def test_an_image_of_both_years_is_refused_and_leaves_nothing(years, tmp_path):
 
 def test_the_command_tells_what_it_made_and_refuses_to_replace_it(years, tmp_path):
     command = [sys.executable, str(TOOL), *map(str, years), str(tmp_path / 'VOC0712')]
-    assert '4 images in trainval, 1 images in test' in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert '4 images in trainval, 1 image in test' in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode and 'already exists' in again.stderr

@@ -13,6 +13,7 @@ import logging
 import sys
 
 from mmlabelpenet.options import ConfigOptions, Parser, whole
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -42,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         say(f'error: {error}', error=True)
         return 2
-    how = f'loading of {args.images} training images' if args.data_only else f'training on {args.images} images, one iteration per phase,'
+    images = counted(args.images, 'training image')
+    how = f'loading of {images}' if args.data_only else f'training on {images}, one iteration per phase,'
     text = render(args.config, how, card)
     say(text)
     if args.out:

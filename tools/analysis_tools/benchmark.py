@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.options import Parser, whole
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 FOLDER = Path(__file__).resolve().parent / 'benchmarks'
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
                 write_json(args.json, results)
     judged = [result for result in results if result['holds'] is not None]
     missed = [f'\n  not reached: {r["suite"]}, {r["comparison"]}' for r in judged if not r['holds']]
-    say(f'\n{len(judged) - len(missed)} of {len(judged)} comparisons reach their figure.{"".join(missed)}')
+    say(f'\n{counted(len(judged) - len(missed), "comparison", "reaches", of=len(judged))} the expected figure.{"".join(missed)}')
 
 
 def use_cpu_time() -> dict[str, str]:
@@ -108,7 +109,7 @@ def print_result(result: dict[str, Any]) -> None:
     """A few lines of text."""
     sign = '>=' if result['at_least'] else '<='
     aim = '' if result['reach'] is None else f', to reach {sign} {result["reach"]:g}: {"yes" if result["holds"] else "NO"}'
-    say(f'\n{result["suite"]}: {result["comparison"]} ({result["shapes"]}; {result["runs"]} runs)')
+    say(f'\n{result["suite"]}: {result["comparison"]} ({result["shapes"]}; {counted(result["runs"], "run")})')
     for name, median in result['median_s'].items():
         say(f'  {name:<44} {1000 * median:10.2f} ms  ± {1000 * result["spread_s"][name]:.2f}')
     say(f'  ratio {result["ratio"]:.3f}{aim}')

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from mmlabelpenet.options import ConfigOptions, Parser, decimal
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         confusion(results.prediction(image_id), read_truth(devkit, image_id, settings), count, args.score_thr, args.tp_iou_thr)
         for image_id in devkit.image_ids(split)
     )
-    say(f'{counts.diagonal().sum()} of {counts[:-1].sum()} objects are detected with the correct class.')
+    say(f'{counted(counts.diagonal().sum(), "object", "is", of=counts[:-1].sum())} detected with the correct class.')
     say(f'Wrote {draw_confusion(counts, devkit.classes, args.out)}')
 
 

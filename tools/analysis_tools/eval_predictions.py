@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlabelpenet.options import Parser, decimal
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -87,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
 
     table, meta = evaluate(args)
     columns = [key for key, value in table[args.name].items() if key != 'per_class' and value is not None]
-    say(f'\n{meta["protocol"]} on {args.split}, {meta["images"]} images, percent:')
+    say(f'\n{meta["protocol"]} on {args.split}, {counted(meta["images"], "image")}, percent:')
     for key in columns:
         say(f'  {key:<34} {table[args.name][key]:6.2f}')
     if not columns:

@@ -4,6 +4,7 @@ python tools/dataset_converters/join_voc.py data/VOCdevkit/VOC2007 data/VOCdevki
 """
 
 from mmlabelpenet.options import Parser
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.workbench.join_voc import join_devkits
 
     counts = join_devkits(args.roots, args.out, args.joint, args.first)
-    say(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
+    say(f'{args.out}: ' + ', '.join(f'{counted(count, "image")} in {split}' for split, count in counts.items()))
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ python tools/dataset_converters/render_voc.py data/rendered --train 320 --test 1
 import dataclasses
 
 from mmlabelpenet.options import Parser
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES, RenderSettings, render_dataset
 
@@ -25,7 +26,10 @@ def main(argv: list[str] | None = None) -> None:
     """Render and summarise the result."""
     root, settings = parse_args(argv)
     render_dataset(root, settings)
-    say(f'{root}: {settings.num_train} training and {settings.num_test} test images of {", ".join(RENDERED_CLASSES)}')
+    say(
+        f'{root}: {counted(settings.num_train, "training image")} and {counted(settings.num_test, "test image")} of '
+        f'{", ".join(RENDERED_CLASSES)}'
+    )
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ python tools/dataset_converters/voc12_short_lists.py data/VOCdevkit/VOC2012 data
 """
 
 from mmlabelpenet.options import Parser
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.workbench.short_lists.build import build_short_lists
 
     counts = build_short_lists(args.official, args.out, args.masks)
-    say(f'{args.out}: ' + ', '.join(f'{count} images in {split}' for split, count in counts.items()))
+    say(f'{args.out}: ' + ', '.join(f'{counted(count, "image")} in {split}' for split, count in counts.items()))
 
 
 if __name__ == '__main__':

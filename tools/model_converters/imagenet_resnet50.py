@@ -8,6 +8,7 @@ normalised by mean and std and style='pytorch'. Fails if a key of the published 
 
 from mmlabelpenet.models.weights import convert_imagenet
 from mmlabelpenet.options import Parser
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument('--preset', required=True, choices=['caffe', 'torchvision'])
     args = parser.parse_args()
     state = convert_imagenet(args.source, args.target, 'resnet50', args.preset)
-    say(f'{args.target}: {len(state)} tensors of resnet50, preset {args.preset!r}')
+    say(f'{args.target}: {counted(len(state), "tensor")} of resnet50, preset {args.preset!r}')
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from mmlabelpenet.options import Parser
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -40,7 +41,7 @@ def text(found: dict[str, Any]) -> str:
     classes = found['classes']
     lines.append(f'classes: {len(classes)} ({", ".join(classes)})' if classes else 'classes: not known')
     lines.append(f'experiment: {found["experiment"] or "unknown"}, seed {found["seed"]}')
-    lines.append(f'config: {len(found["config"].splitlines())} lines, shown by --config' if found['config'] else 'config: none')
+    lines.append(f'config: {counted(len(found["config"].splitlines()), "line")}, shown by --config' if found['config'] else 'config: none')
     receipt = found['receipt']
     if receipt:
         versions = ', '.join(f'{name} {version}' for name, version in receipt.get('versions', {}).items())

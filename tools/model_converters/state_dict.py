@@ -8,6 +8,7 @@
 """
 
 from mmlabelpenet.options import Parser
+from mmlabelpenet.schema import counted
 from mmlabelpenet.terminal import run, say
 
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
 
     if args.config is None:
         convert = to_state_dict if args.direction == 'to' else upgrade
-        say(f'{args.target}: {len(convert(args.source, args.target))} tensors')
+        say(f'{args.target}: {counted(len(convert(args.source, args.target)), "tensor")}')
     else:
         say(f'{from_state_dict(args.source, load_config(args.config), args.target)}: a checkpoint of {args.config}')
 

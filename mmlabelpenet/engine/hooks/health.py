@@ -9,6 +9,7 @@ from torch import nn
 
 from mmlabelpenet.engine.network import network
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.schema import counted
 
 
 @HOOKS.register_module()
@@ -57,8 +58,8 @@ class HealthHook(Hook):
         bad = [name for name, p in parameters.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
         ids = [sample.img_id for sample in self.batch['data_samples']] if self.batch else []
         return (
-            f'the gradient of {part} is not finite for images {ids} or images of other ranks ({len(bad)} parameters, the first is '
-            f'{bad[0] if bad else "none alone"}). No weight was updated, and the last checkpoint is intact; lower the learning rate, '
+            f'the gradient of {part} is not finite for images {ids} or images of other ranks ({counted(len(bad), "parameter")}, the first '
+            f'is {bad[0] if bad else "none alone"}). No weight was updated, and the last checkpoint is intact; lower the learning rate, '
             'clip gradients, or inspect these images.'
         )
 

@@ -10,6 +10,7 @@ from mmlabelpenet.calibration.cache import LabelCache
 from mmlabelpenet.engine.network import network
 from mmlabelpenet.log import warn
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.schema import counted
 
 KEY = 'reused_labels'
 
@@ -29,7 +30,9 @@ class ReusedLabelsHook(Hook):
         if not runner._resume or cache.refresh_interval == 1 or ranks is None:
             return
         if len(ranks) != get_world_size():
-            warn(f'Labels for reuse were saved by {len(ranks)} ranks, but now there are {get_world_size()}: they are regenerated.')
+            warn(
+                f'Labels for reuse were saved by {counted(len(ranks), "rank")}, this training has {get_world_size()}: they are regenerated.'
+            )
             return
         cache.load_state_dict(ranks[get_rank()], next(runner.model.parameters()).device)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlabelpenet.registry import MODELS
+from mmlabelpenet.schema import counted
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def fit_image_classifier(pooled: Tensor, onehots: Tensor, l2: float = 1e-3, iter
     [0.0, 1.0]
     """
     if len(pooled) != len(onehots) or len(pooled) == 0:
-        raise ValueError(f'Expected tags for each image, got {len(pooled)} rows of features and {len(onehots)} rows of tags.')
+        raise ValueError(
+            f'Expected tags for each image, got {counted(len(pooled), "row")} of features and {counted(len(onehots), "row")} of tags.'
+        )
     mean = pooled.mean(0)
     scale = (pooled - mean).norm(dim=1).mean().clamp(min=1e-6)
     x, y = ((pooled - mean) / scale).double(), onehots.double()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmlabelpenet.evaluation.table import read_metrics
+from mmlabelpenet.schema import counted
 
 UNITS = ('iteration', 'epoch')  # units of the training length
 
@@ -62,8 +63,9 @@ class Result:
                 return f'the checkpoint is not the last: {unit} {done} of {planned}'
         for about in (self.about, self.corloc or {}):
             images, whole = about.get('images'), about.get('images_in_split')
-            if None not in (images, whole) and images != whole:
-                return f'{images} of {whole} images of {about.get("split")!r} were evaluated'
+            if images is not None and whole is not None and images != whole:
+                split = about.get('split')
+                return f'{counted(images, f"image of {split!r}", "was", of=whole)} evaluated'
         return None
 
 
@@ -94,7 +96,7 @@ class Group:
         sources = [('test', first.about)] if first.about.get('protocol') != 'corloc' else []
         sources += [('CorLoc', first.corloc)] if first.corloc else []
         parts = [
-            f'{name}: protocol {about["protocol"]}, split {about.get("data", "?")}/{about["split"]}, {about["images"]} images'
+            f'{name}: protocol {about["protocol"]}, split {about.get("data", "?")}/{about["split"]}, {counted(about["images"], "image")}'
             for name, about in sources
         ]
         seeds = ', '.join(str(result.meta.get('seed', 'unknown')) for result in self.results)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmlabelpenet.evaluation.table import markdown
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.experiments.collect import Group, Result, Spread, group_results, spread
 
 METRICS = ('bbox_mAP_50_area', 'CorLoc_50', 'segm_mAP_50_area', 'segm_mAP_75_area', 'mIoU')
@@ -42,7 +43,9 @@ def compare_configs(results: Mapping[str, Sequence[Result]], base: str, metrics:
 def _one_group(name: str, results: Sequence[Result]) -> Group:
     groups = group_results(results)
     if len(groups) != 1:
-        raise ValueError(f'Results of {name} belong to {len(groups)} experiments: {", ".join(str(result.path) for result in results)}.')
+        raise ValueError(
+            f'Results of {name} belong to {counted(len(groups), "experiment")}: {", ".join(str(result.path) for result in results)}.'
+        )
     return groups[0]
 
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmlabelpenet.apis.checkpoint import read_checkpoint
 from mmlabelpenet.apis.config import build_model, stage_names
 from mmlabelpenet.models import LabelPENet
+from mmlabelpenet.schema import counted
 
 
 def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[LabelPENet, dict[str, Any]]:
@@ -28,6 +29,7 @@ def load_leading_stages(config: Config, path: str | Path, last: str) -> tuple[La
     wanted, given = net.state_dict(), content['state_dict']
     wrong = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
     if wrong:
-        raise ValueError(f'{path} lacks {len(wrong)} weights of the config ({", ".join(wrong[:3])}). Use the config it was trained with.')
+        number = counted(len(wrong), 'weight')
+        raise ValueError(f'{path} lacks {number} of the config ({", ".join(wrong[:3])}). Use the config it was trained with.')
     net.load_state_dict({key: given[key] for key in wanted})
     return net.eval(), content['meta']

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmlabelpenet.files import atomic_write, file_hash, given_path, locked, make_folder, temporary
 from mmlabelpenet.formats.file_names import below
+from mmlabelpenet.schema import counted
 
 RECEIPT = 'written.sha256'
 
@@ -114,7 +115,7 @@ def _check_free(out: Path, names: Sequence[str], ours: set[str], changed: set[st
     if taken:
         first = taken[0]
         why = 'has been changed since it was written' if first in changed else 'was not written by an earlier run'
-        more = f', as with {len(taken) - 1} other files' if len(taken) > 1 else ''
+        more = f', as with {counted(len(taken) - 1, "other file")}' if len(taken) > 1 else ''
         raise FileExistsError(f'{str(out / first)!r} {why}{more}, so it is not replaced. Choose another folder.')
 
 

@@ -29,7 +29,7 @@ from mmlabelpenet.evaluation.scoring import class_map
 from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.formats.images import read_indices
-from mmlabelpenet.schema import short
+from mmlabelpenet.schema import counted, short
 from mmlabelpenet.workbench.voc_files import label_image
 
 DETECTION, SEGMENTATION = ('comp3', 'comp4'), ('comp5', 'comp6')
@@ -142,7 +142,7 @@ def check_submission(path: str | os.PathLike[str], devkit: VOCDevkit, split: str
     present = {PurePosixPath(name).stem for name in seen}
     missing = [item for item in wanted if start + item not in present]
     if missing:
-        raise ValueError(f'{str(path)!r} lacks {len(missing)} of {len(wanted)} files, the first for {missing[0]!r}.')
+        raise ValueError(f'{str(path)!r} lacks {counted(len(missing), "file", of=len(wanted))}, the first for {missing[0]!r}.')
     return Submission(*first, entries)
 
 

@@ -8,6 +8,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.transforms import PackDetInputs
 
 from mmlabelpenet.registry import DATASETS, TRANSFORMS
+from mmlabelpenet.schema import counted
 
 
 @DATASETS.register_module()
@@ -47,7 +48,8 @@ class PackWeightedInputs(PackDetInputs):
             raise ValueError("Weights need LoadAnnotations of mmlabelpenet: use type='mmlabelpenet.LoadAnnotations'.")
         numbers = results['gt_instances_ids']
         if len(numbers) != len(results['gt_bboxes']):
-            raise ValueError(f'{len(results["gt_bboxes"])} boxes have {len(numbers)} weights: only RandomCrop may drop boxes.')
+            boxes = counted(len(results['gt_bboxes']), 'box', 'has')
+            raise ValueError(f'{boxes} {counted(len(numbers), "weight")}: only RandomCrop may drop boxes.')
         weights = np.array([instance['weight'] for instance in results['instances']], np.float32)[numbers]
         packed = super().transform(results)
         kept = np.flatnonzero(results['gt_ignore_flags'] == 0) if 'gt_ignore_flags' in results else slice(None)

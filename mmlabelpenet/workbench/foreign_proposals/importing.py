@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmlabelpenet.datasets.proposals import ProposalRecord
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.foreign_proposals.layouts import ORDERS, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.readers import Foreign
 
@@ -95,8 +96,8 @@ def _check_inside(image_id: str, size: tuple[int, int], values: NDArray, boxes: 
         others = [BoxLayout(order, layout.first_pixel, layout.last_inside) for order in ORDERS if order != layout.order]
         fitting = [other.order for other in others if _fits(other.xyxy(values), size).all()]
         raise ValueError(
-            f'{int(bad.sum())} of {len(boxes)} boxes of {image_id!r} are not inside its {size[0]} x {size[1]} pixels (h x w) when read as '
-            f'{layout.order} from pixel {layout.first_pixel}: the first is {np.asarray(values[bad][0]).tolist()}. '
+            f'{counted(int(bad.sum()), f"box of {image_id!r}", "is", of=len(boxes))} not inside its {size[0]} x {size[1]} pixels (h x w) '
+            f'when read as {layout.order} from pixel {layout.first_pixel}: the first is {np.asarray(values[bad][0]).tolist()}. '
             + (f'They would fit as {" or ".join(fitting)}.' if fitting else 'Is the file for other images, or for images of another size?')
         )
 

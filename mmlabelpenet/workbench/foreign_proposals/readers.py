@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mmlabelpenet.datasets.label_schema import Box
 from mmlabelpenet.formats.file_names import below
 from mmlabelpenet.formats.image_names import without_suffix
-from mmlabelpenet.schema import convert, decode_json, short
+from mmlabelpenet.schema import convert, counted, decode_json, short
 from mmlabelpenet.workbench.foreign_proposals.layouts import COCO, MATLAB, MATLAB_XYWH, PLAIN, BoxLayout
 from mmlabelpenet.workbench.foreign_proposals.matlab import load_mat
 from mmlabelpenet.workbench.foreign_proposals.npz import load_npz
@@ -76,8 +76,9 @@ def read_foreign(
     found = _by_image(found, image_ids, path)
     if missing := [image_id for image_id in image_ids if image_id not in found.boxes]:
         raise ValueError(
-            f'{str(path)!r} has no proposals for {len(missing)} of {len(image_ids)} images, the first: {missing[0][:60]!r}; it has '
-            f'{len(found.boxes)} images, the first: {next(iter(found.boxes), "")[:60]!r}. Does it belong to another image list?'
+            f'{str(path)!r} has no proposals for {counted(len(missing), "image", of=len(image_ids))}, the first: {missing[0][:60]!r}; '
+            f'it has {counted(len(found.boxes), "image")}, the first: {next(iter(found.boxes), "")[:60]!r}. Does it belong to another '
+            'image list?'
         )
     return found
 
@@ -113,7 +114,8 @@ def _read_mat(path: Path, image_ids: Sequence[str], names: _Names) -> Foreign:
     ids = list(image_ids) if known is None else [_image_id(name) for name in known.ravel()]
     if len(ids) != len(cells):
         what = 'the image list has' if known is None else 'it names'
-        raise ValueError(f'{str(path)!r} has boxes of {len(cells)} images, but {what} {len(ids)}. Does it belong to another image list?')
+        number = counted(len(cells), 'image')
+        raise ValueError(f'{str(path)!r} has boxes of {number}, but {what} {len(ids)}. Does it belong to another image list?')
     scores = names.pick(content, names.scores, SCORES, path)
     rows = {
         image_id: _split(cell, None if scores is None else scores.ravel()[k], path) for k, (image_id, cell) in enumerate(zip(ids, cells))
@@ -210,7 +212,7 @@ def _split(values: NDArray, scores: NDArray | None, path: Path) -> tuple[NDArray
     if scores is None and values.shape[1] == 5:
         scores = values[:, 4]
     if scores is not None and np.size(scores) != len(values):
-        raise ValueError(f'{str(path)!r} has {np.size(scores)} scores for {len(values)} boxes of an image.')
+        raise ValueError(f'{str(path)!r} has {counted(np.size(scores), "score")} for {counted(len(values), "box")} of an image.')
     return values[:, :4], None if scores is None else np.asarray(scores, np.float64).ravel()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mmlabelpenet.files import shipped
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.gpu_check.records import Notebook, Settings
 
 PAIRS = (('mini_train', 'mini_test'), ('train', 'test'), ('train', 'val'), ('trainval', 'test'))
@@ -46,9 +47,9 @@ def training(settings: Settings, notes: Notebook) -> None:
         notes.problem(f'Training took longer than estimated: from phase {late} on, phases ended early. This lowers the metrics.')
     table = test(config, last_checkpoint(config), out=f'{settings.out}/training/metrics.json')
     tested = table.pop('meta')['test']
-    title = f'Metrics on {tested["images"]} of {tested["images_in_split"]} test images, in percent'
+    title = f'Metrics on {counted(tested["images"], "test image", of=tested["images_in_split"])}, in percent'
     last = list(table.values())[-1]
-    notes.result(f'box AP {last[SHOWN[0]]:.1f} on {tested["images"]} images' if last.get(SHOWN[0]) is not None else 'no metrics')
+    notes.result(f'box AP {last[SHOWN[0]]:.1f} on {counted(tested["images"], "image")}' if last.get(SHOWN[0]) is not None else 'no metrics')
     for stage, values in table.items():
         notes.row(title, ['stage', *SHOWN], [stage, *('–' if values.get(name) is None else round(values[name], 1) for name in SHOWN)])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from mmlabelpenet.datasets.label_schema import Weight
-from mmlabelpenet.schema import Size, read_json
+from mmlabelpenet.schema import Size, counted, read_json
 from mmlabelpenet.workbench.exports.labelme import fingerprint
 from mmlabelpenet.workbench.imports.objects import ReadImage, ReadObject, checked_box, checked_size, encoded, extent
 
@@ -93,7 +93,7 @@ def _pixels(shape: Shape, size: tuple[int, int], where: str) -> tuple[NDArray[np
         raise ValueError(f'{where} is a {shape.shape_type[:30]!r}, which is not an object. Draw a polygon, a mask or a rectangle.')
     count = len(shape.points)
     if count < needed or (count > needed and shape.shape_type != 'polygon') or not np.isfinite(shape.points).all():
-        raise ValueError(f'{where} needs {needed} points of finite numbers for a {shape.shape_type}, got {count} points.')
+        raise ValueError(f'{where} needs {counted(needed, "point")} of finite numbers for a {shape.shape_type}, got {count}.')
     mask = np.zeros(size, bool)
     if shape.shape_type == 'mask':
         crop = _decoded(shape.mask or '', where)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmlabelpenet.apis.config import load_config, unsubstituted
 from mmlabelpenet.apis.inferencer import SHIPPED_WEIGHTS
 from mmlabelpenet.files import atomic_write, shipped
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.own_data.dataset import OwnData
 
 _LEAST = dict(classification=200, detection=500, refinement=350, segmentation=350)  # iterations
@@ -95,7 +96,7 @@ def write_config(data: OwnData, hardware: Hardware, path: Path) -> Config:
 
 
 def _text(data: OwnData, recipe: Recipe, hardware: Hardware, shown: str) -> str:
-    images = f'{len(data.splits["train"])} images of {len(data.classes)} {"class" if len(data.classes) == 1 else "classes"}'
+    images = f'{counted(len(data.splits["train"]), "image")} of {counted(len(data.classes), "class")}'
     return f"""# Written by tools/own_data.py for {images} and {hardware}. You may edit this file.
 _base_ = [
     {str(CONFIGS / '_base_/default_runtime.py')!r},

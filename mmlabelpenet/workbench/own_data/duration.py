@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 
 from mmlabelpenet.apis.config import phase_lengths
 from mmlabelpenet.progress import ProgressBar
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.experiments.estimate import Step, estimate
 
 
@@ -34,7 +35,7 @@ def told(steps: list[Step]) -> str:
     'Training takes about 67 minutes: classification 6, labels of classification 1, detection 60.'
     """
     minutes = ', '.join(f'{step.name} {_minutes(step.total)}' for step in steps)
-    return f'Training takes about {_minutes(sum(step.total for step in steps))} minutes: {minutes}.'
+    return f'Training takes about {counted(_minutes(sum(step.total for step in steps)), "minute")}: {minutes}.'
 
 
 def _minutes(seconds: float) -> int:

@@ -17,6 +17,7 @@ from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import given_path
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.tag_files import unknown_tag
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.exports.folder import replace_files
 from mmlabelpenet.workbench.exports.labels import has_mask
 from mmlabelpenet.workbench.exports.voc import write_label_map, write_labels
@@ -121,11 +122,13 @@ def _matched(read: Sequence[ReadImage], data: OwnData) -> list[ReadImage]:
         found += [] if name is None else [replace(image, name=name)]
     if strange:
         raise ValueError(
-            f'{len(strange)} of {len(read)} images are not in the data set {str(data.root)!r}, the first: {strange[0].name[:60]!r}.'
+            f'{counted(len(strange), "image", "is", of=len(read))} not in the data set {str(data.root)!r}, the first: '
+            f'{strange[0].name[:60]!r}.'
         )
     twice = [name for name, count in Counter(image.name for image in found).items() if count > 1]
     if twice:
-        raise ValueError(f'{len(twice)} images have labels in two files, the first: {twice[0][:60]!r}. Remove one of them.')
+        number = counted(len(twice), 'image', 'has')
+        raise ValueError(f'{number} labels in two files, the first: {twice[0][:60]!r}. Remove one of them.')
     return found
 
 

@@ -17,7 +17,7 @@ from mmlabelpenet.files import file_hash
 from mmlabelpenet.formats.rle import EncodedMasks, encoded, enlarged_code
 from mmlabelpenet.models.inference.image import check_names
 from mmlabelpenet.progress import ProgressBar
-from mmlabelpenet.schema import json_hash
+from mmlabelpenet.schema import counted, json_hash
 from mmlabelpenet.structures import have_area
 
 
@@ -106,11 +106,11 @@ def refuse_unreadable(unreadable: Mapping[str, str], labelled: int) -> None:
     if unreadable:
         first = next(iter(unreadable.values()))
         others = (
-            f'the other {labelled} are labelled; run the same command again to label the missing ones'
+            f'{counted(labelled, "other image", "is")} labelled; run the same command again to label the missing ones'
             if labelled
             else 'no images were labelled'
         )
-        raise ValueError(f'{len(unreadable)} images cannot be read; {others}. The first: {first}')
+        raise ValueError(f'{counted(len(unreadable), "image")} cannot be read; {others}. The first: {first}')
 
 
 def chosen(found: Prediction, tags: Sequence[int], min_score: float) -> NDArray[np.int64]:

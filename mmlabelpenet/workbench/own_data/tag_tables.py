@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmlabelpenet.formats.image_names import is_image_name
 from mmlabelpenet.formats.tag_files import csv_rows
-from mmlabelpenet.schema import read_text, short
+from mmlabelpenet.schema import counted, read_text, short
 from mmlabelpenet.workbench.own_data.entries import Entries, Entry, cell_tags, is_missing
 
 _IMAGE = {
@@ -130,7 +130,7 @@ def _by_tags(
                     "Name the column 'tags 2', or remove it."
                 )
         if len(row) > len(header) and not last:
-            raise ValueError(f'{where[0].upper()}{where[1:]} of {path!r} has {len(row)} cells, the header {len(header)}.')
+            raise ValueError(f'{where[0].upper()}{where[1:]} of {path!r} has {counted(len(row), "cell")}, the header {len(header)}.')
         cells = [row[k] for k in tags] + row[len(header) :]  # tags may spill over into further cells
         place = f'{where[0].upper()}{where[1:]} of {path!r}'
         yield Entry(_image(row[image], place), tuple(tag for cell in cells for tag in cell_tags(cell, place)), where)

@@ -17,7 +17,7 @@ import numpy as np
 
 from mmlabelpenet.files import atomic_folder, given_path, locked
 from mmlabelpenet.progress import track
-from mmlabelpenet.schema import read_json
+from mmlabelpenet.schema import counted, read_json
 from mmlabelpenet.workbench.quickstart.scenes import RENDERED_CLASSES, RenderSettings, Scene, render_scene
 from mmlabelpenet.workbench.voc_files import make_folders, write_annotation, write_label_image, write_lists
 
@@ -68,7 +68,7 @@ def _is_complete(root: Path, settings: RenderSettings) -> bool:
     found = sum(1 for _ in (root / 'JPEGImages').glob('*.jpg'))
     if found != settings.num_train + settings.num_test:
         raise ValueError(
-            f'{str(root)!r} should contain {settings.num_train + settings.num_test} images, found {found}. '
+            f'{str(root)!r} should contain {counted(settings.num_train + settings.num_test, "image")}, found {found}. '
             'Remove the folder to render it again.'
         )
     return True

@@ -67,7 +67,9 @@ class Painter:
 
     def stored_labels(self, stage: str, instances: Sequence[Mapping]) -> Tile:
         """Like :meth:`labels`, for ``PseudoLabelStore.instances``."""
-        masks = np.array([draw(item['mask'], self.original.shape[:2]) for item in instances], bool).reshape(-1, *self.original.shape[:2])
+        masks = np.array([draw(item['mask'], (self.original.shape[0], self.original.shape[1])) for item in instances], bool).reshape(
+            -1, *self.original.shape[:2]
+        )
         bboxes = np.array([item['bbox'] for item in instances]).reshape(-1, 4)
         labels = np.array([item['bbox_label'] for item in instances], np.int64)
         return self.labels(stage, bboxes, labels, [item['weight'] for item in instances], masks)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlabelpenet.schema import counted
 from mmlabelpenet.visualization.drawing import draw_proposals
 from mmlabelpenet.workbench.report.tiles import Painter, Tile, titled
 
@@ -37,6 +38,6 @@ def evenly_spread(length: int, count: int | None = None) -> list[int]:
     ([0, 3, 6, 9], [0, 2, 4, 5, 7, 9], [0, 1])
     """
     if count is not None and count < 1:
-        raise ValueError(f'Choose at least one of {length} images, got {count}.')
+        raise ValueError(f'Choose at least one of {counted(length, "image")}, got {count}.')
     chosen = length if count is None else min(count, length)
     return [int(index) for index in np.linspace(0, length - 1, chosen).round()]

@@ -25,6 +25,7 @@ from mmlabelpenet.evaluation.voc import VOCDevkit
 from mmlabelpenet.files import atomic_folder, given_path, locked
 from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.progress import track
+from mmlabelpenet.schema import counted
 from mmlabelpenet.workbench.short_lists.instances import instances_of
 from mmlabelpenet.workbench.voc_files import copy_file, make_folders, write_annotation, write_label_image, write_lists
 
@@ -90,7 +91,8 @@ def _check_source(source: VOCDevkit, mini: Sequence[str], animals: Sequence[str]
     missing = [path for path in wanted if not path.is_file()]
     if missing:
         raise FileNotFoundError(
-            f'{len(missing)} of {len(wanted)} files are missing, the first is {str(missing[0])!r}. Pass an official VOC 2012 with trainval.'
+            f'{counted(len(missing), "file", "is", of=len(wanted))} missing, the first is {str(missing[0])!r}. '
+            'Pass an official VOC 2012 with trainval.'
         )
 
 

@@ -22,7 +22,7 @@ from mmlabelpenet.apis.inferencer import SHIPPED_WEIGHTS
 from mmlabelpenet.apis.overlap import image_files, shared_images
 from mmlabelpenet.apis.train import train
 from mmlabelpenet.datasets.proposals import ProposalFile
-from mmlabelpenet.schema import read_json
+from mmlabelpenet.schema import counted, read_json
 from mmlabelpenet.workbench.own_data.dataset import RECORD, OwnData
 from mmlabelpenet.workbench.supervision.opened import Opened, files_opened
 
@@ -143,7 +143,7 @@ def add_files(card: Card, opened: Opened, config: Config) -> None:
         if kind in kinds:
             first = sorted(kinds[kind])[0]
             by = ' < '.join(next(iter(opened[first]))[:5]) or 'code outside the package'
-            card.faults.append(f'Training opens {len(kinds[kind])} files with {kind}, the first {first}, opened by {by}.')
+            card.faults.append(f'Training opens {counted(len(kinds[kind]), "file")} with {kind}, the first {first}, opened by {by}.')
 
 
 def kind_of(path: str, ways: Iterable[tuple[str, ...]], declared: Iterable[str] = ()) -> str:
@@ -243,8 +243,8 @@ def add_overlap(card: Card, config: Config) -> None:
         tested = config[name].dataset
         shared = shared_images([image for dataset in training for image in image_files(dataset)], image_files(tested))
         about = f'{tested.split!r} ({name}) and {", ".join(sorted({repr(dataset.split) for dataset in training}))}'
-        card.overlap.append(f'{about}: {len(shared)} shared images')
+        card.overlap.append(f'{about}: {counted(len(shared), "shared image")}')
         if shared:
             first = ' = '.join(dict.fromkeys(Path(path).name for path in shared[0]))
-            card.faults.append(f'Training and testing share {len(shared)} images: {about}, the first {first}.')
+            card.faults.append(f'Training and testing share {counted(len(shared), "image")}: {about}, the first {first}.')
     card.overlap = card.overlap or ['the config has no test split']

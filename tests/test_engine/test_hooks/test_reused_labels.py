@@ -48,7 +48,7 @@ def test_another_number_of_ranks_makes_labels_anew_and_says_so(caplog):
     logger.addHandler(caplog.handler)
     this = runner()
     ReusedLabelsHook().after_load_checkpoint(this, {'reused_labels': [['a'], ['b']]})
-    assert this.model.label_cache.state is None and 'by 2 ranks, but now there are 1' in caplog.text
+    assert this.model.label_cache.state is None and 'by 2 ranks, this training has 1: they are regenerated' in caplog.text
 
 
 def test_a_checkpoint_without_them_is_taken():

@@ -81,7 +81,7 @@ def test_labels_of_another_size_are_refused(tmp_path):
 
 
 def test_missing_images_and_two_of_one_name_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="1 of 1 images are not in .*, the first: 'a.jpg'"):
+    with pytest.raises(FileNotFoundError, match="1 of 1 image is not in .*, the first: 'a.jpg'"):
         export_names([entry(1, 'a.jpg')], tmp_path)
     with pytest.raises(ValueError, match='Two images of the store have the same name'):
         export_names([entry(1, 'a.jpg', img_id='x'), entry(2, 'a.jpg', img_id='y')], None)

@@ -57,7 +57,7 @@ def test_an_image_without_proposals_gets_itself_and_is_counted():
         ([[1, 1, 30, 20]], MATLAB, r'read as yxyx from pixel 1: the first is \[1.0, 1.0, 30.0, 20.0\]. They would fit as xyxy or xywh.'),
         ([[20, 10, 10, 10]], PLAIN, 'They would fit as xywh.'),
         ([[0, 0, 100, 100]], PLAIN, 'Is the file for other images, or for images of another size'),
-        ([[0, 0, np.nan, 5]], PLAIN, '1 of 1 boxes of .a. are not inside its 20 x 30 pixels'),
+        ([[0, 0, np.nan, 5]], PLAIN, '1 of 1 box of .a. is not inside its 20 x 30 pixels'),
     ],
 )
 def test_boxes_outside_are_refused_with_the_order_that_would_fit(boxes, layout, error):

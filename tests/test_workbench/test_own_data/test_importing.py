@@ -115,8 +115,8 @@ def test_an_image_with_boxes_alone_is_not_scored_by_masks_and_one_without_object
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(imagePath='other.jpg', image='other.jpg'), "1 of 8 images are not in the data set .*, the first: 'other.jpg'"),
-        (dict(imagePath='p_1.jpg', image='p_1.jpg'), '1 images have labels in two files, the first: p_1|.p_1.'),
+        (dict(imagePath='other.jpg', image='other.jpg'), "1 of 8 images is not in the data set .*, the first: 'other.jpg'"),
+        (dict(imagePath='p_1.jpg', image='p_1.jpg'), '1 image has labels in two files, the first: p_1|.p_1.'),
         (dict(imageHeight=41), 'is for 41 x 60 pixels .h x w., but the image in the data set has 40 x 60'),
         (
             dict(shapes=[dict(label='dgo', points=[[1, 1], [2, 2]], shape_type='rectangle')]),

@@ -106,7 +106,7 @@ def test_an_image_that_cannot_be_read_ends_nothing_and_is_labelled_by_the_next_c
     images['day/b'].write_bytes(b'damaged')
     first, unreadable = label_images(Slow(tmp_path / 'w.pth'), images, tmp_path / 'one.json')
     assert list(unreadable) == ['day/b'] and first.image_ids == ['day/a', 'day/c']
-    with pytest.raises(ValueError, match='1 images cannot be read; the other 2 are labelled.*b.jpg is damaged'):
+    with pytest.raises(ValueError, match='1 image cannot be read; 2 other images are labelled.*b.jpg is damaged'):
         refuse_unreadable(unreadable, len(first))
     images['day/b'].write_bytes(b'mended')
     images['day/c'].write_bytes(b'another image')
