@@ -102,7 +102,7 @@ CASES = {
     'categories': (lambda f: coco(f, categories=2 * [dict(id=3, name='3')]), ValueError, 'duplicate ids among its categories'),
     'weights': (lost_weights, ValueError, '1 of 2 pseudo instances are left after a transform that does not update their weights'),
     'grey image': (lambda f: PackTagInputs().transform(dict(img=np.zeros((8, 9)))), ValueError, r'image \(h, w, 3\), got .*\(8, 9\)'),
-    'prediction': (lambda f: read_prediction(dict(bboxes=[], labels=[])), ValueError, r"bboxes, scores and labels, \['scores'\] are miss"),
+    'prediction': (lambda f: read_prediction(dict(bboxes=[], labels=[])), ValueError, 'bboxes, scores and labels; missing: scores'),
     'groups': (lambda f: Settings(1, ('bbox', 'box')), ValueError, r"The metric groups are .*, got \['box'\]"),
     'decimals': (decimal_image, ValueError, 'floating-point values, but 8 or 16 bits were expected'),
     'compressed': (lambda f: array(f, 'compressed'), ValueError, 'a is compressed'),

@@ -114,7 +114,8 @@ class COCOImages(ImageSet):
         names = read_names(self.list_file(split))
         if unknown := [name for name in self.classes if name not in names.categories]:
             known = ', '.join(sorted(names.categories))
-            raise ValueError(f'{", ".join(unknown)} are not categories of {str(self.list_file(split))!r}: {known}.')
+            are = 'is not a category' if len(unknown) == 1 else 'are not categories'
+            raise ValueError(f'{", ".join(unknown)} {are} of {str(self.list_file(split))!r}: {known}.')
         return names
 
     def image_ids(self, split: str) -> list[str]:

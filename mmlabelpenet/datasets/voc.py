@@ -53,7 +53,7 @@ class VOCImages(ImageSet):
             raise ValueError(f'Class names must be unique, got {", ".join(self.classes)}.')
         if not set(self.classes) <= set(self.mask_classes):
             extra = sorted(set(self.classes) - set(self.mask_classes))
-            raise ValueError(f'Every class must be in mask_classes, but {", ".join(extra)} are not.')
+            raise ValueError(f'Every class must be in mask_classes, which lacks {", ".join(extra)}.')
         self._folders: dict[str, dict[str, str]] = {}
 
     def list_file(self, split: str) -> Path:

@@ -236,7 +236,7 @@ def read_prediction(fields: Any) -> Prediction:
     fields = dict(fields.items())
     missing = sorted({'bboxes', 'scores', 'labels'} - set(fields))
     if missing:
-        raise ValueError(f'Predictions need bboxes, scores and labels, {missing} are missing.')
+        raise ValueError(f'Predictions need bboxes, scores and labels; missing: {", ".join(missing)}.')
     masks = fields.get('masks')
     if masks is not None:
         masks = getattr(masks, 'masks', masks)  # BitmapMasks

@@ -191,7 +191,7 @@ def test_what_is_missing_is_named(root):
         devkit.image_path('000000000001')
     with pytest.raises(FileNotFoundError, match='is not in any annotation file'):
         devkit.objects('000000000001')
-    with pytest.raises(ValueError, match='unicorn are not categories'):
+    with pytest.raises(ValueError, match='unicorn is not a category of'):
         COCODevkit(root, ('cat', 'unicorn')).tags('train2017')
     with pytest.raises(FileNotFoundError, match='Expected COCO'):
         COCODevkit(root / 'train2017', CLASSES)
@@ -295,7 +295,7 @@ def test_a_class_in_another_letter_case_is_not_left_out_silently(tmp_path):
     made(tmp_path, ['a.jpg'])
     devkit = COCODevkit(tmp_path, ('Cat', 'dog'))
     devkit.image_ids('val')
-    with pytest.raises(ValueError, match='Cat are not categories of .*: cat, dog'):
+    with pytest.raises(ValueError, match='Cat is not a category of .*: cat, dog'):
         devkit.objects('a')
 
 

@@ -74,7 +74,7 @@ def benchmarks(settings: Settings, notes: Notebook) -> None:
                 head = ['suite', 'comparison', 'median times', 'ratio', 'reaches its figure']
                 notes.row('Comparisons', head, [suite, result['comparison'], times, round(result['ratio'], 3), reached])
                 held.append(result['holds'])
-                notes.result(f'{held.count(True)} reach their target, {held.count(False)} do not, {held.count(None)} have none')
+                notes.result(f'target reached: {held.count(True)}, not reached: {held.count(False)}, no target: {held.count(None)}')
         except (RuntimeError, ValueError, TypeError, ImportError, OSError) as error:
             notes.problem(f'Suite {suite}: {type(error).__name__}: {error}'[:500])
 

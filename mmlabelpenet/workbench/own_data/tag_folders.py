@@ -7,7 +7,7 @@ import msgspec
 
 from mmlabelpenet.formats.image_names import is_passed_over
 from mmlabelpenet.formats.tag_files import is_difficult, parse_xml
-from mmlabelpenet.schema import read_json, read_text, short
+from mmlabelpenet.schema import counted, read_json, read_text, short
 from mmlabelpenet.workbench.imports.coco import coco_files
 from mmlabelpenet.workbench.imports.yolo import yolo_names
 from mmlabelpenet.workbench.own_data.entries import Entries, Entry, plain
@@ -70,7 +70,8 @@ def folder_entries(root: Path, images: Sequence[Path]) -> Entries:
 def _refuse_loose(loose: Sequence[str]) -> None:
     if loose:
         raise ValueError(
-            f'With {FOLDERS!r}, every image must be in the folder of its class, but {len(loose)} are not, the first: {short(loose[0])}.'
+            f'With {FOLDERS!r}, every image must be in the folder of its class, but {counted(len(loose), "image", "is")} not, the first: '
+            f'{short(loose[0])}.'
         )
 
 
