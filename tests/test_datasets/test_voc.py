@@ -160,7 +160,11 @@ def test_an_image_without_an_entry_is_named(root, name):
         ('tags.json', '{"a": ["dog", NaN]}', r'should hold .*byte 14'),
         ('tags.json', '{"../a": ["dog"]}', 'Entry 1 of .*tags.json.: .* is not a valid file name inside'),
         ('tags.csv', 'image,tags\n/a,dog\n', 'Line 2 of .*tags.csv.: .* is not a valid file name inside'),
-        ('tags.csv', 'image,tags\na,"dog', 'no entry'),
+        (
+            'tags.csv',
+            'image,tags\na,"dog',
+            'Line 2 of .*tags.csv. is not readable as CSV: unexpected end of data. Check its quotation marks',
+        ),
         ('tags.txt', '', "'lists', 'xml' or a .csv or .json"),
     ],
 )

@@ -322,4 +322,4 @@ def test_classes_of_the_source_that_no_image_shows_are_named(folder, kind):
             (tags / f'labels/p{k:02d}.txt').write_text(f'{k % 2} 0.5 0.5 0.1 0.1')
     where = ('classes', 'folder-per-class') if kind == 'folders' else ('photos', tags)
     data, warnings = make_own_data(folder / 'set', folder / where[0], where[1])
-    assert data.classes == ('cat', 'dog') and '1 class has no images and cannot be learnt: bird' in warnings
+    assert data.classes == ('cat', 'dog') and "1 class has no images and cannot be learnt: 'bird'" in warnings
