@@ -100,7 +100,7 @@ CASES = {
     'proposals': (stage_without_proposals, ValueError, 'needs proposals, but this image has none'),
     'images': (lambda f: coco(f, images=2 * [dict(id=1, file_name='a.jpg')]), ValueError, 'duplicate ids among its images'),
     'categories': (lambda f: coco(f, categories=2 * [dict(id=3, name='3')]), ValueError, 'duplicate ids among its categories'),
-    'weights': (lost_weights, ValueError, '1 of 2 pseudo instances are left after a transform that does not update their weights'),
+    'weights': (lost_weights, ValueError, '1 of 2 pseudo instances is left after a transform that does not update their weights'),
     'grey image': (lambda f: PackTagInputs().transform(dict(img=np.zeros((8, 9)))), ValueError, r'image \(h, w, 3\), got .*\(8, 9\)'),
     'prediction': (lambda f: read_prediction(dict(bboxes=[], labels=[])), ValueError, 'bboxes, scores and labels; missing: scores'),
     'groups': (lambda f: Settings(1, ('bbox', 'box')), ValueError, r"The metric groups are .*, got \['box'\]"),
