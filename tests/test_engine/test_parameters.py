@@ -67,6 +67,6 @@ def test_other_lines_that_are_said_meanwhile_stay_in_the_log(logged):
 def test_another_number_of_groups_is_another_optimizer():
     first, second = (torch.optim.SGD([dict(params=[torch.zeros(1)]) for _ in range(count)], lr=0.1) for count in (1, 2))
     keep_settings(second)
-    with pytest.raises(ValueError, match='written with another optimizer. It has 1 parameter groups with .*SGD of the config 2 with'):
+    with pytest.raises(ValueError, match='written with another optimizer. It has 1 parameter group with .*SGD of the config 2 with'):
         second.load_state_dict(first.state_dict())
     second.load_state_dict(second.state_dict())

@@ -27,4 +27,4 @@ def test_recall_is_that_of_annotated_objects_that_are_not_difficult(tmp_path, no
         mean, least, median, shares = (3, 1, 2, 'at 0.5: 100.0 %, at 0.7: 50.0 %; average best overlap 80.0 %')
     expected = f'3 images, proposals per image: mean {mean}, minimum {least}, median {median}, maximum 6'
     assert counts == f'{tmp_path / "p.npz"}: {expected}'
-    assert recall == f'recall of 2 objects in 1 annotated images (without difficult ones), IoU {shares}'
+    assert recall == f'recall of 2 objects in 1 annotated image (without difficult ones), IoU {shares}'

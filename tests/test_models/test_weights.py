@@ -103,7 +103,7 @@ def test_the_log_says_where_weights_come_from_and_so_does_what_mmengine_writes_o
 def test_a_left_over_key_fails():
     state, _ = vgg_state('torchvision')
     state['features.99.weight'] = torch.zeros(1)
-    with pytest.raises(ValueError, match='1 are unexpected.*features.99.weight'):
+    with pytest.raises(ValueError, match='1 key is unexpected.*features.99.weight'):
         rename_published('vgg16', 'torchvision', state)
 
 
