@@ -101,7 +101,7 @@ def test_a_caption_stays_within_the_image_wherever_the_box_is(image, box):
 
 @pytest.mark.parametrize('wrong', [dict(colours=RED[:0]), dict(captions=['a', 'b']), dict(masks=np.ones((2, 40, 60), bool))])
 def test_instances_need_one_of_everything_each(image, wrong):
-    with pytest.raises(ValueError, match=f'1 boxes need as many {next(iter(wrong))}'):
+    with pytest.raises(ValueError, match=f'1 box needs as many {next(iter(wrong))}'):
         draw_instances(image, np.array([[5, 5, 30, 30]]), **{'colours': RED, **wrong})
 
 

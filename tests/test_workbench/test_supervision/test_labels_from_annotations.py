@@ -46,4 +46,4 @@ def test_the_audit_refuses_a_training_that_reads_them(toy_root, tmp_path, monkey
     config = toy.run_config(toy_root, 'nowhere', [('classification', 5), ('detection', 5)])
     config.train_cfg.phases.detection.pseudo_labels = str(tmp_path / 'perfect.json')
     (fault,) = audit(config, images=2).faults
-    assert 'files with boxes' in fault and 'perfect.json' in fault
+    assert 'Training opens 1 file with boxes' in fault and 'perfect.json' in fault
