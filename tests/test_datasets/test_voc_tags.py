@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,9 +22,11 @@ from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.evaluation.voc import VOCDevkit
+from mmlabelpenet.models.weighted_heads import mask_weights
 from mmlabelpenet.registry import DATASETS
 from mmlabelpenet.workbench.proposal_writer import write_proposals
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
+from mmlabelpenet.workbench.report.training_images import draw_sample
 
 
 @pytest.fixture
@@ -178,6 +181,19 @@ def test_pseudo_labels_follow_the_augmentation(toy_root):
         assert 'gt_instances' not in sample
     dataset.use_pseudo_labels(None)
     assert len(dataset[Draw(1, 0)]['data_samples'].pseudo_instances) == 0
+
+
+def test_labels_without_segmentation_are_boxes_whose_masks_are_not_learnt(toy_root):
+    dataset = build(toy_root)
+    content = store_of(dataset).content
+    notes = [dict(note, segmentation=None) for note in content['annotations']]
+    dataset.use_pseudo_labels(PseudoLabelStore(content | dict(annotations=notes)))
+    sample = dataset[Draw(1, 0)]
+    pseudo = sample['data_samples'].pseudo_instances
+    assert len(pseudo) == 1 and not pseudo.masks.masks.any() and pseudo.masks.masks.shape[1:] == sample['data_samples'].img_shape
+    assert draw_sample(sample, dataset.metainfo['classes']).any()
+    result = SimpleNamespace(pos_assigned_gt_inds=torch.tensor([0, 0]), pos_weights=torch.tensor([0.25, 0.25]))
+    assert mask_weights(result, pseudo).tolist() == [0, 0]
 
 
 def test_labels_of_a_store_are_taken_by_the_names_of_their_classes(toy_root):
