@@ -1,5 +1,6 @@
 """Atomic writing of files and folders, by one process at a time."""
 
+import errno
 import hashlib
 import os
 import re
@@ -8,7 +9,7 @@ import socket
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -116,6 +117,33 @@ def make_folder(path: str | os.PathLike[str]) -> None:
                 message = f'Expected a folder at {str(place)!r}, got {found}. Choose another place.'
                 raise NotADirectoryError(message) from None
         raise
+
+
+def require_place(path: str | os.PathLike[str] | None, endings: Sequence[str] = ()) -> None:
+    """Reject a place for a result file before the work that may take hours, and create its folder.
+
+    Args:
+        path: of the file; None if none is written.
+        endings: allowed endings of its name; empty allows all.
+
+    Raises:
+        ValueError: it is a folder, or its name has another ending.
+        NotADirectoryError: a part of the path is not a folder.
+        OSError: the folder cannot be created or written.
+
+    >>> require_place('out.yaml', ['.json'])
+    Traceback (most recent call last):
+    ValueError: Results are written to a file with a name ending in .json, got 'out.yaml'.
+    """
+    if path is None:
+        return
+    path = Path(path)
+    if path.is_dir() or (endings and path.suffix not in endings):
+        ending = f' with a name ending in {", ".join(endings)}' if endings else ''
+        raise ValueError(f'Results are written to a file{ending}, got {str(path)!r}{", a folder" if path.is_dir() else ""}.')
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, 'Results cannot be written to this folder. Choose another place', str(path.parent))
 
 
 def _what_is_there(path: str | os.PathLike[str]) -> str:

@@ -6,6 +6,7 @@ The schema of a format is a ``msgspec.Struct`` next to its reader. Fields that a
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -53,7 +54,8 @@ def check_range(low: float, high: float = float('inf'), **values: float | None) 
     for name, value in values.items():
         if value is not None and not (isinstance(value, int | float) and low <= value <= high and value < float('inf')):
             expected = f'at least {low:g}' if high == float('inf') else f'between {low:g} and {high:g}'
-            raise ValueError(f'{name} must be {expected}, got {value!r}.')
+            finite = 'finite and ' if isinstance(value, float) and not math.isfinite(value) else ''
+            raise ValueError(f'{name} must be {finite}{expected}, got {value!r}.')
 
 
 def check_whole(low: int, **values: object) -> None:
@@ -210,4 +212,4 @@ def convert(content: Any, kind: type[T], problem: str, todo: str = '') -> T:
     try:
         return msgspec.convert(content, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise ValueError(f'{problem} ({error}). {todo}'.rstrip()) from error
+        raise ValueError(f'{problem} ({str(error).removesuffix(".")}). {todo}'.rstrip()) from error

@@ -1,12 +1,13 @@
 """Checks of the data by the training loop. A ValueError says in one line which config key to change, and how."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.runner import LogProcessor
 from torch.utils.data import BatchSampler, DataLoader
 
+from mmlabelpenet.engine.phases import Phase
 from mmlabelpenet.models.stage import Stage
 from mmlabelpenet.schema import counted
 
@@ -67,6 +68,14 @@ def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor, validates: b
         waits = 'default_hooks.checkpoint.save_best' if getattr(hook, 'save_best', None) else type(hook).__name__
         if not validates and (getattr(hook, 'save_best', None) or isinstance(hook, EarlyStoppingHook)):
             raise ValueError(f'{waits} needs validation: set val_dataloader, val_evaluator and val_cfg, or remove it.')
+
+
+def check_stores(phases: Iterable[Phase], stages: Mapping[str, Stage]) -> None:
+    """Reject label stores of phases whose stage learns from tags."""
+    for phase in phases:
+        if (phase.pseudo_labels or phase.any_maker) and phase.name in stages and stages[phase.name].learns_from_tags:
+            key = 'pseudo_labels' if phase.pseudo_labels else 'any_maker'
+            raise ValueError(f'{phase.name} learns from tags: remove {key} from train_cfg.phases.{phase.name}.')
 
 
 def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:

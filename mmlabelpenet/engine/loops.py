@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.datasets.samplers import seed_all
-from mmlabelpenet.engine.checks import check_covered, check_hooks, check_loader, check_tags_teach
+from mmlabelpenet.engine.checks import check_covered, check_hooks, check_loader, check_stores, check_tags_teach
 from mmlabelpenet.engine.hooks.validated_stages import ValidatedStagesHook
 from mmlabelpenet.engine.label_pass import LabelPass, check_maker
 from mmlabelpenet.engine.network import network
@@ -63,6 +63,7 @@ class LabelPropagationLoop(IterBasedTrainLoop):
             check_schedulers(runner.param_schedulers)
         super().__init__(runner, dataloader, max_iters=sum(phase.iters for phase in self.phases), **kwargs)
         del self.dataloader_iterator  # each phase has its own; mmengine 0.10.7 would start workers here that live until the end of the run
+        check_stores(self.phases, model.stages)
         check_loader(self.dataloader, model.num_classes)
         check_hooks(runner.hooks, runner.log_processor, validates=runner._val_loop is not None)
         check_tags_teach(

@@ -1,6 +1,7 @@
 """Phases of training and their learning rates (paper Sec. 4.2)."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from torch.optim import Optimizer
 
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.registry import PARAM_SCHEDULERS
-from mmlabelpenet.schema import convert, counted
+from mmlabelpenet.schema import check_range, convert, counted
 
 RECURRENT = 'recurrent'
+_FOR_STAGES, _FOR_DIRECTIONS = ('pseudo_labels', 'any_maker'), ('directions', 'alternate')  # keys that the other phases do not read
 
 
 class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,10 +51,11 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.iters < 1:
             raise ValueError(f'Phase {self.name!r} needs at least one iteration, got {self.iters}.')
-        if low := [key for key in ('lr', 'gamma', 'warmup') if (getattr(self, key) or 0) < 0]:
-            raise ValueError(f'{low[0]} of phase {self.name!r} must be at least 0, got {getattr(self, low[0])}.')
-        if bad := [milestone for milestone in self.milestones if milestone <= 0 or (milestone > 1 and milestone != int(milestone))]:
+        check_range(0, **{f'{key} of phase {self.name!r}': getattr(self, key) for key in ('lr', 'gamma', 'warmup')})
+        if bad := [step for step in self.milestones if not 0 < step < math.inf or (step > 1 and step != int(step))]:
             raise ValueError(f'milestones of phase {self.name!r} must be fractions between 0 and 1, or iterations, got {bad[0]!r}.')
+        if not self.directions:
+            raise ValueError(f'Phase {self.name!r} needs at least one of the directions {FORWARD!r} and {BACKWARD!r}, got none.')
         if unknown := set(self.directions) - {FORWARD, BACKWARD}:
             raise ValueError(f'Unknown directions {sorted(unknown)}. Choose from {FORWARD!r}, {BACKWARD!r}.')
 
@@ -99,6 +102,10 @@ def make_phases(phases: Mapping[str, Mapping[str, Any] | None], stages: Sequence
         )
     if not given:
         raise ValueError('The loop needs at least one phase in train_cfg.phases, got none.')
+    for name, settings in given.items():
+        unread = _FOR_STAGES if name == RECURRENT else _FOR_DIRECTIONS
+        if wrong := [key for key in unread if key in settings]:
+            raise ValueError(f'Phase {name!r} does not read {wrong[0]}. Remove it.')
     ordered = [name for name in (*stages, RECURRENT) if name in given]
     made = [convert({**given[name], 'name': name}, Phase, f'Phase {name!r} is malformed') for name in ordered]
     for phase in made:

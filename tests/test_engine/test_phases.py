@@ -1,5 +1,6 @@
 """Phases and their learning rates."""
 
+import math
 import shutil
 from types import SimpleNamespace
 
@@ -49,6 +50,11 @@ def test_an_iteration_lies_in_its_phase(iteration, expected):
         (dict(detection=dict(iters=2.5)), ValueError, "Phase 'detection' is malformed .Expected `int`, got `float` - at `.*iters"),
         (dict(detection=dict(iters=2, lr='')), ValueError, "Phase 'detection' is malformed .*got `str` - at `.*lr"),
         (dict(detection=dict(iters=2, iter=3)), ValueError, "Phase 'detection' is malformed .*unknown field `iter`"),
+        (dict(recurrent=dict(iters=1, directions=[])), ValueError, 'at least one of the directions .forward. and .backward., got none'),
+        (dict(recurrent=dict(iters=1, pseudo_labels='a.json')), ValueError, "Phase 'recurrent' does not read pseudo_labels. Remove it."),
+        (dict(detection=dict(iters=1, alternate=True)), ValueError, "Phase 'detection' does not read alternate. Remove it."),
+        (dict(detection=dict(iters=1, gamma=math.nan)), ValueError, "gamma of phase 'detection' must be finite and at least 0, got nan"),
+        (dict(detection=dict(iters=1, lr=math.inf)), ValueError, "lr of phase 'detection' must be finite and at least 0, got inf"),
         (dict(detection=None), ValueError, 'at least one phase'),
         ([dict(name='detection', iters=1)], TypeError, 'a dict by name.*got list'),
     ],
@@ -115,7 +121,7 @@ def test_milestones_are_shares_of_a_phase_or_iterations(milestones):
     assert rates == [1.0] * 8 + [0.1] * 2
 
 
-@pytest.mark.parametrize('milestone', [0, -1, 1.5])
+@pytest.mark.parametrize('milestone', [0, -1, 1.5, math.nan, math.inf])
 def test_a_milestone_that_is_neither_is_refused(milestone):
     with pytest.raises(ValueError, match=f"milestones of phase 'detection' must be fractions .*, got {milestone}"):
         Phase('detection', 10, milestones=[milestone])

@@ -34,9 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # log and progress bars keep the stream set at their import
             from mmlabelpenet.apis import load_config
-            from mmlabelpenet.files import atomic_write
+            from mmlabelpenet.files import atomic_write, require_place
             from mmlabelpenet.workbench.supervision.audit import audit
 
+            require_place(args.out)
             config = load_config(args.config, args.cfg_options)
             config.log_level = logging.getLevelName(logging.WARNING)
             card = audit(config, args.images, args.data_only)

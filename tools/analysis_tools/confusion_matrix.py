@@ -39,8 +39,10 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.evaluation.confusion import confusion
     from mmlabelpenet.evaluation.metrics import read_truth
     from mmlabelpenet.evaluation.scoring import Settings
+    from mmlabelpenet.files import require_place
     from mmlabelpenet.workbench.report.plots import draw_confusion
 
+    require_place(args.out)
     config = load_config(args.config, args.cfg_options)
     devkit, split = config_devkit(config, 'test'), config.test_dataloader.dataset.split
     results = ResultsFile(args.predictions, devkit.result_names(split), devkit.image_size)

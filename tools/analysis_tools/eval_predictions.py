@@ -85,7 +85,9 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate, print and write results."""
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import text_table, write_metrics
+    from mmlabelpenet.files import require_place
 
+    require_place(args.out)
     table, meta = evaluate(args)
     columns = [key for key, value in table[args.name].items() if key != 'per_class' and value is not None]
     say(f'\n{meta["protocol"]} on {args.split}, {counted(meta["images"], "image")}, percent:')

@@ -31,11 +31,13 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, print, write and plot."""
     args = parse_args(argv)
     from mmlabelpenet.apis import load_config
-    from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.files import atomic_write, require_place
     from mmlabelpenet.schema import read_json
     from mmlabelpenet.workbench.experiments.mil_mass import KEYS, mil_mass
     from mmlabelpenet.workbench.report.plots import plot_mil_mass
 
+    for place in (args.out, args.plot):
+        require_place(place)
     config = load_config(args.config, args.cfg_options)
     result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)
     say('\n' + '  '.join(['iteration', *(f'{key:>17}' for key in KEYS)]))

@@ -34,10 +34,11 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.table import markdown, markdown_table, write_metrics
-    from mmlabelpenet.files import file_hash
+    from mmlabelpenet.files import file_hash, require_place
     from mmlabelpenet.workbench.experiments.store_quality import store_quality
     from mmlabelpenet.workbench.report.run import find_stores
 
+    require_place(args.out)
     start, table, stores = time.monotonic(), {}, {}
     for path in [path for place in args.stores for path in find_stores(place).values()]:
         store = PseudoLabelStore.load(path)

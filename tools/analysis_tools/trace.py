@@ -65,11 +65,12 @@ def main(argv: list[str] | None = None) -> None:
     import cv2
 
     from mmlabelpenet.apis import LabelPENetInferencer
-    from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.files import atomic_write, require_place
     from mmlabelpenet.workbench.report.page import write_page
     from mmlabelpenet.workbench.report.tiles import stack
     from mmlabelpenet.workbench.report.trace import trace
 
+    require_place(args.out)
     inferencer = LabelPENetInferencer(args.config, args.checkpoint)
     data, devkit = find_data(inferencer, args.image, args.tags)
     scale = args.width / data['data_samples'].ori_shape[1]

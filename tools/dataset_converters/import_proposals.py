@@ -47,13 +47,14 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.datasets.proposals import ProposalFile
     from mmlabelpenet.evaluation.devkit import open_devkit
     from mmlabelpenet.evaluation.proposal_report import describe_proposals
-    from mmlabelpenet.files import file_hash
+    from mmlabelpenet.files import file_hash, require_place
     from mmlabelpenet.workbench.foreign_proposals.importing import Tidied, import_record, other_orders
     from mmlabelpenet.workbench.foreign_proposals.readers import read_foreign
     from mmlabelpenet.workbench.proposal_writer import write_proposals
 
     if args.out.exists() and not args.overwrite:
         raise ValueError(f'{str(args.out)!r} already exists. Choose another file or add --overwrite.')
+    require_place(args.out)
     devkit = open_devkit(args.data_root, classes=())
     image_ids = devkit.image_ids(args.split)
     foreign = read_foreign(args.source, image_ids, args.boxes, args.images, args.scores)

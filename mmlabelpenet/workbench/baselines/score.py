@@ -28,6 +28,7 @@ from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.datasets.voc_tags import VOCTags
 from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
+from mmlabelpenet.files import require_place
 from mmlabelpenet.models.inference.masks import rescale_result
 from mmlabelpenet.progress import track
 from mmlabelpenet.registry import METRICS
@@ -123,6 +124,7 @@ def trivial_baselines(
     """
     if unknown := sorted(set(methods) - set(METHODS)):
         raise ValueError(f'Trivial baselines are {", ".join(METHODS)}, got {", ".join(unknown)}.')
+    require_place(out)
     start = time.monotonic()
     train, test = build_dataset(config, 'corloc'), build_dataset(config, 'test')
     reader = FeatureMaps(config.model)
