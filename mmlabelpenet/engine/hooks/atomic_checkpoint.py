@@ -1,13 +1,17 @@
 """Atomically written checkpoints."""
 
+import math
 import time
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from mmlabelpenet.engine.hooks.validated_stages import is_measured, stages_of
 from mmlabelpenet.files import atomic_write
@@ -47,7 +51,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 'Keep at least two checkpoints, so that one remains while the next is written: set '
                 f'default_hooks.checkpoint.max_keep_ckpts=2, got {max_keep_ckpts}.'
             )
-        if minutes is not None and minutes <= 0:
+        if minutes is not None and not minutes > 0:
             raise ValueError(f'minutes between checkpoints must be above 0, got {minutes}; None disables checkpoints by time.')
         super().__init__(max_keep_ckpts=max_keep_ckpts, by_epoch=by_epoch, backend_args=dict(backend='atomic'), **kwargs)
         self.minutes, self._written = minutes, time.monotonic()
@@ -61,7 +65,10 @@ class AtomicCheckpointHook(CheckpointHook):
                 path.unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remove keys from the log's index that the checkpoint does not contain; mmengine would warn about each of them when resuming."""
+        """Reject NaN and infinite weights, and remove keys from the log's index that the checkpoint does not contain; mmengine would warn
+        about each of them when resuming.
+        """
+        check_weights(checkpoint['state_dict'], runner.iter + 1)
         hub = checkpoint['message_hub']
         held = hub['log_scalars'].keys() | hub['runtime_info'].keys()
         hub['resumed_keys'] = {key: True for key, resumed in hub['resumed_keys'].items() if resumed and key in held}
@@ -97,3 +104,13 @@ class AtomicCheckpointHook(CheckpointHook):
                 super()._save_best_checkpoint(runner, {best: metrics[best]})
         else:
             super()._save_best_checkpoint(runner, {key: metrics[key] if is_measured(key, metrics, names) else None for key in keys})
+
+
+def check_weights(weights: Mapping[str, Tensor], iteration: int) -> None:
+    """Raise a FloatingPointError for tensors with NaN or infinite values."""
+    bad = [name for name, value in weights.items() if value.is_floating_point() and not math.isfinite(value.sum(dtype=torch.float64))]
+    if bad:
+        raise FloatingPointError(
+            f'the weights after iteration {iteration} are not finite ({len(bad)} tensor{"s" if bad[1:] else ""}, the first is {bad[0]}). '
+            'No checkpoint was written, and earlier ones are intact: lower the learning rate, then continue with --resume.'
+        )

@@ -96,6 +96,25 @@ def test_a_checkpoint_is_written_at_the_end_of_each_phase_and_by_the_clock(toy_r
     assert {int(path.stem.removeprefix('iter_')) for path in tmp_path.glob('iter_*.pth')} == expected
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_not_finite_are_not_saved(toy_root, tmp_path, value):
+    @HOOKS.register_module(name='Spoil', force=True)
+    class Spoil(Hook):
+        priority = 'VERY_HIGH'
+
+        def after_train_iter(self, runner, batch_idx, **kwargs):
+            if batch_idx == 3:
+                runner.model.backbone.first.weight.data.view(-1)[0] = value
+
+    config = toy.run_config(toy_root, tmp_path, [('classification', 4)], interval=2, hooks=[dict(type='Spoil')])
+    message = (
+        r'Iteration 3 of phase classification: the weights after iteration 4 are not finite \(1 tensor, the first is backbone.*--resume'
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        toy.build_runner(config).train()
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_2.pth']
+
+
 def test_two_checkpoints_are_kept_and_the_clock_goes_forward():
     assert AtomicCheckpointHook(interval=1).max_keep_ckpts == 2 and AtomicCheckpointHook(interval=1).minutes == 10
     with pytest.raises(ValueError, match='minutes between checkpoints must be above 0'):
