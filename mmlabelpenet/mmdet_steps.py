@@ -6,6 +6,8 @@ from typing import Any
 from mmcv import transforms as mmcv_transforms
 from mmdet.datasets import transforms as mmdet_transforms
 
+from mmlabelpenet.schema import short
+
 # Steps of mmdet and mmcv that transform boxes: they transform proposals only inside a ProposalBroadcaster.
 MOVING = (
     'CenterCrop', 'Expand', 'FixScaleResize', 'FixShapeResize', 'RandomAffine', 'RandomChoiceResize', 'RandomCrop', 'RandomFlip',
@@ -61,8 +63,12 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
             )
         if name == 'RandomCrop' and not step.get('allow_negative_crop'):
             raise ValueError('RandomCrop fails on images without pseudo instances, as in the first phase: set allow_negative_crop=True.')
-        if name == 'RandomChoiceResize' and any(isinstance(scale, list) for scale in step.get('scales') or ()):
-            raise ValueError('RandomChoiceResize takes tuples, which JSON cannot express: write scales=[(width, height), ...].')
+        scales = step.get('scales', ()) if name == 'RandomChoiceResize' else ()
+        if not isinstance(scales, list | tuple) or not all(isinstance(scale, tuple | int) for scale in scales):
+            raise ValueError(
+                'RandomChoiceResize takes tuples, which JSON cannot express: write scales=[(width, height), ...], got '
+                f'scales={short(scales)}.'
+            )
     if _foreign(pipeline[-1]) and not any(_name(step).startswith('Pack') for step, _ in _steps(pipeline)):
         raise ValueError("The pipeline packs nothing: end it with dict(type='PackTagInputs').")
 
@@ -72,7 +78,10 @@ def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapp
     for step in pipeline:
         if isinstance(step, Mapping):
             yield step, inside
-            yield from _steps(step.get('transforms') or (), inside or _name(step) == 'ProposalBroadcaster')
+            inner = step.get('transforms') or ()
+            if not isinstance(inner, list | tuple):
+                raise ValueError(f'{_name(step)}.transforms must be a list of steps, got {short(inner)}.')
+            yield from _steps(inner, inside or _name(step) == 'ProposalBroadcaster')
         elif isinstance(step, list | tuple):
             yield from _steps(step, inside)
 

@@ -317,6 +317,14 @@ def test_tags_of_one_class_are_refused_where_a_stage_would_learn_from_them(toy_r
         trained(config)
 
 
+@pytest.mark.parametrize('setting', [dict(pseudo_labels='a.json'), dict(any_maker=True)])
+def test_a_stage_that_learns_from_tags_takes_no_label_store(toy_root, tmp_path, setting):
+    config = training(toy_root, tmp_path, [('classification', 1, setting)])
+    (key,) = setting
+    with pytest.raises(ValueError, match=f'classification learns from tags: remove {key} from train_cfg.phases.classification.'):
+        toy.build_runner(config).train()
+
+
 def test_a_model_of_other_classes_than_the_data_is_refused(toy_root, tmp_path):
     config = training(toy_root, tmp_path, [('classification', 1)])
     config.model.num_classes = 7
@@ -765,6 +773,8 @@ def test_losses_of_decoded_boxes_follow_the_weights(toy_root, tmp_path):
     [
         ([dict(type='LoadImageFromFile')], "packs nothing: end it with dict.type='PackTagInputs'"),
         ([dict(type='RandomChoiceResize', scales=[[8, 8]])], r'takes tuples, which JSON cannot express: write scales=\[\(width, height\)'),
+        ([dict(type='RandomChoiceResize', scales=5)], r'write scales=\[\(width, height\), ...\], got scales=5'),
+        ([dict(type='LoadProposals'), dict(type='ProposalBroadcaster', transforms=5)], 'transforms must be a list of steps, got 5'),
     ],
 )
 def test_pipelines_that_make_no_sample_are_refused(pipeline, said):

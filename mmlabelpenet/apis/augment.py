@@ -1,9 +1,12 @@
 """Convert a config to test-time augmentation (row L11)."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+
+from mmlabelpenet.schema import short
 
 
 def augment_test(config: Config) -> Config:
@@ -14,16 +17,34 @@ def augment_test(config: Config) -> Config:
             whether each scale is also flipped. Views are merged in the frame of the first scale without flip.
 
     Raises:
-        ValueError: the config has no ``tta``, or its test pipeline has no ``Resize``.
+        ValueError: the config has no ``tta``, or one without a scale, or its test pipeline has no ``Resize``.
     """
     if config.get('tta') is None:
         raise ValueError("The config has no key 'tta', which defines test-time augmentation. Add _base_/tta.py to its _base_.")
+    check_views(config.tta)
     config = copy.deepcopy(config)
     for name in ('test_dataloader', 'corloc_dataloader'):
         if config.get(name) is not None:
             config[name].dataset.pipeline = view_pipeline(config[name].dataset.pipeline, config.tta.scales, config.tta.flip)
     config.model = ConfigDict(**config.tta.model, module=config.model)
     return config
+
+
+def check_views(tta: Mapping[str, Any]) -> None:
+    """Raise a ValueError for ``tta`` without model or scales, or with scales that are not numbers above 0.
+
+    >>> check_views(dict(model=dict(type='LabelPENetTTA'), scales=[], flip=True))
+    Traceback (most recent call last):
+    ValueError: tta.scales must be a list of at least one finite number above 0, such as [1.0, 1.5], got [].
+    """
+    if missing := [key for key in ('model', 'scales', 'flip') if key not in tta]:
+        raise ValueError(f'tta has no {missing[0]}, which test-time augmentation needs: see configs/_base_/tta.py.')
+    scales = tta['scales']
+    good = isinstance(scales, list | tuple) and all(isinstance(scale, int | float) and 0 < scale < float('inf') for scale in scales)
+    if not scales or not good:
+        raise ValueError(f'tta.scales must be a list of at least one finite number above 0, such as [1.0, 1.5], got {short(scales)}.')
+    if not isinstance(tta['flip'], bool):
+        raise ValueError(f'tta.flip must be True or False, got {short(tta["flip"])}.')
 
 
 def view_pipeline(pipeline: list[dict], scales: list[float], flip: bool) -> list[dict]:

@@ -3,6 +3,8 @@
 Metrics read ground-truth boxes and masks themselves (``mmlabelpenet.evaluation.devkit.Devkit``).
 """
 
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import cv2
@@ -17,7 +19,7 @@ from mmlabelpenet.datasets.voc import VOC_CLASSES
 from mmlabelpenet.log import warn, warn_once
 from mmlabelpenet.mmdet_steps import check_pipeline
 from mmlabelpenet.registry import DATASETS
-from mmlabelpenet.schema import counted, json_hash
+from mmlabelpenet.schema import counted, json_hash, short
 
 
 @DATASETS.register_module()
@@ -111,12 +113,13 @@ class VOCTags(BaseDataset):
         chosen = self._indices
         if count == 0:
             raise ValueError(f'No image of split {self.split!r} {"is listed" if self.keep_untagged else "has a tag of these classes"}.')
-        if chosen is None or (isinstance(chosen, int) and chosen >= 1):
+        if chosen is None or (type(chosen) is int and chosen >= 1):
             return
-        if isinstance(chosen, int) or len(chosen) == 0 or not -count <= min(chosen) <= max(chosen) < count:
+        items = list(chosen) if isinstance(chosen, Sequence | np.ndarray) and not isinstance(chosen, str) else []
+        if not items or not all(isinstance(item, Integral) and -count <= item < count for item in items):
             raise ValueError(
                 f'indices must be a number of images, or a list of indices of the {counted(count, "image")} of {self.split!r}, got '
-                f'{chosen}.'
+                f'{short(chosen)}.'
             )
 
     def use_pseudo_labels(self, store: PseudoLabelStore | str | None) -> None:

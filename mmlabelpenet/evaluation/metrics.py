@@ -45,8 +45,8 @@ class StageMetric(BaseMetric):
         protocol: 'test' (box AP, mask AP, ABO, mIoU) or 'corloc' (CorLoc only, for a training split).
         metric: one or several metric groups of the protocol; None for all. With ``()``, as for a test list whose annotations are on a
             server, no annotation is read and only ``dump`` is written.
-        box_iou_thrs: thresholds of box AP; the first one is also used for CorLoc.
-        mask_iou_thrs: thresholds of mask AP.
+        box_iou_thrs: one or several thresholds of box AP; the first one is also used for CorLoc.
+        mask_iou_thrs: one or several thresholds of mask AP.
         semantic_score_thr: minimum score of an instance in the semantic map of mIoU.
         legacy: boxes include their last pixel ("+1" widths), as in VOC's files; keys of box metrics then end in ``_legacy``.
         mask_classes: classes of the indices in the class masks; VOC's by default.
@@ -56,17 +56,19 @@ class StageMetric(BaseMetric):
         collect_dir: as in mmengine.
 
     Raises:
-        ValueError: unknown protocol or metric group, or a threshold outside (0, 1].
+        ValueError: unknown protocol or metric group, no threshold, one outside (0, 1], or another ``collect_device`` than cpu or gpu.
     """
 
     def __init__(
         self, data_root: str, split: str, stages: Sequence[str] | None = None, protocol: str = 'test',
         metric: str | Sequence[str] | None = None,
-        box_iou_thrs: Sequence[float] = (0.5,), mask_iou_thrs: Sequence[float] = (0.25, 0.5, 0.7, 0.75),
+        box_iou_thrs: float | Sequence[float] = (0.5,), mask_iou_thrs: float | Sequence[float] = (0.25, 0.5, 0.7, 0.75),
         semantic_score_thr: float = 0.3, legacy: bool = False, mask_classes: Sequence[str] | None = None, dump: str | None = None,
         collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if collect_device not in ('cpu', 'gpu'):
+            raise ValueError(f"collect_device must be 'cpu' or 'gpu', got {collect_device!r}.")
         if protocol not in PROTOCOLS:
             raise ValueError(f'The protocol must be one of {tuple(PROTOCOLS)}, got {protocol!r}.')
         groups = PROTOCOLS[protocol] if metric is None else (metric,) if isinstance(metric, str) else tuple(metric)
@@ -76,7 +78,8 @@ class StageMetric(BaseMetric):
         self.data_root, self.split, self.stages, self.protocol = data_root, split, tuple(stages or ()), protocol
         self._fixed = bool(self.stages)
         # The number of classes is not known yet, but invalid values are reported now instead of after the first batch.
-        self._settings = Settings(1, groups, tuple(box_iou_thrs), tuple(mask_iou_thrs), semantic_score_thr, legacy)
+        thrs = [tuple(given) if isinstance(given, Sequence) else (given,) for given in (box_iou_thrs, mask_iou_thrs)]
+        self._settings = Settings(1, groups, *thrs, semantic_score_thr, legacy)
         self.mask_classes = mask_classes
         self.table: Table = {}
         self.meta: dict[str, Any] = {}

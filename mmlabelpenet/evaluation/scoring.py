@@ -69,9 +69,12 @@ class Settings:
         unknown = sorted(set(self.groups) - set(GROUPS))
         if unknown:
             raise ValueError(f'The metric groups are {GROUPS}, got {unknown}.')
+        for name in ('box_iou_thrs', 'mask_iou_thrs'):
+            if not getattr(self, name):
+                raise ValueError(f'{name} must have at least one IoU threshold, got none.')
         for thr in (*self.box_iou_thrs, *self.mask_iou_thrs):
-            if not 0 < thr <= 1:
-                raise ValueError(f'IoU thresholds must be in (0, 1], got {thr}.')
+            if not (isinstance(thr, int | float) and 0 < thr <= 1):
+                raise ValueError(f'IoU thresholds must be in (0, 1], got {thr!r}.')
 
     def keys(self) -> list[str]:
         """All keys that :func:`summarise` may return, in the order of tables; each names the protocol of its value.

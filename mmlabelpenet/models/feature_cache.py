@@ -46,10 +46,15 @@ class FeatureCache:
     Args:
         dir: folder; several trainings may share it.
         max_gib: maximum size; no maps are added beyond it.
+
+    Raises:
+        ValueError: no folder, or a size that is negative or infinite.
     """
 
     def __init__(self, dir: str | Path, max_gib: float = 20.0) -> None:  # noqa: A002  the name of the config key
         check_range(0, max_gib=max_gib)
+        if not str(dir):
+            raise ValueError('dir of the feature cache must name a folder, got an empty text; set feature_cache=None to use no cache.')
         self.folder, self.max_bytes = Path(dir), max_gib * 2**30
         # Bytes that this rank and the processes forked from it, which share it, may still add; NaN before it is known.
         self._room = np.frombuffer(mmap.mmap(-1, 8))

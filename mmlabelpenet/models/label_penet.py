@@ -68,7 +68,7 @@ class LabelPENet(BaseDetector):
         frozen_backbone: bool = False,
         share_tail: bool = False,
         refresh_interval: int = 1,
-        recompute: Sequence[str] = (),
+        recompute: Sequence[str] | None = (),
         consensus: bool = False,
         map_evidence: bool = False,
         mirror_labels: bool = False,

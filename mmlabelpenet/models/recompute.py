@@ -21,6 +21,8 @@ def recompute_activations(model: nn.Module, parts: Sequence[str]) -> None:
     mmengine's ``activation_checkpointing`` would leave the tail without a gradient if the backbone is frozen. The modules get a derived
     class, as with ``torch.nn.utils.parametrize``, so parameter names do not change.
     """
+    if isinstance(parts, str):
+        raise ValueError(f'recompute must be a list of parts, got {parts!r}: use recompute=[{parts!r}].')
     if unknown := set(parts) - {'backbone', 'tail', 'roi_head'}:
         raise ValueError(f"recompute supports 'backbone', 'tail' and 'roi_head', got {sorted(unknown)}.")
     modules = [model.backbone] if 'backbone' in parts else []

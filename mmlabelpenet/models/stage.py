@@ -67,6 +67,7 @@ class Stage(BaseModule):
         if learns_from not in ('labels', 'tags'):
             raise ValueError(f"A stage must learn from 'labels' or 'tags', got learns_from={learns_from!r}.")
         self.detector = MODELS.build(with_classes(detector, num_classes))
+        check_roi_size(self.detector.roi_head, detector['roi_head'])
         self.labels = None if labels is None else LABEL_GENERATORS.build(labels)
         self.learns_from_tags = learns_from == 'tags'
 
@@ -219,6 +220,14 @@ def with_classes(detector: dict, num_classes: int) -> dict:
         if detector['roi_head'].get(head) is not None:
             detector['roi_head'][head]['num_classes'] = num_classes
     return detector
+
+
+def check_roi_size(roi_head: nn.Module, config: dict) -> None:
+    """Raise a ValueError for a box head whose config expects RoI features of another size than its extractor returns."""
+    sizes = [layer.output_size for layer in getattr(roi_head.bbox_roi_extractor, 'roi_layers', ())]
+    wanted = (config.get('bbox_head') or {}).get('roi_feat_size')
+    if sizes and isinstance(wanted, int) and sizes[0] not in (wanted, (wanted, wanted)):
+        raise ValueError(f'roi_head.bbox_head.roi_feat_size is {wanted}, but bbox_roi_extractor returns {sizes[0]}. Set the same value.')
 
 
 def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:

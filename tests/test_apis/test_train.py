@@ -78,7 +78,7 @@ def test_a_run_does_not_go_on_from_another_one_that_was_in_its_folder_before(toy
     train(config(toy_root, tmp_path))
     shutil.copytree(tmp_path, kept := tmp_path.with_name('kept'))
     other = config(toy_root, tmp_path)
-    other.randomness.seed, other.optim_wrapper.optimizer.lr = 5, float('nan')
+    other.randomness.seed, other.optim_wrapper.optimizer.lr = 5, 1e38
     with pytest.raises(FloatingPointError):  # before its first checkpoint
         train(other)
     assert find_checkpoint(tmp_path) is None and find_checkpoint(kept).name == 'iter_4.pth'

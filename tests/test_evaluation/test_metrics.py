@@ -321,6 +321,26 @@ def test_unknown_protocol_group_and_threshold_are_refused_when_built(tmp_path):
         StageMetric(str(tmp_path), 'val', mask_iou_thrs=[0])
 
 
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(box_iou_thrs=[]), 'box_iou_thrs must have at least one IoU threshold, got none'),
+        (dict(mask_iou_thrs=()), 'mask_iou_thrs must have at least one IoU threshold, got none'),
+        (dict(mask_iou_thrs=['abc']), r"IoU thresholds must be in \(0, 1\], got 'abc'"),
+        (dict(box_iou_thrs=float('nan')), r'IoU thresholds must be in \(0, 1\], got nan'),
+        (dict(collect_device='tpu'), "collect_device must be 'cpu' or 'gpu', got 'tpu'"),
+    ],
+)
+def test_settings_that_would_fail_after_the_test_are_refused_when_built(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        StageMetric(str(tmp_path), 'val', **settings)
+
+
+def test_a_single_threshold_may_be_a_number(tmp_path):
+    settings = [StageMetric(str(tmp_path), 'val', box_iou_thrs=thrs, mask_iou_thrs=thrs)._settings for thrs in (0.5, [0.5])]
+    assert settings[0] == settings[1]
+
+
 def test_groups_and_thresholds_of_the_config_decide_what_is_measured(tmp_path):
     images = devkit_images(11)
     metric, flat = run(

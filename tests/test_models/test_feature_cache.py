@@ -156,6 +156,10 @@ def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path)
     assert len(list(tmp_path.rglob('*.map'))) == 1
     with pytest.raises(ValueError, match='max_gib must be at least 0, got -1'):
         FeatureCache(tmp_path, max_gib=-1)
+    with pytest.raises(ValueError, match='max_gib must be finite and at least 0, got inf'):
+        FeatureCache(tmp_path, max_gib=float('inf'))
+    with pytest.raises(ValueError, match='dir of the feature cache must name a folder, got an empty text'):
+        FeatureCache('')
 
 
 @pytest.mark.parametrize(('ranks', 'maps'), [(1, 4), (2, 2)])

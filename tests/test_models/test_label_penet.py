@@ -316,6 +316,17 @@ def test_activations_that_are_computed_again_are_not_kept(toy_batch):
 def test_other_parts_than_backbone_tail_and_roi_head_cannot_be_computed_again():
     with pytest.raises(ValueError, match=r"got \['neck'\]"):
         toy.build(toy.model_config(recompute=['neck']))
+    with pytest.raises(ValueError, match=r"must be a list of parts, got 'tail': use recompute=\['tail'\]"):
+        toy.build(toy.model_config(recompute='tail'))
+
+
+@pytest.mark.parametrize('stage', ['classification', 'detection'])
+def test_a_box_head_for_another_roi_size_than_its_extractor_returns_is_refused(stage):
+    config = toy.model_config(stages=('classification', 'detection'))
+    head = config['stages'][stage]['detector']['roi_head']['bbox_head']
+    head['roi_feat_size'] = 5
+    with pytest.raises(ValueError, match=r'bbox_head.roi_feat_size is 5, but bbox_roi_extractor returns \(4, 4\)'):
+        toy.build(config)
 
 
 @pytest.mark.parametrize('lacking', ['first', 'second'])
