@@ -5,8 +5,11 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache
+from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+_PLAIN = {bool, int, float, str, type(None)}
 
 
 @cache
@@ -24,6 +27,8 @@ def arguments(target: Callable) -> tuple[tuple[str, ...], bool]:
     """
     if not inspect.isclass(target):
         return _arguments([target])
+    if hasattr(target, '__struct_fields__'):
+        return target.__struct_fields__, False
     inits = [vars(base)['__init__'] for base in inspect.getmro(target) if '__init__' in vars(base) and base is not object]
     found, anything = _arguments(inits)
     kept = _kept(target) if anything else None
@@ -49,37 +54,63 @@ def dict_arguments(target: Callable) -> frozenset[str]:
     return frozenset(name for name, hint in hints.items() if _is_dict(hint))
 
 
-@cache
-def plain_arguments(target: Callable) -> Mapping[str, tuple[type, ...]]:
-    """Types of the arguments annotated as bool, number, str or None in this package, whose annotations are exact.
+class ListOf(NamedTuple):
+    """A list or tuple whose items have one of these types; any items if there are none."""
 
-    >>> from mmlabelpenet.models.mil_losses import MILSoftmaxLoss
-    >>> plain_arguments(MILSoftmaxLoss)
-    {'loss_weight': (<class 'float'>,)}
+    kinds: tuple[type, ...]
+
+
+@cache
+def plain_arguments(target: Callable) -> Mapping[str, tuple[type | ListOf, ...]]:
+    """Types of the arguments annotated as bool, number, str, path, None or a list in this package, whose annotations are exact.
+
+    >>> from mmlabelpenet.models.aspp import LabelPEASPP
+    >>> plain_arguments(LabelPEASPP)['out_channels'], plain_arguments(LabelPEASPP)['dilations']
+    ((<class 'int'>,), (ListOf(kinds=(<class 'int'>,)),))
     """
-    steps = [base for base in (inspect.getmro(target) if inspect.isclass(target) else (target,)) if '__init__' in vars(base)] or [target]
-    found: dict[str, tuple[type, ...]] = {}
+    is_class = inspect.isclass(target) and not hasattr(target, '__struct_fields__')
+    steps = [base for base in inspect.getmro(target) if '__init__' in vars(base)] if is_class else [target]
+    found: dict[str, tuple[type | ListOf, ...]] = {}
     for step in steps:
         if not step.__module__.startswith('mmlabelpenet.'):
             break  # it may accept anything
-        for name, hint in get_type_hints(step.__init__ if inspect.isclass(step) else step).items():
-            members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-            found.setdefault(name, members if set(members) <= {bool, int, float, str, type(None)} else ())
+        for name, hint in get_type_hints(step.__init__ if is_class else step).items():
+            found.setdefault(name, _kinds(hint))
     return {name: kinds for name, kinds in found.items() if kinds and name != 'return'}
 
 
-def fits(value: Any, kinds: tuple[type, ...]) -> bool:
+def _kinds(hint: Any) -> tuple[type | ListOf, ...]:
+    """Types of an annotation for :func:`plain_arguments`; empty if it allows others."""
+    found: list[type | ListOf] = []
+    for member in _members(hint):
+        if (get_origin(member) or member) in (list, tuple, Sequence):
+            items = [kind for item in get_args(member) if item is not ... for kind in _members(item)]
+            found.append(ListOf(tuple(items) if set(items) <= _PLAIN else ()))
+        elif member in _PLAIN or member is Path:
+            found.append(str if member is Path else member)
+        else:
+            return ()
+    return tuple(dict.fromkeys(found))
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def fits(value: Any, kinds: tuple[type | ListOf, ...]) -> bool:
     """Whether a value has one of the types of :func:`plain_arguments`: an int is also a float, a bool is not a number.
 
-    >>> fits(1, (float,)), fits(True, (int,)), fits('false', (bool,)), fits(float('nan'), (float,))
-    (True, False, False, False)
+    >>> fits(1, (float,)), fits(True, (int,)), fits('false', (bool,)), fits(float('nan'), (float,)), fits((1, 'a'), (ListOf((int,)),))
+    (True, False, False, False, False)
     """
+    if isinstance(value, list | tuple):
+        return any(not kind.kinds or all(fits(item, kind.kinds) for item in value) for kind in kinds if isinstance(kind, ListOf))
     return value == value and (type(value) in kinds or (type(value) is int and float in kinds))
 
 
 def _is_dict(hint: Any) -> bool:
     """Whether a config value must be a dict or None to match an annotation; configs contain no built objects."""
-    members = [get_origin(member) or member for member in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))]
+    members = [get_origin(member) or member for member in _members(hint)]
     dicts = [member for member in members if inspect.isclass(member) and issubclass(member, Mapping)]
     plain = (str, int, float, bool, Sequence, Set, Callable, type, object)
     return bool(dicts) and not any(

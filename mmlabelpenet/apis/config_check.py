@@ -1,6 +1,7 @@
 """Find misspelt keys and unregistered names in a config before anything is built."""
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from mmlabelpenet.apis.arguments import arguments, fits, plain_arguments
+from mmlabelpenet.apis.arguments import ListOf, arguments, fits, plain_arguments
 from mmlabelpenet.apis.config import inner_datasets
 from mmlabelpenet.apis.config_dicts import Fault, KeyPath, all_files, dicts_within, not_dicts, own_files, refuse
 from mmlabelpenet.apis.config_files import names_read, place_of_key, place_of_text
@@ -37,6 +38,7 @@ READ_BY_BUILDERS = {  # keys that the builder of the parts below this key reads
     'model_wrapper_cfg': {'device_ids', 'output_device', 'static_graph'},
 }
 _NAMES = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text', type(None): 'None'}
+_FINITE = ('optim_wrapper', 'param_scheduler', 'train_cfg')  # parts without infinite numbers
 HOOKS = (  # usual keys of default_hooks
     *('checkpoint', 'collapse', 'health', 'label_samples', 'logger', 'param_scheduler', 'part_times', 'progress', 'reused_labels'),
     *('runtime_info', 'sample_panels', 'sampler_seed', 'timer', 'visualization'),
@@ -173,15 +175,33 @@ def _left_over(kind: Any, key: str, node: Mapping[str, Any], files: Sequence[Pat
 
 
 def wrong_values(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
-    """Values of the wrong type for this package's classes: text instead of a number, or instead of a bool, which would be true."""
+    """Values of the wrong type for this package's classes, such as text instead of a number or a list, or instead of a bool, which would be
+    true; NaN anywhere, and infinite numbers in the optimizer's settings and the schedule.
+    """
     for path, node, scope in dicts_within(content):
         kind = node.get('type')
         targets = [find(kind, scope)] if isinstance(kind, str) else built_without_type(path, content)
         typed = {name: kinds for target in targets if target for name, kinds in plain_arguments(target).items()}
         for key, value in node.items():
-            if key in typed and isinstance(value, bool | int | float | str | None) and not fits(value, typed[key]):
-                wanted = ' or '.join(_NAMES[each] for each in typed[key])
+            if key in typed and not fits(value, typed[key]):
+                yield Fault((*path, key), f'expected {" or ".join(map(_name, typed[key]))}, got {short(value)}.', tuple(node))
+            elif path[-1:] != ('clip_grad',) and not _is_finite(value, infinite=(path or (key,))[0] not in _FINITE):
+                wanted = 'finite numbers' if isinstance(value, list | tuple) else 'a finite number'
                 yield Fault((*path, key), f'expected {wanted}, got {short(value)}.', tuple(node))
+
+
+def _name(kind: type | ListOf) -> str:
+    """A type in a message."""
+    if not isinstance(kind, ListOf):
+        return _NAMES[kind]
+    return f'a list of {" or ".join(f"{_NAMES[each][2:]}s" for each in kind.kinds)}' if kind.kinds else 'a list'
+
+
+def _is_finite(value: Any, infinite: bool) -> bool:
+    """Whether a value, or each in a list, is not NaN and, unless ``infinite`` numbers are allowed, finite."""
+    if isinstance(value, list | tuple):
+        return all(_is_finite(item, infinite) for item in value)
+    return not isinstance(value, float) or math.isfinite(value) or (infinite and not math.isnan(value))
 
 
 def allowed_keys(path: KeyPath, content: Mapping[str, Any], find: Registered) -> set[str] | None:
@@ -207,12 +227,11 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any], find: Registered) ->
         from torch.utils.data import DataLoader
 
         return {*arguments(DataLoader)[0], 'num_batch_per_epoch'}
-    if path and path[-1] == 'crf':
-        return {'preset', *(name for target in built_without_type(path, content) for name in arguments(target)[0])}
-    if re.fullmatch(r'train_cfg\.phases\.\w+', dotted):
-        from mmlabelpenet.engine.phases import Phase
-
-        return set(Phase.__struct_fields__) - {'name'}
+    if dotted == 'tta':
+        return {'model', 'scales', 'flip'}
+    if targets := built_without_type(path, content):
+        presets = {'preset'} if path[-1] == 'crf' else set()
+        return {*presets, *(name for target in targets for name in arguments(target)[0])} - {'all_stages', 'name'}
     return _allowed_of_model(dotted) if (content.get('model') or {}).get('type') == 'LabelPENet' else None
 
 
@@ -220,26 +239,24 @@ def _allowed_of_model(dotted: str) -> set[str] | None:
     """Like :func:`allowed_keys`, for the dicts without a type in a ``LabelPENet``."""
     if re.fullmatch(r'model\.stages\.\w+', dotted):
         return {'detector', 'labels', 'learns_from'}
-    if dotted == 'model.test_cfg':
-        return {name for target in _inference() for name in arguments(target)[0]} - {'all_stages'}
     stage = re.fullmatch(r'model\.stages\.\w+\.detector\.((?:train|test)_cfg(?:\.\w+)?)', dotted)
     return TWO_STAGE.get(stage[1]) if stage else None
 
 
 def built_without_type(path: KeyPath, content: Mapping[str, Any]) -> list[Callable]:
     """The class or function of this package that receives a dict without a type as arguments."""
-    if path and path[-1] == 'crf':
-        from mmlabelpenet.calibration.crf import DenseCRF
-
-        return [DenseCRF]
-    return _inference() if path == ('model', 'test_cfg') and content['model'].get('type') == 'LabelPENet' else []
-
-
-def _inference() -> list[Callable]:
+    from mmlabelpenet.calibration.crf import DenseCRF
+    from mmlabelpenet.engine.phases import Phase
+    from mmlabelpenet.models.feature_cache import FeatureCache
     from mmlabelpenet.models.inference.image import Inference
     from mmlabelpenet.models.inference.masks import MaskRefinement
 
-    return [Inference, MaskRefinement]
+    if path and path[-1] == 'crf':
+        return [DenseCRF]
+    if path[:2] == ('train_cfg', 'phases') and len(path) == 3:
+        return [Phase]
+    own = {('model', 'test_cfg'): [Inference, MaskRefinement], ('model', 'feature_cache'): [FeatureCache]}
+    return own.get(path, []) if (content.get('model') or {}).get('type') == 'LabelPENet' else []
 
 
 def read_by_builders(path: KeyPath) -> set[str]:

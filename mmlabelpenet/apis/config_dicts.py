@@ -17,11 +17,12 @@ KeyPath = tuple[str | int, ...]
 DICTS = re.compile(  # where a dict is required, besides the arguments annotated as dict
     r'\w+_(dataloader|cfg)(\.(dataset|sampler|batch_sampler|collate_fn))?|.*\.dataset\.metainfo|env_cfg\.\w+_cfg'
     r'|auto_scale_lr|custom_imports|data_sources|log_processor|model|randomness|visualizer|default_hooks(\.\w+)?|tta(\.model)?'
-    r'|optim_wrapper(\.(clip_grad|optimizer))?|train_cfg\.phases(\.\w+)?|model\.stages(\.\w+(\.(detector|labels))?)?'
+    r'|optim_wrapper(\.(clip_grad|optimizer|paramwise_cfg(\.custom_keys)?))?|train_cfg\.phases(\.\w+)?|model\.stages(\.\w+(\.(detector|labels))?)?'
     r'|model\.stages\.\w+\.detector\.(backbone|rpn_head|roi_head|train_cfg|test_cfg|roi_head\.(bbox|mask)_(head|roi_extractor)'
     r'|(train|test)_cfg\.(rpn|rpn_proposal|rcnn)(\.(assigner|sampler|nms))?)'
 )
-LISTS = re.compile(r'(.*\.)?(init_cfg|pipeline|vis_backends)|custom_hooks|param_scheduler|\w+_evaluator')  # a dict or a list of dicts
+LISTS = re.compile(r'(.*\.)?(init_cfg|vis_backends)|param_scheduler|\w+_evaluator')  # a dict or a list of dicts
+STEPS = re.compile(r'(.*\.)?pipeline|custom_hooks')  # a list of dicts
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,17 @@ class Fault:
 
 
 def refuse(config: Config, faults: Iterable[Fault]) -> None:
-    """Raise a ValueError with one line per config error, with file and line if the error is in one of our files."""
-    lines = []
+    """Raise a ValueError with one line per key, with file and line if the error is in one of our files, or ``--cfg-options``."""
+    lines, told, options = [], set[str](), vars(config).get('_options', ())
     for fault in faults:
-        own, name = fault.place(own_files(config)), shown(Path(config.filename)) if config.filename else ''
+        key, name = '.'.join(map(str, fault.path)), shown(Path(config.filename)) if config.filename else ''
+        if key in told:
+            continue
+        told.add(key)
+        given = any(f'{key}.'.startswith(f'{option}.') for option in options)
+        own = '--cfg-options' if given else fault.place(own_files(config))
         if own or not fault.place(all_files(config)):  # configs of other packages are not checked
-            lines.append(f'{own or name}{": " if own or name else ""}{".".join(map(str, fault.path))}: {fault.what}')
+            lines.append(f'{own or name}{": " if own or name else ""}{key}: {fault.what}')
     if lines:
         raise ValueError('\n'.join(lines))
 
@@ -60,8 +66,8 @@ def all_files(config: Config) -> list[Path]:
 
 
 def not_dicts(content: Mapping[str, Any], find: Callable[[str, str | None], Callable | None] | None = None) -> Iterator[Fault]:
-    """Other values where a dict or a list of dicts is required: at the places of ``DICTS`` and ``LISTS``, and where annotations require
-    one.
+    """Other values where a dict or a list of dicts is required: at the places of ``DICTS``, ``LISTS`` and ``STEPS``, and where
+    annotations require one.
 
     A list of dicts passes if another package's annotation requires a dict, because such annotations are not exact.
 
@@ -75,15 +81,15 @@ def not_dicts(content: Mapping[str, Any], find: Callable[[str, str | None], Call
         for key, value in node.items():
             place = '.'.join(map(str, (*path, key)))
             dicts = isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
-            lists, inexact = LISTS.fullmatch(place), key in typed and not target.__module__.startswith('mmlabelpenet.')
-            if isinstance(value, Mapping | None) or (dicts and (lists or inexact) and not DICTS.fullmatch(place)):
+            lists, steps = LISTS.fullmatch(place), STEPS.fullmatch(place)
+            inexact = key in typed and not target.__module__.startswith('mmlabelpenet.')
+            if value is None or (isinstance(value, Mapping) and not steps):
                 continue
-            if lists or key in typed or DICTS.fullmatch(place):
-                yield Fault(
-                    (*path, key),
-                    f'expected a dict{" or a list of dicts" if lists else ""}, got {short(value)}.',
-                    tuple(node) if path else (),
-                )
+            if dicts and (lists or steps or inexact) and not DICTS.fullmatch(place):
+                continue
+            if lists or steps or key in typed or DICTS.fullmatch(place):
+                wanted = 'a list of dicts' if steps else f'a dict{" or a list of dicts" if lists else ""}'
+                yield Fault((*path, key), f'expected {wanted}, got {short(value)}.', tuple(node) if path else ())
 
 
 def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> Iterator[tuple[KeyPath, Mapping[str, Any], str | None]]:
