@@ -110,12 +110,12 @@ def run(main: Callable[[], int | None], interrupted: str = 'Interrupted.') -> No
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(visible(f'Error: {runnable(_message(error))}{_more_space(error)}'))
     except (TypeError, KeyError) as error:
-        if not _is_told(error):
+        if not is_told(error):
             raise
         sys.exit(visible(f'Error: {runnable(_message(error))}'))
     except (MemoryError, RuntimeError) as error:
         reason = _message(error).strip().partition('\n')[0][:200]
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             sys.exit(f'Error: Out of memory{f" ({reason})" if reason else ""}. Use smaller images or batches, or fewer workers.')
         if not _PROCESS_ENDED.search(reason):
             raise
@@ -134,7 +134,7 @@ def _message(error: BaseException) -> str:
     return re.split(rf'^(?:\w+\.)*{type(error).__name__}: ', text, flags=re.MULTILINE)[-1].strip()
 
 
-def _is_told(error: BaseException) -> bool:
+def is_told(error: BaseException) -> bool:
     """Whether this package raised an error deliberately, about invalid input; any other error is a bug."""
     frames = [(frame.filename, frame.line or '') for frame in traceback.extract_tb(error.__traceback__)]
     if _FROM_LOADER in str(error):
@@ -143,7 +143,7 @@ def _is_told(error: BaseException) -> bool:
         if Path(filename).is_relative_to(Path(__file__).parent) and line.startswith('raise '):
             return True
     inner = error.__context__  # MMEngine re-raises errors of the objects that it builds
-    return inner is not None and str(inner) in str(error) and _is_told(inner)
+    return inner is not None and str(inner) in str(error) and is_told(inner)
 
 
 def _more_space(error: Exception) -> str:
@@ -156,6 +156,6 @@ def _more_space(error: Exception) -> str:
     )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether Python, or PyTorch on a GPU or the CPU, ran out of memory; this module does not import PyTorch."""
     return isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError' or 'DefaultCPUAllocator' in str(error)

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 from torch.utils.data import Dataset
 
+from mmlabelpenet.apis.built_parts import named_parts
 from mmlabelpenet.apis.config_dicts import not_dicts, refuse
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
 from mmlabelpenet.apis.config_overrides import in_order, overridden
@@ -71,6 +72,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
             config[first] = ConfigDict(value=overridden(config.get(first, {} if steps else None), steps, value)).value
         except (TypeError, IndexError) as error:
             raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
+    vars(config)['_options'] = tuple(overrides or {})  # for messages
     refuse(config, not_dicts(config.to_dict()))
     for name in [name for name, hook in config.get('default_hooks', {}).items() if hook is None and name not in MMENGINE_HOOKS]:
         config.default_hooks.pop(name)  # mmengine removes only its own in this way
@@ -82,7 +84,7 @@ def _read(files: Sequence[Path]) -> Config:
     try:
         # mmengine writes the config with every checkpoint; formatting the text with yapf would take seconds each time.
         return PlainConfig(Config.fromfile(str(files[0])).to_dict(), filename=str(files[0]), format_python_code=False)
-    except (ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a file that is run may raise anything
         frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         known = {file.resolve(): file for file in files}
         places = [f'{shown(known[file.resolve()])}:{line}' for file, line in frames if file.resolve() in known]
@@ -98,9 +100,11 @@ def _reason(error: Exception) -> str:
         return f'{error.__cause__}. Add the folder of the module to the environment variable PYTHONPATH.'
     if missing := re.match(r'(\S+) not found!', str(error)):
         return f'with read_base(): there is no file {missing[1]}.'
+    if foreign := re.match(r'Illegal syntax in config[^!]*! (.+)|(Only `read_base` .+)', str(error)):
+        return f'not a config: {foreign[1] or foreign[2]}.'
     if 'read_base' in str(error):  # mmengine would advise rewriting the base
         return 'with read_base() and _base_ cannot be mixed in a config and its bases. Configs of this package use _base_, so use it too.'
-    return f'{type(error).__name__}: {str(error).splitlines()[0]}'
+    return f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}'.removesuffix(': ')
 
 
 def inner_datasets(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -147,13 +151,15 @@ def config_devkit(config: Config, loader: str = 'train') -> Devkit:
 def build_dataset(config: Config, loader: str) -> Dataset:
     """The data set of a data loader: ``'train'``, ``'label'``, ``'test'`` or ``'corloc'``."""
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    return DATASETS.build(copy.deepcopy(config[f'{loader}_dataloader'].dataset))
+    with named_parts(config):
+        return DATASETS.build(copy.deepcopy(config[f'{loader}_dataloader'].dataset))
 
 
 def build_model(config: Config) -> nn.Module:
     """Build the network of a config, without weights from files."""
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))
-    return MODELS.build(copy.deepcopy(config.model))
+    with named_parts(config):
+        return MODELS.build(copy.deepcopy(config.model))
 
 
 def config_hash(config: Config) -> str:

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmlabelpenet import ops
 from mmlabelpenet.apis.augment import augment_test
+from mmlabelpenet.apis.built_parts import named_parts
 from mmlabelpenet.apis.checkpoint import load_strictly, read_checkpoint
 from mmlabelpenet.apis.config import (
     config_classes,
@@ -31,7 +32,7 @@ from mmlabelpenet.evaluation.metrics import StageMetric
 from mmlabelpenet.evaluation.pickled import DumpPredictions
 from mmlabelpenet.evaluation.scoring import Settings
 from mmlabelpenet.evaluation.table import Table, merge_tables, write_metrics
-from mmlabelpenet.files import file_hash, locked_by_first_rank, make_folder
+from mmlabelpenet.files import file_hash, locked_by_first_rank, make_folder, require_place
 
 
 def choose_stages(stages: str | Sequence[str], available: Sequence[str]) -> list[str]:
@@ -90,7 +91,7 @@ def test(
     """
     start = time.monotonic()
     for place, endings in ((out, ('.json', '.pkl', '.pickle')), (dump, ('.json',))):
-        check_place(place, endings)
+        require_place(place, endings)
     make_folder(config.work_dir)
     check_test(config, corloc)
     own = 'stages' in config.model  # otherwise an mmdet model, retrained on pseudo labels
@@ -124,17 +125,6 @@ def test(
     if out is not None and int(os.environ.get('RANK', 0)) == 0:
         write_metrics(out, table, meta)
     return {**table, 'meta': meta}
-
-
-def check_place(place: str | Path | None, endings: Sequence[str]) -> None:
-    """Reject a place for results, before a test that may take hours, if it is a folder or its name has another ending.
-
-    >>> check_place('out.yaml', ['.json'])
-    Traceback (most recent call last):
-    ValueError: Results are written to a file with a name ending in .json, got 'out.yaml'.
-    """
-    if place is not None and (Path(place).is_dir() or Path(place).suffix not in endings):
-        raise ValueError(f'Results are written to a file with a name ending in {", ".join(endings)}, got {str(place)!r}.')
 
 
 def check_test(config: Config, corloc: bool) -> None:
@@ -175,17 +165,19 @@ def run_test(
     Returns:
         the table, and its provenance: split, protocol, number of images.
     """
-    config = augment_test(config) if tta else copy.deepcopy(config)
+    given, config = config, augment_test(config) if tta else copy.deepcopy(config)
     config.load_from, config.resume = None, False
     stage_metric(config.test_evaluator).stages = list(stages)
     allow_cpu_ranks(config)
-    runner = Runner.from_cfg(config)
+    with named_parts(given):
+        runner = Runner.from_cfg(config)
     ops.log_kernels()
     model = network(runner)
     load_strictly(model.module if tta else model, checkpoint, classes=config_classes(config.test_dataloader.dataset))
     if pickled is not None:
         runner.test_evaluator.metrics.append(DumpPredictions(str(pickled)))
-    runner.test()
+    with named_parts(given):  # loop and data set
+        runner.test()
     metric = next(metric for metric in runner.test_evaluator.metrics if isinstance(metric, StageMetric))
     return metric.table, metric.meta
 

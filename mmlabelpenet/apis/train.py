@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from mmlabelpenet import ops
+from mmlabelpenet.apis.built_parts import named_parts
 from mmlabelpenet.apis.checkpoint import check_classes, check_resumable, checkpoint_stamps, find_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import config_classes, phase_lengths, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
@@ -65,7 +66,8 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
     if tensorboard:
         config.visualizer.vis_backends = [*config.visualizer.vis_backends, dict(type='TensorboardVisBackend')]
     allow_cpu_ranks(config)
-    runner = Runner.from_cfg(config)
+    with named_parts(config):
+        runner = Runner.from_cfg(config)
     if runner.rank == 0:
         note = read_note(config.work_dir)
         write_note(config.work_dir, replace(note, runs=[*note.runs, runner.timestamp]))
@@ -77,7 +79,8 @@ def _train(config: Config, resume: str | None, amp: str | None, auto_scale_lr: b
         check_checkpoint(model, config.load_from, config.get('resume', False), config_classes(config.train_dataloader.dataset))
         if config.get('resume'):
             check_resumable(config.load_from)
-    runner.train()
+    with named_parts(config):  # loop, data sets and optimizer
+        runner.train()
     return runner
 
 

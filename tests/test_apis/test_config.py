@@ -50,6 +50,11 @@ def test_a_config_that_is_not_there_is_named_with_the_nearest_one(tmp_path):
             "custom_imports = dict(imports=['no_such_module'], allow_failed_imports=False)",
             r'leaf.py: Failed to import no_such_module.*PYTHONPATH',
         ),
+        ('with open("a") as file:\n    a = 1', 'leaf.py: not a config: Only `read_base` context manager can be used in the config.$'),
+        ('from PIL import Image\nimport os, re\na = 1', r'leaf.py: not a config: import multiple modules in one line is not supported.$'),
+        ('a = 1\nraise AssertionError', r'leaf.py:2: AssertionError$'),
+        ("a = 1\nraise EOFError('b')", r'leaf.py:2: EOFError: b$'),
+        ('a = 1\nexit(2)', r'leaf.py:2: SystemExit: 2$'),
     ],
 )
 def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, monkeypatch, leaf, error):
