@@ -16,6 +16,7 @@ from torch import Tensor
 from mmlabelpenet.engine.hooks.validated_stages import is_measured, stages_of
 from mmlabelpenet.files import atomic_write
 from mmlabelpenet.registry import HOOKS
+from mmlabelpenet.schema import counted
 
 
 class AtomicBackend(LocalBackend):
@@ -111,6 +112,6 @@ def check_weights(weights: Mapping[str, Tensor], iteration: int) -> None:
     bad = [name for name, value in weights.items() if value.is_floating_point() and not math.isfinite(value.sum(dtype=torch.float64))]
     if bad:
         raise FloatingPointError(
-            f'the weights after iteration {iteration} are not finite ({len(bad)} tensor{"s" if bad[1:] else ""}, the first is {bad[0]}). '
+            f'the weights after iteration {iteration} are not finite ({counted(len(bad), "tensor")}, the first is {bad[0]}). '
             'No checkpoint was written, and earlier ones are intact: lower the learning rate, then continue with --resume.'
         )
