@@ -120,7 +120,7 @@ def make_folder(path: str | os.PathLike[str]) -> None:
 
 
 def require_place(path: str | os.PathLike[str] | None, endings: Sequence[str] = ()) -> None:
-    """Reject a place for a result file before the work that may take hours, and create its folder.
+    """Reject a place for a result file before the work that may take hours; nothing is created.
 
     Args:
         path: of the file; None if none is written.
@@ -129,7 +129,7 @@ def require_place(path: str | os.PathLike[str] | None, endings: Sequence[str] = 
     Raises:
         ValueError: it is a folder, or its name has another ending.
         NotADirectoryError: a part of the path is not a folder.
-        OSError: the folder cannot be created or written.
+        PermissionError: the folder cannot be written.
 
     >>> require_place('out.yaml', ['.json'])
     Traceback (most recent call last):
@@ -141,9 +141,11 @@ def require_place(path: str | os.PathLike[str] | None, endings: Sequence[str] = 
     if path.is_dir() or (endings and path.suffix not in endings):
         ending = f' with a name ending in {", ".join(endings)}' if endings else ''
         raise ValueError(f'Results are written to a file{ending}, got {str(path)!r}{", a folder" if path.is_dir() else ""}.')
-    make_folder(path.parent)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, 'Results cannot be written to this folder. Choose another place', str(path.parent))
+    folder = next(parent for parent in path.absolute().parents if _what_is_there(parent))
+    if not folder.is_dir():
+        make_folder(folder)  # raises
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, 'Results cannot be written to this folder. Choose another place', str(folder))
 
 
 def _what_is_there(path: str | os.PathLike[str]) -> str:

@@ -159,7 +159,8 @@ def test_what_is_not_a_regular_file_is_told_apart_from_what_is_missing(tmp_path)
 def test_a_place_of_results_is_a_file_in_a_folder_that_can_be_written(tmp_path, monkeypatch):
     require_place(None)
     require_place(tmp_path / 'new/a.json', ['.json'])
-    assert (tmp_path / 'new').is_dir() and not (tmp_path / 'new/a.json').exists()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / 'new').mkdir()
     with pytest.raises(ValueError, match=r"written to a file with a name ending in .json, .pkl, got '.*a.txt'"):
         require_place(tmp_path / 'a.txt', ['.json', '.pkl'])
     with pytest.raises(ValueError, match="written to a file, got '.*new', a folder"):
@@ -167,6 +168,8 @@ def test_a_place_of_results_is_a_file_in_a_folder_that_can_be_written(tmp_path, 
     (tmp_path / 'mine').touch()
     with pytest.raises(NotADirectoryError, match="Expected a folder at '.*mine', got a file"):
         require_place(tmp_path / 'mine/a.json')
+    with pytest.raises(NotADirectoryError, match="Expected a folder at '.*mine', got a file"):
+        require_place(tmp_path / 'mine/new/a.json')
     monkeypatch.setattr('os.access', lambda *args: False)
     with pytest.raises(PermissionError, match=f'Results cannot be written to this folder. Choose another place: .{tmp_path}'):
         require_place(tmp_path / 'a.json')
