@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
+from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox2roi
+from mmdet.structures.bbox import bbox2roi, scale_boxes
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -227,15 +228,22 @@ class MILRoIHead(StandardRoIHead):
         x: tuple[Tensor, ...],
         batch_img_metas: list[dict],
         rpn_results_list: list[InstanceData],
-        rcnn_test_cfg: dict | None = None,
+        rcnn_test_cfg: dict | None,
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """The proposals of each image, ``bboxes`` (R, 4), and their ranking ``scores`` (R, C).
+        """Scores of proposals per class, in the format of mmdet's box heads; ``rescale`` gives boxes in original pixels.
 
-        There is no NMS and no rescaling, which the last two arguments would set: :func:`~mmlabelpenet.calibration.reading.read` needs none.
+        With ``rcnn_test_cfg``: ``bboxes`` (n, 4), ``scores`` (n,), ``labels`` (n,) after NMS. Without: ``bboxes`` (R, 4 C) and ``scores``
+        (R, C + 1), the last column zero.
         """
         proposals = [result.bboxes for result in rpn_results_list]
-        return [
-            InstanceData(bboxes=boxes, scores=self.ranking_scores(*logits))
-            for boxes, logits in zip(proposals, self.logits(x, proposals), strict=True)
-        ]
+        results = []
+        for boxes, meta, logits in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
+            scores = F.pad(self.ranking_scores(*logits), (0, 1))
+            boxes = scale_boxes(boxes, [1 / s for s in meta['scale_factor']]) if rescale else boxes
+            if rcnn_test_cfg is None:
+                results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))
+                continue
+            kept, labels = multiclass_nms(boxes, scores, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img)
+            results.append(InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels))
+        return results

@@ -8,8 +8,6 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from mmlabelpenet.models import mil_head
-from mmlabelpenet.models.inference.masks import rescale_result
-from mmlabelpenet.models.inference.views import detections
 from mmlabelpenet.models.mil_head import MILBBoxHead
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.models.recompute import recompute_activations
@@ -123,25 +121,26 @@ def test_no_detection_does_not_mean_that_everything_is_background(stage, feature
 
 
 @pytest.mark.parametrize('mil_loss', ['MILSoftmaxLoss', 'WSDDNLoss'])
-def test_every_proposal_has_a_score_per_class(mil_loss, toy_batch):
+def test_scores_before_suppression_have_mmdets_layout(mil_loss, toy_batch):
     stage = toy.build(toy.stage_config('classification', mil_loss=mil_loss)).eval()
     samples, feature = toy_batch[1], torch.rand(2, 12, 12, 16)
     results = stage.roi_head.predict_bbox(
         stage.extract_feat(feature), [s.metainfo for s in samples], [s.proposals for s in samples], rcnn_test_cfg=None
     )
     for sample, result, (cls_logits, weight_logits) in zip(samples, results, logits_of(stage, feature, samples), strict=True):
-        assert torch.equal(result.bboxes, sample.proposals.bboxes)
+        assert torch.equal(result.bboxes.view(-1, 4, 4), sample.proposals.bboxes[:, None].expand(-1, 4, 4))
+        assert (result.scores[:, 4] == 0).all()
         cls = cls_logits[:, :4].softmax(1) if mil_loss == 'WSDDNLoss' else cls_logits[:, :4]
         share = weight_logits.softmax(0)
-        torch.testing.assert_close(result.scores, cls * torch.where(cls < 0, 1 - share, share))
+        torch.testing.assert_close(result.scores[:, :4], cls * torch.where(cls < 0, 1 - share, share))
 
 
 def test_detections_are_suppressed_per_class_and_rescaled_on_demand(stage, feature, toy_batch):
     (sample, _) = samples = toy_batch[1]
     sample.set_metainfo(dict(scale_factor=(0.5, 2.0)))
     before = sample.proposals.bboxes.clone()
-    inside = detections(stage, toy.read_batch(stage, feature, samples)[:1])
-    outside = rescale_result(inside, sample)
+    stage.eval()
+    inside, outside = (stage.predict(feature, hand_over(samples, keep=('proposals',)), rescale=r)[0].pred_instances for r in (False, True))
     assert 0 < len(inside) <= 10
     torch.testing.assert_close(outside.bboxes, inside.bboxes * torch.tensor([2, 0.5, 2, 0.5]))
     assert torch.equal(sample.proposals.bboxes, before)
@@ -150,8 +149,8 @@ def test_detections_are_suppressed_per_class_and_rescaled_on_demand(stage, featu
 def test_an_image_without_proposals_has_no_detection(stage, feature, toy_batch):
     samples = toy_batch[1]
     samples[0].proposals = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0))
-    first, second = (detections(stage, [reading]) for reading in toy.read_batch(stage, feature, samples))
-    assert len(first) == 0 and len(second) > 0
+    first, second = stage.eval().predict(feature, hand_over(samples, keep=('proposals',)), rescale=False)
+    assert len(first.pred_instances) == 0 and len(second.pred_instances) > 0
 
 
 def test_the_roi_norm_stands_before_the_first_layer_and_in_excitation_backprop():
@@ -173,9 +172,9 @@ def test_proposals_are_ranked_by_the_product_or_by_the_class_score(stage, featur
     for stage.roi_head.rank in ('product', 'class'):
         found[stage.roi_head.rank] = stage.roi_head.predict_bbox(stage.extract_feat(feature), metas, proposals, None)
     for i, (cls_logits, weight_logits) in enumerate(logits_of(stage, feature, samples)):
-        torch.testing.assert_close(found['class'][i].scores, cls_logits[:, :4].softmax(1))
+        torch.testing.assert_close(found['class'][i].scores[:, :4], cls_logits[:, :4].softmax(1))
         product = stage.roi_head.bbox_head.mil_loss.ranking(cls_logits[:, :4], weight_logits)
-        torch.testing.assert_close(found['product'][i].scores, product)
+        torch.testing.assert_close(found['product'][i].scores[:, :4], product)
     with pytest.raises(ValueError, match="got 'score'"):
         mil_head.MILRoIHead(rank='score')
 

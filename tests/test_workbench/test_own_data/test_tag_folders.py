@@ -44,7 +44,7 @@ def test_a_class_may_be_called_train(tmp_path):
         (('train/1.jpg', 'val/2.jpg'), 'train, val would be the classes'),
         (('images/1.jpg', 'labels/2.jpg'), "Folder 'images' belongs to a data set"),
         (('cat/1.jpg', 'JPEGImages/2.jpg'), "Folder 'JPEGImages' belongs to a data set"),
-        (('cat/1.jpg', 'loose.jpg'), "1 are not, the first: 'loose.jpg'"),
+        (('cat/1.jpg', 'loose.jpg'), "1 image is not, the first: 'loose.jpg'"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path, names, message):
