@@ -221,7 +221,8 @@ def allowed_keys(path: KeyPath, content: Mapping[str, Any], find: Registered) ->
         if len(path) != 4:
             return PARAMWISE if len(path) == 2 else None
         kind = (content['optim_wrapper'].get('optimizer') or {}).get('type')  # also reads its own arguments, for the matching parameters
-        names, anything = arguments(find(kind)) if isinstance(kind, str) and find(kind) else ((), True)
+        optimizer = find(kind) if isinstance(kind, str) else None
+        names, anything = arguments(optimizer) if optimizer else ((), True)
         return None if anything else {'lr_mult', 'decay_mult', *names} - {'params'}
     if len(path) == 1 and dotted.endswith('_dataloader'):
         from torch.utils.data import DataLoader

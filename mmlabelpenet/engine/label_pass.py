@@ -159,7 +159,7 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
         {key: value for key, value in part.items() if key not in trained}
         for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
     )
-    mirrored = ['mirrored'] if model.mirror_labels and not heads[0].learns_from_tags else []
+    mirrored = ['mirrored'] if model.reads_mirrored(stage) else []
     maps = [maker.labels.settings() for maker in heads if maker is model.reader.map_stage and maker.name != stage]
     return dict(
         stage=stage,

@@ -144,6 +144,10 @@ class LabelPENet(BaseDetector):
 
     # --------------------------------------------------------------- inference
 
+    def reads_mirrored(self, name: str) -> bool:
+        """Whether label passes of a stage also read the mirrored image."""
+        return self.mirror_labels and not self.stages[name].learns_from_tags
+
     def forward(self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = 'tensor', **kwargs: Any) -> Any:
         """As in mmdet; the batch may contain arguments of :meth:`loss` and :meth:`predict`."""
         if mode == 'tensor':
@@ -197,7 +201,7 @@ class LabelPENet(BaseDetector):
         """Image and explanation of each image, from which ``stages[name].labels.label`` generates pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
         views = [self.views(batch_inputs, batch_data_samples, explained=[maker.name for maker in self.reader.makers(name)])]
-        if self.mirror_labels and not stage.learns_from_tags:
+        if self.reads_mirrored(name):
             views.append(self.views(batch_inputs, batch_data_samples, mirrored=True))
         explanations = [stage.explain(merge_readings(self.reader.read(name, of_image))) for of_image in zip(*views, strict=True)]
         return list(zip(images, explanations, strict=True))
