@@ -69,10 +69,8 @@ DEFAULTS = {
     'models.inference.masks': dict(MaskRefinement=dict(max_masks=20, min_score=0.0, margin=0.25)),
     'models.inference.views': dict(read_views=dict(record=False)),
     'models.label_penet': {
-        'LabelPENet': dict(
-            frozen_backbone=False, share_tail=False, refresh_interval=1, consensus=False, map_evidence=False, mirror_labels=False
-        ),
-        'LabelPENet.views': dict(store=True, mirrored=False), 'LabelPENet.predict': dict(rescale=True),
+        'LabelPENet': dict(frozen_backbone=False, share_tail=False, refresh_interval=1, consensus=False, map_evidence=False),
+        'LabelPENet.views': dict(store=True), 'LabelPENet.predict': dict(rescale=True),
     },
     'models.mil_head': {
         'MILBBoxHead': dict(roi_feat_size=7, fc_channels=(4096, 4096), dropout=0.0),

@@ -159,13 +159,12 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
         {key: value for key, value in part.items() if key not in trained}
         for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
     )
-    mirrored = ['mirrored'] if model.reads_mirrored(stage) else []
     maps = [maker.labels.settings() for maker in heads if maker is model.reader.map_stage and maker.name != stage]
     return dict(
         stage=stage,
         weights=makers_hash(model, stage),
         backbone=json_hash(backbone),
-        detector=json_hash([model_config.get('data_preprocessor'), *detectors, *plain_json(maps), *mirrored]),
+        detector=json_hash([model_config.get('data_preprocessor'), *detectors, *plain_json(maps)]),
         rounded_maps=model_config.get('feature_cache') is not None,
         generator=plain_json(model.stages[stage].labels.settings()),
         **dataset.inputs(),

@@ -25,7 +25,7 @@ from mmlabelpenet.models.data_preprocessor import InvertibleDataPreprocessor
 from mmlabelpenet.models.feature_cache import FeatureCache, MapKey
 from mmlabelpenet.models.inference.image import Inference, check_names
 from mmlabelpenet.models.inference.joint import JointReader
-from mmlabelpenet.models.inference.views import View, merge_readings, mirror
+from mmlabelpenet.models.inference.views import View
 from mmlabelpenet.models.log_values import check_finite
 from mmlabelpenet.models.recompute import recompute_activations
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD, recurrent_losses
@@ -54,7 +54,6 @@ class LabelPENet(BaseDetector):
         recompute: activations to recompute in the backward pass instead of keeping them: ``'backbone'``, ``'tail'`` (conv5 of every
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         consensus, map_evidence: whether heads of earlier stages and class activation maps score with a stage, see :class:`JointReader`.
-        mirror_labels: label passes of stages that learn from labels also read the mirrored image, and average scores and boxes over both.
         feature_cache: settings of :class:`FeatureCache`; None recomputes maps of frozen layers every time.
         test_cfg: settings of :class:`Inference`.
     """
@@ -71,7 +70,6 @@ class LabelPENet(BaseDetector):
         recompute: Sequence[str] | None = (),
         consensus: bool = False,
         map_evidence: bool = False,
-        mirror_labels: bool = False,
         feature_cache: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
@@ -89,7 +87,7 @@ class LabelPENet(BaseDetector):
         )
         self.validation = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
         self.label_cache = LabelCache(refresh_interval)
-        self.frozen_backbone, self.mirror_labels = frozen_backbone, mirror_labels
+        self.frozen_backbone = frozen_backbone
         if share_tail:
             share_tails(stage.detector for stage in self.stages.values())
         recompute_activations(self, recompute or ())
@@ -144,10 +142,6 @@ class LabelPENet(BaseDetector):
 
     # --------------------------------------------------------------- inference
 
-    def reads_mirrored(self, name: str) -> bool:
-        """Whether label passes of a stage also read the mirrored image."""
-        return self.mirror_labels and not self.stages[name].learns_from_tags
-
     def forward(self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = 'tensor', **kwargs: Any) -> Any:
         """As in mmdet; the batch may contain arguments of :meth:`loss` and :meth:`predict`."""
         if mode == 'tensor':
@@ -165,23 +159,15 @@ class LabelPENet(BaseDetector):
 
     @torch.no_grad()
     def views(
-        self,
-        batch_inputs: Tensor,
-        batch_data_samples: Sequence[DetDataSample],
-        store: bool = True,
-        explained: Sequence[str] = (),
-        mirrored: bool = False,
+        self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True, explained: Sequence[str] = ()
     ) -> list[View]:
         """One view per image of (N, 3, H, W), without the padding of its batch, so that results do not depend on the other images.
 
         ``store`` adds maps to the feature cache, if there is one. Label generators of ``explained`` stages find maps of enlarged images.
-        ``mirrored`` gives views of the mirrored images.
         """
         generators = [self.stages[name].labels for name in check_names(explained, self.names)]
         zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
         images = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
-        if mirrored:
-            images, batch_data_samples = [image.flip(-1) for image in images], list(map(mirror, batch_data_samples))
         enlarged = [[F.interpolate(each, scale_factor=zoom, mode='bilinear') for each in images] for zoom in zooms]
         own, *zoomed = (self._shared_maps(each, store) for each in (images, *enlarged))
         return [
@@ -200,10 +186,8 @@ class LabelPENet(BaseDetector):
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:
         """Image and explanation of each image, from which ``stages[name].labels.label`` generates pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
-        views = [self.views(batch_inputs, batch_data_samples, explained=[maker.name for maker in self.reader.makers(name)])]
-        if self.reads_mirrored(name):
-            views.append(self.views(batch_inputs, batch_data_samples, mirrored=True))
-        explanations = [stage.explain(merge_readings(self.reader.read(name, of_image))) for of_image in zip(*views, strict=True)]
+        views = self.views(batch_inputs, batch_data_samples, explained=[maker.name for maker in self.reader.makers(name)])
+        explanations = [stage.explain(self.reader.read(name, [view])[0]) for view in views]
         return list(zip(images, explanations, strict=True))
 
     @torch.no_grad()

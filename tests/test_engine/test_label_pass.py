@@ -274,15 +274,6 @@ def _without_instances(pseudo):
     return pseudo_instances(pseudo.bboxes[:0], pseudo.labels[:0], pseudo.masks.masks[:0], pseudo.weights[:0])
 
 
-def test_mirrored_images_make_stores_stale_except_that_of_the_stage_without_them(root):
-    config = toy.model_config()
-    net, dataset = toy.build(config), DATASETS.build(toy.dataset_config(root))
-    before = {name: fingerprint(config, name, net, dataset) for name in toy.STAGES[:3]}
-    net.mirror_labels = True
-    after = {name: fingerprint(config, name, net, dataset) for name in toy.STAGES[:3]}
-    assert [differences(before[name], after[name]) for name in before] == [[], ['detector'], ['detector']]
-
-
 @pytest.mark.parametrize('consensus', [False, True])
 def test_a_store_is_taken_where_the_weights_of_all_its_makers_are_those_of_the_run(consensus):
     model = toy.build(toy.model_config(consensus=consensus))

@@ -20,7 +20,6 @@ model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),
     consensus=True,
     map_evidence=True,
-    mirror_labels=True,
     frozen_backbone=True,
     stages=dict(
         classification=dict(

@@ -12,7 +12,7 @@ Boxes: float32 xyxy in pixels of the network input of a view.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from mmcv.ops import batched_nms
@@ -115,18 +115,6 @@ def move_maps(maps: Tensor, source: DetDataSample, target: DetDataSample) -> Ten
     if len(maps) == 0 or tuple(maps.shape[1:]) == size:
         return maps.new_zeros(0, *size) if len(maps) == 0 else maps
     return F.interpolate(maps[None], size, mode='bilinear', antialias=True)[0]
-
-
-def mirror(sample: DetDataSample) -> DetDataSample:
-    """The sample of a mirrored image; its boxes are those of the given one."""
-    mirrored = sample.clone()
-    mirrored.set_metainfo(dict(flip=not sample.get('flip', False), flip_direction='horizontal'))
-    return mirrored
-
-
-def merge_readings(readings: Sequence[Reading]) -> Reading:
-    """The reading of the first view of an image with candidates averaged over all views, see :func:`merge_candidates`."""
-    return replace(readings[0], candidates=merge_candidates(readings))
 
 
 def merge_proposals(detector: TwoStageDetector, maps: Sequence[tuple[Tensor, ...]], samples: Sequence[DetDataSample]) -> InstanceData:

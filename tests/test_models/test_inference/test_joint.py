@@ -9,8 +9,6 @@ import toy
 from mmlabelpenet.calibration.map_evidence import weigh_by_maps
 from mmlabelpenet.engine.label_pass import makers_hash
 from mmlabelpenet.models.inference.joint import JointReader
-from mmlabelpenet.models.inference.views import move_boxes
-from mmlabelpenet.structures import upright_boxes
 
 LATER = toy.STAGES[1:]
 
@@ -53,30 +51,6 @@ def test_detections_look_for_what_the_whole_image_may_show(net, toy_batch):
             (alone,) = net.stages[name].read([view])
             scores = weigh_by_maps(alone.candidates, likely, net.stages['classification'].class_maps(view, likely)).scores
             torch.testing.assert_close(found.stage_predictions[name].scores.max(), scores.max())
-
-
-def test_candidates_of_labels_are_means_over_the_image_and_its_mirror_image(toy_batch):
-    net = mapped(map_evidence=True, consensus=True, mirror_labels=True)
-    (own, *_), (mirrored, *_) = net.views(*toy_batch), net.views(*toy_batch, mirrored=True)
-    for name in LATER[:-1]:
-        found = net.explain(name, *toy_batch)[0][1].reading.candidates
-        one, other = net.reader.read(name, [own, mirrored])
-        boxes = move_boxes(other.candidates.bboxes, mirrored.sample, own.sample)
-        assert torch.equal(found.scores, (one.candidates.scores + other.candidates.scores) / 2) and len(found) > 5
-        assert torch.equal(found.bboxes, (one.candidates.bboxes + boxes) / 2)
-        assert not torch.allclose(one.candidates.bboxes, boxes, atol=0.1)
-
-
-def test_labels_of_a_mirror_image_are_made_of_mirrored_candidates(toy_batch):
-    net = mapped(consensus=True, mirror_labels=True)
-    (inputs, samples), shape = toy_batch, toy_batch[1][0].img_shape
-    image, flipped = inputs[:1, :, : shape[0], : shape[1]], dict(img_shape=shape, flip=True, flip_direction='horizontal')
-    there, back = (net.explain('refinement', each, samples[:1])[0][1].reading.candidates for each in (image, image.flip(-1)))
-    distances = torch.cdist(there.rois, upright_boxes(back.rois, flipped))
-    for index in there.scores.sum(1).argsort(descending=True)[:5].tolist():
-        match = int(distances[index].argmin())
-        torch.testing.assert_close(back.scores[match], there.scores[index], atol=1e-3, rtol=1e-2)
-        torch.testing.assert_close(upright_boxes(back.bboxes[match], flipped), there.bboxes[index], atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize('direction', ['forward', 'backward'])
