@@ -18,6 +18,7 @@ MOVING = (
 UNFIT = ('Albu', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'MinIoURandomCrop', 'MixUp', 'Mosaic', 'RandomCenterCropPad')
 
 INSTEAD = {
+    'Pad': 'Pad would make masks of the padded image: remove it, model.data_preprocessor pads (pad_size_divisor).',
     'Normalize': 'Normalize would be applied twice: remove it, model.data_preprocessor has mean and std.',
     'PackDetInputs': "PackDetInputs drops tags and passes on annotations: use dict(type='PackTagInputs').",
 }
@@ -71,6 +72,18 @@ def check_pipeline(pipeline: Sequence[Any]) -> None:
             )
     if _foreign(pipeline[-1]) and not any(_name(step).startswith('Pack') for step, _ in _steps(pipeline)):
         raise ValueError("The pipeline packs nothing: end it with dict(type='PackTagInputs').")
+
+
+def check_reversible(pipeline: Sequence[Any], reason: str) -> None:
+    """Reject steps after which boxes cannot be converted back to the original image, which needs its size and flip only.
+
+    >>> check_reversible([dict(type='Resize'), dict(type='RandomCrop')], 'labels are stored')
+    Traceback (most recent call last):
+    ValueError: RandomCrop moves boxes in a way that is not undone, but labels are stored. Use only resizing and RandomFlip.
+    """
+    for name in (_name(step) for step, _ in _steps(pipeline)):
+        if name in MOVING and 'Resize' not in name and name != 'RandomFlip':
+            raise ValueError(f'{name} moves boxes in a way that is not undone, but {reason}. Use only resizing and RandomFlip.')
 
 
 def _steps(pipeline: Sequence[Any], inside: bool = False) -> Iterator[tuple[Mapping[str, Any], bool]]:

@@ -18,9 +18,10 @@ from mmlabelpenet.apis.checkpoint import read_checkpoint
 from mmlabelpenet.apis.test import test as run_test
 from mmlabelpenet.apis.train import check_training
 from mmlabelpenet.engine import loops
-from mmlabelpenet.engine.phases import Phase, check_place
+from mmlabelpenet.engine.checks import check_stores
+from mmlabelpenet.engine.phases import Phase, check_place, make_phases
 from mmlabelpenet.mmdet_steps import check_pipeline
-from mmlabelpenet.registry import DATASETS
+from mmlabelpenet.registry import DATASETS, MODELS
 
 TWO = dict(stages=('classification', 'detection'))
 CLASSES = toy.RENDERED_CLASSES
@@ -325,6 +326,22 @@ def test_a_stage_that_learns_from_tags_takes_no_label_store(toy_root, tmp_path, 
         toy.build_runner(config).train()
 
 
+@pytest.mark.parametrize(
+    ('phase', 'said'),
+    [
+        ('detection', "detection is the first stage, so no stage makes the labels .*phases.detection.pseudo_labels .*learns_from='tags'"),
+        ('recurrent', 'detection is the first stage and does not learn from tags, .*directions=.*backward'),
+    ],
+)
+def test_a_first_stage_that_learns_from_labels_needs_a_store_and_no_forward_direction(toy_root, tmp_path, phase, said):
+    config = training(toy_root, tmp_path, [(phase, 1)])
+    config.model.stages.classification = None
+    with pytest.raises(ValueError, match=said):
+        toy.build_runner(config).train()
+    changes = dict(detection=dict(pseudo_labels='a.json'), recurrent=dict(directions=['backward']))[phase]
+    check_stores(make_phases({phase: dict(iters=1, **changes)}, toy.STAGES[1:]), MODELS.build(config.model).stages)
+
+
 def test_a_model_of_other_classes_than_the_data_is_refused(toy_root, tmp_path):
     config = training(toy_root, tmp_path, [('classification', 1)])
     config.model.num_classes = 7
@@ -382,6 +399,17 @@ def test_a_crop_that_would_fail_without_labels_is_refused():
         check_pipeline([dict(type='LoadProposals'), dict(type='ProposalBroadcaster', transforms=[crop])])
 
 
+@pytest.mark.parametrize('loader', ['label_dataloader', 'train_dataloader'])
+def test_a_crop_is_refused_where_labels_are_stored_in_original_pixels(toy_root, tmp_path, loader):
+    config = training(toy_root, tmp_path, [('classification', 1), ('recurrent', 1)])
+    config[loader].dataset.pipeline = cropped((48, 48))
+    if loader == 'train_dataloader':
+        check_training(config)
+        config.model.refresh_interval = 2
+    with pytest.raises(ValueError, match='RandomCrop moves boxes in a way that is not undone, but .*(label_dataloader|refresh_interval)'):
+        check_training(config)
+
+
 def test_boxes_that_move_without_their_proposals_are_refused():
     with pytest.raises(ValueError, match=r"RandomFlip transforms boxes, but not the proposals: use dict\(type='ProposalBroadcaster'"):
         check_pipeline([dict(type='LoadImageFromFile'), dict(type='LoadProposals'), dict(type='mmdet.RandomFlip', prob=0.5)])
@@ -394,6 +422,7 @@ def test_boxes_that_move_without_their_proposals_are_refused():
     ('step', 'said'),
     [
         (dict(type='Normalize', mean=[0, 0, 0], std=[1, 1, 1]), 'Normalize would be applied twice: remove it'),
+        (dict(type='Pad', size_divisor=32), 'Pad would make masks of the padded image: remove it, model.data_preprocessor pads'),
         (dict(type='PackDetInputs'), r"PackDetInputs drops tags.*use dict\(type='PackTagInputs'\)"),
         (
             dict(type='Albu', transforms=[dict(type='HorizontalFlip')]),

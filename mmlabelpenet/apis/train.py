@@ -14,7 +14,7 @@ from torch import nn
 from mmlabelpenet import ops
 from mmlabelpenet.apis.built_parts import named_parts
 from mmlabelpenet.apis.checkpoint import check_classes, check_resumable, checkpoint_stamps, find_checkpoint, read_checkpoint
-from mmlabelpenet.apis.config import config_classes, phase_lengths, recipe_hash, stage_names
+from mmlabelpenet.apis.config import config_classes, inner_datasets, phase_lengths, recipe_hash, stage_names
 from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs, check_proposals
@@ -23,6 +23,7 @@ from mmlabelpenet.apis.run_note import RunNote, read_note, write_note
 from mmlabelpenet.engine.network import network
 from mmlabelpenet.engine.phases import RECURRENT
 from mmlabelpenet.files import locked_by_first_rank
+from mmlabelpenet.mmdet_steps import check_reversible
 from mmlabelpenet.tensor_files import differs
 
 LAUNCHERS = {  # a variable that each sets, and how to start it
@@ -120,6 +121,11 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
         check_parts(config, ['label_dataloader'], 'training')
     for loader in ('train_dataloader', 'label_dataloader') if phases else ():
         check_proposals(config, loader, stage_names(config) if RECURRENT in phases else phases)
+    for dataset in inner_datasets(config.label_dataloader.dataset) if phases else ():
+        check_reversible(dataset.get('pipeline') or (), 'label_dataloader stores labels in pixels of the original image')
+    reuses = RECURRENT in phases and (config.model.get('refresh_interval') or 1) > 1
+    for dataset in inner_datasets(config.train_dataloader.dataset) if reuses else ():
+        check_reversible(dataset.get('pipeline') or (), 'model.refresh_interval above 1 reuses labels in other views of the image')
     check_metrics(config, 'val')
     if str(config.optim_wrapper.get('type')).endswith('AmpOptimWrapper') and get_device() == 'cpu':
         raise ValueError("AmpOptimWrapper runs on GPUs only: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")

@@ -32,7 +32,7 @@ from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, distinct, find_objects, inside_box, mask_bbox
-from mmlabelpenet.calibration.reading import Reading
+from mmlabelpenet.calibration.reading import Reading, class_masks
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import pseudo_instances
@@ -58,6 +58,9 @@ class LabelGenerator:
                     'settings() to return plain values that identify it.'
                 )
         return dict(vars(self), type=type(self).__name__)
+
+    def check(self, detector: TwoStageDetector, stage: str) -> None:
+        """Raise a ValueError if the detector of a stage lacks what :meth:`explain` reads."""
 
     def explain(self, detector: TwoStageDetector, reading: Reading) -> Any:
         """The step that needs the network, in evaluation mode and without gradients; returns a picklable input of :meth:`label`."""
@@ -218,6 +221,16 @@ class ProposalCalibration(AttentionGenerator):
             raise ValueError(f"start must be 'tag', 'argmax' or 'argmax_all', got {start!r}.")
         self.start = start
 
+    def check(self, detector: TwoStageDetector, stage: str) -> None:
+        """Excitation backprop needs a box head of this package, of fully connected layers."""
+        head = detector.roi_head.bbox_head
+        if not hasattr(head, 'linear_layers'):
+            raise ValueError(
+                f"{type(self).__name__} of stage {stage!r} needs a bbox_head with excitation backprop, such as 'WeightedBBoxHead', got "
+                f'{type(head).__name__}.'
+            )
+        head.linear_layers()
+
     def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Attention maps A_i of the members at their RoIs."""
         rois, extractor, head = reading.candidates.rois[members], detector.roi_head.bbox_roi_extractor, detector.roi_head.bbox_head
@@ -244,12 +257,15 @@ class ProposalCalibration(AttentionGenerator):
 class MaskAggregation(AttentionGenerator):
     """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, row L6)."""
 
+    def check(self, detector: TwoStageDetector, stage: str) -> None:
+        """The stage needs a mask head."""
+        if not detector.with_mask:
+            raise ValueError(f"{type(self).__name__} needs a mask head, and stage {stage!r} has none: use 'ProposalCalibration'.")
+
     def member_maps(self, detector: TwoStageDetector, reading: Reading, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Soft masks of the members at their regressed boxes."""
         candidates = reading.candidates
         boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
         extractor = detector.roi_head.mask_roi_extractor
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))
-        head = detector.roi_head.mask_head
-        logits = head(feats)[torch.arange(len(labels), device=labels.device), 0 if head.class_agnostic else labels]
-        return logits.sigmoid() * scores[:, None, None], boxes
+        return class_masks(detector.roi_head.mask_head, feats, labels) * scores[:, None, None], boxes

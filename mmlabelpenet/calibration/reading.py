@@ -17,6 +17,7 @@ import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures import DetDataSample
 from mmengine.device import get_device
 from mmengine.structures import InstanceData
@@ -126,6 +127,11 @@ def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:
         return InstanceData(bboxes=bboxes, scores=scores, labels=scores.long())
     kept, labels = multiclass_nms(candidates.bboxes.flatten(1), F.pad(candidates.scores, (0, 1)), cfg.score_thr, cfg.nms, cfg.max_per_img)
     return InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels)
+
+
+def class_masks(head: FCNMaskHead, feats: Tensor, labels: Tensor) -> Tensor:
+    """Soft masks (n, m, m) of a mask head for the classes (n,) of RoI features (n, D, p, p)."""
+    return head(feats)[torch.arange(len(labels), device=labels.device), 0 if head.class_agnostic else labels].sigmoid()
 
 
 def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,8 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.runner import LogProcessor
 from torch.utils.data import BatchSampler, DataLoader
 
-from mmlabelpenet.engine.phases import Phase
+from mmlabelpenet.engine.phases import RECURRENT, Phase
+from mmlabelpenet.models.recurrent import BACKWARD, FORWARD
 from mmlabelpenet.models.stage import Stage
 from mmlabelpenet.schema import counted
 
@@ -71,11 +72,24 @@ def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor, validates: b
 
 
 def check_stores(phases: Iterable[Phase], stages: Mapping[str, Stage]) -> None:
-    """Reject label stores of phases whose stage learns from tags."""
+    """Reject label stores of phases whose stage learns from tags, and a first stage that learns from labels without a source of labels."""
+    first = next(iter(stages.values()))
     for phase in phases:
         if (phase.pseudo_labels or phase.any_maker) and phase.name in stages and stages[phase.name].learns_from_tags:
             key = 'pseudo_labels' if phase.pseudo_labels else 'any_maker'
             raise ValueError(f'{phase.name} learns from tags: remove {key} from train_cfg.phases.{phase.name}.')
+        if first.learns_from_tags:
+            continue
+        if phase.name == first.name and not phase.pseudo_labels:
+            raise ValueError(
+                f'{first.name} is the first stage, so no stage makes the labels that it learns from: set '
+                f"train_cfg.phases.{first.name}.pseudo_labels to a label store, or model.stages.{first.name}.learns_from='tags'."
+            )
+        if phase.name == RECURRENT and FORWARD in phase.directions:
+            raise ValueError(
+                f'{first.name} is the first stage and does not learn from tags, so it has no labels in the forward direction: set '
+                f"train_cfg.phases.{RECURRENT}.directions=[{BACKWARD!r}], or model.stages.{first.name}.learns_from='tags'."
+            )
 
 
 def check_tags_teach(classes: Sequence[str], trained: Iterable[Stage]) -> None:

@@ -86,6 +86,8 @@ class LabelPENet(BaseDetector):
             {name: Stage(name, num_classes, cache=self.feature_cache, **stage) for name, stage in check_stages(stages).items()}
         )
         self.validation = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
+        for stage in list(self.stages.values())[1:]:
+            self.validation.check(stage.detector, stage.name)
         self.label_cache = LabelCache(refresh_interval)
         self.frozen_backbone = frozen_backbone
         if share_tail:

@@ -20,6 +20,7 @@ from mmdet.structures import DetDataSample
 from mmengine.device import get_device
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
+from mmengine.utils import to_2tuple
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
 from mmlabelpenet.models.log_values import label_statistics
+from mmlabelpenet.models.weighted_heads import WeightedMaskHead
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.timing import timed
@@ -68,7 +70,10 @@ class Stage(BaseModule):
             raise ValueError(f"A stage must learn from 'labels' or 'tags', got learns_from={learns_from!r}.")
         self.detector = MODELS.build(with_classes(detector, num_classes))
         check_roi_size(self.detector.roi_head, detector['roi_head'])
+        check_mask_size(self.detector)
         self.labels = None if labels is None else LABEL_GENERATORS.build(labels)
+        if self.labels is not None:
+            self.labels.check(self.detector, name)
         self.learns_from_tags = learns_from == 'tags'
 
     @property
@@ -230,6 +235,19 @@ def check_roi_size(roi_head: nn.Module, config: dict) -> None:
         raise ValueError(f'roi_head.bbox_head.roi_feat_size is {wanted}, but bbox_roi_extractor returns {sizes[0]}. Set the same value.')
 
 
+def check_mask_size(detector: TwoStageDetector) -> None:
+    """Raise a ValueError for a mask head whose masks have another size than those from which it learns."""
+    head, rcnn = detector.roi_head.mask_head if detector.with_mask else None, (detector.train_cfg or {}).get('rcnn')
+    if isinstance(head, WeightedMaskHead) and rcnn:
+        factor, layer = head.scale_factor if head.upsample else 1, detector.roi_head.mask_roi_extractor.roi_layers[0]
+        size = tuple(factor * side for side in to_2tuple(layer.output_size))
+        if size != to_2tuple(rcnn.mask_size):
+            raise ValueError(
+                f'train_cfg.rcnn.mask_size is {rcnn.mask_size}, but the masks of the mask head have size {size}, {factor} times '
+                'mask_roi_extractor.roi_layer.output_size. Set the same size.'
+            )
+
+
 def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
     """The stages of a config in their order, without those set to None in a derived config.
 
@@ -256,8 +274,14 @@ def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
 
 def share_tails(detectors: Iterable[BaseModule]) -> None:
     """Share tail, fc6 and fc7 among all detectors of the same structure (row N4). Idle stages then change with the stage being trained."""
-    seen: dict[str, BaseModule] = {}
+    seen: dict[str, nn.Module] = {}
     for detector in detectors:
-        detector.backbone = seen.setdefault(repr(detector.backbone), detector.backbone)
+        detector.backbone = seen.setdefault(structure(detector.backbone), detector.backbone)
         head = detector.roi_head.bbox_head
-        head.shared_fcs = seen.setdefault(repr(head.shared_fcs), head.shared_fcs)
+        head.shared_fcs = seen.setdefault(structure(head.shared_fcs), head.shared_fcs)
+
+
+def structure(module: nn.Module) -> str:
+    """Layers of a module, which of its parameters are trained, and its settings, such as which maps a tail returns."""
+    settings = {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)}
+    return f'{module} {[parameter.requires_grad for parameter in module.parameters()]} {settings}'

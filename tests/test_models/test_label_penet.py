@@ -1,6 +1,7 @@
 """The whole network."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import toy
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.stage import Stage, check_stages
+from mmlabelpenet.models.stage import Stage, check_stages, share_tails
 from mmlabelpenet.registry import MODELS
 
 
@@ -326,6 +327,43 @@ def test_a_box_head_for_another_roi_size_than_its_extractor_returns_is_refused(s
     head = config['stages'][stage]['detector']['roi_head']['bbox_head']
     head['roi_feat_size'] = 5
     with pytest.raises(ValueError, match=r'bbox_head.roi_feat_size is 5, but bbox_roi_extractor returns \(4, 4\)'):
+        toy.build(config)
+
+
+def test_tails_that_return_other_maps_or_are_frozen_are_not_shared():
+    tails = [toy.BlockTail() for _ in range(4)]
+    tails[1].with_input, _ = True, tails[2].requires_grad_(False)
+    detectors = [SimpleNamespace(backbone=tail, roi_head=SimpleNamespace(bbox_head=toy.build(toy.bbox_head()))) for tail in tails]
+    share_tails(detectors)
+    assert [tails.index(detector.backbone) for detector in detectors] == [0, 1, 2, 0]
+    assert len({detector.roi_head.bbox_head.shared_fcs for detector in detectors}) == 1
+
+
+@pytest.mark.parametrize('change', [dict(mask_size=28), dict(mask_size=(14, 7))])
+def test_masks_learnt_in_another_size_than_the_head_predicts_are_refused(change):
+    config = toy.model_config()
+    config['stages']['refinement']['detector']['train_cfg']['rcnn'].update(change)
+    with pytest.raises(ValueError, match=r'rcnn.mask_size is .*, but the masks of the mask head have size \(14, 14\), 2 times'):
+        toy.build(config)
+
+
+@pytest.mark.parametrize(
+    ('stage', 'labels', 'said'),
+    [
+        ('detection', dict(type='MaskAggregation'), "MaskAggregation needs a mask head, and stage 'detection' has none"),
+        ('refinement', dict(type='ProposalCalibration'), 'fully connected layers'),
+        (None, dict(type='MaskAggregation'), "MaskAggregation needs a mask head, and stage 'detection' has none"),
+        (None, dict(type='ClassActivation'), "ClassActivation needs a tag head, and stage 'detection' has none"),
+    ],
+)
+def test_label_generators_that_do_not_fit_the_detector_are_refused_before_hours_of_training(stage, labels, said):
+    config = toy.model_config()
+    if stage is None:
+        config['validation'] = labels
+    else:
+        config['stages'][stage]['labels'] = labels
+    config['stages']['refinement']['detector']['roi_head']['bbox_head']['num_shared_convs'] = 1
+    with pytest.raises(ValueError, match=said):
         toy.build(config)
 
 

@@ -17,13 +17,14 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
-from mmlabelpenet.calibration.reading import Reading, head_masks
+from mmlabelpenet.calibration.reading import Reading, class_masks, head_masks
 from mmlabelpenet.models.inference.views import merge_candidates, move_boxes, move_maps
 from mmlabelpenet.schema import check_range
 
@@ -103,7 +104,7 @@ def soft_masks(
 
 
 def merged_head_masks(readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
-    """Soft masks (n, h, w) of mask heads, averaged over heads and views on the RoI grid and pasted once."""
+    """Soft masks (n, h, w) of mask heads, averaged over heads and views on the RoI grid of the first head and pasted once."""
     first, probs = readings[0], []
     if len(found) == 0:
         return np.zeros((0, *first.size), np.float32)
@@ -111,11 +112,13 @@ def merged_head_masks(readings: Sequence[Reading], found: InstanceData) -> np.nd
         rois = bbox2roi([move_boxes(found.bboxes, first.sample, reading.sample)])
         for roi_head, x in reading.mask_heads:
             extractor = roi_head.mask_roi_extractor
-            each = roi_head.mask_head(extractor(x[: extractor.num_inputs], rois)).sigmoid()
+            each = class_masks(roi_head.mask_head, extractor(x[: extractor.num_inputs], rois), found.labels)[:, None]
             probs.append(each.flip(-1) if reading.sample.get('flip', False) else each)
     roi_head = first.mask_heads[0][0]
+    probs = [F.interpolate(each, probs[0].shape[2:], mode='bilinear') for each in probs]  # heads may differ in size
+    channels = 1 if roi_head.mask_head.class_agnostic else roi_head.mask_head.num_classes
     (pasted,) = roi_head.mask_head.predict_by_feat(
-        mask_preds=(torch.stack(probs).mean(0).cpu().numpy(),),
+        mask_preds=(torch.stack(probs).mean(0).expand(-1, channels, -1, -1).cpu().numpy(),),
         results_list=[InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels)],
         batch_img_metas=[first.sample.metainfo],
         rcnn_test_cfg=roi_head.test_cfg,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmlabelpenet.calibration.generators import AttentionGenerator
@@ -59,6 +59,17 @@ class ClassActivation(AttentionGenerator):
             raise ValueError(f'zooms are factors above 1, got {zooms}.')
         self.threshold, self.zooms, self.spread, self.core = threshold, tuple(zooms), spread, core
 
+    def check(self, detector: TwoStageDetector, stage: str) -> None:
+        """The stage needs a tag head and, for ``spread``, a tail with levels."""
+        if getattr(detector.roi_head, 'tag_head', None) is None:
+            raise ValueError(
+                f"ClassActivation needs a tag head, and stage {stage!r} has none: set roi_head.tag_head=dict(type='TagHead', ...), or use "
+                "'ProposalCalibration'."
+            )
+        if self.spread is not None and not isinstance(detector.backbone, Tail):
+            kind = type(detector.backbone).__name__
+            raise ValueError(f'spread compares the levels of a tail, but {kind} has none. Set spread=None, or derive {kind} from Tail.')
+
     def attention_maps(self, detector: TwoStageDetector, reading: Reading, objects: list[FoundObject]) -> tuple[Tensor, Tensor]:
         """Maps (K, h, w) in [0, 1], 0.5 at the threshold, and the probabilities (K,) of the classes."""
         classes = [found.label for found in objects]
@@ -69,13 +80,8 @@ class ClassActivation(AttentionGenerator):
         """Maps (K, h, w) in [0, 1] of classes: 0.5 at the threshold, 1 in the core (without ``core``, from twice the threshold on).
 
         Does not use the proposals.
-
-        Raises:
-            TypeError: the stage has no tag head, or ``spread`` is used with a tail without levels.
         """
-        head = getattr(detector.roi_head, 'tag_head', None)
-        if head is None:
-            raise TypeError("ClassActivation needs a stage with a tag head: roi_head=dict(tag_head=dict(type='TagHead', ...)).")
+        head = detector.roi_head.tag_head
         if self not in reading.memo:
             zooms = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared or zoom == 1]
             what = ['class maps', zooms, self.spread]
@@ -111,7 +117,8 @@ class ClassActivation(AttentionGenerator):
         """Maps (C, h', w') >= 0 of all classes, averaged over the image and its enlargements, at the size of the last one."""
         if not self.zooms and self.spread is None:
             return head.activation_maps(reading.x[-1][0]).clamp(min=0)
-        levels = [] if self.spread is None else tail_levels(detector.backbone, reading.shared[zooms[-1]])
+        tail = detector.backbone
+        levels = [] if self.spread is None else tail.levels(tail.entry(reading.shared[zooms[-1]]))
         maps = []
         for zoom in zooms:
             known = levels if zoom == zooms[-1] else []
@@ -123,14 +130,6 @@ class ClassActivation(AttentionGenerator):
         if self.spread is not None:  # the last level distinguishes classes, not objects
             mean = spread(mean, [level[0] for level in levels[:-1]], **self.spread)
         return mean
-
-
-def tail_levels(tail: nn.Module, shared: Tensor) -> list[Tensor]:
-    """Features (1, D, h', w') of a shared map at each level of a tail; raises a TypeError for a tail without levels."""
-    if not isinstance(tail, Tail):
-        kind = type(tail).__name__
-        raise TypeError(f'spread compares the levels of a tail, but {kind} has none. Set spread=None, or derive {kind} from Tail.')
-    return tail.levels(tail.entry(shared))
 
 
 def spread(maps: Tensor, levels: Sequence[Tensor], power: float = 4.0, steps: int = 2) -> Tensor:

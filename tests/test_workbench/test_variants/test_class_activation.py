@@ -44,12 +44,18 @@ def test_labels_cover_what_reaches_the_threshold_and_weigh_as_probable_as_the_ta
         torch.testing.assert_close(labels.weights, stage.detector.roi_head.image_evidence(reading.x, sample)[[tag]])
 
 
-def test_a_stage_without_tag_head_is_refused(toy_net, toy_batch):
-    inputs, samples = toy_batch
-    detector = toy_net.stages['classification'].detector
-    readings = toy.read_batch(detector, toy_net.extract_feat(inputs), samples, record=False)
-    with pytest.raises(TypeError, match='needs a stage with a tag head'):
-        ClassActivation(max_per_tag=1).explain(detector, readings[0])
+@pytest.mark.parametrize('settings', [{}, dict(spread=dict())])
+def test_a_stage_without_tag_head_and_a_tail_without_levels_where_maps_spread_are_refused(settings):
+    config = toy.model_config()
+    config['stages']['classification']['labels'] = dict(type='ClassActivation', **settings)
+    with pytest.raises(ValueError, match="needs a tag head, and stage 'classification' has none"):
+        toy.build(config)
+    config['stages']['classification']['detector']['roi_head']['tag_head'] = dict(type='TagHead', in_channels=12)
+    if settings:
+        with pytest.raises(ValueError, match='ToyTail has none'):
+            toy.build(config)
+    else:
+        toy.build(config)
 
 
 @pytest.mark.parametrize('threshold', [0, 0.6])
@@ -77,12 +83,6 @@ def test_places_without_similar_features_receive_nothing_and_a_constant_map_stay
     torch.testing.assert_close(spread(torch.tensor([[[1.0, 0.0, 0.0]]]), [feature]), torch.tensor([[[0.5, 0.5, 0.0]]]))
     torch.manual_seed(0)
     torch.testing.assert_close(spread(torch.ones(1, 4, 5), [torch.randn(6, 4, 5)]), torch.ones(1, 4, 5))
-
-
-def test_a_tail_without_levels_is_refused_where_maps_spread(net, toy_batch):
-    net.stages['classification'].detector.backbone = toy.build(toy.model_config()).stages['classification'].detector.backbone
-    with pytest.raises(TypeError, match='ToyTail has none'):
-        _explained(net, toy_batch, spread=dict())
 
 
 def _explained(net, toy_batch, **settings):
