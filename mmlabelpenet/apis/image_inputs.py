@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmlabelpenet.files import given_path
 from mmlabelpenet.formats.image_names import identities
-from mmlabelpenet.formats.images import list_images, pillow_rgb
+from mmlabelpenet.formats.images import MAX_RATIO, list_images, pillow_rgb
 
 ImageInput = str | Path | NDArray[np.uint8] | Image.Image
 _SINGLE = bytes | bytearray | Mapping | io.IOBase | torch.Tensor  # iterable, but no list of images
@@ -100,7 +100,7 @@ def checked_array(image: NDArray | Image.Image) -> NDArray[np.uint8]:
     """An RGB array, converted from greyscale or from a Pillow image if necessary.
 
     Raises:
-        ValueError: another shape or dtype.
+        ValueError: another shape or dtype, or a side more than 100 times as long as the other.
 
     >>> checked_array(np.zeros((20, 30), np.uint8)).shape
     (20, 30, 3)
@@ -108,4 +108,6 @@ def checked_array(image: NDArray | Image.Image) -> NDArray[np.uint8]:
     image = pillow_rgb(image) if isinstance(image, Image.Image) else np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or min(image.shape[:2]) < 1:
         raise ValueError(f'An image is an RGB array uint8 (h, w, 3) or a greyscale array uint8 (h, w), got {image.dtype} {image.shape}.')
+    if max(image.shape[:2]) > MAX_RATIO * min(image.shape[:2]):
+        raise ValueError(f'An image is at most {MAX_RATIO} times as long as wide, got {image.shape[:2]} (h, w).')
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image

@@ -22,6 +22,8 @@ from .image_names import SUFFIXES, find_images
 from .rle import MAX_PIXELS
 
 MIN_SIDE = 16
+MAX_RATIO = 100  # a longer image would vanish when it is scaled for the network
+_MAX_SIDE = 65_500  # limit of JPEG files
 _UNFIT = re.compile('[\x00-\x1f\x7f\ud800-\udfff]')  # in names
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101
 _DAMAGE = (
@@ -63,7 +65,7 @@ def is_plain(path: str | Path, min_side: int = MIN_SIDE) -> bool:
     """Whether all programs read the file in the same way: an upright 8-bit greyscale or RGB JPEG or PNG. Only the header is read.
 
     Raises:
-        ValueError: the file is not an image, or it is too large, or its shorter side is below ``min_side`` pixels.
+        ValueError: the file is not an image, or is too large or too long, or its shorter side is below ``min_side`` pixels.
     """
     with _opened(Path(path), min_side) as image:
         if image.format not in ('JPEG', 'PNG') or image.mode not in ('L', 'RGB') or _deep_png(image) or 'transparency' in image.info:
@@ -104,7 +106,8 @@ def read_rgb(path: str | Path, max_side: int = 0, min_side: int = MIN_SIDE) -> N
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not an image, is damaged, or has less than 16 pixels per side or more than 178 megapixels.
+        ValueError: the file is not an image, is damaged, has less than 16 or more than 65,500 pixels per side, is more
+            than 100 times as long as wide, or has more than 178 megapixels.
     """
     path = Path(path)
     if is_plain(path, min_side):
@@ -220,9 +223,11 @@ def _opened(path: Path, min_side: int, content: bytes | None = None) -> Image.Im
     except _DAMAGE as error:
         raise _unreadable(path, error) from error
     w, h = image.size
-    if min(h, w) < min_side or h * w > MAX_PIXELS:
+    longest = min(_MAX_SIDE, MAX_RATIO * min(h, w)) if min_side > 1 else MAX_PIXELS
+    if min(h, w) < min_side or max(h, w) > longest or h * w > MAX_PIXELS:
         image.close()
         limits = f'at least {counted(min_side, "pixel")} per side and at most {MAX_PIXELS // 1_000_000} megapixels'
+        limits += f', {_MAX_SIDE:,} pixels per side and {MAX_RATIO} times the shorter side' if min_side > 1 else ''
         raise ValueError(f'{str(path)!r} has {h} x {w} pixels (h x w); it needs {limits}. Resize or remove it.')
     return image
 

@@ -326,6 +326,8 @@ def test_an_empty_folder_is_an_error(tmp_path):
 
 def test_grey_arrays_become_rgb():
     assert checked_array(np.full((20, 30), 7, np.uint8)).tolist() == np.full((20, 30, 3), 7).tolist()
+    with pytest.raises(ValueError, match=r'at most 100 times as long as wide, got \(16, 1601\)'):
+        checked_array(np.zeros((16, 1601, 3), np.uint8))
 
 
 @pytest.mark.parametrize('name', ['nothing', 'cuda:99', 'meta'])

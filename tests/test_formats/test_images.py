@@ -158,6 +158,16 @@ def test_the_least_and_the_largest_size_are_still_images(tmp_path):
     assert read_rgb(tmp_path / 'small.png').shape == (16, 16, 3)
 
 
+@pytest.mark.parametrize('size', [(1601, 16), (16, 2000), (65_501, 700)])
+def test_an_image_too_long_for_the_network_or_for_jpeg_is_an_error_that_tells_the_limits(tmp_path, size):
+    Image.new('L', size).save(tmp_path / 'long.png')
+    with pytest.raises(
+        ValueError, match='long.png. has .* at least 16 pixels per side and .*, 65,500 pixels per side and 100 times the short'
+    ):
+        read_rgb(tmp_path / 'long.png')
+    assert image_size(tmp_path / 'long.png', min_side=1) == size[::-1]
+
+
 @pytest.mark.parametrize('content', [b'', b'no image', b'\xff\xd8\xff\xe0 broken'])
 def test_what_is_no_image_is_an_error_that_names_it(tmp_path, content):
     (tmp_path / 'bad.jpg').write_bytes(content)
