@@ -181,10 +181,9 @@ class MILRoIHead(StandardRoIHead):
         :func:`~mmlabelpenet.models.log_values.tag_statistics`.
         """
         proposals = [result.bboxes for result in rpn_results_list]
+        outputs = self.logits(x, proposals)
         mil, refined, single, statistics = [], [], [], []
-        for boxes, (cls_logits, weight_logits, *branches), sample in zip(
-            proposals, self.logits(x, proposals), batch_data_samples, strict=True
-        ):
+        for boxes, (cls_logits, weight_logits, *branches), sample in zip(proposals, outputs, batch_data_samples, strict=True):
             onehot = sample.gt_image_labels.onehot
             if len(boxes) and onehot.any():
                 mil.append(self.bbox_head.mil_loss(cls_logits[:, :-1], weight_logits, onehot))
@@ -194,15 +193,12 @@ class MILRoIHead(StandardRoIHead):
                     refined.append(self.bbox_head.refinement.losses(boxes, cls_logits[:, :-1], weight_logits, branches, onehot))
             if len(boxes) and 'gt_instances' in sample:
                 single.append(self._single_label_loss(boxes, [cls_logits, *branches], sample.gt_instances))
-            if not mil:
-                mil.append(cls_logits.sum() * 0)
-            if branches and not refined:
-                refined.append(torch.stack([logits.sum() * 0 for logits in branches]))
-        losses = dict(loss_mil=torch.stack(mil).sum() / len(proposals), **summarise_tags(statistics, mil[0]))
+        zero, _, *zeros = (logits.sum() * 0 for logits in outputs[0])  # the losses of a batch in which no image contributes
+        losses = dict(loss_mil=torch.stack(mil or [zero]).sum() / len(proposals), **summarise_tags(statistics, zero))
         if self.tag_head is not None:
             losses['loss_tags'] = self.tag_head.loss(self.image_means(x, batch_data_samples), batch_data_samples)
-        if refined:
-            per_branch = torch.stack(refined).sum(0) / len(proposals)
+        if zeros:
+            per_branch = torch.stack(refined or [torch.stack(zeros)]).sum(0) / len(proposals)
             losses |= {f'loss_refine_{number}': value for number, value in enumerate(per_branch, 1)}
         if single:
             losses['loss_single_label'] = self.single_label_weight * torch.stack(single).mean()
