@@ -67,8 +67,8 @@ class LabelPass:
         if (different := len(set(dataset.image_ids))) < len(dataset):
             raise ValueError(
                 f'Labels are stored by image id, but label_dataloader.dataset has {counted(len(dataset), "image")} with '
-                f'{counted(different, "id")}. Remove '
-                'wrappers that repeat images; join data sets with equal ids by tools/dataset_converters/join_voc.py.'
+                f'{counted(different, "id")}. Remove wrappers that repeat images; join data sets with equal ids by '
+                'tools/dataset_converters/join_voc.py.'
             )
         return dataset
 
@@ -154,12 +154,12 @@ def fingerprint(model_config: dict, stage: str, model: nn.Module, dataset: VOCTa
 
     Image files are not included: a store has the hash of each, which training compares.
     """
-    heads, trained = model.reader.makers(stage), ('train_cfg', 'init_cfg')
+    reader, trained = model.reader, ('train_cfg', 'init_cfg')
     backbone, *detectors = (
         {key: value for key, value in part.items() if key not in trained}
-        for part in (model_config['backbone'], *(model_config['stages'][each.name]['detector'] for each in heads))
+        for part in (model_config['backbone'], *(model_config['stages'][maker.name]['detector'] for maker in reader.makers(stage)))
     )
-    maps = [maker.labels.settings() for maker in heads if maker is model.reader.map_stage and maker.name != stage]
+    maps = [reader.map_stage.labels.settings()] if reader.weighted(stage) else []
     return dict(
         stage=stage,
         weights=makers_hash(model, stage),

@@ -36,12 +36,12 @@ class Inference:
         image_evidence: bool = False,
         **refinement,
     ) -> None:
-        self.reader, self.with_masks, all_stages = reader, with_masks, reader.stages
-        self.stages = check_names(list(all_stages)[-1:] if stages is None else stages, all_stages)
-        tag_stages = [stage for stage in all_stages.values() if stage.learns_from_tags]
+        self.reader, self.with_masks, self.image_evidence = reader, with_masks, image_evidence
+        self.stages = check_names(list(reader.stages)[-1:] if stages is None else stages, reader.stages)
+        tag_stages = [stage for stage in reader.stages.values() if stage.learns_from_tags]
         if image_evidence and not tag_stages:
             raise ValueError("test_cfg.image_evidence needs a stage that learns from tags (learns_from='tags'); the model has none.")
-        self.image_evidence, self.tag_stage = image_evidence, tag_stages[0] if image_evidence or reader.map_stage is not None else None
+        self.tag_stage = tag_stages[0] if image_evidence or reader.map_stage is not None else None
         self.refinement = MaskRefinement(**refinement)
 
     def explained(

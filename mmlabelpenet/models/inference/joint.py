@@ -41,10 +41,13 @@ class JointReader:
             )
         self.map_stage = map_stages[0] if map_evidence else None
 
+    def weighted(self, name: str) -> bool:
+        """Whether the scores of a stage are weighted by class maps: not those of the stage that has the maps."""
+        return self.map_stage is not None and name != self.map_stage.name
+
     def makers(self, name: str) -> list[Stage]:
         """Stages on which the readings of a stage depend: itself first."""
-        weighted = self.map_stage is not None and name != self.map_stage.name
-        return [self.stages[name], *self.peers[name], *([self.map_stage] if weighted else [])]
+        return [self.stages[name], *self.peers[name], *([self.map_stage] if self.weighted(name) else [])]
 
     def read(
         self, name: str, views: Sequence[View], evidence: Tensor | None = None, generator: LabelGenerator | None = None
@@ -54,7 +57,7 @@ class JointReader:
         ``evidence``, class scores (C,) of the whole image, selects the classes that are looked for; None takes the tags of the image.
         """
         readings = self.stages[name].read(views, generator, self.peers[name])
-        if self.map_stage not in self.makers(name)[1:]:
+        if not self.weighted(name):
             return readings
         labels = readings[0].tags if evidence is None else likely(evidence)
         maps = self.map_stage.class_maps(views[0], labels)
