@@ -27,8 +27,7 @@ def check_loader(loader: DataLoader, num_classes: int) -> None:
     if not hasattr(loader.dataset, 'use_pseudo_labels'):
         raise ValueError(
             f'{dataset} does not support pseudo labels. train_dataloader.dataset must be a VOCTags, or one in a ConcatDataset, '
-            'RepeatDataset or '
-            "ClassBalancedDataset of mmlabelpenet: use these without the prefixes 'mmdet.' and 'mmengine.'."
+            "RepeatDataset or ClassBalancedDataset of mmlabelpenet: use these without the prefixes 'mmdet.' and 'mmengine.'."
         )
     classes = loader.dataset.metainfo['classes']
     if len(classes) != num_classes:

@@ -144,17 +144,19 @@ def _begins(lengths: Mapping[str, int]) -> dict[str, int]:
 def check_schedulers(schedulers: Any) -> None:
     """Raise a ValueError for schedulers, or their configs, that count epochs: training has none, so their rates would never change."""
     for scheduler in schedulers if isinstance(schedulers, list | tuple) else [schedulers]:
-        if isinstance(scheduler, Mapping) and 'type' not in scheduler:
+        if not isinstance(scheduler, Mapping):
+            kind, by_epoch = type(scheduler).__name__, getattr(scheduler, 'by_epoch', False)
+        elif 'type' not in scheduler:
             raise ValueError(
                 f"A scheduler in param_scheduler needs a type, such as type='MultiStepLR', got the keys {', '.join(scheduler)}."
             )
-        if str(isinstance(scheduler, Mapping) and scheduler.get('type')).endswith('ReduceOnPlateauLR'):
-            raise ValueError(
-                'ReduceOnPlateauLR counts epochs, which this training does not have: set lr and milestones of train_cfg.phases.<name>.'
-            )
-        by_epoch = scheduler.get('by_epoch', True) if isinstance(scheduler, Mapping) else getattr(scheduler, 'by_epoch', False)
-        if by_epoch and not (isinstance(scheduler, Mapping) and scheduler.get('convert_to_iter_based')):
-            kind = scheduler['type'] if isinstance(scheduler, Mapping) else type(scheduler).__name__
+        else:
+            kind, by_epoch = scheduler['type'], scheduler.get('by_epoch', True) and not scheduler.get('convert_to_iter_based')
+            if str(kind).endswith('ReduceOnPlateauLR'):
+                raise ValueError(
+                    'ReduceOnPlateauLR counts epochs, which this training does not have: set lr and milestones of train_cfg.phases.<name>.'
+                )
+        if by_epoch:
             raise ValueError(
                 f'{kind} in param_scheduler counts epochs, which this training does not have: set by_epoch=False, or remove '
                 'param_scheduler and set lr, milestones and warmup of train_cfg.phases.<name>.'

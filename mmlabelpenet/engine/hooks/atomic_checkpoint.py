@@ -40,7 +40,7 @@ class AtomicCheckpointHook(CheckpointHook):
     AP of the last stage, or its box AP if it has no masks.
 
     Args:
-        minutes: None disables the last rule. Epoch-based schedules have no checkpoints within an epoch.
+        minutes: age of the last checkpoint at which another one is saved, except in epoch-based schedules; None disables this rule.
         max_keep_ckpts: at least 2, because the oldest one is deleted before a new one is written; -1 keeps all.
         by_epoch: whether ``interval`` counts epochs.
         **kwargs: as for mmengine's ``CheckpointHook``.

@@ -30,7 +30,7 @@ from mmlabelpenet.workbench.variants.tag_head import TagHead
 class ClassActivation(AttentionGenerator):
     """Class activation maps of the whole image instead of the proposals' excitation maps (Zhou et al., CVPR 2016).
 
-    For a classification stage with a :class:`~.tag_head.TagHead`. R^c still is the best proposal of a tag; the class
+    For a classification stage with a :class:`~.tag_head.TagHead`. R^c is still the best proposal of a tag; the class
     score of an object is the probability of its tag.
 
     Args:

@@ -57,7 +57,7 @@ class SuperpixelCut:
     from_box: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that would give nothing."""
+        """Check the settings."""
         check_range(1, size=self.size, max_size=self.max_size)
         if not isinstance(self.size, int):
             raise ValueError(f'size is a number of pixels, such as 4, got {self.size!r}.')
