@@ -5,7 +5,7 @@ __rpn_head = dict(
     type='WeightedRPNHead',
     feat_channels=128,
     anchor_generator=dict(type='AnchorGenerator', ratios=[0.5, 1.0, 2.0]),
-    bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(1.0, 1.0, 1.0, 1.0)),
+    bbox_coder=dict(__box_coder, target_stds=(1.0, 1.0, 1.0, 1.0)),
     loss_bbox=dict(type='L1Loss', loss_weight=1.0),
 )
 __box_branch = dict(

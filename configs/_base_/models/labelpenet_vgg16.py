@@ -1,6 +1,7 @@
 # Label-PEnet as in the paper (Sec. 4.1): VGG-16 up to relu4_3 is shared; each stage has its own conv5, fc6 and fc7.
 # Names with two leading underscores are local to this file.
 __imagenet = dict(type='ImageNetWeights', arch='vgg16', preset='caffe', checkpoint='data/weights/vgg16_caffe_imagenet.pth')
+__conv5 = dict(__imagenet, part='tail')
 __new_layers = dict(type='Normal', std=0.01, override=[dict(name='fc_cls')])
 __new_deltas = dict(type='Normal', std=0.001, override=dict(name='fc_reg'))
 __box_coder = dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(0.1, 0.1, 0.2, 0.2))
@@ -10,7 +11,7 @@ __rpn_head = dict(
     in_channels=512,
     feat_channels=512,
     anchor_generator=dict(type='AnchorGenerator', scales=[16, 32, 64], ratios=[0.5, 1.0, 2.0], strides=[8]),  # Sec. 4.2: k = 9
-    bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=(0.0, 0.0, 0.0, 0.0), target_stds=(1.0, 1.0, 1.0, 1.0)),
+    bbox_coder=dict(__box_coder, target_stds=(1.0, 1.0, 1.0, 1.0)),
     loss_bbox=dict(type='SmoothL1Loss', beta=1.0 / 9.0, loss_weight=1.0),
 )
 __roi_pool = dict(
@@ -55,7 +56,7 @@ __mask_rcnn = dict(
         type='VGG16Tail',
         with_pool4=True,
         aspp=dict(channels=256, out_channels=256, dilations=(1, 2, 4, 6)),  # Sec. 4.1
-        init_cfg=dict(__imagenet, part='tail'),
+        init_cfg=__conv5,
     ),
     rpn_head=__rpn_head,
     roi_head=dict(
@@ -86,7 +87,7 @@ model = dict(
             learns_from='tags',
             detector=dict(
                 type='mmdet.FastRCNN',
-                backbone=dict(type='VGG16Tail', init_cfg=dict(__imagenet, part='tail')),
+                backbone=dict(type='VGG16Tail', init_cfg=__conv5),
                 roi_head=dict(
                     type='MILRoIHead',
                     beta=0.5,  # Sec. 3.3
@@ -110,7 +111,7 @@ model = dict(
         detection=dict(
             detector=dict(
                 type='mmdet.FasterRCNN',
-                backbone=dict(type='VGG16Tail', init_cfg=dict(__imagenet, part='tail')),
+                backbone=dict(type='VGG16Tail', init_cfg=__conv5),
                 rpn_head=__rpn_head,
                 roi_head=dict(type='mmdet.StandardRoIHead', bbox_roi_extractor=__roi_pool, bbox_head=__bbox_head),
                 train_cfg=__train_cfg,

@@ -1,4 +1,5 @@
-# C13: a CRF instead of refinement by colour; boxes are those from calibration and detection.
+# C13: no refinement by colour. A CRF refines labels of the detection and refinement stages instead, but neither first-stage labels nor
+# masks at test time. Boxes are those from calibration and detection.
 _base_ = '../labelpenet_lite0_animals.py'
 model = dict(
     stages=dict(
