@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mmlabelpenet.calibration.generators import AttentionGenerator, LabelGenerator
 from mmlabelpenet.calibration.reading import Reading, inference, mean_candidates, read
-from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps
+from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps, structure
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
 from mmlabelpenet.models.log_values import label_statistics
@@ -275,13 +275,11 @@ def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
 def share_tails(detectors: Iterable[BaseModule]) -> None:
     """Share tail, fc6 and fc7 among all detectors of the same structure (row N4). Idle stages then change with the stage being trained."""
     seen: dict[str, nn.Module] = {}
+
+    def shared(module: nn.Module) -> nn.Module:
+        trained = [parameter.requires_grad for parameter in module.parameters()]
+        return seen.setdefault(repr((structure([module]), trained)), module)
+
     for detector in detectors:
-        detector.backbone = seen.setdefault(structure(detector.backbone), detector.backbone)
-        head = detector.roi_head.bbox_head
-        head.shared_fcs = seen.setdefault(structure(head.shared_fcs), head.shared_fcs)
-
-
-def structure(module: nn.Module) -> str:
-    """Layers of a module, which of its parameters are trained, and its settings, such as which maps a tail returns."""
-    settings = {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)}
-    return f'{module} {[parameter.requires_grad for parameter in module.parameters()]} {settings}'
+        detector.backbone, head = shared(detector.backbone), detector.roi_head.bbox_head
+        head.shared_fcs = shared(head.shared_fcs)
