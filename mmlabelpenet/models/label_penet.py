@@ -170,11 +170,11 @@ class LabelPENet(BaseDetector):
         generators = [self.stages[name].labels for name in check_names(explained, self.names)]
         zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
         images = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
-        enlarged = [[F.interpolate(each, scale_factor=zoom, mode='bilinear') for each in images] for zoom in zooms]
-        own, *zoomed = (self._shared_maps(each, store) for each in (images, *enlarged))
+        own = self._shared_maps(images, store)
+        zoomed = {zoom: self._shared_maps([F.interpolate(x, scale_factor=zoom, mode='bilinear') for x in images], store) for zoom in zooms}
         return [
-            View(feature, sample, key, {zoom: more for zoom, (_, more) in zip(zooms, of_image, strict=True)})
-            for (key, feature), sample, *of_image in zip(own, batch_data_samples, *zoomed, strict=True)
+            View(feature, sample, key, {zoom: maps[index][1] for zoom, maps in zoomed.items()})
+            for index, ((key, feature), sample) in enumerate(zip(own, batch_data_samples, strict=True))
         ]
 
     def _shared_maps(self, images: Sequence[Tensor], store: bool) -> list[tuple[MapKey | None, Tensor]]:
