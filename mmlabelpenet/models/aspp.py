@@ -1,7 +1,5 @@
 """Atrous spatial pyramid pooling (paper Sec. 4.1; DeepLab v3) without image pooling and without normalisation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

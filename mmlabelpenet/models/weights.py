@@ -14,8 +14,6 @@ data preprocessor, since a model with the wrong channel order or scale trains wi
 (shared), ``tail.*`` (one for each stage) and, for VGG-16, ``fcs.*`` (fc6 and fc7). A missing or unexpected key is an error.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

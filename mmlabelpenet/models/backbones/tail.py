@@ -1,11 +1,9 @@
 """Tails: the layers of a single stage, between the shared map and its heads."""
 
-from __future__ import annotations
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..aspp import LabelPEASPP
+from mmlabelpenet.models.aspp import LabelPEASPP
 
 
 class Tail(BaseModule):

@@ -5,14 +5,11 @@ Parameters have the names of the Caffe model (``conv1_1`` ... ``conv5_3``).
 Shapes: N images of (h, w) pixels. All maps have stride 8 unless said otherwise and are not negative.
 """
 
-from __future__ import annotations
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.registry import MODELS
-
-from .tail import Tail
 
 _WIDTHS = ((64, 2), (128, 2), (256, 3), (512, 3))
 
