@@ -28,8 +28,30 @@ from mmlabelpenet.registry import DATASETS, MODELS
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
+class MissingPart(AttributeError, KeyError, ValueError):
+    """A config lacks a part that a command reads; the message names both."""
+
+
 class PlainConfig(Config):
-    """A config that is unchanged after being written and read again: text from data is not substituted."""
+    """A config that is unchanged after being written and read again: text from data is not substituted.
+
+    Reading a part that it lacks raises a MissingPart.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            raise self._missing(name) from error
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return super().__getitem__(name)
+        except KeyError as error:
+            raise self._missing(name) from error
+
+    def _missing(self, name: str) -> MissingPart:
+        return MissingPart(f'{shown(self.filename)} is not a config for this: it has no {name}.')
 
     @property
     def pretty_text(self) -> str:

@@ -42,6 +42,8 @@ def _bases(path: Path) -> list[str]:
     tree = parsed(path)  # reports syntax errors
     try:
         bases = Config._get_base_files(str(path))
+    except AttributeError as error:  # of a list, a number, ...
+        raise ValueError(f'{shown(path)} is not a config: it contains no names with values.') from error
     except (NameError, TypeError, ValueError, KeyError) as error:
         raise ValueError(f'{shown(path)}:{line_of(tree, "_base_")}: _base_: {error}') from error
     if not all(isinstance(base, str) for base in bases):

@@ -1,12 +1,13 @@
 """Reading configs."""
 
+import copy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from mmlabelpenet.apis import load_config, parse_options
-from mmlabelpenet.apis.config import config_devkit, stage_names
+from mmlabelpenet.apis.config import build_model, config_devkit, stage_names
 from mmlabelpenet.apis.published import keep_stages
 from mmlabelpenet.workbench.quickstart.rendered import RENDERED_CLASSES
 
@@ -64,6 +65,22 @@ def test_a_config_that_cannot_be_read_is_one_line_with_file_and_place(tmp_path, 
     with pytest.raises(ValueError, match=error) as raised:
         load_config('leaf.py')
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(('name', 'content'), [('a.json', '[1]'), ('a.yaml', '- b'), ('a.yml', ''), ('a.json', '3')])
+def test_a_file_without_names_is_not_a_config(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f'{name} is not a config: it contains no names with values.'):
+        load_config(tmp_path / name)
+
+
+def test_a_missing_part_is_named_with_the_file_and_is_missing_as_in_any_dict(tmp_path):
+    (tmp_path / 'a.py').write_text('b = 1')
+    config = copy.deepcopy(load_config(tmp_path / 'a.py'))
+    for read in (lambda: config.model, lambda: config['model'], lambda: build_model(config), lambda: config_devkit(config)):
+        with pytest.raises(ValueError, match='a.py is not a config for this: it has no (model|train_dataloader).'):
+            read()
+    assert not hasattr(config, 'model') and config.get('model') is None and 'model' not in config and config.pop('model', 2) == 2
 
 
 @pytest.mark.parametrize(

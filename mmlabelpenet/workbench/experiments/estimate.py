@@ -15,10 +15,10 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
+from mmlabelpenet.apis.config import build_dataset, build_model
 from mmlabelpenet.datasets.samplers import Draw
 from mmlabelpenet.engine.label_pass import label, workers_run_network
 from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
-from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.structures import pseudo_instances
 from mmlabelpenet.timing import STOPWATCH
 from mmlabelpenet.workers import Workers
@@ -84,12 +84,12 @@ def estimate(
         steps in the order of the schedule.
     """
     torch.manual_seed(0)
-    model = MODELS.build(copy.deepcopy(config.model)).to(device)
+    model = build_model(config).to(device)
     settings = copy.deepcopy(config.optim_wrapper)
     settings.optimizer.lr = 0.0  # do not learn from synthetic labels
     optimizer = build_optim_wrapper(model, settings)
     batches = config.optim_wrapper.get('accumulative_counts', 1)
-    data, still = (DATASETS.build(copy.deepcopy(config[f'{name}_dataloader'].dataset)) for name in ('train', 'label'))
+    data, still = (build_dataset(config, name) for name in ('train', 'label'))
     for phase in make_phases(config.train_cfg.phases, model.names):
         if LABEL_PASSES in measured and phase.name in model.names[1:] and phase.pseudo_labels is None:
             teacher = model.names[model.names.index(phase.name) - 1]

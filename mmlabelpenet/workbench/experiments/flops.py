@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmlabelpenet.apis.config import build_model
+from mmlabelpenet.apis.config import build_model, stage_names
 from mmlabelpenet.workbench.experiments.memory import synthetic_batch
 
 
@@ -20,7 +20,12 @@ def count_flops(config: Config, size: tuple[int, int], proposals: int) -> Iterat
 
     Yields:
         name, operations and parameters of the backbone and of each stage.
+
+    Raises:
+        ValueError: the model has no stages.
     """
+    if not stage_names(config):
+        raise ValueError(f'{config.filename} has no stages (model.stages). For a model of MMDetection, use its own get_flops.py.')
     model = build_model(config).eval()
     data = model.data_preprocessor(synthetic_batch(config.model.num_classes, size, proposals, 1), False)
     (view,) = model.views(data['inputs'], data['data_samples'], store=False)

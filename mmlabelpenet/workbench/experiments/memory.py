@@ -48,8 +48,11 @@ def measure_phases(config: Config, size: tuple[int, int], proposals: int, batch_
 
     Raises:
         MemoryError: the system has killed the process of a phase.
+        ValueError: the config has no phases.
     """
-    for index, phase in enumerate(phase_lengths(config)):
+    if not (phases := phase_lengths(config)):
+        raise ValueError(f'{config.filename} has no phases (train_cfg.phases), whose memory could be measured.')
+    for index, phase in enumerate(phases):
         with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
             try:
                 yield pool.submit(_measure, config.to_dict(), index, size, proposals, batch_size).result()

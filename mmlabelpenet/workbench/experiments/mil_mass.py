@@ -49,7 +49,9 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
         ValueError: the checkpoint belongs to another model, or there is nothing to measure.
     """
     start = time.monotonic()
-    nets, metas = zip(*(load_leading_stages(config, path, stage_names(config)[0]) for path in checkpoints), strict=True)
+    if not (stages := stage_names(config)):
+        raise ValueError(f'{config.filename} has no stages (model.stages), of which the first could be measured.')
+    nets, metas = zip(*(load_leading_stages(config, path, stages[0]) for path in checkpoints), strict=True)
     dataset = build_dataset(config, 'corloc')
     devkit = config_devkit(config, 'corloc')
     backbones = [weights_hash(net.backbone) for net in nets]

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from mmlabelpenet.apis.config import build_model
 from mmlabelpenet.engine.phases import RECURRENT, Phase, make_phases
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.experiments.estimate import bytes_between_ranks
@@ -84,7 +85,7 @@ def iterations(config: Config, images: int) -> tuple[int, list[int]]:
         images: number of images in its data set.
     """
     phases, batch = _phases(config), config.train_dataloader.batch_size * config.optim_wrapper.get('accumulative_counts', 1)
-    seen = next(phase.iters for phase in phases if phase.name != RECURRENT) * batch
+    seen = phases[0].iters * batch
     longer = max(1.0, images / seen)
     return round(seen * longer), [round(sum(phase.iters for phase in phases) * longer / gpus) for gpus in GPUS]
 
@@ -101,7 +102,7 @@ def training(cases: Sequence[tuple[Config, int]]) -> str:
 def sending(config: Config) -> str:
     """Bytes that each GPU sends per iteration, for the phases that train one stage (mean) and for recurrent fine-tuning."""
     with torch.device('meta'):
-        model = MODELS.build(copy.deepcopy(config.model))
+        model = build_model(config)
     rows = []
     for gpus in GPUS[1:]:
         sent = {phase.name: bytes_between_ranks(model, phase, gpus) for phase in _phases(config)}

@@ -1,5 +1,6 @@
 """Tables for data sets of any size."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_a_schedule_shows_every_image_once_at_least(coco):
     assert scale.iterations(coco, 118_287) == (400_000, [1_120_000, 140_000, 17_500])
     seen, (alone, *_) = scale.iterations(coco, 1_000_000)
     assert seen == 1_000_000 and alone == 2_800_000
+
+
+def test_a_schedule_may_have_recurrent_fine_tuning_only(coco):
+    alone = copy.deepcopy(coco)
+    alone.train_cfg.phases = dict(recurrent=dict(iters=100))
+    assert scale.iterations(alone, 10) == (100 * coco.train_dataloader.batch_size, [100, 12, 2])
 
 
 def test_the_page_has_the_tables_that_the_tool_prints(coco):
