@@ -151,11 +151,12 @@ class WeightedRPNHead(RPNHead):
             # Samplers return sorted indices, so a boolean mask matches the order of the weights.
             pos, neg = positive[image], sampled[image] & ~positive[image]
             bbox_weights[image, pos] *= result.pos_weights[:, None]
-            label_weights[image, neg] *= (result.neg_weights > 0) if self.objectness == 'soft' else result.neg_weights
-            if self.objectness == 'soft':
+            if self.objectness == 'soft':  # Eq. 3 has no weight in L_obj; an image without labels still does not contribute (row L2)
                 objectness[image, pos] = result.pos_weights
+                label_weights[image, neg] *= result.neg_weights > 0
             else:
                 label_weights[image, pos] *= result.pos_weights
+                label_weights[image, neg] *= result.neg_weights
         targets = (
             list(objectness.split(sizes, 1)),
             list(label_weights.split(sizes, 1)),
