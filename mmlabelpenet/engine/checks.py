@@ -65,8 +65,9 @@ def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor, validates: b
                 raise ValueError(f'{type(hook).__name__} counts epochs, but this training counts only iterations: {advice}.')
         if advice := OF_OTHER_DETECTORS.get(type(hook).__name__):
             raise ValueError(f'{type(hook).__name__} {advice}')
-        waits = 'default_hooks.checkpoint.save_best' if getattr(hook, 'save_best', None) else type(hook).__name__
-        if not validates and (getattr(hook, 'save_best', None) or isinstance(hook, EarlyStoppingHook)):
+        saves_best = getattr(hook, 'save_best', None)
+        if not validates and (saves_best or isinstance(hook, EarlyStoppingHook)):
+            waits = 'default_hooks.checkpoint.save_best' if saves_best else type(hook).__name__
             raise ValueError(f'{waits} needs validation: set val_dataloader, val_evaluator and val_cfg, or remove it.')
 
 
