@@ -4,4 +4,3 @@ _base_ = [
     '../_base_/models/labelpenet_lite0_photo.py',
     '../_base_/schedules/voc12mini.py',
 ]
-default_hooks = dict(checkpoint=dict(interval=50))
