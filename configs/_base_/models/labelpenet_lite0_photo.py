@@ -27,8 +27,7 @@ model = dict(
     map_evidence=True,  # and weighted by the class activation maps of the first stage
     frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     backbone=dict(out_stride=16),
-    # The first-stage labels are maps of whole-image classifiers, for tags and for ImageNet, which cover more of the object than the best
-    # proposals.
+    # The first-stage labels are class activation maps of a whole-image classifier, which cover more of the object than the best proposals.
     # Objects found by a stage are cut out by colour, without a CRF before.
     stages=dict(
         classification=dict(
@@ -45,7 +44,7 @@ model = dict(
                         roi_norm=dict(type='CentredNorm'),
                         mil_loss=dict(type='MILSoftmaxLoss'),
                     ),
-                    tag_head=dict(type='TagHead', in_channels=1280, imagenet=dict(init_cfg=dict(__imagenet, part='classifier'))),
+                    tag_head=dict(type='TagHead', in_channels=1280),
                 ),
             ),
             labels=dict(

@@ -8,7 +8,6 @@ from .class_activation import ClassActivation
 from .conv_mil_head import ConvMILBBoxHead
 from .efficientnet_lite import EfficientNetLite0C4, EfficientNetLite0Tail
 from .fast_layers import FastLayersHook
-from .imagenet_maps import ImageNetMaps
 from .mil_losses import MILSigmoidLoss, WSDDNLoss
 from .online_refinement import OICRBranches, PCLBranches
 from .pooled_mil_head import CentredNorm, PooledMILBBoxHead

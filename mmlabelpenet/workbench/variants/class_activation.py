@@ -23,7 +23,7 @@ from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.models.backbones.tail import Tail
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.schema import check_range
-from mmlabelpenet.workbench.variants.tag_head import TagHead, peaks
+from mmlabelpenet.workbench.variants.tag_head import TagHead
 
 
 @LABEL_GENERATORS.register_module()
@@ -116,7 +116,7 @@ class ClassActivation(AttentionGenerator):
     def _raw_maps(self, head: TagHead, detector: TwoStageDetector, reading: Reading, zooms: Sequence[float]) -> Tensor:
         """Maps (C, h', w') >= 0 of all classes, averaged over the image and its enlargements, at the size of the last one."""
         if not self.zooms and self.spread is None:
-            return head.activation_maps(reading.x[-1][0])
+            return head.activation_maps(reading.x[-1][0]).clamp(min=0)
         tail = detector.backbone
         levels = [] if self.spread is None else tail.levels(tail.entry(reading.shared[zooms[-1]]))
         maps = []
@@ -124,7 +124,7 @@ class ClassActivation(AttentionGenerator):
             known = levels if zoom == zooms[-1] else []
             shared = (reading.shared[zoom], known[-1]) if known else reading.shared[zoom]
             x = reading.x if zoom == 1 else detector.extract_feat(shared)
-            maps.append(head.activation_maps(x[-1][0]))
+            maps.append(head.activation_maps(x[-1][0]).clamp(min=0))
         size = maps[-1].shape[1:]
         mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)
         if self.spread is not None:  # the last level distinguishes classes, not objects
@@ -163,3 +163,8 @@ def otsu_threshold(values: Tensor) -> float:
     """
     grey = (values * 255).byte().cpu().numpy()
     return cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0] / 255
+
+
+def peaks(maps: Tensor) -> Tensor:
+    """Maximum of each map (K, h, w), float (K, 1, 1), never zero."""
+    return maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]

@@ -227,7 +227,7 @@ def _published_names(state: Iterable[str]) -> Names:
         if match := re.fullmatch(r'_blocks\.(\d+)\.(\w+)\.(\w+)', key):
             part, group, block = places[int(match[1])]
             names[key] = f'{part}.groups.{group}.{block}.{_LAYERS[match[2]]}.{match[3]}'
-    return names, '_fc'
+    return names, {'_fc.weight', '_fc.bias'}
 
 
 def _installed() -> Path:

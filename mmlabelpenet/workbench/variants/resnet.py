@@ -122,7 +122,7 @@ def _published_names(state: Iterable[str], blocks_of_layers: Sequence[int]) -> N
             pairs = [(f'{here}.conv{i}', f'{here}.bn{i}') for i in (1, 2, 3)]
             pairs += [(f'{here}.downsample.0', f'{here}.downsample.1')] if here.endswith('.0') else []
             names |= with_norm('tail' if layer == 4 else 'backbone', pairs)
-    return names, 'fc'
+    return names, {'fc.weight', 'fc.bias'}
 
 
 for _depth in (50, 101):

@@ -17,8 +17,6 @@ from torch.nn import functional as F
 from mmlabelpenet.registry import MODELS
 from mmlabelpenet.workbench.variants.pooled_mil_head import CentredNorm
 
-_POWER = 4  # of the mean of two maps
-
 
 @MODELS.register_module()
 class TagHead(BaseModule):
@@ -29,7 +27,6 @@ class TagHead(BaseModule):
         in_channels: D.
         length: length of the centred features, the input of the linear layer.
         loss_weight: multiplies the loss.
-        imagenet: config of :class:`ImageNetMaps`, whose maps are added to the class activation maps; None does not.
         init_cfg: by default N(0, 0.01).
 
     >>> head = TagHead(num_classes=2, in_channels=8)
@@ -38,20 +35,12 @@ class TagHead(BaseModule):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        in_channels: int,
-        length: float = 3.0,
-        loss_weight: float = 1.0,
-        imagenet: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        self, num_classes: int, in_channels: int, length: float = 3.0, loss_weight: float = 1.0, init_cfg: dict | list[dict] | None = None
     ) -> None:
         super().__init__(init_cfg or dict(type='Normal', layer='Linear', std=0.01))
         self.norm = CentredNorm(in_channels, length)
         self.fc = nn.Linear(in_channels, num_classes)
         self.loss_weight = loss_weight
-        given = dict(type='ImageNetMaps', num_classes=num_classes, in_channels=in_channels)
-        self.imagenet = None if imagenet is None else MODELS.build({**given, **imagenet})
 
     def forward(self, means: Tensor) -> Tensor:
         """Logits (N, C) of mean features (N, D)."""
@@ -66,25 +55,10 @@ class TagHead(BaseModule):
         """
         self.norm.learn([means.detach()])
         onehots = torch.stack([sample.gt_image_labels.onehot for sample in samples]).to(means)
-        if self.imagenet is not None:
-            self.imagenet.learn(means.detach(), onehots)
         losses = F.binary_cross_entropy_with_logits(self(means), onehots, reduction='none').sum(1)
         tagged = onehots.any(1)
         return self.loss_weight * (losses * tagged).sum() / tagged.sum().clamp(min=1)
 
     def activation_maps(self, feature: Tensor) -> Tensor:
-        """Maps (C, H, W) >= 0 of a feature (D, H, W): the positive contribution of each place to the logits, up to a factor per image.
-
-        With ``imagenet``, the power mean of this map and of that of ImageNet classes, each divided by its maximum: it is almost the larger
-        of the two, so neither reduces what the other one covers.
-        """
-        maps = torch.einsum('cd,dhw->chw', self.fc.weight, feature - self.norm.mean[:, None, None]).clamp(min=0)
-        if self.imagenet is None:
-            return maps
-        seen = self.imagenet(feature)
-        return (((maps / peaks(maps)) ** _POWER + (seen / peaks(seen)) ** _POWER) / 2) ** (1 / _POWER)
-
-
-def peaks(maps: Tensor) -> Tensor:
-    """Maximum of each map (K, h, w), float (K, 1, 1), never zero."""
-    return maps.flatten(1).amax(1).clamp(min=1e-9)[:, None, None]
+        """Contribution of each place of a map (D, H, W) to the logits, up to a positive factor per image; float (C, H, W)."""
+        return torch.einsum('cd,dhw->chw', self.fc.weight, feature - self.norm.mean[:, None, None])
