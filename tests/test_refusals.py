@@ -26,7 +26,7 @@ from mmlabelpenet.formats.images import read_rgb
 from mmlabelpenet.formats.mapped_arrays import ArrayFile
 from mmlabelpenet.formats.tag_files import tags_from_file
 from mmlabelpenet.models import weights
-from mmlabelpenet.models.stage import with_classes
+from mmlabelpenet.models.stage_configs import with_classes
 from mmlabelpenet.models.weighted_heads import check_weighted
 from mmlabelpenet.registry import DATASETS, MODELS
 from mmlabelpenet.tensor_files import read_tensors

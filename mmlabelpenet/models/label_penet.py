@@ -29,7 +29,8 @@ from mmlabelpenet.models.inference.views import View
 from mmlabelpenet.models.log_values import check_finite
 from mmlabelpenet.models.recompute import recompute_activations
 from mmlabelpenet.models.recurrent import BACKWARD, FORWARD, recurrent_losses
-from mmlabelpenet.models.stage import Stage, check_stages, share_tails
+from mmlabelpenet.models.stage import Stage, share_tails
+from mmlabelpenet.models.stage_configs import check_stages
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.timing import timed
 from mmlabelpenet.workers import Workers
@@ -82,12 +83,12 @@ class LabelPENet(BaseDetector):
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.feature_cache = None if feature_cache is None else FeatureCache(**feature_cache)
-        self.stages = ModuleDict(
-            {name: Stage(name, num_classes, cache=self.feature_cache, **stage) for name, stage in check_stages(stages).items()}
-        )
+        self.stages = ModuleDict()
+        for name, stage in check_stages(stages).items():
+            self.stages[name] = Stage(name, num_classes, cache=self.feature_cache, **stage)
         self.validation = LABEL_GENERATORS.build(validation or dict(type='DetectionLabels'))
-        for stage in list(self.stages.values())[1:]:
-            self.validation.check(stage.detector, stage.name)
+        for name in self.names[1:]:
+            self.validation.check(self.stages[name].detector, name)
         self.label_cache = LabelCache(refresh_interval)
         self.frozen_backbone = frozen_backbone
         if share_tail:
@@ -189,8 +190,7 @@ class LabelPENet(BaseDetector):
         """Image and explanation of each image, from which ``stages[name].labels.label`` generates pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
         views = self.views(batch_inputs, batch_data_samples, explained=[maker.name for maker in self.reader.makers(name)])
-        explanations = [stage.explain(self.reader.read(name, [view])[0]) for view in views]
-        return list(zip(images, explanations, strict=True))
+        return [(image, stage.explain(self.reader.read(name, [view])[0])) for image, view in zip(images, views, strict=True)]
 
     @torch.no_grad()
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:

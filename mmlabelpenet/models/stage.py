@@ -6,7 +6,6 @@ Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride 
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,6 @@ from mmdet.structures import DetDataSample
 from mmengine.device import get_device
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
-from mmengine.utils import to_2tuple
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -30,7 +28,7 @@ from mmlabelpenet.models.feature_cache import FeatureCache, stack_maps, structur
 from mmlabelpenet.models.inference.masks import MaskRefinement, soft_masks
 from mmlabelpenet.models.inference.views import View, detections, read_views
 from mmlabelpenet.models.log_values import label_statistics
-from mmlabelpenet.models.weighted_heads import WeightedMaskHead
+from mmlabelpenet.models.stage_configs import check_mask_size, check_roi_size, with_classes
 from mmlabelpenet.registry import LABEL_GENERATORS, MODELS
 from mmlabelpenet.structures import hand_over
 from mmlabelpenet.timing import timed
@@ -39,7 +37,6 @@ Maps = tuple[Tensor, ...]  # maps of a tail, float (N, D, h', w') each
 Features = Tensor | tuple[Tensor, Tensor]  # the shared map, optionally with the map of a tail's frozen layers
 Choice = Callable[[NDArray], NDArray[np.int64]]  # from scores, in descending order, to selected indices
 TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # layers that behave differently in training
-RESERVED = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved names with another meaning in places that name stages
 
 
 class Stage(BaseModule):
@@ -211,65 +208,6 @@ def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
         yield
     finally:
         vars(detector).pop('extract_feat', None)
-
-
-def with_classes(detector: dict, num_classes: int) -> dict:
-    """A copy of a detector's config (mmdet modifies its input) with the number of classes C set in all heads.
-
-    Several box heads, as in Cascade R-CNN, raise a TypeError.
-    """
-    detector = copy.deepcopy(detector)
-    if isinstance(detector['roi_head'].get('bbox_head'), Sequence):
-        raise TypeError('A stage has a single roi_head.bbox_head, got a list, as in Cascade R-CNN: use several stages instead.')
-    for head in ('bbox_head', 'mask_head', 'tag_head'):
-        if detector['roi_head'].get(head) is not None:
-            detector['roi_head'][head]['num_classes'] = num_classes
-    return detector
-
-
-def check_roi_size(roi_head: nn.Module, config: dict) -> None:
-    """Raise a ValueError for a box head whose config expects RoI features of another size than its extractor returns."""
-    sizes = [layer.output_size for layer in getattr(roi_head.bbox_roi_extractor, 'roi_layers', ())]
-    wanted = (config.get('bbox_head') or {}).get('roi_feat_size')
-    if sizes and isinstance(wanted, int) and sizes[0] not in (wanted, (wanted, wanted)):
-        raise ValueError(f'roi_head.bbox_head.roi_feat_size is {wanted}, but bbox_roi_extractor returns {sizes[0]}. Set the same value.')
-
-
-def check_mask_size(detector: TwoStageDetector) -> None:
-    """Raise a ValueError for a mask head whose masks have another size than those from which it learns."""
-    head, rcnn = detector.roi_head.mask_head if detector.with_mask else None, (detector.train_cfg or {}).get('rcnn')
-    if isinstance(head, WeightedMaskHead) and rcnn:
-        factor, layer = head.scale_factor if head.upsample else 1, detector.roi_head.mask_roi_extractor.roi_layers[0]
-        size = tuple(factor * side for side in to_2tuple(layer.output_size))
-        if size != to_2tuple(rcnn.mask_size):
-            raise ValueError(
-                f'train_cfg.rcnn.mask_size is {rcnn.mask_size}, but the masks of the mask head have size {size}, {factor} times '
-                'mask_roi_extractor.roi_layer.output_size. Set the same size.'
-            )
-
-
-def check_stages(stages: dict[str, dict | None]) -> dict[str, dict]:
-    """The stages of a config in their order, without those set to None in a derived config.
-
-    Raises:
-        ValueError: no stage, an invalid name, a name with another meaning in configs, or a stage before the last without ``labels``.
-
-    >>> list(check_stages(dict(classification=dict(labels={}), detection=dict(), refinement=None)))
-    ['classification', 'detection']
-    """
-    stages = {name: stage for name, stage in stages.items() if stage is not None}
-    if not stages:
-        raise ValueError('The model needs at least one stage in model.stages, got none.')
-    for name in stages:
-        if not name.isidentifier() or 'loss' in name or name in RESERVED:
-            raise ValueError(
-                f"The name of a stage must be a Python identifier without 'loss' and other than {', '.join(RESERVED)}; got {name!r}."
-            )
-    if missing := [name for name in list(stages)[:-1] if stages[name].get('labels') is None]:
-        raise ValueError(
-            f'Stages {missing} hand over labels to the next stage, so each needs a label generator: model.stages.{missing[0]}.labels.'
-        )
-    return stages
 
 
 def share_tails(detectors: Iterable[BaseModule]) -> None:

@@ -9,7 +9,8 @@ import toy
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from mmlabelpenet.models.stage import Stage, check_stages, share_tails
+from mmlabelpenet.models.stage import Stage, share_tails
+from mmlabelpenet.models.stage_configs import check_stages
 from mmlabelpenet.registry import MODELS
 
 
