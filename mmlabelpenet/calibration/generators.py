@@ -32,7 +32,7 @@ from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.excitation import proposal_attention
 from mmlabelpenet.calibration.objects import FoundObject, distinct, find_objects, inside_box, mask_bbox
-from mmlabelpenet.calibration.reading import Reading, class_masks
+from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.registry import LABEL_GENERATORS
 from mmlabelpenet.schema import check_range
 from mmlabelpenet.structures import pseudo_instances
@@ -268,4 +268,6 @@ class MaskAggregation(AttentionGenerator):
         boxes, scores = candidates.bboxes[members, labels], candidates.scores[members, labels]
         extractor = detector.roi_head.mask_roi_extractor
         feats = extractor(reading.x[: extractor.num_inputs], bbox2roi([boxes]))
-        return class_masks(detector.roi_head.mask_head, feats, labels) * scores[:, None, None], boxes
+        head = detector.roi_head.mask_head
+        logits = head(feats)[torch.arange(len(labels), device=labels.device), 0 if head.class_agnostic else labels]
+        return logits.sigmoid() * scores[:, None, None], boxes

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.layers import multiclass_nms
-from mmdet.models.roi_heads import StandardRoIHead
-from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures import DetDataSample
 from mmengine.device import get_device
 from mmengine.structures import InstanceData
@@ -39,7 +37,6 @@ class Reading:
         activations: as returned by :func:`recorded`, float (R, D_l) each; empty if not recorded or without proposals.
         shared: maps that the tail reads, float (1, D, h'', w''), by image scale factor; 1 is the image itself.
         memo: what label generators have computed for the view, by generator; all readings of a view share it.
-        mask_heads: RoI heads with a mask head that give masks together, each with the maps of its tail; empty without a mask head.
         keep: returns the result of a computation, from a feature cache if possible, see :meth:`FeatureCache.of_stage`; its arguments are
             the layers on which the map depends, name and settings, and the computation.
     """
@@ -50,7 +47,6 @@ class Reading:
     activations: tuple[Tensor, ...] = ()
     shared: Mapping[float, Tensor] = field(default_factory=dict)
     memo: dict = field(default_factory=dict)
-    mask_heads: Sequence[tuple[StandardRoIHead, tuple[Tensor, ...]]] = ()
     keep: Callable[[Sequence[torch.nn.Module], Any, Callable[[], Tensor]], Tensor] = lambda layers, what, compute: compute()
 
     @property
@@ -127,11 +123,6 @@ def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:
         return InstanceData(bboxes=bboxes, scores=scores, labels=scores.long())
     kept, labels = multiclass_nms(candidates.bboxes.flatten(1), F.pad(candidates.scores, (0, 1)), cfg.score_thr, cfg.nms, cfg.max_per_img)
     return InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels)
-
-
-def class_masks(head: FCNMaskHead, feats: Tensor, labels: Tensor) -> Tensor:
-    """Soft masks (n, m, m) of a mask head for the classes (n,) of RoI features (n, D, p, p)."""
-    return head(feats)[torch.arange(len(labels), device=labels.device), 0 if head.class_agnostic else labels].sigmoid()
 
 
 def head_masks(found: InstanceData, size: tuple[int, int]) -> np.ndarray:

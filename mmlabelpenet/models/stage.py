@@ -127,7 +127,7 @@ class Stage(BaseModule):
         Args:
             views: tail and head run once on each of them.
             generator: generator for which activations are kept (default: the stage's own).
-            peers: stages whose heads also score these proposals; scores, boxes and soft masks are averaged over all heads.
+            peers: stages whose heads also score these proposals; scores and boxes are averaged over all heads.
         """
         generator = generator or self.labels
         record = generator is not None and generator.reads_activations
@@ -137,7 +137,6 @@ class Stage(BaseModule):
             replace(
                 reading,
                 candidates=mean_candidates([reading.candidates, *(peer.score(view, reading.candidates.rois) for peer in peers)]),
-                mask_heads=[(stage.detector.roi_head, stage.maps(view)) for stage in (self, *peers) if stage.detector.with_mask],
                 **self._surroundings(view),
             )
             for reading, view in zip(readings, views, strict=True)

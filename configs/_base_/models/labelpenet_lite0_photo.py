@@ -23,7 +23,7 @@ __mask_rcnn = dict(
 )
 model = dict(
     feature_cache=dict(dir='{{$MMLABELPENET_CACHE:work_dirs/feature_cache}}', max_gib=20),  # of backbone and tails, which are frozen
-    consensus=True,  # scores, boxes and masks are averaged over the heads of a stage and of all earlier ones that learn from labels
+    consensus=True,  # scores and boxes are averaged over the heads of a stage and of all earlier ones that learn from labels
     map_evidence=True,  # and weighted by the class activation maps of the first stage
     frozen_backbone=True,  # as in Fig. 1; docs/records/benchmark.md compares both
     backbone=dict(out_stride=16),

@@ -22,8 +22,8 @@ class JointReader:
 
     Args:
         stages: stages of the model, by name.
-        consensus: whether scores, boxes and soft masks are averaged over the heads of a stage and of all earlier ones that learn from
-            labels, as Cascade R-CNN averages the scores of its heads.
+        consensus: whether scores and boxes are averaged over the heads of a stage and of all earlier ones that learn from labels, as
+            Cascade R-CNN averages the scores of its heads.
         map_evidence: whether scores are weighted by the class maps of the stage that learns from tags, see :func:`weigh_by_maps`.
 
     Raises:

@@ -13,18 +13,18 @@ import cv2
 import numpy as np
 import torch
 from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmlabelpenet.calibration.attention import class_attention
 from mmlabelpenet.calibration.crf import build_crf
 from mmlabelpenet.calibration.cut import build_cut
 from mmlabelpenet.calibration.generators import AttentionGenerator
 from mmlabelpenet.calibration.objects import FoundObject, window
-from mmlabelpenet.calibration.reading import Reading, class_masks, head_masks
+from mmlabelpenet.calibration.reading import Reading, head_masks
 from mmlabelpenet.models.inference.views import merge_candidates, move_boxes, move_maps
 from mmlabelpenet.schema import check_range
 
@@ -95,30 +95,25 @@ def soft_masks(
 ) -> np.ndarray:
     """Soft masks of detections (by descending score), float32 (n, h, w) in [0, 1], from the readings of an image, one per view.
 
-    A stage without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
+    A detector without a mask head uses the calibration of a generator, for the first ``limit`` detections; other masks are zero.
     """
-    if readings[0].mask_heads:
-        return merged_head_masks(readings, found)
+    if detector.with_mask:
+        return merged_head_masks(detector.roi_head, readings, found)
     maps = merged_attention(detector, generator, readings, found[:limit])
     return np.pad(maps, ((0, len(found) - len(maps)), (0, 0), (0, 0)))
 
 
-def merged_head_masks(readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
-    """Soft masks (n, h, w) of mask heads, averaged over heads and views on the RoI grid of the first head and pasted once."""
-    first, probs = readings[0], []
+def merged_head_masks(roi_head: StandardRoIHead, readings: Sequence[Reading], found: InstanceData) -> np.ndarray:
+    """Soft masks (n, h, w) of the mask head, averaged over the views on the RoI grid and pasted once."""
+    first, extractor, total = readings[0], roi_head.mask_roi_extractor, 0
     if len(found) == 0:
         return np.zeros((0, *first.size), np.float32)
     for reading in readings:
         rois = bbox2roi([move_boxes(found.bboxes, first.sample, reading.sample)])
-        for roi_head, x in reading.mask_heads:
-            extractor = roi_head.mask_roi_extractor
-            each = class_masks(roi_head.mask_head, extractor(x[: extractor.num_inputs], rois), found.labels)[:, None]
-            probs.append(each.flip(-1) if reading.sample.get('flip', False) else each)
-    roi_head = first.mask_heads[0][0]
-    probs = [F.interpolate(each, probs[0].shape[2:], mode='bilinear') for each in probs]  # heads may differ in size
-    channels = 1 if roi_head.mask_head.class_agnostic else roi_head.mask_head.num_classes
+        probs = roi_head.mask_head(extractor(reading.x[: extractor.num_inputs], rois)).sigmoid()
+        total = total + (probs.flip(-1) if reading.sample.get('flip', False) else probs) / len(readings)
     (pasted,) = roi_head.mask_head.predict_by_feat(
-        mask_preds=(torch.stack(probs).mean(0).expand(-1, channels, -1, -1).cpu().numpy(),),
+        mask_preds=(total.cpu().numpy(),),
         results_list=[InstanceData(bboxes=found.bboxes, scores=found.scores, labels=found.labels)],
         batch_img_metas=[first.sample.metainfo],
         rcnn_test_cfg=roi_head.test_cfg,

@@ -1,4 +1,4 @@
-"""Scores, boxes and soft masks of a stage, averaged over its heads and those of all earlier stages."""
+"""Scores and boxes of a stage's proposals, averaged over its heads and those of all earlier stages."""
 
 import copy
 
@@ -8,8 +8,6 @@ import toy
 from mmengine.structures import InstanceData
 
 from mmlabelpenet.calibration.reading import read, suppress
-from mmlabelpenet.models.inference.masks import soft_masks
-from mmlabelpenet.models.inference.views import detections
 
 LEARNERS = toy.STAGES[1:]
 
@@ -43,37 +41,6 @@ def test_candidates_are_means_over_the_heads_so_far_each_on_its_own_maps(toy_bat
             assert len(expected) > 2
             for field in ('bboxes', 'scores', 'labels'):
                 torch.testing.assert_close(prediction.stage_predictions[name][field], expected[field], rtol=1e-4, atol=1e-4)
-
-
-def test_masks_are_means_over_the_mask_heads_so_far(toy_batch):
-    net = agreeing()
-    view = net.views(*toy_batch)[0]
-    for name, value in (('refinement', 1.0), ('segmentation', -3.0)):
-        net.stages[name].detector.roi_head.mask_head.forward = lambda feats, value=value: torch.full((len(feats), 4, 14, 14), value)
-    for name, mean in (('refinement', torch.sigmoid(torch.tensor(1.0))), ('segmentation', torch.tensor([1.0, -3.0]).sigmoid().mean())):
-        stage = net.stages[name]
-        readings = net.reader.read(name, [view])
-        soft = soft_masks(stage.detector, stage.labels, readings, detections(stage.detector, readings), limit=3)
-        assert len(soft) > 1 and soft.max() == pytest.approx(float(mean), abs=1 / 255)
-
-
-def test_mask_heads_may_differ_in_size_and_one_may_be_class_agnostic(toy_batch):
-    config = toy.model_config(consensus=True)
-    detector = config['stages']['refinement']['detector']
-    detector['roi_head'].update(mask_head=dict(toy.mask_head(), class_agnostic=True), mask_roi_extractor=toy.extractor(14, 2))
-    detector['train_cfg']['rcnn']['mask_size'] = 28
-    net = toy.build(config).eval()
-    view, means = net.views(*toy_batch)[0], {}
-    for name, (size, values) in dict(refinement=(28, [1.0]), segmentation=(14, [-3.0, -2.0, 0.0, 3.0])).items():
-        logits = torch.tensor(values)[None, :, None, None].expand(-1, -1, size, size)
-        net.stages[name].detector.roi_head.mask_head.forward = lambda feats, logits=logits: logits.expand(len(feats), -1, -1, -1)
-        means[name] = torch.tensor(values).expand(4).sigmoid()
-    means['segmentation'] = (means['segmentation'] + means['refinement']) / 2
-    for name, mean in means.items():
-        stage, readings = net.stages[name], net.reader.read(name, [view])
-        found = InstanceData(bboxes=torch.tensor([[8.0, 8, 100, 80]]).repeat(4, 1), scores=torch.ones(4), labels=torch.arange(4))
-        soft = torch.from_numpy(soft_masks(stage.detector, stage.labels, readings, found, limit=3))
-        torch.testing.assert_close(soft.flatten(1).amax(1), mean, atol=1 / 255, rtol=0)
 
 
 def test_a_stage_with_none_before_it_is_as_without_consensus(toy_net, toy_batch):
