@@ -73,12 +73,12 @@ def check_hooks(hooks: Sequence[Hook], log_processor: LogProcessor, validates: b
 
 def check_stores(phases: Iterable[Phase], stages: Mapping[str, Stage]) -> None:
     """Reject label stores of phases whose stage learns from tags, and a first stage that learns from labels without a source of labels."""
-    first = next(iter(stages.values()))
+    first = next(iter(stages.values()), None)
     for phase in phases:
         if (phase.pseudo_labels or phase.any_maker) and phase.name in stages and stages[phase.name].learns_from_tags:
             key = 'pseudo_labels' if phase.pseudo_labels else 'any_maker'
             raise ValueError(f'{phase.name} learns from tags: remove {key} from train_cfg.phases.{phase.name}.')
-        if first.learns_from_tags:
+        if first is None or first.learns_from_tags:
             continue
         if phase.name == first.name and not phase.pseudo_labels:
             raise ValueError(
