@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
-from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi, scale_boxes
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmlabelpenet.calibration.reading import suppress
 from mmlabelpenet.models.log_values import summarise_tags, tag_statistics
 from mmlabelpenet.models.mil_losses import single_labels
 from mmlabelpenet.registry import MODELS
@@ -235,11 +235,11 @@ class MILRoIHead(StandardRoIHead):
         proposals = [result.bboxes for result in rpn_results_list]
         results = []
         for boxes, meta, logits in zip(proposals, batch_img_metas, self.logits(x, proposals), strict=True):
-            scores = F.pad(self.ranking_scores(*logits), (0, 1))
+            scores = self.ranking_scores(*logits)
             boxes = scale_boxes(boxes, [1 / s for s in meta['scale_factor']]) if rescale else boxes
+            boxes = boxes.repeat(1, self.bbox_head.num_classes)
             if rcnn_test_cfg is None:
-                results.append(InstanceData(bboxes=boxes.repeat(1, self.bbox_head.num_classes), scores=scores))
-                continue
-            kept, labels = multiclass_nms(boxes, scores, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img)
-            results.append(InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels))
+                results.append(InstanceData(bboxes=boxes, scores=F.pad(scores, (0, 1))))
+            else:
+                results.append(suppress(InstanceData(bboxes=boxes.view(*scores.shape, 4), scores=scores), rcnn_test_cfg))
         return results
