@@ -1,5 +1,6 @@
-"""Remove the state needed only for resuming from a checkpoint: python tools/model_converters/publish.py work_dirs/X/iter_280000.pth --out
-published.
+"""Remove the state needed only for resuming from a checkpoint.
+
+    python tools/model_converters/publish.py work_dirs/X/iter_280000.pth --out published
 
 The file name contains its hash; the file keeps config, classes, seed, commit and versions. torch.load(weights_only=True), tools/test.py,
 mmlabelpenet.predict and load_from can read it like any checkpoint.
