@@ -63,7 +63,7 @@ DEFAULTS = {
     },
     'models.feature_cache': {'FeatureCache': dict(max_gib=20.0), 'FeatureCache.shared': dict(store=True)},
     'models.inference.image': {
-        'Inference': dict(with_masks=True, image_evidence=False), 'Inference.explained': dict(explain=False),
+        'Inference': dict(with_masks=True, image_evidence=False),
         'Inference.__call__': dict(rescale=True, explain=False),
     },
     'models.inference.masks': dict(MaskRefinement=dict(max_masks=20, min_score=0.0, margin=0.25)),

@@ -43,7 +43,6 @@ class LabelGenerator:
     """Converts the outputs of a stage for an image into pseudo instances for the stage that learns from it."""
 
     reads_activations = False  # whether :meth:`explain` needs the activations of the box head
-    zooms: tuple[float, ...] = ()  # factors by which the image is enlarged for additional shared maps that :meth:`explain` reads
 
     def settings(self) -> dict[str, Any]:
         """Everything besides the network that labels depend on: class and attributes.

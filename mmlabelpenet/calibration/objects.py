@@ -113,10 +113,12 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     >>> largest_component(mask).tolist()
     [2.0, 1.0, 5.0, 3.0]
     """
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    if count == 1:
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if width == 0:
         return np.full(4, np.nan, np.float32)
-    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
+    part = mask[top : top + height, left : left + width]
+    _, _, stats, _ = cv2.connectedComponentsWithStats(part.view(np.uint8))
+    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()] + (left, top, 0, 0, 0)
     return np.array([x, y, x + w, y + h], np.float32)
 
 

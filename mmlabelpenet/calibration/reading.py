@@ -7,7 +7,7 @@ Shapes: R proposals and n detections of one image, C classes, D_l width of layer
 Boxes: float32 xyxy in pixels of the network input.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,8 @@ class Reading:
         sample: of the image.
         candidates: all proposals before NMS: ``rois`` float (R, 4), ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         activations: as returned by :func:`recorded`, float (R, D_l) each; empty if not recorded or without proposals.
-        shared: maps that the tail reads, float (1, D, h'', w''), by image scale factor; 1 is the image itself.
+        shared: map that the tail reads, float (1, D, h'', w'').
+        enlarged: returns that map of the image enlarged by a factor; None if only the image's own map is available.
         memo: what label generators have computed for the view, by generator; all readings of a view share it.
         keep: returns the result of a computation, from a feature cache if possible, see :meth:`FeatureCache.of_stage`; its arguments are
             the layers on which the map depends, name and settings, and the computation.
@@ -45,7 +46,8 @@ class Reading:
     sample: DetDataSample
     candidates: InstanceData
     activations: tuple[Tensor, ...] = ()
-    shared: Mapping[float, Tensor] = field(default_factory=dict)
+    shared: Tensor | None = None
+    enlarged: Callable[[float], Tensor] | None = None
     memo: dict = field(default_factory=dict)
     keep: Callable[[Sequence[torch.nn.Module], Any, Callable[[], Tensor]], Tensor] = lambda layers, what, compute: compute()
 

@@ -10,6 +10,7 @@ Boxes: float32 xyxy in pixels of the network input unless ``rescale=True``.
 """
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -161,40 +162,40 @@ class LabelPENet(BaseDetector):
             return self.backbone(batch_inputs)[-1]
 
     @torch.no_grad()
-    def views(
-        self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True, explained: Sequence[str] = ()
-    ) -> list[View]:
+    def views(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], store: bool = True) -> list[View]:
         """One view per image of (N, 3, H, W), without the padding of its batch, so that results do not depend on the other images.
 
-        ``store`` adds maps to the feature cache, if there is one. Label generators of ``explained`` stages find maps of enlarged images.
+        ``store`` adds maps to the feature cache, if there is one.
         """
-        generators = [self.stages[name].labels for name in check_names(explained, self.names)]
-        zooms = sorted({zoom for generator in generators if generator is not None for zoom in generator.zooms})
-        images = [batch_inputs[i : i + 1, :, : s.pad_shape[0], : s.pad_shape[1]] for i, s in enumerate(batch_data_samples)]
-        own = self._shared_maps(images, store)
-        zoomed = {zoom: self._shared_maps([F.interpolate(x, scale_factor=zoom, mode='bilinear') for x in images], store) for zoom in zooms}
-        return [
-            View(feature, sample, key, {zoom: maps[index][1] for zoom, maps in zoomed.items()})
-            for index, ((key, feature), sample) in enumerate(zip(own, batch_data_samples, strict=True))
-        ]
+        views = []
+        for inputs, sample in zip(batch_inputs, batch_data_samples, strict=True):
+            image = inputs[None, :, : sample.pad_shape[0], : sample.pad_shape[1]]
+            key, feature = self._shared_map(image, store)
+            views.append(View(feature, sample, key, cache(partial(self._enlarged_map, image, store))))
+        return views
 
-    def _shared_maps(self, images: Sequence[Tensor], store: bool) -> list[tuple[MapKey | None, Tensor]]:
-        """The shared map of each image (1, 3, H, W), float32, and its key in the feature cache, if there is one."""
+    @torch.no_grad()
+    def _enlarged_map(self, image: Tensor, store: bool, zoom: float) -> Tensor:
+        return self._shared_map(F.interpolate(image, scale_factor=zoom, mode='bilinear'), store)[1]
+
+    def _shared_map(self, image: Tensor, store: bool) -> tuple[MapKey | None, Tensor]:
+        """The key of an image (1, 3, H, W) in the feature cache, if there is one, and its shared map, float32."""
         if self.feature_cache is None:
-            return [(None, self.extract_feat(image).float()) for image in images]
+            return None, self.extract_feat(image).float()
         with timed('backbone'):
-            return [(key, feature.float()) for key, feature in self.feature_cache.shared(self.backbone, images, store)]
+            ((key, feature),) = self.feature_cache.shared(self.backbone, [image], store)
+        return key, feature.float()
 
     @torch.no_grad()
     def explain(self, name: str, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> list[tuple[np.ndarray, Any]]:
         """Image and explanation of each image, from which ``stages[name].labels.label`` generates pseudo instances for the next stage."""
         images, stage = self.data_preprocessor.images(batch_inputs, batch_data_samples), self.stages[name]
-        views = self.views(batch_inputs, batch_data_samples, explained=[maker.name for maker in self.reader.makers(name)])
+        views = self.views(batch_inputs, batch_data_samples)
         return [(image, stage.explain(self.reader.read(name, [view])[0])) for image, view in zip(images, views, strict=True)]
 
     @torch.no_grad()
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True, **kwargs) -> list[DetDataSample]:
         """Predict with the stages in ``test_cfg``, or with the given ones; further arguments and result as for :class:`Inference`."""
         images = self.data_preprocessor.images(batch_inputs, batch_data_samples)
-        views = self.views(batch_inputs, batch_data_samples, store=False, explained=self.inference.explained(**kwargs))
+        views = self.views(batch_inputs, batch_data_samples, store=False)
         return [self.inference([view], image, rescale, **kwargs) for view, image in zip(views, images, strict=True)]

@@ -11,6 +11,7 @@ Shapes: N images, D channels, (H, W) padded network input, (h, w) image, stride 
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,10 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
     cached = model.frozen_backbone and model.feature_cache is not None
     with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
         feature = None if cached else model.extract_feat(inputs)
-    views = model.views(inputs, samples) if cached else list(map(View, crop_maps(feature.detach().float(), samples), samples))
+    if cached:  # as without a cache, labels use only the image's own map
+        views = [replace(view, enlarged=None) for view in model.views(inputs, samples)]
+    else:
+        views = list(map(View, crop_maps(feature.detach().float(), samples), samples))
     learning = model.names if direction == FORWARD else model.names[:-1]
     features = {name: model.stages[name].inputs(views) if cached else feature for name in learning}
     maps = {name: model.stages[name].run_tail(features[name]) for name in learning}

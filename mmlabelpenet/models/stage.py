@@ -146,7 +146,7 @@ class Stage(BaseModule):
         """What the readings of a view share; while the stage trains, its maps are not kept."""
         stored = self.cache is not None and view.key is not None and not self.training
         keep = dict(keep=partial(self.cache.of_stage, view.key, self.detector)) if stored else {}
-        return dict(shared={1.0: view.feature, **view.zoomed}, memo=view.memo, **keep)
+        return dict(shared=view.feature, enlarged=view.enlarged, memo=view.memo, **keep)
 
     def score(self, view: View, proposals: Tensor) -> InstanceData:
         """Scores and boxes of this stage for the proposals of another one, float (R, 4), as :attr:`Reading.candidates`."""

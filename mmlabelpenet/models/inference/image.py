@@ -44,13 +44,6 @@ class Inference:
         self.tag_stage = tag_stages[0] if image_evidence or reader.map_stage is not None else None
         self.refinement = MaskRefinement(**refinement)
 
-    def explained(
-        self, stages: Sequence[str] | None = None, with_masks: bool | None = None, explain: bool = False, **_: object
-    ) -> Sequence[str]:
-        """Stages whose label generators are needed with these arguments, for masks, explanations or class maps."""
-        own = (stages or self.stages) if explain or (self.with_masks if with_masks is None else with_masks) else ()
-        return [*own, *([] if self.reader.map_stage is None else [self.reader.map_stage.name])]
-
     @torch.no_grad()
     def __call__(
         self,

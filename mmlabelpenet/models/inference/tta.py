@@ -40,8 +40,7 @@ class LabelPENetTTA(BaseTTAModel):
             for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True)
         ]
         images = self.module.data_preprocessor.images(batches[0]['inputs'], batches[0]['data_samples'])
-        explained = self.module.inference.explained(**asked)
-        views = [self.module.views(batch['inputs'], batch['data_samples'], store=False, explained=explained) for batch in batches]
+        views = [self.module.views(batch['inputs'], batch['data_samples'], store=False) for batch in batches]
         return self.merge_preds([list(image_views) for image_views in zip(*views, strict=True)], images, **asked)
 
     def merge_preds(self, views: Sequence[Sequence[View]], images: Sequence[np.ndarray], **asked: Any) -> list[DetDataSample]:

@@ -11,7 +11,7 @@ Shapes: R proposals of one image, C classes, D channels, stride s, n detections.
 Boxes: float32 xyxy in pixels of the network input of a view.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,7 +35,8 @@ class View:
         feature: shared map, float (1, D, H/s, W/s).
         sample: of the image.
         key: key of the map in a feature cache.
-        zoomed: shared maps of the enlarged image, by scale factor.
+        enlarged: returns the shared map of the image enlarged by a factor, which is computed on the first request; None if only the image's
+            own map is available.
         maps: maps of the tails that have run on it, float (1, D, h', w') each, by stage name.
         memo: what label generators have computed for it, see :class:`~mmlabelpenet.calibration.reading.Reading`.
     """
@@ -43,7 +44,7 @@ class View:
     feature: Tensor
     sample: DetDataSample
     key: MapKey | None = None
-    zoomed: Mapping[float, Tensor] = field(default_factory=dict)
+    enlarged: Callable[[float], Tensor] | None = None
     maps: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
     memo: dict = field(default_factory=dict)
 

@@ -83,7 +83,7 @@ class ClassActivation(AttentionGenerator):
         """
         head = detector.roi_head.tag_head
         if self not in reading.memo:
-            zooms = [zoom for zoom in (1.0, *self.zooms) if zoom in reading.shared or zoom == 1]
+            zooms = [1.0, *(self.zooms if reading.enlarged else ())]
             what = ['class maps', zooms, self.spread]
             raw = reading.keep([detector.backbone, head], what, lambda: self._raw_maps(head, detector, reading, zooms)[None])
             stride = detector.roi_head.bbox_roi_extractor.featmap_strides[-1] / zooms[-1]
@@ -118,12 +118,12 @@ class ClassActivation(AttentionGenerator):
         if not self.zooms and self.spread is None:
             return head.activation_maps(reading.x[-1][0]).clamp(min=0)
         tail = detector.backbone
-        levels = [] if self.spread is None else tail.levels(tail.entry(reading.shared[zooms[-1]]))
+        shared = [reading.shared if zoom == 1 else reading.enlarged(zoom) for zoom in zooms]
+        levels = [] if self.spread is None else tail.levels(tail.entry(shared[-1]))
         maps = []
-        for zoom in zooms:
+        for zoom, each in zip(zooms, shared, strict=True):
             known = levels if zoom == zooms[-1] else []
-            shared = (reading.shared[zoom], known[-1]) if known else reading.shared[zoom]
-            x = reading.x if zoom == 1 else detector.extract_feat(shared)
+            x = reading.x if zoom == 1 else detector.extract_feat((each, known[-1]) if known else each)
             maps.append(head.activation_maps(x[-1][0]).clamp(min=0))
         size = maps[-1].shape[1:]
         mean = torch.stack([F.interpolate((each / peaks(each))[None], size, mode='bilinear')[0] for each in maps]).mean(0)

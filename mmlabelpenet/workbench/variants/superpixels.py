@@ -75,9 +75,9 @@ def superpixels(pixels: bytes, shape: tuple[int, int], scale: tuple[int, int], s
     labels = superpixel_labels(image, size)
     many = int(labels.max()) + 1
     coarse = image.reshape(-1, 3).astype(np.int64) >> 3
-    used, bins, amount = np.unique((coarse[:, 0] << 10) | (coarse[:, 1] << 5) | coarse[:, 2], return_inverse=True, return_counts=True)
+    bins, amount = renumbered((coarse[:, 0] << 10) | (coarse[:, 1] << 5) | coarse[:, 2])
     colours = np.stack([np.bincount(bins, image[..., axis].ravel()) / amount for axis in range(3)], 1)
-    counts = csr_matrix((np.ones(bins.size), (labels.ravel(), bins)), shape=(many, len(used)))
+    counts = csr_matrix((np.ones(bins.size), (labels.ravel(), bins)), shape=(many, len(amount)))
     return Superpixels(image.reshape(-1, 3), labels, products(colours), counts, contrast(image, labels, many))
 
 
@@ -103,17 +103,27 @@ def superpixel_labels(image: np.ndarray, size: int) -> np.ndarray:
         labels = slic.getLabels()
     else:
         labels = np.arange(height * width)
-    return np.unique(labels, return_inverse=True)[1].reshape(height, width)
+    return renumbered(labels)[0].reshape(height, width)
+
+
+def renumbered(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Integers >= 0, of any shape, as 0, 1, 2, ... in the same order, int64, and how many there are of each.
+
+    >>> [values.tolist() for values in renumbered(np.array([7, 2, 7]))]
+    [[1, 0, 1], [1, 2]]
+    """
+    counts = np.bincount(labels.ravel())
+    return ((counts > 0).cumsum() - 1)[labels], counts[counts > 0]
 
 
 def contrast(image: np.ndarray, labels: np.ndarray, many: int) -> coo_matrix:
     """Sum of exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / |i - j| over the 8 neighbours i, j on each border between two superpixels."""
-    image, squares, weights, pairs = image.astype(np.float32), [], [], []
+    image, squares, weights, pairs = image.transpose(2, 0, 1).astype(np.float32, order='C'), [], [], []
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         here = slice(None, -down or None), slice(max(0, -right), -max(0, right) or None)
         there = slice(down, None), slice(max(0, right), min(0, right) or None)
-        step = image[here] - image[there]
-        square = np.einsum('hwc,hwc->hw', step, step)
+        step = image[(..., *here)] - image[(..., *there)]
+        square = np.einsum('chw,chw->hw', step, step)
         border = np.flatnonzero(labels[here] != labels[there])
         squares.append((square.sum(dtype=np.float64), square.size))
         weights.append((square.ravel()[border], np.full(len(border), np.hypot(down, right))))

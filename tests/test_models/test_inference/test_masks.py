@@ -185,15 +185,6 @@ def test_masks_change_size_to_the_nearest_pixel():
     assert resize_masks(mask[:0], (5, 6)).shape == (0, 5, 6)
 
 
-@pytest.mark.parametrize('with_masks', [True, False])
-def test_stages_are_explained_where_masks_or_explanations_are_asked_for(toy_net, with_masks):
-    inference = toy_net.inference
-    inference.stages, inference.with_masks = ['segmentation'], with_masks
-    assert inference.explained() == (['segmentation'] if with_masks else [])
-    assert inference.explained(with_masks=False) == [] and inference.explained(with_masks=True, rescale=False) == ['segmentation']
-    assert inference.explained(stages=['detection'], with_masks=False, explain=True) == ['detection']
-
-
 def test_only_stages_that_hand_labels_on_are_explained(toy_net, toy_batch):
     for sample in toy_net.eval().predict(*toy_batch, stages=toy.STAGES, with_masks=False, explain=True):
         assert list(sample.explanations) == list(toy.STAGES[:-1])

@@ -214,15 +214,17 @@ def test_class_maps_of_a_stage_that_does_not_train_are_kept_until_its_weights_ch
     net.feature_cache = net.stages['classification'].cache = FeatureCache(tmp_path)
     stage, computed, real = net.stages['classification'], [], ClassActivation._raw_maps
     monkeypatch.setattr(ClassActivation, '_raw_maps', lambda *args: computed.append(args) or real(*args))
+    enlarged, enlarge = [], net._enlarged_map
+    monkeypatch.setattr(net, '_enlarged_map', lambda *args: enlarged.append(args) or enlarge(*args))
 
     def maps(**settings):
         stage.labels = ClassActivation(max_per_tag=1, min_iou=0.0, **settings)
-        (view, *_) = net.views(*toy_batch, explained=['classification'])
+        (view, *_) = net.views(*toy_batch)
         return stage.class_maps(view, [0, 2]), len(computed)
 
     net.eval()
     first, _ = maps(zooms=[1.5], spread={})
-    assert torch.equal(first, maps(zooms=[1.5], spread={})[0]) and len(computed) == 1
+    assert torch.equal(first, maps(zooms=[1.5], spread={})[0]) and len(computed) == len(enlarged) == 1
     assert maps(zooms=[1.5], spread=dict(steps=1))[1] == 2 and maps(threshold=0.4)[1] == 3
     with torch.no_grad():
         next(stage.detector.roi_head.tag_head.parameters())[0] += 1
