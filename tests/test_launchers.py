@@ -79,6 +79,8 @@ def test_the_scripts_hand_everything_on(tmp_path, script, kind):
 def test_without_arguments_the_usage_is_shown_and_help_says_more(capsys, script, kind):
     assert launch.main([kind]) == 2 and f'Usage: bash tools/{script} ' in capsys.readouterr().err
     assert launch.main([kind, '--help']) == 0 and '--dry-run' in capsys.readouterr().out
+    assert launch.main(['--help']) == 0 and '--dry-run' in capsys.readouterr().out
+    assert launch.main([script]) == 2 and '--dry-run' in capsys.readouterr().err
 
 
 def test_one_config_is_started_in_place_of_the_launcher(configs, monkeypatch):

@@ -36,10 +36,14 @@ USAGE = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a config failed or could not be started, 2 without arguments."""
-    kind, *words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] in ('-h', '--help'):
-        (sys.stdout if words else sys.stderr).write(f'{__doc__}\n' if words else f'Usage: {USAGE[kind]}\n')
-        return 0 if words else 2
+    kind, *words = (sys.argv[1:] if argv is None else argv) or ['--help']
+    asked = {'-h', '--help'} & {kind, *words[:1]}
+    if asked or kind not in USAGE:
+        (sys.stdout if asked else sys.stderr).write(f'{__doc__}\n')
+        return 0 if asked else 2
+    if not words:
+        sys.stderr.write(f'Usage: {USAGE[kind]}\n')
+        return 2
     partition = words.pop(0) if kind == 'slurm' else None
     inputs, gpus, options = split_words(words, USAGE[kind])
     own, options = take_options(options, flags=('--dry-run', '--no-check'))
