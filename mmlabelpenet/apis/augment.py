@@ -1,4 +1,4 @@
-"""Convert a config to test-time augmentation (row L11)."""
+"""Convert a config to test-time augmentation (choice L11)."""
 
 import copy
 from collections.abc import Mapping

@@ -24,7 +24,7 @@ class _Listed(msgspec.Struct):
 
 
 def check_overlap(config: Config) -> None:
-    """Reject training on images, even only on their tags, that the config tests on (row T1), unless ``allow_test_overlap`` is set.
+    """Reject training on images, even only on their tags, that the config tests on (choice T1), unless ``allow_test_overlap`` is set.
 
     Raises:
         ValueError: the training and test splits share images; the message says how many.

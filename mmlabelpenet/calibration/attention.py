@@ -31,7 +31,7 @@ def interpolation_weights(low: Tensor, high: Tensor, bins: int, size: int, mode:
 
 
 def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Tensor:
-    """Add every proposal's map at its box in the image (row C10).
+    """Add every proposal's map at its box in the image (choice C10).
 
     Pasting is separable, A = sum_r Y_r M_r X_r^T, so all proposals need only one matrix product: maps (R, p, p) at boxes (R, 4) in an image
     of size (h, w) give float (h, w).
@@ -46,7 +46,9 @@ def paste_attention(maps: Tensor, bboxes: Tensor, size: tuple[int, int], mode: s
 
 
 def class_attention(maps: Tensor, peak: float = 1.0) -> Tensor:
-    """Scale maps (K, h, w) >= 0 to a peak of 1 (row C11) and prepend the background A_0 = max(0, 1 - sum_l A_l): (K + 1, h, w) in [0, 1].
+    """Scale maps (K, h, w) >= 0 to a peak of 1 (choice C11) and prepend the background A_0 = max(0, 1 - sum_l A_l).
+
+    Returns float (K + 1, h, w) in [0, 1].
 
     The peak is a quantile of the positive attention (1 is the maximum); larger values are clipped to 1. Below 1, a few large values no
     longer turn the rest of the object into background.

@@ -23,7 +23,7 @@ class DetectionLabels(LabelGenerator):
     """Turns the detections of a stage into labels for the previous stage (backward validation, Sec. 3.3).
 
     Args:
-        min_score: minimum score of further detections of a tag; the best one is always kept (row L5).
+        min_score: minimum score of further detections of a tag; the best one is always kept (choice L5).
     """
 
     def __init__(self, min_score: float = 0.3) -> None:

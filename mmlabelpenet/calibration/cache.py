@@ -1,4 +1,4 @@
-"""Reuse the labels of an image for several visits in recurrent fine-tuning (row L10), because the CRF is slow."""
+"""Reuse the labels of an image for several visits in recurrent fine-tuning (choice L10), because the CRF is slow."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Fully connected conditional random field (Krähenbühl and Koltun, NIPS 2011; paper Fig. 2c, row C12).
+"""Fully connected conditional random field (Krähenbühl and Koltun, NIPS 2011; paper Fig. 2c, choice C12).
 
 Two backends give the same masks: pydensecrf, compiled code for one CPU core, and PyTorch operations for any device.
 
@@ -149,7 +149,7 @@ class DenseCRF:
 
 
 PRESETS: dict[str, dict] = {
-    'deeplab': {},  # the defaults: kernels of row C12
+    'deeplab': {},  # the defaults: kernels of choice C12
     'small': dict(bilateral_xy=40, bilateral_compat=6, gaussian_xy=2, iterations=5, max_size=320),  # for images of about 320x240
 }
 

@@ -76,7 +76,7 @@ def recorded(layers: Sequence[nn.Linear]) -> Iterator[list[list[Tensor]]]:
 
 
 def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor, activations: Sequence[Tensor]) -> Tensor:
-    """Attention map A_i of each proposal, float (R, p, p) (rows C5, C9).
+    """Attention map A_i of each proposal, float (R, p, p) (choices C5, C9).
 
     The mass of a map is the probability of the class at which it starts.
 
@@ -88,6 +88,6 @@ def proposal_attention(roi_feats: Tensor, bbox_head: nn.Module, labels: Tensor, 
     """
     *hidden, logits = activations
     probs = bbox_head.class_probs(logits).gather(1, labels[:, None])
-    start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs)
+    start = torch.zeros_like(logits).scatter_(1, labels[:, None], probs)  # class activation vectors a_i^{c,1}
     weights = [layer.weight for layer in bbox_head.linear_layers()]
     return bbox_head.grid_mass(roi_feats, excitation_backprop([bbox_head.first_input(roi_feats), *hidden], weights, start))

@@ -91,14 +91,15 @@ class AttentionGenerator(LabelGenerator):
 
     Args:
         max_per_tag, nms_thr, max_candidates, min_score, max_overlap: as for :func:`find_objects`.
-        weights: W is ``'class'``, the softmax class score of R^c (row C14); ``'score'``, the ranking score divided by the best one in the
-            image; or ``'one'`` (row L7).
-        crf: settings of :class:`DenseCRF` or the name of a preset (row C12); None uses the attention maps directly.
-        box: of an object (row C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the mask.
+        weights: W is ``'class'``, the softmax class score of R^c (choice C14); ``'score'``, the ranking score divided by the best one in
+            the image; or ``'one'`` (choice L7).
+        crf: settings of :class:`DenseCRF` or the name of a preset (choice C12); None uses the attention maps directly.
+        box: of an object (choice C13): ``'mask'``, tight around the largest component of its mask; ``'proposal'``, R^c, which clips the
+            mask.
         cut: refinement by colour (not in the paper), which starts from that box and mask, see :func:`build_cut`; None disables it.
-        min_iou: minimum IoU of the mask's box with R^c; below it, the object is R^c without a mask (row C13).
-        peak: divisor of a map, see :func:`class_attention` (row C11).
-        paste: ``'bilinear'`` or ``'nearest'`` (row C10).
+        min_iou: minimum IoU of the mask's box with R^c; below it, the object is R^c without a mask (choice C13).
+        peak: divisor of a map, see :func:`class_attention` (choice C11).
+        paste: ``'bilinear'`` or ``'nearest'`` (choice C10).
     """
 
     WEIGHTS = ('class', 'score', 'one')
@@ -169,7 +170,7 @@ class AttentionGenerator(LabelGenerator):
         return reading.candidates.scores[[found.best for found in objects], [found.label for found in objects]]
 
     def label(self, image: NDArray[np.uint8], explanation: Explanation) -> InstanceData:
-        """Apply the CRF (Fig. 2c), take the box of each mask, and refine by colour (not in the paper)."""
+        """Masks S by the CRF (Fig. 2c), the box B of each, and its weight W; optionally refined by colour (not in the paper)."""
         attention = class_attention(torch.from_numpy(explanation.maps), self.peak)
         masks, bboxes = self.segment(image, attention.numpy()), torch.from_numpy(explanation.bboxes)
         for index, proposal in enumerate(bboxes.clone()):
@@ -208,7 +209,7 @@ class ProposalCalibration(AttentionGenerator):
 
     Args:
         start: start class of each map of A^c: ``'tag'``, c; ``'argmax'``, the proposal's best class among the tags; ``'argmax_all'``, its
-            best class overall (rows C4, C5).
+            best class overall (choices C4, C5).
         **kwargs: as for :class:`AttentionGenerator`.
     """
 
@@ -254,7 +255,7 @@ class ProposalCalibration(AttentionGenerator):
 
 @LABEL_GENERATORS.register_module()
 class MaskAggregation(AttentionGenerator):
-    """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, row L6)."""
+    """Masks of an object and of the detections it suppresses, weighted by score and summed (instance refinement, choice L6)."""
 
     def check(self, detector: TwoStageDetector, stage: str) -> None:
         """The stage needs a mask head."""

@@ -1,4 +1,4 @@
-"""Select objects among proposals, assign members to them, and compute the box of a mask (paper Sec. 3.2, rows C6-C8, C13, L5).
+"""Select objects among proposals, assign members to them, and compute the box of a mask (paper Sec. 3.2, choices C6-C8, C13, L5).
 
 Shapes: R proposals of one image, C classes, (h, w) image.
 """
@@ -43,10 +43,10 @@ def find_objects(
     Args:
         candidates: ``bboxes`` float (R, C, 4), ``scores`` float (R, C).
         labels: classes to search for (the tags).
-        nms_thr: IoU above which a higher-scoring box suppresses (row C8).
+        nms_thr: IoU above which a higher-scoring box suppresses (choice C8).
         max_candidates: number of highest-scoring proposals per class that are considered.
-        max_per_tag: maximum number of objects per class; 1 in the classification stage (row C7).
-        min_score: minimum score of further objects of a class; the best one is always kept (row L5).
+        max_per_tag: maximum number of objects per class; 1 in the classification stage (choice C7).
+        min_score: minimum score of further objects of a class; the best one is always kept (choice L5).
         max_overlap: if two objects of different classes overlap more than this, only the higher-scoring one is kept; 1 keeps both.
 
     Returns:
@@ -107,7 +107,7 @@ def distinct(members: Tensor, labels: Tensor) -> tuple[tuple[Tensor, Tensor], Te
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """Tight box float32 (4,) of the largest component (8 neighbours) of a mask bool (h, w) (row C13); NaN for an empty mask.
+    """Tight box float32 (4,) of the largest component (8 neighbours) of a mask bool (h, w) (choice C13); NaN for an empty mask.
 
     >>> mask = np.zeros((5, 5), bool); mask[1:3, 2:5] = True; mask[4, 0] = True
     >>> largest_component(mask).tolist()
@@ -125,7 +125,7 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 def mask_bbox(mask: np.ndarray, proposal: Tensor, min_iou: float = 0.1) -> tuple[Tensor, np.ndarray]:
     """Box (4,) and mask bool (h, w) of an object after the CRF.
 
-    If the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``, returns R^c and an all-zero mask: "box only" (row C13).
+    If the mask's box and the proposal R^c (4,) have an IoU below ``min_iou``, returns R^c and an all-zero mask: "box only" (choice C13).
     """
     bbox = torch.from_numpy(largest_component(mask))
     if bbox.isnan().any() or bbox_overlaps(bbox[None], proposal[None]).item() < min_iou:

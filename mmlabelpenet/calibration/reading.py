@@ -64,7 +64,7 @@ class Reading:
 
 @contextmanager
 def inference(stage: torch.nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode (row N9) without gradients (row L9) and without mixed precision, then restore."""
+    """Switch to evaluation mode (choice N9) without gradients (choice L9) and without mixed precision, then restore."""
     training = stage.training
     if training:  # otherwise all its parts are in evaluation mode already
         stage.eval()
@@ -105,12 +105,12 @@ def read(detector: TwoStageDetector, x: tuple[Tensor, ...], sample: DetDataSampl
     return Reading(x, sample, candidates, tuple(torch.cat(passes) for passes in found) if found and found[-1] else ())
 
 
-def mean_candidates(opinions: Sequence[InstanceData]) -> InstanceData:
+def mean_candidates(outputs: Sequence[InstanceData]) -> InstanceData:
     """Average the outputs of several heads for the same proposals: ``rois`` (R, 4), ``bboxes`` (R, C, 4), ``scores`` (R, C)."""
-    if len(opinions) == 1:
-        return opinions[0]
-    bboxes, scores = (torch.stack([each[field] for each in opinions]).mean(0) for field in ('bboxes', 'scores'))
-    return InstanceData(rois=opinions[0].rois, bboxes=bboxes, scores=scores)
+    if len(outputs) == 1:
+        return outputs[0]
+    bboxes, scores = (torch.stack([each[field] for each in outputs]).mean(0) for field in ('bboxes', 'scores'))
+    return InstanceData(rois=outputs[0].rois, bboxes=bboxes, scores=scores)
 
 
 def suppress(candidates: InstanceData, cfg: dict) -> InstanceData:

@@ -123,7 +123,7 @@ class PseudoLabelStore:
         """Pseudo instances of one image as mmdet's ``instances``, with a ``weight`` each.
 
         Labels are indices into ``classes``, or into the store's own classes. An instance without segmentation has an empty mask, as
-        objects with only a box (row C13): its mask is not learnt.
+        objects with only a box (choice C13): its mask is not learnt.
 
         Raises:
             KeyError: the image is not in the store.

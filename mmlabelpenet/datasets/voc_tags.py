@@ -30,7 +30,7 @@ class VOCTags(BaseDataset):
         data_root: folder with ``JPEGImages`` and ``ImageSets`` (``.../VOCdevkit/VOC2012``), or with COCO's ``annotations``.
         split: image list, ``ImageSets/Main/<split>.txt``, or COCO's ``train2017``.
         tags: ``'lists'`` (``<class>_<split>.txt``), ``'xml'`` (names only), or a CSV or JSON file; None for test images without tags.
-        use_difficult_tags: whether to use tags whose objects are all difficult (row C15).
+        use_difficult_tags: whether to use tags whose objects are all difficult (choice C15).
         proposals: proposal file of the split; None if no stage needs one.
         max_proposals: number of highest-scoring proposals per image that are used; None for all.
         min_proposal_area: minimum area of a proposal as a fraction of the image's; smaller ones are dropped, unless all are.

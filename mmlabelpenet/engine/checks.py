@@ -1,4 +1,4 @@
-"""Checks of the data by the training loop. A ValueError says in one line which config key to change, and how."""
+"""Checks of data, hooks and phases before training. A ValueError says in one line which config key to change, and how."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""The network; ``label_penet.py`` is the entry point."""
+"""The network; ``label_penet.py`` is the entry point.
+
+"Choice N4" in a docstring refers to ``docs/choices.md``; ``docs/paper_to_code.md`` lists the code of each section of the paper.
+"""
 
 from .backbones import VGG16C4, VGG16Tail
 from .data_preprocessor import InvertibleDataPreprocessor

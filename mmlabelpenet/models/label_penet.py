@@ -50,9 +50,9 @@ class LabelPENet(BaseDetector):
         backbone: shared layers.
         stages: config of each :class:`Stage` by name, in the order of the cascade. A stage set to None is removed.
         validation: config of the label generator of the backward direction.
-        frozen_backbone: also keeps the backbone frozen in recurrent fine-tuning (row N10).
-        share_tail: stages of the same structure share conv5, fc6 and fc7, for small GPUs (row N4).
-        refresh_interval: number of visits for which the labels of an image are used in recurrent fine-tuning (row L10).
+        frozen_backbone: also keeps the backbone frozen in recurrent fine-tuning (choice N10).
+        share_tail: stages of the same structure share conv5, fc6 and fc7, for small GPUs (choice N4).
+        refresh_interval: number of visits for which the labels of an image are used in recurrent fine-tuning (choice L10).
         recompute: activations to recompute in the backward pass instead of keeping them: ``'backbone'``, ``'tail'`` (conv5 of every
             stage), ``'roi_head'`` (its fully connected layers and mask convolutions).
         consensus, map_evidence: whether heads of earlier stages and class activation maps score with a stage, see :class:`JointReader`.

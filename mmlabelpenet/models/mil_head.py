@@ -28,7 +28,7 @@ from mmlabelpenet.schema import check_range
 class MILBBoxHead(BaseModule):
     """fc6, fc7 and two branches: classification x^{c,1} and proposal weights x^{p,1}.
 
-    The classification branch has C + 1 outputs, of which only the single-label loss of backward validation uses the last (row C3).
+    The classification branch has C + 1 outputs, of which only the single-label loss of backward validation uses the last (choice C3).
 
     Args:
         num_classes, in_channels, roi_feat_size: C, D and p.
@@ -107,8 +107,8 @@ class MILRoIHead(StandardRoIHead):
     Args:
         beta: overlap above which a proposal takes the label of an object in backward validation (Sec. 3.3, β).
         single_label_weight: multiplies the single-label loss.
-        rank: score that ranks proposals for NMS (row C6): ``'product'``, the score of Eq. 1 or the mean of the refinement branches, if any;
-            ``'class'``, the softmax class score.
+        rank: score that ranks proposals for NMS (choice C6): ``'product'``, the score of Eq. 1 or the mean of the refinement branches, if
+            any; ``'class'``, the softmax class score.
         chunk: number of proposals processed by the head at once, to save memory; they are recomputed in the backward pass.
         tag_head: config of a ``TagHead``, which predicts the tags from the whole image.
         **kwargs: as for mmdet's ``StandardRoIHead``.

@@ -29,7 +29,7 @@ def proposal_scores(cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
 class MILSoftmaxLoss(nn.Module):
     """Softmax cross-entropy of the image scores against the tags, as printed in Eq. 2, times ``loss_weight``.
 
-    Its minimum is k·ln k for an image with k tags (row C2).
+    Its minimum is k·ln k for an image with k tags (choice C2).
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -42,11 +42,11 @@ class MILSoftmaxLoss(nn.Module):
 
     @staticmethod
     def class_scores(cls_logits: Tensor) -> Tensor:
-        """The logits weighted by Eq. 1, float (R, C)."""
+        """The x^{c,1} that Eq. 1 weights, float (R, C): here the logits themselves (choice C1)."""
         return cls_logits
 
     def ranking(self, cls_logits: Tensor, weight_logits: Tensor) -> Tensor:
-        """Ranking scores of proposals (row C6), float (R, C): :meth:`scores`, except that a larger share also increases a negative class
+        """Ranking scores of proposals (choice C6), float (R, C): :meth:`scores`, except that a larger share also increases a negative class
         score x.
 
         As printed, the proposal with the smallest share would rank first for negative x; here x is multiplied by the share of the other

@@ -1,4 +1,5 @@
-"""Recurrent mixed fine-tuning: labels are passed forward and backward in every iteration (paper Sec. 3.3, Fig. 1).
+"""Recurrent mixed fine-tuning: labels are passed forward and backward in every iteration (paper Sec. 3.3, "Forward-Backward Learning with
+Curriculum", and Fig. 1a).
 
     forward curriculum     each stage learns from the labels that the previous one has just generated
     backward validation    each stage learns from the detections of the next one; the last only predicts

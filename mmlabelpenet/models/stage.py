@@ -210,7 +210,10 @@ def given_maps(detector: TwoStageDetector, maps: Maps | None) -> Iterator[None]:
 
 
 def share_tails(detectors: Iterable[BaseModule]) -> None:
-    """Share tail, fc6 and fc7 among all detectors of the same structure (row N4). Idle stages then change with the stage being trained."""
+    """Share tail, fc6 and fc7 among all detectors of the same structure (choice N4).
+
+    Stages that are not being trained then change with the one that is.
+    """
     seen: dict[str, nn.Module] = {}
 
     def shared(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Configs of stages: the number of classes in every head, and what must agree before anything is trained."""
+"""Configs of stages: the number of classes in every head, and checks of settings that must agree."""
 
 import copy
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch import nn
 
 from mmlabelpenet.models.weighted_heads import WeightedMaskHead
 
-RESERVED = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # reserved names with another meaning in places that name stages
+RESERVED = ('recurrent', 'forward', 'backward', 'all', 'meta', 'backbone')  # have another meaning where stages are named
 
 
 def with_classes(detector: dict, num_classes: int) -> dict:

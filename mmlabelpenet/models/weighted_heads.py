@@ -40,7 +40,7 @@ def check_box_loss(head: RPNHead | ConvFCBBoxHead) -> None:
 
 
 def negative_weights(priors: Tensor, bboxes: Tensor, weights: Tensor) -> Tensor:
-    """Weight of negatives (row L2), float (S,): that of the pseudo instance they overlap most, or the image's mean weight without any
+    """Weight of negatives (choice L2), float (S,): that of the pseudo instance they overlap most, or the image's mean weight without any
     overlap.
 
     It is 0 if the image has no pseudo instance, so that such an image does not contribute.
@@ -65,7 +65,7 @@ class WeightedRandomSampler(RandomSampler):
     """mmdet's random sampler with a weight for each sample.
 
     The result gains ``pos_weights`` and ``neg_weights``, float (number of positives,) and (number of negatives,). Instances without
-    ``weights`` have weight 1. ``negatives`` sets the weight of negatives (row L2): ``'nearest'``, see :func:`negative_weights`, or
+    ``weights`` have weight 1. ``negatives`` sets the weight of negatives (choice L2): ``'nearest'``, see :func:`negative_weights`, or
     ``'one'``.
     """
 
@@ -116,7 +116,7 @@ class WeightedRPNHead(RPNHead):
 
     Args:
         objectness: ``'soft'``: w* is the target of the objectness and weights the regression, as printed; ``'hard'``: the target is 1
-            and w* weights both terms (row L1).
+            and w* weights both terms (choice L1).
         **kwargs: as for mmdet's ``RPNHead``; ``loss_cls`` must be an ``ObjectnessLoss``.
     """
 
@@ -151,7 +151,7 @@ class WeightedRPNHead(RPNHead):
             # Samplers return sorted indices, so a boolean mask matches the order of the weights.
             pos, neg = positive[image], sampled[image] & ~positive[image]
             bbox_weights[image, pos] *= result.pos_weights[:, None]
-            if self.objectness == 'soft':  # Eq. 3 has no weight in L_obj; an image without labels still does not contribute (row L2)
+            if self.objectness == 'soft':  # Eq. 3 has no weight in L_obj; an image without labels still does not contribute (choice L2)
                 objectness[image, pos] = result.pos_weights
                 label_weights[image, neg] *= result.neg_weights > 0
             else:
@@ -219,7 +219,7 @@ class WeightedBBoxHead(ConvFCBBoxHead):
         return tuple(torch.cat(target) for target in targets) if concat else targets
 
     def loss(self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, labels: Tensor, label_weights: Tensor, *args, **kwargs) -> dict:
-        """mmdet's loss, with the size of the mini-batch as N of Eq. 4 (row L3): mmdet divides by the number of nonzero weights."""
+        """mmdet's loss, with the size of the mini-batch as N of Eq. 4 (choice L3): mmdet divides by the number of nonzero weights."""
         losses = super().loss(cls_score, bbox_pred, rois, labels, label_weights, *args, **kwargs)
         losses['loss_cls'] = losses['loss_cls'] * ((label_weights > 0).sum().clamp(min=1) / max(len(label_weights), 1))
         return losses
@@ -227,7 +227,7 @@ class WeightedBBoxHead(ConvFCBBoxHead):
 
 @MODELS.register_module()
 class WeightedMaskHead(FCNMaskHead):
-    """Mask head with instance weights; instances with an empty mask ("box only", row C13) do not contribute."""
+    """Mask head with instance weights; instances with an empty mask ("box only", choice C13) do not contribute."""
 
     def loss_and_target(
         self, mask_preds: Tensor, sampling_results: list[SamplingResult], batch_gt_instances: list[InstanceData], rcnn_train_cfg: dict

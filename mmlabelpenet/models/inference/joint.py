@@ -14,7 +14,7 @@ from mmlabelpenet.calibration.reading import Reading
 from mmlabelpenet.models.inference.views import View, move_maps
 from mmlabelpenet.models.stage import Stage
 
-_LIKELY = 0.02  # image-level score from which a class is looked for
+_LIKELY = 0.02  # minimum image-level score of a class that is searched for
 
 
 class JointReader:
@@ -54,7 +54,7 @@ class JointReader:
     ) -> list[Reading]:
         """As :meth:`Stage.read`, together with the other stages.
 
-        ``evidence``, class scores (C,) of the whole image, selects the classes that are looked for; None takes the tags of the image.
+        ``evidence``, class scores (C,) of the whole image, selects the classes to search for; None takes the tags of the image.
         """
         readings = self.stages[name].read(views, generator, self.peers[name])
         if not self.weighted(name):

@@ -1,5 +1,6 @@
-"""Masks at test time: from a mask head, or from calibration for a stage without one; refined by the CRF (row L11) and by colour, including
-boxes.
+"""Masks at test time: from a mask head or, for a stage without one, from calibration.
+
+They are refined by the CRF (choice L11) and by colour, which also refines boxes.
 
 Soft masks are averaged over the views of an image: probabilities of a mask head on the RoI grid, or attention maps in the image.
 

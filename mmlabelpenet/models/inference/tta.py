@@ -1,4 +1,4 @@
-"""Test-time augmentation: several views of an image, merged before NMS (row L11).
+"""Test-time augmentation: several views of an image, merged before NMS (choice L11).
 
 How views are merged is described in :mod:`~mmlabelpenet.models.inference.views` and :mod:`~mmlabelpenet.models.inference.masks`.
 """

@@ -1,4 +1,4 @@
-"""Detections from the readings of a stage, for one view of an image or for several that are merged before NMS (row L11).
+"""Detections from the readings of a stage, for one view of an image or for several that are merged before NMS (choice L11).
 
 Every view scores the same proposals, so scores and boxes can be averaged per proposal before a single NMS:
 

@@ -1,4 +1,4 @@
-"""Other losses for multiple-instance learning (rows C1, C2).
+"""Other losses for multiple-instance learning (choices C1, C2).
 
 Shapes: R proposals of one image, C classes.
 """
@@ -12,7 +12,7 @@ from mmlabelpenet.registry import MODELS
 
 @MODELS.register_module()
 class MILSigmoidLoss(MILSoftmaxLoss):
-    """Binary cross-entropy per class on the image scores of Eq. 1, another option for the multi-label target (row C2).
+    """Binary cross-entropy per class on the image scores of Eq. 1, another option for the multi-label target (choice C2).
 
     Args:
         loss_weight: multiplies the loss.
@@ -26,7 +26,7 @@ class MILSigmoidLoss(MILSoftmaxLoss):
 
 @MODELS.register_module()
 class WSDDNLoss(MILSoftmaxLoss):
-    """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of row C2.
+    """Two softmaxes and a binary cross-entropy per class (Bilen and Vedaldi, CVPR 2016), the alternative of choice C2.
 
     Args:
         loss_weight: multiplies the loss.

@@ -1,4 +1,4 @@
-"""Tails for models that train on a CPU, and ASPP in the RoI extractor instead of the tail (row N6)."""
+"""Tails for models that train on a CPU, and ASPP in the RoI extractor instead of the tail (choice N6)."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,7 @@ class IdentityTail(BaseModule):
 
 @MODELS.register_module()
 class ASPPRoIExtractor(LastMapRoIExtractor):
-    """ASPP on each RoI instead of on the whole map (row N6), for a tail without ``aspp``.
+    """ASPP on each RoI instead of on the whole map (choice N6), for a tail without ``aspp``.
 
     Args:
         aspp: arguments of :class:`LabelPEASPP` except ``in_channels``; its ``out_channels`` are the mask head's ``in_channels``.
