@@ -40,6 +40,15 @@ class MapKey(NamedTuple):
     store: bool
 
 
+class _Weights(NamedTuple):
+    """The weights of frozen layers, by which their hash is known again."""
+
+    places: list[int]  # address of each tensor
+    begins: list[Tensor]  # first values of each tensor, in the same memory
+    state: tuple[int, float]  # sum of their versions and of their first values
+    hash: str
+
+
 class FeatureCache:
     """Maps of frozen layers on disk.
 
@@ -59,7 +68,7 @@ class FeatureCache:
         # Bytes that this rank and the processes forked from it, which share it, may still add; NaN before it is known.
         self._room = np.frombuffer(mmap.mmap(-1, 8))
         self._room[0] = np.nan
-        self._hashes: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
+        self._hashes: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
         self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
     def shared(self, backbone: nn.Module, inputs: Sequence[Tensor], store: bool = True) -> list[tuple[MapKey, Tensor]]:
@@ -112,15 +121,16 @@ class FeatureCache:
         return self._recent[key]
 
     def _weights(self, before: str, module: nn.Module, layers: Sequence[nn.Module]) -> str:
-        """Hash of a module's frozen layers after preceding ones; recomputed if tensors were replaced or modified according to PyTorch's
-        version counter.
+        """Hash of a module's frozen layers after preceding ones; recomputed if tensors were replaced or modified, according to PyTorch's
+        version counter and the first values of each.
         """
-        values = [value.detach() for layer in layers for value in (*layer.parameters(), *layer.buffers())]
-        begins = float(torch.cat([value.flatten()[:16].double() for value in values]).sum())
-        state = ([value.data_ptr() for value in values], sum(value._version for value in values), begins)
-        if self._hashes.get(module, (None, ''))[0] != state:
-            self._hashes[module] = (state, json_hash([structure(layers), weights_hash(*layers)]))
-        return hashlib.sha256((LAYOUT + before + self._hashes[module][1]).encode()).hexdigest()[:16]
+        values = [value for layer in layers for value in (*layer.parameters(), *layer.buffers())]
+        places, known = [value.data_ptr() for value in values], self._hashes.get(module)
+        begins = [value.detach().flatten()[:16] for value in values] if known is None or known.places != places else known.begins
+        state = sum(value._version for value in values), float(torch.cat(begins).double().sum())
+        if known is None or known.begins is not begins or known.state != state:
+            known = self._hashes[module] = _Weights(places, begins, state, json_hash([structure(layers), weights_hash(*layers)]))
+        return hashlib.sha256((LAYOUT + before + known.hash).encode()).hexdigest()[:16]
 
     def _add(self, path: Path, value: Tensor) -> None:
         try:
