@@ -71,17 +71,16 @@ class FeatureCache:
         self._hashes: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
         self._recent: OrderedDict[MapKey, Tensor] = OrderedDict()
 
-    def shared(self, backbone: nn.Module, inputs: Sequence[Tensor], store: bool = True) -> list[tuple[MapKey, Tensor]]:
-        """Last maps of a currently frozen backbone: per image a key for :meth:`inner`, and float16 (1, D, H/s, W/s).
+    def shared(self, backbone: nn.Module, image: Tensor, store: bool = True) -> tuple[MapKey, Tensor]:
+        """Last map of a currently frozen backbone, float16 (1, D, H/s, W/s), and its key for :meth:`inner`.
 
         Args:
             backbone: its last map is used.
-            inputs: normalised images, float (1, 3, H, W) each.
-            store: whether to add new maps.
+            image: normalised, float (1, 3, H, W).
+            store: whether to add a new map.
         """
-        weights = self._weights('', backbone, [backbone])
-        keys = [MapKey(weights, _pixels_hash(image), store) for image in inputs]
-        return [(key, self._get(key, lambda x=x: backbone(x)[-1], x.device)) for key, x in zip(keys, inputs, strict=True)]
+        key = MapKey(self._weights('', backbone, [backbone]), _pixels_hash(image), store)
+        return key, self._get(key, lambda: backbone(image)[-1], image.device)
 
     def inner(self, tail: nn.Module, keys: Sequence[MapKey], shared: Sequence[Tensor]) -> list[Tensor]:
         """Maps float16 (1, D', h, w) of a tail's frozen layers (its ``fixed``, which uses ``fixed_layers``) for shared maps (1, D, h, w).

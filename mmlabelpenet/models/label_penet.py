@@ -183,7 +183,7 @@ class LabelPENet(BaseDetector):
         if self.feature_cache is None:
             return None, self.extract_feat(image).float()
         with timed('backbone'):
-            ((key, feature),) = self.feature_cache.shared(self.backbone, [image], store)
+            key, feature = self.feature_cache.shared(self.backbone, image, store)
         return key, feature.float()
 
     @torch.no_grad()

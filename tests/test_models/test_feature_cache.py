@@ -28,12 +28,6 @@ def image():
     return torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
 
 
-def shared(cache, backbone, image):
-    """Key and map of one image."""
-    ((key, found),) = cache.shared(backbone, [image])
-    return key, found
-
-
 def counted(module):
     """A list that grows with every forward pass of a module."""
     calls = []
@@ -43,10 +37,10 @@ def counted(module):
 
 def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy_net, image, tmp_path):
     calls = counted(toy_net.backbone)
-    key, first = shared(FeatureCache(tmp_path), toy_net.backbone, image)
-    again, read = shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    key, first = FeatureCache(tmp_path).shared(toy_net.backbone, image)
+    again, read = FeatureCache(tmp_path).shared(toy_net.backbone, image)
     assert len(calls) == 1 and key == again and torch.equal(first, read) and first.dtype == torch.float16
-    _, fresh = shared(FeatureCache(tmp_path / 'none', max_gib=0), toy_net.backbone, image)
+    _, fresh = FeatureCache(tmp_path / 'none', max_gib=0).shared(toy_net.backbone, image)
     assert len(calls) == 2 and torch.equal(fresh, first) and not (tmp_path / 'none').exists()
     assert first.stride() == read.stride() == fresh.stride()  # the layout decides how what follows is rounded
     torch.testing.assert_close(first.float(), toy_net.backbone(image)[-1], rtol=1e-3, atol=1e-3)
@@ -54,14 +48,14 @@ def test_a_map_is_computed_once_and_its_bits_do_not_depend_on_what_is_stored(toy
 
 def test_maps_have_the_precision_of_the_cache_also_in_mixed_precision(toy_net, image, tmp_path):
     with torch.autocast('cpu'):
-        _, found = shared(FeatureCache(tmp_path), toy_net.backbone, image)
+        _, found = FeatureCache(tmp_path).shared(toy_net.backbone, image)
     assert torch.equal(found, toy_net.backbone(image)[-1].half())
 
 
 @pytest.mark.parametrize(('lacking', 'stored'), [(0, 1), (1, 0)])
 def test_a_map_that_fills_the_room_is_stored(toy_net, image, tmp_path, lacking, stored):
     size = 2 * toy_net.backbone(image)[-1].numel()  # bytes
-    shared(FeatureCache(tmp_path, max_gib=(size - lacking) / 2**30), toy_net.backbone, image)
+    FeatureCache(tmp_path, max_gib=(size - lacking) / 2**30).shared(toy_net.backbone, image)
     assert len(list(tmp_path.rglob('*.map'))) == stored
 
 
@@ -69,7 +63,7 @@ def test_only_the_latest_maps_stay_in_memory(toy_net, image, tmp_path, monkeypat
     monkeypatch.setattr(feature_cache, '_RECENT', 2)
     calls, cache = counted(toy_net.backbone), FeatureCache(tmp_path, max_gib=0)
     for number, computed in ((0, 1), (1, 2), (0, 2), (2, 3), (1, 3), (0, 4)):
-        shared(cache, toy_net.backbone, image + number)
+        cache.shared(toy_net.backbone, image + number)
         assert len(calls) == computed
 
 
@@ -78,7 +72,7 @@ def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, chan
     backbone = torch.nn.Sequential(toy_net.backbone.first, torch.nn.BatchNorm2d(toy_net.backbone.first.out_channels)).eval()
     backbone.forward = lambda x, forward=backbone.forward: (forward(x),)
     cache = FeatureCache(tmp_path)
-    key, _ = shared(cache, backbone, image)
+    key, _ = cache.shared(backbone, image)
     if change == 'weights':
         with torch.no_grad():
             backbone[0].weight[0] += 1e-3
@@ -87,7 +81,7 @@ def test_other_weights_or_pixels_have_another_map(toy_net, image, tmp_path, chan
     elif change == 'buffers':
         backbone[1].running_mean += 1
     image = dict(pixels=image + 1e-3, flip=image.flip(-1), size=image.view(1, 3, 64, 48)).get(change, image)
-    other, found = shared(cache, backbone, image)
+    other, found = cache.shared(backbone, image)
     assert other != key
     torch.testing.assert_close(found.float(), backbone(image)[0].detach(), rtol=1e-3, atol=1e-3)
 
@@ -111,8 +105,8 @@ def test_other_layers_of_the_same_weights_have_another_map(tmp_path, image, firs
         net.eval()  # mmdet's returns nothing
     two.load_state_dict(one.state_dict())
     cache = FeatureCache(tmp_path)
-    shared(cache, one, image)
-    torch.testing.assert_close(shared(cache, two, image)[1].float(), two(image)[-1].detach(), rtol=1e-2, atol=1e-2)
+    cache.shared(one, image)
+    torch.testing.assert_close(cache.shared(two, image)[1].float(), two(image)[-1].detach(), rtol=1e-2, atol=1e-2)
 
 
 def test_other_tails_of_the_same_weights_have_another_map(tmp_path):
@@ -126,11 +120,11 @@ def test_other_tails_of_the_same_weights_have_another_map(tmp_path):
 
 @pytest.mark.parametrize('damage', [b'', b'short', None])
 def test_a_damaged_entry_is_computed_again_and_written_again(toy_net, image, tmp_path, damage):
-    _, expected = shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    _, expected = FeatureCache(tmp_path).shared(toy_net.backbone, image)
     (path,) = tmp_path.rglob('*.map')
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
-    assert torch.equal(shared(FeatureCache(tmp_path), toy_net.backbone, image)[1], expected) and path.read_bytes() == whole
+    assert torch.equal(FeatureCache(tmp_path).shared(toy_net.backbone, image)[1], expected) and path.read_bytes() == whole
 
 
 @pytest.mark.parametrize('limit', ['size', 'disk'])
@@ -143,16 +137,16 @@ def test_where_there_is_no_room_it_says_so_once_and_goes_on(toy_net, image, tmp_
     if limit == 'disk':
         monkeypatch.setattr(Path, 'write_bytes', full)
     cache = FeatureCache(tmp_path, max_gib=20 if limit == 'disk' else 1e-6)
-    maps = [found for _, found in cache.shared(toy_net.backbone, [image + number for number in range(3)])]
+    maps = [cache.shared(toy_net.backbone, image + number)[1] for number in range(3)]
     assert len(maps) == 3 and not list(tmp_path.rglob('*.map')) and not list(tmp_path.rglob('*.partial'))
     said = [record.message for record in caplog.records if 'feature cache' in record.message]
     assert len(said) == 1 and ('No space left' if limit == 'disk' else 'max_gib') in said[0]
 
 
 def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path):
-    FeatureCache(tmp_path).shared(toy_net.backbone, [image])
+    FeatureCache(tmp_path).shared(toy_net.backbone, image)
     size = sum(path.stat().st_size for path in tmp_path.rglob('*.map'))
-    FeatureCache(tmp_path, max_gib=1.5 * size / 2**30).shared(toy_net.backbone, [image + 1])
+    FeatureCache(tmp_path, max_gib=1.5 * size / 2**30).shared(toy_net.backbone, image + 1)
     assert len(list(tmp_path.rglob('*.map'))) == 1
     with pytest.raises(ValueError, match='max_gib must be at least 0, got -1'):
         FeatureCache(tmp_path, max_gib=-1)
@@ -164,20 +158,23 @@ def test_what_is_there_already_counts_towards_the_size(toy_net, image, tmp_path)
 
 @pytest.mark.parametrize(('ranks', 'maps'), [(1, 4), (2, 2)])
 def test_ranks_share_the_room(toy_net, image, tmp_path, monkeypatch, ranks, maps):
-    FeatureCache(tmp_path / 'one').shared(toy_net.backbone, [image])
+    FeatureCache(tmp_path / 'one').shared(toy_net.backbone, image)
     size = sum(path.stat().st_size for path in (tmp_path / 'one').rglob('*.map'))
     monkeypatch.setattr(feature_cache, 'get_world_size', lambda: ranks)
-    FeatureCache(tmp_path / 'all', max_gib=4.5 * size / 2**30).shared(toy_net.backbone, [image + number for number in range(9)])
+    cache = FeatureCache(tmp_path / 'all', max_gib=4.5 * size / 2**30)
+    for number in range(9):
+        cache.shared(toy_net.backbone, image + number)
     assert len(list((tmp_path / 'all').rglob('*.map'))) == maps
 
 
 def test_the_processes_of_a_label_pass_share_the_room(toy_net, image, tmp_path):
-    FeatureCache(tmp_path / 'one').shared(toy_net.backbone, [image])
+    FeatureCache(tmp_path / 'one').shared(toy_net.backbone, image)
     size = sum(path.stat().st_size for path in (tmp_path / 'one').rglob('*.map'))
     cache = FeatureCache(tmp_path / 'all', max_gib=4.5 * size / 2**30)
 
     def add(*numbers):
-        cache.shared(toy_net.backbone, [image + number for number in numbers])
+        for number in numbers:
+            cache.shared(toy_net.backbone, image + number)
 
     add(0)
     for numbers in ((1, 2), (3, 4)):
@@ -320,7 +317,7 @@ def test_what_a_killed_training_had_half_written_is_removed(toy_net, image, tmp_
     ended.wait()
     (tmp_path / 'ab').mkdir()
     (tmp_path / f'ab/.cd.map.{ended.pid}-0123.partial').write_bytes(b'half')
-    shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    FeatureCache(tmp_path).shared(toy_net.backbone, image)
     assert [path.suffix for path in tmp_path.rglob('*') if path.is_file()] == ['.map']
 
 
@@ -328,7 +325,7 @@ def test_the_hash_of_weights_that_stay_is_computed_once(toy_net, image, tmp_path
     computed, cache = [], FeatureCache(tmp_path)
     monkeypatch.setattr(feature_cache, 'weights_hash', lambda *layers: computed.append(layers) or 'a')
     for _ in range(3):
-        shared(cache, toy_net.backbone, image)
+        cache.shared(toy_net.backbone, image)
     assert len(computed) == 1
 
 
@@ -340,7 +337,7 @@ def test_what_other_processes_write_meanwhile_takes_room_too(toy_net, image, tmp
         return 10
 
     monkeypatch.setattr(feature_cache, 'write_map', write)
-    shared(cache, toy_net.backbone, image)
+    cache.shared(toy_net.backbone, image)
     assert cache._room[0] == 2**30 - 1010
 
 
@@ -350,5 +347,5 @@ def test_a_folder_that_cannot_be_tidied_or_disappears_is_used_all_the_same(toy_n
 
     monkeypatch.setattr(feature_cache, 'remove_partial', refuse)
     (tmp_path / 'old.map').symlink_to(tmp_path / 'gone')
-    shared(FeatureCache(tmp_path), toy_net.backbone, image)
+    FeatureCache(tmp_path).shared(toy_net.backbone, image)
     assert len(list(tmp_path.rglob('*.map'))) == 2

@@ -143,7 +143,7 @@ def cache_bytes(config: Config) -> int:
         model = MODELS.build(settings).eval()
         tails = [stage.detector.backbone for stage in model.stages.values() if getattr(stage.detector.backbone, 'frozen', False)]
         for height, width in VIEWS:
-            ((key, shared),) = model.feature_cache.shared(model.backbone, [torch.zeros(1, 3, height, width)])
+            key, shared = model.feature_cache.shared(model.backbone, torch.zeros(1, 3, height, width))
             for tail in {repr(tail.fixed_layers): tail for tail in tails}.values():  # tails of the same structure share a map
                 model.feature_cache.inner(tail, [key], [shared])
         return 2 * sum(path.stat().st_size for path in Path(folder).rglob('*.map'))
