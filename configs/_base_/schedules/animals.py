@@ -1,4 +1,4 @@
-# About an hour on two CPU cores, with a warm feature cache.
+# About half an hour on two CPU cores.
 _base_ = './quick.py'
 __phase = dict(iters=800, milestones=[0.825], warm_start=True)
 train_cfg = dict(
