@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ from mmlabelpenet.workbench.experiments.differences import LAST
 from mmlabelpenet.workbench.report.curves import Points, loss_curves, phase_lines, read_scalars
 from mmlabelpenet.workbench.report.run import last_config
 
+ENDINGS = ('', *(f'.{kind}' for kind in FigureCanvasBase.filetypes))
+"""File extensions of figures."""
 _STYLES = ('-', '--', ':', '-.')
 PANELS = {
     'chosen_area': 'median area of the best box, % of image',
@@ -51,7 +54,10 @@ def plot_logs(work_dirs: Sequence[str | Path], out: str | Path, keys: Sequence[s
         FileNotFoundError: a folder without a training.
         ValueError: no matching loss was logged.
     """
-    runs = {Path(folder).name: read_curves(folder, keys) for folder in work_dirs}
+    folders = list(dict.fromkeys(map(Path, work_dirs)))
+    names = [folder.resolve().name for folder in folders]
+    names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]  # seeds of several configs: a/seed0, b/seed0
+    runs = {name: read_curves(folder, keys) for name, folder in zip(names, folders, strict=True)}
     phases = list(dict.fromkeys(name for curves in runs.values() for name, series in curves.items() if series))
     if not phases:
         raise ValueError(

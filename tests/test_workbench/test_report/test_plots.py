@@ -1,6 +1,7 @@
 """Figures of losses and of differences."""
 
 import json
+import shutil
 from xml.etree import ElementTree
 
 import cv2
@@ -30,6 +31,12 @@ def test_a_figure_has_a_plot_for_each_phase(work_dir, tmp_path):
     one = cv2.imread(str(plot_logs([work_dir], tmp_path / 'b.png', keys=['loss_cls'], log=True))).shape
     assert both[1] > 1.5 * one[1] and both[0] == one[0]
     assert '<svg' in plot_logs([work_dir, work_dir], tmp_path / 'c.svg').read_text()
+
+
+def test_runs_of_the_same_folder_name_are_all_drawn(work_dir, tmp_path):
+    other = shutil.copytree(work_dir, tmp_path / 'other' / 'run')
+    text = plot_logs([work_dir, other], tmp_path / 'a.svg').read_text()
+    assert f'({work_dir})' in text and f'({other})' in text
 
 
 def test_keys_choose_losses(work_dir):
