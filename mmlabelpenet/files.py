@@ -124,7 +124,7 @@ def require_place(path: str | os.PathLike[str] | None, endings: Sequence[str] = 
 
     Args:
         path: of the file; None if none is written.
-        endings: allowed endings of its name; empty allows all.
+        endings: allowed endings of its name, '' for none; without endings, all are allowed.
 
     Raises:
         ValueError: it is a folder, or its name has another ending.
@@ -139,7 +139,7 @@ def require_place(path: str | os.PathLike[str] | None, endings: Sequence[str] = 
         return
     path = Path(path)
     if path.is_dir() or (endings and path.suffix not in endings):
-        ending = f' with a name ending in {", ".join(endings)}' if endings else ''
+        ending = f' with a name ending in {", ".join(filter(None, endings))}' if endings else ''
         raise ValueError(f'Results are written to a file{ending}, got {str(path)!r}{", a folder" if path.is_dir() else ""}.')
     folder = next(parent for parent in path.absolute().parents if _what_is_there(parent))
     if not folder.is_dir():

@@ -562,6 +562,10 @@ def test_the_confusion_matrix_is_drawn_from_dumped_predictions(model, toy_root, 
     assert f'{len(entries)} of {len(entries)} objects' in capsys.readouterr().out and (tmp_path / 'a.png').is_file()
     with pytest.raises(ValueError, match='can execute code.*--dump preds.json'):
         tool.main([str(model[0]), str(tmp_path / 'preds.pkl')])
+    with pytest.raises(FileNotFoundError, match='Expected COCO-format results in .*none.json'):
+        tool.main([str(model[0]), str(tmp_path / 'none.json')])
+    with pytest.raises(ValueError, match='file with a name ending in .*.doc'):
+        tool.main([str(model[0]), str(tmp_path / 'preds.json'), '--out', str(tmp_path / 'a.doc')])
 
 
 def objects_of(toy_root, name):

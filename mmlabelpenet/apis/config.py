@@ -170,6 +170,11 @@ def config_devkit(config: Config, loader: str = 'train') -> Devkit:
     return open_devkit(dataset.data_root, config_classes(dataset), mask_classes)
 
 
+def config_split(config: Config, loader: str = 'train') -> str:
+    """The image list of a data loader for which :func:`config_devkit` opens the data, also inside a wrapper such as RepeatDataset."""
+    return inner_datasets(config[f'{loader}_dataloader'].dataset)[0]['split']
+
+
 def build_dataset(config: Config, loader: str) -> Dataset:
     """The data set of a data loader: ``'train'``, ``'label'``, ``'test'`` or ``'corloc'``."""
     init_default_scope(config.get('default_scope', 'mmlabelpenet'))

@@ -35,9 +35,11 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis.config import config_devkit, inner_datasets
     from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
     from mmlabelpenet.evaluation.devkit import open_devkit
+    from mmlabelpenet.files import require_place
     from mmlabelpenet.workbench.report.browser import write_browser
     from mmlabelpenet.workbench.report.run import find_stores, last_config
 
+    require_place(args.out)
     stores = {stage: PseudoLabelStore.load(path) for stage, path in find_stores(args.store).items()}
     folder = args.store if args.store.is_dir() else args.store.parent
     config = last_config(folder.resolve().parent)

@@ -28,6 +28,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..datasets.label_schema import Box, Code
+from ..files import require_file
 from ..formats.rle import RLE, checked_rle
 from ..schema import decode_json, short
 from .devkit import ResultNames
@@ -84,6 +85,7 @@ class ResultsFile:
         self._index()
 
     def _index(self) -> None:
+        require_file(self.path, f'Expected COCO-format results in {str(self.path)!r}, but the file is missing.')
         seen: dict[Hashable, int] = {}
         with open(self.path, 'rb') as file:
             for first, last in iter_json_list(self.path):

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             config = load_config(args.config, args.cfg_options)
             config.log_level = logging.getLevelName(logging.WARNING)
             card = audit(config, args.images, args.data_only)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         say(f'error: {error}', error=True)
         return 2
     images = counted(args.images, 'training image')

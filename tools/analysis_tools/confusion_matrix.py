@@ -34,17 +34,17 @@ def main(argv: list[str] | None = None) -> None:
             'CONFIG CHECKPOINT --dump preds.json.'
         )
     from mmlabelpenet.apis import load_config
-    from mmlabelpenet.apis.config import config_devkit
+    from mmlabelpenet.apis.config import config_devkit, config_split
     from mmlabelpenet.evaluation.coco_results import ResultsFile
     from mmlabelpenet.evaluation.confusion import confusion
     from mmlabelpenet.evaluation.metrics import read_truth
     from mmlabelpenet.evaluation.scoring import Settings
     from mmlabelpenet.files import require_place
-    from mmlabelpenet.workbench.report.plots import draw_confusion
+    from mmlabelpenet.workbench.report.plots import ENDINGS, draw_confusion
 
-    require_place(args.out)
+    require_place(args.out, ENDINGS)
     config = load_config(args.config, args.cfg_options)
-    devkit, split = config_devkit(config, 'test'), config.test_dataloader.dataset.split
+    devkit, split = config_devkit(config, 'test'), config_split(config, 'test')
     results = ResultsFile(args.predictions, devkit.result_names(split), devkit.image_size)
     settings, count = Settings(len(devkit.classes), groups=('bbox',)), len(devkit.classes)
     counts = sum(

@@ -27,11 +27,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Read annotations and write the store."""
     args = parse_args(argv)
-    from mmlabelpenet.apis.config import config_devkit, load_config
+    from mmlabelpenet.apis.config import config_devkit, config_split, load_config
+    from mmlabelpenet.files import require_place
     from mmlabelpenet.workbench.supervision.labels_from_annotations import labels_from_annotations
 
+    require_place(args.out, ['.json'])
     config = load_config(args.config)
-    store = labels_from_annotations(config_devkit(config), config.train_dataloader.dataset.split, args.out, args.min_iou)
+    store = labels_from_annotations(config_devkit(config), config_split(config), args.out, args.min_iou)
     say(f'{args.out}: {store.summary()}')
 
 

@@ -7,7 +7,6 @@ weight (Eq. 1) on object pixels, the entropy of these weights, the IoU of the be
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from mmlabelpenet.options import ConfigOptions, Parser, whole
 from mmlabelpenet.terminal import run, say
@@ -24,7 +23,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--plot', type=Path, metavar='FILE', help='plot the numbers over iterations: .svg, .png or .pdf')
     parser.add_argument('--beside', nargs='+', type=Path, default=[], metavar='FILE.json', help='also plot these runs')
     parser.add_argument('--cfg-options', action=ConfigOptions)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.beside and not args.plot:
+        parser.error('--beside needs --plot')
+    return args
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -33,13 +35,17 @@ def main(argv: list[str] | None = None) -> None:
     from mmlabelpenet.apis import load_config
     from mmlabelpenet.files import atomic_write, require_place
     from mmlabelpenet.schema import read_json
-    from mmlabelpenet.workbench.experiments.mil_mass import KEYS, mil_mass
-    from mmlabelpenet.workbench.report.plots import plot_mil_mass
+    from mmlabelpenet.workbench.experiments.mil_mass import KEYS, MassRun, mil_mass
+    from mmlabelpenet.workbench.report.plots import ENDINGS, plot_mil_mass
 
-    for place in (args.out, args.plot):
-        require_place(place)
+    require_place(args.out)
+    require_place(args.plot, ENDINGS)
     config = load_config(args.config, args.cfg_options)
-    result = dict(mil_mass(config, args.checkpoints, args.images), name=args.name or Path(args.config).stem)
+    others = [read_json(path, MassRun, 'a result of this command') for path in args.beside]
+    names = [*(run['name'] for run in others), args.name or Path(args.config).stem]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f'Two of the plotted runs are named {twice[0]!r}. Name this run with --name, others in their files.')
+    result = dict(mil_mass(config, args.checkpoints, args.images), name=names[-1])
     say('\n' + '  '.join(['iteration', *(f'{key:>17}' for key in KEYS)]))
     for row in result['checkpoints']:
         say('  '.join([f'{row["iteration"] if row["iteration"] is not None else "-":>9}', *(f'{row[key]:17.1f}' for key in KEYS)]))
@@ -47,7 +53,6 @@ def main(argv: list[str] | None = None) -> None:
         with atomic_write(args.out) as file:
             file.write(json.dumps(result, indent=2) + '\n')
     if args.plot:
-        others = [read_json(path, dict[str, Any], 'a result of this command') for path in args.beside]
         say(f'Wrote {plot_mil_mass({run["name"]: run for run in (*others, result)}, args.plot)}')
 
 

@@ -119,11 +119,12 @@ def trivial_baselines(
         ``{method: {metric: percent or None, ..., 'per_class': {...}}, 'meta': {...}}``.
 
     Raises:
-        ValueError: an unknown method.
+        ValueError: an unknown method or CRF preset.
         FileNotFoundError: no data, proposals or weights.
     """
     if unknown := sorted(set(methods) - set(METHODS)):
         raise ValueError(f'Trivial baselines are {", ".join(METHODS)}, got {", ".join(unknown)}.')
+    build_crf(crf)  # rejects wrong settings before the classifier is trained
     require_place(out)
     start = time.monotonic()
     train, test = build_dataset(config, 'corloc'), build_dataset(config, 'test')

@@ -3,7 +3,7 @@
 A *run* is one config with one seed, in the folder ``<out>/<config name>/seed<k>``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,23 @@ class Run(Job):
             raise ValueError(f'test.py did not write {self.metrics}.')
 
 
+def distinct_configs(paths: Iterable[str | Path]) -> list[Path]:
+    """Each config once.
+
+    Raises:
+        ValueError: two different configs with the same name, by which results and folders are named.
+
+    >>> [str(path) for path in distinct_configs(['x/a.py', 'x/b.py', 'x/a.py'])]
+    ['x/a.py', 'x/b.py']
+    """
+    unique = list(dict.fromkeys(map(Path, paths)))
+    for path in unique:
+        twins = [str(other) for other in unique if other.stem == path.stem]
+        if len(twins) > 1:
+            raise ValueError(f'Config names must be unique, got {" and ".join(twins)}.')
+    return unique
+
+
 def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path, options: Sequence[str] = ()) -> list[Run]:
     """All runs of configs and seeds; the first seed of every config comes first.
 
@@ -91,11 +108,7 @@ def make_runs(paths: Sequence[str | Path], seeds: Sequence[int], out: str | Path
     >>> [str(run) for run in make_runs(['x/a.py', 'x/b.py', 'x/a.py'], [0, 1], 'out')]
     ['a seed 0', 'b seed 0', 'a seed 1', 'b seed 1']
     """
-    unique = list(dict.fromkeys(map(Path, paths)))
-    for path in unique:
-        twins = [str(other) for other in unique if other.stem == path.stem]
-        if len(twins) > 1:
-            raise ValueError(f'Config names must be unique, got {" and ".join(twins)}.')
+    unique = distinct_configs(paths)
     runs = []
     for seed in dict.fromkeys(seeds):
         words = [*options, f'randomness.seed={seed}']

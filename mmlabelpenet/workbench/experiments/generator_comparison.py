@@ -8,10 +8,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlabelpenet.apis.config import build_dataset, config_devkit, recipe_hash, stage_names
+from mmlabelpenet.apis.config import build_dataset, config_devkit, config_split, recipe_hash, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.engine.label_pass import LabelPass
 from mmlabelpenet.files import locked
+from mmlabelpenet.workbench.experiments.ablation import distinct_configs
 from mmlabelpenet.workbench.experiments.collect import Result
 from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stages
 from mmlabelpenet.workbench.experiments.store_quality import store_quality
@@ -45,8 +46,9 @@ def measure_labels(config: Config, checkpoint: str | Path, stage: str, folder: s
     dataset = build_dataset(config, 'label')
     loader.dataset.indices = evenly_spread(len(dataset), max_images)
     store = LabelPass(loader, folder, config.model).run(Runner, stage, net)
-    row, counts = store_quality(store, config_devkit(config, 'label'))
-    measured_on = dict(protocol='pseudo labels', data=Path(dataset.data_root).name, split=dataset.split, images=counts['images'])
+    devkit = config_devkit(config, 'label')
+    row, counts = store_quality(store, devkit)
+    measured_on = dict(protocol='pseudo labels', data=devkit.data_root.name, split=config_split(config, 'label'), images=counts['images'])
     made_by = dict(config=config.filename, recipe_sha256=recipe_hash(config), seed=about.get('seed'), checkpoint=str(checkpoint))
     return Result(Path(checkpoint), {stage: row}, {**measured_on, **made_by, **receipt(start)})
 
@@ -62,9 +64,10 @@ def compare_generators(
         out: folder of all stores, ``<out>/<config name>/<index of the checkpoint>/<stage>.json``.
 
     Raises:
-        ValueError: as for :func:`measure_labels`; also if another process is writing there.
+        ValueError: as for :func:`measure_labels`; also if two configs have the same name, or another process is writing there.
     """
     results: dict[str, list[Result]] = {}
+    distinct_configs(config.filename for config in configs)
     with locked(out):
         for config in configs:
             name = Path(config.filename).stem

@@ -8,7 +8,7 @@ Shapes: R proposals of one image, G objects of one class in it, (h, w) image. Bo
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from mmengine.dataset import pseudo_collate
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmlabelpenet.apis.config import build_dataset, config_devkit, config_hash, stage_names
+from mmlabelpenet.apis.config import build_dataset, config_devkit, config_hash, config_split, stage_names
 from mmlabelpenet.apis.receipt import receipt
 from mmlabelpenet.calibration.reading import inference
 from mmlabelpenet.evaluation.devkit import Devkit
@@ -31,6 +31,25 @@ from mmlabelpenet.workbench.experiments.leading_stages import load_leading_stage
 from mmlabelpenet.workbench.report.training_images import evenly_spread
 
 KEYS = ('chosen_area', 'mass_on_object', 'uniform_on_object', 'entropy', 'chosen_iou', 'CorLoc_50')
+
+
+class MassRow(TypedDict):
+    """Measurements of a checkpoint, in percent; ``iteration`` is None if unknown."""
+
+    iteration: int | None
+    chosen_area: float
+    mass_on_object: float
+    uniform_on_object: float
+    entropy: float
+    chosen_iou: float
+    CorLoc_50: float
+
+
+class MassRun(TypedDict):
+    """A run in a file of ``tools/analysis_tools/mil_mass.py --out``."""
+
+    name: str
+    checkpoints: list[MassRow]
 
 
 def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int | None = None) -> dict[str, Any]:
@@ -72,7 +91,8 @@ def mil_mass(config: Config, checkpoints: Sequence[str | Path], max_images: int 
         dict(path=str(path), sha256=file_hash(path), iteration=about.get('iter'), **summarise_mass(found, labels, len(devkit.classes)))
         for path, about, found in zip(checkpoints, metas, records, strict=True)
     ]
-    meta = dict(config=config.filename, config_sha256=config_hash(config), split=dataset.split, images=len(indices), tags=len(labels))
+    meta = dict(config=config.filename, config_sha256=config_hash(config), split=config_split(config, 'corloc'))
+    meta |= dict(images=len(indices), tags=len(labels))
     return dict(checkpoints=sorted(rows, key=lambda row: row['iteration'] or 0), meta={**meta, **receipt(start)})
 
 

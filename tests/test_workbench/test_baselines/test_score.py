@@ -76,3 +76,9 @@ def test_the_training_list_is_not_looked_at_twice_for_boxes_alone(toy_root, monk
 def test_an_unknown_baseline_is_refused(toy_root):
     with pytest.raises(ValueError, match='got smallest'):
         trivial_baselines(config_of(toy_root), ['smallest'])
+
+
+def test_an_unknown_crf_is_refused_before_the_classifier_is_trained(toy_root, monkeypatch):
+    monkeypatch.setattr('mmlabelpenet.workbench.baselines.score.learn', None)
+    with pytest.raises(ValueError, match="no CRF preset 'smal'"):
+        trivial_baselines(config_of(toy_root), crf='smal')

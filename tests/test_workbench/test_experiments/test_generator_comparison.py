@@ -3,6 +3,7 @@
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,6 +61,12 @@ def test_generators_differ_and_networks_are_seeds(configs, checkpoints, tmp_path
     rows = [found[0].table['classification'] for found in results.values()]
     assert rows[0]['box_iou'] != rows[1]['box_iou']
     assert len({str(found.table) for found in results['toy']}) == 2
+
+
+def test_two_configs_of_one_name_are_rejected(configs, tmp_path):
+    other = SimpleNamespace(filename=str(tmp_path / 'toy.py'))
+    with pytest.raises(ValueError, match='Config names must be unique'):
+        compare_generators([configs[0], other], ['a.pth'], 'classification', tmp_path / 'out')
 
 
 def test_so_many_images_as_asked_for_are_spread_over_the_list(configs, checkpoints, tmp_path):

@@ -85,6 +85,21 @@ def test_the_command_writes_numbers_and_plot(config, checkpoints, tmp_path, monk
     assert plot.stat().st_size > 1000 and 'chosen_area' in capsys.readouterr().out
 
 
+def test_runs_to_draw_beside_are_checked_before_anything_is_measured(config, result, tmp_path, load_tool, monkeypatch):
+    monkeypatch.setattr('mmlabelpenet.workbench.experiments.mil_mass.mil_mass', None)
+    tool = load_tool('analysis_tools/mil_mass.py')
+    config.dump(tmp_path / 'toy.py')
+    (tmp_path / 'other.json').write_text('{"a": 1}')
+    (tmp_path / 'twin.json').write_text(json.dumps(dict(result, name='toy')))
+    words = [str(tmp_path / 'toy.py'), 'a.pth', '--plot', str(tmp_path / 'mil.png'), '--beside']
+    with pytest.raises(ValueError, match='other.json.*is not a result of this command'):
+        tool.main([*words, str(tmp_path / 'other.json')])
+    with pytest.raises(ValueError, match="Two of the plotted runs are named 'toy'"):
+        tool.main([*words, str(tmp_path / 'twin.json')])
+    with pytest.raises(ValueError, match='file with a name ending in .*.svg'):
+        tool.main([*words[:3], str(tmp_path / 'mil.doc')])
+
+
 def random_boxes(rng, count):
     corner = rng.integers(0, (SIZE[1] - 6, SIZE[0] - 6), size=(count, 2))
     return np.concatenate([corner, corner + rng.integers(1, 7, size=(count, 2))], 1).astype(np.float32)

@@ -86,3 +86,9 @@ def test_the_tool_finds_stores_and_writes_beside_them(stores, toy_root, capsys):
         tool.main([str(toy_root)])
     with pytest.raises(ValueError, match='--images'):
         tool.main([str(stores / 'detection.json')])
+
+
+def test_a_folder_is_rejected_as_a_page_before_images_are_read(tmp_path, monkeypatch, load_tool):
+    monkeypatch.setattr('mmlabelpenet.workbench.report.browser.write_browser', None)
+    with pytest.raises(ValueError, match='Results are written to a file'):
+        load_tool('analysis_tools/browse_pseudo_labels.py').main(['store.json', '--out', str(tmp_path)])

@@ -1,6 +1,7 @@
 """Annotated boxes and masks as a label store, which no result from tags may rest on."""
 
 import numpy as np
+import pytest
 import toy
 from mmengine.registry import init_default_scope
 
@@ -37,6 +38,16 @@ def empty(size):
     from pycocotools import mask
 
     return mask.encode(np.zeros(size, np.uint8, order='F'))['counts'].decode()
+
+
+def test_the_tool_reads_the_list_inside_a_wrapper_and_rejects_a_folder(toy_root, tmp_path, load_tool):
+    config, tool = tmp_path / 'config.py', load_tool('analysis_tools/labels_from_annotations.py')
+    wrapped = dict(type='ClassBalancedDataset', oversample_thr=0.5, dataset=toy.dataset_config(toy_root))
+    toy.write_config(config, toy_root, train_dataloader=dict(dataset=dict(wrapped, _delete_=True)))
+    tool.main([str(config), str(tmp_path / 'perfect.json')])
+    assert len(PseudoLabelStore.load(tmp_path / 'perfect.json')) == 6
+    with pytest.raises(ValueError, match='a folder'):
+        tool.main([str(config), str(tmp_path)])
 
 
 def test_the_audit_refuses_a_training_that_reads_them(toy_root, tmp_path, monkeypatch):
