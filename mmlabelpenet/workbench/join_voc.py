@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmlabelpenet.datasets.voc import VOC_CLASSES, VOCImages
 from mmlabelpenet.files import atomic_folder, given_path, locked
+from mmlabelpenet.schema import read_text
 from mmlabelpenet.workbench.voc_files import copy_file
 
 _FOLDERS = {'JPEGImages': None, 'Annotations': '.xml', 'SegmentationClass': '.png', 'SegmentationObject': '.png'}
@@ -50,7 +51,9 @@ def _copy(devkit: VOCImages, ids: Sequence[str], out: Path) -> None:
         for folder, suffix in _FOLDERS.items():
             source = devkit.image_path(image_id) if suffix is None else devkit.data_root / folder / f'{image_id}{suffix}'
             if source.is_file():
-                copy_file(source, out / folder / source.name)
+                target = out / source.relative_to(devkit.data_root)  # images may be in subfolders
+                target.parent.mkdir(parents=True, exist_ok=True)
+                copy_file(source, target)
 
 
 def _write_lists(folder: Path, split: str, parts: Sequence[tuple[VOCImages, Sequence[str]]]) -> None:
@@ -58,6 +61,4 @@ def _write_lists(folder: Path, split: str, parts: Sequence[tuple[VOCImages, Sequ
     for name in VOC_CLASSES:
         sources = [devkit.data_root / 'ImageSets/Main' / f'{name}_{split}.txt' for devkit, _ in parts]
         if all(source.is_file() for source in sources):
-            (folder / f'{name}_{split}.txt').write_text(
-                ''.join(source.read_text(encoding='utf-8').rstrip('\n') + '\n' for source in sources), encoding='utf-8'
-            )
+            (folder / f'{name}_{split}.txt').write_text(''.join(read_text(source).rstrip() + '\n' for source in sources), encoding='utf-8')

@@ -65,3 +65,17 @@ def test_the_command_tells_what_it_made_and_refuses_to_replace_it(years, tmp_pat
     assert '4 images in trainval, 1 image in test' in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode and 'already exists' in again.stderr
+
+
+def test_lists_with_byte_order_marks_and_images_in_subfolders_are_joined(years, tmp_path):
+    other = make_year(tmp_path / 'other', dict(trainval=['x'], test=['y']))
+    for folder, end in (('JPEGImages', 'jpg'), ('Annotations', 'xml')):
+        (other / folder / 'day').mkdir()
+        (other / folder / f'x.{end}').rename(other / folder / f'day/x.{end}')
+    for path in (other / 'ImageSets/Main').glob('*trainval.txt'):
+        path.write_text('\ufeff' + path.read_text().replace('x', 'day/x') + '\r\n')
+    join_devkits([years[0], other], tmp_path / 'joined')
+    joined = VOCDevkit(tmp_path / 'joined', VOC_CLASSES)
+    assert joined.image_ids('trainval') == ['000001', '000002', 'day/x']
+    assert joined.tags('trainval')['day/x'] == VOCDevkit(other, VOC_CLASSES).tags('trainval')['day/x']
+    assert joined.image_path('day/x').is_file() and joined.is_annotated('day/x')
