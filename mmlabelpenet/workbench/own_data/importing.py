@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from mmlabelpenet.datasets.pseudo_labels import PseudoLabelStore
 from mmlabelpenet.evaluation.voc import VOCDevkit
-from mmlabelpenet.files import given_path
+from mmlabelpenet.files import file_hash, given_path
 from mmlabelpenet.formats.image_names import without_suffix
 from mmlabelpenet.formats.tag_files import unknown_tag
 from mmlabelpenet.schema import counted
@@ -149,6 +149,7 @@ def _entries(images: Mapping[str, ReadImage], devkit: VOCDevkit, data: OwnData, 
     content: dict = dict(info=dict(stage='corrected'), images=[], annotations=[])
     content['categories'] = [dict(id=number, name=name) for number, name in enumerate(data.classes, 1)]
     before = {image['img_id']: image['id'] for image in earlier.content['images']} if earlier else {}
+    labelled = earlier.file_hashes if earlier else {}
     notes: dict[int, list[dict]] = {number: [] for number in before.values()}
     for note in earlier.content['annotations'] if earlier else ():
         notes[note['image_id']].append(note)
@@ -164,6 +165,7 @@ def _entries(images: Mapping[str, ReadImage], devkit: VOCDevkit, data: OwnData, 
                 file_name=path.relative_to(devkit.data_root / 'JPEGImages').as_posix(),
                 height=size[0],
                 width=size[1],
+                sha256=file_hash(path) if name in images else labelled.get(name),  # an image replaced later is rejected
             )
         )
         for note in notes[before[name]] if name not in images else _notes(images[name], data.classes):

@@ -78,6 +78,15 @@ def test_what_was_corrected_is_scored_and_learnt_and_the_rest_stays(data, store)
     assert not (data.root / 'Annotations/p_1.xml').exists()
 
 
+def test_an_image_replaced_after_the_import_is_noticed(data, store):
+    import_labels(data.root, export(data, store, 'coco'))
+    corrected, path = PseudoLabelStore.load(data.root / STORE), VOCDevkit(data.root, data.classes).image_path('p_0')
+    corrected.check_image('p_0', path)
+    Image.new('RGB', SIZE[::-1]).save(path)
+    with pytest.raises(ValueError, match='has changed since its pseudo labels were generated'):
+        corrected.check_image('p_0', path)
+
+
 def test_labels_drawn_on_the_originals_are_found_by_name(data, tmp_path):
     (tmp_path / 'drawn').mkdir()
     shape = dict(label='cat', points=[[1, 1], [9, 1], [9, 9]], shape_type='polygon')
