@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAMES = ('predict', 'python -m mmlabelpenet.predict')  # as a command of mmlabelpenet, and as a module
 FORMATS = ('coco', 'png', 'labelme', 'drawn')
+_FOLDERS = ('masks/', 'drawn/', 'labelme/')  # of results, below --out
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -109,15 +110,17 @@ def earlier_labels(out: Path) -> 'PseudoLabelStore | None':
 
 
 def list_inputs(images: list[str], out: Path) -> list[Path]:
-    """The images of files, folders and patterns, except those written by an earlier call.
+    """The images of files, folders and patterns, except those written by an earlier call, into ``out`` or below one of the folders.
 
     Raises:
         FileNotFoundError: no image is left.
     """
     from mmlabelpenet.apis.image_inputs import expand
-    from mmlabelpenet.workbench.exports.folder import written_files
+    from mmlabelpenet.workbench.exports.folder import RECEIPT, written_files
 
-    written = {os.path.abspath(out / name) for name in written_files(out)}
+    inside = [receipt.parent for name in images if os.path.isdir(name) for receipt in Path(name).rglob(RECEIPT)]
+    results = [(folder, name) for folder in inside for name in written_files(folder) if name.startswith(_FOLDERS)]
+    written = {os.path.abspath(folder / name) for folder, name in (*((out, name) for name in written_files(out)), *results)}
     found = [path for path in dict.fromkeys(expand(images)) if os.path.abspath(path) not in written]
     if not found:
         raise FileNotFoundError(f'All images in {", ".join(images)} are results of an earlier call. Pass the folder of your images.')

@@ -142,6 +142,8 @@ def test_results_below_the_folder_of_images_are_not_taken_for_images(model, phot
         assert PseudoLabelStore.load(photos / out / 'labels.json').image_ids == ['ü 0', 'ü 1']
     with pytest.raises(FileNotFoundError, match='are results of an earlier call'):
         predict.main([f'{out}/masks', *model, '--out', out])
+    predict.main(['.', *model, '--out', '../elsewhere'])
+    assert PseudoLabelStore.load(photos.parent / 'elsewhere/labels.json').image_ids == ['ü 0', 'ü 1']
 
 
 def test_labels_changed_by_hand_are_refused_before_any_image_is_predicted(model, photos, tmp_path, monkeypatch):
