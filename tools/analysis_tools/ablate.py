@@ -63,6 +63,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
     import json
 
     from mmlabelpenet.files import atomic_write
+    from mmlabelpenet.workbench.experiments.collect import check_measured
     from mmlabelpenet.workbench.experiments.differences import METRICS, compare_configs, comparison_markdown
     from mmlabelpenet.workbench.report.plots import plot_differences
 
@@ -74,6 +75,7 @@ def collect(runs: list, base: str, args: argparse.Namespace) -> None:
             say(f'excluded: {done}: {error}', error=True)
             continue
         results.setdefault(done.path.stem, []).extend([found] if found else [])
+    check_measured(args.metrics or (), [result for found in results.values() for result in found])
     comparison = compare_configs(results, base, args.metrics or METRICS)
     text = comparison_markdown(comparison)
     for suffix, content in (('.md', text), ('.json', json.dumps(comparison, indent=1) + '\n')):

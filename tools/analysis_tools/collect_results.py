@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmlabelpenet.evaluation.table import COLUMNS
     from mmlabelpenet.files import atomic_write
-    from mmlabelpenet.workbench.experiments.collect import find_results, group_results
+    from mmlabelpenet.workbench.experiments.collect import check_measured, find_results, group_results
     from mmlabelpenet.workbench.experiments.collected_tables import PER_CLASS, as_csv, group_markdown, paper_markdown, paper_tables
 
     results, left_out = find_results(args.paths)
@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         say(f'left out: {line}', error=True)
     if not groups:
         raise ValueError('No result is left.')
+    check_measured([*(args.metrics or ()), *(args.per_class or ())], results)
     per_class = PER_CLASS if args.per_class is None else args.per_class
     parts = [group_markdown(group, args.metrics or COLUMNS, per_class) for group in groups]
     paper = paper_tables() if args.against else {'tables': []}

@@ -145,6 +145,14 @@ def read_result(path: Path) -> Result:
     return result
 
 
+def check_measured(metrics: Iterable[str], results: Iterable[Result]) -> None:
+    """Raise a ValueError for a metric that no result has, such as a misspelt one."""
+    rows = [row for result in results for row in result.table.values()]
+    known = dict.fromkeys(key for row in rows for key in (*row, *row['per_class']) if key != 'per_class')
+    if unknown := [metric for metric in metrics if metric not in known]:
+        raise ValueError(f'No result has the metric {unknown[0]!r}. Measured: {", ".join(known)}.')
+
+
 def group_results(results: Sequence[Result]) -> list[Group]:
     """Group results by experiment.
 

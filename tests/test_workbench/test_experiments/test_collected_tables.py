@@ -131,3 +131,10 @@ def test_the_command_fails_where_nothing_is_left(tmp_path):
     with pytest.raises(ValueError, match='No result is left'):
         load_tool().main([str(tmp_path), '--out', str(tmp_path / 'results')])
     assert not (tmp_path / 'results.md').exists()
+
+
+def test_the_command_rejects_a_metric_that_no_result_has(tmp_path):
+    groups_of(tmp_path)
+    for option in ('--metrics', '--per-class'):
+        with pytest.raises(ValueError, match="No result has the metric 'miou'. Measured: .*bbox_mAP_50_11point"):
+            load_tool().main([str(tmp_path), option, 'miou'])
