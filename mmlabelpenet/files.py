@@ -49,6 +49,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = 'w') -> Iterator[IO]:
     """
     if mode not in ('w', 'wb'):
         raise ValueError(f"Files are written in mode 'w' or 'wb', got {mode!r}.")
+    if os.path.isdir(path):  # the error of renaming would name the temporary file
+        raise IsADirectoryError(errno.EISDIR, 'Expected the path of a file, got a folder', os.fspath(path))
     partial = temporary(Path(path))
     if not _held:
         for left in partial.parent.glob(f'.*-{_HERE}*{_END}'):

@@ -93,6 +93,13 @@ def test_another_mode_is_refused(tmp_path):
         pass
 
 
+def test_a_folder_is_not_written_to_as_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r'Expected the path of a file, got a folder: .*/out'):
+        (tmp_path / 'out').mkdir()
+        with atomic_write(tmp_path / 'out'):
+            raise AssertionError('nothing is done before')
+
+
 def test_a_name_of_255_bytes_can_be_written(tmp_path):
     path = tmp_path / ('ä' * 125 + '.json')
     with locked(path), atomic_write(path) as file:
