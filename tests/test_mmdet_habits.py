@@ -179,6 +179,13 @@ def test_predictions_are_dumped_as_mmdet_does_with_the_table_beside(model, toy_r
     assert len(list(tmp_path.glob('*/drawn/*.jpg'))) == 2
 
 
+def test_detections_are_drawn_where_hooks_and_visualizer_are_none(model, tmp_path):
+    config = Config.fromfile(model[0])
+    config.work_dir, config.default_hooks, config.visualizer, config.model.test_cfg = str(tmp_path), None, None, None
+    run_test(config, model[1], 'segmentation', show_dir='drawn')
+    assert len(list(tmp_path.glob('*/drawn/*.jpg'))) == 2
+
+
 @pytest.mark.parametrize('kind', ['VOCMetric', 'mmdet.CocoMetric'])
 def test_metrics_that_read_the_ground_truth_of_samples_are_refused_with_what_measures_the_same(model, toy_root, kind):
     config = Config.fromfile(model[0])
@@ -826,6 +833,17 @@ def test_a_validation_without_one_of_its_parts_is_refused_in_one_line(toy_root, 
     config[missing] = None
     with pytest.raises(ValueError, match='set all of val_dataloader, val_evaluator, val_cfg .* or none'):
         check_training(config)
+
+
+def test_parts_of_training_and_testing_are_complete_or_absent(model, toy_root, tmp_path):
+    config = training(toy_root, tmp_path)
+    config.test_dataloader = dict(dataset=toy.dataset_config(toy_root, 'test', train=False, keep_untagged=True, test_mode=True))
+    with pytest.raises(ValueError, match='has only test_dataloader: set all of test_dataloader, test_evaluator, test_cfg .* or none'):
+        check_training(config)
+    config = Config.fromfile(model[0])
+    config.train_cfg = None
+    with pytest.raises(ValueError, match='has only train_dataloader and optim_wrapper: set all of'):
+        run_test(config, model[1])
 
 
 @pytest.mark.parametrize('name', ['.', 'last_checkpoint'])

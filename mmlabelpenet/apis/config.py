@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmlabelpenet.apis.built_parts import named_parts
-from mmlabelpenet.apis.config_dicts import not_dicts, refuse
+from mmlabelpenet.apis.config_dicts import not_dicts, refuse, without_dataset
 from mmlabelpenet.apis.config_files import config_files, config_path, nearest_file
 from mmlabelpenet.apis.config_overrides import in_order, overridden
 from mmlabelpenet.apis.evaluators import stage_metric
@@ -95,8 +95,9 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         except (TypeError, IndexError) as error:
             raise ValueError(f'The option {key}={value} does not fit the config: {error}') from error
     vars(config)['_options'] = tuple(overrides or {})  # for messages
-    refuse(config, not_dicts(config.to_dict()))
-    for name in [name for name, hook in config.get('default_hooks', {}).items() if hook is None and name not in MMENGINE_HOOKS]:
+    content = config.to_dict()
+    refuse(config, [*not_dicts(content), *without_dataset(content)])
+    for name in [name for name, hook in (config.get('default_hooks') or {}).items() if hook is None and name not in MMENGINE_HOOKS]:
         config.default_hooks.pop(name)  # mmengine removes only its own in this way
     return config
 
@@ -206,7 +207,7 @@ def recipe_hash(config: Config) -> str:
     True
     """
     content = config.to_dict()
-    content['randomness'] = {key: value for key, value in content.get('randomness', {}).items() if key != 'seed'}
+    content['randomness'] = {key: value for key, value in (content.get('randomness') or {}).items() if key != 'seed'}
     for key in ('work_dir', 'experiment_name', 'launcher', 'load_from', 'resume', 'data_sources'):
         content.pop(key, None)
     return config_hash(Config(content))
@@ -218,7 +219,7 @@ def stage_names(config: Config) -> tuple[str, ...]:
     >>> stage_names(Config(dict(model=dict(stages=dict(classification=dict(), detection=None)))))
     ('classification',)
     """
-    return tuple(name for name, stage in config.get('model', {}).get('stages', {}).items() if stage is not None)
+    return tuple(name for name, stage in ((config.get('model') or {}).get('stages') or {}).items() if stage is not None)
 
 
 def phase_lengths(config: Config) -> dict[str, int]:

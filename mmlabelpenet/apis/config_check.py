@@ -90,6 +90,19 @@ def check_parts(config: Config, keys: Sequence[str], purpose: str) -> None:
         raise ValueError(f'{config.filename} is not a config for {purpose}: it has no {", ".join(lacking)}.')
 
 
+def check_complete(config: Config, part: str) -> None:
+    """Reject a config with only some of the keys for training, validation or testing, of which mmengine's runner needs all or none.
+
+    >>> check_complete(Config(dict(train_cfg=dict())), 'train')
+    Traceback (most recent call last):
+    ValueError: The config has only train_cfg: set all of train_dataloader, optim_wrapper, train_cfg, or none.
+    """
+    keys = [f'{part}_dataloader', 'optim_wrapper' if part == 'train' else f'{part}_evaluator', f'{part}_cfg']
+    if 0 < len(given := [key for key in keys if config.get(key) is not None]) < len(keys):
+        enough = '' if part == 'train' else ' (dict() is enough for the last)'
+        raise ValueError(f'The config has only {" and ".join(given)}: set all of {", ".join(keys)}{enough}, or none.')
+
+
 def check_metrics(config: Config, part: str) -> None:
     """Reject an incomplete evaluation config, samplers that never end, and mmdet metrics that need ground truth in samples, which a
     data set with tags does not provide.
@@ -101,11 +114,7 @@ def check_metrics(config: Config, part: str) -> None:
     Raises:
         ValueError: names the parts, or the metric and its replacement.
     """
-    keys = [f'{part}_{name}' for name in ('dataloader', 'evaluator', 'cfg')]
-    if 0 < len(given := [key for key in keys if config.get(key) is not None]) < len(keys):
-        raise ValueError(
-            f'The config has only {" and ".join(given)}: set all of {", ".join(keys)} (dict() is enough for the last), or none.'
-        )
+    check_complete(config, part)
     sampler = str(((config.get(f'{part}_dataloader') or {}).get('sampler') or {}).get('type')).rpartition('.')[2]
     if sampler in ('InfiniteSampler', 'ResumableSampler'):
         raise ValueError(

@@ -92,6 +92,13 @@ def not_dicts(content: Mapping[str, Any], find: Callable[[str, str | None], Call
                 yield Fault((*path, key), f'expected {wanted}, got {short(value)}.', tuple(node) if path else ())
 
 
+def without_dataset(content: Mapping[str, Any]) -> Iterator[Fault]:
+    """Data loaders whose data set is None or empty."""
+    for key, loader in content.items():
+        if key.endswith('_dataloader') and isinstance(loader, Mapping) and not loader.get('dataset', True):
+            yield Fault((key, 'dataset'), f'expected a dict with a type, got {short(loader["dataset"])}.', tuple(loader))
+
+
 def dicts_within(value: Any, path: KeyPath = (), scope: str | None = None) -> Iterator[tuple[KeyPath, Mapping[str, Any], str | None]]:
     """All dicts in a value with their paths and the scope that a base of another package gives them."""
     if isinstance(value, Mapping):

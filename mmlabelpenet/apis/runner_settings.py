@@ -37,6 +37,8 @@ def wrong_settings(content: Mapping[str, Any], find: Registered) -> Iterator[Fau
         value = get(content, path)
         if isinstance(value, str) and value not in names:
             yield Fault(path, f'{value!r} is not one of {", ".join(names)}.{hint(nearest(value, names))}')
+    if content.get('log_level', '') is None:
+        yield Fault(('log_level',), f'expected one of {", ".join(NAMES["log_level",])}, got None.')
     for path, least in COUNTS.items():
         if path[-1] in (get(content, path[:-1]) or ()) and not (type(value := get(content, path)) is int and value >= least):
             yield Fault(path, f'expected a whole number from {least} on, got {short(value)}.')
@@ -57,7 +59,7 @@ def wrong_settings(content: Mapping[str, Any], find: Registered) -> Iterator[Fau
     optimizer = get(content, ('optim_wrapper', 'optimizer')) or {}
     if not isinstance(rate := optimizer.get('lr', 0), int | float) or rate < 0:
         yield Fault(('optim_wrapper', 'optimizer', 'lr'), f'expected a number from 0 on, got {short(rate)}.')
-    for path in (('randomness',), ('env_cfg',), ('optim_wrapper', 'optimizer')):
+    for path in (('randomness',), ('env_cfg',), ('optim_wrapper', 'optimizer'), ('optim_wrapper', 'paramwise_cfg', 'custom_keys')):
         if path[-1] in (get(content, path[:-1]) or ()) and get(content, path) is None:
             yield Fault(path, 'expected a dict, got None.')
     seed = get(content, ('randomness', 'seed'))
@@ -84,6 +86,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _wrong_for_stages(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:
+    if not get(content, ('model', 'stages')):
+        yield Fault(('model', 'stages'), 'expected a dict of stages, got None.')
     for path in _needed(content):
         if not get(content, path) and (len(path) < 5 or get(content, path[:-1])):
             yield Fault(path, f'expected a dict with a type, got {short(get(content, path))}.')

@@ -21,7 +21,7 @@ from mmlabelpenet.apis.config import (
     recipe_hash,
     stage_names,
 )  # fmt: skip
-from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
+from mmlabelpenet.apis.config_check import check_complete, check_config, check_metrics, check_parts
 from mmlabelpenet.apis.evaluators import stage_metric
 from mmlabelpenet.apis.inputs import CORLOC_ON, TESTED_ON, check_inputs, check_measured, check_proposals
 from mmlabelpenet.apis.published import keep_stages
@@ -101,8 +101,7 @@ def test(
     chosen = choose_stages(stages, stage_names(config)) if own else list(stage_metric(config.test_evaluator).stages)
     if own:
         check_proposals(config, 'test_dataloader', chosen)
-        config.model.setdefault('test_cfg', {})
-        config.model.test_cfg.stages = chosen
+        config.model.test_cfg = dict(config.model.get('test_cfg') or {}, stages=chosen)
     if dump is not None:
         stage_metric(config.test_evaluator).dump = str(dump)
     pickled = Path(out) if out is not None and Path(out).suffix in ('.pkl', '.pickle') else None
@@ -110,7 +109,8 @@ def test(
     shown = copy.deepcopy(config)
     if show or show_dir:
         hook = dict(type='mmdet.DetVisualizationHook', draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
-        shown.merge_from_dict({'default_hooks.visualization': hook})
+        shown.default_hooks = dict(shown.get('default_hooks') or {}, visualization=hook)
+        shown.visualizer = shown.get('visualizer') or dict(type='mmdet.DetLocalVisualizer')
     with locked_by_first_rank(dump):
         table, protocol = run_test(shown, content, chosen, tta, pickled)
     views = dict(scales=list(config.tta.scales), flip=config.tta.flip) if tta else None
@@ -135,6 +135,8 @@ def check_test(config: Config, corloc: bool) -> None:
     check_inputs(config, TESTED_ON + (CORLOC_ON if corloc else ()))
     for kind in ('test', 'corloc') if corloc and config.get('corloc_dataloader') is not None else ('test',):
         check_measured(config, kind)
+    for part in ('train', 'val'):
+        check_complete(config, part)
 
 
 def origin(config: Config, checkpoint: str | Path, trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def origin(config: Config, checkpoint: str | Path, trained: Mapping[str, Any]) -
         recipe_sha256=recipe_hash(config),
         checkpoint=str(checkpoint),
         checkpoint_sha256=file_hash(checkpoint),
-        seed=trained.get('seed', config.get('randomness', {}).get('seed')),
+        seed=trained.get('seed', (config.get('randomness') or {}).get('seed')),
         iterations=trained.get('iter'),
         planned_iterations=planned_iterations(config),
         epochs=trained.get('epoch'),

@@ -15,7 +15,7 @@ from mmlabelpenet import ops
 from mmlabelpenet.apis.built_parts import named_parts
 from mmlabelpenet.apis.checkpoint import check_classes, check_resumable, checkpoint_stamps, find_checkpoint, read_checkpoint
 from mmlabelpenet.apis.config import config_classes, inner_datasets, phase_lengths, recipe_hash, stage_names
-from mmlabelpenet.apis.config_check import check_config, check_metrics, check_parts
+from mmlabelpenet.apis.config_check import check_complete, check_config, check_metrics, check_parts
 from mmlabelpenet.apis.input_check import check_input
 from mmlabelpenet.apis.inputs import TRAINED_ON, check_inputs, check_proposals
 from mmlabelpenet.apis.overlap import check_overlap
@@ -131,6 +131,7 @@ def check_training(config: Config, promised: Collection[Path] = ()) -> None:
         raise ValueError("AmpOptimWrapper runs on GPUs only: train with --amp, or set optim_wrapper.type='MixedPrecisionWrapper'.")
     check_inputs(config, TRAINED_ON, promised)
     check_overlap(config)
+    check_complete(config, 'test')
 
 
 def note_run(config: Config) -> None:
@@ -138,7 +139,7 @@ def note_run(config: Config) -> None:
     earlier trainings, from which this one does not resume.
     """
     if int(os.environ.get('RANK', 0)) == 0:
-        known, seed = read_note(config.work_dir), config.get('randomness', {}).get('seed')
+        known, seed = read_note(config.work_dir), (config.get('randomness') or {}).get('seed')
         earlier = known.earlier if config.get('resume') else checkpoint_stamps(config.work_dir)
         write_note(config.work_dir, RunNote(config.filename, recipe_hash(config), seed, earlier, known.runs))
         written = ['last_checkpoint', *([Path(config.filename).name] if config.filename else [])]
@@ -158,7 +159,7 @@ def scale_learning_rate(config: Config) -> None:
     >>> config.auto_scale_lr
     {'base_batch_size': 0.5, 'enable': True}
     """
-    base = config.get('auto_scale_lr', {}).get('base_batch_size')
+    base = (config.get('auto_scale_lr') or {}).get('base_batch_size')
     if base is None:
         raise ValueError('The config has no auto_scale_lr.base_batch_size: set it to the images per update that its learning rate is for.')
     # mmengine divides ranks x batch size by this number, ignoring accumulation

@@ -29,6 +29,7 @@ def test_a_hook_set_to_none_is_off(tmp_path):
     config = load_config(tmp_path / 'leaf.py', {'default_hooks.sample_panels': None, 'default_hooks.checkpoint': None})
     assert not {'health', 'sample_panels'} & set(config.default_hooks) and 'progress' in config.default_hooks
     assert config.default_hooks.checkpoint is None  # mmengine has one of its own
+    assert load_config(tmp_path / 'leaf.py', dict(default_hooks=None)).default_hooks is None
 
 
 def test_a_config_that_is_not_there_is_named_with_the_nearest_one(tmp_path):

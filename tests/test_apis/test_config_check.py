@@ -140,6 +140,9 @@ def test_one_line_names_file_key_and_the_nearest_right_name(tmp_path, monkeypatc
         ('train_cfg.phases.detection.iters', 'ten', 'a whole number'),
         ('model.num_classes', -1, 'a whole number from 1 on'),
         ('load_from', 3, 'a text or None'),
+        ('log_level', None, 'one of DEBUG, INFO, WARNING, ERROR, CRITICAL'),
+        ('model.stages', None, 'a dict of stages'),
+        ('optim_wrapper.paramwise_cfg', dict(custom_keys=None), 'a dict'),
     ],
 )
 def test_numbers_that_the_runner_needs_are_numbers(key, value, expected):

@@ -55,3 +55,9 @@ def test_tools_that_check_no_config_name_the_key_too(load_tool, monkeypatch, too
     monkeypatch.setattr('sys.argv', [tool, str(ROOT / RENDERED), '--cfg-options', 'model.stages=[]'])
     with pytest.raises(ValueError, match='model.stages: expected a dict, got'):
         load_tool(f'analysis_tools/{tool}').main()
+
+
+def test_a_data_loader_without_a_data_set_is_named_by_every_tool(load_tool):
+    tool = load_tool('analysis_tools/browse_dataset.py')
+    with pytest.raises(ValueError, match='--cfg-options: train_dataloader.dataset: expected a dict with a type, got None.'):
+        tool.main([str(ROOT / RENDERED), '--cfg-options', 'train_dataloader.dataset=None'])

@@ -114,7 +114,7 @@ class TrainingJob(Job):
         trained = run.config or (written_out[0] if written_out else self.path)
         if self.path.stem not in (Path(trained).stem, *written_out):
             raise ValueError(f'{self.work_dir} contains a run of another config, {trained}. Remove it, or choose another folder.')
-        mine = (recipe_hash(self.config), self.config.get('randomness', {}).get('seed'))
+        mine = (recipe_hash(self.config), (self.config.get('randomness') or {}).get('seed'))
         if run.config and (run.recipe_sha256, run.seed) != mine:
             raise ValueError(
                 f'{self.work_dir} contains a run with other settings: the config, the options or the seed differ. '

@@ -123,7 +123,7 @@ def reproduction(run: Run) -> tuple[dict[str, str], list[str]]:
     ]
     facts = {
         'config': source,
-        'seed': run.config.get('randomness', {}).get('seed'),
+        'seed': (run.config.get('randomness') or {}).get('seed'),
         'checkpoint': f'{run.checkpoint} (SHA-256 {run.meta.get("checkpoint_sha256", "not recorded")})',
         'commit': run.meta.get('commit') or 'not recorded',
         'versions': ', '.join(f'{name} {version}' for name, version in run.meta.get('versions', {}).items()) or 'not recorded',

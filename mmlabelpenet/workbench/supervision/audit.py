@@ -99,7 +99,7 @@ def shortened(config: Config, work_dir: str, images: int) -> Config:
     (1, 0, 4)
     """
     small = copy.deepcopy(config)
-    for phase in filter(None, small.train_cfg.get('phases', {}).values()):
+    for phase in filter(None, (small.train_cfg.get('phases') or {}).values()):
         phase.iters = 1
     for name in ('train_dataloader', 'label_dataloader'):
         if small.get(name) is not None:
@@ -210,7 +210,8 @@ def add_weights(card: Card, config: Config) -> None:
             known = str(source).startswith('torchvision://')
             found[f'{source}: {"image labels of ImageNet" if known else "unknown; ask their author"}'] += 1
     card.weights = [f'{line}, read {count} times' if count > 1 else line for line, count in found.items()]
-    starts = [phase.get('warm_start') for phase in filter(None, config.get('train_cfg', {}).get('phases', {}).values())]
+    phases = (config.get('train_cfg') or {}).get('phases') or {}
+    starts = [phase.get('warm_start') for phase in filter(None, phases.values())]
     for checkpoint in filter(None, [config.get('load_from'), *(start for start in starts if isinstance(start, str))]):
         if checkpoint == str(SHIPPED_WEIGHTS):
             card.weights.append(f'{checkpoint}, included in the package: image tags of VOC 2012 (docs/model_card.md)')
