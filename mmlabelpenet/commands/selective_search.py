@@ -128,7 +128,7 @@ def is_complete(args: argparse.Namespace, devkit: Devkit, image_ids: list[str], 
     if present.settings != settings or present.image_ids != sorted(image_ids):
         raise ValueError(
             f'{str(args.out)!r} contains other proposals: {present.settings}, {counted(len(present), "image")}; requested are {settings}, '
-            f'{counted(len(image_ids), "image")}. Choose another file or add --overwrite.'
+            f'{counted(len(image_ids), "image")}. Remove the file, choose another one, or run selective_search.py with --overwrite.'
         )
     for name in image_ids:
         present.check_image(name, devkit.image_path(name))
