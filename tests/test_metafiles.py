@@ -124,7 +124,7 @@ def test_the_page_of_results_shows_the_stages_as_the_record_of_runs_does():
         assert stages == {stage: {metric: record[stage][metric] for metric in stages[stage]} for stage in record}
 
 
-@pytest.mark.parametrize(('section', 'data'), [('Twenty classes of VOC 2012', 'mini')])
+@pytest.mark.parametrize(('section', 'data'), [('Twenty classes of VOC 2012', 'mini'), ('Five animal classes of VOC 2012', 'animals')])
 def test_the_share_of_supervised_follows_from_what_perfect_labels_reach(section, data):
     cells = first_table(sections_of('docs/records/benchmark.md')['What perfect labels are worth'])
     perfect = {row[1]: dict(zip(cells[0], row)) for row in cells[2:] if row[0] == data}
