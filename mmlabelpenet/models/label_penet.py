@@ -130,10 +130,7 @@ class LabelPENet(BaseDetector):
                 )
             (name,) = check_names([self.names[0] if trains is None else trains], self.names)
             with torch.no_grad():  # cascaded pre-training: the backbone is frozen (Sec. 3.3)
-                if self.feature_cache is None:
-                    feature = self.extract_feat(batch_inputs)
-                else:
-                    feature = self.stages[name].inputs(self.views(batch_inputs, batch_data_samples))
+                feature = self.stages[name].inputs(self.views(batch_inputs, batch_data_samples))
             pseudo = None if self.stages[name].learns_from_tags else [sample.pseudo_instances for sample in batch_data_samples]
             losses = self.stages[name].loss(feature, batch_data_samples, pseudo)
         check_finite(losses, batch_data_samples)

@@ -17,7 +17,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -41,15 +40,13 @@ def recurrent_losses(model: 'LabelPENet', inputs: Tensor, samples: list[DetDataS
         samples: with tags and proposals.
         workers: generate labels in parallel with the network in the forward direction.
     """
-    cached = model.frozen_backbone and model.feature_cache is not None
-    with torch.set_grad_enabled(not model.frozen_backbone and torch.is_grad_enabled()):
-        feature = None if cached else model.extract_feat(inputs)
-    if cached:  # as without a cache, labels use only the image's own map
+    if model.frozen_backbone:  # labels use only the image's own map
         views = [replace(view, enlarged=None) for view in model.views(inputs, samples)]
     else:
+        feature = model.extract_feat(inputs)
         views = list(map(View, crop_maps(feature.detach().float(), samples), samples))
     learning = model.names if direction == FORWARD else model.names[:-1]
-    features = {name: model.stages[name].inputs(views) if cached else feature for name in learning}
+    features = {name: model.stages[name].inputs(views) if model.frozen_backbone else feature for name in learning}
     maps = {name: model.stages[name].run_tail(features[name]) for name in learning}
     for name, each in maps.items():
         if each is not None:

@@ -79,10 +79,13 @@ class Stage(BaseModule):
         return not self.detector.with_rpn
 
     def inputs(self, views: Sequence[View]) -> Features:
-        """Input of the detector for a batch: the shared maps and, if a frozen tail is cached, also its maps."""
+        """Input of the detector for a batch: the shared maps and, of a frozen tail, its maps, computed without the padding of the batch."""
         shared, tail = [view.feature for view in views], self.detector.backbone
-        if self.cache is None or views[0].key is None or not getattr(tail, 'frozen', False):
+        if not getattr(tail, 'frozen', False):
             return stack_maps(shared)
+        if self.cache is None or views[0].key is None:
+            with inference(tail):
+                return stack_maps(shared), stack_maps([tail.fixed(feature) for feature in shared])
         return stack_maps(shared), stack_maps(self.cache.inner(tail, [view.key for view in views], shared))
 
     def run_tail(self, feature: Features) -> Maps | None:
