@@ -35,7 +35,7 @@ def test_channels_last_layers_have_the_losses_and_gradients_of_others(stage):
     seen = []
     model.backbone.register_forward_hook(lambda _, __, maps: seen.append(maps[-1].is_contiguous(memory_format=torch.channels_last)))
     same(model, stage)
-    assert seen == [True] and model.stages['detection'].detector.backbone.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(seen) and seen and model.stages['detection'].detector.backbone.conv.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_compiled_layers_have_the_losses_and_gradients_and_the_names_of_others(monkeypatch):

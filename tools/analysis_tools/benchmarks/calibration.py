@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -14,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmlabelpenet.apis.config import load_config
 from mmlabelpenet.models.inference.views import View
+from mmlabelpenet.ops import roi_pool
 
 HEIGHT, WIDTH, PROPOSALS, TAGS = 375, 500, 1000, (3, 7, 14)
 PRODUCTS = ('aten::mm', 'aten::addmm', 'aten::addmm_', 'aten::bmm', 'aten::convolution')
-POOLING = ('torchvision::roi_pool',)
 
 
 def comparisons(device: torch.device) -> Iterator[Comparison]:
@@ -32,11 +33,11 @@ def comparisons(device: torch.device) -> Iterator[Comparison]:
     stage = model.stages['classification']
     generator, feature = stage.labels, torch.rand(1, 512, HEIGHT // 8, WIDTH // 8, device=device)
     sample, image = scene(device)
-    crf, products, pooling = Stopwatch(generator.crf), OperatorWatch(PRODUCTS), OperatorWatch(POOLING)
+    crf, products, pooling = Stopwatch(generator.crf), OperatorWatch(PRODUCTS), Stopwatch(roi_pool.roi_pool_forward)
     generator.crf = crf
 
     def run() -> None:
-        with products, pooling:
+        with products, patch.object(roi_pool, 'roi_pool_forward', pooling):  # which may run in several threads
             (reading,) = stage.read([View(feature, sample)])
             generator.label(image, stage.explain(reading))
 
