@@ -2,7 +2,7 @@
 
 As in GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004), two mixtures of Gaussians model the colours inside and outside an initial mask,
 and a minimum cut separates object and background along image edges. As in Lazy Snapping (Li, Sun, Tang and Shum, SIGGRAPH 2004), it assigns
-superpixels instead of pixels, which takes a fraction of the time. With colours c_i of pixels i in superpixels s(i), it minimises
+superpixels instead of pixels, which takes a fraction of the time. With colours c_i of pixels i in superpixels s(i), it minimises ::
 
     - sum_i [log p(c_i | x_s(i)) + lambda * log q_i(x_s(i))]
     + gamma * sum_ij [x_s(i) != x_s(j)] exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / |i - j|

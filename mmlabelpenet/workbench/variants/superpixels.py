@@ -117,7 +117,7 @@ def renumbered(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contrast(image: np.ndarray, labels: np.ndarray, many: int) -> coo_matrix:
-    """Sum of exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / |i - j| over the 8 neighbours i, j on each border between two superpixels."""
+    """Sum of ``exp(-(c_i - c_j)^2 / 2 mean (c_i - c_j)^2) / |i - j|`` over the 8 neighbours i, j on each border between two superpixels."""
     image, squares, weights, pairs = image.transpose(2, 0, 1).astype(np.float32, order='C'), [], [], []
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         here = slice(None, -down or None), slice(max(0, -right), -max(0, right) or None)
