@@ -228,6 +228,12 @@ def nothing_exported(year, data, split):
     return prepare
 
 
+def lines_of_a_few_tests(terminal):
+    """What some tests of one file execute, for the mutation test: all tests take minutes."""
+    command = 'python -m pytest -q --no-header -p no:cacheprovider --cov=mmlabelpenet --cov-context=test --cov-report= tests/test_files.py'
+    terminal.run(f'cd {ROOT} && COVERAGE_FILE={terminal.folder}/few.coverage {command}')
+
+
 def weights_of_version_0_1(terminal):
     """A checkpoint whose weights have their old names."""
     import torch
@@ -261,6 +267,7 @@ NEEDS = (  # page, line, what makes it ready
     ('docs/get_started', 'test.py', annotated_photographs),
     ('', 'confusion_matrix', dumped),
     ('', 'import_proposals', published_proposals),
+    ('', 'mutation.py', lines_of_a_few_tests),
     ('docs/add_a_stage', 'train.py', worked_example('docs/add_a_stage.md')),
     ('docs/add_a_generator', 'train.py', worked_example('docs/add_a_generator.md')),
     ('', 'voc12_short_lists', official_voc12),
