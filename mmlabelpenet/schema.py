@@ -43,6 +43,15 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda part: vars(part) if dataclasses.is_dataclass(part) else repr(part))
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is an integer or a float; True and False are not numbers, although Python counts them as integers.
+
+    >>> is_number(0.5), is_number(True)
+    (True, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def check_range(low: float, high: float = float('inf'), **values: float | None) -> None:
     """Raise a ValueError for the first option that is not a finite number from ``low`` to ``high``; None means that an option is not set.
 
@@ -52,7 +61,7 @@ def check_range(low: float, high: float = float('inf'), **values: float | None) 
     ValueError: nms_thr must be between 0 and 1, got 30.
     """
     for name, value in values.items():
-        if value is not None and not (isinstance(value, int | float) and low <= value <= high and value < float('inf')):
+        if value is not None and not (is_number(value) and low <= value <= high and value < float('inf')):
             expected = f'at least {low:g}' if high == float('inf') else f'between {low:g} and {high:g}'
             finite = 'finite and ' if isinstance(value, float) and not math.isfinite(value) else ''
             raise ValueError(f'{name} must be {finite}{expected}, got {value!r}.')
@@ -67,7 +76,7 @@ def check_whole(low: int, **values: object) -> None:
     ValueError: max_instances must be a whole number of at least 0, got -1.
     """
     for name, value in values.items():
-        if not isinstance(value, Integral) or value < low:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
             raise ValueError(f'{name} must be a whole number of at least {low}, got {short(value)}.')
 
 

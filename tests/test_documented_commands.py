@@ -64,7 +64,7 @@ APPENDED = {  # to lines that would take hours, or need more machines
     'benchmark.py$': '--suite mil --runs 1',
     'benchmark.py --json': '--suite mil --runs 1',
     'memory.py': '--size 90 120 --proposals 20',
-    'mutation.py': '--faults 2 --parts files --coverage few.coverage > few.txt',  # in a process of its own, since it imports the package anew
+    'mutation.py': '--faults 2 --parts files --coverage few.coverage > few.txt',  # not in a fork of ours: it imports the package anew
     'tools/estimate.py': '--iters 1',
     'render_voc.py data/rendered$': '--train 4 --test 2',
     'model_zoo.py': '--check',  # without it, pages of this checkout are written

@@ -53,8 +53,8 @@ RANGES = {  # what makes it, what it takes, what it refuses, and what the refusa
     'milestones': (lambda v: Phase('detection', 9, milestones=[v]), [1e-6, 0.999, 1, 2], [0, -1, 1.5], 'milestones'),
     'iou_thrs': (lambda v: Settings(1, mask_iou_thrs=(0.5, v)), [1e-6, 1], [0, 1.001], 'IoU thresholds'),
     'frozen_stages': (VGG16C4, [0, 4], [-1, 5], 'frozen_stages'),
-    'max_gib': (lambda v: FeatureCache('unused', v), [0], [-0.1], 'max_gib'),
-    'chunk': (lambda v: roi_head(chunk=v), [None, 1], [0], 'chunk'),
+    'max_gib': (lambda v: FeatureCache('unused', v), [0], [-0.1, True], 'max_gib'),  # True is not a number
+    'chunk': (lambda v: roi_head(chunk=v), [None, 1], [0, True], 'chunk'),
     'min_size': (lambda v: SelectiveSearchSettings(min_size=v), [1], [0], 'min_size'),
     'max_proposals': (lambda v: SelectiveSearchSettings(max_proposals=v), [0], [-1], 'max_proposals'),
     'weight': (lambda v: convert(v, Weight, 'malformed'), [1e-6, 1], [0, 1.001], 'malformed'),

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmlabelpenet.schema import short
+from mmlabelpenet.schema import is_number, short
 
 
 def augment_test(config: Config) -> Config:
@@ -40,7 +40,7 @@ def check_views(tta: Mapping[str, Any]) -> None:
     if missing := [key for key in ('model', 'scales', 'flip') if key not in tta]:
         raise ValueError(f'tta has no {missing[0]}, which test-time augmentation needs: see configs/_base_/tta.py.')
     scales = tta['scales']
-    good = isinstance(scales, list | tuple) and all(isinstance(scale, int | float) and 0 < scale < float('inf') for scale in scales)
+    good = isinstance(scales, list | tuple) and all(is_number(scale) and 0 < scale < float('inf') for scale in scales)
     if not scales or not good:
         raise ValueError(f'tta.scales must be a list of at least one finite number above 0, such as [1.0, 1.5], got {short(scales)}.')
     if not isinstance(tta['flip'], bool):

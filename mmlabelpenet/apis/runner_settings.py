@@ -6,7 +6,7 @@ from typing import Any
 
 from mmlabelpenet.apis.config_dicts import Fault, dicts_within
 from mmlabelpenet.apis.registered import Registered, hint, nearest
-from mmlabelpenet.schema import short
+from mmlabelpenet.schema import is_number, short
 
 NAMES = {  # allowed values
     ('log_level',): ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'),
@@ -43,7 +43,7 @@ def wrong_settings(content: Mapping[str, Any], find: Registered) -> Iterator[Fau
         if path[-1] in (get(content, path[:-1]) or ()) and not (type(value := get(content, path)) is int and value >= least):
             yield Fault(path, f'expected a whole number from {least} on, got {short(value)}.')
     for path, advice in POSITIVE.items():
-        if path[-1] in (get(content, path[:-1]) or ()) and not (_is_number(value := get(content, path)) and 0 < value < math.inf):
+        if path[-1] in (get(content, path[:-1]) or ()) and not (is_number(value := get(content, path)) and 0 < value < math.inf):
             yield Fault(path, f'expected a finite number above 0, got {short(value)}.{advice}')
     for path in (('load_from',), ('work_dir',), ('experiment_name',)):
         if not isinstance(value := get(content, path), str | None):
@@ -57,7 +57,7 @@ def wrong_settings(content: Mapping[str, Any], find: Registered) -> Iterator[Fau
     if not get(content, ('optim_wrapper', 'constructor')):
         yield from _wrong_multiples(get(content, ('optim_wrapper', 'paramwise_cfg')) or {})
     optimizer = get(content, ('optim_wrapper', 'optimizer')) or {}
-    if not isinstance(rate := optimizer.get('lr', 0), int | float) or rate < 0:
+    if not is_number(rate := optimizer.get('lr', 0)) or rate < 0:
         yield Fault(('optim_wrapper', 'optimizer', 'lr'), f'expected a number from 0 on, got {short(rate)}.')
     for path in (('randomness',), ('env_cfg',), ('optim_wrapper', 'optimizer'), ('optim_wrapper', 'paramwise_cfg', 'custom_keys')):
         if path[-1] in (get(content, path[:-1]) or ()) and get(content, path) is None:
@@ -77,12 +77,8 @@ def _wrong_multiples(settings: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(place, f'expected a dict such as dict(lr_mult=0.1), got {short(node)}.', tuple(keys))
             continue
         for key, value in node.items():
-            if key.endswith('_mult') and not (_is_number(value) and value >= 0):
+            if key.endswith('_mult') and not (is_number(value) and value >= 0):
                 yield Fault((*place, key), f'expected a number from 0 on, got {short(value)}.', tuple(node))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wrong_for_stages(content: Mapping[str, Any], find: Registered) -> Iterator[Fault]:

@@ -97,6 +97,7 @@ def test_every_config_of_ours_can_be_augmented():
         (dict(tta=dict(TTA, scales=[])), r'tta.scales must be a list of at least one finite number above 0, .* got \[\]'),
         (dict(tta=dict(TTA, scales=[1.0, float('nan')])), 'tta.scales must be a list'),
         (dict(tta=dict(TTA, scales=[0])), 'tta.scales must be a list'),
+        (dict(tta=dict(TTA, scales=[True])), 'tta.scales must be a list'),
         (dict(tta=dict(TTA, scales=1.5)), 'tta.scales must be a list .* got 1.5'),
         (dict(tta=dict(TTA, flip='no')), "tta.flip must be True or False, got 'no'"),
         (dict(tta=dict(model=TTA['model'], flip=True)), 'tta has no scales'),
