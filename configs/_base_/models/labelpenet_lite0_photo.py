@@ -53,7 +53,7 @@ model = dict(
                 max_per_tag=1,
                 min_iou=0.0,
                 threshold=0.3,
-                zooms=[1.5],
+                zooms=[1.5, 2.0],
                 spread=dict(),
                 core=0.9,
                 cut=dict(type='SuperpixelCut', min_fill=0.6),
