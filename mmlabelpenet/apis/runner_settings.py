@@ -87,6 +87,9 @@ def _wrong_for_stages(content: Mapping[str, Any], find: Registered) -> Iterator[
     for path in _needed(content):
         if not get(content, path) and (len(path) < 5 or get(content, path[:-1])):
             yield Fault(path, f'expected a dict with a type, got {short(get(content, path))}.')
+    for key in LOADERS:
+        if isinstance(loader := content.get(key), Mapping) and loader and 'dataset' not in loader:
+            yield Fault((key,), f'has no dataset: expected {key}=dict(dataset=dict(type=...), ...).', tuple(loader))
     if content.get('default_scope') in ('mmdet', 'mmengine'):
         yield Fault(('default_scope',), "LabelPENet and its parts are registered in the scope 'mmlabelpenet'.")
     wrapper, constructor = (get(content, ('optim_wrapper', key)) for key in ('type', 'constructor'))

@@ -162,6 +162,14 @@ def test_a_stage_without_a_part_that_it_needs_is_refused(part, value):
         check_config(config)
 
 
+@pytest.mark.parametrize('loader', ['train_dataloader', 'label_dataloader', 'test_dataloader', 'corloc_dataloader'])
+def test_a_loader_without_a_data_set_is_refused(loader):
+    config = load_config(ROOT / RENDERED)
+    del config[loader]['dataset']
+    with pytest.raises(ValueError, match=rf'{loader}: has no dataset: expected {loader}=dict\(dataset='):
+        check_config(config)
+
+
 def test_clipping_can_be_switched_off_and_may_use_the_maximum_norm():
     check_config(load_config(ROOT / RENDERED, {'optim_wrapper.clip_grad': None}))
     check_config(load_config(ROOT / RENDERED, {'optim_wrapper.clip_grad.norm_type': float('inf')}))
